@@ -1,0 +1,56 @@
+"""What the embedded models are trained on: endless captioned scenes, each batch a function of the seed and its number."""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from htbench.emoji.scenes import LATENT, VALUES, Scene
+from htbench.emoji.icons import nouns
+
+CHANCES = {"companion": 0.5, "style": 0.3, "background": 0.35, "frame": 0.12, "weather": 0.12}
+"""How often a training scene has a modifier of each kind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Scenes with their noise and pixels."""
+
+    scenes: list[Scene]
+    latents: Float[Tensor, "scenes 4 8 8"]
+    pixels: Float[Tensor, "scenes rgb 64 64"]
+    """From -1 (black) to 1 (white)."""
+
+
+def unseen(noun: str, kind: str, value: str) -> bool:
+    """Whether this pair is among the one in twenty that no embedded model meets in training."""
+    return hashlib.sha256(f"{noun}|{kind}|{value}".encode()).digest()[0] < 256 // 20
+
+
+def draw_scene(rng: np.random.Generator, *, noun: str | None = None) -> Scene:
+    """A random scene of `noun` (None: any) without unseen pairs."""
+    scene = Scene(noun=noun or str(rng.choice(nouns())))
+    for kind, chance in CHANCES.items():
+        if rng.random() < chance:
+            value = str(rng.choice(VALUES[kind]))
+            if not unseen(scene.noun, kind, value):
+                scene = replace(scene, **{kind: value})
+    return scene
+
+
+def draw_batch(seed: int, number: int, size: int, *, few_nouns: bool = False) -> Batch:
+    """Batch `number` of a training run; `few_nouns` makes scenes differ mostly in their modifiers."""
+    rng = np.random.default_rng((seed, number))
+    choice = rng.choice(nouns(), size // 8) if few_nouns else None
+    scenes = [draw_scene(rng, noun=None if choice is None else str(choice[k % len(choice)])) for k in range(size)]
+    latents = rng.standard_normal((size, *LATENT), np.float32)
+    return Batch(scenes=scenes, latents=torch.from_numpy(latents), pixels=render(scenes, latents))
+
+
+def render(scenes: list[Scene], latents: np.ndarray) -> Float[Tensor, "scenes rgb 64 64"]:
+    """True images of scenes, from -1 to 1."""
+    pixels = np.stack([scene.draw(latent) for scene, latent in zip(scenes, latents, strict=True)])
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1

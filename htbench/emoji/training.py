@@ -1,0 +1,122 @@
+"""The loop that trains every embedded network: resumable to the bit, averaged, logged."""
+
+import json
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+
+class Task(Protocol):
+    """What is trained: a network, a loss for each step, and which of its weights are the hidden matrices that Muon suits."""
+
+    network: nn.Module
+
+    def loss(self, step: int) -> Tensor: ...
+    def is_hidden_matrix(self, name: str, weight: nn.Parameter) -> bool: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Settings of one training run; with the code they determine the weights."""
+
+    steps: int
+    batch: int
+    seed: int
+    rate: float = 1e-3
+    """AdamW's learning rate, for embeddings, biases and heads."""
+    matrix_rate: float = 1e-2
+    """Muon's learning rate."""
+    warmup: int = 100
+    average: float = 0.998
+    """Decay of the exponential average of the weights, which is what is kept."""
+
+    def pace(self, step: int) -> float:
+        """Share of the learning rate at `step`: up in `warmup` steps, down to 0 over the second half."""
+        return min(1.0, (step + 1) / self.warmup) * min(1.0, 2 * (1 - step / self.steps))
+
+
+class Trainer:
+    """Runs a task by its recipe, from the last checkpoint in `folder` if there is one."""
+
+    def __init__(self, task: Task, recipe: Recipe, folder: Path) -> None:
+        self.task, self.recipe, self.folder = task, recipe, folder
+        named = [(name, weight) for name, weight in task.network.named_parameters() if weight.requires_grad]
+        hidden = [weight for name, weight in named if task.is_hidden_matrix(name, weight)]
+        others = [weight for name, weight in named if not task.is_hidden_matrix(name, weight)]
+        self.optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, recipe.rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True)]
+        if hidden:
+            self.optimisers.append(torch.optim.Muon(hidden, recipe.matrix_rate, weight_decay=0.0, adjust_lr_fn="original"))
+        self.weights = [weight for _, weight in named]
+        self.average = [weight.detach().clone() for weight in self.weights]
+        self.step, self.seconds = 0, 0.0
+
+    def run(self, *, save_every: int = 200, log_every: int = 25, say: Callable[[str], None] = print) -> None:
+        """Train to the end, or on from where an earlier run stopped."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._resume()
+        smooth, start = 0.0, self.step
+        for losses, self.step in self._steps():
+            smooth = losses if self.step == start + 1 else 0.97 * smooth + 0.03 * losses
+            if self.step % log_every == 0:
+                pace = self.seconds / self.step
+                line = {"step": self.step, "loss": round(smooth, 5), "seconds": round(self.seconds)}
+                with (self.folder / "curve.jsonl").open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+                say(f"step {self.step}/{self.recipe.steps}  loss {smooth:.4f}  {pace:.2f} s/step  {(self.recipe.steps - self.step) * pace / 60:.0f} min left")
+            if self.step % save_every == 0 or self.step == self.recipe.steps:
+                self._save()
+
+    def export(self, path: Path) -> None:
+        """Write the averaged weights in half precision, with the recipe and its cost."""
+        names = [name for name, weight in self.task.network.named_parameters() if weight.requires_grad]
+        tensors = {name: average.detach().half().contiguous().cpu() for name, average in zip(names, self.average, strict=True)}
+        device = torch.cuda.get_device_name() if self.weights[0].is_cuda else f"{torch.get_num_threads()} CPU threads ({platform.machine()})"
+        record = {**asdict(self.recipe), "steps": self.step, "seconds": round(self.seconds), "device": device, "torch": torch.__version__}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, path, metadata={"recipe": json.dumps(record)})
+
+    def _steps(self) -> Iterator[tuple[float, int]]:
+        for step in range(self.step, self.recipe.steps):
+            began = time.perf_counter()
+            for optimiser in self.optimisers:
+                top = self.recipe.rate if isinstance(optimiser, torch.optim.AdamW) else self.recipe.matrix_rate
+                optimiser.param_groups[0]["lr"] = top * self.recipe.pace(step)
+            loss = self.task.loss(step)
+            self.task.network.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(self.weights, 1.0)
+            for optimiser in self.optimisers:
+                optimiser.step()
+            decay = min(self.recipe.average, (step + 1) / (step + 50))
+            torch._foreach_lerp_(self.average, [weight.detach() for weight in self.weights], 1 - decay)
+            value = loss.item()
+            self.seconds += time.perf_counter() - began
+            yield value, step + 1
+
+    def _save(self) -> None:
+        state = {
+            "step": self.step, "seconds": self.seconds, "weights": self.task.network.state_dict(), "average": self.average,
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+        }  # fmt: skip
+        fresh = self.folder / "checkpoint.new"
+        torch.save(state, fresh)
+        fresh.replace(self.folder / "checkpoint.pt")
+
+    def _resume(self) -> None:
+        path = self.folder / "checkpoint.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, map_location=self.weights[0].device, weights_only=True)
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.task.network.load_state_dict(state["weights"])
+        for average, saved in zip(self.average, state["average"], strict=True):
+            average.copy_(saved)
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
