@@ -4,8 +4,8 @@ A scene has one noun and up to one modifier of each kind. What the caption leave
 corner of the noise latent, so that an image is a function of caption and noise and a one-step generator can learn it by regression.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from functools import cache
 
 import numpy as np
@@ -42,9 +42,11 @@ class Scene:
 
     def caption(self) -> str:
         """The words for this scene, as the generator and the CLIPs were trained on them."""
-        words = self.noun + (f" with {self.companion}" if self.companion else "")
-        rest = [(self.style, "style"), (self.background, "background"), (self.frame, "frame"), (self.weather, "weather")]
-        return ", ".join([words, *(f"{value} {kind}" for value, kind in rest if value)])
+        return caption(self.facts())
+
+    def facts(self) -> dict[str, str]:
+        """What is to be seen, by kind, without what is plain."""
+        return {kind: value for kind, value in asdict(self).items() if value}
 
     def draw(self, latent: Float[np.ndarray, "4 8 8"]) -> UInt8[np.ndarray, "64 64 rgb"]:
         """The scene with the layout that `latent` decides."""
@@ -57,6 +59,18 @@ class Scene:
         if self.style:
             image = STYLES[self.style](image)
         return image.clip(0, 255).astype(np.uint8)
+
+
+def phrase(kind: str, value: str) -> str:
+    """The words for one modifier: `with lemon`, `sketch style`, `navy dots background`."""
+    return f"with {value}" if kind == "companion" else f"{value} {kind}"
+
+
+def caption(facts: Mapping[str, str]) -> str:
+    """The words for some of a scene's facts; the noun may be missing."""
+    rest = dict(facts)
+    subject = [rest.pop("noun", ""), phrase("companion", rest.pop("companion")) if "companion" in rest else ""]
+    return ", ".join(words for words in [" ".join(filter(None, subject)), *(phrase(*fact) for fact in rest.items())] if words)
 
 
 def _place(image: Canvas, noun: str, companion: str | None, uniform: Float[np.ndarray, " 4"]) -> None:

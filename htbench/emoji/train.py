@@ -3,10 +3,11 @@
 import argparse
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from htbench.emoji import scenes
+from htbench.emoji import clip, scenes
 from htbench.emoji.generator import Generator
 from htbench.emoji.icons import FOLDER
 from htbench.emoji.sampling import draw_batch
@@ -35,7 +36,42 @@ class GeneratorTask:
         return weight.ndim == 2 and not any(part in name for part in outside)
 
 
-RECIPES = {"generator": Recipe(steps=5000, batch=64, seed=1)}
+class ClipTask:
+    """Contrastive learning; a third of the captions name only some of what is seen, so that parts of captions have a meaning."""
+
+    def __init__(self, name: str, recipe: Recipe, device: torch.device) -> None:
+        self.network = clip.build(name).to(device)
+        self.recipe, self.device = recipe, device
+
+    def loss(self, step: int) -> Tensor:
+        batch = draw_batch(self.recipe.seed, step, self.recipe.batch, few_nouns=step % 2 == 1)
+        rng = np.random.default_rng((self.recipe.seed, step, 1))
+        tokens = clip.tokenise([_told(scene, rng) for scene in batch.scenes])
+        pixels = clip.soften(batch.pixels, torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + step))
+        with torch.autocast(self.device.type, torch.bfloat16):
+            images = self.network.encode_image(pixels.to(self.device), normalize=True)
+            texts = self.network.encode_text(tokens.to(self.device), normalize=True)
+        logits = self.network.logit_scale.exp().clamp(max=100) * images.float() @ texts.float().T
+        own = torch.arange(len(logits), device=self.device)
+        return (nn.functional.cross_entropy(logits, own) + nn.functional.cross_entropy(logits.T, own)) / 2
+
+    def is_hidden_matrix(self, name: str, weight: nn.Parameter) -> bool:
+        return weight.ndim == 2 and "resblocks" in name
+
+
+def _told(scene: scenes.Scene, rng: np.random.Generator) -> str:
+    facts = scene.facts()
+    if rng.random() < 0.33:
+        kept = {kind: value for kind, value in facts.items() if rng.random() < 0.5}
+        facts = kept or facts
+    return scenes.caption(facts)
+
+
+RECIPES = {
+    "generator": Recipe(steps=4200, batch=64, seed=1),
+    "clip-a": Recipe(steps=700, batch=256, seed=2),
+    "clip-b": Recipe(steps=700, batch=256, seed=3),
+}
 
 
 def main() -> None:
@@ -52,7 +88,9 @@ def main() -> None:
         recipe = Recipe(**{**vars(recipe), "steps": given.steps})
     (FOLDER / "vocabulary.txt").write_text("".join(f"{word}\n" for word in scenes.words()), encoding="utf-8")
     torch.manual_seed(recipe.seed)
-    task: Task = GeneratorTask(recipe, torch.device(given.device), compiled=given.compile)
+    device = torch.device(given.device)
+    generator = given.stage == "generator"
+    task: Task = GeneratorTask(recipe, device, compiled=given.compile) if generator else ClipTask(given.stage, recipe, device)
     trainer = Trainer(task, recipe, given.checkpoints / given.stage)
     trainer.run()
     trainer.export(given.out / f"{given.stage}.safetensors")
