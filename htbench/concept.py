@@ -1,0 +1,174 @@
+"""Concepts: what a method steers towards, and the sets of them that a benchmark is run on."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+from zipfile import ZipFile
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from htbench import content
+from htbench.errors import Refused, UnknownName, UsageError
+from htbench.types import Digest
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """One picture of a concept, packed in an archive."""
+
+    archive: Path
+    name: str
+
+    def open(self) -> "Image":
+        """The picture, as RGB."""
+        from PIL import Image
+
+        with ZipFile(self.archive) as archive:
+            return Image.open(BytesIO(archive.read(self.name))).convert("RGB")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concept:
+    """Something that can be added to an image, with the prompts to learn it from."""
+
+    id: str
+    kind: str
+    text: str
+    """The concept in words: `with lemon`."""
+    template: str
+    """How a prompt asks for it: `{prompt} with lemon`."""
+    sources: tuple[str, ...] = ()
+    """Neutral prompts to learn from."""
+    references: tuple[Reference, ...] = ()
+    """Pictures of it, for methods that steer towards images."""
+
+    def target(self, prompt: str) -> str:
+        """`prompt` with this concept asked for."""
+        return self.template.replace("{prompt}", prompt)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The neutral prompts, each with this concept asked for."""
+        return tuple(self.target(prompt) for prompt in self.sources)
+
+    @property
+    def digest(self) -> Digest:
+        """Changes with anything that could change what is learnt."""
+        names = [reference.name for reference in self.references]
+        return content.digest({**asdict(self), "references": names})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConceptSet:
+    """Concepts in three splits, with neutral prompts: some to learn from, others to evaluate on."""
+
+    name: str
+    version: str
+    licence: str
+    about: str
+    splits: dict[Split, tuple[Concept, ...]]
+    prompts: tuple[str, ...]
+    """Neutral prompts for evaluation, unseen by every method."""
+
+    def select(self, wanted: str) -> tuple[Concept, ...]:
+        """Concepts named by `wanted`: a split, or ids separated by commas.
+
+        Raises:
+            UnknownName: for anything else, with the nearest right names.
+        """
+        chosen: dict[str, Concept] = {}
+        by_id = {concept.id: concept for split in SPLITS for concept in self.splits[split]}
+        for name in filter(None, (part.strip() for part in wanted.split(","))):
+            if name in SPLITS:
+                chosen.update((concept.id, concept) for concept in self.splits[name])
+            elif name in by_id:
+                chosen[name] = by_id[name]
+            else:
+                raise UnknownName("concept or split", name, [*SPLITS, *by_id])
+        if not chosen:
+            raise UsageError(f"no concepts selected by {wanted!r}", remedy=f"Name a split ({', '.join(SPLITS)}) or concept ids.")
+        return tuple(chosen.values())
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Card(_Strict):
+    name: str
+    version: str
+    licence: str
+    about: str
+
+
+class _ConceptRow(_Strict):
+    id: str = Field(min_length=1, max_length=200)
+    kind: str
+    split: Split
+    text: str = Field(min_length=1)
+    template: str = Field(pattern=r"\{prompt\}")
+
+
+class _PromptRow(_Strict):
+    text: str = Field(min_length=1)
+    use: Literal["fit", "evaluation"]
+
+
+def names() -> list[str]:
+    """Names of the concept sets that are shipped."""
+    return sorted(path.parent.name for path in content.folder("concepts").glob("*/card.toml"))
+
+
+def load(name: str) -> ConceptSet:
+    """The shipped concept set `name`.
+
+    Raises:
+        UnknownName: if there is none.
+        Refused: if its files are damaged.
+    """
+    import tomllib
+
+    if name not in names():
+        raise UnknownName("concept set", name, names())
+    folder = content.folder("concepts") / name
+    try:
+        card = _Card.model_validate(tomllib.loads((folder / "card.toml").read_text(encoding="utf-8")))
+        rows = [_ConceptRow.model_validate(row) for row in _lines(folder / "concepts.jsonl")]
+        prompts = [_PromptRow.model_validate(row) for row in _lines(folder / "prompts.jsonl")]
+    except (ValidationError, ValueError) as error:
+        raise Refused(f"concept set {name!r} is damaged: {' '.join(str(error).split())[:300]}") from None
+    references = _references(folder / "references.zip")
+    sources = tuple(prompt.text for prompt in prompts if prompt.use == "fit")
+    concepts = {
+        split: tuple(
+            Concept(id=row.id, kind=row.kind, text=row.text, template=row.template, sources=sources, references=references.get(row.id, ()))
+            for row in rows
+            if row.split == split
+        )
+        for split in SPLITS
+    }
+    evaluation = tuple(prompt.text for prompt in prompts if prompt.use == "evaluation")
+    return ConceptSet(**card.model_dump(), splits=concepts, prompts=evaluation)
+
+
+def _lines(path: Path) -> Iterable[object]:
+    return (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+
+
+def _references(archive: Path) -> dict[str, tuple[Reference, ...]]:
+    if not archive.exists():
+        return {}
+    found: dict[str, list[Reference]] = {}
+    with ZipFile(archive) as file:
+        for name in sorted(file.namelist()):
+            found.setdefault(name.rpartition("/")[0], []).append(Reference(archive=archive, name=name))
+    return {concept: tuple(references) for concept, references in found.items()}

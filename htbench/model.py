@@ -1,0 +1,67 @@
+"""Models: a text-to-image model seen as named sites."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from htbench.errors import UnknownName
+from htbench.intervention import Intervention
+from htbench.types import Digest, Site, SiteInfo
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Tap = Callable[[Site, Float[Tensor, "images positions channels"]], Float[Tensor, "images positions channels"]]
+"""Called with what a site puts out, in the order in which sites fire; gives what is passed on instead."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One image to make."""
+
+    prompt: str
+    seed: int
+    intervention: Intervention
+    strength: float
+
+
+class Model(Protocol):
+    """A text-to-image model; loading it is the plug-in's work, done by its factory `(device: str) -> Model`."""
+
+    name: str
+    revision: Digest
+    """Changes with weights, sampler settings, size and number format: with all that can change an image."""
+    sites: Mapping[Site, SiteInfo]
+    """Where it can be steered, in the order of firing."""
+    device: str
+    concepts: str
+    """The concept set it is benchmarked on unless another is named."""
+    conditioner: str
+    """The encoder that hypernetworks for it read concepts with."""
+    scorer: str
+    """The encoder that scores its images: another one than `conditioner`."""
+
+    def generate(self, requests: Sequence[Request]) -> "list[Image]":
+        """One image a request; each depends on its own request alone."""
+
+    def trace(self, prompts: Sequence[str], seeds: Sequence[int], tap: Tap) -> None:
+        """Run the denoiser as `generate` does, with `tap` at every site; gradients flow if PyTorch's mode says so."""
+
+    def synchronise(self) -> None:
+        """Wait until the device has done all it was given; nothing on a CPU."""
+
+
+def select_sites(model: Model, patterns: Sequence[str]) -> tuple[Site, ...]:
+    """Sites that match any of the glob `patterns`, in the order of firing.
+
+    Raises:
+        UnknownName: if a pattern matches nothing, with the nearest sites.
+    """
+    for pattern in patterns:
+        if not any(fnmatchcase(site, pattern) for site in model.sites):
+            raise UnknownName(f"site of {model.name}", pattern, model.sites)
+    return tuple(site for site in model.sites if any(fnmatchcase(site, pattern) for pattern in patterns))
