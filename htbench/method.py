@@ -1,12 +1,14 @@
 """Methods: how interventions are learnt; steerings: what was learnt."""
 
 import json
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from htbench.concept import Concept
+from htbench.errors import UsageError
 from htbench.intervention import Intervention
 from htbench.model import Model
 
@@ -59,8 +61,18 @@ class PerConcept:
         path.write_text(json.dumps({"learnt": "nothing: every concept is fitted by itself"}), encoding="utf-8")
 
 
-def fitting_seeds(seed: int, count: int, *, first: int = 0) -> list[int]:
-    """Seeds of the images that a method learns from; they never meet those of evaluation, which are digests of prompts."""
-    return [seed * 1_000_003 + first + k for k in range(count)]
+Images = tuple[list[str], list[int]]
+"""Prompts and seeds of images."""
 
 
+def fitting_images(concept: Concept, count: int, *, seed: int, number: int = 0) -> tuple[Images, Images]:
+    """`count` source and `count` target images to learn a concept from, unpaired; another `number` gives other images.
+
+    Their seeds never meet those of evaluation, which are digests of prompts.
+    """
+    if not concept.sources:
+        raise UsageError(f"concept {concept.id!r} has no neutral prompts to learn from", remedy="Give its set prompts with use = fit.")
+    rng = random.Random(f"{seed}/{number}/{concept.id}")
+    prompts = [concept.sources[k % len(concept.sources)] for k in range(number * count, (number + 1) * count)]
+    other = rng.sample(prompts, count)
+    return (prompts, [rng.getrandbits(32) for _ in range(count)]), ([concept.target(prompt) for prompt in other], [rng.getrandbits(32) for _ in range(count)])

@@ -11,7 +11,7 @@ from htbench.emoji import clip, scenes
 from htbench.emoji.generator import Generator
 from htbench.emoji.icons import FOLDER
 from htbench.emoji.sampling import draw_batch
-from htbench.emoji.training import Recipe, Task, Trainer
+from htbench.training import Recipe, Task, Trainer
 
 
 class GeneratorTask:

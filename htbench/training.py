@@ -1,4 +1,4 @@
-"""The loop that trains every embedded network: resumable to the bit, averaged, logged."""
+"""The loop that trains networks: resumable to the bit, averaged, logged."""
 
 import json
 import platform
@@ -43,9 +43,9 @@ class Recipe:
 
 
 class Trainer:
-    """Runs a task by its recipe, from the last checkpoint in `folder` if there is one."""
+    """Runs a task by its recipe, from the last checkpoint in `folder` if there is one; without a folder it keeps none."""
 
-    def __init__(self, task: Task, recipe: Recipe, folder: Path) -> None:
+    def __init__(self, task: Task, recipe: Recipe, folder: Path | None) -> None:
         self.task, self.recipe, self.folder = task, recipe, folder
         named = [(name, weight) for name, weight in task.network.named_parameters() if weight.requires_grad]
         hidden = [weight for name, weight in named if task.is_hidden_matrix(name, weight)]
@@ -59,26 +59,38 @@ class Trainer:
 
     def run(self, *, save_every: int = 200, log_every: int = 25, say: Callable[[str], None] = print) -> None:
         """Train to the end, or on from where an earlier run stopped."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._resume()
+        if self.folder:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._resume(self.folder / "checkpoint.pt")
         smooth, start = 0.0, self.step
         for losses, self.step in self._steps():
             smooth = losses if self.step == start + 1 else 0.97 * smooth + 0.03 * losses
             if self.step % log_every == 0:
                 pace = self.seconds / self.step
                 line = {"step": self.step, "loss": round(smooth, 5), "seconds": round(self.seconds)}
-                with (self.folder / "curve.jsonl").open("a") as file:
-                    file.write(json.dumps(line) + "\n")
+                if self.folder:
+                    with (self.folder / "curve.jsonl").open("a") as file:
+                        file.write(json.dumps(line) + "\n")
                 say(f"step {self.step}/{self.recipe.steps}  loss {smooth:.4f}  {pace:.2f} s/step  {(self.recipe.steps - self.step) * pace / 60:.0f} min left")
-            if self.step % save_every == 0 or self.step == self.recipe.steps:
-                self._save()
+            if self.folder and (self.step % save_every == 0 or self.step == self.recipe.steps):
+                self._save(self.folder / "checkpoint.pt")
+
+    def use_average(self) -> None:
+        """Give the network the averaged weights."""
+        with torch.no_grad():
+            for weight, average in zip(self.weights, self.average, strict=True):
+                weight.copy_(average)
+
+    @property
+    def device(self) -> str:
+        """What the training ran on, for the record."""
+        return torch.cuda.get_device_name() if self.weights[0].is_cuda else f"CPU, {torch.get_num_threads()} threads ({platform.machine()})"
 
     def export(self, path: Path) -> None:
         """Write the averaged weights in half precision, with the recipe and its cost."""
         names = [name for name, weight in self.task.network.named_parameters() if weight.requires_grad]
         tensors = {name: average.detach().half().contiguous().cpu() for name, average in zip(names, self.average, strict=True)}
-        device = torch.cuda.get_device_name() if self.weights[0].is_cuda else f"{torch.get_num_threads()} CPU threads ({platform.machine()})"
-        record = {**asdict(self.recipe), "steps": self.step, "seconds": round(self.seconds), "device": device, "torch": torch.__version__}
+        record = {**asdict(self.recipe), "steps": self.step, "seconds": round(self.seconds), "device": self.device, "torch": torch.__version__}
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, path, metadata={"recipe": json.dumps(record)})
 
@@ -100,17 +112,16 @@ class Trainer:
             self.seconds += time.perf_counter() - began
             yield value, step + 1
 
-    def _save(self) -> None:
+    def _save(self, path: Path) -> None:
         state = {
             "step": self.step, "seconds": self.seconds, "weights": self.task.network.state_dict(), "average": self.average,
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
         }  # fmt: skip
-        fresh = self.folder / "checkpoint.new"
+        fresh = path.with_suffix(".new")
         torch.save(state, fresh)
-        fresh.replace(self.folder / "checkpoint.pt")
+        fresh.replace(path)
 
-    def _resume(self) -> None:
-        path = self.folder / "checkpoint.pt"
+    def _resume(self, path: Path) -> None:
         if not path.exists():
             return
         state = torch.load(path, map_location=self.weights[0].device, weights_only=True)

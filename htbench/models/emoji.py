@@ -1,0 +1,76 @@
+"""The embedded model: scenes of emoji, 64 x 64, in one step; runs anywhere and needs no download."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor, nn
+
+from htbench import content, hooks
+from htbench.emoji.generator import Generator, Words
+from htbench.emoji.scenes import LATENT
+from htbench.emoji.weights import restore
+from htbench.model import Request, Tap
+from htbench.types import Site, SiteInfo
+
+
+class Emoji:
+    """Implements `htbench.model.Model`."""
+
+    name = "emoji"
+    concepts = "emoji"
+    conditioner = "emoji-clip-a"
+    scorer = "emoji-clip-b"
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self._network = Generator()
+        weights = restore(self._network, "generator")
+        self._network.to(device).eval().requires_grad_(False)
+        self.revision = content.digest(["emoji", 1, weights])
+        self._modules: dict[Site, nn.Module] = {
+            Site(f"transformer.{name}"): module
+            for name, module in self._network.transformer.named_modules()
+            if name.rpartition(".")[2] in ("norm1", "norm2", "norm_out")
+        }
+        width = self._network.transformer.inner_dim
+        self.sites = {site: SiteInfo(channels=width, channel_axis=-1) for site in self._modules}
+        self._words: dict[str, Words] = {}
+
+    @torch.inference_mode()
+    def generate(self, requests: Sequence[Request]) -> list[Image.Image]:
+        changes = [request.intervention for request in requests]
+        hooks.check_sites(self, changes)
+        strengths = [request.strength for request in requests]
+        prompts = [change.rewrite(request.prompt, strength=request.strength) for change, request in zip(changes, requests, strict=True)]
+        with hooks.tapped(self._modules, self.sites, hooks.steer(changes, strengths)):
+            pixels = self._run(prompts, [request.seed for request in requests])
+        levels = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+        return [Image.fromarray(array) for array in levels.permute(0, 2, 3, 1).cpu().numpy()]
+
+    def trace(self, prompts: Sequence[str], seeds: Sequence[int], tap: Tap) -> None:
+        with hooks.tapped(self._modules, self.sites, tap):
+            self._run(prompts, seeds)
+
+    def synchronise(self) -> None:
+        if self.device != "cpu":
+            torch.cuda.synchronize(self.device)
+
+    def _run(self, prompts: Sequence[str], seeds: Sequence[int]) -> Float[Tensor, "images rgb 64 64"]:
+        noise = [torch.randn(LATENT, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        pixels: Tensor = self._network(torch.stack(noise).to(self.device), self._encode(prompts))
+        return pixels.float()
+
+    def _encode(self, prompts: Sequence[str]) -> Words:
+        """Encoded prompts; each is encoded once, alone, so that it does not depend on its neighbours."""
+        for prompt in set(prompts) - self._words.keys():
+            with torch.no_grad():
+                self._words[prompt] = self._network.encode([prompt])
+        known = [self._words[prompt] for prompt in prompts]
+        return Words(states=torch.cat([words.states for words in known]), mask=torch.cat([words.mask for words in known]))
+
+
+def load(device: str) -> Emoji:
+    """The embedded model on `device`."""
+    return Emoji(device)
