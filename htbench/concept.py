@@ -1,12 +1,13 @@
 """Concepts: what a method steers towards, and the sets of them that a benchmark is run on."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
-from zipfile import ZipFile
+from zipfile import BadZipFile, ZipFile
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -27,6 +28,8 @@ class Reference:
 
     archive: Path
     name: str
+    checksum: int
+    """CRC-32 of its file, as the archive has it."""
 
     def open(self) -> "Image":
         """The picture, as RGB."""
@@ -63,8 +66,8 @@ class Concept:
     @property
     def digest(self) -> Digest:
         """Changes with anything that could change what is learnt."""
-        names = [reference.name for reference in self.references]
-        return content.digest({**asdict(self), "references": names})
+        pictures = [[reference.name, reference.checksum] for reference in self.references]
+        return content.digest({**asdict(self), "references": pictures})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,9 +147,12 @@ def load(name: str) -> ConceptSet:
         card = _Card.model_validate(tomllib.loads((folder / "card.toml").read_text(encoding="utf-8")))
         rows = [_ConceptRow.model_validate(row) for row in _lines(folder / "concepts.jsonl")]
         prompts = [_PromptRow.model_validate(row) for row in _lines(folder / "prompts.jsonl")]
-    except (ValidationError, ValueError) as error:
+        references = _references(folder / "references.zip")
+    except (ValidationError, ValueError, OSError, BadZipFile) as error:
         raise Refused(f"concept set {name!r} is damaged: {' '.join(str(error).split())[:300]}") from None
-    references = _references(folder / "references.zip")
+    for what, keys in (("concept", [row.id for row in rows]), ("prompt", [prompt.text for prompt in prompts])):
+        if twice := [key for key, times in Counter(keys).items() if times > 1]:
+            raise Refused(f"concept set {name!r} has {what} {twice[0]!r} twice: what is learnt from would be evaluated on")
     sources = tuple(prompt.text for prompt in prompts if prompt.use == "fit")
     concepts = {
         split: tuple(
@@ -169,6 +175,8 @@ def _references(archive: Path) -> dict[str, tuple[Reference, ...]]:
         return {}
     found: dict[str, list[Reference]] = {}
     with ZipFile(archive) as file:
-        for name in sorted(file.namelist()):
-            found.setdefault(name.rpartition("/")[0], []).append(Reference(archive=archive, name=name))
+        for info in sorted(file.infolist(), key=lambda info: info.filename):
+            if not info.is_dir():
+                reference = Reference(archive=archive, name=info.filename, checksum=info.CRC)
+                found.setdefault(info.filename.rpartition("/")[0], []).append(reference)
     return {concept: tuple(references) for concept, references in found.items()}

@@ -51,7 +51,9 @@ class ClipEncoder:
         self.scale = float(self._clip.logit_scale.exp())
 
     def images(self, images: "Sequence[Image]") -> Float[Tensor, "images features"]:
-        return self._all(len(images), lambda part: self._clip.encode_image(torch.stack([self._prepare(image) for image in images[part]]).to(self._device), normalize=True))
+        return self._all(
+            len(images), lambda part: self._clip.encode_image(torch.stack([self._prepare(image) for image in images[part]]).to(self._device), normalize=True)
+        )
 
     def texts(self, texts: Sequence[str]) -> Float[Tensor, "texts features"]:
         return self._all(len(texts), lambda part: self._clip.encode_text(self._tokenise(texts[part]).to(self._device), normalize=True))

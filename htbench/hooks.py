@@ -8,10 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from htbench import transport
 from htbench.errors import UnknownName
 from htbench.intervention import Affine, Intervention
-from htbench.model import Model, Tap
+from htbench.model import Model, Tap, select_sites
 from htbench.types import Site, SiteInfo
+
+Fit = Callable[[transport.Samples, transport.Samples], transport.Map]
+"""From source and target samples of one site to the map between them."""
 
 
 @contextmanager
@@ -35,7 +39,9 @@ def _hook(site: Site, info: SiteInfo, tap: Tap, fired: set[Site]) -> Callable[[n
         fired.add(site)
         if info.channel_axis == -1:
             return tap(site, output.flatten(1, -2)).view_as(output)
-        return tap(site, output.flatten(2).transpose(1, 2)).transpose(1, 2).reshape(output.shape)
+        seen = output.flatten(2).transpose(1, 2)
+        passed_on = tap(site, seen)
+        return output if passed_on is seen else passed_on.transpose(1, 2).reshape(output.shape)
 
     return hook
 
@@ -53,12 +59,12 @@ def steer(interventions: Sequence[Intervention], strengths: Sequence[float]) -> 
         if not here:
             return z
         amount = torch.tensor([strengths[k] for k, _ in here], device=z.device)[:, None]
-        gain = z.new_zeros(len(z), 1, z.shape[-1], dtype=torch.float32)
-        shift = torch.zeros_like(gain)
         rows = torch.tensor([k for k, _ in here], device=z.device)
-        gain[rows, 0] = amount * (torch.stack([change.scale[site] for _, change in here]).to(z.device) - 1)
-        shift[rows, 0] = amount * torch.stack([change.shift[site] for _, change in here]).to(z.device)
-        return z + torch.addcmul(shift, gain, z.float()).to(z.dtype)
+        gain = amount * (torch.stack([change.scale[site] for _, change in here]).to(z.device).float() - 1)
+        shift = amount * torch.stack([change.shift[site] for _, change in here]).to(z.device).float()
+        chosen = z[rows]
+        changed = chosen + torch.addcmul(shift[:, None], gain[:, None], chosen.float()).to(z.dtype)
+        return changed if len(here) == len(z) else z.index_copy(0, rows, changed)
 
     return tap
 
@@ -84,3 +90,30 @@ def activations(
     for start in range(0, len(prompts), batch):
         model.trace(prompts[start : start + batch], seeds[start : start + batch], tap)
     return {site: torch.cat(parts) for site, parts in gathered.items()}
+
+
+def fit_in_passing(
+    model: Model, source: tuple[Sequence[str], Sequence[int]], target: tuple[Sequence[str], Sequence[int]], fit: Fit, *, sites: Sequence[str]
+) -> Affine:
+    """Maps of all sites, each fitted on source activations that already went through the maps before it; targets are not steered.
+
+    Published code runs the sources again for every site. Here sources and targets, prompts and seeds each, go through the model in one
+    batch, and the hook of each site fits its map to what arrives and applies it to the sources before they pass on: one run for all sites.
+    The steps of a few-step model share one map a site, that of the first step.
+    """
+    chosen = frozenset(select_sites(model, sites))
+    maps: dict[Site, transport.Map] = {}
+    count = len(source[0])
+
+    def fit_and_pass_on(site: Site, z: Float[Tensor, "images positions channels"]) -> Float[Tensor, "images positions channels"]:
+        if site not in chosen:
+            return z
+        if site not in maps:
+            pooled = z.float().mean(1)
+            maps[site] = fit(pooled[:count], pooled[count:])
+        scale, shift = maps[site]
+        return torch.cat([(scale * z[:count] + shift).to(z.dtype), z[count:]])
+
+    with torch.no_grad():
+        model.trace([*source[0], *target[0]], [*source[1], *target[1]], fit_and_pass_on)
+    return Affine({site: scale for site, (scale, _) in maps.items()}, {site: shift for site, (_, shift) in maps.items()})

@@ -4,7 +4,7 @@ import importlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -19,7 +19,7 @@ from htbench.types import Site
 class Intervention:
     """Does nothing; what does something overrides `rewrite` or `apply`, and strength 0 never changes anything."""
 
-    sites: ClassVar[frozenset[Site]] | frozenset[Site] = frozenset()
+    sites: frozenset[Site] = frozenset()
     """Where `apply` does something."""
 
     def rewrite(self, prompt: str, *, strength: float) -> str:
@@ -80,7 +80,10 @@ class Affine(Intervention):
         def part(name: str) -> dict[Site, Tensor]:
             return {Site(key.removeprefix(f"{name}/")): tensor for key, tensor in tensors.items() if key.startswith(f"{name}/")}
 
-        return cls(part("scale"), part("shift"))
+        scale, shift = part("scale"), part("shift")
+        if {site: tensor.shape for site, tensor in scale.items()} != {site: tensor.shape for site, tensor in shift.items()}:
+            raise ValueError("scale and shift do not match")
+        return cls(scale, shift)
 
 
 def save(intervention: Intervention, path: Path) -> None:

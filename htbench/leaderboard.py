@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from htbench import stats
 from htbench.store import Row, Store
@@ -50,7 +51,7 @@ class Summary:
     store: Store
 
     @cached_property
-    def facts(self) -> dict[str, object]:
+    def facts(self) -> dict[str, Any]:
         """The run's facts."""
         return self.store.facts()
 
@@ -61,10 +62,12 @@ class Summary:
 
     @cached_property
     def scores(self) -> dict[int, dict[str, float]]:
-        """Defined scores of each cell by metric."""
+        """Defined scores of each cell by metric, by the run's scorer."""
         found: dict[int, dict[str, float]] = defaultdict(dict)
-        for cell, metric, _, value in self.store.scores():
-            if value is not None:
+        scorer = self.facts.get("scorer")
+        name = scorer.get("name") if isinstance(scorer, dict) else None
+        for cell, metric, encoder, value in self.store.scores():
+            if value is not None and encoder == name:
                 found[cell][metric] = value
         return found
 
@@ -106,7 +109,7 @@ class Summary:
     @cached_property
     def leaderboard(self) -> list[Line]:
         """Every method at strength 1 (or the largest of the plan), `none` at 0; the best headline score first."""
-        full = 1.0 if 1.0 in self.strengths else self.strengths[-1]
+        full = 1.0 if 1.0 in self.strengths else max(self.strengths, default=0.0)
         lines = [self.line(method, 0.0 if method == "none" else full) for method in self.methods]
 
         def rank(line: Line) -> float:
@@ -140,8 +143,8 @@ class Summary:
 
     def training(self, method: str) -> float:
         """Seconds of learning before the first concept."""
-        methods = self.facts.get("methods", {})
-        return float(methods[method]["training"]["seconds"]) if isinstance(methods, dict) and method in methods else 0.0
+        methods: Any = self.facts.get("methods", {})
+        return float(methods.get(method, {}).get("training", {}).get("seconds", 0.0))
 
     def _concept_seconds(self, method: str | None) -> stats.Spread | None:
         return stats.spread([seconds for phase, name, _, seconds, _ in self.store.timings() if phase == "towards" and name == method])
@@ -155,4 +158,4 @@ class Summary:
         return groups
 
     def _complete(self, row: Row) -> bool:
-        return row.file is not None and len(self.scores.get(row.id, {})) == len(METRICS)
+        return row.file is not None and METRICS.keys() <= self.scores.get(row.id, {}).keys()

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from htbench import content, registry
 from htbench.concept import Concept
-from htbench.errors import UsageError
+from htbench.errors import Missing, UsageError
 from htbench.intervention import Intervention
 from htbench.model import Model
+from htbench.registry import Card
+from htbench.types import Digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,34 @@ class PerConcept:
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps({"learnt": "nothing: every concept is fitted by itself"}), encoding="utf-8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learnt:
+    """A baseline with all that it shares between concepts."""
+
+    card: Card
+    steering: Steering
+    digest: Digest
+    """Of the card and what was learnt: all that decides an intervention besides model, concept and seed."""
+
+
+def learn_shared(card: Card, model: Model, concepts: Sequence[Concept], *, folder: Path, seed: int) -> Learnt:
+    """What a baseline shares between concepts: shipped beside its card, or kept in `folder` by an earlier call, or learnt now."""
+    method: Method = registry.method(card)
+    key = content.digest([card.digest, model.revision, [concept.digest for concept in concepts], seed])
+    shipped = card.artifacts.get(model.name)
+    if shipped and not shipped.is_file():
+        raise Missing(f"card {card.name!r} names {str(shipped)!r}, which is not there", remedy="Restore it, or take its line out of the card to learn it anew.")
+    path = shipped or folder / f"steering-{key}"
+    if path.exists():
+        steering = method.load(model, path, seed=seed)
+    else:
+        steering = method.fit(model, concepts, seed=seed)
+        fresh = path.with_name(f".{path.name}")
+        steering.save(fresh)
+        fresh.replace(path)
+    return Learnt(card=card, steering=steering, digest=content.digest([card.digest, content.file_digest(path)]))
 
 
 Images = tuple[list[str], list[int]]

@@ -8,7 +8,6 @@ Vectors = Float[Tensor, "images features"]
 Values = Float[Tensor, " images"]
 
 
-
 def concept_gain(image: Vectors, unsteered: Vectors, concept: Vectors) -> Values:
     """By how much the cosine to the concept's text rose against the unsteered image of the same prompt and seed; -2 to 2, 0 for no change."""
     return ((image - unsteered) * concept).sum(-1)

@@ -38,8 +38,6 @@ class Model(Protocol):
     sites: Mapping[Site, SiteInfo]
     """Where it can be steered, in the order of firing."""
     device: str
-    concepts: str
-    """The concept set it is benchmarked on unless another is named."""
     conditioner: str
     """The encoder that hypernetworks for it read concepts with."""
     scorer: str

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from htbench import content
+from htbench import concept, content, registry
 from htbench.concept import Concept, ConceptSet
 from htbench.errors import Missing, UnknownName, UsageError
 from htbench.types import Digest
@@ -22,10 +22,10 @@ class Plan(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     model: str = "emoji"
     methods: tuple[str, ...] = Field(("none", "prompt", "mean-shift", "linear-act", "lineas", "hypertransport"), min_length=1)
+    """Names of baselines or paths of their cards; `none` is always among them, since every score is paired with it."""
     concepts: str = "test"
     """Splits or concept ids, separated by commas."""
-    concept_set: str = ""
-    """Empty: the model's own."""
+    concept_set: str = "emoji"
     limit: int | None = Field(None, ge=1)
     """So many concepts, the first of the selection; a set's order mixes kinds."""
     strengths: tuple[Strength, ...] = Field((0.0, 0.5, 1.0), min_length=1)
@@ -79,7 +79,7 @@ def build(*layers: Mapping[str, Any]) -> Plan:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise UsageError(f"plan setting {where!r}: {first['msg']}, not {str(first['input'])[:60]!r}") from None
-    return plan.model_copy(update={"methods": tuple(dict.fromkeys(plan.methods)), "strengths": tuple(sorted(set(plan.strengths)))})
+    return plan.model_copy(update={"methods": tuple(dict.fromkeys(("none", *plan.methods))), "strengths": tuple(sorted(set(plan.strengths)))})
 
 
 def names() -> list[str]:
@@ -87,22 +87,32 @@ def names() -> list[str]:
     return sorted(path.stem for path in content.folder("reports").glob("*.toml"))
 
 
-def chosen(plan: Plan, concepts: ConceptSet) -> tuple[Concept, ...]:
-    """The concepts of a plan."""
-    return concepts.select(plan.concepts)[: plan.limit]
+def check(plan: Plan) -> tuple[ConceptSet, tuple[Concept, ...]]:
+    """The concept set of a plan and the concepts chosen from it; raises if the plan names anything that does not exist.
+
+    Needs no torch, so that a slip of the pen is answered at once.
+    """
+    registry.check("models", plan.model)
+    if plan.scorer:
+        registry.check("encoders", plan.scorer)
+    for method in plan.methods:
+        registry.card(method)
+    concepts = concept.load(plan.concept_set)
+    if plan.prompts > len(concepts.prompts):
+        raise UsageError(
+            f"{plan.prompts} prompts wanted, the concept set has {len(concepts.prompts)}", remedy=f"Use --prompts {len(concepts.prompts)} or fewer."
+        )
+    return concepts, concepts.select(plan.concepts)[: plan.limit]
 
 
 def cells(plan: Plan, concepts: Sequence[Concept], prompts: Sequence[str]) -> Iterator[Cell]:
     """All cells in their fixed order, the unsteered ones first: method `none` has strength 0 alone."""
-    if plan.prompts > len(prompts):
-        raise UsageError(f"{plan.prompts} prompts wanted, the concept set has {len(prompts)}", remedy=f"Use --prompts {len(prompts)} or fewer.")
-    methods = sorted(plan.methods, key=lambda method: method != "none")
-    for method in methods:
-        for concept in concepts:
+    for method in plan.methods:
+        for wanted in concepts:
             for prompt in prompts[: plan.prompts]:
                 for seed in range(plan.seeds):
                     for strength in (0.0,) if method == "none" else plan.strengths:
-                        yield Cell(method=method, concept=concept, prompt=prompt, seed=image_seed(prompt, seed), strength=strength)
+                        yield Cell(method=method, concept=wanted, prompt=prompt, seed=image_seed(prompt, seed), strength=strength)
 
 
 def image_seed(prompt: str, number: int) -> int:

@@ -23,16 +23,20 @@ def plugins(group: Group) -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=f"htbench.{group}")}
 
 
+def check(group: Group, name: str) -> None:
+    """Raise `UnknownName` if there is no plug-in `name`, with the nearest names."""
+    if name not in plugins(group):
+        raise UnknownName(group.removesuffix("s"), name, plugins(group), remedy=f"See: htbench list {group}")
+
+
 def load(group: Group, name: str) -> Any:
     """The object behind plug-in `name`.
 
     Raises:
         UnknownName: if there is none, with the nearest names.
     """
-    known = plugins(group)
-    if name not in known:
-        raise UnknownName(group.removesuffix("s"), name, known, remedy=f"See: htbench list {group}")
-    return known[name].load()
+    check(group, name)
+    return plugins(group)[name].load()
 
 
 class Published(BaseModel):
@@ -56,6 +60,8 @@ class Card(BaseModel):
     paper: str = ""
     bibtex: str = ""
     published: tuple[Published, ...] = ()
+    artifacts: dict[str, Path] = {}
+    """Files with what was learnt beforehand, by model; relative to the card."""
 
     @property
     def digest(self) -> Digest:
@@ -98,6 +104,7 @@ def method(card: Card) -> Any:
 
 def _read(path: Path) -> Card:
     try:
-        return Card.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        card = Card.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return card.model_copy(update={"artifacts": {model: path.parent / file for model, file in card.artifacts.items()}})
     except (ValidationError, tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UsageError(f"card {str(path)!r} is not valid: {' '.join(str(error).split())[:300]}") from None

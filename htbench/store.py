@@ -21,7 +21,8 @@ CREATE TABLE images (
     key TEXT PRIMARY KEY, file TEXT, problem TEXT, seconds REAL);
 CREATE TABLE cells (
     id INTEGER PRIMARY KEY, method TEXT NOT NULL, concept TEXT NOT NULL, prompt TEXT NOT NULL, seed TEXT NOT NULL,
-    strength REAL NOT NULL, image TEXT NOT NULL, UNIQUE (method, concept, prompt, seed, strength));
+    strength REAL NOT NULL, image TEXT NOT NULL, place INTEGER NOT NULL,
+    UNIQUE (method, concept, prompt, seed, strength));
 CREATE TABLE scores (
     cell INTEGER NOT NULL REFERENCES cells, metric TEXT NOT NULL, encoder TEXT NOT NULL, value REAL,
     PRIMARY KEY (cell, metric, encoder)) WITHOUT ROWID;
@@ -66,6 +67,8 @@ class Store:
             fresh = not (folder / "run.sqlite").exists()
             if fresh and folder.exists() and any(folder.iterdir()):
                 raise UsageError(f"folder {str(folder)!r} holds something that is not a run", remedy="Choose another --out or --name.")
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "run.sqlite").touch()  # first, so that a run killed here is known for one
             for part in ("images", "maps"):
                 (folder / part).mkdir(parents=True, exist_ok=True)
             lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
@@ -77,10 +80,14 @@ class Store:
             os.close(lock)
             raise UsageError(f"run {str(folder)!r} is being written by another process", remedy="Wait for it, or choose another --name.") from None
         store = cls(folder, _connect(folder / "run.sqlite"), lock)
-        store._database.execute("PRAGMA journal_mode = WAL")
-        if store._is_empty():
-            store._database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
-        store._check_version()
+        try:
+            if store._is_empty():
+                store._database.execute("PRAGMA journal_mode = WAL")
+                store._database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+            store._check_version()
+        except BaseException:
+            store.close()
+            raise
         return store
 
     @classmethod
@@ -94,6 +101,7 @@ class Store:
         if not (folder / "run.sqlite").is_file():
             raise Missing(f"no run in {str(folder)!r}", remedy="See: htbench list runs")
         store = cls(folder, _connect(folder / "run.sqlite"), None)
+        store._database.execute("PRAGMA query_only = ON")
         store._check_version()
         return store
 
@@ -101,6 +109,10 @@ class Store:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the database and of the lock."""
         self._database.close()
         if self._lock is not None:
             os.close(self._lock)
@@ -118,7 +130,7 @@ class Store:
     def plan_cells(self, rows: Iterable[tuple[str, str, str, int, float, Digest]]) -> None:
         """Make exactly these cells the planned grid: (method, concept, prompt, seed, strength, image key) each."""
         with self._transaction() as write:
-            write.execute("CREATE TEMP TABLE wanted AS SELECT * FROM cells WHERE 0")
+            write.execute("CREATE TEMP TABLE wanted AS SELECT method, concept, prompt, seed, strength, image FROM cells WHERE 0")
             write.executemany(
                 "INSERT INTO wanted (method, concept, prompt, seed, strength, image) VALUES (?, ?, ?, ?, ?, ?)",
                 ((method, concept, prompt, str(seed), strength, image) for method, concept, prompt, seed, strength, image in rows),
@@ -127,14 +139,17 @@ class Store:
             stale = f"SELECT id FROM cells WHERE ({columns}) NOT IN (SELECT {columns} FROM wanted)"
             write.execute(f"DELETE FROM scores WHERE cell IN ({stale})")
             write.execute(f"DELETE FROM cells WHERE id IN ({stale})")
-            write.execute(f"INSERT OR IGNORE INTO cells ({columns}) SELECT {columns} FROM wanted ORDER BY rowid")
+            write.execute(
+                f"""INSERT INTO cells ({columns}, place) SELECT {columns}, rowid FROM wanted WHERE true ORDER BY rowid
+                    ON CONFLICT (method, concept, prompt, seed, strength) DO UPDATE SET place = excluded.place"""
+            )
             write.execute("INSERT OR IGNORE INTO images (key) SELECT image FROM wanted")
             write.execute("DROP TABLE wanted")
 
     def rows(self) -> list[Row]:
         """All planned cells, in the order of the plan."""
         query = """SELECT cells.id, method, concept, prompt, seed, strength, image, file, problem
-                   FROM cells JOIN images ON images.key = cells.image ORDER BY cells.id"""
+                   FROM cells JOIN images ON images.key = cells.image ORDER BY place"""
         names = ("id", "method", "concept", "prompt", "seed", "strength", "image", "file", "problem")
         rows = (dict(zip(names, row, strict=True)) for row in self._database.execute(query))
         return [Row(**{**row, "seed": int(row["seed"])}) for row in rows]
@@ -173,7 +188,9 @@ class Store:
     def add_timing(self, phase: str, method: str, concept: str, seconds: float, device: str) -> None:
         """Write one timing over an earlier one of the same work on the same device."""
         with self._transaction() as write:
-            write.execute("INSERT OR REPLACE INTO timings (phase, method, concept, seconds, device) VALUES (?, ?, ?, ?, ?)", (phase, method, concept, seconds, device))
+            write.execute(
+                "INSERT OR REPLACE INTO timings (phase, method, concept, seconds, device) VALUES (?, ?, ?, ?, ?)", (phase, method, concept, seconds, device)
+            )
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -187,7 +204,7 @@ class Store:
 
     def _is_empty(self) -> bool:
         try:
-            return self._database.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+            return bool(self._database.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,))
         except sqlite3.DatabaseError:
             return False
 
@@ -197,7 +214,10 @@ class Store:
         except sqlite3.DatabaseError as error:
             raise Refused(f"{str(self.folder / 'run.sqlite')!r} is damaged: {error}", remedy="Restore it, or choose another --name.") from None
         if found != VERSION:
-            raise Refused(f"run {str(self.folder)!r} has store version {found}, this htbench reads {VERSION}", remedy="Use the htbench that made it, or choose another --name.")
+            raise Refused(
+                f"run {str(self.folder)!r} has store version {found}, this htbench reads {VERSION}",
+                remedy="Use the htbench that made it, or choose another --name.",
+            )
 
 
 def _connect(path: Path) -> sqlite3.Connection:

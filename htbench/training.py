@@ -16,8 +16,8 @@ from torch import Tensor, nn
 class Task(Protocol):
     """What is trained: a network, a loss for each step, and which of its weights are the hidden matrices that Muon suits."""
 
-    network: nn.Module
-
+    @property
+    def network(self) -> nn.Module: ...
     def loss(self, step: int) -> Tensor: ...
     def is_hidden_matrix(self, name: str, weight: nn.Parameter) -> bool: ...
 
@@ -63,8 +63,8 @@ class Trainer:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._resume(self.folder / "checkpoint.pt")
         smooth, start = 0.0, self.step
-        for losses, self.step in self._steps():
-            smooth = losses if self.step == start + 1 else 0.97 * smooth + 0.03 * losses
+        for loss in self._losses():
+            smooth = loss if self.step == start + 1 else 0.97 * smooth + 0.03 * loss
             if self.step % log_every == 0:
                 pace = self.seconds / self.step
                 line = {"step": self.step, "loss": round(smooth, 5), "seconds": round(self.seconds)}
@@ -94,7 +94,7 @@ class Trainer:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, path, metadata={"recipe": json.dumps(record)})
 
-    def _steps(self) -> Iterator[tuple[float, int]]:
+    def _losses(self) -> Iterator[float]:
         for step in range(self.step, self.recipe.steps):
             began = time.perf_counter()
             for optimiser in self.optimisers:
@@ -110,7 +110,8 @@ class Trainer:
             torch._foreach_lerp_(self.average, [weight.detach() for weight in self.weights], 1 - decay)
             value = loss.item()
             self.seconds += time.perf_counter() - began
-            yield value, step + 1
+            self.step = step + 1
+            yield value
 
     def _save(self, path: Path) -> None:
         state = {

@@ -1,12 +1,14 @@
 """One-dimensional optimal transport, a channel at a time: maps fitted to samples, and the cost between samples."""
 
 from functools import cache
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 Samples = Float[Tensor, "samples channels"]
+Others = Float[Tensor, "others channels"]
 Channels = Float[Tensor, " channels"]
 Map = tuple[Channels, Channels]
 """Scale and shift of `z -> scale * z + shift`."""
@@ -15,13 +17,13 @@ LEAST_DEVIATION = 1e-4
 """A channel whose source samples spread less than this is shifted, not scaled."""
 
 
-def mean_map(source: Samples, target: Samples) -> Map:
+def mean_map(source: Samples, target: Others) -> Map:
     """Moves the mean of each channel: scale 1, shift the difference of the means (DiffMean, Mean-AcT)."""
     difference = target.double().mean(0) - source.double().mean(0)
     return torch.ones_like(difference).float(), difference.float()
 
 
-def linear_map(source: Samples, target: Samples) -> Map:
+def linear_map(source: Samples, target: Others) -> Map:
     r"""Least-squares affine fit of the optimal coupling, in float64 (Linear-AcT).
 
     .. math:: w = \sum_i \tilde a_{(i)} \tilde b_{(i)} / \sum_i \tilde a_{(i)}^2, \quad b = m_b - w m_a
@@ -53,9 +55,10 @@ def wasserstein(x: Float[Tensor, "*batch n channels"], y: Float[Tensor, "*batch 
 
 
 @cache
+@torch.inference_mode(False)  # or else a cached tensor of inference mode could not be saved for a later backward pass
 def _coupling(n: int, m: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Weights and indices of the monotone coupling of `n` with `m` equally weighted order statistics."""
     edges = sorted({k * m for k in range(n + 1)} | {k * n for k in range(m + 1)})
     starts = torch.tensor(edges[:-1], device=device)
-    lengths = torch.tensor([b - a for a, b in zip(edges, edges[1:], strict=False)], device=device)
+    lengths = torch.tensor([after - before for before, after in pairwise(edges)], device=device)
     return lengths.double() / (n * m), starts // m, starts // n

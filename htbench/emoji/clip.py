@@ -41,4 +41,5 @@ def soften(pixels: Float[Tensor, "images rgb rows columns"], generator: torch.Ge
     """Images blurred and made noisy by random amounts, so that a CLIP also reads images that are not quite crisp."""
     blurred = torch.nn.functional.avg_pool2d(torch.nn.functional.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     amount, noise = torch.rand(2, len(pixels), 1, 1, 1, generator=generator)
-    return pixels.lerp(blurred, amount) + 0.1 * noise * torch.randn(pixels.shape, generator=generator)
+    softened: Tensor = pixels.lerp(blurred, amount) + 0.1 * noise * torch.randn(pixels.shape, generator=generator)
+    return softened

@@ -29,4 +29,4 @@ def _load(name: str, device: str) -> ClipEncoder:
 
 def _prepare(image: Image.Image) -> Tensor:
     small = image.convert("RGB") if image.size == (SIZE, SIZE) else image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BOX)
-    return torch.from_numpy(np.asarray(small)).permute(2, 0, 1).float() / 127.5 - 1
+    return torch.from_numpy(np.array(small)).permute(2, 0, 1).float() / 127.5 - 1

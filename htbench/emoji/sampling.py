@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from htbench.emoji.scenes import LATENT, VALUES, Scene
 from htbench.emoji.icons import nouns
+from htbench.emoji.scenes import LATENT, VALUES, Scene
 
 CHANCES = {"companion": 0.5, "style": 0.3, "background": 0.35, "frame": 0.12, "weather": 0.12}
 """How often a training scene has a modifier of each kind."""
@@ -44,7 +44,7 @@ def draw_scene(rng: np.random.Generator, *, noun: str | None = None) -> Scene:
 def draw_batch(seed: int, number: int, size: int, *, few_nouns: bool = False) -> Batch:
     """Batch `number` of a training run; `few_nouns` makes scenes differ mostly in their modifiers."""
     rng = np.random.default_rng((seed, number))
-    choice = rng.choice(nouns(), size // 8) if few_nouns else None
+    choice = rng.choice(nouns(), -(-size // 8)) if few_nouns else None
     scenes = [draw_scene(rng, noun=None if choice is None else str(choice[k % len(choice)])) for k in range(size)]
     latents = rng.standard_normal((size, *LATENT), np.float32)
     return Batch(scenes=scenes, latents=torch.from_numpy(latents), pixels=render(scenes, latents))

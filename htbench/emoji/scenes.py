@@ -51,7 +51,7 @@ class Scene:
     def draw(self, latent: Float[np.ndarray, "4 8 8"]) -> UInt8[np.ndarray, "64 64 rgb"]:
         """The scene with the layout that `latent` decides."""
         image = _ground(self.background)
-        _place(image, self.noun, self.companion, ndtr(latent[:, 0, 0]))
+        _place(image, self.noun, self.companion, ndtr(latent[:, 0, 0]).clip(max=1 - 2**-24))  # float32 rounds 5.5 deviations up to 1
         if self.weather:
             image = WEATHERS[self.weather](image)
         if self.frame:
@@ -147,7 +147,8 @@ def _glitch(image: Canvas) -> Canvas:
 def _scatter(count: int, radius: float, seed: int) -> np.ndarray:
     """Where `count` drops of `radius` pixels fall: the same places in every image, so that they can be learnt."""
     places = np.random.default_rng(seed).integers(0, SIZE, (count, 2))
-    return np.logical_or.reduce([np.hypot(_X - x, _Y - y) <= radius for x, y in places])
+    hit: np.ndarray = np.any([np.hypot(_X - x, _Y - y) <= radius for x, y in places], axis=0)
+    return hit
 
 
 def _cover(where: np.ndarray, colour: tuple[int, int, int], strength: float) -> Callable[[Canvas], Canvas]:

@@ -10,7 +10,7 @@ References:
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -25,10 +25,9 @@ from htbench.concept import Concept
 from htbench.encoder import Encoder
 from htbench.errors import Refused, UsageError
 from htbench.hooks import activations
-from htbench.intervention import Affine
+from htbench.intervention import Affine, Intervention
 from htbench.method import Training, fitting_images
 from htbench.model import Model, Request, select_sites
-from htbench.intervention import Intervention
 from htbench.training import Recipe, Trainer
 from htbench.types import Site
 
@@ -61,8 +60,8 @@ class HyperTransport:
 
     def fit(self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None = None) -> "Amortised":
         """Train on `concepts`; with a `folder`, an interrupted training goes on where it stopped."""
-        if not concepts:
-            raise UsageError("hypertransport has no concepts to learn from", remedy="Use a concept set with a train split.")
+        if len(concepts) < 2:
+            raise UsageError(f"hypertransport learns from many concepts, not {len(concepts)}", remedy="Use a concept set with a train split.")
         began = time.perf_counter()
         encoder: Encoder = registry.load("encoders", self.encoder or model.conditioner)(model.device)
         sites = {site: model.sites[site].channels for site in select_sites(model, self.sites)}
@@ -184,8 +183,7 @@ class _Task:
         vectors = torch.stack([self._vector(k, random) for k in chosen])
         maps = self.network((vectors + method.noise * torch.randn(vectors.shape, generator=random)).to(device))
         sources = [self._images(self.concepts[k], method.images, 1 + step)[0] for k in chosen]
-        each = [site_maps for site_maps in maps.values()]
-        spread = {site: tuple(part.repeat_interleave(method.images, 0)[:, None] for part in pair) for site, pair in zip(maps, each, strict=True)}
+        spread = {site: tuple(part.repeat_interleave(method.images, 0)[:, None] for part in pair) for site, pair in maps.items()}
 
         def change(site: Site, z: Float[Tensor, "images positions channels"]) -> Float[Tensor, "images positions channels"]:
             if site not in spread:
@@ -218,7 +216,9 @@ class _Task:
     def _pictures(self, concept: Concept, encoder: Encoder) -> Float[Tensor, "pictures features"]:
         """Embeddings of the model's own images of the concept, and of its references."""
         prompts, seeds = self._images(concept, 8, 0)[1]
-        made = self.model.generate([Request(prompt=prompt, seed=image, intervention=Intervention(), strength=0.0) for prompt, image in zip(prompts, seeds, strict=True)])
+        made = self.model.generate(
+            [Request(prompt=prompt, seed=image, intervention=Intervention(), strength=0.0) for prompt, image in zip(prompts, seeds, strict=True)]
+        )
         return encoder.images([*made, *(reference.open() for reference in concept.references)])
 
     def _images(self, concept: Concept, count: int, number: int) -> tuple[tuple[list[str], list[int]], tuple[list[str], list[int]]]:

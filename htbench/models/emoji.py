@@ -1,6 +1,6 @@
 """The embedded model: scenes of emoji, 64 x 64, in one step; runs anywhere and needs no download."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -19,7 +19,6 @@ class Emoji:
     """Implements `htbench.model.Model`."""
 
     name = "emoji"
-    concepts = "emoji"
     conditioner = "emoji-clip-a"
     scorer = "emoji-clip-b"
 
@@ -35,7 +34,7 @@ class Emoji:
             if name.rpartition(".")[2] in ("norm1", "norm2", "norm_out")
         }
         width = self._network.transformer.inner_dim
-        self.sites = {site: SiteInfo(channels=width, channel_axis=-1) for site in self._modules}
+        self.sites: Mapping[Site, SiteInfo] = {site: SiteInfo(channels=width, channel_axis=-1) for site in self._modules}
         self._words: dict[str, Words] = {}
 
     @torch.inference_mode()

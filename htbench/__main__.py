@@ -1,0 +1,5 @@
+"""`python -m htbench`."""
+
+from htbench.cli import main
+
+main()

@@ -1,0 +1,251 @@
+"""Numbers as people read them: scores, durations and ratios in words, and charts as SVG that the page's style sheet colours."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+TONES = 8
+"""Colours of the style sheet, classes `t1` and up; `t0` is the neutral one."""
+_SHAPES = (
+    "M-3.6 0a3.6 3.6 0 1 0 7.2 0a3.6 3.6 0 1 0-7.2 0z",
+    "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
+    "M-3.5-3.5h7v7h-7z",
+    "M0-4.8L4.8 0L0 4.8L-4.8 0z",
+    "M0-4.6L4.5 3.4H-4.5z",
+    "M0 4.6L4.5-3.4H-4.5z",
+    "M-1.5-4.5h3v3h3v3h-3v3h-3v-3h-3v-3h3z",
+)
+_WIDTH, _HEIGHT = 460.0, 330.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 68.0, 18.0, 14.0, 46.0
+_UNITS = ((86_400.0, 172_800.0, "d"), (3600.0, 7200.0, "h"), (60.0, 120.0, "min"), (1.0, 1.0, "s"), (1e-3, 1e-3, "ms"))
+_CLOCK = (*(10.0**k for k in range(-6, 2)), 60.0, 600.0, 3600.0, 36_000.0, 360_000.0, *(86_400.0 * 10**k for k in range(2, 8)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One marker of a line; it is not drawn where a coordinate is not finite."""
+
+    x: float
+    y: float
+    label: str = ""
+    """Written beside it, if there is room."""
+    note: str = ""
+    """Shown when it is pointed at."""
+    x_range: tuple[float, float] | None = None
+    y_range: tuple[float, float] | None = None
+    """Intervals, drawn as whiskers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """A line through points in one tone; 0 is neutral."""
+
+    name: str
+    tone: int
+    points: Sequence[Point]
+    bare: bool = False
+    """Draw no markers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """A scale with its ticks."""
+
+    label: str
+    low: float
+    high: float
+    ticks: Sequence[tuple[float, str]]
+    log: bool = False
+
+    def place(self, value: float) -> float:
+        """Where `value` lies: 0 at the low end, 1 at the high end."""
+        scale = math.log10 if self.log else float
+        low, high = scale(self.low), scale(self.high)
+        return (scale(value) - low) / (high - low)
+
+    def holds(self, value: float) -> bool:
+        """Whether `value` can be drawn."""
+        return math.isfinite(value) and self.low <= value <= self.high
+
+
+def score(value: float, *, signed: bool = False) -> str:
+    """Three decimals; a dash where it is not defined."""
+    if not math.isfinite(value):
+        return "—"
+    rounded = round(value, 3) + 0.0  # adding 0.0 takes the sign off a negative zero
+    return f"{rounded:{'+' if signed and rounded else ''}.3f}".replace("-", "−")
+
+
+def quantity(value: float) -> str:
+    """Three significant digits, thousands separated: 0.0123, 12.3, 1,230."""
+    if not math.isfinite(value):
+        return "—"
+    rounded = float(f"{value:.3g}")
+    decimals = max(0, 2 - math.floor(math.log10(abs(rounded)))) if rounded else 0
+    return f"{rounded:,.{decimals}f}".replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """Seconds with three significant digits in the unit that people would use."""
+    if not math.isfinite(seconds):
+        return "—"
+    if seconds == 0:
+        return "0 s"
+    size, unit = next(((size, unit) for size, least, unit in _UNITS if abs(float(f"{seconds:.3g}")) >= least), (1e-6, "µs"))
+    return f"{quantity(seconds / size)} {unit}"
+
+
+def linear(label: str, values: Iterable[float]) -> Axis:
+    """An axis that holds all finite `values` with some room, ticks at round numbers."""
+    finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
+    low, high = min(finite), max(finite)
+    room = 0.06 * (high - low) or max(0.1, 0.1 * abs(low))
+    low, high = low - room, high + room
+    raw = (high - low) / 5
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(size * power for size in (1, 2, 5, 10) if size * power >= raw * 0.999)
+    decimals = max(0, -math.floor(math.log10(step)))
+    marks = [step * k for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    return Axis(label=label, low=low, high=high, ticks=[(mark, f"{mark + 0.0:.{decimals}f}".replace("-", "−")) for mark in marks])
+
+
+def clock(label: str, values: Iterable[float]) -> Axis:
+    """A logarithmic axis of seconds that holds all finite `values` above zero, ticks at round times."""
+    positive = [value for value in values if math.isfinite(value) and value > 0] or [1.0]
+    low, high = min(positive) / 1.5, max(positive) * 1.5
+    ticks = [(mark, _mark(mark)) for mark in _CLOCK if low <= mark <= high]
+    return Axis(label=label, low=low, high=high, ticks=ticks[:: 1 + len(ticks) // 9], log=True)
+
+
+def counts(label: str, highest: float) -> Axis:
+    """A logarithmic axis from 1 to a power of ten not below `highest`, at least 100."""
+    decades = max(2, math.ceil(math.log10(max(1.0, highest)) - 1e-9))
+    ticks = [(10.0**k, f"{10**k:,}") for k in range(decades + 1)]
+    return Axis(label=label, low=1, high=10.0**decades, ticks=ticks[:: 1 + len(ticks) // 9], log=True)
+
+
+def lines(series: Sequence[Series], *, title: str, x: Axis, y: Axis, marks: Sequence[Point] = ()) -> Markup:
+    """A chart of `series`; `marks` are places on it with a line down to the axis and their label."""
+    drawn = [(one, [point for point in one.points if x.holds(point.x) and y.holds(point.y)]) for one in series]
+    parts = [_frame(x, y)]
+    parts += [_line(one, points, x, y) for one, points in drawn]
+    parts += [_crossing(mark, x, y) for mark in marks if x.holds(mark.x) and y.holds(mark.y)]
+    parts += [_marker(one, point, x, y) for one, points in drawn if not one.bare for point in points]
+    parts.append(_labels([point for one, points in drawn if not one.bare for point in points], x, y))
+    opening = Markup('<svg class="chart" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">').format(_WIDTH, _HEIGHT, title)
+    return opening + Markup("").join(parts) + Markup("</svg>")
+
+
+def interval(mean: float, low: float, high: float, *, tone: int, ends: tuple[float, float]) -> Markup:
+    """A small bar from `low` to `high` with a dot at `mean`, on a scale between `ends`; no bar where they are not finite."""
+    axis = linear("", ends)
+    parts = [Markup('<path class="track" d="M0 7H120"/>')]
+    if axis.holds(0):
+        parts.append(Markup('<path class="zero" d="M{:.1f} 1V13"/>').format(120 * axis.place(0)))
+    if axis.holds(low) and axis.holds(high):
+        left, right = 120 * axis.place(low), 120 * axis.place(high)
+        parts.append(Markup('<rect class="band" x="{:.1f}" y="3.5" width="{:.1f}" height="7" rx="3.5"/>').format(left, max(1.0, right - left)))
+    if axis.holds(mean):
+        parts.append(Markup('<circle class="dot" cx="{:.1f}" cy="7" r="3.2"/>').format(120 * axis.place(mean)))
+    return Markup('<svg class="interval {}" viewBox="0 0 120 14" aria-hidden="true">{}</svg>').format(_tone(tone), Markup("").join(parts))
+
+
+def swatch(tone: int) -> Markup:
+    """The marker of a tone, for legends and headings."""
+    shape = Markup(_SHAPES[tone % len(_SHAPES)])
+    return Markup('<svg class="swatch {}" viewBox="-6 -6 12 12" aria-hidden="true"><path class="marker" d="{}"/></svg>').format(_tone(tone), shape)
+
+
+def _tone(tone: int) -> str:
+    return f"t{1 + (tone - 1) % TONES if tone else 0}"
+
+
+def _mark(seconds: float) -> str:
+    size, unit = next(((size, unit) for size, _, unit in _UNITS if seconds >= size), (1e-6, "µs"))
+    return f"{round(seconds / size):,} {unit}"
+
+
+def _spot(point: Point, x: Axis, y: Axis) -> tuple[float, float]:
+    return _across(x, point.x), _down(y, point.y)
+
+
+def _across(axis: Axis, value: float) -> float:
+    return _LEFT + min(1.0, max(0.0, axis.place(value))) * (_WIDTH - _LEFT - _RIGHT)
+
+
+def _down(axis: Axis, value: float) -> float:
+    return _HEIGHT - _BOTTOM - min(1.0, max(0.0, axis.place(value))) * (_HEIGHT - _TOP - _BOTTOM)
+
+
+def _frame(x: Axis, y: Axis) -> Markup:
+    right, floor = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
+    parts = []
+    for value, text in y.ticks:
+        level = _down(y, value)
+        parts.append(Markup('<path class="grid" d="M{:.1f} {:.1f}H{:.1f}"/>').format(_LEFT, level, right))
+        parts.append(Markup('<text class="tick end" x="{:.1f}" y="{:.1f}">{}</text>').format(_LEFT - 7, level + 3.8, text))
+    for value, text in x.ticks:
+        place = _across(x, value)
+        parts.append(Markup('<path class="grid" d="M{:.1f} {:.1f}V{:.1f}"/>').format(place, _TOP, floor))
+        parts.append(Markup('<text class="tick middle" x="{:.1f}" y="{:.1f}">{}</text>').format(place, floor + 16, text))
+    parts.append(Markup('<path class="axis" d="M{:.1f} {:.1f}V{:.1f}H{:.1f}"/>').format(_LEFT, _TOP, floor, right))
+    parts.append(Markup('<text class="name middle" x="{:.1f}" y="{:.1f}">{}</text>').format((_LEFT + right) / 2, _HEIGHT - 8, x.label))
+    middle = (_TOP + floor) / 2
+    parts.append(Markup('<text class="name middle" x="11" y="{0:.1f}" transform="rotate(-90 11 {0:.1f})">{1}</text>').format(middle, y.label))
+    return Markup("").join(parts)
+
+
+def _line(series: Series, points: Sequence[Point], x: Axis, y: Axis) -> Markup:
+    if len(points) < 2:
+        return Markup("")
+    path = "L".join("{:.1f} {:.1f}".format(*_spot(point, x, y)) for point in points)
+    return Markup('<path class="line {}" d="M{}"><title>{}</title></path>').format(_tone(series.tone), path, series.name)
+
+
+def _marker(series: Series, point: Point, x: Axis, y: Axis) -> Markup:
+    left, top = _spot(point, x, y)
+    whiskers = ""
+    if point.x_range and all(map(math.isfinite, point.x_range)):
+        whiskers += f"M{_across(x, point.x_range[0]):.1f} {top:.1f}H{_across(x, point.x_range[1]):.1f}"
+    if point.y_range and all(map(math.isfinite, point.y_range)):
+        whiskers += f"M{left:.1f} {_down(y, point.y_range[0]):.1f}V{_down(y, point.y_range[1]):.1f}"
+    drawn = Markup('<path class="whisker" d="{}"/>').format(whiskers) if whiskers else ""
+    shape = Markup('<path class="marker" d="{}" transform="translate({:.1f} {:.1f})"/>').format(Markup(_SHAPES[series.tone % len(_SHAPES)]), left, top)
+    return Markup('<g class="{}">{}{}<title>{}</title></g>').format(_tone(series.tone), drawn, shape, point.note)
+
+
+def _labels(points: Sequence[Point], x: Axis, y: Axis) -> Markup:
+    """Each point's label at the first of four places around it that is free; none where all are taken or a neighbour says the same."""
+    taken = [(left - 5, top - 5, left + 5, top + 5) for left, top in (_spot(point, x, y) for point in points)]
+    parts, said = [], set[tuple[str, int, int]]()
+    for point in (point for point in points if point.label):
+        left, top = _spot(point, x, y)
+        near = (point.label, round(left / 12), round(top / 12))
+        if near in said:
+            continue
+        said.add(near)
+        width = 6.2 * len(point.label)
+        for across, down in ((8 + width / 2, 4.0), (-8 - width / 2, 4.0), (0.0, -9.0), (0.0, 17.0)):
+            box = (left + across - width / 2, top + down - 9, left + across + width / 2, top + down + 1)
+            if box[0] > _LEFT and box[2] < _WIDTH - 2 and not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                parts.append(Markup('<text class="mark middle" x="{:.1f}" y="{:.1f}">{}</text>').format(left + across, top + down, point.label))
+                break
+    return Markup("").join(parts)
+
+
+def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _crossing(mark: Point, x: Axis, y: Axis) -> Markup:
+    left, top = _spot(mark, x, y)
+    side, shift = ("end", -6) if left > _WIDTH * 0.72 else ("start", 6)
+    parts = (
+        Markup('<path class="crossing" d="M{:.1f} {:.1f}V{:.1f}"/>').format(left, top, _HEIGHT - _BOTTOM),
+        Markup('<circle class="ring" cx="{:.1f}" cy="{:.1f}" r="6"><title>{}</title></circle>').format(left, top, mark.note),
+        Markup('<text class="mark {}" x="{:.1f}" y="{:.1f}">{}</text>').format(side, left + shift, _HEIGHT - _BOTTOM - 8, mark.label),
+    )
+    return Markup("").join(parts)

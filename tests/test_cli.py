@@ -1,0 +1,88 @@
+"""The command line as a user meets it."""
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from htbench import registry
+
+
+def htbench(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "htbench", *words], check=False, capture_output=True, text=True, cwd=cwd)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["list", "methods"], ["list", "concepts"], ["list", "plans"], ["run", "--help"]])
+def test_looking_around_imports_no_torch(words: list[str]) -> None:
+    script = (
+        f"import sys; sys.argv = ['htbench', *{words!r}]\nfrom htbench.cli import main\ntry: main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False, capture_output=True).returncode == 0
+
+
+def test_methods_are_listed_with_what_they_do() -> None:
+    lines = htbench("list", "methods").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(registry.cards())
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["run", "quikstart"], "quickstart"),
+        (["run", "--method", "linaes"], "lineas"),
+        (["run", "--model", "emojy"], "emoji"),
+        (["run", "--concepts", "tset"], "test"),
+        (["run", "--concepts", "style/neom"], "style/neon"),
+        (["run", "--concepts", ","], "no concepts selected"),
+        (["run", "--concept-set", "emojis"], "emoji"),
+        (["run", "--strength", "0,half"], "not a list of numbers"),
+        (["run", "--strength", "nan"], "finite"),
+        (["run", "--strength", ""], "empty"),
+        (["run", "--limit", "0"], "greater than or equal to 1"),
+        (["run", "--prompts", "100000"], "prompts wanted"),
+        (["run", "--metod", "lineas"], "--method"),
+        (["list", "methodes"], "methods"),
+        (["report", "nothing-here"], "no run"),
+    ],
+)
+def test_bad_input_is_answered_with_the_nearest_right_thing_and_exit_code_2(words: list[str], hint: str, tmp_path: Path) -> None:
+    answer = htbench(*words, cwd=tmp_path)
+    assert answer.returncode == 2
+    assert hint in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    answer = htbench("run", "--method", "prompt", "--out", str(tmp_path / "file"))
+    assert answer.returncode == 2
+    assert "cannot write run folder" in answer.stderr
+
+
+def test_a_store_of_another_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    with sqlite3.connect(tmp_path / "old" / "run.sqlite") as database:
+        database.executescript("CREATE TABLE cells (id); PRAGMA user_version = 99;")
+    before = (tmp_path / "old" / "run.sqlite").read_bytes()
+    answer = htbench("run", "--method", "prompt", "--out", str(tmp_path), "--name", "old")
+    assert answer.returncode == 5
+    assert "store version 99" in answer.stderr
+    assert (tmp_path / "old" / "run.sqlite").read_bytes() == before
+
+
+def test_a_full_disk_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    import errno
+
+    from htbench import cli
+
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cli, "app", full)
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 4
+    assert "no space left" in capsys.readouterr().err

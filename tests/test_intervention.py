@@ -1,0 +1,141 @@
+"""Interventions as values: what they do, and that a file gives them back or is refused."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from htbench.errors import Refused
+from htbench.intervention import Affine, Intervention, Rewrite, load, save
+from htbench.types import Site
+
+A, B = Site("a.norm"), Site("b/odd.norm")
+
+
+def _affine() -> Affine:
+    return Affine({A: torch.tensor([2.0, -1.0]), B: torch.tensor([0.5])}, {A: torch.tensor([1.0, 0.0]), B: torch.tensor([-3.0])})
+
+
+@pytest.mark.parametrize("strength", [-1.0, 0.3, 1.0, 2.5])
+def test_strength_walks_the_line_from_z_to_its_image(strength: float) -> None:
+    z, change = torch.randn(3, 4, 2), _affine()
+    there = change.scale[A] * z + change.shift[A]
+    torch.testing.assert_close(change.apply(A, z, strength=strength), z + strength * (there - z))
+
+
+def test_strength_0_gives_back_the_same_tensor() -> None:
+    z = torch.randn(1, 2, 2)
+    assert _affine().apply(A, z, strength=0) is z
+
+
+def test_a_site_without_a_map_gives_back_the_same_tensor() -> None:
+    z = torch.randn(1, 2, 2)
+    assert _affine().apply(Site("c"), z, strength=1) is z
+
+
+def test_the_input_is_not_written_to() -> None:
+    z = torch.randn(1, 2, 2)
+    before = z.clone()
+    _affine().apply(A, z, strength=1)
+    assert torch.equal(z, before)
+
+
+def test_half_precision_stays_half_precision() -> None:
+    assert _affine().apply(A, torch.randn(1, 2, 2).half(), strength=1).dtype == torch.float16
+
+
+def test_an_affine_map_names_its_sites() -> None:
+    assert _affine().sites == {A, B}
+
+
+def test_the_plain_intervention_does_nothing() -> None:
+    z = torch.randn(1, 2, 2)
+    assert Intervention().apply(A, z, strength=5) is z
+    assert Intervention().rewrite("a cat", strength=5) == "a cat"
+    assert not Intervention().sites
+
+
+@pytest.mark.parametrize(("strength", "prompt"), [(1, "cat with lemon"), (0.1, "cat with lemon"), (0, "cat"), (-1, "cat without lemon")])
+def test_the_sign_of_the_strength_chooses_the_words(strength: float, prompt: str) -> None:
+    change = Rewrite(more="{prompt} with lemon", less="{prompt} without lemon")
+    assert change.rewrite("cat", strength=strength) == prompt
+
+
+def test_braces_in_a_prompt_are_only_text() -> None:
+    assert Rewrite(more="{prompt}!", less="").rewrite("a {cat} {0}", strength=1) == "a {cat} {0}!"
+
+
+def test_an_affine_map_comes_back_from_its_file(tmp_path: Path) -> None:
+    save(_affine(), tmp_path / "map")
+    back = load(tmp_path / "map")
+    assert type(back) is Affine
+    torch.testing.assert_close((back.scale, back.shift), (_affine().scale, _affine().shift), rtol=0, atol=0)
+
+
+def test_a_rewriting_comes_back_from_its_file(tmp_path: Path) -> None:
+    save(Rewrite(more="{prompt} é", less="no"), tmp_path / "map")
+    back = load(tmp_path / "map")
+    assert (type(back), vars(back)) == (Rewrite, {"more": "{prompt} é", "less": "no"})
+
+
+def test_the_plain_intervention_comes_back_from_its_file(tmp_path: Path) -> None:
+    save(Intervention(), tmp_path / "map")
+    assert type(load(tmp_path / "map")) is Intervention
+
+
+def test_an_affine_map_without_sites_comes_back_from_its_file(tmp_path: Path) -> None:
+    save(Affine({}, {}), tmp_path / "map")
+    assert load(tmp_path / "map").sites == frozenset()
+
+
+def test_a_map_that_is_a_view_or_needs_a_gradient_is_saved(tmp_path: Path) -> None:
+    table = torch.arange(6.0, requires_grad=True).reshape(2, 3)
+    save(Affine({A: table[0], B: table[:, 1]}, {A: table[1], B: table[:, 1]}), tmp_path / "map")
+    torch.testing.assert_close(load(tmp_path / "map").scale[B], torch.tensor([1.0, 4.0]))
+
+
+def test_a_cut_file_is_refused(tmp_path: Path) -> None:
+    save(_affine(), tmp_path / "map")
+    (tmp_path / "map").write_bytes((tmp_path / "map").read_bytes()[:-3])
+    with pytest.raises(Refused, match="cannot be read") as caught:
+        load(tmp_path / "map")
+    assert (caught.value.exit_code, caught.value.remedy) == (5, "Delete the file to learn it again.")
+
+
+@pytest.mark.parametrize("text", [b"", b"hello", b"\x00" * 64])
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "map").write_bytes(text)
+    with pytest.raises(Refused):
+        load(tmp_path / "map")
+
+
+METADATA = [
+    None,
+    {},
+    {"kind": "htbench.intervention:Affine"},
+    {"kind": "htbench.intervention:Rewrite", "settings": "{}"},
+    {"kind": "htbench.intervention:Nothing", "settings": "{}"},
+    {"kind": "htbench.nowhere:Affine", "settings": "{}"},
+    {"kind": "pathlib:Path", "settings": "{}"},
+    {"kind": "", "settings": "{}"},
+    {"kind": "htbench.intervention:Affine", "settings": "{"},
+]
+
+
+@pytest.mark.parametrize("metadata", METADATA)
+def test_a_file_that_names_no_intervention_is_refused(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+    save_file({"none": torch.zeros(0)}, tmp_path / "map", metadata=metadata)
+    with pytest.raises(Refused):
+        load(tmp_path / "map")
+
+
+def test_a_map_without_its_shift_is_refused(tmp_path: Path) -> None:
+    save_file({"scale/a": torch.ones(2)}, tmp_path / "map", metadata={"kind": "htbench.intervention:Affine", "settings": "{}"})
+    with pytest.raises(Refused):
+        load(tmp_path / "map")
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused):
+        load(tmp_path / "map")

@@ -1,0 +1,232 @@
+import json
+import re
+import subprocess
+import sys
+from base64 import b64decode, b64encode
+from collections import defaultdict
+from hashlib import sha256
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import report_run
+from PIL import Image
+
+from htbench import gallery, report
+from htbench.errors import Missing
+from htbench.leaderboard import Summary
+from htbench.store import Store
+
+HOSTILE = "</script><script>alert(1)</script>\"'><img src=//example.org/x onerror=alert(2)>{{ 7*7 }}" + "A" * 10_000
+SMALL: dict[str, Any] = {
+    "methods": ("none", "linear-act", "hypertransport"),
+    "concepts": 2,
+    "prompts": report_run.PROMPTS[:1],
+    "strengths": (0.0, 1.0),
+    "size": 8,
+}
+
+
+class Page(HTMLParser):
+    """A page's tags with their attributes, its text, and its scripts."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.data: dict[str | None, list[str]] = defaultdict(list)
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_data(self, data: str) -> None:
+        self.data[self.cdata_elem].append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.data[None]).split())
+
+    @property
+    def gallery(self) -> dict[str, Any]:
+        data: dict[str, Any] = json.loads(self.data["script"][0])
+        return data
+
+
+def page(folder: Path, **changes: Any) -> Page:
+    return Page(report.write(report_run.build(folder, **{**SMALL, **changes})).read_text(encoding="utf-8"))
+
+
+def test_the_same_store_gives_the_same_bytes(tmp_path: Path) -> None:
+    folder = report_run.build(tmp_path / "run", **SMALL)
+    first = report.write(folder).read_bytes()
+    assert report.write(folder).read_bytes() == first
+
+
+def test_the_report_is_the_only_file_that_is_added(tmp_path: Path) -> None:
+    folder = report_run.build(tmp_path / "run", **SMALL)
+    before = {path.name for path in folder.iterdir()}
+    report.write(folder)
+    assert {path.name for path in folder.iterdir()} - before == {"report.html"}
+
+
+def test_no_run_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(Missing, match="no run"):
+        report.write(tmp_path)
+
+
+def test_hostile_words_are_text(tmp_path: Path) -> None:
+    seen = page(tmp_path / "run", text=HOSTILE, prompts=[HOSTILE], made=2, problem=HOSTILE)
+    assert seen.text.count(HOSTILE) >= 3
+    assert [tag for tag, _ in seen.tags].count("script") == 2
+    assert "img" not in {tag for tag, _ in seen.tags}
+    assert not {name for _, attributes in seen.tags for name in attributes if name.startswith("on")}
+
+
+def test_hostile_words_reach_the_gallery_whole(tmp_path: Path) -> None:
+    data = page(tmp_path / "run", text=HOSTILE, prompts=[HOSTILE], made=2, problem=HOSTILE).gallery
+    assert {concept["text"] for concept in data["concepts"]} == {HOSTILE}
+    assert data["prompts"][0]["text"] == HOSTILE
+    assert HOSTILE in data["problems"]
+
+
+def test_no_address_is_remote_but_links_to_papers(tmp_path: Path) -> None:
+    seen = page(tmp_path / "run")
+    addresses = [(tag, attributes.get("rel"), attributes.get(name, "")) for tag, attributes in seen.tags for name in ("src", "href", "srcset", "action")]
+    assert {(tag, rel) for tag, rel, address in addresses if "//" in address} == {("a", "noreferrer")}
+    assert not re.search(r"url\(|@import", seen.data["style"][0])
+
+
+def test_the_policy_allows_this_script_and_style_alone(tmp_path: Path) -> None:
+    seen = page(tmp_path / "run")
+    policy = next(attributes["content"] for tag, attributes in seen.tags if attributes.get("http-equiv"))
+    hashes = [f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in (seen.data["style"][0], seen.data["script"][1])]
+    assert policy == f"default-src 'none'; img-src data:; style-src {hashes[0]}; script-src {hashes[1]}; base-uri 'none'; form-action 'none'"
+    assert not [attributes for _, attributes in seen.tags if "style" in attributes]
+
+
+def test_a_half_finished_run_says_how_much_is_done_and_why_the_rest_is_not(tmp_path: Path) -> None:
+    seen = page(tmp_path / "run", made=2, problem="the image is one flat colour")
+    assert "Of 10 planned cells 7 are done; 2 are not made yet, 1 failed and 0 lack a score." in seen.text
+    assert "1× the image is one flat colour" in seen.text
+    assert {"the image is one flat colour", "not made yet"} <= set(seen.gallery["problems"])
+
+
+def test_one_concept_has_no_interval_and_no_best_method(tmp_path: Path) -> None:
+    seen = page(tmp_path / "run", concepts=1)
+    assert "One concept gives no interval" in seen.text
+    assert "nan" not in seen.text.lower().split()
+
+
+def test_overlapping_intervals_name_no_winner(tmp_path: Path) -> None:
+    assert "does not tell the two apart" in page(tmp_path / "run", concepts=12).text
+
+
+def test_methods_on_different_numbers_of_concepts_are_not_compared(tmp_path: Path) -> None:
+    assert "not scored on the same number of concepts" in page(tmp_path / "run", concepts=3, made=6).text
+
+
+def test_an_interval_above_all_others_is_said_to_be(tmp_path: Path) -> None:
+    text = page(tmp_path / "run", methods=("none", "mean-shift", "lineas"), concepts=12).text
+    assert "lineas has the highest concept gain, and its interval lies above" in text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"methods": ("none",)},
+        {"methods": ("linear-act",)},
+        {"strengths": (0.0,)},
+        {"strengths": (0.25, 0.5)},
+        {"strengths": (-1.0, 2.0)},
+        {"timed": False},
+        {"scored": False},
+        {"made": 0},
+        {"methods": (*report_run.METHODS, *(f"stranger-{k}" for k in range(6)))},
+    ],
+    ids=str,
+)
+def test_unusual_runs_have_every_section(tmp_path: Path, changes: dict[str, Any]) -> None:
+    ids = {attributes.get("id") for _, attributes in page(tmp_path / "run", **changes).tags}
+    assert {"leaderboard", "speed", "strengths", "kinds", "gallery", "provenance"} <= ids
+
+
+def test_a_run_without_facts_and_cells_renders(tmp_path: Path) -> None:
+    Store.open(tmp_path / "run").close()
+    assert "Nothing has been planned" in Page(report.write(tmp_path / "run").read_text(encoding="utf-8")).text
+
+
+def test_facts_of_strange_shapes_render(tmp_path: Path) -> None:
+    folder = report_run.build(tmp_path / "run", **SMALL)
+    with Store.open(folder) as store:
+        store.set_facts(model=None, scorer=[1], environment={"cpu": {"a": [None, True, 1.5]}}, concepts={"lemon": 3}, concept_set="x")
+    assert 'cpu {"a": [null, true, 1.5]}' in Page(report.write(folder).read_text(encoding="utf-8")).text
+
+
+def test_circular_scores_and_leaks_are_announced(tmp_path: Path) -> None:
+    folder = report_run.build(tmp_path / "run", **SMALL)
+    with Store.open(folder) as store:
+        methods = store.facts()["methods"]
+        methods["hypertransport"].update(conditioned_on_scorer=True, leaked=["lemon"])
+        store.set_facts(methods=methods)
+    text = Page(report.write(folder).read_text(encoding="utf-8")).text
+    assert "hypertransport was conditioned on emoji-clip-b" in text
+    assert "trained on 1 of the concepts that it is evaluated on: lemon." in text
+
+
+def test_every_ratio_comes_with_its_numerator_and_denominator(tmp_path: Path) -> None:
+    text = page(tmp_path / "run").text
+    assert "2.38 s / 11.0 ms" in text
+    assert "1,380 / 2.37" not in text
+    assert "23.0 min / 2.37 s" in text
+
+
+def test_training_that_never_pays_says_never(tmp_path: Path) -> None:
+    folder = report_run.build(tmp_path / "run", **SMALL, timed=False)
+    with Store.open(folder) as store:
+        store.add_timing("towards", "linear-act", "lemon", 1.0, "cpu")
+        store.add_timing("towards", "hypertransport", "lemon", 2.0, "cpu")
+    text = Page(report.write(folder).read_text(encoding="utf-8")).text
+    assert "never a prediction costs no less than a fit" in text
+    assert "Its training is never paid back." in text
+
+
+def test_each_image_is_held_once(tmp_path: Path) -> None:
+    data = page(tmp_path / "run").gallery
+    assert len(data["images"]) == len(set(data["images"])) == 5
+    assert len(data["cells"]) == 10
+
+
+def test_large_images_are_scaled_down(tmp_path: Path) -> None:
+    data = page(tmp_path / "run", methods=("none",), size=300).gallery
+    picture = Image.open(BytesIO(b64decode(data["images"][0].partition(",")[2])))
+    assert picture.size == (256, 256)
+
+
+def test_small_images_keep_every_pixel(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    data = page(folder, methods=("none",), size=64).gallery
+    picture = Image.open(BytesIO(b64decode(data["images"][0].partition(",")[2])))
+    assert picture.convert("RGB").tobytes() == Image.open(next((folder / "images").glob("*.png"))).tobytes()
+
+
+def test_a_damaged_image_is_a_gap_with_its_reason(tmp_path: Path) -> None:
+    folder = report_run.build(tmp_path / "run", **SMALL)
+    next((folder / "images").glob("*.png")).write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    problems = Page(report.write(folder).read_text(encoding="utf-8")).gallery["problems"]
+    assert any("cannot be read" in problem for problem in problems)
+
+
+def test_a_gallery_beyond_its_budget_keeps_the_first_prompts(tmp_path: Path) -> None:
+    folder = report_run.build(tmp_path / "run", **{**SMALL, "prompts": report_run.PROMPTS})
+    with Store.read(folder) as store:
+        whole = gallery.collect(Summary(store))
+        part = gallery.collect(Summary(store), budget=len("".join(whole.images)) // 2)
+    assert [prompt.shown for prompt in part.prompts] == [True, True, False, False]
+    assert gallery.LEFT_OUT in part.problems
+
+
+def test_a_report_needs_no_torch() -> None:
+    code = "import sys, htbench.report; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
