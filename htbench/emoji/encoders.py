@@ -7,7 +7,7 @@ from torch import Tensor
 
 from htbench.emoji import clip
 from htbench.emoji.scenes import SIZE
-from htbench.emoji.weights import restore
+from htbench.emoji.pretrained import restore
 from htbench.encoder import ClipEncoder
 
 

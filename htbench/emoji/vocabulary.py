@@ -37,6 +37,16 @@ def unknown(text: str) -> list[str]:
     return [word for word in split(text) if word not in vocabulary()]
 
 
+ROLES = 3
+
+
+def roles(tokens: Int[Tensor, "texts words"]) -> Int[Tensor, "texts words"]:
+    """What each word is part of: 0 the subject, 1 what follows `with`, 2 what follows a comma."""
+    mark = (tokens == vocabulary()["with"]).long() + 2 * (tokens == vocabulary()[","]).long()
+    last = (mark.sign() * torch.arange(tokens.shape[1], device=tokens.device)).cummax(1).values
+    return mark.gather(1, last)
+
+
 def tokenise(texts: Sequence[str]) -> Int[Tensor, "texts words"]:
     """Numbers of the first `LENGTH` words of each text, padded with 0."""
     known = vocabulary()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from htbench import content, hooks
 from htbench.emoji.generator import Generator, Words
 from htbench.emoji.scenes import LATENT
-from htbench.emoji.weights import restore
+from htbench.emoji.pretrained import restore
 from htbench.model import Request, Tap
 from htbench.types import Site, SiteInfo
 
