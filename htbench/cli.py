@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -86,17 +87,26 @@ def list_(what: Annotated[str, typer.Argument(help="methods, models, encoders, c
 
 def main() -> None:
     """Entry point: a user's mistake is two lines on stderr and an exit code, a bug is a traceback."""
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         app(prog_name="htbench")
     except HtbenchError as error:
         _fail(error)
-    except KeyboardInterrupt:
+    except _Interrupted:
         sys.stderr.write("htbench: interrupted; what was finished is kept\nThe same command continues.\n")
         sys.exit(130)
     except (OSError, sqlite3.OperationalError) as error:
         if getattr(error, "errno", None) != errno.ENOSPC and "full" not in str(error):
             raise
         _fail(Missing("no space left on the disk; what was finished is kept", remedy="Make room; the same command continues."))
+
+
+class _Interrupted(BaseException):
+    """Ctrl-C, under a name that the command-line library does not answer with exit code 1."""
+
+
+def _interrupt(*_: object) -> None:
+    raise _Interrupted
 
 
 def _fail(error: HtbenchError) -> None:

@@ -9,7 +9,7 @@ from typing import Self
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor
 
 from htbench.errors import Refused
@@ -91,7 +91,7 @@ def save(intervention: Intervention, path: Path) -> None:
     tensors, settings = intervention.state()
     kind = type(intervention)
     stored = {name: tensor.contiguous().cpu().clone() for name, tensor in tensors.items()} or {"none": torch.zeros(0)}
-    save_file(stored, path, metadata={"kind": f"{kind.__module__}:{kind.__qualname__}", "settings": json.dumps(settings)})
+    path.write_bytes(serialise(stored, metadata={"kind": f"{kind.__module__}:{kind.__qualname__}", "settings": json.dumps(settings)}))
 
 
 def load(path: Path) -> Intervention:

@@ -1,8 +1,10 @@
 """The command line as a user meets it."""
 
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,23 @@ def test_a_store_of_another_version_is_refused_and_left_alone(tmp_path: Path) ->
     assert answer.returncode == 5
     assert "store version 99" in answer.stderr
     assert (tmp_path / "old" / "run.sqlite").read_bytes() == before
+
+
+def test_an_interrupted_run_says_so_and_ends_with_130(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "htbench", "run", "--method", "lineas", "--limit", "1", "--out", str(tmp_path), "--name", "run"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (tmp_path / "run" / "run.sqlite").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
 
 
 def test_a_full_disk_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,8 @@ from PIL import Image
 from torch import Tensor
 
 from htbench.emoji import clip
-from htbench.emoji.scenes import SIZE
 from htbench.emoji.pretrained import restore
+from htbench.emoji.scenes import SIZE
 from htbench.encoder import ClipEncoder
 
 

@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
 from htbench import registry, transport
@@ -151,7 +151,7 @@ class Amortised:
             "sites": {site: directions.shape[1] // 2 for site, directions in zip(self.network.site_names, self.network.directions, strict=True)},
         }
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
-        save_file(tensors, path, metadata={"steering": json.dumps(record)})
+        path.write_bytes(serialise(tensors, metadata={"steering": json.dumps(record)}))
 
     def _read(self, concept: Concept) -> Float[Tensor, " features"]:
         if self.method.condition == "text":

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from htbench import content, hooks
 from htbench.emoji.generator import Generator, Words
-from htbench.emoji.scenes import LATENT
 from htbench.emoji.pretrained import restore
+from htbench.emoji.scenes import LATENT
 from htbench.model import Request, Tap
 from htbench.types import Site, SiteInfo
 
