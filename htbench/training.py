@@ -2,6 +2,7 @@
 
 import json
 import platform
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -42,6 +43,10 @@ class Recipe:
         return min(1.0, (step + 1) / self.warmup) * min(1.0, 2 * (1 - step / self.steps))
 
 
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 class Trainer:
     """Runs a task by its recipe, from the last checkpoint in `folder` if there is one; without a folder it keeps none."""
 
@@ -57,7 +62,7 @@ class Trainer:
         self.average = [weight.detach().clone() for weight in self.weights]
         self.step, self.seconds = 0, 0.0
 
-    def run(self, *, save_every: int = 200, log_every: int = 25, say: Callable[[str], None] = print) -> None:
+    def run(self, *, save_every: int = 200, log_every: int = 25, say: Callable[[str], None] = _to_stderr) -> None:
         """Train to the end, or on from where an earlier run stopped."""
         if self.folder:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -42,6 +42,7 @@ def test_methods_are_listed_with_what_they_do() -> None:
         (["run", "--strength", "0,half"], "not a list of numbers"),
         (["run", "--strength", "nan"], "finite"),
         (["run", "--strength", ""], "empty"),
+        (["run", "--method", "prompt", "--device", "gpu"], "no device 'gpu'"),
         (["run", "--limit", "0"], "greater than or equal to 1"),
         (["run", "--prompts", "100000"], "prompts wanted"),
         (["run", "--metod", "lineas"], "--method"),

@@ -52,7 +52,6 @@ class Generator(nn.Module):
             use_additional_conditions=False, norm_type="ada_norm_single", norm_elementwise_affine=False,
         )  # fmt: skip
         self.role = nn.Embedding(vocabulary.ROLES, WIDTH)
-        nn.init.zeros_(self.role.weight)
 
     def encode(self, prompts: Sequence[str]) -> Words:
         """Encode prompts, which need not be grammatical; unknown words count as one and the same."""
