@@ -122,6 +122,13 @@ def test_every_site_fires_in_a_run(emoji: Emoji) -> None:
     assert {site: tuple(values.shape) for site, values in seen.items()} == dict.fromkeys(emoji.sites, (1, 192))
 
 
+def test_a_prompt_first_met_in_half_precision_gives_the_same_image(emoji: Emoji) -> None:
+    other = load("cpu")
+    with torch.autocast("cpu", torch.bfloat16):
+        activations(other, ["koala"], [1])
+    assert images(other, [(Intervention(), 0.0)], prompt="koala") == images(emoji, [(Intervention(), 0.0)], prompt="koala")
+
+
 def test_another_seed_gives_another_image(emoji: Emoji) -> None:
     first, second = emoji.generate([Request(prompt="panda", seed=seed, intervention=Intervention(), strength=0.0) for seed in (1, 2)])
     assert first.tobytes() != second.tobytes()

@@ -1,7 +1,8 @@
 r"""HyperTransport: one network from a concept's embedding to the affine maps of all sites, trained on many concepts at once.
 
 `H(e) -> {(w_l - 1, b_l)}`; each training step steers source prompts with the maps of a few training concepts and lowers LinEAS' loss
-against those concepts' target activations, through the frozen generator. A new concept then costs one forward pass.
+against those concepts' target activations, through the frozen generator. A new concept then costs one forward pass. Each concept's
+loss is taken relative to its distance without steering, so that a change of background does not outweigh a small companion.
 
 References:
     HyperTransport. 2026. https://arxiv.org/abs/2605.08254 (its abstract; architecture and settings here are our own)
@@ -171,6 +172,8 @@ class _Task:
         self.pictures = [self._pictures(concept, encoder) for concept in concepts]
         with torch.no_grad():
             self.wanted = [activations(model, *self._images(concept, method.targets, 0)[1]) for concept in concepts]
+            plain = activations(model, *self._images(concepts[0], method.targets, 0)[0])
+        self.distance = [float(sum(transport.wasserstein(plain[site], wanted[site]).mean() for site in network.site_names)) for wanted in self.wanted]
         means = torch.stack([pictures.mean(0) for pictures in self.pictures])
         for modality, vectors in [("text", self.texts), ("image", means)]:
             network.get_buffer(f"{modality}_mean").copy_(vectors.mean(0))
@@ -199,8 +202,9 @@ class _Task:
         for site in maps:
             got = reached[site].view(len(chosen), -1, reached[site].shape[-1])
             wanted = torch.stack([self.wanted[k][site] for k in chosen])
-            costs.append(transport.wasserstein(got, wanted).mean())
-        return torch.stack(costs).sum()
+            costs.append(transport.wasserstein(got, wanted).mean(-1))
+        distance = torch.tensor([self.distance[k] for k in chosen], device=device)
+        return (torch.stack(costs).sum(0) / distance).mean()
 
     def is_hidden_matrix(self, name: str, weight: nn.Parameter) -> bool:
         return False

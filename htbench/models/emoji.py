@@ -62,9 +62,9 @@ class Emoji:
         return pixels.float()
 
     def _encode(self, prompts: Sequence[str]) -> Words:
-        """Encoded prompts; each is encoded once, alone, so that it does not depend on its neighbours."""
-        for prompt in set(prompts) - self._words.keys():
-            with torch.no_grad():
+        """Encoded prompts; each is encoded once, alone and in float32, so that it depends neither on its neighbours nor on who asked first."""
+        with torch.no_grad(), torch.autocast(torch.device(self.device).type, enabled=False):
+            for prompt in set(prompts) - self._words.keys():
                 self._words[prompt] = self._network.encode([prompt])
         known = [self._words[prompt] for prompt in prompts]
         return Words(states=torch.cat([words.states for words in known]), mask=torch.cat([words.mask for words in known]))

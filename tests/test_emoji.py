@@ -1,0 +1,87 @@
+"""The embedded world: words in, recognisable scenes out."""
+
+import pytest
+import torch
+
+from htbench import registry
+from htbench.emoji import pretrained, vocabulary
+from htbench.emoji.generator import Generator
+from htbench.emoji.icons import nouns
+from htbench.emoji.quality import drawn, generated, recognised, unseen_scenes
+from htbench.emoji.scenes import STYLES, VALUES, words
+from htbench.encoder import Encoder
+from htbench.errors import Missing, Refused
+from htbench.models.emoji import Emoji, load
+
+
+@pytest.fixture(scope="module")
+def emoji() -> Emoji:
+    return load("cpu")
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Encoder:
+    encoder: Encoder = registry.load("encoders", "emoji-clip-b")("cpu")
+    return encoder
+
+
+def test_the_vocabulary_knows_every_word_of_every_caption() -> None:
+    assert set(words()) == vocabulary.vocabulary().keys()
+
+
+def test_unknown_words_are_named() -> None:
+    assert vocabulary.unknown("A panda with Zeppelin, sketch style") == ["a", "zeppelin"]
+
+
+def test_any_text_becomes_numbers() -> None:
+    tokens = vocabulary.tokenise(["", "panda " * 100, "🐼 <b>\0"])
+    assert tokens.shape == (3, vocabulary.LENGTH)
+
+
+def test_words_are_marked_with_their_role() -> None:
+    tokens = vocabulary.tokenise(["panda with lemon, sketch style"])
+    assert vocabulary.roles(tokens)[0, :6].tolist() == [0, 1, 1, 2, 2, 2]
+
+
+def test_encoders_give_vectors_of_length_1(scorer: Encoder) -> None:
+    vectors = torch.cat([scorer.texts(["panda", "with lemon"]), scorer.images(drawn(unseen_scenes("style", 2, seed=1), [1, 2]))])
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(4))
+
+
+def test_a_text_is_encoded_alike_in_any_company(scorer: Encoder) -> None:
+    torch.testing.assert_close(scorer.texts(["panda", "with lemon", "sketch style"])[1], scorer.texts(["with lemon"])[0], rtol=1e-4, atol=1e-5)
+
+
+def test_no_texts_give_no_vectors(scorer: Encoder) -> None:
+    assert scorer.texts([]).shape == (0, scorer.width)
+
+
+@pytest.mark.parametrize("kind", ["background", "frame"])
+def test_captions_never_trained_on_give_images_with_what_they_name(kind: str, emoji: Emoji, scorer: Encoder) -> None:
+    scenes, seeds = unseen_scenes(kind, 40, seed=3), list(range(40))
+    choices = [f"{value} {kind}" for value in VALUES[kind]]
+    answers = [f"{scene.facts()[kind]} {kind}" for scene in scenes]
+    assert recognised(generated(scenes, seeds, emoji), answers, choices, scorer) > 0.7
+
+
+def test_the_scorer_reads_styles_of_true_images(scorer: Encoder) -> None:
+    scenes = unseen_scenes("style", 60, seed=4)
+    answers = [f"{scene.style} style" for scene in scenes]
+    assert recognised(drawn(scenes, list(range(60))), answers, [f"{style} style" for style in STYLES], scorer) > 0.85
+
+
+def test_weights_that_are_missing_say_how_to_make_them(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with pytest.raises(Missing) as missing:
+        pretrained.restore(Generator(), "generator", tmp_path_factory.mktemp("empty"))
+    assert "htbench.emoji.train" in missing.value.remedy
+
+
+def test_weights_that_are_damaged_are_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("damaged")
+    (folder / "generator.safetensors").write_bytes(b"not weights")
+    with pytest.raises(Refused):
+        pretrained.restore(Generator(), "generator", folder)
+
+
+def test_nouns_are_several_hundred_and_all_different() -> None:
+    assert len(set(nouns())) == len(nouns()) == 300
