@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -45,21 +46,38 @@ def generated(scenes: Sequence[Scene], seeds: Sequence[int], model: Model) -> li
     return [image for start in range(0, len(requests), 32) for image in model.generate(requests[start : start + 32])]
 
 
+def sheet(above: Sequence[Image.Image], below: Sequence[Image.Image], *, columns: int = 15) -> Image.Image:
+    """Pairs of pictures, one above the other, in rows of `columns`."""
+    side = above[0].width + 2
+    page = Image.new("RGB", (columns * side, -(-len(above) // columns) * (2 * side + 6)), "white")
+    for k, pair in enumerate(zip(above, below, strict=True)):
+        row, column = divmod(k, columns)
+        for part, picture in enumerate(pair):
+            page.paste(picture, (column * side, row * (2 * side + 6) + part * side))
+    return page
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=100, help="captions a kind")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sheet", type=Path, help="where to put a picture of true scenes above generated ones")
     given = parser.parse_args()
     model, encoder = registry.load("models", "emoji")("cpu"), registry.load("encoders", "emoji-clip-b")("cpu")
     print("| asked for | of | recognised: generated | true image |\n|---|---|---|---|")
+    shown: list[list[Image.Image]] = [[], []]
     for kind, values in VALUES.items():
         scenes, seeds = unseen_scenes(kind, given.count, seed=given.seed), list(range(given.count))
         pictures = [generated(scenes, seeds, model), drawn(scenes, seeds)]
+        shown[0] += pictures[1][: 30 if kind in ("companion", "style") else 15]
+        shown[1] += pictures[0][: 30 if kind in ("companion", "style") else 15]
         questions = {f"noun beside {kind}": ([scene.noun for scene in scenes], nouns())}
         questions[kind] = ([phrase(kind, scene.facts()[kind]) for scene in scenes], tuple(phrase(kind, value) for value in values))
         for asked, (answers, choices) in questions.items():
             shares = [recognised(images, answers, choices, encoder) for images in pictures]
             print(f"| {asked} | {len(choices)} | " + " | ".join(f"{share:.0%}" for share in shares) + " |")
+    if given.sheet:
+        sheet(*shown).save(given.sheet)
 
 
 if __name__ == "__main__":
