@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
 
@@ -97,7 +97,7 @@ class Trainer:
         tensors = {name: average.detach().half().contiguous().cpu() for name, average in zip(names, self.average, strict=True)}
         record = {**asdict(self.recipe), "steps": self.step, "seconds": round(self.seconds), "device": self.device, "torch": torch.__version__}
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, path, metadata={"recipe": json.dumps(record)})
+        path.write_bytes(serialise(tensors, metadata={"recipe": json.dumps(record)}))
 
     def _losses(self) -> Iterator[float]:
         for step in range(self.step, self.recipe.steps):

@@ -32,7 +32,7 @@ class Lineas:
     steps: int = 60
     batch: int = 16
     """Source images a step, of the `samples` there are."""
-    rate: float = 0.02
+    rate: float = 0.05
     """Learning rate, falling to 0 along half a cosine."""
     samples: int = 32
     """Source images, and as many target images."""
