@@ -7,7 +7,7 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -41,7 +41,7 @@ def run(
     allow_leak: Annotated[bool, typer.Option("--allow-leak", help="Run methods on concepts that they were trained on; the report says so.")] = False,
 ) -> None:
     """Run methods on concepts, score the images and write the report; the same command again continues where it stopped."""
-    options = {
+    options: dict[str, object] = {
         "model": model, "methods": method, "concepts": concepts, "concept_set": concept_set, "limit": limit, "prompts": prompts, "seeds": seeds,
         "batch": batch, "seed": seed, "strengths": None if strength is None else _numbers("strength", strength),
     }  # fmt: skip
@@ -124,7 +124,7 @@ def _numbers(option: str, text: str) -> list[float]:
     return numbers
 
 
-def _name(plan: str | None, options: dict[str, Any], chosen: plans.Plan) -> str:
+def _name(plan: str | None, options: dict[str, object], chosen: plans.Plan) -> str:
     """A plan's own name if it is run as it stands; else one that differs when the settings do."""
     from htbench import content
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -34,8 +33,8 @@ def tapped(modules: Mapping[Site, nn.Module], sites: Mapping[Site, SiteInfo], ta
         raise RuntimeError(f"sites that never fired: {', '.join(sorted(silent))}")
 
 
-def _hook(site: Site, info: SiteInfo, tap: Tap, fired: set[Site]) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-    def hook(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+def _hook(site: Site, info: SiteInfo, tap: Tap, fired: set[Site]) -> Callable[[nn.Module, object, Tensor], Tensor]:
+    def hook(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
         fired.add(site)
         if info.channel_axis == -1:
             return tap(site, output.flatten(1, -2)).view_as(output)

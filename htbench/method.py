@@ -2,7 +2,8 @@
 
 import json
 import random
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -31,7 +32,9 @@ class Training:
 class Steering(Protocol):
     """What was learnt: an intervention for any concept."""
 
-    training: Training
+    @property
+    def training(self) -> Training:
+        """What was paid beforehand."""
 
     def towards(self, concept: Concept) -> Intervention:
         """The intervention that adds `concept`."""
@@ -50,15 +53,29 @@ class Method(Protocol):
         """The steering that was saved at `path`."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PerConcept:
-    """The steering of a method that shares nothing between concepts."""
+class FitsEachConcept(ABC):
+    """A method that shares nothing between concepts: it says how one is learnt, and all the rest follows."""
 
-    learn: Callable[[Concept], Intervention]
+    @abstractmethod
+    def learn(self, model: Model, concept: Concept, *, seed: int) -> Intervention:
+        """The intervention that adds `concept`."""
+
+    def fit(self, model: Model, concepts: Sequence[Concept], *, seed: int) -> Steering:
+        return _EachByItself(method=self, model=model, seed=seed)
+
+    def load(self, model: Model, path: Path, *, seed: int) -> Steering:
+        return self.fit(model, (), seed=seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _EachByItself:
+    method: FitsEachConcept
+    model: Model
+    seed: int
     training: Training = Training()
 
     def towards(self, concept: Concept) -> Intervention:
-        return self.learn(concept)
+        return self.method.learn(self.model, concept, seed=self.seed)
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps({"learnt": "nothing: every concept is fitted by itself"}), encoding="utf-8")

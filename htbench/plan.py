@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -52,7 +52,7 @@ class Cell:
     strength: float
 
 
-def read(name: str) -> dict[str, Any]:
+def read(name: str) -> dict[str, object]:
     """Settings in the plan `name`: a shipped one, or the path of a TOML file."""
     path = Path(name) if name.endswith(".toml") else content.folder("reports") / f"{name}.toml"
     if name.endswith(".toml") and not path.is_file():
@@ -65,9 +65,9 @@ def read(name: str) -> dict[str, Any]:
         raise UsageError(f"plan {name!r} cannot be read: {error}") from None
 
 
-def build(*layers: Mapping[str, Any]) -> Plan:
+def build(*layers: Mapping[str, object]) -> Plan:
     """The plan that `layers` of settings make, later ones over earlier ones; None leaves a setting alone."""
-    settings: dict[str, Any] = {}
+    settings: dict[str, object] = {}
     for layer in layers:
         settings.update({key: value for key, value in layer.items() if value is not None})
     for key in settings:

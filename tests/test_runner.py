@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from htbench.concept import Concept
 from htbench.errors import Refused, UsageError
 from htbench.intervention import Intervention
 from htbench.leaderboard import Summary
-from htbench.method import PerConcept
+from htbench.method import FitsEachConcept
 from htbench.model import Model
 from htbench.plan import Plan, build
 from htbench.store import Store
@@ -114,11 +113,8 @@ def test_a_method_that_cannot_learn_a_concept_leaves_a_reason_and_the_rest_goes_
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deaf:
+class Deaf(FitsEachConcept):
     """A method that fails on every concept."""
 
-    def fit(self, model: Model, concepts: Sequence[Concept], *, seed: int) -> PerConcept:
-        def learn(_: Concept) -> Intervention:
-            raise UsageError("too quiet")
-
-        return PerConcept(learn=learn)
+    def learn(self, model: Model, concept: Concept, *, seed: int) -> Intervention:
+        raise UsageError("too quiet")

@@ -7,10 +7,7 @@ References:
     Rodriguez et al. LinEAS: End-to-end Learning of Activation Steering with a Distributional Loss. 2025. https://arxiv.org/abs/2503.10679
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -20,13 +17,13 @@ from htbench import transport
 from htbench.concept import Concept
 from htbench.hooks import activations
 from htbench.intervention import Affine
-from htbench.method import PerConcept, fitting_images
+from htbench.method import FitsEachConcept, fitting_images
 from htbench.model import Model, select_sites
 from htbench.types import Site
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lineas:
+class Lineas(FitsEachConcept):
     """Adam on scale and shift of every channel."""
 
     steps: int = 60
@@ -38,13 +35,7 @@ class Lineas:
     """Source images, and as many target images."""
     sites: tuple[str, ...] = ("*",)
 
-    def fit(self, model: Model, concepts: Sequence[Concept], *, seed: int) -> PerConcept:
-        return PerConcept(learn=partial(self._learn, model, seed))
-
-    def load(self, model: Model, path: Path, *, seed: int) -> PerConcept:
-        return self.fit(model, (), seed=seed)
-
-    def _learn(self, model: Model, seed: int, concept: Concept) -> Affine:
+    def learn(self, model: Model, concept: Concept, *, seed: int) -> Affine:
         (sources, source_seeds), (targets, target_seeds) = fitting_images(concept, self.samples, seed=seed)
         chosen = select_sites(model, self.sites)
         with torch.no_grad():
