@@ -26,6 +26,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     """Two methods and `none`, two concepts, two images each; lime gains 0.2 more than lemon; seconds are 100, 1 and 0."""
     with Store.open(tmp_path / "run") as store:
         store.plan_cells(_cells())
+        store.set_facts(scorer={"name": "clip"})
         store.set_facts(methods={"act": {"training": {"seconds": 0}}, "hyper": {"training": {"seconds": 990.0}}, "none": {"training": {"seconds": 0}}})
         store.add_images([(row.image, b"png", None) for row in store.rows()], seconds=0.5)
         for row in store.rows():
@@ -80,6 +81,12 @@ def test_a_score_that_is_not_defined_is_left_out_of_the_mean(store: Store) -> No
     lemon = next(row for row in store.rows() if (row.method, row.strength, row.concept) == ("act", 1.0, "lemon"))
     store.add_scores([(lemon.id, "concept_gain", "clip", None)])
     assert Summary(store).line("act", 1.0).scores["concept_gain"].mean == pytest.approx(0.4)
+
+
+def test_scores_by_another_encoder_do_not_count(store: Store) -> None:
+    before = Summary(store).line("act", 1.0)
+    store.add_scores((row.id, "concept_gain", "zzz", 99.0) for row in store.rows())
+    assert Summary(store).line("act", 1.0) == before
 
 
 def test_a_line_without_scores_has_no_estimate_and_comes_last(store: Store) -> None:
