@@ -47,7 +47,7 @@ class HyperTransport:
     width: int = 512
     rank: int = 64
     """Directions that each site's map is mixed from."""
-    steps: int = 800
+    steps: int = 500
     concepts: int = 8
     """Training concepts a step."""
     images: int = 8
@@ -57,6 +57,8 @@ class HyperTransport:
     rate: float = 1e-3
     noise: float = 0.1
     """Standard deviation of noise on the embedding, whose own is 1."""
+    ridge: float = 0.3
+    """Weight of the squares of `w - 1`: without it, scales below 1 at many sites in a row wash images out."""
     sites: tuple[str, ...] = ("*",)
 
     def fit(self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None = None) -> "Amortised":
@@ -204,7 +206,8 @@ class _Task:
             wanted = torch.stack([self.wanted[k][site] for k in chosen])
             costs.append(transport.wasserstein(got, wanted).mean(-1))
         distance = torch.tensor([self.distance[k] for k in chosen], device=device)
-        return (torch.stack(costs).sum(0) / distance).mean()
+        scaling = torch.stack([gain.square().mean() for gain, _ in maps.values()]).sum()
+        return (torch.stack(costs).sum(0) / distance).mean() + method.ridge * scaling
 
     def is_hidden_matrix(self, name: str, weight: nn.Parameter) -> bool:
         return False
