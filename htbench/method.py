@@ -88,7 +88,7 @@ class Learnt:
     card: Card
     steering: Steering
     digest: Digest
-    """Of the card and what was learnt: all that decides an intervention besides model, concept and seed."""
+    """Of the card, what was learnt and the seed: all that decides an intervention besides model and concept."""
 
 
 def learn_shared(card: Card, model: Model, concepts: Sequence[Concept], *, folder: Path, seed: int) -> Learnt:
@@ -106,7 +106,7 @@ def learn_shared(card: Card, model: Model, concepts: Sequence[Concept], *, folde
         fresh = path.with_name(f".{path.name}")
         steering.save(fresh)
         fresh.replace(path)
-    return Learnt(card=card, steering=steering, digest=content.digest([card.digest, content.file_digest(path)]))
+    return Learnt(card=card, steering=steering, digest=content.digest([card.digest, content.file_digest(path), seed]))
 
 
 Images = tuple[list[str], list[int]]

@@ -51,7 +51,7 @@ class Run:
 
     def map_path(self, method: str, concept: Concept) -> Path:
         """Where a concept's intervention is kept."""
-        key = content.digest([self.methods[method].digest, self.model.revision, concept.digest, self.plan.seed])
+        key = content.digest([self.methods[method].digest, self.model.revision, concept.digest])
         return self.store.folder / "maps" / f"{key}.safetensors"
 
 

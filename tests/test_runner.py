@@ -78,6 +78,15 @@ def test_a_wider_plan_keeps_what_is_done(tmp_path: Path) -> None:
     assert done.items() < now.items()
 
 
+def test_another_seed_of_learning_gives_other_images_in_the_same_folder(tmp_path: Path) -> None:
+    def pictures(seed: int) -> set[str | None]:
+        runner.run(build(SMALL, {"methods": ["linear-act"], "limit": 1, "prompts": 1, "strengths": [1.0], "seed": seed}), tmp_path / "run")
+        with Store.read(tmp_path / "run") as store:
+            return {row.file for row in store.rows() if row.method == "linear-act"}
+
+    assert not pictures(0) & pictures(1)
+
+
 def test_strength_0_shares_the_unsteered_image(whole: Path) -> None:
     with Store.read(whole) as store:
         plain = {(row.prompt, row.seed): row.file for row in store.rows() if row.method == "none"}
