@@ -37,10 +37,12 @@ class Recipe:
     warmup: int = 100
     average: float = 0.998
     """Decay of the exponential average of the weights, which is what is kept."""
+    cooldown: float = 0.5
+    """Share of the steps, the last ones, over which the learning rates fall to 0; before them, more steps change nothing."""
 
     def pace(self, step: int) -> float:
-        """Share of the learning rate at `step`: up in `warmup` steps, down to 0 over the second half."""
-        return min(1.0, (step + 1) / self.warmup) * min(1.0, 2 * (1 - step / self.steps))
+        """Share of the learning rate at `step`: up in `warmup` steps, down to 0 over the `cooldown`."""
+        return min(1.0, (step + 1) / self.warmup) * min(1.0, (1 - step / self.steps) / self.cooldown)
 
 
 def _to_stderr(line: str) -> None:

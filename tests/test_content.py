@@ -32,13 +32,18 @@ def test_every_plug_in_can_be_loaded(group: registry.Group) -> None:
 
 def test_the_emoji_set_holds_out_167_concepts() -> None:
     emoji = concept.load("emoji")
-    assert [len(emoji.splits[split]) for split in SPLITS] == [238, 45, 167]
+    assert [len(emoji.splits[split]) for split in SPLITS] == [447, 60, 167]
 
 
 def test_every_kind_of_concept_is_held_out_and_trained_on() -> None:
     splits = concept.load("emoji").splits
     kinds = {split: {each.kind for each in concepts} for split, concepts in splits.items()}
     assert kinds["train"] == kinds["dev"] == kinds["test"]
+
+
+def test_every_concept_can_be_put_in_other_words() -> None:
+    emoji = concept.load("emoji")
+    assert all(each.text in each.template and len(each.paraphrases) >= 4 for split in SPLITS for each in emoji.splits[split])
 
 
 def test_every_concept_has_pictures() -> None:

@@ -21,12 +21,10 @@ def build(name: str) -> CLIP:
     """An untrained CLIP of architecture `name`."""
     words = {"context_length": vocabulary.LENGTH + 1, "vocab_size": vocabulary.size() + 1}
     if name == "clip-a":
-        vision = CLIPVisionCfg(layers=4, width=192, head_width=32, patch_size=8, image_size=SIZE)
-        text = CLIPTextCfg(layers=3, width=128, heads=4, **words)
-        return CLIP(192, vision, text)
-    vision = CLIPVisionCfg(layers=6, width=128, head_width=32, patch_size=8, image_size=SIZE, pool_type="avg")
-    text = CLIPTextCfg(layers=2, width=192, heads=6, **words)
-    return CLIP(128, vision, text)
+        vision = CLIPVisionCfg(layers=5, width=128, head_width=32, patch_size=8, image_size=SIZE)
+        return CLIP(192, vision, CLIPTextCfg(layers=3, width=128, heads=4, **words))
+    vision = CLIPVisionCfg(layers=6, width=192, head_width=64, patch_size=8, image_size=SIZE, pool_type="avg")
+    return CLIP(256, vision, CLIPTextCfg(layers=2, width=160, heads=5, **words))
 
 
 def tokenise(texts: Sequence[str]) -> Int[Tensor, "texts words"]:
@@ -35,6 +33,15 @@ def tokenise(texts: Sequence[str]) -> Int[Tensor, "texts words"]:
     ends = (tokens != vocabulary.PAD).sum(1)
     tokens[torch.arange(len(tokens)), ends] = vocabulary.size()
     return tokens
+
+
+def encode_text(network: CLIP, tokens: Int[Tensor, "texts words"]) -> Float[Tensor, "texts features"]:
+    """What `network.encode_text` gives, normalised, also for tokens cut after the longest text: words see only what is before them."""
+    length = tokens.shape[1]
+    words = network.token_embedding(tokens) + network.positional_embedding[:length]
+    states = network.ln_final(network.transformer(words, attn_mask=network.attn_mask[:length, :length]))
+    last = states[torch.arange(len(tokens)), tokens.argmax(1)]
+    return torch.nn.functional.normalize(last @ network.text_projection, dim=-1)
 
 
 def soften(pixels: Float[Tensor, "images rgb rows columns"], generator: torch.Generator) -> Float[Tensor, "images rgb rows columns"]:

@@ -11,16 +11,16 @@ import numpy as np
 from PIL import Image
 
 from htbench.emoji.icons import nouns
-from htbench.emoji.scenes import LATENT, VALUES, Scene, phrase
+from htbench.emoji.scenes import LATENT, VALUES, WORDINGS, Scene, phrase
 
-TEST, DEV = 167, 45
-FIT_PROMPTS = 200
+TEST, DEV = 167, 60
+FIT_PROMPTS = 312
 PICTURES = 4
 """Reference images a concept."""
 CARD = """\
 name = "emoji"
-version = "1"
-licence = "Apache-2.0 (icons: Noto Emoji)"
+version = "2"
+licence = "Apache-2.0 (icons: Noto Emoji) and MIT (icons: Fluent Emoji)"
 about = "Modifiers of emoji scenes: companions, picture styles, backgrounds, frames, weather. Made by htbench.emoji.concepts; split at random within each kind."
 """
 
@@ -39,6 +39,7 @@ def write(folder: Path) -> None:
             "split": split,
             "text": phrase(kind, value),
             "template": ("{prompt} " if kind == "companion" else "{prompt}, ") + phrase(kind, value),
+            "paraphrases": [phrase(kind, value, wording) for wording in range(1, len(WORDINGS[kind]))],
         }
         for kind, value, split in concepts
     ]
@@ -69,7 +70,7 @@ def _split(rng: np.random.Generator) -> Iterator[tuple[str, str, str]]:
         yield kind, value, split
 
 
-def _write_lines(path: Path, rows: list[dict[str, str]]) -> None:
+def _write_lines(path: Path, rows: list[dict[str, object]]) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 

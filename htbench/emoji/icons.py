@@ -1,21 +1,24 @@
-"""The icons that embedded scenes are composed of: one atlas of drawn nouns, and how it is rendered from open icon sets."""
+"""The icons that embedded scenes are composed of: one atlas of nouns in two drawing styles, and how it is rendered from open icon sets."""
 
 import argparse
 import json
+from collections.abc import Callable
 from functools import cache
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 FOLDER = Path(__file__).parent / "weights"
 TILE = 48
-COLUMNS = 20
-NOUNS = 300
-GROUPS = (3, 4, 5, 6)  # Unicode's emoji groups: animals and nature, food, travel and places, activities
-LEAST_DISTANCE = 0.16  # root-mean-square difference of two icons on grey, 0 to 1, below which they pass for one
+COLUMNS = 32
+NOUNS = 512
+DRAWINGS = {"noto": "noto", "fluent": "fluent-emoji-flat"}
+"""The drawing styles, and the icon set that each comes from."""
+CLASHES = {"foggy"}  # names that a weather or a style has too
+GROUPS = (3, 4, 5, 6, 7)  # Unicode's emoji groups: animals and nature, food, travel and places, activities, objects
 
 
 @cache
@@ -25,12 +28,19 @@ def nouns() -> tuple[str, ...]:
 
 
 @cache
-def icon(noun: str, size: int) -> UInt8[np.ndarray, "size size rgba"]:
-    """The drawing of `noun`, `size` pixels square, red, green, blue and coverage from 0 to 255."""
-    k = nouns().index(noun)
+def icon(noun: str, drawing: str, size: int) -> UInt8[np.ndarray, "size size rgba"]:
+    """`noun` in one of the `DRAWINGS`, `size` pixels square, red, green, blue and coverage from 0 to 255."""
+    k = nouns().index(noun) * len(DRAWINGS) + list(DRAWINGS).index(drawing)
     left, top = k % COLUMNS * TILE, k // COLUMNS * TILE
     tile = _atlas().crop((left, top, left + TILE, top + TILE))
     return np.asarray(tile if size == TILE else tile.resize((size, size), Image.Resampling.LANCZOS))
+
+
+def appearance(size: int = 24) -> Float[np.ndarray, "nouns features"]:
+    """Each noun as one long vector: its drawings, `size` pixels square, coverage and covered colours from 0 to 1."""
+    drawings = np.stack([[icon(noun, drawing, size) for drawing in DRAWINGS] for noun in nouns()]).astype(np.float32) / 255
+    drawings[..., :3] *= drawings[..., 3:]
+    return drawings.reshape(len(drawings), -1)
 
 
 @cache
@@ -39,44 +49,63 @@ def _atlas() -> Image.Image:
 
 
 def draw_atlas(packages: Path) -> None:
-    """Render the atlas from unpacked npm packages `@iconify-json/noto` and `emojibase-data` anywhere under `packages`."""
+    """Render the atlas from unpacked npm packages `@iconify-json/noto`, `@iconify-json/fluent-emoji-flat` and `emojibase-data` under `packages`."""
     glyphs = _render(packages)
-    kept: dict[str, Image.Image] = {}
-    seen: list[np.ndarray] = []
-    for name in np.random.default_rng(0).permutation(sorted(glyphs)).tolist():
-        small = _on_grey(glyphs[name])
-        if all(np.sqrt(np.mean((small - other) ** 2)) > LEAST_DISTANCE for other in seen):
-            kept[name] = glyphs[name]
-            seen.append(small)
-        if len(kept) == NOUNS:
-            break
-    sheet = Image.new("RGBA", (COLUMNS * TILE, -(-len(kept) // COLUMNS) * TILE))
-    for k, name in enumerate(sorted(kept)):
-        sheet.paste(kept[name], (k % COLUMNS * TILE, k // COLUMNS * TILE))
+    kept = _distinct({name: np.stack([_on_grey(tile) for tile in tiles]).ravel() for name, tiles in glyphs.items()}, NOUNS)
+    tiles = [tile for name in kept for tile in glyphs[name]]
+    sheet = Image.new("RGBA", (COLUMNS * TILE, -(-len(tiles) // COLUMNS) * TILE))
+    for k, tile in enumerate(tiles):
+        sheet.paste(tile, (k % COLUMNS * TILE, k // COLUMNS * TILE))
     sheet.save(FOLDER / "icons.webp", lossless=True, quality=100, method=6)
-    (FOLDER / "nouns.txt").write_text("".join(f"{name}\n" for name in sorted(kept)), encoding="utf-8")
+    (FOLDER / "nouns.txt").write_text("".join(f"{name}\n" for name in kept), encoding="utf-8")
 
 
-def _render(packages: Path) -> dict[str, Image.Image]:
-    import resvg_py  # only the recipe needs it
+def _distinct(looks: dict[str, np.ndarray], count: int) -> list[str]:
+    """The names of `count` looks, sorted: of the two that are most alike, one is dropped until so many are left."""
+    names = sorted(looks)
+    rows = np.stack([looks[name] for name in names])
+    squares = (rows**2).sum(1)
+    apart = squares[:, None] + squares - 2 * rows @ rows.T
+    np.fill_diagonal(apart, np.inf)
+    while (np.isfinite(apart.min(1))).sum() > count:
+        pair = np.unravel_index(apart.argmin(), apart.shape)
+        lonely = max(pair, key=lambda k: np.sort(apart[k])[1])  # of the two, the one further from everything else stays
+        gone = pair[0] if lonely == pair[1] else pair[1]
+        apart[gone], apart[:, gone] = np.inf, np.inf
+    return [name for k, name in enumerate(names) if np.isfinite(apart[k].min())]
 
+
+def _render(packages: Path) -> dict[str, list[Image.Image]]:
+    """Every noun that all the icon sets draw, in one or two plain words."""
     labels = json.loads(next(packages.glob("**/en/data.json")).read_text())
-    folder = next(path.parent for path in packages.glob("**/icons.json") if "noto" in str(path))
-    chars = json.loads((folder / "chars.json").read_text())
-    icons = json.loads((folder / "icons.json").read_text())
+    sets = [next(path.parent for path in packages.glob("**/icons.json") if package in str(path)) for package in DRAWINGS.values()]
+    drawers = [_drawer(folder) for folder in sets]
     glyphs = {}
     for entry in labels:
-        name, code = entry["label"].lower().replace("’", "'"), entry["hexcode"].lower().replace("-fe0f", "")
-        key = chars.get(code) or chars.get(f"{code}-fe0f")
+        name, code = entry["label"].lower(), entry["hexcode"].lower().replace("-fe0f", "")
         plain = name.replace(" ", "").replace("-", "").isascii() and name.replace(" ", "").replace("-", "").isalpha()
-        if entry.get("group") not in GROUPS or key not in icons["icons"] or len(name.split()) > 2 or not plain:
-            continue
-        width, height = icons.get("width", 16), icons.get("height", 16)
+        if entry.get("group") in GROUPS and plain and name not in CLASHES and len(name.split()) <= 2:
+            tiles = [draw(code) for draw in drawers]
+            if all(tiles):
+                glyphs[name] = [tile for tile in tiles if tile]
+    return glyphs
+
+
+def _drawer(folder: Path) -> Callable[[str], Image.Image | None]:
+    import resvg_py  # only the recipe needs it
+
+    chars, icons = (json.loads((folder / name).read_text()) for name in ("chars.json", "icons.json"))
+    width, height = icons.get("width", 16), icons.get("height", 16)
+
+    def draw(code: str) -> Image.Image | None:
+        key = chars.get(code) or chars.get(f"{code}-fe0f")
+        if key not in icons["icons"]:
+            return None
         body = icons["icons"][key]["body"]
         svg = f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 {width} {height}">{body}</svg>'
-        png = resvg_py.svg_to_bytes(svg_string=svg, width=TILE, height=TILE)
-        glyphs[name] = Image.open(BytesIO(bytes(png))).convert("RGBA")
-    return glyphs
+        return Image.open(BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=TILE, height=TILE)))).convert("RGBA")
+
+    return draw
 
 
 def _on_grey(glyph: Image.Image) -> np.ndarray:

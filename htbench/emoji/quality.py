@@ -10,28 +10,31 @@ from PIL import Image
 
 from htbench import registry
 from htbench.emoji.icons import nouns
-from htbench.emoji.sampling import unseen
-from htbench.emoji.scenes import LATENT, VALUES, Scene, phrase
+from htbench.emoji.sampling import CHANCES, unseen
+from htbench.emoji.scenes import LATENT, VALUES, Scene, caption
 from htbench.encoder import Encoder
 from htbench.intervention import Intervention
 from htbench.model import Model, Request
 
 
-def unseen_scenes(kind: str, count: int, *, seed: int) -> list[Scene]:
-    """Scenes whose pair of noun and modifier no embedded model met in training."""
-    rng = np.random.default_rng((seed, *kind.encode()))
+def unseen_scenes(count: int, *, seed: int) -> list[Scene]:
+    """Scenes of a noun and one modifier that no embedded model met together in training; kinds as often as in training."""
+    rng = np.random.default_rng(seed)
+    kinds = rng.choice(list(CHANCES), count, p=np.array(list(CHANCES.values())) / sum(CHANCES.values())).tolist()
     found: list[Scene] = []
-    while len(found) < count:
+    for kind in sorted(kinds, key=list(CHANCES).index):
         noun, value = str(rng.choice(nouns())), str(rng.choice(VALUES[kind]))
-        if unseen(noun, kind, value):
-            found.append(Scene(noun=noun, **{kind: value}))
+        while not unseen(noun, kind, value):
+            noun, value = str(rng.choice(nouns())), str(rng.choice(VALUES[kind]))
+        found.append(Scene(noun=noun, **{kind: value}))
     return found
 
 
-def recognised(images: Sequence[Image.Image], answers: Sequence[str], choices: Sequence[str], encoder: Encoder) -> float:
-    """Share of images whose nearest text among `choices` is its answer."""
-    nearest = (encoder.images(images) @ encoder.texts(choices).T).argmax(1).tolist()
-    return float(np.mean([choices[k] == answer for k, answer in zip(nearest, answers, strict=True)]))
+def named(images: Sequence[Image.Image], kind: str, encoder: Encoder) -> list[str]:
+    """What of its kind each image shows: the value whose words are nearest to it."""
+    values = nouns() if kind == "noun" else VALUES[kind]
+    texts = encoder.texts([caption({kind: value}) for value in values])
+    return [values[k] for k in (encoder.images(images) @ texts.T).argmax(1).tolist()]
 
 
 def drawn(scenes: Sequence[Scene], seeds: Sequence[int]) -> list[Image.Image]:
@@ -57,27 +60,33 @@ def sheet(above: Sequence[Image.Image], below: Sequence[Image.Image], *, columns
     return page
 
 
+def hits(scenes: Sequence[Scene], images: Sequence[Image.Image], encoder: Encoder) -> dict[str, list[bool]]:
+    """For each question, over the scenes that it can be asked of, whether the answer is right; a colour is right whatever its pattern."""
+    found = {kind: named(images, kind, encoder) for kind in ("noun", *VALUES)}
+    facts = [scene.facts() for scene in scenes]
+    told = {kind: [(fact[kind], found[kind][k]) for k, fact in enumerate(facts) if kind in fact] for kind in found}
+    beside = {f"noun beside {kind}": [(fact["noun"], found["noun"][k]) for k, fact in enumerate(facts) if kind in fact] for kind in VALUES}
+    colours = [(true.split()[0], answer.split()[0]) for true, answer in (*told["background"], *told["frame"])]
+    questions = {**{kind: told[kind] for kind in ("noun", "companion", "style")}, "colour": colours, **beside, **told}
+    return {question: [true == answer for true, answer in answers] for question, answers in questions.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=100, help="captions a kind")
+    parser.add_argument("--count", type=int, default=500, help="captions")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sheet", type=Path, help="where to put a picture of true scenes above generated ones")
     given = parser.parse_args()
     model, encoder = registry.load("models", "emoji")("cpu"), registry.load("encoders", "emoji-clip-b")("cpu")
-    print("| asked for | of | recognised: generated | true image |\n|---|---|---|---|")
-    shown: list[list[Image.Image]] = [[], []]
-    for kind, values in VALUES.items():
-        scenes, seeds = unseen_scenes(kind, given.count, seed=given.seed), list(range(given.count))
-        pictures = [generated(scenes, seeds, model), drawn(scenes, seeds)]
-        shown[0] += pictures[1][: 30 if kind in ("companion", "style") else 15]
-        shown[1] += pictures[0][: 30 if kind in ("companion", "style") else 15]
-        questions = {f"noun beside {kind}": ([scene.noun for scene in scenes], nouns())}
-        questions[kind] = ([phrase(kind, scene.facts()[kind]) for scene in scenes], tuple(phrase(kind, value) for value in values))
-        for asked, (answers, choices) in questions.items():
-            shares = [recognised(images, answers, choices, encoder) for images in pictures]
-            print(f"| {asked} | {len(choices)} | " + " | ".join(f"{share:.0%}" for share in shares) + " |")
+    scenes, seeds = unseen_scenes(given.count, seed=given.seed), list(range(given.count))
+    pictures = {"generated": generated(scenes, seeds, model), "true": drawn(scenes, seeds)}
+    right = {which: hits(scenes, images, encoder) for which, images in pictures.items()}
+    print("| asked for | captions | recognised: generated | true image |\n|---|---|---|---|")
+    for question, answers in right["generated"].items():
+        print(f"| {question} | {len(answers)} | {np.mean(answers):.0%} | {np.mean(right['true'][question]):.0%} |")
     if given.sheet:
-        sheet(*shown).save(given.sheet)
+        shown = np.linspace(0, given.count - 1, 90).astype(int).tolist()
+        sheet([pictures["true"][k] for k in shown], [pictures["generated"][k] for k in shown]).save(given.sheet)
 
 
 if __name__ == "__main__":

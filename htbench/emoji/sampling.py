@@ -9,10 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from htbench.emoji.icons import nouns
-from htbench.emoji.scenes import LATENT, VALUES, Scene
+from htbench.emoji.scenes import LATENT, TAUGHT, VALUES, Scene, caption
 
 CHANCES = {"companion": 0.5, "style": 0.3, "background": 0.35, "frame": 0.12, "weather": 0.12}
 """How often a training scene has a modifier of each kind."""
+REWORDED = 0.15
+"""How often a modifier is not said in the usual way."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +22,7 @@ class Batch:
     """Scenes with their noise and pixels."""
 
     scenes: list[Scene]
+    captions: list[str]
     latents: Float[Tensor, "scenes 4 8 8"]
     pixels: Float[Tensor, "scenes rgb 64 64"]
     """From -1 (black) to 1 (white)."""
@@ -30,9 +33,9 @@ def unseen(noun: str, kind: str, value: str) -> bool:
     return hashlib.sha256(f"{noun}|{kind}|{value}".encode()).digest()[0] < 256 // 20
 
 
-def draw_scene(rng: np.random.Generator, *, noun: str | None = None) -> Scene:
-    """A random scene of `noun` (None: any) without unseen pairs."""
-    scene = Scene(noun=noun or str(rng.choice(nouns())))
+def draw_scene(rng: np.random.Generator) -> Scene:
+    """A random scene without unseen pairs."""
+    scene = Scene(noun=str(rng.choice(nouns())))
     for kind, chance in CHANCES.items():
         if rng.random() < chance:
             value = str(rng.choice(VALUES[kind]))
@@ -41,13 +44,18 @@ def draw_scene(rng: np.random.Generator, *, noun: str | None = None) -> Scene:
     return scene
 
 
-def draw_batch(seed: int, number: int, size: int, *, few_nouns: bool = False) -> Batch:
-    """Batch `number` of a training run; `few_nouns` makes scenes differ mostly in their modifiers."""
+def draw_batch(seed: int, number: int, size: int) -> Batch:
+    """Batch `number` of a training run."""
     rng = np.random.default_rng((seed, number))
-    choice = rng.choice(nouns(), -(-size // 8)) if few_nouns else None
-    scenes = [draw_scene(rng, noun=None if choice is None else str(choice[k % len(choice)])) for k in range(size)]
+    scenes = [draw_scene(rng) for _ in range(size)]
     latents = rng.standard_normal((size, *LATENT), np.float32)
-    return Batch(scenes=scenes, latents=torch.from_numpy(latents), pixels=render(scenes, latents))
+    captions = [caption(scene.facts(), draw_wordings(rng)) for scene in scenes]
+    return Batch(scenes=scenes, captions=captions, latents=torch.from_numpy(latents), pixels=render(scenes, latents))
+
+
+def draw_wordings(rng: np.random.Generator) -> dict[str, int]:
+    """How to say the modifiers that are not said in the usual way."""
+    return {kind: int(rng.integers(1, TAUGHT)) for kind in CHANCES if rng.random() < REWORDED}
 
 
 def render(scenes: list[Scene], latents: np.ndarray) -> Float[Tensor, "scenes rgb 64 64"]:

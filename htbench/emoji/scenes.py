@@ -1,7 +1,7 @@
 """Scenes: what a caption of the embedded world means, as a program that draws it.
 
-A scene has one noun and up to one modifier of each kind. What the caption leaves open (where things stand) is decided by the
-corner of the noise latent, so that an image is a function of caption and noise and a one-step generator can learn it by regression.
+A scene has one noun and up to one modifier of each kind. What the caption leaves open (where things stand, who drew them) is decided
+by the corner of the noise latent, so that an image is a function of caption and noise and a one-step generator can learn it by regression.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageFilter, ImageOps
 from scipy.special import ndtr
 
-from htbench.emoji.icons import icon, nouns
+from htbench.emoji.icons import DRAWINGS, icon, nouns
 
 SIZE = 64
 LATENT = (4, 8, 8)
@@ -25,6 +25,7 @@ COLOURS = {
     "black": (20, 20, 20), "red": (220, 50, 50), "green": (60, 170, 80), "blue": (60, 100, 220), "yellow": (250, 220, 80),
     "orange": (245, 150, 50), "purple": (150, 80, 200), "pink": (250, 160, 200), "brown": (140, 95, 60), "gray": (150, 150, 150),
     "cyan": (90, 210, 220), "navy": (30, 40, 100), "beige": (240, 225, 190), "teal": (30, 130, 130), "maroon": (120, 30, 45),
+    "lime": (185, 235, 70),
 }  # fmt: skip
 _Y, _X = np.mgrid[:SIZE, :SIZE]
 
@@ -51,7 +52,10 @@ class Scene:
     def draw(self, latent: Float[np.ndarray, "4 8 8"]) -> UInt8[np.ndarray, "64 64 rgb"]:
         """The scene with the layout that `latent` decides."""
         image = _ground(self.background)
-        _place(image, self.noun, self.companion, ndtr(latent[:, 0, 0]).clip(max=1 - 2**-24))  # float32 rounds 5.5 deviations up to 1
+        uniform = choices(latent)
+        drawing = tuple(DRAWINGS)[int(uniform[2] * len(DRAWINGS))]
+        for placed in layout(self.companion is not None, uniform):
+            _paste(image, icon(self.facts()[placed.kind], drawing, placed.size), placed.left, placed.top)
         if self.weather:
             image = WEATHERS[self.weather](image)
         if self.frame:
@@ -61,29 +65,54 @@ class Scene:
         return image.clip(0, 255).astype(np.uint8)
 
 
-def phrase(kind: str, value: str) -> str:
+WORDINGS = {
+    "companion": ("with {}", "and {}", "beside {}", "next to {}", "plus {}", "accompanied by {}"),
+    "style": ("{} style", "in {} style", "{} picture", "drawn in {} manner", "in the style of {}", "{} look"),
+    "background": ("{} background", "on {}", "{} backdrop", "in front of {}", "against {}", "{} behind"),
+    "frame": ("{} frame", "framed in {}", "{} border", "with {} edges", "{} edging", "bordered in {}"),
+    "weather": ("{} weather", "{} day", "when it is {}", "{} sky", "in {} conditions", "while it is {}"),
+}
+"""How each kind of modifier is said: first the usual way, then others. The embedded models are trained on the first `TAUGHT`."""
+TAUGHT = 3
+
+
+def phrase(kind: str, value: str, wording: int = 0) -> str:
     """The words for one modifier: `with lemon`, `sketch style`, `navy dots background`."""
-    return f"with {value}" if kind == "companion" else f"{value} {kind}"
+    return WORDINGS[kind][wording].format(value)
 
 
-def caption(facts: Mapping[str, str]) -> str:
-    """The words for some of a scene's facts; the noun may be missing."""
-    rest = dict(facts)
-    subject = [rest.pop("noun", ""), phrase("companion", rest.pop("companion")) if "companion" in rest else ""]
-    return ", ".join(words for words in [" ".join(filter(None, subject)), *(phrase(*fact) for fact in rest.items())] if words)
+def caption(facts: Mapping[str, str], wordings: Mapping[str, int] | None = None) -> str:
+    """The words for some of a scene's facts; the noun may be missing. `wordings` says how a kind is put where not as usual."""
+    said = {kind: value if kind == "noun" else phrase(kind, value, (wordings or {}).get(kind, 0)) for kind, value in facts.items()}
+    subject = " ".join(said.pop(kind) for kind in ("noun", "companion") if kind in said)
+    return ", ".join(filter(None, [subject, *said.values()]))
 
 
-def _place(image: Canvas, noun: str, companion: str | None, uniform: Float[np.ndarray, " 4"]) -> None:
-    """Noun and companions on the 8-pixel grid; free positions cost most of a small generator's training."""
-    if companion is None:
-        _paste(image, icon(noun, 48), int(uniform[0] * 3) * 8, int(uniform[1] * 3) * 8)
-        return
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """A drawing in a scene, in pixels."""
+
+    kind: str
+    size: int
+    left: int
+    top: int
+
+
+def layout(companion: bool, uniform: Float[np.ndarray, " 4"]) -> list[Placed]:
+    """Where noun and companions stand, on the 8-pixel grid: free positions cost most of a small generator's training."""
+    if not companion:
+        return [Placed(kind="noun", size=48, left=int(uniform[0] * 3) * 8, top=int(uniform[1] * 3) * 8)]
     slide = 8 + 8 * int(uniform[1] * 2)
     corners = [(0, 0), (40, 0), (0, 40), (40, 40)]
     main, first, second = [((slide, 0), 2, 3), ((slide, 24), 0, 1), ((24, slide), 0, 2), ((0, slide), 1, 3)][int(uniform[0] * 4)]
-    _paste(image, icon(noun, 40), *main)
-    for corner in (first, second):
-        _paste(image, icon(companion, 24), *corners[corner])
+    beside = [Placed(kind="companion", size=24, left=corners[k][0], top=corners[k][1]) for k in (first, second)]
+    return [Placed(kind="noun", size=40, left=main[0], top=main[1]), *beside]
+
+
+def choices(latent: Float[np.ndarray, "4 8 8"]) -> Float[np.ndarray, " 4"]:
+    """What the noise decides, each from 0 to 1: two for the layout, one for the drawing style, one free."""
+    uniform: np.ndarray = ndtr(latent[:, 0, 0]).clip(max=1 - 2**-24)  # float32 rounds 5.5 deviations up to 1
+    return uniform
 
 
 def _paste(image: Canvas, drawing: UInt8[np.ndarray, "size size rgba"], left: int, top: int) -> None:
@@ -122,6 +151,15 @@ def _pillow(change: Callable[[Image.Image], Image.Image]) -> Callable[[Canvas], 
     return lambda image: np.asarray(change(Image.fromarray(image.clip(0, 255).astype(np.uint8))).convert("RGB"), np.float32)
 
 
+def _mosaic(image: Canvas) -> Canvas:
+    return np.where(((_X % 4 == 3) | (_Y % 4 == 3))[..., None], 90.0, _coarse(16)(image))
+
+
+def _comic(image: Canvas) -> Canvas:
+    edges = _pillow(lambda picture: picture.convert("L").filter(ImageFilter.FIND_EDGES))(image)
+    return np.round(image / 85) * 85 * (edges < 60)
+
+
 def _coarse(cells: int) -> Callable[[Canvas], Canvas]:
     return _pillow(lambda image: image.resize((cells, cells), Image.Resampling.BOX).resize((SIZE, SIZE), Image.Resampling.NEAREST))
 
@@ -133,6 +171,11 @@ def _tint(*colour: int) -> Callable[[Canvas], Canvas]:
 def _halftone(image: Canvas) -> Canvas:
     reach = np.hypot(_X % 4 - 1.5, _Y % 4 - 1.5)
     return np.where(reach[..., None] < (1 - image.mean(-1, keepdims=True) / 255) * 2.6, 20.0, 250.0) * np.ones(3)
+
+
+def _woodcut(image: Canvas) -> Canvas:
+    around = _pillow(lambda picture: picture.filter(ImageFilter.BoxBlur(5)))(image).mean(-1, keepdims=True)
+    return np.where(image.mean(-1, keepdims=True) < np.minimum(around - 4, 150), (60.0, 30.0, 20.0), (245.0, 235.0, 210.0))
 
 
 def _thermal(image: Canvas) -> Canvas:
@@ -158,8 +201,8 @@ def _cover(where: np.ndarray, colour: tuple[int, int, int], strength: float) -> 
 
 STYLES: dict[str, Callable[[Canvas], Canvas]] = {
     "pixelated": _coarse(16),
-    "mosaic": _coarse(8),
-    "blurred": _pillow(lambda image: image.filter(ImageFilter.GaussianBlur(2.2))),
+    "mosaic": _mosaic,
+    "blurred": _pillow(lambda image: image.filter(ImageFilter.GaussianBlur(1.8))),
     "sketch": _pillow(lambda image: ImageOps.invert(image.convert("L").filter(ImageFilter.FIND_EDGES))),
     "grayscale": lambda image: np.repeat(image.mean(-1, keepdims=True), 3, -1),
     "negative": lambda image: 255 - image,
@@ -176,10 +219,12 @@ STYLES: dict[str, Callable[[Canvas], Canvas]] = {
     "faded": lambda image: image * 0.4 + 150,
     "dim": lambda image: image * 0.35,
     "solarized": lambda image: np.where(image < 128, image, 255 - image),
-    "woodcut": lambda image: np.where(image.mean(-1, keepdims=True) > 150, 245.0, 30.0) * np.ones(3),
+    "woodcut": _woodcut,
     "glitch": _glitch,
     "scanline": lambda image: image * np.where(_Y % 4 < 2, 1.0, 0.45)[..., None],
     "vignette": lambda image: image * np.clip(1.35 - np.hypot(_X - 31.5, _Y - 31.5) / 32, 0.1, 1)[..., None],
+    "comic": _comic,
+    "duotone": lambda image: np.array((70, 20, 110)) + image.mean(-1, keepdims=True) / 255 * np.array((185, 215, -20)),
     "watercolor": _pillow(lambda image: image.filter(ImageFilter.ModeFilter(5)).filter(ImageFilter.GaussianBlur(0.7))),
 }
 WEATHERS: dict[str, Callable[[Canvas], Canvas]] = {
@@ -188,6 +233,8 @@ WEATHERS: dict[str, Callable[[Canvas], Canvas]] = {
     "foggy": _cover(np.clip((_Y - 8) / 48, 0, 0.9), (205, 210, 215), 1.0),
     "stormy": _cover((abs(_X - 40 + (_Y % 22) // 2) < 2) | (_Y < 6), (60, 60, 110), 0.9),
     "sandy": _cover(_scatter(70, 1.2, 2), (200, 160, 90), 1.0),
+    "windy": _cover(abs((_Y + 2 * np.sin(_X / 5)) % 12 - 6) < 1.3, (190, 200, 210), 0.9),
+    "starry": _cover((_Y < 22) * 0.75 + (_scatter(16, 1.5, 3) & (_Y < 22)), (45, 40, 110), 0.8),
     "sunny": _cover(np.clip(1.5 - np.hypot(_X - 63, _Y) / 22, 0, 1), (255, 225, 60), 0.9),
 }  # fmt: skip
 BACKGROUNDS = (*COLOURS, *(f"{colour} {pattern}" for colour in COLOURS for pattern in PATTERNS))
@@ -200,4 +247,5 @@ VALUES: dict[str, tuple[str, ...]] = {
 def words() -> list[str]:
     """Every word that a caption can contain, sorted; the comma is a word."""
     values = [*nouns(), *(value for kind in VALUES.values() for value in kind)]
-    return sorted({word for value in values for word in value.split()} | {"with", ",", *VALUES} - {"companion"})
+    said = [wording.format("") for wordings in WORDINGS.values() for wording in wordings[:TAUGHT]]
+    return sorted({word for text in (*values, *said, ",") for word in text.split()})

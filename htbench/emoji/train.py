@@ -1,26 +1,50 @@
 """`python -m htbench.emoji.train --stage generator|clip-a|clip-b|hypertransport`: makes the embedded world's weights from nothing."""
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from htbench import concept, registry
-from htbench.emoji import clip, scenes
+from htbench.emoji import clip, scenes, vocabulary
 from htbench.emoji.generator import Generator
-from htbench.emoji.icons import FOLDER
-from htbench.emoji.sampling import draw_batch
+from htbench.emoji.icons import FOLDER, appearance, nouns
+from htbench.emoji.sampling import Batch, draw_batch, draw_wordings
 from htbench.model import Model
 from htbench.training import Recipe, Task, Trainer
+
+
+def drawn_words(width: int) -> tuple[Int[Tensor, " words"], Float[Tensor, "words width"]]:
+    """Where a noun's words start: the principal components of its drawings, so that what one noun teaches of drawing serves all others.
+
+    A word that several nouns share gets what fits them best by least squares; components are scaled by the square root of their deviation.
+    """
+    looks = appearance()
+    left, deviations, _ = np.linalg.svd(looks - looks.mean(0), full_matrices=False)
+    components = left[:, :width] * np.sqrt(deviations[:width])
+    words = sorted({word for noun in nouns() for word in noun.split()})
+    says = np.array([[word in noun.split() for word in words] for noun in nouns()], np.float64)
+    vectors = np.linalg.pinv(says) @ components
+    numbers = torch.tensor([vocabulary.vocabulary()[word] for word in words])
+    return numbers, torch.from_numpy(vectors / np.sqrt((vectors**2).mean())).float()
 
 
 class GeneratorTask:
     """Plain regression: the composer is a perfect teacher, so image = f(noise, caption) needs no diffusion."""
 
     def __init__(self, recipe: Recipe, device: torch.device, *, compiled: bool) -> None:
-        self.network = Generator().to(device)
+        self.network = Generator()
+        with torch.no_grad():
+            words, looks = drawn_words(self.network.text_encoder.shared.embedding_dim)
+            self.network.text_encoder.shared.weight[words] = looks
+        self.network.to(device)
         self.recipe, self.device = recipe, device
         if compiled:
             self.network.transformer.compile()
@@ -28,7 +52,7 @@ class GeneratorTask:
     def loss(self, step: int) -> Tensor:
         batch = draw_batch(self.recipe.seed, step, self.recipe.batch)
         with torch.autocast(self.device.type, torch.bfloat16):
-            words = self.network.encode([scene.caption() for scene in batch.scenes])
+            words = self.network.encode(batch.captions)
             image = self.network(batch.latents.to(self.device), words)
         error: Tensor = image.float() - batch.pixels.to(self.device)
         return error.abs().mean() + error.square().mean()
@@ -38,41 +62,140 @@ class GeneratorTask:
         return weight.ndim == 2 and not any(part in name for part in outside)
 
 
-class ClipTask:
-    """Contrastive learning; a third of the captions name only some of what is seen, so that parts of captions have a meaning."""
+class DropCells(nn.Module):
+    """Drops a share of an image's cells at random, as FLIP does: half the cells, nearly half the time."""
 
-    def __init__(self, name: str, recipe: Recipe, device: torch.device) -> None:
-        self.network = clip.build(name).to(device)
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: Int[Tensor, "images cells"] | None = None
+
+    def forward(self, tokens: Float[Tensor, "images tokens width"]) -> Float[Tensor, "images tokens width"]:
+        if self.kept is None:
+            return tokens
+        return torch.cat([tokens[:, :1], tokens[:, 1:].gather(1, self.kept[..., None].expand(-1, -1, tokens.shape[-1]))], 1)
+
+
+class ClipTask:
+    """Contrastive learning, in which every image is held against four kinds of texts.
+
+    The captions of its batch; its own caption with one fact changed, which teaches what presence is; one-fact captions, so that a rare noun is
+    not only met by the few images that share its batch; and for each cell of the image the one-fact captions again: which drawing covers it?
+    Half the cells are dropped until the last fifth of the training (Li et al. Scaling Language-Image Pre-training via Masking. 2022.
+    https://arxiv.org/abs/2212.00794).
+    """
+
+    def __init__(self, name: str, recipe: Recipe, device: torch.device, *, compiled: bool) -> None:
+        self.network = clip.build(name)
+        with torch.no_grad():
+            words, looks = drawn_words(self.network.token_embedding.embedding_dim)
+            self.network.token_embedding.weight[words] = 0.1 * looks
+        self.network.to(device)
+        self.network.visual.output_tokens = True
+        self.network.visual.patch_dropout = self.drop = DropCells()
         self.recipe, self.device = recipe, device
+        self.facts = [(kind, value) for kind, values in ({"noun": nouns()} | scenes.VALUES).items() for value in values]
+        self.number = {fact: k for k, fact in enumerate(self.facts)}
+        single = clip.tokenise([scenes.caption(dict([fact])) for fact in self.facts])
+        self.single = single[:, : int((single > 0).sum(1).max())].to(device)
+        if compiled:
+            self.network.visual.transformer.compile()
+            self.network.transformer.compile()
 
     def loss(self, step: int) -> Tensor:
-        batch = draw_batch(self.recipe.seed, step, self.recipe.batch, few_nouns=step % 2 == 1)
+        batch = draw_batch(self.recipe.seed, step, self.recipe.batch)
         rng = np.random.default_rng((self.recipe.seed, step, 1))
-        tokens = clip.tokenise([_told(scene, rng) for scene in batch.scenes])
+        told = [_told(scene, rng) for scene in batch.scenes]
+        captions = [scenes.caption(facts, draw_wordings(rng)) for facts in told]
+        changed = [scenes.caption(_changed(facts, scene.facts(), rng)) for facts, scene in zip(told, batch.scenes, strict=True)]
         pixels = clip.soften(batch.pixels, torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + step))
+        candidates = torch.from_numpy(rng.permutation(len(self.facts))[: len(self.facts) // 2])
+        covered = self._covered(batch)
+        whole = step >= 0.8 * self.recipe.steps
+        kept = torch.from_numpy(rng.random(covered.shape)).argsort(1)[:, : covered.shape[1] // 2]
+        self.drop.kept = None if whole else kept.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16):
-            images = self.network.encode_image(pixels.to(self.device), normalize=True)
-            texts = self.network.encode_text(tokens.to(self.device), normalize=True)
-        logits = self.network.logit_scale.exp().clamp(max=100) * images.float() @ texts.float().T
-        own = torch.arange(len(logits), device=self.device)
-        return (nn.functional.cross_entropy(logits, own) + nn.functional.cross_entropy(logits.T, own)) / 2
+            pooled, cells = self.network.visual(pixels.to(self.device))
+            texts = clip.encode_text(self.network, clip.tokenise(captions + changed).to(self.device)).float()
+            single = clip.encode_text(self.network, self.single[candidates]).float()
+            cells = cells @ self.network.visual.proj
+        images = nn.functional.normalize(pooled.float(), dim=-1)
+        scale = self.network.logit_scale.exp().clamp(max=100)
+        logits = scale * images @ texts.T
+        own = torch.arange(len(images), device=self.device)
+        total = nn.functional.cross_entropy(logits, own) + nn.functional.cross_entropy(logits[:, : len(images)].T, own)
+        total = total + self._named(scale * images @ single.T, batch, candidates)
+        spots = nn.functional.normalize(cells.flatten(0, 1).float(), dim=-1)
+        answers = self._among(covered if whole else covered.gather(1, kept), candidates).flatten()
+        asked = answers >= 0
+        return total + nn.functional.cross_entropy(scale * spots[asked.to(self.device)] @ single.T, answers[asked].to(self.device))
 
     def is_hidden_matrix(self, name: str, weight: nn.Parameter) -> bool:
         return weight.ndim == 2 and "resblocks" in name
 
+    def _named(self, logits: Float[Tensor, "images candidates"], batch: Batch, candidates: Int[Tensor, " candidates"]) -> Tensor:
+        """Cross entropy of each fact of each scene among the candidates of its kind; facts that are no candidates do not count."""
+        total = logits.new_zeros(())
+        for kind in ("noun", *scenes.VALUES):
+            alike = torch.tensor([self.facts[k][0] == kind for k in candidates.tolist()])
+            facts = torch.tensor([self.number.get((kind, scene.facts().get(kind, "")), -1) for scene in batch.scenes])
+            answers = self._among(facts, candidates[alike])
+            if (answers >= 0).any():
+                asked = (answers >= 0).to(self.device)
+                part = nn.functional.cross_entropy(logits[asked][:, alike.to(self.device)], answers[answers >= 0].to(self.device), reduction="sum")
+                total = total + 2 * part / len(logits)
+        return total
 
-def _told(scene: scenes.Scene, rng: np.random.Generator) -> str:
+    def _among(self, facts: Int[Tensor, "..."], candidates: Int[Tensor, " candidates"]) -> Int[Tensor, "..."]:
+        """Where facts stand among the candidates; -1 where they do not."""
+        place = torch.full((len(self.facts) + 1,), -1)
+        place[candidates] = torch.arange(len(candidates))
+        return place[facts]
+
+    def _covered(self, batch: Batch) -> Int[Tensor, "images cells"]:
+        """The fact that is drawn in each 8 x 8 cell; -1 where nothing is."""
+        found = torch.full((len(batch.scenes), 8, 8), -1)
+        for k, (scene, latent) in enumerate(zip(batch.scenes, batch.latents.numpy(), strict=True)):
+            for placed in scenes.layout(scene.companion is not None, scenes.choices(latent)):
+                rows, columns = (slice(start // 8, (start + placed.size) // 8) for start in (placed.top, placed.left))
+                found[k, rows, columns] = self.number[placed.kind, scene.facts()[placed.kind]]
+        return found.flatten(1)
+
+
+def _told(scene: scenes.Scene, rng: np.random.Generator) -> dict[str, str]:
+    """What a caption says of a scene: one in three leaves out some facts."""
     facts = scene.facts()
     if rng.random() < 0.33:
-        kept = {kind: value for kind, value in facts.items() if rng.random() < 0.5}
-        facts = kept or facts
-    return scenes.caption(facts)
+        facts = {kind: value for kind, value in facts.items() if rng.random() < 0.5} or facts
+    return facts
+
+
+def _changed(told: dict[str, str], true: dict[str, str], rng: np.random.Generator) -> dict[str, str]:
+    """What is told with one fact less, or with one that is not true."""
+    kind = str(rng.choice([*told, *scenes.VALUES]))
+    if kind in told and kind != "noun" and rng.random() < 0.5:
+        return {other: value for other, value in told.items() if other != kind} or {"noun": true["noun"]}
+    values = nouns() if kind == "noun" else scenes.VALUES[kind]
+    while (value := values[int(rng.integers(len(values)))]) == true.get(kind):
+        pass
+    return told | {kind: value}
+
+
+@contextmanager
+def plain_attention() -> Iterator[None]:
+    """Attention as matrix products and a softmax: PyTorch's fused kernel takes three times as long to train through on a CPU."""
+
+    def attend(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0, is_causal: bool = False) -> Tensor:
+        scores = query * query.shape[-1] ** -0.5 @ key.transpose(-1, -2)
+        return (scores if attn_mask is None else scores + attn_mask).softmax(-1).to(value.dtype) @ value
+
+    with patch.object(nn.functional, "scaled_dot_product_attention", attend):
+        yield
 
 
 RECIPES = {
-    "generator": Recipe(steps=5200, batch=64, seed=1),
-    "clip-a": Recipe(steps=700, batch=256, seed=2),
-    "clip-b": Recipe(steps=700, batch=256, seed=3),
+    "generator": Recipe(steps=6200, batch=64, seed=1, cooldown=0.3),
+    "clip-a": Recipe(steps=600, batch=256, seed=2, matrix_rate=2e-2),
+    "clip-b": Recipe(steps=1700, batch=256, seed=3, matrix_rate=2e-2),
 }
 
 
@@ -103,10 +226,11 @@ def main() -> None:
     torch.manual_seed(recipe.seed)
     device = torch.device(given.device)
     generator = given.stage == "generator"
-    task: Task = GeneratorTask(recipe, device, compiled=given.compile) if generator else ClipTask(given.stage, recipe, device)
-    trainer = Trainer(task, recipe, given.checkpoints / given.stage)
-    trainer.run()
-    trainer.export(given.out / f"{given.stage}.safetensors")
+    with plain_attention() if given.device == "cpu" and not generator else nullcontext():
+        task: Task = (GeneratorTask if generator else partial(ClipTask, given.stage))(recipe, device, compiled=given.compile)
+        trainer = Trainer(task, recipe, given.checkpoints / given.stage)
+        trainer.run()
+        trainer.export(given.out / f"{given.stage}.safetensors")
 
 
 if __name__ == "__main__":

@@ -38,11 +38,13 @@ def unknown(text: str) -> list[str]:
 
 
 ROLES = 3
+_JOINING = ("with", "and", "beside")
 
 
 def roles(tokens: Int[Tensor, "texts words"]) -> Int[Tensor, "texts words"]:
-    """What each word is part of: 0 the subject, 1 what follows `with`, 2 what follows a comma."""
-    mark = (tokens == vocabulary()["with"]).long() + 2 * (tokens == vocabulary()[","]).long()
+    """What each word is part of: 0 the subject, 1 what follows `with` (or `and`, or `beside`), 2 what follows a comma."""
+    joined = torch.isin(tokens, torch.tensor([vocabulary()[word] for word in _JOINING], device=tokens.device))
+    mark = joined.long() + 2 * (tokens == vocabulary()[","]).long()
     last = (mark.sign() * torch.arange(tokens.shape[1], device=tokens.device)).cummax(1).values
     return mark.gather(1, last)
 

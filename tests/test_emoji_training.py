@@ -1,0 +1,58 @@
+"""The recipes of the embedded models, on a few small batches: the same weights each time, also after a stop."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from htbench.emoji.train import ClipTask, GeneratorTask, drawn_words
+from htbench.emoji.vocabulary import vocabulary
+from htbench.training import Recipe, Task, Trainer
+
+CPU = torch.device("cpu")
+RECIPE = Recipe(steps=5, batch=6, seed=1, warmup=2)
+TASKS: dict[str, Callable[[], Task]] = {
+    "generator": lambda: GeneratorTask(RECIPE, CPU, compiled=False),
+    "clip-a": lambda: ClipTask("clip-a", RECIPE, CPU, compiled=False),
+    "clip-b": lambda: ClipTask("clip-b", RECIPE, CPU, compiled=False),
+}
+
+
+def trained(stage: str, folder: Path | None) -> list[Tensor]:
+    torch.manual_seed(RECIPE.seed)
+    trainer = Trainer(TASKS[stage](), RECIPE, folder)
+    trainer.run(save_every=2, log_every=5, say=lambda _: None)
+    return trainer.average
+
+
+class Stopped(Exception):
+    pass
+
+
+def stopped_at_step_3(stage: str, folder: Path) -> None:
+    def stop(line: str) -> None:
+        raise Stopped
+
+    torch.manual_seed(RECIPE.seed)
+    with pytest.raises(Stopped):
+        Trainer(TASKS[stage](), RECIPE, folder).run(save_every=2, log_every=3, say=stop)
+
+
+@pytest.mark.parametrize("stage", TASKS)
+def test_a_recipe_twice_gives_the_same_weights(stage: str) -> None:
+    assert all(torch.equal(first, second) for first, second in zip(trained(stage, None), trained(stage, None), strict=True))
+
+
+@pytest.mark.parametrize("stage", TASKS)
+def test_a_recipe_stopped_in_the_middle_gives_the_same_weights(stage: str, tmp_path: Path) -> None:
+    stopped_at_step_3(stage, tmp_path)
+    assert all(torch.equal(first, second) for first, second in zip(trained(stage, tmp_path), trained(stage, None), strict=True))
+
+
+def test_every_word_of_a_noun_starts_from_its_drawings() -> None:
+    words, vectors = drawn_words(32)
+    assert len(words) == len(vectors) == len(set(words.tolist()))
+    assert {"panda", "alarm", "clock"} <= {word for word, number in vocabulary().items() if number in words.tolist()}
+    assert vectors.square().mean().sqrt().item() == pytest.approx(1, rel=1e-3)
