@@ -31,7 +31,9 @@ class Recipe:
     batch: int
     seed: int
     rate: float = 1e-3
-    """AdamW's learning rate, for embeddings, biases and heads."""
+    """AdamW's learning rate, for biases and heads."""
+    embedding_rate: float | None = None
+    """AdamW's learning rate for embeddings, of which a step sees few; None: `rate`."""
     matrix_rate: float = 1e-2
     """Muon's learning rate."""
     warmup: int = 100
@@ -56,10 +58,16 @@ class Trainer:
         self.task, self.recipe, self.folder = task, recipe, folder
         named = [(name, weight) for name, weight in task.network.named_parameters() if weight.requires_grad]
         hidden = [weight for name, weight in named if task.is_hidden_matrix(name, weight)]
-        others = [weight for name, weight in named if not task.is_hidden_matrix(name, weight)]
-        self.optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, recipe.rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True)]
+        tables = {module.weight for module in task.network.modules() if isinstance(module, nn.Embedding)}
+        others = [weight for name, weight in named if not task.is_hidden_matrix(name, weight) and weight not in tables]
+        groups: list[dict[str, object]] = [{"params": others, "top": recipe.rate}]
+        if tables:
+            embeddings = [weight for _, weight in named if weight in tables]
+            groups.append({"params": embeddings, "top": recipe.rate if recipe.embedding_rate is None else recipe.embedding_rate})
+        self.optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0, fused=True)]
         if hidden:
-            self.optimisers.append(torch.optim.Muon(hidden, recipe.matrix_rate, weight_decay=0.0, adjust_lr_fn="original"))
+            matrices = [{"params": hidden, "top": recipe.matrix_rate}]
+            self.optimisers.append(torch.optim.Muon(matrices, weight_decay=0.0, adjust_lr_fn="original"))
         self.weights = [weight for _, weight in named]
         self.average = [weight.detach().clone() for weight in self.weights]
         self.step, self.seconds = 0, 0.0
@@ -104,9 +112,8 @@ class Trainer:
     def _losses(self) -> Iterator[float]:
         for step in range(self.step, self.recipe.steps):
             began = time.perf_counter()
-            for optimiser in self.optimisers:
-                top = self.recipe.rate if isinstance(optimiser, torch.optim.AdamW) else self.recipe.matrix_rate
-                optimiser.param_groups[0]["lr"] = top * self.recipe.pace(step)
+            for group in (group for optimiser in self.optimisers for group in optimiser.param_groups):
+                group["lr"] = group["top"] * self.recipe.pace(step)
             loss = self.task.loss(step)
             self.task.network.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

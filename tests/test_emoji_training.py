@@ -52,7 +52,8 @@ def test_a_recipe_stopped_in_the_middle_gives_the_same_weights(stage: str, tmp_p
 
 
 def test_every_word_of_a_noun_starts_from_its_drawings() -> None:
-    words, vectors = drawn_words(32)
+    words, vectors = drawn_words(32, parts=2)
     assert len(words) == len(vectors) == len(set(words.tolist()))
     assert {"panda", "alarm", "clock"} <= {word for word, number in vocabulary().items() if number in words.tolist()}
+    assert vectors.shape[1] == 4 * 32
     assert vectors.square().mean().sqrt().item() == pytest.approx(1, rel=1e-3)

@@ -3,7 +3,8 @@
 A PixArt transformer at a fixed timestep and a small T5 encoder, diffusers' and transformers' own classes. The noise is a latent of
 8 x 8 cells; a cell's output is its 8 x 8 pixels, so the decoder is a pixel shuffle and has no weights: scenes stand on the grid
 of cells, and a convolutional decoder learnt slower without being sharper. Word embeddings carry a mark for their role in the caption:
-without it the network took thousands of steps to tell the noun from its companion.
+without it the network took thousands of steps to tell the noun from its companion. What the encoder makes of a word is given to the
+transformer several times, each time with other looks of the word, so that a cell finds the part that it has to draw by attention.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from htbench.emoji.scenes import LATENT, SIZE
 
 TIMESTEP = 400  # as Nitro-1's
 WIDTH, HEADS, BLOCKS = 192, 6, 8
+PARTS = 2
+"""A word has `PARTS` x `PARTS` looks: of a noun, those of the quarters of its drawings."""
 CELL = SIZE // LATENT[1]
 
 
@@ -54,6 +57,8 @@ class Generator(nn.Module):
         )  # fmt: skip
         self.transformer.set_attn_processor(AttnProcessor())  # PyTorch's fused attention takes a third of a training step on a CPU
         self.role = nn.Embedding(vocabulary.ROLES, WIDTH)
+        self.looks = nn.Embedding(vocabulary.size(), PARTS**2 * WIDTH)
+        self.part = nn.Embedding(PARTS**2, WIDTH)
 
     def encode(self, prompts: Sequence[str]) -> Words:
         """Encode prompts, which need not be grammatical; unknown words count as one and the same."""
@@ -61,7 +66,9 @@ class Generator(nn.Module):
         mask = tokens != vocabulary.PAD
         mask[:, 0] = True
         embedded = self.text_encoder.shared(tokens) + self.role(vocabulary.roles(tokens))
-        return Words(states=self.text_encoder(inputs_embeds=embedded, attention_mask=mask).last_hidden_state, mask=mask)
+        read = self.text_encoder(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
+        states = read[:, :, None] + self.looks(tokens).unflatten(-1, (PARTS**2, WIDTH)) + self.part.weight
+        return Words(states=states.flatten(1, 2), mask=mask.repeat_interleave(PARTS**2, 1))
 
     def forward(self, latents: Float[Tensor, "images 4 8 8"], words: Words) -> Float[Tensor, "images rgb 64 64"]:
         """Images from about -1 (black) to 1 (white), not clamped."""

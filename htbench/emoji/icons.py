@@ -36,11 +36,11 @@ def icon(noun: str, drawing: str, size: int) -> UInt8[np.ndarray, "size size rgb
     return np.asarray(tile if size == TILE else tile.resize((size, size), Image.Resampling.LANCZOS))
 
 
-def appearance(size: int = 24) -> Float[np.ndarray, "nouns features"]:
-    """Each noun as one long vector: its drawings, `size` pixels square, coverage and covered colours from 0 to 1."""
+def appearance(size: int = 24) -> Float[np.ndarray, "nouns drawings size size rgba"]:
+    """Each noun's drawings, `size` pixels square: covered colours and coverage from 0 to 1."""
     drawings = np.stack([[icon(noun, drawing, size) for drawing in DRAWINGS] for noun in nouns()]).astype(np.float32) / 255
     drawings[..., :3] *= drawings[..., 3:]
-    return drawings.reshape(len(drawings), -1)
+    return drawings
 
 
 @cache

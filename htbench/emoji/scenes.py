@@ -99,9 +99,9 @@ class Placed:
 
 
 def layout(companion: bool, uniform: Float[np.ndarray, " 4"]) -> list[Placed]:
-    """Where noun and companions stand, on the 8-pixel grid: free positions cost most of a small generator's training."""
+    """Where noun and companions stand, on the 8-pixel grid and in one size each: free positions and sizes cost most of a small generator's training."""
     if not companion:
-        return [Placed(kind="noun", size=48, left=int(uniform[0] * 3) * 8, top=int(uniform[1] * 3) * 8)]
+        return [Placed(kind="noun", size=40, left=int(uniform[0] * 4) * 8, top=int(uniform[1] * 4) * 8)]
     slide = 8 + 8 * int(uniform[1] * 2)
     corners = [(0, 0), (40, 0), (0, 40), (40, 40)]
     main, first, second = [((slide, 0), 2, 3), ((slide, 24), 0, 1), ((24, slide), 0, 2), ((0, slide), 1, 3)][int(uniform[0] * 4)]

@@ -14,26 +14,30 @@ from torch import Tensor, nn
 
 from htbench import concept, registry
 from htbench.emoji import clip, scenes, vocabulary
-from htbench.emoji.generator import Generator
+from htbench.emoji.generator import PARTS, WIDTH, Generator
 from htbench.emoji.icons import FOLDER, appearance, nouns
 from htbench.emoji.sampling import Batch, draw_batch, draw_wordings
 from htbench.model import Model
 from htbench.training import Recipe, Task, Trainer
 
 
-def drawn_words(width: int) -> tuple[Int[Tensor, " words"], Float[Tensor, "words width"]]:
-    """Where a noun's words start: the principal components of its drawings, so that what one noun teaches of drawing serves all others.
+def drawn_words(width: int, *, parts: int) -> tuple[Int[Tensor, " words"], Float[Tensor, "words features"]]:
+    """Where a noun's words start: for each of `parts` x `parts` parts of its drawings, the part's principal components over all nouns.
 
-    A word that several nouns share gets what fits them best by least squares; components are scaled by the square root of their deviation.
+    So what one noun teaches of drawing serves all others. A word that several nouns share gets what fits them best by least squares; components
+    are scaled by the square root of their deviation.
     """
     looks = appearance()
-    left, deviations, _ = np.linalg.svd(looks - looks.mean(0), full_matrices=False)
-    components = left[:, :width] * np.sqrt(deviations[:width])
+    size = looks.shape[2] // parts
+    pieces = [looks[:, :, i * size : (i + 1) * size, j * size : (j + 1) * size].reshape(len(looks), -1) for i in range(parts) for j in range(parts)]
     words = sorted({word for noun in nouns() for word in noun.split()})
-    says = np.array([[word in noun.split() for word in words] for noun in nouns()], np.float64)
-    vectors = np.linalg.pinv(says) @ components
+    says = np.linalg.pinv(np.array([[word in noun.split() for word in words] for noun in nouns()], np.float64))
+    vectors = []
+    for piece in pieces:
+        left, deviations, _ = np.linalg.svd(piece - piece.mean(0), full_matrices=False)
+        vectors.append(says @ (left[:, :width] * np.sqrt(deviations[:width])))
     numbers = torch.tensor([vocabulary.vocabulary()[word] for word in words])
-    return numbers, torch.from_numpy(vectors / np.sqrt((vectors**2).mean())).float()
+    return numbers, torch.from_numpy(np.concatenate([part / np.sqrt((part**2).mean()) for part in vectors], 1)).float()
 
 
 class GeneratorTask:
@@ -42,8 +46,8 @@ class GeneratorTask:
     def __init__(self, recipe: Recipe, device: torch.device, *, compiled: bool) -> None:
         self.network = Generator()
         with torch.no_grad():
-            words, looks = drawn_words(self.network.text_encoder.shared.embedding_dim)
-            self.network.text_encoder.shared.weight[words] = looks
+            words, looks = drawn_words(WIDTH, parts=PARTS)
+            self.network.looks.weight[words] = looks
         self.network.to(device)
         self.recipe, self.device = recipe, device
         if compiled:
@@ -58,7 +62,7 @@ class GeneratorTask:
         return error.abs().mean() + error.square().mean()
 
     def is_hidden_matrix(self, name: str, weight: nn.Parameter) -> bool:
-        outside = ("embed", "shared", "proj_out", "scale_shift", "relative", "adaln", "caption_projection", "role")
+        outside = ("embed", "shared", "proj_out", "scale_shift", "relative", "adaln", "caption_projection", "role", "looks", "part")
         return weight.ndim == 2 and not any(part in name for part in outside)
 
 
@@ -87,7 +91,7 @@ class ClipTask:
     def __init__(self, name: str, recipe: Recipe, device: torch.device, *, compiled: bool) -> None:
         self.network = clip.build(name)
         with torch.no_grad():
-            words, looks = drawn_words(self.network.token_embedding.embedding_dim)
+            words, looks = drawn_words(self.network.token_embedding.embedding_dim, parts=1)
             self.network.token_embedding.weight[words] = 0.1 * looks
         self.network.to(device)
         self.network.visual.output_tokens = True
@@ -193,9 +197,9 @@ def plain_attention() -> Iterator[None]:
 
 
 RECIPES = {
-    "generator": Recipe(steps=6200, batch=64, seed=1, cooldown=0.3),
-    "clip-a": Recipe(steps=600, batch=256, seed=2, matrix_rate=2e-2),
-    "clip-b": Recipe(steps=1700, batch=256, seed=3, matrix_rate=2e-2),
+    "generator": Recipe(steps=12_000, batch=64, seed=1, embedding_rate=1e-2, cooldown=0.3),
+    "clip-a": Recipe(steps=800, batch=256, seed=2, embedding_rate=2e-3, matrix_rate=2e-2, cooldown=0.3),
+    "clip-b": Recipe(steps=3000, batch=256, seed=3, embedding_rate=2e-3, matrix_rate=2e-2, cooldown=0.3),
 }
 
 

@@ -1,0 +1,41 @@
+"""`python -m htbench.emoji.curves CHECKPOINTS FILE.svg`: the losses of the embedded models' trainings, each from its start to 0."""
+
+import argparse
+import json
+from pathlib import Path
+
+from htbench.chart import Point, Series, linear, lines
+
+COLOURS = ("#0072b2", "#d55e00", "#00875f", "#b5478a")
+STYLE = (
+    "<style>svg { font: 11px system-ui, sans-serif; background: #fff } text { fill: #3c4250 } .middle { text-anchor: middle } .end { text-anchor: end } "
+    ".grid { stroke: #e3e6ea; fill: none } .axis { stroke: #7b828d; fill: none } .line { stroke-width: 2; fill: none } "
+    + " ".join(f".line.t{k} {{ stroke: {colour} }} .t{k} .marker {{ fill: {colour} }}" for k, colour in enumerate(COLOURS, start=1))
+    + "</style>"
+)
+
+
+def curve(stage: Path, tone: int) -> Series:
+    """A stage's smoothed loss, as a share of its first."""
+    rows = {row["step"]: row["loss"] for row in map(json.loads, (stage / "curve.jsonl").read_text().splitlines())}
+    steps = sorted(rows)
+    points = [Point(x=step / steps[-1], y=rows[step] / rows[steps[0]]) for step in steps]
+    return Series(name=stage.name, tone=tone, points=[*points[:-1], Point(x=1, y=points[-1].y, label=f"{stage.name} {rows[steps[-1]]:.3f}")])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoints", type=Path, help="what --checkpoints of htbench.emoji.train was")
+    parser.add_argument("out", type=Path)
+    given = parser.parse_args()
+    stages = [path.parent for path in sorted(given.checkpoints.glob("*/curve.jsonl"))]
+    series = [curve(stage, tone) for tone, stage in enumerate(stages, start=1)]
+    ends = [Series(name=one.name, tone=one.tone, points=one.points[-1:]) for one in series]
+    bare = [Series(name=one.name, tone=one.tone, points=one.points, bare=True) for one in series]
+    shares = [point.y for one in series for point in one.points]
+    chart = lines([*bare, *ends], title="Training losses", x=linear("share of the training", [0, 1]), y=linear("loss, share of its start", [0, *shares]))
+    given.out.write_text(str(chart).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace(">", f">{STYLE}", 1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
