@@ -39,6 +39,12 @@ class Refused(HtbenchError):
     exit_code = 5
 
 
+class NotFinite(HtbenchError):
+    """An image came out with NaN or infinity in it, which no picture can show."""
+
+    exit_code = 3
+
+
 class UnknownName(UsageError):
     """No such thing; names the nearest ones that exist."""
 

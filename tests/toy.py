@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from htbench.content import digest
 from htbench.hooks import check_sites, steer, tapped
-from htbench.model import Request, Tap
+from htbench.model import Request, Tap, check_finite
 from htbench.types import Site, SiteInfo
 
 TOKENS, MAPS = Site("tokens.norm"), Site("maps.norm")
@@ -53,6 +53,7 @@ class Toy:
         prompts = [change.rewrite(request.prompt, strength=request.strength) for change, request in zip(changes, requests, strict=True)]
         with torch.no_grad():
             pixels = self._run(prompts, [request.seed for request in requests], steer(changes, strengths))
+        check_finite(pixels)
         levels = (pixels * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
         return [Image.fromarray(level) for level in levels]
 

@@ -11,7 +11,7 @@ from htbench import content, hooks
 from htbench.emoji.generator import Generator, Words
 from htbench.emoji.pretrained import restore
 from htbench.emoji.scenes import LATENT
-from htbench.model import Request, Tap
+from htbench.model import Request, Tap, check_finite
 from htbench.types import Site, SiteInfo
 
 
@@ -45,6 +45,7 @@ class Emoji:
         prompts = [change.rewrite(request.prompt, strength=request.strength) for change, request in zip(changes, requests, strict=True)]
         with hooks.tapped(self._modules, self.sites, hooks.steer(changes, strengths)):
             pixels = self._run(prompts, [request.seed for request in requests])
+        check_finite(pixels)
         levels = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         return [Image.fromarray(array) for array in levels.permute(0, 2, 3, 1).cpu().numpy()]
 
