@@ -20,10 +20,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from htbench import content, intervention, metric, registry
+from htbench import device as devices
 from htbench import plan as plans
 from htbench.concept import Concept, ConceptSet
 from htbench.encoder import Encoder
-from htbench.errors import HtbenchError, Missing, Refused, UnknownName
+from htbench.errors import HtbenchError, Refused
 from htbench.intervention import Intervention
 from htbench.leaderboard import METRICS
 from htbench.method import Learnt, learn_shared
@@ -62,7 +63,7 @@ def run(plan: Plan, folder: Path, *, device: str | None = None, allow_leak: bool
         HtbenchError: for whatever a user can mend; what was done until then is kept.
     """
     concept_set, concepts = plans.check(plan)
-    place = _place(device)
+    place = devices.choose(device)
     cards = {name: registry.card(name) for name in plan.methods}
     with Store.open(folder) as store, _progress() as progress:
         model, scorer = _load(plan, place, progress)
@@ -92,19 +93,6 @@ def _load(plan: Plan, place: str, progress: Progress) -> tuple[Model, Encoder]:
     scorer: Encoder = registry.load("encoders", plan.scorer or model.scorer)(place)
     progress.update(task, total=1, completed=1)
     return model, scorer
-
-
-def _place(device: str | None) -> str:
-    import torch
-
-    if device is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, index = device.partition(":")
-    if kind not in ("cpu", "cuda") or not (index or "0").isdecimal():
-        raise UnknownName("device", device, ["cpu", "cuda", "cuda:0", "cuda:1"])
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise Missing(f"no device {device!r}: {torch.cuda.device_count()} GPUs can be used", remedy="Leave --device out to run on what there is.")
-    return device
 
 
 def _learn_each(job: Run) -> dict[tuple[str, str], str]:
