@@ -1,9 +1,9 @@
 """Models: a text-to-image model seen as named sites."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -62,6 +62,19 @@ def check_finite(pixels: Float[Tensor, "images rgb rows columns"]) -> None:
     bad = int((~pixels.isfinite()).flatten(1).any(1).sum())
     if bad:
         raise NotFinite(f"{bad} of {len(pixels)} images hold NaN or infinity")
+
+
+@runtime_checkable
+class HasVocabulary(Protocol):
+    """A model that can say which words it does not know; one that reads any text leaves this out."""
+
+    def unknown_words(self, text: str) -> list[str]:
+        """Words of `text` that the model has never seen, in their order."""
+
+
+def unknown_words(model: Model, texts: Iterable[str]) -> list[str]:
+    """Words of `texts` that `model` has never seen, each once; none for a model that reads any text."""
+    return list(dict.fromkeys(word for text in texts for word in model.unknown_words(text))) if isinstance(model, HasVocabulary) else []
 
 
 def select_sites(model: Model, patterns: Sequence[str]) -> tuple[Site, ...]:

@@ -8,6 +8,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from htbench import content, hooks
+from htbench.emoji import vocabulary
 from htbench.emoji.generator import Generator, Words
 from htbench.emoji.pretrained import restore
 from htbench.emoji.scenes import LATENT
@@ -56,6 +57,9 @@ class Emoji:
     def synchronise(self) -> None:
         if self.device != "cpu":
             torch.cuda.synchronize(self.device)
+
+    def unknown_words(self, text: str) -> list[str]:
+        return vocabulary.unknown(text)
 
     def _run(self, prompts: Sequence[str], seeds: Sequence[int]) -> Float[Tensor, "images rgb 64 64"]:
         noise = [torch.randn(LATENT, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
