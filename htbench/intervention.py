@@ -17,14 +17,14 @@ from htbench.types import Site
 
 
 class Intervention:
-    """Does nothing; what does something overrides `rewrite` or `apply`, and strength 0 never changes anything."""
+    """Does nothing; what does something overrides `prompts` or `apply`, and strength 0 never changes anything."""
 
     sites: frozenset[Site] = frozenset()
     """Where `apply` does something."""
 
-    def rewrite(self, prompt: str, *, strength: float) -> str:
-        """The prompt to generate from instead of `prompt`."""
-        return prompt
+    def prompts(self, prompt: str, *, strength: float) -> dict[str, float]:
+        """Prompts to generate from instead of `prompt`, with the weight of each one's encoding; weights sum to 1."""
+        return {prompt: 1.0}
 
     def apply(self, site: Site, z: Float[Tensor, "images positions channels"], *, strength: float) -> Float[Tensor, "images positions channels"]:
         """What the site shall put out instead of `z`, which is not written to."""
@@ -46,13 +46,28 @@ class Rewrite(Intervention):
     def __init__(self, *, more: str, less: str) -> None:
         self.more, self.less = more, less
 
-    def rewrite(self, prompt: str, *, strength: float) -> str:
+    def prompts(self, prompt: str, *, strength: float) -> dict[str, float]:
         if strength == 0:
-            return prompt
-        return (self.more if strength > 0 else self.less).replace("{prompt}", prompt)
+            return {prompt: 1.0}
+        return {(self.more if strength > 0 else self.less).replace("{prompt}", prompt): 1.0}
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         return {}, {"more": self.more, "less": self.less}
+
+
+class Interpolate(Intervention):
+    """Walks, at strength `s`, from the encoded prompt to the one that asks for the concept and beyond: weights `1 - s` and `s`."""
+
+    def __init__(self, *, template: str) -> None:
+        self.template = template
+
+    def prompts(self, prompt: str, *, strength: float) -> dict[str, float]:
+        there = self.template.replace("{prompt}", prompt)
+        weights = {prompt: 1.0 - strength, there: strength} if there != prompt else {prompt: 1.0}
+        return {words: weight for words, weight in weights.items() if weight != 0}
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        return {}, {"template": self.template}
 
 
 class Affine(Intervention):

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from htbench.errors import Refused
-from htbench.intervention import Affine, Intervention, Rewrite, load, save
+from htbench.intervention import Affine, Interpolate, Intervention, Rewrite, load, save
 from htbench.types import Site
 
 A, B = Site("a.norm"), Site("b/odd.norm")
@@ -52,18 +52,28 @@ def test_an_affine_map_names_its_sites() -> None:
 def test_the_plain_intervention_does_nothing() -> None:
     z = torch.randn(1, 2, 2)
     assert Intervention().apply(A, z, strength=5) is z
-    assert Intervention().rewrite("a cat", strength=5) == "a cat"
+    assert Intervention().prompts("a cat", strength=5) == {"a cat": 1.0}
     assert not Intervention().sites
 
 
 @pytest.mark.parametrize(("strength", "prompt"), [(1, "cat with lemon"), (0.1, "cat with lemon"), (0, "cat"), (-1, "cat without lemon")])
 def test_the_sign_of_the_strength_chooses_the_words(strength: float, prompt: str) -> None:
     change = Rewrite(more="{prompt} with lemon", less="{prompt} without lemon")
-    assert change.rewrite("cat", strength=strength) == prompt
+    assert change.prompts("cat", strength=strength) == {prompt: 1.0}
 
 
 def test_braces_in_a_prompt_are_only_text() -> None:
-    assert Rewrite(more="{prompt}!", less="").rewrite("a {cat} {0}", strength=1) == "a {cat} {0}!"
+    assert Rewrite(more="{prompt}!", less="").prompts("a {cat} {0}", strength=1) == {"a {cat} {0}!": 1.0}
+
+
+@pytest.mark.parametrize("strength", [-1.0, 0.25, 3.0])
+def test_interpolation_weighs_the_prompt_and_the_one_that_asks(strength: float) -> None:
+    assert Interpolate(template="{prompt}!").prompts("cat", strength=strength) == {"cat": 1 - strength, "cat!": strength}
+
+
+@pytest.mark.parametrize(("strength", "prompt"), [(0.0, "cat"), (1.0, "cat!")])
+def test_an_end_of_the_interpolation_is_one_prompt_alone(strength: float, prompt: str) -> None:
+    assert Interpolate(template="{prompt}!").prompts("cat", strength=strength) == {prompt: 1.0}
 
 
 def test_an_affine_map_comes_back_from_its_file(tmp_path: Path) -> None:

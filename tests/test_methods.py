@@ -9,12 +9,14 @@ import torch
 from htbench import concept, transport
 from htbench.errors import Refused, UsageError
 from htbench.hooks import activations, steer
-from htbench.intervention import Affine
+from htbench.intervention import Affine, Intervention
 from htbench.method import fitting_images
 from htbench.methods.hypertransport import Hypernetwork, HyperTransport
 from htbench.methods.linear_act import LinearAct
 from htbench.methods.lineas import Lineas
 from htbench.methods.mean_shift import MeanShift
+from htbench.methods.prompt import Prompt, PromptInterpolation
+from htbench.model import Request
 from htbench.models.emoji import Emoji, load
 from htbench.types import Site
 
@@ -122,3 +124,17 @@ def test_sources_and_targets_are_other_images_than_those_of_another_number() -> 
     (_, second), _ = fitting_images(WANTED, 16, seed=0, number=1)
     assert not set(first) & set(second)
     assert not set(first) & set(target)
+
+
+def test_prompt_interpolation_at_full_strength_is_prompting(emoji: Emoji) -> None:
+    mixed, asked = PromptInterpolation().fit(emoji, (), seed=0).towards(WANTED), Prompt().fit(emoji, (), seed=0).towards(WANTED)
+    assert picture(emoji, mixed, 1.0) == picture(emoji, asked, 1.0)
+
+
+def test_prompt_interpolation_goes_on_beyond_both_ends(emoji: Emoji) -> None:
+    change = PromptInterpolation().fit(emoji, (), seed=0).towards(WANTED)
+    assert len({picture(emoji, change, strength) for strength in (-1.0, 0.0, 0.5, 1.0, 2.0)}) == 5
+
+
+def picture(emoji: Emoji, change: Intervention, strength: float) -> bytes:
+    return emoji.generate([Request(prompt="panda", seed=4, intervention=change, strength=strength)])[0].tobytes()

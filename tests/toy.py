@@ -1,6 +1,6 @@
 """The smallest honest model: two sites, one of each channel axis, on a CPU in milliseconds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from PIL import Image
@@ -50,7 +50,7 @@ class Toy:
         changes = [request.intervention for request in requests]
         strengths = [request.strength for request in requests]
         check_sites(self, changes)
-        prompts = [change.rewrite(request.prompt, strength=request.strength) for change, request in zip(changes, requests, strict=True)]
+        prompts = [change.prompts(request.prompt, strength=request.strength) for change, request in zip(changes, requests, strict=True)]
         with torch.no_grad():
             pixels = self._run(prompts, [request.seed for request in requests], steer(changes, strengths))
         check_finite(pixels)
@@ -58,14 +58,14 @@ class Toy:
         return [Image.fromarray(level) for level in levels]
 
     def trace(self, prompts: Sequence[str], seeds: Sequence[int], tap: Tap) -> None:
-        self._run(prompts, seeds, tap)
+        self._run([{prompt: 1.0} for prompt in prompts], seeds, tap)
 
     def synchronise(self) -> None:
         pass
 
-    def _run(self, prompts: Sequence[str], seeds: Sequence[int], tap: Tap) -> Tensor:
+    def _run(self, prompts: Sequence[Mapping[str, float]], seeds: Sequence[int], tap: Tap) -> Tensor:
         noise = torch.stack([_noise(seed, (SIDE**2, WIDTH)) for seed in seeds])
-        words = torch.stack([_words(prompt) for prompt in prompts])
+        words = torch.stack([sum(weight * _words(prompt) for prompt, weight in weights.items()) for weights in prompts])
         modules = {site: self.network.get_submodule(site) for site in self.sites}
         with tapped(modules, self.sites, tap):
             pixels: Tensor = self.network(noise + words[:, None])
