@@ -41,7 +41,7 @@ class HyperTransport:
     """Settings of network and training; `condition` alone may differ between learning and use."""
 
     condition: Literal["text", "image"] = "text"
-    """What a concept is read from when it is steered towards: its words, or its reference images."""
+    """What a concept that has both is read from when it is steered towards: its words, or its reference images."""
     encoder: str = ""
     """Empty: the model's own conditioner."""
     width: int = 512
@@ -141,8 +141,9 @@ class Amortised:
     @torch.no_grad()
     def towards(self, concept: Concept) -> Affine:
         """One forward pass."""
-        vector = self._read(concept).to(self.model.device)
-        maps = self.network(self.network.centre(self.method.condition, vector)[None])
+        condition = self.method.condition if concept.text else "image"
+        vector = self._read(concept, condition).to(self.model.device)
+        maps = self.network(self.network.centre(condition, vector)[None])
         return Affine({site: 1 + gain[0] for site, (gain, _) in maps.items()}, {site: shift[0] for site, (_, shift) in maps.items()})
 
     def save(self, path: Path) -> None:
@@ -156,8 +157,8 @@ class Amortised:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
         path.write_bytes(serialise(tensors, metadata={"steering": json.dumps(record)}))
 
-    def _read(self, concept: Concept) -> Float[Tensor, " features"]:
-        if self.method.condition == "text":
+    def _read(self, concept: Concept, condition: str) -> Float[Tensor, " features"]:
+        if condition == "text":
             return self.encoder.texts([concept.text])[0]
         if not concept.references:
             raise UsageError(f"concept {concept.id!r} has no reference images", remedy="Use the card hypertransport, which reads words.")
