@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from htbench.cli import listing, report, run
+from htbench.cli import check, listing, report, run
 from htbench.errors import HtbenchError, Missing
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
 app.command()(run.run)
 app.command()(report.report)
 app.command("list")(listing.list_)
+app.add_typer(check.app, name="check")
 
 
 def main() -> None:
