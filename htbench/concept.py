@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -104,7 +105,7 @@ class Concept:
         """The neutral prompts, each with this concept asked for."""
         return tuple(self.target(prompt) for prompt in self.sources)
 
-    @property
+    @cached_property
     def digest(self) -> Digest:
         """Changes with anything that could change what is learnt."""
         pictures = [[reference.name, reference.checksum] for reference in self.references]

@@ -188,7 +188,7 @@ def test_more_prompts_than_there_are_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("model", "emojy"), ("methods", ["lineaz"]), ("concept_set", "emojy"), ("concepts", "tset"), ("scorer", "emoji-clip-c")]
+    ("setting", "value"), [("model", "emojy"), ("methods", ["lineaz"]), ("concept_set", "emojy"), ("concepts", "tset"), ("scorers", ["emoji-clip-c"])]
 )
 def test_a_plan_that_names_nothing_real_is_refused(setting: str, value: object) -> None:
     with pytest.raises(UnknownName, match="did you mean"):

@@ -8,6 +8,8 @@ import typer
 from htbench.errors import UnknownName, UsageError
 
 Out = Annotated[Path, typer.Option(help="Folder that runs are kept in.", show_default=True)]
+Json = Annotated[bool, typer.Option("--json", help="Lines of JSON on stdout, for machines.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say on stderr what is being done.")]
 RunName = Annotated[str, typer.Argument(help="Folder of a run, or its name below --out.")]
 
 
@@ -17,10 +19,10 @@ def run_folder(run: str, out: Path) -> Path:
     Raises:
         UnknownName: if there is none, with the nearest names below `out`.
     """
-    folder = Path(run) if Path(run).is_dir() else out / run
-    if not folder.is_dir():
+    found = next((folder for folder in (Path(run), out / run) if len(run) < 1000 and (folder / "run.sqlite").is_file()), None)
+    if found is None:
         raise UnknownName("run", run, [path.parent.name for path in out.glob("*/run.sqlite")], remedy="See: htbench list runs")
-    return folder
+    return found
 
 
 def numbers(option: str, text: str) -> list[float]:

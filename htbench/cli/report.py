@@ -6,23 +6,28 @@ from pathlib import Path
 
 import typer
 
-from htbench.cli.options import Out, RunName, run_folder
+from htbench.cli.options import Json, Out, RunName, run_folder
 
 
-def report(run: RunName, out: Out = Path("runs")) -> None:
+def report(run: RunName, out: Out = Path("runs"), as_json: Json = False) -> None:
     """Write the HTML report of a run, finished or not; needs neither GPU nor network."""
     from htbench import report
 
     folder = run_folder(run, out)
-    raise typer.Exit(finish(folder, report.write(folder)))
+    raise typer.Exit(finish(folder, report.write(folder), as_json=as_json))
 
 
-def finish(folder: Path, page: Path) -> int:
+def finish(folder: Path, page: Path, *, as_json: bool) -> int:
     """Print the table; 3 if cells are missing."""
     from htbench import table
+    from htbench.leaderboard import Summary
     from htbench.store import Store
 
     with Store.read(folder) as store:
-        complete = table.show(store)
-    sys.stdout.write(f"Report: {os.path.relpath(page)}\n")
-    return 0 if complete else 3
+        summary = Summary(store)
+        if as_json:
+            table.print_lines(summary, page)
+        else:
+            table.show(summary)
+            sys.stdout.write(f"Report: {os.path.relpath(page)}\n")
+        return 0 if summary.done == summary.planned else 3
