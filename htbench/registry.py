@@ -61,6 +61,12 @@ class Card(BaseModel):
     method: str
     """Entry point in the group `htbench.methods`, or `module:Class`: a module beside the card, or one that can be imported."""
     summary: str
+    kind: Literal["", "none", "prompt", "per-concept", "amortised"] = ""
+    """Where its interventions come from: one concept's images, or a prediction learnt from many concepts; empty: not said."""
+    cost: Literal["", "nothing", "prediction", "one run", "optimisation"] = ""
+    """What a new concept costs: at most a forward pass of a small network, or of the model, or many with gradients."""
+    encoders: tuple[str, ...] = ()
+    """What concepts are read with: names of encoders, or `conditioner` for the model's own."""
     reads: tuple[Reads, ...] = ("text",)
     """What a concept may be given as."""
     settings: dict[str, Any] = {}

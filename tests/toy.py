@@ -41,7 +41,8 @@ class Toy:
     conditioner = "emoji-clip-a"
     scorer = "emoji-clip-b"
 
-    def __init__(self) -> None:
+    def __init__(self, *, steps: int = 1) -> None:
+        self.steps = steps
         self.network = Network().requires_grad_(False)
         for k, weight in enumerate(self.network.parameters()):
             weight.copy_(_noise(k, weight.shape))
@@ -67,8 +68,11 @@ class Toy:
         noise = torch.stack([_noise(seed, (SIDE**2, WIDTH)) for seed in seeds])
         words = torch.stack([sum(weight * _words(prompt) for prompt, weight in weights.items()) for weights in prompts])
         modules = {site: self.network.get_submodule(site) for site in self.sites}
+        tokens = (noise + words[:, None]).to(self.network.leave.weight.dtype)
         with tapped(modules, self.sites, tap):
-            pixels: Tensor = self.network(noise + words[:, None])
+            for _ in range(self.steps):
+                pixels: Tensor = self.network(tokens)
+                tokens = tokens + pixels.mean(1).flatten(1)[..., None]
         return pixels
 
 
