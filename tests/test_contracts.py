@@ -1,6 +1,7 @@
 """The promises that every shipped baseline keeps on the embedded model."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -26,7 +27,11 @@ def emoji() -> Emoji:
 
 @pytest.fixture(scope="session", params=sorted(registry.cards()))
 def case(request: pytest.FixtureRequest, emoji: Emoji, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    return Case(card=registry.card(request.param), model=emoji, concepts=concept.load("emoji"), folder=tmp_path_factory.mktemp("case"))
+    card, concepts = registry.card(request.param), concept.load("emoji")
+    few = replace(concepts, splits={**concepts.splits, "train": concepts.splits["train"][:4]})
+    quick = {name: value for name, value in {"steps": 5, "base": "mean-shift"}.items() if name in registry.method(card).__dataclass_fields__}
+    hasty = card if emoji.name in card.artifacts or not quick else card.with_settings(quick)
+    return Case(card=hasty, model=emoji, concepts=few, folder=tmp_path_factory.mktemp("case"))
 
 
 def images(emoji: Emoji, changes: Sequence[tuple[Intervention, float]], prompt: str = "panda") -> list[bytes]:
@@ -78,3 +83,14 @@ def test_images_have_the_size_of_scenes(emoji: Emoji) -> None:
     (image,) = emoji.generate([Request(prompt="panda", seed=1, intervention=Intervention(), strength=0.0)])
     assert isinstance(image, Image.Image)
     assert image.size == (LATENT[1] * 8, LATENT[2] * 8)
+
+
+def test_a_card_says_which_encoders_concepts_are_read_with(case: Case) -> None:
+    named = {case.model.conditioner if encoder == "conditioner" else encoder for encoder in case.card.encoders}
+    assert named == set(case.steering.training.encoders)
+
+
+def test_a_card_says_where_its_interventions_come_from(case: Case) -> None:
+    assert case.card.kind
+    assert case.card.cost
+    assert (case.card.kind == "amortised") == bool(case.steering.training.concepts)
