@@ -25,12 +25,12 @@ def headline(job: Job) -> Encoder:
 
 def audits(job: Job) -> dict[str, Audit]:
     """The leakage audit of every method that was trained on concepts."""
+    trained = {name: learnt.steering.training.concepts for name, learnt in job.methods.items() if learnt.steering.training.concepts}
+    if not trained:
+        return {}
     encoder = headline(job)
     known = {concept.id: concept for concepts in job.concept_set.splits.values() for concept in concepts}
-    trained = {name: learnt.steering.training.concepts for name, learnt in job.methods.items() if learnt.steering.training.concepts}
-    texts = sorted(
-        {known[id_].text for ids in trained.values() for id_ in ids if id_ in known} | {concept.text for concept in job.concepts} if trained else set()
-    )
+    texts = sorted({known[id_].text for ids in trained.values() for id_ in ids if id_ in known} | {concept.text for concept in job.concepts})
     vectors = dict(zip(texts, encoder.texts(texts).numpy(), strict=True))
     return {name: audit.audit(job.concepts, ids, known, vectors, encoder=encoder.name) for name, ids in trained.items()}
 
