@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from htbench.cli import check, listing, report, run
+from htbench.cli import check, listing, report, run, steer, train
 from htbench.errors import HtbenchError, Missing
 
 app = typer.Typer(
@@ -18,6 +18,8 @@ app.command()(run.run)
 app.command()(report.report)
 app.command("list")(listing.list_)
 app.add_typer(check.app, name="check")
+app.command()(steer.steer)
+app.command()(train.train)
 
 
 def main() -> None:
