@@ -50,6 +50,7 @@ class UnknownName(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, remedy: str = "") -> None:
         names = sorted(set(known))
-        near = get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+        by_case = {each.lower(): each for each in reversed(names)}
+        near = [by_case[each] for each in get_close_matches(name[:200].lower(), by_case, n=3, cutoff=0.5)]
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(names[:12])}{', …' if len(names) > 12 else ''}"
         super().__init__(f"no {kind} {name[:80]!r}; {hint}", remedy=remedy)

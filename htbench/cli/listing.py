@@ -6,28 +6,59 @@ from typing import Annotated
 
 import typer
 
+from htbench import content, registry
 from htbench import plan as plans
-from htbench import registry
-from htbench.cli.options import Out
+from htbench.cli.options import Json, Out
 from htbench.errors import UnknownName
 
 
-def list_(what: Annotated[str, typer.Argument(help="methods, models, encoders, concepts, plans or runs")], out: Out = Path("runs")) -> None:
+def list_(
+    what: Annotated[str, typer.Argument(help="methods, models, encoders, concepts, judges, metrics, plans or runs")],
+    out: Out = Path("runs"),
+    as_json: Json = False,
+) -> None:
     """List what there is, a line each."""
+    from htbench.voice import plain, print_json
+
     listings: dict[str, Callable[[], list[tuple[str, str]]]] = {
         "methods": lambda: [(name, card.summary) for name, card in registry.cards().items()],
         "models": lambda: [(name, entry.value) for name, entry in sorted(registry.plugins("models").items())],
         "encoders": lambda: [(name, entry.value) for name, entry in sorted(registry.plugins("encoders").items())],
         "concepts": _concepts,
+        "judges": lambda: [(path.name, "a judge") for path in sorted(content.folder("judges").glob("*/")) if path.is_dir()],
+        "metrics": _metrics,
         "plans": lambda: [(name, f"htbench run {name}") for name in plans.names()],
-        "runs": lambda: [(path.parent.name, str(path.parent)) for path in sorted(out.glob("*/run.sqlite"))],
+        "runs": lambda: [(folder.name, _progress(folder)) for folder in sorted(path.parent for path in out.glob("*/run.sqlite"))],
     }
     if what not in listings:
         raise UnknownName("list", what, listings)
     rows = listings[what]()
-    width = max((len(name) for name, _ in rows), default=0)
+    if as_json:
+        for name, text in rows:
+            print_json(name=name, about=text)
+        return
+    width = min(40, max((len(name) for name, _ in rows), default=0))
     for name, text in rows:
-        typer.echo(f"{name:<{width}}  {text}")
+        typer.echo(f"{plain(name, longest=200):<{width}}  {plain(text, longest=300)}")
+
+
+def _metrics() -> list[tuple[str, str]]:
+    from htbench.leaderboard import METRICS
+
+    return [(f"{metric}", title) for metric, title in METRICS.items()]
+
+
+def _progress(folder: Path) -> str:
+    from htbench.errors import HtbenchError
+    from htbench.leaderboard import Summary
+    from htbench.store import Store
+
+    try:
+        with Store.read(folder) as store:
+            summary = Summary(store)
+            return f"{summary.done}/{summary.planned} cells done, {len(summary.methods)} methods, {summary.concepts} concepts"
+    except HtbenchError as error:
+        return str(error)
 
 
 def _concepts() -> list[tuple[str, str]]:
