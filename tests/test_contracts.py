@@ -27,11 +27,12 @@ def emoji() -> Emoji:
 
 @pytest.fixture(scope="session", params=sorted(registry.cards()))
 def case(request: pytest.FixtureRequest, emoji: Emoji, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    card, concepts = registry.card(request.param), concept.load("emoji")
+    card, concepts, folder = registry.card(request.param), concept.load("emoji"), tmp_path_factory.mktemp("case")
+    if emoji.name in card.artifacts:
+        return Case(card=card, model=emoji, concepts=concepts, folder=folder)
     few = replace(concepts, splits={**concepts.splits, "train": concepts.splits["train"][:4]})
     quick = {name: value for name, value in {"steps": 5, "base": "mean-shift"}.items() if name in registry.method(card).__dataclass_fields__}
-    hasty = card if emoji.name in card.artifacts or not quick else card.with_settings(quick)
-    return Case(card=hasty, model=emoji, concepts=few, folder=tmp_path_factory.mktemp("case"))
+    return Case(card=card.with_settings(quick), model=emoji, concepts=few, folder=folder)
 
 
 def images(emoji: Emoji, changes: Sequence[tuple[Intervention, float]], prompt: str = "panda") -> list[bytes]:
