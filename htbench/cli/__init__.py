@@ -2,12 +2,11 @@
 
 import errno
 import signal
-import sqlite3
 import sys
 
 import typer
 
-from htbench.cli import check, listing, report, run, steer, train
+from htbench.cli import check, doctor, listing, report, run, runs, show, steer, train
 from htbench.errors import HtbenchError, Missing
 
 app = typer.Typer(
@@ -17,9 +16,14 @@ app = typer.Typer(
 app.command()(run.run)
 app.command()(report.report)
 app.command("list")(listing.list_)
-app.add_typer(check.app, name="check")
+app.command()(show.show)
+app.command()(runs.diff)
+app.command()(runs.export)
+app.command()(doctor.doctor)
+check.app.command("run")(runs.check)
 app.command()(steer.steer)
 app.command()(train.train)
+app.add_typer(check.app, name="check")
 
 
 def main() -> None:
@@ -32,10 +36,8 @@ def main() -> None:
     except _Interrupted:
         sys.stderr.write("htbench: interrupted; what was finished is kept\nThe same command continues.\n")
         sys.exit(130)
-    except (OSError, sqlite3.OperationalError) as error:
-        if getattr(error, "errno", None) != errno.ENOSPC and "full" not in str(error):
-            raise
-        _fail(Missing("no space left on the disk; what was finished is kept", remedy="Make room; the same command continues."))
+    except OSError as error:
+        _fail(_outside(error))
 
 
 class _Interrupted(BaseException):
@@ -46,6 +48,17 @@ def _interrupt(*_: object) -> None:
     raise _Interrupted
 
 
+def _outside(error: OSError) -> HtbenchError:
+    """What the machine refused, in one line; raises `error` again if it is rather a bug."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Missing("no space left on the disk; what was finished is kept", remedy="Make room; the same command continues.")
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG, errno.EMFILE, errno.ENOTDIR):
+        return Missing(f"{error.strerror}: {str(error.filename)[:300]!r}", remedy="Choose another folder or file.")
+    raise error
+
+
 def _fail(error: HtbenchError) -> None:
-    sys.stderr.write(f"htbench: {error}\n" + (f"{error.remedy}\n" if error.remedy else ""))
+    from htbench.voice import plain
+
+    sys.stderr.write(plain(f"htbench: {error}") + "\n" + (f"{plain(error.remedy)}\n" if error.remedy else ""))
     sys.exit(error.exit_code)
