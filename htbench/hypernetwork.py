@@ -89,20 +89,21 @@ class Hypernetwork(nn.Module):
         return centred
 
     def forward(self, embedding: Float[Tensor, "concepts features"]) -> Maps:
-        """Maps for centred embeddings; all zero before training, which is the identity."""
-        mixture = self._mixture(self.trunk(embedding))
-        maps = [mixture[:, k] @ directions for k, directions in enumerate(self.directions)]
-        return {site: (both.chunk(2, dim=-1)[0], both.chunk(2, dim=-1)[1]) for site, both in zip(self.site_names, maps, strict=True)}
+        """Maps for centred embeddings; all zero before training, which is the identity.
 
-    def _mixture(self, concepts: Float[Tensor, "concepts width"]) -> Float[Tensor, "concepts sites rank"]:
-        """`mix(concepts[:, None] + site)`, whose first matrix meets concepts and sites apart: a tenth of the work, the sum comes after."""
-        norm, first = cast(nn.LayerNorm, self.mix[0]), cast(nn.Linear, self.mix[1])
-        concept, site = (part - part.mean(-1, keepdim=True) for part in (concepts, self.site))
+        Each site's mixture is `mix(trunk(embedding) + site)`. The first matrix of `mix` meets concepts and sites apart, a tenth of the
+        work, and the sum and its norm come after; a site at a time stays in the cache.
+        """
+        norm, first, rest = cast(nn.LayerNorm, self.mix[0]), cast(nn.Linear, self.mix[1]), self.mix[2:]
+        concept, site = (part - part.mean(-1, keepdim=True) for part in (self.trunk(embedding), self.site))
         variance = concept.square().mean(-1)[:, None] + site.square().mean(-1) + 2 * concept @ site.T / concept.shape[-1]
-        weight = first.weight * norm.weight
-        hidden = ((concept @ weight.T)[:, None] + site @ weight.T) * (variance + norm.eps).rsqrt()[..., None]
-        mixed: Tensor = self.mix[2:](hidden + (first.weight @ norm.bias + first.bias))
-        return mixed
+        size, weight = (variance + norm.eps).rsqrt(), first.weight * norm.weight
+        of_concept, of_site, offset = concept @ weight.T, site @ weight.T, first.weight @ norm.bias + first.bias
+        maps: Maps = {}
+        for k, (name, directions) in enumerate(zip(self.site_names, self.directions, strict=True)):
+            gain, shift = (rest(torch.addcmul(offset, of_concept + of_site[k], size[:, k, None])) @ directions).chunk(2, dim=-1)
+            maps[name] = gain, shift
+        return maps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,16 +122,20 @@ class Amortised:
         """One forward pass."""
         return self.predict([concept])[0]
 
-    @torch.no_grad()
     def predict(self, concepts: Sequence[Concept]) -> list[Affine]:
         """Maps for many concepts in one forward pass."""
         ways: list[Condition] = [self.condition if concept.text else "image" for concept in concepts]
         read = {how: embed(self.encoder, [concept for concept, way in zip(concepts, ways, strict=True) if way == how], how) for how in set(ways)}
         rows = {how: iter(self.network.centre(how, vectors.to(self.model.device))) for how, vectors in read.items()}
-        maps = self.network(torch.stack([next(rows[how]) for how in ways]))
+        return self.maps(torch.stack([next(rows[how]) for how in ways]))
+
+    @torch.no_grad()
+    def maps(self, embeddings: Float[Tensor, "concepts features"]) -> list[Affine]:
+        """Maps for centred embeddings in one forward pass."""
+        maps = self.network(embeddings)
         scale = {site: (1 + gain).unbind() for site, (gain, _) in maps.items()}
         shift = {site: offset.unbind() for site, (_, offset) in maps.items()}
-        return [Affine({site: scale[site][k] for site in maps}, {site: shift[site][k] for site in maps}) for k in range(len(concepts))]
+        return [Affine({site: scale[site][k] for site in maps}, {site: shift[site][k] for site in maps}) for k in range(len(embeddings))]
 
     def save(self, path: Path) -> None:
         record = {
@@ -185,7 +190,7 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Hypernetwork(encoder.width, sites, width=method.width, rank=method.rank).to(model.device)
-    task = prepare(network, _readings(network, encoder, model, concepts, seed=seed))
+    task = prepare(network, read_training_concepts(network, encoder, model, concepts, seed=seed))
     key = content.digest([type(method).__name__, asdict(method), model.revision, encoder.revision, [concept.digest for concept in concepts], seed])
     recipe = Recipe(steps=method.steps, batch=batch, seed=seed, rate=method.rate, warmup=min(50, method.steps))
     trainer = Trainer(task, recipe, folder and folder / f"learning-{key}")
@@ -202,7 +207,7 @@ def train(
     return Amortised(condition=method.condition, settings=settings, model=model, encoder=encoder, network=_frozen(network, model), training=training)
 
 
-def _readings(network: Hypernetwork, encoder: Encoder, model: Model, concepts: Sequence[Concept], *, seed: int) -> Readings:
+def read_training_concepts(network: Hypernetwork, encoder: Encoder, model: Model, concepts: Sequence[Concept], *, seed: int) -> Readings:
     """Readings of concepts, and the means and deviations that the network centres them by."""
 
     def pictures(concept: Concept) -> Float[Tensor, "pictures features"]:

@@ -99,6 +99,16 @@ def test_a_concept_does_not_depend_on_those_predicted_beside_it() -> None:
     torch.testing.assert_close(network(vectors)[Site("a")][0][:1], network(vectors[:1])[Site("a")][0])
 
 
+def test_a_hypernetwork_is_its_mixture_of_directions_at_every_site() -> None:
+    network = Hypernetwork(6, {Site("a"): 4, Site("b"): 3}, width=16, rank=5)
+    torch.nn.init.normal_(network.mix[0].weight)
+    torch.nn.init.normal_(network.mix[0].bias)
+    torch.nn.init.normal_(network.directions[1])
+    vectors = torch.randn(3, 6)
+    plain = network.mix(network.trunk(vectors) + network.site[1]) @ network.directions[1]
+    torch.testing.assert_close(torch.cat(network(vectors)[Site("b")], -1), plain)
+
+
 def test_training_a_hypernetwork_lowers_the_loss_on_its_concepts(emoji: Emoji) -> None:
     few = HyperTransport(steps=25, concepts=2, images=8, targets=8, rate=5e-3, width=32, rank=8).fit(emoji, DEV, seed=0)
     assert loss(emoji, few.towards(WANTED)) < loss(emoji, identity(emoji))

@@ -37,13 +37,13 @@ class HyperTransport(Amortising):
     def fit(self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None = None) -> Amortised:
         """Train on `concepts`."""
 
-        def prepare(network: Hypernetwork, readings: Readings) -> _Task:
-            return _Task(self, model, network, readings, concepts, seed=seed)
+        def prepare(network: Hypernetwork, readings: Readings) -> TransportTask:
+            return TransportTask(self, model, network, readings, concepts, seed=seed)
 
         return train(self, model, concepts, prepare, seed=seed, folder=folder, batch=self.concepts * self.images)
 
 
-class _Task:
+class TransportTask:
     """The loss of one training step, and what it needs of every training concept."""
 
     def __init__(self, method: HyperTransport, model: Model, network: Hypernetwork, readings: Readings, concepts: Sequence[Concept], *, seed: int) -> None:
