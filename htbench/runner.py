@@ -14,7 +14,7 @@ from htbench.generation import generate, learn_each
 from htbench.job import Job, Patience, Tools, Unlearnt, failure
 from htbench.leaderboard import Summary
 from htbench.method import Learnt, learn_shared
-from htbench.model import Model
+from htbench.model import Model, unknown_words
 from htbench.plan import Circumstances, Plan, cells, image_key
 from htbench.registry import Card
 from htbench.scoring import score
@@ -49,6 +49,8 @@ def _run(plan: Plan, store: Store, how: Circumstances, tools: Tools) -> None:
     cards = {name: registry.card(name) for name in plan.methods}
     learnt, broken = _learn_shared(cards, tools, concept_set, store.folder / "maps", seed=plan.seed)
     job = Job(plan=plan, store=store, tools=tools, concepts=concepts, concept_set=concept_set, methods=learnt)
+    for word in unknown_words(tools.model, [*concept_set.prompts[: plan.prompts], *(concept.target("") for concept in concepts)]):
+        tools.voice.warn(f"{word!r} is not in the vocabulary of {tools.model.name}")
     audits = record.audits(job)
     for name, audit in audits.items():
         if audit.leaked and not how.allow_leak:

@@ -127,3 +127,15 @@ class Deaf(FitsEachConcept):
 
     def learn(self, model: Model, concept: Concept, *, seed: int) -> Intervention:
         raise UsageError("too quiet")
+
+
+def test_words_that_the_model_does_not_know_are_told_once(own_content: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("none", "prompt"):
+        (own_content / "baselines" / f"{name}.toml").write_text(f'name = "{name}"\nmethod = "{name}"\nsummary = "For tests."\n')
+    (own_content / "concepts" / "own").mkdir()
+    (own_content / "concepts" / "own" / "card.toml").write_text('name = "own"\nversion = "1"\nlicence = ""\nabout = ""\n')
+    (own_content / "concepts" / "own" / "prompts.jsonl").write_text('{"text": "zeppelin", "use": "evaluation"}\n{"text": "panda", "use": "fit"}\n')
+    row = '{"id": "a", "kind": "a", "split": "test", "text": "with zeppelin", "template": "{prompt} with zeppelin"}\n'
+    (own_content / "concepts" / "own" / "concepts.jsonl").write_text(row)
+    runner.run(build({"methods": ["prompt"], "concept_set": "own", "prompts": 1, "strengths": [1.0]}), own_content / "run")
+    assert capsys.readouterr().err.count("'zeppelin' is not in the vocabulary of emoji") == 1

@@ -1,14 +1,20 @@
 """`htbench check`: whether what there is can be trusted."""
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperGroup
 
 from htbench import concept, registry
 from htbench.errors import Refused
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+    from htbench.contracts import Finding
 
 
 class _OrRun(TyperGroup):
@@ -32,16 +38,26 @@ def method(
     card = registry.card(name)
     registry.check("models", model)
     concept_set = concept.load(concepts)
+    from rich.console import Console
+
     from htbench import contracts
     from htbench import device as devices
 
     registry.method(card)
-    loaded = registry.load("models", model)(devices.choose(device))
-    broken = 0
+    waiting, broken = Console(stderr=True).status(f"{card.name} on {model}"), 0
     with tempfile.TemporaryDirectory() as folder:
-        for finding in contracts.check(contracts.Case(card=card, model=loaded, concepts=concept_set, folder=Path(folder))):
+        with waiting:
+            case = contracts.Case(card=card, model=registry.load("models", model)(devices.choose(device)), concepts=concept_set, folder=Path(folder))
+        findings = contracts.check(case)
+        while finding := _next(findings, waiting):
             typer.echo(f"✓ {finding.promise}" if finding.problem is None else f"✗ {finding.promise}: {finding.problem}")
             broken += finding.problem is not None
     if broken:
         raise Refused(f"{card.name} breaks {broken} promise{'s' if broken > 1 else ''}", remedy="What methods promise: docs/add-a-method.md")
     typer.echo(f"{card.name} keeps every promise.")
+
+
+def _next(findings: "Iterator[Finding]", waiting: "Status") -> "Finding | None":
+    """The next finding; what waits leaves the terminal before it is printed, since it takes stdout while it is shown."""
+    with waiting:
+        return next(findings, None)
