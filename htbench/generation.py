@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from htbench import intervention
-from htbench.intervention import Intervention
+from htbench.intervention import Intervention, Origin
 from htbench.job import Job, Unlearnt, failure, parts
 from htbench.model import Request
 from htbench.store import Failure, Picture, Row
@@ -47,7 +47,8 @@ def learn_each(job: Job) -> Unlearnt:
         else:
             path = job.map_path(name, wanted)
             fresh = path.with_name(f".{path.name}")
-            intervention.save(change, fresh)
+            origin = Origin(model=job.model.name, revision=job.model.revision, method=name, concept=wanted.id, seed=job.plan.seed, seconds=seconds)
+            intervention.save(change, fresh, origin=origin)
             fresh.replace(path)
             job.store.add_timing("towards", name, wanted.id, seconds, job.model.device)
         stage.advance()
@@ -135,7 +136,7 @@ class _Studio:
         return Request(prompt=row.prompt, seed=row.seed, intervention=change, strength=row.strength)
 
     def _load(self, method: str, concept: str) -> Intervention:
-        return intervention.load(self._job.map_path(method, self._concepts[concept]))
+        return intervention.load(self._job.map_path(method, self._concepts[concept]), model=self._job.model)
 
 
 def _batches(job: Job, pending: Sequence[int], unlearnt: Unlearnt, studio: _Studio) -> Iterator[list[Row]]:

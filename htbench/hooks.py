@@ -52,16 +52,16 @@ def steer(interventions: Sequence[Intervention], strengths: Sequence[float]) -> 
     """
     affine = {k: change for k, change in enumerate(interventions) if type(change) is Affine and not change.low and strengths[k] != 0}
     others = {k: change for k, change in enumerate(interventions) if k not in affine and change.sites and strengths[k] != 0}
-    amount = torch.tensor([float(strength) if k in affine else 0.0 for k, strength in enumerate(strengths)])[:, None]
     tables: dict[Site, tuple[Tensor, Tensor]] = {}
 
-    def table(site: Site, like: Tensor) -> tuple[Tensor, Tensor]:
-        one, none = torch.ones(like.shape[-1]), torch.full((like.shape[-1],), -0.0)
-        steered = [affine[k] if k in affine and site in affine[k].sites else None for k in range(len(interventions))]
-        scale = torch.stack([change.scale[site].to(like.device).float() if change else one.to(like.device) for change in steered])
-        shift = torch.stack([change.shift[site].to(like.device).float() if change else none.to(like.device) for change in steered])
-        here = torch.where(torch.tensor([change is not None for change in steered])[:, None], amount, 0.0).to(like.device)
-        return (1 + here * (scale - 1))[:, None], (here * shift)[:, None]
+    def table(site: Site, z: Tensor) -> tuple[Tensor, Tensor]:
+        here = [k in affine and site in affine[k].sites for k in range(len(interventions))]
+        home = next(change.scale[site].device for change in affine.values() if site in change.sites)
+        one, nothing = torch.ones(z.shape[-1], device=home), torch.full((z.shape[-1],), -0.0, device=home)
+        scale = torch.stack([affine[k].scale[site].to(home, torch.float32) if acts else one for k, acts in enumerate(here)]).to(z.device)
+        shift = torch.stack([affine[k].shift[site].to(home, torch.float32) if acts else nothing for k, acts in enumerate(here)]).to(z.device)
+        much = torch.tensor([strengths[k] if acts else 0.0 for k, acts in enumerate(here)], dtype=torch.float32, device=z.device)[:, None]
+        return (1 + much * (scale - 1))[:, None], (much * shift)[:, None]
 
     def tap(site: Site, z: Float[Tensor, "images positions channels"]) -> Float[Tensor, "images positions channels"]:
         if any(site in change.sites for change in others.values()):
@@ -72,7 +72,7 @@ def steer(interventions: Sequence[Intervention], strengths: Sequence[float]) -> 
         if site not in tables:
             tables[site] = table(site, z)
         gain, shift = tables[site]
-        return torch.addcmul(shift, gain, z.float()).to(z.dtype)
+        return torch.addcmul(shift, gain, z).to(z.dtype)
 
     return tap
 
