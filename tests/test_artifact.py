@@ -2,10 +2,12 @@
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from toy import Toy
 
 from htbench import artifact, registry
@@ -14,7 +16,7 @@ from htbench.concept import Concept
 from htbench.errors import UsageError
 from htbench.intervention import Intervention
 from htbench.method import Training, learn_shared
-from htbench.model import Model
+from htbench.model import Model, Tap
 from htbench.registry import Card
 
 
@@ -92,6 +94,36 @@ def test_an_interrupted_training_goes_on_where_it_stopped(tmp_path: Path, lemon:
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, lemon, tired=True)
     assert lessons(train(tmp_path, lemon, tired=True), tmp_path) == 2
+
+
+class Mortal(Toy):
+    """Breaks down after so many runs."""
+
+    def __init__(self, lives: int) -> None:
+        super().__init__()
+        self.lives = lives
+
+    def trace(self, prompts: Sequence[str], seeds: Sequence[int], tap: Tap) -> None:
+        self.lives -= 1
+        if not self.lives:
+            raise KeyboardInterrupt
+        super().trace(prompts, seeds, tap)
+
+
+def test_hypertransport_interrupted_ends_with_the_same_weights_as_undisturbed(tmp_path: Path, lemon: Concept) -> None:
+    small = registry.card("hypertransport").with_settings({"steps": 230, "targets": 2, "images": 2, "concepts": 2, "width": 8, "rank": 2})
+    concepts = [lemon, replace(lemon, id="companion/fig", text="with fig", template="{prompt} with fig")]
+
+    def end(model: Toy, folder: Path) -> dict[str, torch.Tensor]:
+        made = artifact.train(small, model, concepts, seed=0, checkpoints=folder, path=tmp_path / "steering.safetensors")
+        return load_file(made.steering)
+
+    with pytest.raises(KeyboardInterrupt):
+        end(Mortal(225), tmp_path / "disturbed")
+    assert list((tmp_path / "disturbed").rglob("checkpoint.pt"))
+    disturbed, calm = end(Toy(), tmp_path / "disturbed"), end(Toy(), tmp_path / "calm")
+    assert disturbed.keys() == calm.keys()
+    assert all(torch.equal(disturbed[name], calm[name]) for name in calm)
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"pace": 0.5}])
