@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from toy import Toy
 
-from htbench import artifact, registry
+from htbench import artifact, content, registry
 from htbench.artifact import Artifact
 from htbench.concept import Concept
 from htbench.errors import UsageError
@@ -43,7 +43,7 @@ class Pupil:
     tired: bool = False
 
     def fit(self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path) -> Counted:
-        notes = folder / "notes"
+        notes = folder / f"notes-{content.digest([repr(self), seed])}"
         taken = notes.read_text() if notes.exists() else ""
         notes.write_text(taken + "|")
         if self.tired and not taken:
@@ -130,7 +130,7 @@ def test_hypertransport_interrupted_ends_with_the_same_weights_as_undisturbed(tm
 def test_another_training_begins_anew(tmp_path: Path, lemon: Concept, change: dict[str, int]) -> None:
     train(tmp_path, lemon)
     train(tmp_path, lemon, **change)
-    assert [notes.read_text() for notes in (tmp_path / "checkpoints").rglob("notes")] == ["|", "|"]
+    assert [notes.read_text() for notes in (tmp_path / "checkpoints").rglob("notes-*")] == ["|", "|"]
 
 
 def test_a_method_that_fits_each_concept_has_nothing_to_train() -> None:
