@@ -47,14 +47,14 @@ class Bank:
 
 
 def gather(base: str, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None) -> Bank:
-    """The maps of `concepts` by the card `base`; each is kept in `folder` by the digest of all that decides it, and fitted once."""
+    """The maps of `concepts` by the card `base`; each is kept beside `folder` by the digest of all that decides it, and fitted once."""
     if not concepts:
         raise UsageError("a bank needs training concepts", remedy="Use a concept set with a train split.")
-    steering = learn_base(base, model, concepts, seed=seed, folder=folder)
+    steering = learn_base(base, model, concepts, seed=seed, folder=folder and folder.parent)
     changes, seconds = [], 0.0
     for concept in concepts:
         key = content.digest(["bank", registry.card(base).digest, model.revision, concept.digest, seed])
-        path = folder / f"{key}.safetensors" if folder else None
+        path = folder.parent / "bank" / f"{key}.safetensors" if folder else None
         if path and path.exists():
             change, spent = intervention.load(path, model=model), cast(Origin, intervention.origin(path)).seconds
         else:
@@ -157,6 +157,7 @@ class Blended:
 
 def _keep(change: Intervention, path: Path | None, origin: Origin) -> None:
     if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f".{path.name}")
         intervention.save(change, fresh, origin=origin)
         fresh.replace(path)

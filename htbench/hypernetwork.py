@@ -193,7 +193,7 @@ def train(
     task = prepare(network, read_training_concepts(network, encoder, model, concepts, seed=seed))
     key = content.digest([type(method).__name__, asdict(method), model.revision, encoder.revision, [concept.digest for concept in concepts], seed])
     recipe = Recipe(steps=method.steps, batch=batch, seed=seed, rate=method.rate, warmup=min(50, method.steps))
-    trainer = Trainer(task, recipe, folder and folder / f"learning-{key}")
+    trainer = Trainer(task, recipe, folder and folder / f"hypernetwork-{key}")
     prepared = time.perf_counter() - began
     trainer.run()
     trainer.use_average()

@@ -52,19 +52,19 @@ def test_ridge_is_least_squares_with_an_intercept_and_a_penalty() -> None:
 
 
 def test_a_bank_is_fitted_once(model: Toy, several: list[Concept], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = RidgeRegression(base="mean-shift").fit(model, several, seed=0, folder=tmp_path)
+    first = RidgeRegression(base="mean-shift").fit(model, several, seed=0, folder=tmp_path / "own")
     monkeypatch.setattr(bank, "_keep", None)
-    second = MeanOfMaps(base="mean-shift").fit(model, several, seed=0, folder=tmp_path)
+    second = MeanOfMaps(base="mean-shift").fit(model, several, seed=0, folder=tmp_path / "another")
     assert first.bank.seconds == second.bank.seconds > 0
     assert torch.equal(first.bank.shift[TOKENS], second.bank.shift[TOKENS])
 
 
 def test_an_interrupted_bank_goes_on(model: Toy, several: list[Concept], tmp_path: Path) -> None:
-    gather("mean-shift", model, several[:2], seed=0, folder=tmp_path)
-    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.safetensors")}
-    gather("mean-shift", model, several, seed=0, folder=tmp_path)
+    gather("mean-shift", model, several[:2], seed=0, folder=tmp_path / "own")
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("bank/*.safetensors")}
+    gather("mean-shift", model, several, seed=0, folder=tmp_path / "own")
     assert len(kept) == 2
-    assert len([*tmp_path.glob("*.safetensors")]) == 4
+    assert len([*tmp_path.glob("bank/*.safetensors")]) == 4
     assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
 
 
@@ -102,8 +102,8 @@ def test_regression_comes_near_the_maps_it_is_fitted_to(model: Toy, several: lis
 
 
 def test_maps_in_a_bank_say_where_they_come_from(model: Toy, several: list[Concept], tmp_path: Path) -> None:
-    gather("mean-shift", model, several[:1], seed=0, folder=tmp_path)
-    (path,) = tmp_path.glob("*.safetensors")
+    gather("mean-shift", model, several[:1], seed=0, folder=tmp_path / "own")
+    (path,) = tmp_path.glob("bank/*.safetensors")
     origin = intervention.origin(path)
     assert origin is not None
     assert (origin.model, origin.method, origin.concept) == ("toy", "mean-shift", several[0].id)

@@ -21,7 +21,7 @@ def list_(
     from htbench.voice import plain, print_json
 
     listings: dict[str, Callable[[], list[tuple[str, str]]]] = {
-        "methods": lambda: [(name, card.summary) for name, card in registry.cards().items()],
+        "methods": _methods,
         "models": lambda: [(name, entry.value) for name, entry in sorted(registry.plugins("models").items())],
         "encoders": lambda: [(name, entry.value) for name, entry in sorted(registry.plugins("encoders").items())],
         "concepts": _concepts,
@@ -40,6 +40,15 @@ def list_(
     width = min(40, max((len(name) for name, _ in rows), default=0))
     for name, text in rows:
         typer.echo(f"{plain(name, longest=200):<{width}}  {plain(text, longest=300)}")
+
+
+def _methods() -> list[tuple[str, str]]:
+    """Kind, cost of a new concept, encoders and reference of each baseline, then what it does."""
+    cards = registry.cards()
+    facts = {name: (card.kind, card.cost, " ".join(card.encoders), card.paper.removeprefix("https://")) for name, card in cards.items()}
+    widths = [max(map(len, column)) for column in zip(*facts.values(), strict=True)]
+    rows = {name: "  ".join(f"{fact or '-':<{width}}" for fact, width in zip(fact_row, widths, strict=True)) for name, fact_row in facts.items()}
+    return [(name, f"{rows[name]}  {card.summary}") for name, card in cards.items()]
 
 
 def _metrics() -> list[tuple[str, str]]:

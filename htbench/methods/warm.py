@@ -29,7 +29,7 @@ class WarmStart(EndToEnd):
 
     def fit(self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None = None) -> "Refined":
         """Learn the base on `concepts`."""
-        return Refined(method=self, model=model, seed=seed, base=learn_base(self.base, model, concepts, seed=seed, folder=folder))
+        return Refined(method=self, model=model, seed=seed, base=learn_base(self.base, model, concepts, seed=seed, folder=folder and folder.parent))
 
     def load(self, model: Model, path: Path, *, seed: int) -> "Refined":
         """With the base's steering saved at `path`."""
