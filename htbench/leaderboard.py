@@ -108,15 +108,18 @@ class Summary:
         """Number of concepts."""
         return len({concept for _, _, concept in self.planned_cells})
 
-    @property
+    @cached_property
     def planned(self) -> int:
         """All cells."""
-        return sum(self.planned_cells.values())
+        return self.store.count()
 
-    @property
+    @cached_property
     def done(self) -> int:
         """Cells that have their image and all their scores."""
-        return sum(self.done_cells.values())
+        query = """SELECT count(*) FROM (SELECT cell FROM scores WHERE encoder = ? GROUP BY cell HAVING count(value) >= ?)
+                   JOIN cells ON id = cell JOIN images ON key = image WHERE file IS NOT NULL"""
+        ((number,),) = self.store.select(query, self.scorer, len(METRICS))
+        return int(number)
 
     @cached_property
     def problems(self) -> list[Problem]:
@@ -211,27 +214,22 @@ class Summary:
         """Numbers of planned cells."""
         return _groups(self.store.select("SELECT method, strength, concept, count(*) FROM cells GROUP BY 1, 2, 3"))
 
-    @cached_property
+    @property
     def done_cells(self) -> dict[Group, int]:
         """Numbers of cells that have their image and all their scores."""
-        query = """SELECT method, strength, concept, count(*) FROM cells JOIN images ON key = image
-                   JOIN (SELECT cell FROM scores WHERE encoder = ? AND value IS NOT NULL GROUP BY cell HAVING count(*) >= ?) ON cell = cells.id
-                   WHERE file IS NOT NULL GROUP BY 1, 2, 3"""
-        return _groups(self.store.select(query, self.scorer, len(METRICS)))
+        return self._figures(self.scorer).done
 
     def _means(self, scorer: str) -> dict[tuple[str, float, str], dict[str, list[float]]]:
         """Each concept's mean by method, strength and metric."""
-        if scorer not in self._known_means:
-            query = """SELECT method, strength, concept, metric, avg(value) FROM scores JOIN cells ON cells.id = cell
-                       WHERE encoder = ? AND value IS NOT NULL GROUP BY 1, 2, 3, 4 ORDER BY min(place)"""
-            found: dict[tuple[str, float, str], dict[str, list[float]]] = defaultdict(dict)
-            for method, strength, concept, metric, mean in self.store.select(query, scorer):
-                found[method, strength, metric][concept] = [mean]
-            self._known_means[scorer] = found
-        return self._known_means[scorer]
+        return self._figures(scorer).means
+
+    def _figures(self, scorer: str) -> "_Figures":
+        if scorer not in self._known_figures:
+            self._known_figures[scorer] = _figures(self.store, scorer)
+        return self._known_figures[scorer]
 
     @cached_property
-    def _known_means(self) -> dict[str, dict[tuple[str, float, str], dict[str, list[float]]]]:
+    def _known_figures(self) -> dict[str, "_Figures"]:
         return {}
 
     def _cost(self, method: str, reference: stats.Spread | None, generate: stats.Spread | None) -> Cost:
@@ -244,6 +242,30 @@ class Summary:
 
     def _concept_seconds(self, method: str | None) -> stats.Spread | None:
         return stats.spread([seconds for phase, name, _, seconds, _ in self.store.timings() if phase == "towards" and name == method])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Figures:
+    """What one encoder's scores add up to."""
+
+    done: dict[Group, int]
+    means: dict[tuple[str, float, str], dict[str, list[float]]]
+
+
+def _figures(store: Store, scorer: str) -> _Figures:
+    """Scores lie in the order of cells, so that turning them into columns first needs no sorting: a third of the time for a million cells."""
+    columns = [f"max(CASE metric WHEN '{metric}' THEN value END) AS {metric}" for metric in METRICS]
+    query = f"""SELECT method, strength, concept, sum(scored >= {len(METRICS)}), {", ".join(f"avg({metric})" for metric in METRICS)}
+                FROM (SELECT cell, count(value) AS scored, {", ".join(columns)} FROM scores WHERE encoder = ? GROUP BY cell)
+                JOIN cells ON id = cell JOIN images ON key = image WHERE file IS NOT NULL GROUP BY 1, 2, 3 ORDER BY min(place)"""
+    done: dict[Group, int] = {}
+    means: dict[tuple[str, float, str], dict[str, list[float]]] = defaultdict(dict)
+    for method, strength, concept, complete, *values in store.select(query, scorer):
+        done[method, strength, concept] = complete
+        for metric, value in zip(METRICS, values, strict=True):
+            if value is not None:
+                means[method, strength, metric][concept] = [value]
+    return _Figures(done=done, means=means)
 
 
 def _ranked(lines: list[Line]) -> list[Line]:

@@ -206,9 +206,8 @@ class Store:
 
     def unscored(self, encoder: str, metrics: int) -> list[int]:
         """Ids of the cells that have an image but not yet `metrics` scores by `encoder`, in the order of the plan."""
-        query = """SELECT cells.id FROM cells JOIN images ON images.key = cells.image
-                   LEFT JOIN (SELECT cell, count(*) AS scored FROM scores WHERE encoder = ? GROUP BY cell) ON cell = cells.id
-                   WHERE file IS NOT NULL AND coalesce(scored, 0) < ? ORDER BY place"""
+        query = """SELECT id FROM cells JOIN images ON key = image WHERE file IS NOT NULL
+                   AND (SELECT count(*) FROM scores WHERE cell = cells.id AND encoder = ?) < ? ORDER BY place"""
         return [cell for (cell,) in self.select(query, encoder, metrics)]
 
     def add_images(self, pictures: Sequence[Picture], *, seconds: float, batch: int) -> None:
