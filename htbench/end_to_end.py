@@ -70,9 +70,10 @@ class EndToEnd:
     sites: tuple[str, ...] = ("*",)
 
     def descend(self, model: Model, concept: Concept, *, start: Affine | None, seed: int) -> Affine:
-        """Maps that lower the loss, from `start` on; None: from the identity."""
+        """Maps that lower the loss, from `start` on, whose sites are all learnt; None: from the identity."""
         (sources, seeds), targets = fitting_images(concept, self.samples, seed=seed)
-        chosen = select_sites(model, self.sites)
+        selected = {*select_sites(model, self.sites), *(start.sites if start else ())}
+        chosen = tuple(site for site in model.sites if site in selected)
         with torch.no_grad():
             wanted = activations(model, *targets)
         scale, shift = _parameters(model, chosen, start)

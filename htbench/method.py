@@ -49,8 +49,8 @@ class Method(Protocol):
     def fit(self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None = None) -> Steering:
         """Learn what is shared by all concepts, from the training concepts; nothing for a method that fits each concept by itself.
 
-        What takes long is kept in `folder`, so that an interrupted call goes on where it stopped; None: nowhere. The folder is this
-        call's own and need not exist; what other methods could use as well goes beside it.
+        What takes long is kept in `folder`, so that an interrupted call goes on where it stopped; None: nowhere. The folder belongs to
+        this method with these settings, concepts and seed; what others could use as well goes beside it.
         """
 
     def load(self, model: Model, path: Path, *, seed: int) -> Steering:
@@ -106,8 +106,11 @@ def learn_shared(card: Card, model: Model, concepts: Sequence[Concept], *, folde
     if path.exists():
         steering = method.load(model, path, seed=seed)
     else:
-        steering = method.fit(model, concepts, seed=seed, folder=folder / f"learning-{key}")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        own = folder / f"learning-{key}"
+        own.mkdir(parents=True, exist_ok=True)
+        steering = method.fit(model, concepts, seed=seed, folder=own)
+        if not any(own.iterdir()):
+            own.rmdir()
         fresh = path.with_name(f".{path.name}")
         steering.save(fresh)
         fresh.replace(path)
