@@ -190,7 +190,7 @@ def load(name: str) -> ConceptSet:
         rows = [_ConceptRow.model_validate(row) for row in _lines(folder / "concepts.jsonl")]
         prompts = [_PromptRow.model_validate(row) for row in _lines(folder / "prompts.jsonl")]
         references = _references(folder / "references.zip")
-    except (ValidationError, ValueError, OSError, BadZipFile) as error:
+    except (ValidationError, ValueError, RecursionError, OSError, BadZipFile) as error:
         raise Refused(f"concept set {name!r} is damaged: {' '.join(str(error).split())[:300]}") from None
     for what, keys in (("concept", [row.id for row in rows]), ("prompt", [prompt.text for prompt in prompts])):
         if twice := [key for key, times in Counter(keys).items() if times > 1]:
