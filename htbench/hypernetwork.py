@@ -133,9 +133,9 @@ class Amortised:
     def maps(self, embeddings: Float[Tensor, "concepts features"]) -> list[Affine]:
         """Maps for centred embeddings in one forward pass."""
         maps = self.network(embeddings)
-        scale = {site: (1 + gain).unbind() for site, (gain, _) in maps.items()}
-        shift = {site: offset.unbind() for site, (_, offset) in maps.items()}
-        return [Affine({site: scale[site][k] for site in maps}, {site: shift[site][k] for site in maps}) for k in range(len(embeddings))]
+        scales = zip(*[(1 + gain).unbind() for gain, _ in maps.values()], strict=True)
+        shifts = zip(*[shift.unbind() for _, shift in maps.values()], strict=True)
+        return [Affine(dict(zip(maps, scale, strict=True)), dict(zip(maps, shift, strict=True))) for scale, shift in zip(scales, shifts, strict=True)]
 
     def save(self, path: Path) -> None:
         record = {
