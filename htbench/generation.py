@@ -173,7 +173,7 @@ def _write(job: Job, made: Sequence[_Made]) -> None:
 
 def _png(image: "Image") -> bytes:
     buffer = BytesIO()
-    image.save(buffer, "PNG")
+    image.save(buffer, "PNG", compress_level=1)  # half the time of the default for a sixth more bytes
     return buffer.getvalue()
 
 
