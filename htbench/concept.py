@@ -4,10 +4,12 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 from zipfile import BadZipFile, ZipFile
+from zlib import crc32
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -40,18 +42,58 @@ class Reference:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Photo:
+    """A picture file of the user's own."""
+
+    path: Path
+    checksum: int
+    """CRC-32 of the file."""
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folder, which changes nothing."""
+        return self.path.name
+
+    @classmethod
+    def at(cls, path: Path) -> "Photo":
+        """The picture at `path`.
+
+        Raises:
+            UnknownName: if there is no such file, with the nearest ones beside it.
+            UsageError: if it is not a picture that can be read.
+        """
+        if not path.is_file():
+            beside = [file.name for file in path.parent.iterdir() if file.is_file()] if path.parent.is_dir() else []
+            raise UnknownName("image file", path.name, beside, remedy=f"Looked in {str(path.parent)!r}.")
+        photo = cls(path=path, checksum=crc32(path.read_bytes()))
+        try:
+            photo.open()
+        except OSError as error:
+            raise UsageError(f"image {str(path)!r} cannot be read: {error}", remedy="Give a PNG, JPEG or WebP file.") from None
+        return photo
+
+    def open(self) -> "Image":
+        """The picture, upright, as RGB; what is transparent is white."""
+        from PIL import Image, ImageOps
+
+        with Image.open(self.path) as file:
+            picture = ImageOps.exif_transpose(file).convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Concept:
     """Something that can be added to an image, with the prompts to learn it from."""
 
     id: str
     kind: str
     text: str
-    """The concept in words: `with lemon`."""
+    """The concept in words: `with lemon`; empty if it is given by pictures alone."""
     template: str
-    """How a prompt asks for it: `{prompt} with lemon`."""
+    """How a prompt asks for it: `{prompt} with lemon`; empty if it has no words."""
     sources: tuple[str, ...] = ()
     """Neutral prompts to learn from."""
-    references: tuple[Reference, ...] = ()
+    references: tuple[Reference | Photo, ...] = ()
     """Pictures of it, for methods that steer towards images."""
     paraphrases: tuple[str, ...] = ()
     """Other words for `text`, which say how brittle a reading is."""
@@ -69,7 +111,7 @@ class Concept:
         """The neutral prompts, each with this concept asked for."""
         return tuple(self.target(prompt) for prompt in self.sources)
 
-    @property
+    @cached_property
     def digest(self) -> Digest:
         """Changes with anything that could change what is learnt."""
         pictures = [[reference.name, reference.checksum] for reference in self.references]
@@ -155,7 +197,7 @@ def load(name: str) -> ConceptSet:
         rows = [_ConceptRow.model_validate(row) for row in _lines(folder / "concepts.jsonl")]
         prompts = [_PromptRow.model_validate(row) for row in _lines(folder / "prompts.jsonl")]
         references = _references(folder / "references.zip")
-    except (ValidationError, ValueError, OSError, BadZipFile) as error:
+    except (ValidationError, ValueError, RecursionError, OSError, BadZipFile) as error:
         raise Refused(f"concept set {name!r} is damaged: {' '.join(str(error).split())[:300]}") from None
     for what, keys in (("concept", [row.id for row in rows]), ("prompt", [prompt.text for prompt in prompts])):
         if twice := [key for key, times in Counter(keys).items() if times > 1]:

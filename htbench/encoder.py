@@ -1,17 +1,22 @@
 """Encoders: images and texts into one space."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from htbench.concept import Concept
+from htbench.errors import UsageError
 from htbench.types import Digest
 
 if TYPE_CHECKING:
     from open_clip import CLIP
     from PIL.Image import Image
+
+Condition = Literal["text", "image"]
+"""What a concept is read from: its words, or its reference images."""
 
 
 class Encoder(Protocol):
@@ -28,6 +33,16 @@ class Encoder(Protocol):
 
     def texts(self, texts: Sequence[str]) -> Float[Tensor, "texts features"]:
         """Embeddings of length 1, on the CPU, in float32."""
+
+
+def embed(encoder: Encoder, concepts: Sequence[Concept], how: Condition) -> Float[Tensor, "concepts features"]:
+    """Embeddings of concepts: of their words, or the means of their reference images."""
+    if how == "text":
+        return encoder.texts([concept.text for concept in concepts])
+    for concept in concepts:
+        if not concept.references:
+            raise UsageError(f"concept {concept.id!r} has no reference images", remedy="Use a method that reads words, such as the card hypertransport.")
+    return torch.stack([encoder.images([reference.open() for reference in concept.references]).mean(0) for concept in concepts])
 
 
 class ClipEncoder:

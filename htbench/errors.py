@@ -39,11 +39,18 @@ class Refused(HtbenchError):
     exit_code = 5
 
 
+class NotFinite(HtbenchError):
+    """An image came out with NaN or infinity in it, which no picture can show."""
+
+    exit_code = 3
+
+
 class UnknownName(UsageError):
     """No such thing; names the nearest ones that exist."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, remedy: str = "") -> None:
         names = sorted(set(known))
-        near = get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+        by_case = {each.lower(): each for each in reversed(names)}
+        near = [by_case[each] for each in get_close_matches(name[:200].lower(), by_case, n=3, cutoff=0.5)]
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(names[:12])}{', …' if len(names) > 12 else ''}"
         super().__init__(f"no {kind} {name[:80]!r}; {hint}", remedy=remedy)

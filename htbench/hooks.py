@@ -7,14 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from htbench import transport
 from htbench.errors import UnknownName
 from htbench.intervention import Affine, Intervention
-from htbench.model import Model, Tap, select_sites
+from htbench.model import Model, Tap
 from htbench.types import Site, SiteInfo
 
-Fit = Callable[[transport.Samples, transport.Samples], transport.Map]
-"""From source and target samples of one site to the map between them."""
+Pool = Callable[[Float[Tensor, "images positions channels"]], Float[Tensor, "samples channels"]]
+"""From what a site puts out to the samples that are learnt from, image by image."""
 
 
 @contextmanager
@@ -46,24 +45,34 @@ def _hook(site: Site, info: SiteInfo, tap: Tap, fired: set[Site]) -> Callable[[n
 
 
 def steer(interventions: Sequence[Intervention], strengths: Sequence[float]) -> Tap:
-    """Applies to each image of a batch its own intervention at its own strength."""
-    affine = [k for k, change in enumerate(interventions) if type(change) is Affine and strengths[k] != 0]
-    others = [k for k, change in enumerate(interventions) if type(change) is not Affine and change.sites and strengths[k] != 0]
+    """Applies to each image of a batch its own intervention at its own strength.
+
+    Affine maps of all images are one fused operation a site: `shift + gain * z`, where an image that is not steered has gain 1 and
+    shift -0.0, which give back every bit.
+    """
+    affine = {k: change for k, change in enumerate(interventions) if type(change) is Affine and not change.low and strengths[k] != 0}
+    others = {k: change for k, change in enumerate(interventions) if k not in affine and change.sites and strengths[k] != 0}
+    tables: dict[Site, tuple[Tensor, Tensor]] = {}
+
+    def table(site: Site, z: Tensor) -> tuple[Tensor, Tensor]:
+        here = [k in affine and site in affine[k].sites for k in range(len(interventions))]
+        home = next(change.scale[site].device for change in affine.values() if site in change.sites)
+        one, nothing = torch.ones(z.shape[-1], device=home), torch.full((z.shape[-1],), -0.0, device=home)
+        scale = torch.stack([affine[k].scale[site].to(home, torch.float32) if acts else one for k, acts in enumerate(here)]).to(z.device)
+        shift = torch.stack([affine[k].shift[site].to(home, torch.float32) if acts else nothing for k, acts in enumerate(here)]).to(z.device)
+        much = torch.tensor([strengths[k] if acts else 0.0 for k, acts in enumerate(here)], dtype=torch.float32, device=z.device)[:, None]
+        return (1 + much * (scale - 1))[:, None], (much * shift)[:, None]
 
     def tap(site: Site, z: Float[Tensor, "images positions channels"]) -> Float[Tensor, "images positions channels"]:
-        here = [(k, change) for k in affine if site in (change := interventions[k]).sites and isinstance(change, Affine)]
-        for k in others:
-            changed = interventions[k].apply(site, z[k : k + 1], strength=strengths[k])
-            z = torch.cat([z[:k], changed, z[k + 1 :]])
-        if not here:
+        if any(site in change.sites for change in others.values()):
+            rows = [others[k].apply(site, row, strength=strengths[k]) if k in others else row for k, row in enumerate(z[:, None])]
+            z = torch.cat(rows)
+        if not any(site in change.sites for change in affine.values()):
             return z
-        amount = torch.tensor([strengths[k] for k, _ in here], device=z.device)[:, None]
-        rows = torch.tensor([k for k, _ in here], device=z.device)
-        gain = amount * (torch.stack([change.scale[site] for _, change in here]).to(z.device).float() - 1)
-        shift = amount * torch.stack([change.shift[site] for _, change in here]).to(z.device).float()
-        chosen = z[rows]
-        changed = chosen + torch.addcmul(shift[:, None], gain[:, None], chosen.float()).to(z.dtype)
-        return changed if len(here) == len(z) else z.index_copy(0, rows, changed)
+        if site not in tables:
+            tables[site] = table(site, z)
+        gain, shift = tables[site]
+        return torch.addcmul(shift, gain, z).to(z.dtype)
 
     return tap
 
@@ -75,44 +84,25 @@ def check_sites(model: Model, interventions: Sequence[Intervention]) -> None:
             raise UnknownName(f"site of {model.name}", site, model.sites)
 
 
+def pooled(z: Float[Tensor, "images positions channels"]) -> Float[Tensor, "images channels"]:
+    """Means over positions, in float32 or wider."""
+    return z.mean(1, dtype=torch.promote_types(z.dtype, torch.float32))
+
+
 def activations(
-    model: Model, prompts: Sequence[str], seeds: Sequence[int], *, change: Tap | None = None, batch: int = 32
-) -> dict[Site, Float[Tensor, "images channels"]]:
-    """Mean over positions of what each site puts out (after `change`), in float32; steps of a few-step model are further images."""
+    model: Model, prompts: Sequence[str], seeds: Sequence[int], *, change: Tap | None = None, batch: int = 32, pool: Pool = pooled
+) -> dict[Site, Float[Tensor, "samples channels"]]:
+    """What each site puts out after `change`, a row an image; steps of a few-step model are further images.
+
+    Only what `pool` makes of it is kept, never whole maps.
+    """
     gathered: dict[Site, list[Tensor]] = {site: [] for site in model.sites}
 
     def tap(site: Site, z: Float[Tensor, "images positions channels"]) -> Float[Tensor, "images positions channels"]:
         z = z if change is None else change(site, z)
-        gathered[site].append(z.float().mean(1))
+        gathered[site].append(pool(z))
         return z
 
     for start in range(0, len(prompts), batch):
         model.trace(prompts[start : start + batch], seeds[start : start + batch], tap)
     return {site: torch.cat(parts) for site, parts in gathered.items()}
-
-
-def fit_in_passing(
-    model: Model, source: tuple[Sequence[str], Sequence[int]], target: tuple[Sequence[str], Sequence[int]], fit: Fit, *, sites: Sequence[str]
-) -> Affine:
-    """Maps of all sites, each fitted on source activations that already went through the maps before it; targets are not steered.
-
-    Published code runs the sources again for every site. Here sources and targets, prompts and seeds each, go through the model in one
-    batch, and the hook of each site fits its map to what arrives and applies it to the sources before they pass on: one run for all sites.
-    The steps of a few-step model share one map a site, that of the first step.
-    """
-    chosen = frozenset(select_sites(model, sites))
-    maps: dict[Site, transport.Map] = {}
-    count = len(source[0])
-
-    def fit_and_pass_on(site: Site, z: Float[Tensor, "images positions channels"]) -> Float[Tensor, "images positions channels"]:
-        if site not in chosen:
-            return z
-        if site not in maps:
-            pooled = z.float().mean(1)
-            maps[site] = fit(pooled[:count], pooled[count:])
-        scale, shift = maps[site]
-        return torch.cat([(scale * z[:count] + shift).to(z.dtype), z[count:]])
-
-    with torch.no_grad():
-        model.trace([*source[0], *target[0]], [*source[1], *target[1]], fit_and_pass_on)
-    return Affine({site: scale for site, (scale, _) in maps.items()}, {site: shift for site, (_, shift) in maps.items()})

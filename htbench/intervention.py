@@ -1,10 +1,12 @@
 """Interventions: what a method has learnt, as a value that can be applied, saved and loaded."""
 
+import hashlib
 import importlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import torch
 from jaxtyping import Float
@@ -13,25 +15,25 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from htbench.errors import Refused
-from htbench.types import Site
+from htbench.types import Digest, Site
 
 
 class Intervention:
-    """Does nothing; what does something overrides `rewrite` or `apply`, and strength 0 never changes anything."""
+    """Does nothing; what does something overrides `prompts` or `apply`, and strength 0 never changes anything."""
 
     sites: frozenset[Site] = frozenset()
     """Where `apply` does something."""
 
-    def rewrite(self, prompt: str, *, strength: float) -> str:
-        """The prompt to generate from instead of `prompt`."""
-        return prompt
+    def prompts(self, prompt: str, *, strength: float) -> dict[str, float]:
+        """Prompts to generate from instead of `prompt`, with the weight of each one's encoding; weights sum to 1."""
+        return {prompt: 1.0}
 
     def apply(self, site: Site, z: Float[Tensor, "images positions channels"], *, strength: float) -> Float[Tensor, "images positions channels"]:
         """What the site shall put out instead of `z`, which is not written to."""
         return z
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
-        """Tensors and settings from which `restore` makes an equal intervention."""
+        """Tensors, named `part/site`, and settings, from which `restore` makes an equal intervention."""
         return {}, {}
 
     @classmethod
@@ -46,69 +48,173 @@ class Rewrite(Intervention):
     def __init__(self, *, more: str, less: str) -> None:
         self.more, self.less = more, less
 
-    def rewrite(self, prompt: str, *, strength: float) -> str:
+    def prompts(self, prompt: str, *, strength: float) -> dict[str, float]:
         if strength == 0:
-            return prompt
-        return (self.more if strength > 0 else self.less).replace("{prompt}", prompt)
+            return {prompt: 1.0}
+        return {(self.more if strength > 0 else self.less).replace("{prompt}", prompt): 1.0}
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         return {}, {"more": self.more, "less": self.less}
 
 
+class Interpolate(Intervention):
+    """Walks, at strength `s`, from the encoded prompt to the one that asks for the concept and beyond: weights `1 - s` and `s`."""
+
+    def __init__(self, *, template: str) -> None:
+        self.template = template
+
+    def prompts(self, prompt: str, *, strength: float) -> dict[str, float]:
+        there = self.template.replace("{prompt}", prompt)
+        weights = {prompt: 1.0 - strength, there: strength} if there != prompt else {prompt: 1.0}
+        return {words: weight for words, weight in weights.items() if weight != 0}
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        return {}, {"template": self.template}
+
+
+PerChannel = Mapping[Site, Float[Tensor, " channels"]]
+
+
 class Affine(Intervention):
     r"""One affine map a channel and site: `z + s * (scale * z + shift - z)` at strength `s`, for every position alike.
+
+    With `low` and `high`, given for the same sites, a value outside `[low, high]` of its channel is left alone.
 
     References:
         Rodriguez et al. Controlling Language and Diffusion Models by Transporting Activations. 2024. https://arxiv.org/abs/2410.23054
     """
 
-    def __init__(self, scale: Mapping[Site, Float[Tensor, " channels"]], shift: Mapping[Site, Float[Tensor, " channels"]]) -> None:
-        self.scale, self.shift = dict(scale), dict(shift)
+    def __init__(self, scale: PerChannel, shift: PerChannel, *, low: PerChannel | None = None, high: PerChannel | None = None) -> None:
+        self.scale, self.shift, self.low, self.high = dict(scale), dict(shift), dict(low or {}), dict(high or {})
         self.sites = frozenset(self.scale)
 
     def apply(self, site: Site, z: Float[Tensor, "images positions channels"], *, strength: float) -> Float[Tensor, "images positions channels"]:
         if site not in self.scale or strength == 0:
             return z
-        return z + (strength * ((self.scale[site] - 1) * z.float() + self.shift[site])).to(z.dtype)
+        moved = z + (strength * ((self.scale[site] - 1) * z.float() + self.shift[site])).to(z.dtype)
+        if site not in self.low:
+            return moved
+        return torch.where((z >= self.low[site]) & (z <= self.high[site]), moved, z)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
-        parts = {"scale": self.scale, "shift": self.shift}
-        return {f"{part}/{site}": tensor.detach() for part, tensors in parts.items() for site, tensor in tensors.items()}, {}
+        return _named(scale=self.scale, shift=self.shift, low=self.low, high=self.high), {}
 
     @classmethod
     def restore(cls, tensors: dict[str, Tensor], settings: dict[str, str]) -> Self:
-        def part(name: str) -> dict[Site, Tensor]:
-            return {Site(key.removeprefix(f"{name}/")): tensor for key, tensor in tensors.items() if key.startswith(f"{name}/")}
-
-        scale, shift = part("scale"), part("shift")
-        if {site: tensor.shape for site, tensor in scale.items()} != {site: tensor.shape for site, tensor in shift.items()}:
-            raise ValueError("scale and shift do not match")
-        return cls(scale, shift)
+        scale, shift, low, high = (_part(tensors, name) for name in ("scale", "shift", "low", "high"))
+        if _shapes(scale) != _shapes(shift) or _shapes(low) != _shapes(high) or (low and _shapes(low) != _shapes(scale)):
+            raise ValueError("its parts do not match")
+        return cls(scale, shift, low=low, high=high)
 
 
-def save(intervention: Intervention, path: Path) -> None:
-    """Write an intervention of any class as safetensors."""
+class LowRank(Intervention):
+    r"""A full matrix a site, as identity plus low rank: `z + s * ((z @ down) @ up + shift)` at strength `s`, for every position alike."""
+
+    def __init__(self, down: Mapping[Site, Float[Tensor, "channels rank"]], up: Mapping[Site, Float[Tensor, "rank channels"]], shift: PerChannel) -> None:
+        self.down, self.up, self.shift = dict(down), dict(up), dict(shift)
+        self.sites = frozenset(self.shift)
+
+    def apply(self, site: Site, z: Float[Tensor, "images positions channels"], *, strength: float) -> Float[Tensor, "images positions channels"]:
+        if site not in self.shift or strength == 0:
+            return z
+        return z + (strength * ((z.float() @ self.down[site]) @ self.up[site] + self.shift[site])).to(z.dtype)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        return _named(down=self.down, up=self.up, shift=self.shift), {}
+
+    @classmethod
+    def restore(cls, tensors: dict[str, Tensor], settings: dict[str, str]) -> Self:
+        down, up, shift = (_part(tensors, name) for name in ("down", "up", "shift"))
+        if _shapes(down) != {site: shape[::-1] for site, shape in _shapes(up).items()} or down.keys() != shift.keys():
+            raise ValueError("its parts do not match")
+        return cls(down, up, shift)
+
+
+class Named(Protocol):
+    """What an intervention is learnt for: a `htbench.model.Model`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def revision(self) -> Digest: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where an intervention comes from; kept in its file."""
+
+    model: str
+    revision: Digest
+    method: str = ""
+    """Name of the card."""
+    concept: str = ""
+    seed: int = 0
+    seconds: float = 0.0
+    """What learning it took."""
+
+
+def save(intervention: Intervention, path: Path, *, origin: Origin | None = None) -> None:
+    """Write an intervention of any class as safetensors, with its sites, its digest and where it comes from."""
     tensors, settings = intervention.state()
     kind = type(intervention)
-    stored = {name: tensor.contiguous().cpu().clone() for name, tensor in tensors.items()} or {"none": torch.zeros(0)}
-    path.write_bytes(serialise(stored, metadata={"kind": f"{kind.__module__}:{kind.__qualname__}", "settings": json.dumps(settings)}))
+    stored = {name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors.items()} or {"none": torch.zeros(0)}
+    metadata = {"kind": f"{kind.__module__}:{kind.__qualname__}", "settings": json.dumps(settings), "sites": json.dumps(sorted(intervention.sites))}
+    metadata |= {"origin": json.dumps(asdict(origin))} if origin else {}
+    path.write_bytes(serialise(stored, metadata={**metadata, "digest": _digest(stored, metadata)}))
 
 
-def load(path: Path) -> Intervention:
+def load(path: Path, *, model: Named | None = None) -> Intervention:
     """The intervention that was saved at `path`.
 
     Raises:
-        Refused: if the file is damaged or names no known class.
+        Refused: if the file is damaged, names no known class, or was learnt for another model than `model`.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys() if name != "none"}  # noqa: SIM118
+        tensors, metadata = _read(path)
+        if metadata["digest"] != _digest(tensors, {name: value for name, value in metadata.items() if name != "digest"}):
+            raise ValueError("its content does not have its digest")
         module, _, name = metadata["kind"].partition(":")
         kind = getattr(importlib.import_module(module), name)
         if not issubclass(kind, Intervention):
             raise TypeError(f"{name} is not an intervention")
-        restored: Intervention = kind.restore(tensors, json.loads(metadata["settings"]))
-        return restored
+        restored: Intervention = kind.restore({name: tensor for name, tensor in tensors.items() if name != "none"}, json.loads(metadata["settings"]))
+        origin = Origin(**json.loads(metadata["origin"])) if "origin" in metadata else None
     except (SafetensorError, KeyError, TypeError, ImportError, AttributeError, ValueError, OSError) as error:
         raise Refused(f"intervention {str(path)!r} cannot be read: {error}", remedy="Delete the file to learn it again.") from None
+    if model and origin and (origin.model, origin.revision) != (model.name, model.revision):
+        raise Refused(
+            f"intervention {str(path)!r} was learnt for model {origin.model!r} ({origin.revision}), this is {model.name!r} ({model.revision})",
+            remedy="Learn it anew for this model.",
+        )
+    return restored
+
+
+def origin(path: Path) -> Origin | None:
+    """Where the intervention at `path` comes from; None if its file does not say."""
+    try:
+        metadata = _read(path)[1]
+        return Origin(**json.loads(metadata["origin"])) if "origin" in metadata else None
+    except (SafetensorError, TypeError, ValueError, OSError) as error:
+        raise Refused(f"intervention {str(path)!r} cannot be read: {error}", remedy="Delete the file to learn it again.") from None
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+
+
+def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Digest:
+    text = json.dumps(metadata, sort_keys=True).encode()
+    return Digest(hashlib.sha256(text + serialise(dict(sorted(tensors.items())))).hexdigest()[:16])
+
+
+def _named(**parts: Mapping[Site, Tensor]) -> dict[str, Tensor]:
+    return {f"{part}/{site}": tensor for part, tensors in parts.items() for site, tensor in tensors.items()}
+
+
+def _part(tensors: dict[str, Tensor], name: str) -> dict[Site, Tensor]:
+    return {Site(key.removeprefix(f"{name}/")): tensor for key, tensor in tensors.items() if key.startswith(f"{name}/")}
+
+
+def _shapes(tensors: Mapping[Site, Tensor]) -> dict[Site, tuple[int, ...]]:
+    return {site: tuple(tensor.shape) for site, tensor in tensors.items()}

@@ -46,8 +46,12 @@ class Steering(Protocol):
 class Method(Protocol):
     """How interventions are learnt: a frozen dataclass whose fields are its hyper-parameters, all of them."""
 
-    def fit(self, model: Model, concepts: Sequence[Concept], *, seed: int) -> Steering:
-        """Learn what is shared by all concepts, from the training concepts; nothing for a method that fits each concept by itself."""
+    def fit(self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None = None) -> Steering:
+        """Learn what is shared by all concepts, from the training concepts; nothing for a method that fits each concept by itself.
+
+        What takes long is kept in `folder`, so that an interrupted call goes on where it stopped; None: nowhere. The folder belongs to
+        this method with these settings, concepts and seed; what others could use as well goes beside it.
+        """
 
     def load(self, model: Model, path: Path, *, seed: int) -> Steering:
         """The steering that was saved at `path`."""
@@ -60,7 +64,7 @@ class FitsEachConcept(ABC):
     def learn(self, model: Model, concept: Concept, *, seed: int) -> Intervention:
         """The intervention that adds `concept`."""
 
-    def fit(self, model: Model, concepts: Sequence[Concept], *, seed: int) -> Steering:
+    def fit(self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None = None) -> Steering:
         return _EachByItself(method=self, model=model, seed=seed)
 
     def load(self, model: Model, path: Path, *, seed: int) -> Steering:
@@ -102,11 +106,24 @@ def learn_shared(card: Card, model: Model, concepts: Sequence[Concept], *, folde
     if path.exists():
         steering = method.load(model, path, seed=seed)
     else:
-        steering = method.fit(model, concepts, seed=seed)
+        own = folder / f"learning-{key}"
+        own.mkdir(parents=True, exist_ok=True)
+        steering = method.fit(model, concepts, seed=seed, folder=own)
+        if not any(own.iterdir()):
+            own.rmdir()
         fresh = path.with_name(f".{path.name}")
         steering.save(fresh)
         fresh.replace(path)
     return Learnt(card=card, steering=steering, digest=content.digest([card.digest, content.file_digest(path), seed]))
+
+
+def learn_base(name: str, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None) -> Steering:
+    """The steering of another card, for a method that builds on it: shipped, or kept in `folder`, or learnt now."""
+    card = registry.card(name)
+    if folder or model.name in card.artifacts:
+        return learn_shared(card, model, concepts, folder=folder or Path(), seed=seed).steering
+    method: Method = registry.method(card)
+    return method.fit(model, concepts, seed=seed)
 
 
 Images = tuple[list[str], list[int]]

@@ -1,14 +1,14 @@
 """Models: a text-to-image model seen as named sites."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
-from htbench.errors import UnknownName
+from htbench.errors import NotFinite, UnknownName
 from htbench.intervention import Intervention
 from htbench.types import Digest, Site, SiteInfo
 
@@ -44,13 +44,37 @@ class Model(Protocol):
     """The encoder that scores its images: another one than `conditioner`."""
 
     def generate(self, requests: Sequence[Request]) -> "list[Image]":
-        """One image a request; each depends on its own request alone."""
+        """One image a request; each depends on its own request alone.
+
+        Raises:
+            NotFinite: if any of them holds NaN or infinity; see `check_finite`.
+        """
 
     def trace(self, prompts: Sequence[str], seeds: Sequence[int], tap: Tap) -> None:
         """Run the denoiser as `generate` does, with `tap` at every site; gradients flow if PyTorch's mode says so."""
 
     def synchronise(self) -> None:
         """Wait until the device has done all it was given; nothing on a CPU."""
+
+
+def check_finite(pixels: Float[Tensor, "images rgb rows columns"]) -> None:
+    """Raise `NotFinite` if any pixel is NaN or infinite: a conversion to bytes would hide it as some colour."""
+    bad = int((~pixels.isfinite()).flatten(1).any(1).sum())
+    if bad:
+        raise NotFinite(f"{bad} of {len(pixels)} images hold NaN or infinity")
+
+
+@runtime_checkable
+class HasVocabulary(Protocol):
+    """A model that can say which words it does not know; one that reads any text leaves this out."""
+
+    def unknown_words(self, text: str) -> list[str]:
+        """Words of `text` that the model has never seen, in their order."""
+
+
+def unknown_words(model: Model, texts: Iterable[str]) -> list[str]:
+    """Words of `texts` that `model` has never seen, each once; none for a model that reads any text."""
+    return list(dict.fromkeys(word for text in texts for word in model.unknown_words(text))) if isinstance(model, HasVocabulary) else []
 
 
 def select_sites(model: Model, patterns: Sequence[str]) -> tuple[Site, ...]:

@@ -3,42 +3,80 @@
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from htbench import concept, content, registry
 from htbench.concept import Concept, ConceptSet
 from htbench.errors import Missing, UnknownName, UsageError
+from htbench.settings import Settings, fill
 from htbench.types import Digest
 
 Strength = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
+Name = Annotated[str, Field(max_length=1000)]
+LARGEST = 10_000_000
+"""Cells of one run: more are a slip of the pen, and would be planned for hours."""
 
 
-class Plan(BaseModel):
+class Plan(Settings):
     """Everything that a run is asked to do; equal plans give equal cells."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    model: str = "emoji"
-    methods: tuple[str, ...] = Field(("none", "prompt", "mean-shift", "linear-act", "lineas", "hypertransport"), min_length=1)
+    model: Name = "emoji"
+    methods: Annotated[tuple[Name, ...], Field(min_length=1)] = ("none", "prompt", "mean-shift", "linear-act", "lineas", "hypertransport")
     """Names of baselines or paths of their cards; `none` is always among them, since every score is paired with it."""
     concepts: str = "test"
     """Splits or concept ids, separated by commas."""
-    concept_set: str = "emoji"
-    limit: int | None = Field(None, ge=1)
+    concept_set: Name = "emoji"
+    limit: Annotated[int, Field(ge=1)] | None = None
     """So many concepts, the first of the selection; a set's order mixes kinds."""
-    strengths: tuple[Strength, ...] = Field((0.0, 0.5, 1.0), min_length=1)
-    prompts: int = Field(4, ge=1)
+    strengths: Annotated[tuple[Strength, ...], Field(min_length=1)] = (0.0, 0.5, 1.0)
+    prompts: Annotated[int, Field(ge=1)] = 4
     """Evaluation prompts a concept."""
-    seeds: int = Field(1, ge=1)
+    seeds: Annotated[int, Field(ge=1, le=10_000)] = 1
     """Images a prompt."""
-    batch: int = Field(16, ge=1)
-    """Images generated at once; part of an image's identity."""
-    scorer: str = ""
-    """Encoder that scores; empty: the model's own, which no shipped method is conditioned on."""
-    seed: int = Field(0, ge=0)
+    batch: Annotated[int, Field(ge=1, le=4096)] = 16
+    """Images generated at once; part of an image's identity, since on every device so far it changes last bits."""
+    scorers: tuple[Name, ...] = ()
+    """Encoders that score, the headline's first; empty: the model's own, which no shipped method is conditioned on."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """For learning and for resampling; images have seeds of their own."""
+    tune_strength: bool = False
+    """Choose a strength a method on dev concepts, charge its time to the method, and run the method at it too."""
+    tune_concepts: Annotated[int, Field(ge=1)] = 8
+    """Dev concepts that strengths are chosen on."""
+    tune_floor: Annotated[float, Field(ge=-1, le=1)] = 0.5
+    """Image preservation that a chosen strength must keep, on average."""
+
+
+class Circumstances(Settings):
+    """How a run is done: nothing here changes an image or a score."""
+
+    device: str | None = None
+    """cpu, cuda or cuda:1; None: the GPU if there is one."""
+    out: str = "runs"
+    """Folder that runs are kept in."""
+    name: Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]{0,59}$")] | None = None
+    """Folder of this run below `out`; None: made from the plan."""
+    allow_leak: bool = False
+    """Run methods on concepts that they were trained on; the report says so."""
+    max_failures: Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=r"^\d{1,9}$|^\d{1,3}(\.\d{1,9})?%$")] = "100%"
+    """Stop once more cells than this have failed: a number, or a share of the planned cells."""
+
+    def failures_allowed(self, planned: int) -> int:
+        """`max_failures` as a number of cells."""
+        text = str(self.max_failures)
+        return int(float(text[:-1]) / 100 * planned) if text.endswith("%") else int(text)
+
+
+IDENTITY = {
+    "grid": frozenset({"methods", "concepts", "concept_set", "limit", "strengths", "prompts", "seeds", "tune_strength", "tune_concepts", "tune_floor"}),
+    "image": frozenset({"model", "batch", "seed"}),
+    "score": frozenset({"scorers"}),
+}
+"""What each setting of a plan decides: which cells there are, what every image looks like, or how it is scored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,31 +93,25 @@ class Cell:
 def read(name: str) -> dict[str, object]:
     """Settings in the plan `name`: a shipped one, or the path of a TOML file."""
     path = Path(name) if name.endswith(".toml") else content.folder("reports") / f"{name}.toml"
-    if name.endswith(".toml") and not path.is_file():
-        raise Missing(f"no plan file {name!r}", remedy="Give the path of a TOML file, or a name from: htbench list plans")
     if not name.endswith(".toml") and name not in names():
         raise UnknownName("plan", name, names(), remedy="See: htbench list plans")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UsageError(f"plan {name!r} cannot be read: {error}") from None
+    except FileNotFoundError:
+        raise Missing(f"no plan file {name!r}", remedy="Give the path of a TOML file, or a name from: htbench list plans") from None
+    except (ValueError, RecursionError, OSError) as error:
+        raise UsageError(f"plan {name[:200]!r} cannot be read: {str(error)[:200]}") from None
 
 
 def build(*layers: Mapping[str, object]) -> Plan:
     """The plan that `layers` of settings make, later ones over earlier ones; None leaves a setting alone."""
-    settings: dict[str, object] = {}
-    for layer in layers:
-        settings.update({key: value for key, value in layer.items() if value is not None})
-    for key in settings:
-        if key not in Plan.model_fields:
-            raise UnknownName("plan setting", key, Plan.model_fields)
-    try:
-        plan = Plan.model_validate(settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"plan setting {where!r}: {first['msg']}, not {str(first['input'])[:60]!r}") from None
-    return plan.model_copy(update={"methods": tuple(dict.fromkeys(("none", *plan.methods))), "strengths": tuple(sorted(set(plan.strengths)))})
+    plan = fill(Plan, layers, also=Circumstances)
+    return plan.model_copy(update={"methods": tuple(dict.fromkeys(("none", *plan.methods))), "strengths": tuple(sorted({0.0 + s for s in plan.strengths}))})
+
+
+def circumstances(*layers: Mapping[str, object]) -> Circumstances:
+    """How the run is done, from the same layers of settings."""
+    return fill(Circumstances, layers, also=Plan)
 
 
 def names() -> list[str]:
@@ -93,8 +125,8 @@ def check(plan: Plan) -> tuple[ConceptSet, tuple[Concept, ...]]:
     Needs no torch, so that a slip of the pen is answered at once.
     """
     registry.check("models", plan.model)
-    if plan.scorer:
-        registry.check("encoders", plan.scorer)
+    for scorer in plan.scorers:
+        registry.check("encoders", scorer)
     for method in plan.methods:
         registry.card(method)
     concepts = concept.load(plan.concept_set)
@@ -102,19 +134,30 @@ def check(plan: Plan) -> tuple[ConceptSet, tuple[Concept, ...]]:
         raise UsageError(
             f"{plan.prompts} prompts wanted, the concept set has {len(concepts.prompts)}", remedy=f"Use --prompts {len(concepts.prompts)} or fewer."
         )
-    return concepts, concepts.select(plan.concepts)[: plan.limit]
+    chosen = concepts.select(plan.concepts)[: plan.limit]
+    if size(plan, len(chosen)) > LARGEST:
+        raise UsageError(f"the plan has {size(plan, len(chosen)):,} cells, one run holds at most {LARGEST:,}", remedy="Use fewer seeds or strengths.")
+    return concepts, chosen
 
 
-def cells(plan: Plan, concepts: Sequence[Concept], prompts: Sequence[str]) -> Iterator[Cell]:
-    """All cells in their fixed order, the unsteered ones first: method `none` has strength 0 alone."""
+def size(plan: Plan, concepts: int) -> int:
+    """Number of cells of a plan on so many concepts, strengths that are still to be chosen left out."""
+    return concepts * plan.prompts * plan.seeds * (1 + (len(plan.methods) - 1) * len(plan.strengths))
+
+
+def cells(plan: Plan, concepts: Sequence[Concept], prompts: Sequence[str], *, tuned: Mapping[str, float] | None = None) -> Iterator[Cell]:
+    """All cells in their fixed order, the unsteered ones first: method `none` has strength 0 alone, others also their tuned one."""
+    chosen = tuned or {}
     for method in plan.methods:
+        strengths = (0.0,) if method == "none" else sorted({*plan.strengths, *([chosen[method]] if method in chosen else [])})
         for wanted in concepts:
             for prompt in prompts[: plan.prompts]:
                 for seed in range(plan.seeds):
-                    for strength in (0.0,) if method == "none" else plan.strengths:
+                    for strength in strengths:
                         yield Cell(method=method, concept=wanted, prompt=prompt, seed=image_seed(prompt, seed), strength=strength)
 
 
+@cache
 def image_seed(prompt: str, number: int) -> int:
     """Seed of image `number` of a prompt: the same for all methods, concepts and strengths, so that they are paired."""
     return int(content.digest([prompt, number]), 16) % 2**63

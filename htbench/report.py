@@ -4,19 +4,18 @@ import json
 import math
 import re
 from base64 import b64encode
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from htbench import chart, content, gallery, stats
+from htbench import chart, content, gallery, stats, trust
 from htbench.errors import UsageError
 from htbench.leaderboard import HEADLINE, METRICS, Cost, Line, Summary
-from htbench.store import Row, Store
+from htbench.store import Store
 
 _NONE = "none"
 
@@ -57,7 +56,10 @@ def _render(summary: Summary) -> str:
         facts={name: _facts(summary, name) for name in ("plan", "environment", "model", "scorer", "concept_set")},
         command=str(summary.facts.get("command", "")),
         counts=_counts(summary),
-        warnings=_warnings(summary),
+        warnings=trust.warnings(summary),
+        audits=trust.audits(summary),
+        other_scorers=summary.by_scorer,
+        tuned=_facts(summary, "tuned"),
         metrics=METRICS,
         headline=HEADLINE,
         board=board,
@@ -124,35 +126,20 @@ def _cite(text: str) -> Markup:
 
 
 def _counts(summary: Summary) -> dict[str, int]:
-    rows = summary.rows
-    failed, made = sum(row.problem is not None for row in rows), sum(row.file is not None for row in rows)
+    ((made, prompts),) = summary.store.select("SELECT count(file), count(DISTINCT prompt) FROM cells JOIN images ON key = image")
+    ((seeds,),) = summary.store.select("SELECT max(n) FROM (SELECT count(DISTINCT seed) AS n FROM cells GROUP BY prompt)")
+    failed = sum(problem.cells for problem in summary.problems)
     return {
         "methods": len(summary.methods),
-        "concepts": len({row.concept for row in rows}),
-        "prompts": len({row.prompt for row in rows}),
-        "seeds": max(Counter(prompt for prompt, _ in {(row.prompt, row.seed) for row in rows}).values(), default=0),
-        "planned": len(rows),
+        "concepts": summary.concepts,
+        "prompts": prompts,
+        "seeds": seeds or 0,
+        "planned": summary.planned,
         "done": summary.done,
         "failed": failed,
-        "pending": len(rows) - made - failed,
+        "pending": summary.planned - made - failed,
         "unscored": made - summary.done,
     }
-
-
-def _warnings(summary: Summary) -> list[str]:
-    """What a reader must know before the numbers, but for missing cells."""
-    scorer = _plain(_facts(summary, "scorer").get("name"))
-    found = []
-    for method, value in _facts(summary, "methods").items():
-        card = _mapping(value)
-        if card.get("conditioned_on_scorer"):
-            found.append(f"{method} was conditioned on {scorer}, the encoder that scores here: its scores are circular and say little about what people see.")
-        leaked = _listing(card.get("leaked"))
-        if leaked:
-            found.append(f"{method} was trained on {len(leaked)} of the concepts that it is evaluated on: {', '.join(map(str, leaked))}.")
-    if summary.rows and 1.0 not in summary.strengths:
-        found.append(f"The plan has no strength 1: the leaderboard is at strength {_strength(summary.strengths[-1])}, the largest there is.")
-    return found
 
 
 def _ends(board: Sequence[Line], metric: str) -> tuple[float, float]:
@@ -163,7 +150,7 @@ def _ends(board: Sequence[Line], metric: str) -> tuple[float, float]:
 
 def _verdict(board: Sequence[Line]) -> str:
     """What the intervals of the headline allow to be said."""
-    ranked = [(line.method, score) for line in board if line.method != _NONE and (score := line.scores[HEADLINE])]
+    ranked = [(line.method, score) for line in board if line.method != _NONE and not line.circular and (score := line.scores[HEADLINE])]
     if len(ranked) < 2:
         return ""
     if len({score.n for _, score in ranked}) > 1:
@@ -278,25 +265,24 @@ class _Kind:
 
 
 def _kinds(summary: Summary) -> list[_Kind]:
-    if not summary.rows:
-        return []
-    full = 1.0 if 1.0 in summary.strengths else summary.strengths[-1]
-    labels = gallery.labels(summary)
-    groups: dict[str, list[Row]] = {}
-    for row in summary.rows:
-        if row.method != _NONE and row.strength == full:
-            groups.setdefault(labels[row.concept].kind, []).append(row)
-    found = []
-    for kind, rows in groups.items():
-        gains: dict[str, dict[str, list[float]]] = {row.method: {} for row in rows}
-        for row in rows:
-            value = summary.scores.get(row.id, {}).get(HEADLINE)
-            if value is not None:
-                gains[row.method].setdefault(row.concept, []).append(value)
-        scored = sum(HEADLINE in summary.scores.get(row.id, {}) for row in rows)
-        estimates = {method: stats.over_concepts(values) for method, values in gains.items()}
-        found.append(_Kind(name=kind, concepts=len({row.concept for row in rows}), gains=estimates, scored=scored, planned=len(rows)))
-    return sorted(found, key=lambda one: one.name)
+    kinds = {name: label.kind for name, label in gallery.labels(summary).items()}
+    found: dict[str, _Kind] = {}
+    for (method, strength, concept), planned in summary.planned_cells.items():
+        if method == _NONE or strength != summary.full:
+            continue
+        name = kinds[concept]
+        kind = found.get(name, _Kind(name=name, concepts=0, gains={}, scored=0, planned=0))
+        done = summary.done_cells.get((method, strength, concept), 0)
+        found[name] = replace(kind, scored=kind.scored + done, planned=kind.planned + planned)
+    for name, kind in found.items():
+        concepts = {concept for concept, its in kinds.items() if its == name}
+        gains = {
+            method: stats.over_concepts({concept: value for concept, value in summary.values(method, summary.full, HEADLINE).items() if concept in concepts})
+            for method in summary.methods
+            if method != _NONE
+        }
+        found[name] = replace(kind, concepts=len(concepts), gains=gains)
+    return sorted(found.values(), key=lambda one: one.name)
 
 
 @dataclass(frozen=True, kw_only=True)

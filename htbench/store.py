@@ -7,32 +7,34 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from htbench.errors import Missing, Refused, UsageError
+from htbench.errors import HtbenchError, Missing, Refused, UsageError
 from htbench.types import Digest
 
-VERSION = 1
+VERSION = 2
 _TABLES = """
-CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE images (
-    key TEXT PRIMARY KEY, file TEXT, problem TEXT, seconds REAL);
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE images (key TEXT PRIMARY KEY, file TEXT, flaw TEXT, seconds REAL, batch INTEGER) STRICT, WITHOUT ROWID;
+CREATE TABLE failures (key TEXT PRIMARY KEY REFERENCES images, kind TEXT NOT NULL, message TEXT NOT NULL, trace TEXT NOT NULL) STRICT;
 CREATE TABLE cells (
-    id INTEGER PRIMARY KEY, method TEXT NOT NULL, concept TEXT NOT NULL, prompt TEXT NOT NULL, seed TEXT NOT NULL,
-    strength REAL NOT NULL, image TEXT NOT NULL, place INTEGER NOT NULL,
-    UNIQUE (method, concept, prompt, seed, strength));
+    id INTEGER PRIMARY KEY, method TEXT NOT NULL, concept TEXT NOT NULL, prompt TEXT NOT NULL, seed INTEGER NOT NULL,
+    strength REAL NOT NULL, image TEXT NOT NULL REFERENCES images, place INTEGER NOT NULL, UNIQUE (image, concept, method)) STRICT;
 CREATE TABLE scores (
     cell INTEGER NOT NULL REFERENCES cells, metric TEXT NOT NULL, encoder TEXT NOT NULL, value REAL,
-    PRIMARY KEY (cell, metric, encoder)) WITHOUT ROWID;
+    PRIMARY KEY (cell, metric, encoder)) STRICT, WITHOUT ROWID;
 CREATE TABLE timings (
     id INTEGER PRIMARY KEY, phase TEXT NOT NULL, method TEXT NOT NULL, concept TEXT NOT NULL, seconds REAL NOT NULL,
-    device TEXT NOT NULL, UNIQUE (phase, method, concept, device));
+    device TEXT NOT NULL, UNIQUE (phase, method, concept, device)) STRICT;
 """
+_CELLS = """SELECT cells.id, method, concept, prompt, seed, strength, image, file, flaw, kind, message
+            FROM cells JOIN images ON images.key = cells.image LEFT JOIN failures ON failures.key = cells.image"""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     """One cell as the store knows it."""
 
@@ -45,8 +47,36 @@ class Row:
     image: Digest
     file: str | None
     """Name of the picture in `images/`; None while it is missing."""
+    flaw: str | None
+    """What is wrong with the picture: `black` or `constant`."""
+    kind: str | None
+    """Of the failure, if the latest try failed."""
     problem: str | None
-    """Why it is missing; None while it is pending."""
+    """Why it failed, in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why an image could not be made or read."""
+
+    kind: str
+    """`learn`, `generate`, `memory`, `nan` or `damaged`."""
+    message: str
+    trace: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """An image that was made."""
+
+    key: Digest
+    png: bytes
+    flaw: str | None = None
+
+    @property
+    def file(self) -> str:
+        """Its name, which is a digest of its bytes: a damaged file gives itself away."""
+        return f"{sha256(self.png).hexdigest()[:32]}.png"
 
 
 class Store:
@@ -73,26 +103,24 @@ class Store:
                 (folder / part).mkdir(parents=True, exist_ok=True)
             lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
         except OSError as error:
-            raise UsageError(f"cannot write run folder {str(folder)!r}: {error.strerror}", remedy="Choose another --out.") from None
+            raise UsageError(f"cannot write run folder {str(folder)[:300]!r}: {error.strerror}", remedy="Choose another --out.") from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(lock)
             raise UsageError(f"run {str(folder)!r} is being written by another process", remedy="Wait for it, or choose another --name.") from None
-        store = cls(folder, _connect(folder / "run.sqlite"), lock)
-        try:
-            if store._is_empty():
+        store = cls(folder, sqlite3.connect(folder / "run.sqlite", isolation_level=None, timeout=10), lock)
+        with store._or_closed():
+            store._database.execute("PRAGMA synchronous = NORMAL")  # what a power cut takes from the log is made again
+            if store.select("SELECT count(*) FROM sqlite_master") == [(0,)]:
                 store._database.execute("PRAGMA journal_mode = WAL")
                 store._database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
             store._check_version()
-        except BaseException:
-            store.close()
-            raise
         return store
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Open for reading alone.
+        """Open for reading alone, also on a medium that cannot be written.
 
         Raises:
             Missing: if there is no run.
@@ -100,9 +128,10 @@ class Store:
         """
         if not (folder / "run.sqlite").is_file():
             raise Missing(f"no run in {str(folder)!r}", remedy="See: htbench list runs")
-        store = cls(folder, _connect(folder / "run.sqlite"), None)
-        store._database.execute("PRAGMA query_only = ON")
-        store._check_version()
+        store = cls(folder, _reader(folder / "run.sqlite"), None)
+        with store._or_closed():
+            store._database.execute("PRAGMA query_only = ON")
+            store._check_version()
         return store
 
     def __enter__(self) -> Self:
@@ -110,6 +139,8 @@ class Store:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+        if isinstance(error, sqlite3.DatabaseError):
+            raise self._explain(error) from None
 
     def close(self) -> None:
         """Let go of the database and of the lock."""
@@ -117,64 +148,112 @@ class Store:
         if self._lock is not None:
             os.close(self._lock)
 
+    def select(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Rows that a SQL query finds."""
+        return self._database.execute(query, values).fetchall()
+
     def facts(self) -> dict[str, Any]:
         """What is known of the run as a whole: plan, environment, model, methods, concepts."""
-        return {name: json.loads(value) for name, value in self._database.execute("SELECT name, value FROM facts")}
+        try:
+            return {name: json.loads(value) for name, value in self.select("SELECT name, value FROM facts")}
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(error) from None
 
     def set_facts(self, **facts: object) -> None:
         """Write facts over earlier ones of the same name."""
-        rows = [(name, json.dumps(value)) for name, value in facts.items()]
         with self._transaction() as write:
-            write.executemany("INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", rows)
+            _set_facts(write, facts)
 
-    def plan_cells(self, rows: Iterable[tuple[str, str, str, int, float, Digest]]) -> None:
-        """Make exactly these cells the planned grid: (method, concept, prompt, seed, strength, image key) each."""
+    def plan_cells(self, rows: Iterable[tuple[str, str, str, int, float, Digest]], *, grid: str = "") -> None:
+        """Make exactly these cells the planned grid: (method, concept, prompt, seed, strength, image key) each.
+
+        `grid` stands for all of them: `facts()["grid"]` says which one is planned, so that an equal one need not be planned again.
+        """
         with self._transaction() as write:
-            write.execute("CREATE TEMP TABLE wanted AS SELECT method, concept, prompt, seed, strength, image FROM cells WHERE 0")
-            write.executemany(
-                "INSERT INTO wanted (method, concept, prompt, seed, strength, image) VALUES (?, ?, ?, ?, ?, ?)",
-                ((method, concept, prompt, str(seed), strength, image) for method, concept, prompt, seed, strength, image in rows),
-            )
-            columns = "method, concept, prompt, seed, strength, image"
-            stale = f"SELECT id FROM cells WHERE ({columns}) NOT IN (SELECT {columns} FROM wanted)"
-            write.execute(f"DELETE FROM scores WHERE cell IN ({stale})")
-            write.execute(f"DELETE FROM cells WHERE id IN ({stale})")
+            write.execute("CREATE TEMP TABLE wanted (place INTEGER PRIMARY KEY, method, concept, prompt, seed, strength, image)")
+            write.executemany("INSERT INTO wanted (method, concept, prompt, seed, strength, image) VALUES (?, ?, ?, ?, ?, ?)", rows)
+            write.execute("INSERT OR IGNORE INTO images (key) SELECT image FROM wanted ORDER BY image")
+            if write.execute("SELECT 1 FROM cells LIMIT 1").fetchone():
+                stale = "SELECT id FROM cells WHERE (image, concept, method) NOT IN (SELECT image, concept, method FROM wanted)"
+                write.execute(f"DELETE FROM scores WHERE cell IN ({stale})")
+                write.execute(f"DELETE FROM cells WHERE id IN ({stale})")
             write.execute(
-                f"""INSERT INTO cells ({columns}, place) SELECT {columns}, rowid FROM wanted WHERE true ORDER BY rowid
-                    ON CONFLICT (method, concept, prompt, seed, strength) DO UPDATE SET place = excluded.place"""
+                """INSERT INTO cells (method, concept, prompt, seed, strength, image, place)
+                   SELECT method, concept, prompt, seed, strength, image, place FROM wanted WHERE true ORDER BY place
+                   ON CONFLICT (image, concept, method) DO UPDATE SET place = excluded.place"""
             )
-            write.execute("INSERT OR IGNORE INTO images (key) SELECT image FROM wanted")
             write.execute("DROP TABLE wanted")
+            _set_facts(write, {"grid": grid})
 
     def rows(self) -> list[Row]:
         """All planned cells, in the order of the plan."""
-        query = """SELECT cells.id, method, concept, prompt, seed, strength, image, file, problem
-                   FROM cells JOIN images ON images.key = cells.image ORDER BY place"""
-        names = ("id", "method", "concept", "prompt", "seed", "strength", "image", "file", "problem")
-        rows = (dict(zip(names, row, strict=True)) for row in self._database.execute(query))
-        return [Row(**{**row, "seed": int(row["seed"])}) for row in rows]
+        return self._rows(f"{_CELLS} ORDER BY place")
 
-    def add_images(self, images: Sequence[tuple[Digest, bytes | None, str | None]], *, seconds: float) -> None:
-        """Write a batch: (key, PNG or None, why it is missing or None) each, and the seconds that one image took."""
-        written = []
-        for key, png, problem in images:
-            name = None
-            if png is not None:
-                name = f"{key}.png"
-                fresh = self.folder / "images" / f".{name}"
-                fresh.write_bytes(png)
-                fresh.replace(self.folder / "images" / name)
-            written.append((name, problem, seconds, key))
+    def cells(self, ids: Sequence[int]) -> list[Row]:
+        """The cells with these ids, in the order of the plan."""
+        return self._rows(f"{_CELLS} WHERE cells.id IN ({','.join(map(str, ids))}) ORDER BY place")
+
+    def count(self) -> int:
+        """Number of planned cells."""
+        (number,) = self.select("SELECT count(*) FROM cells")[0]
+        return int(number)
+
+    def pending(self) -> list[int]:
+        """Ids of the cells whose images are still to be made, in the order of the plan; one for each image."""
+        query = """SELECT id, min(place) AS first FROM cells JOIN images ON images.key = cells.image
+                   WHERE file IS NULL GROUP BY image ORDER BY first"""
+        return [cell for cell, _ in self.select(query)]
+
+    def unscored(self, encoder: str, metrics: int) -> list[int]:
+        """Ids of the cells that have an image but not yet `metrics` scores by `encoder`, in the order of the plan."""
+        query = """SELECT id FROM cells JOIN images ON key = image WHERE file IS NOT NULL
+                   AND (SELECT count(*) FROM scores WHERE cell = cells.id AND encoder = ?) < ? ORDER BY place"""
+        return [cell for (cell,) in self.select(query, encoder, metrics)]
+
+    def add_images(self, pictures: Sequence[Picture], *, seconds: float, batch: int) -> None:
+        """Write pictures of one batch, with the seconds that one of them took and the size of the batch."""
+        for picture in pictures:
+            fresh = self.folder / "images" / f".{picture.file}"
+            fresh.write_bytes(picture.png)
+            fresh.replace(self.folder / "images" / picture.file)
         with self._transaction() as write:
-            write.executemany("UPDATE images SET file = ?, problem = ?, seconds = ? WHERE key = ?", written)
+            write.executemany(
+                "UPDATE images SET file = ?, flaw = ?, seconds = ?, batch = ? WHERE key = ?",
+                [(picture.file, picture.flaw, seconds, batch, picture.key) for picture in pictures],
+            )
+            write.executemany("DELETE FROM failures WHERE key = ?", [(picture.key,) for picture in pictures])
+
+    def add_failure(self, keys: Sequence[Digest], failure: Failure) -> None:
+        """Write that images could not be made; they stay pending."""
+        with self._transaction() as write:
+            write.executemany("UPDATE images SET file = NULL, flaw = NULL WHERE key = ?", [(key,) for key in keys])
+            write.executemany("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", [(key, failure.kind, failure.message, failure.trace) for key in keys])
+
+    def forget_lost(self) -> int:
+        """Take images whose file is gone for not made, with their scores; gives how many."""
+        there = {entry.name for entry in os.scandir(self.folder / "images")}
+        lost = [(key,) for key, file in self.select("SELECT key, file FROM images WHERE file IS NOT NULL") if file not in there]
+        if lost:
+            with self._transaction() as write:
+                write.execute("CREATE TEMP TABLE lost (key TEXT PRIMARY KEY)")
+                write.executemany("INSERT INTO lost VALUES (?)", lost)
+                write.execute("DELETE FROM scores WHERE cell IN (SELECT id FROM cells WHERE image IN lost)")
+                write.execute("UPDATE images SET file = NULL, flaw = NULL WHERE key IN lost")
+                write.execute("DROP TABLE lost")
+        return len(lost)
+
+    def forget_scores(self, concepts: Iterable[str]) -> None:
+        """Drop the scores of concepts whose words have changed."""
+        with self._transaction() as write:
+            write.executemany("DELETE FROM scores WHERE cell IN (SELECT id FROM cells WHERE concept = ?)", [(concept,) for concept in concepts])
 
     def image_seconds(self) -> list[float]:
         """Seconds an image, of each image made."""
-        return [seconds for (seconds,) in self._database.execute("SELECT seconds FROM images WHERE seconds IS NOT NULL AND file IS NOT NULL")]
+        return [seconds for (seconds,) in self.select("SELECT seconds FROM images WHERE seconds IS NOT NULL AND file IS NOT NULL")]
 
     def scores(self) -> list[tuple[int, str, str, float | None]]:
         """All scores: (cell, metric, encoder, value); a value that is not defined is None."""
-        return self._database.execute("SELECT cell, metric, encoder, value FROM scores").fetchall()
+        return self.select("SELECT cell, metric, encoder, value FROM scores")
 
     def add_scores(self, rows: Iterable[tuple[int, str, str, float | None]]) -> None:
         """Write scores: (cell, metric, encoder, value) each."""
@@ -183,7 +262,7 @@ class Store:
 
     def timings(self) -> list[tuple[str, str, str, float, str]]:
         """All timings: (phase, method, concept, seconds, device)."""
-        return self._database.execute("SELECT phase, method, concept, seconds, device FROM timings ORDER BY id").fetchall()
+        return self.select("SELECT phase, method, concept, seconds, device FROM timings ORDER BY id")
 
     def add_timing(self, phase: str, method: str, concept: str, seconds: float, device: str) -> None:
         """Write one timing over an earlier one of the same work on the same device."""
@@ -192,33 +271,73 @@ class Store:
                 "INSERT OR REPLACE INTO timings (phase, method, concept, seconds, device) VALUES (?, ?, ?, ?, ?)", (phase, method, concept, seconds, device)
             )
 
+    def _rows(self, query: str) -> list[Row]:
+        names = ("id", "method", "concept", "prompt", "seed", "strength", "image", "file", "flaw", "kind", "problem")
+        return [Row(**dict(zip(names, row, strict=True))) for row in self.select(query)]
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield self._database
         except BaseException:
-            self._database.execute("ROLLBACK")
+            if self._database.in_transaction:  # a full disk has rolled back already
+                self._database.execute("ROLLBACK")
             raise
         self._database.execute("COMMIT")
 
-    def _is_empty(self) -> bool:
+    @contextmanager
+    def _or_closed(self) -> Iterator[None]:
         try:
-            return bool(self._database.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,))
-        except sqlite3.DatabaseError:
-            return False
+            yield
+        except BaseException as error:
+            self.close()
+            raise self._explain(error) if isinstance(error, sqlite3.DatabaseError) else error from None
 
     def _check_version(self) -> None:
-        try:
-            (found,) = self._database.execute("PRAGMA user_version").fetchone()
-        except sqlite3.DatabaseError as error:
-            raise Refused(f"{str(self.folder / 'run.sqlite')!r} is damaged: {error}", remedy="Restore it, or choose another --name.") from None
+        ((found,),) = self.select("PRAGMA user_version")
+        if not found and not schema(self._database):
+            raise Missing(f"run {str(self.folder)!r} holds nothing yet", remedy="Issue its command again.")
         if found != VERSION:
             raise Refused(
                 f"run {str(self.folder)!r} has store version {found}, this htbench reads {VERSION}",
                 remedy="Use the htbench that made it, or choose another --name.",
             )
+        if schema(self._database) != _expected():
+            raise self._damaged("its tables are not those of a run")
+
+    def _explain(self, error: sqlite3.DatabaseError) -> HtbenchError:
+        if "full" in str(error):
+            return Missing("no space left on the disk; what was finished is kept", remedy="Make room; the same command continues.")
+        if "locked" in str(error) or "readonly" in str(error) or "unable to open" in str(error):
+            return UsageError(
+                f"cannot use {str(self.folder / 'run.sqlite')!r}: {error}", remedy="Wait for the process that writes it, or choose another --name."
+            )
+        return self._damaged(error)
+
+    def _damaged(self, why: object) -> Refused:
+        return Refused(f"{str(self.folder / 'run.sqlite')!r} is damaged: {why}", remedy="Restore it, or choose another --name.")
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, timeout=10)
+def schema(database: sqlite3.Connection) -> dict[str, str]:
+    """The statements that made a database's tables and indexes, by name."""
+    return {name: " ".join(str(text).split()) for name, text in database.execute("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'")}
+
+
+def _expected() -> dict[str, str]:
+    database = sqlite3.connect(":memory:")
+    database.executescript(_TABLES)
+    found = schema(database)
+    database.close()
+    return found
+
+
+def _set_facts(write: sqlite3.Connection, facts: dict[str, object]) -> None:
+    rows = [(name, json.dumps(value)) for name, value in facts.items()]
+    write.executemany("INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", rows)
+
+
+def _reader(path: Path) -> sqlite3.Connection:
+    """A connection to look through; where nothing can be written the file is taken as it is, since SQLite would want to write beside it."""
+    frozen = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={'ro&immutable=1' if frozen else 'rw'}", uri=True, isolation_level=None, timeout=10)

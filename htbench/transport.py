@@ -14,13 +14,28 @@ Map = tuple[Channels, Channels]
 """Scale and shift of `z -> scale * z + shift`."""
 
 LEAST_DEVIATION = 1e-4
-"""A channel whose source samples spread less than this is shifted, not scaled."""
+"""A channel whose source samples spread less than this is never scaled."""
 
 
 def mean_map(source: Samples, target: Others) -> Map:
     """Moves the mean of each channel: scale 1, shift the difference of the means (DiffMean, Mean-AcT)."""
     difference = target.double().mean(0) - source.double().mean(0)
     return torch.ones_like(difference).float(), difference.float()
+
+
+def gaussian_map(source: Samples, target: Others) -> Map:
+    r"""Optimal transport between normal distributions of each channel, in float64; a channel whose sources hardly vary is left alone.
+
+    .. math:: w = s_b / s_a, \quad b = m_b - w m_a
+
+    References:
+        Peyré and Cuturi. Computational Optimal Transport. 2019. https://arxiv.org/abs/1803.00567
+    """
+    a, b = source.double(), target.double()
+    deviation = a.std(0, correction=0)
+    still = deviation < LEAST_DEVIATION
+    scale = torch.where(still, 1.0, b.std(0, correction=0) / deviation.where(~still, 1.0))
+    return scale.float(), torch.where(still, 0.0, b.mean(0) - scale * a.mean(0)).float()
 
 
 def linear_map(source: Samples, target: Others) -> Map:

@@ -1,5 +1,7 @@
 """What tests share: the toy model and content folders of their own. Array shapes are checked while tests run."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ install_import_hook(["htbench.transport", "htbench.metric"], "beartype.beartype"
 
 from toy import Toy  # noqa: E402
 
-from htbench import content  # noqa: E402
+from htbench import content, registry  # noqa: E402
 from htbench.concept import Concept  # noqa: E402
 
 
@@ -30,3 +32,19 @@ def own_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).mkdir()
     monkeypatch.setattr(content, "folder", lambda name: tmp_path / name)
     return tmp_path
+
+
+@pytest.fixture
+def toy_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that, on the path of Python, installs the toy model and its encoder as plug-ins; here and in processes started from here."""
+    import toy_plugin
+
+    folder = tmp_path / "plugins"
+    (folder / "toy-1.0.dist-info").mkdir(parents=True)
+    (folder / "toy-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
+    (folder / "toy-1.0.dist-info" / "entry_points.txt").write_text(toy_plugin.METADATA)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
+    registry.plugins.cache_clear()
+    yield folder
+    registry.plugins.cache_clear()

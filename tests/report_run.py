@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from htbench import content, plan, report
 from htbench.concept import Concept
-from htbench.store import Row, Store
+from htbench.store import Failure, Picture, Row, Store
 
 METHODS = ("none", "prompt", "mean-shift", "linear-act", "lineas", "hypertransport")
 PROMPTS = ("a cat on a beach", "a house beside a river at night", "two apples on a table", "a train in the snow")
@@ -50,12 +50,13 @@ def build(
     with Store.open(folder) as store:
         store.set_facts(plan=settings.model_dump(), command=text or COMMAND, **_facts(chosen, methods, text))
         keyed = [(cell, plan.image_key(cell, model=content.digest("emoji"), learnt=content.digest(cell.method), batch=16)) for cell in cells]
-        store.plan_cells((cell.method, cell.concept.id, cell.prompt, cell.seed, cell.strength, key) for cell, key in keyed)
+        store.plan_cells(((cell.method, cell.concept.id, cell.prompt, cell.seed, cell.strength, key) for cell, key in keyed), grid=content.digest("grid"))
         rows = store.rows()
         pictures = {row.image: row for row in reversed(rows)}
         order = list(dict.fromkeys(row.image for row in rows))
-        store.add_images([(key, _picture(pictures[key], size), None) for key in order[:made]], seconds=0.034)
-        store.add_images([(key, None, problem) for key in order[made : made + 1] if problem], seconds=0.0)
+        store.add_images([Picture(key=key, png=_picture(pictures[key], size)) for key in order[:made]], seconds=0.034, batch=16)
+        if problem:
+            store.add_failure(order[made : made + 1], Failure(kind="generate", message=problem))
         if scored:
             store.add_scores(score for row in store.rows() if row.file for score in _scores(row))
         for method in methods if timed else ():
@@ -81,7 +82,6 @@ def _facts(concepts: Sequence[Concept], methods: Sequence[str], text: str) -> di
             "digest": content.digest(method),
             "published": [{"what": "speed-up over Linear-AcT", "value": "3600x", "conditions": "SDXL-DMD2, one H100, 512 x 512"}],
             "training": trained if method == "hypertransport" else untrained,
-            "conditioned_on_scorer": False,
             "leaked": [],
         }
         for method in methods
@@ -95,7 +95,7 @@ def _facts(concepts: Sequence[Concept], methods: Sequence[str], text: str) -> di
             "name": "emoji", "revision": "1", "sites": 12, "channels": 1536, "size": 64, "licence": "Apache-2.0",
             "about": "A one-step generator of composed scenes, shipped with the package.",
         },
-        "scorer": {"name": "emoji-clip-b", "revision": "1", "scale": 100.0},
+        "scorer": {"name": "emoji-clip-b", "revision": "1", "scale": 100.0, "id": "emoji-clip-b@1"},
         "concept_set": {"name": "emoji", "version": "1", "licence": "CC-BY-4.0", "about": "Things, colours and styles of composed scenes.", "test": 40},
         "concepts": {concept.id: {"kind": concept.kind, "text": concept.text, "split": "test"} for concept in concepts},
         "methods": cards,
@@ -112,7 +112,7 @@ def _scores(row: Row) -> list[tuple[int, str, str, float]]:
         "prompt_preservation": 0.31 - 0.18 * HARM.get(row.method, 2.0) * gain - 0.02 * dice.random() * row.strength,
         "image_preservation": 1.0 - row.strength * (HARM.get(row.method, 2.0) * gain + 0.05 * dice.random()) if row.strength else 1.0,
     }
-    return [(row.id, metric, "emoji-clip-b", value) for metric, value in values.items()]
+    return [(row.id, metric, "emoji-clip-b@1", value) for metric, value in values.items()]
 
 
 def _picture(row: Row, size: int) -> bytes:

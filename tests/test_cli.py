@@ -1,5 +1,6 @@
 """The command line as a user meets it."""
 
+import json
 import signal
 import sqlite3
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from htbench import registry
+from htbench import concept, registry
 
 
 def htbench(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -106,3 +107,36 @@ def test_a_full_disk_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, capsys: 
         cli.main()
     assert stop.value.code == 4
     assert "no space left" in capsys.readouterr().err
+
+
+def test_a_plan_is_printed_with_the_origin_of_each_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTBENCH_BATCH", "4")
+    lines = [line.rsplit(maxsplit=1) for line in htbench("run", "quickstart", "--seeds", "2", "--no-tune-strength", "--print-plan").stdout.splitlines()]
+    found = {line[0].split()[0]: line[1] for line in lines}
+    assert (found["batch"], found["seeds"], found["limit"], found["tune_strength"], found["scorers"]) == (
+        "environment", "option", "quickstart", "option", "default",
+    )  # fmt: skip
+
+
+def test_a_dry_run_counts_and_makes_nothing(tmp_path: Path) -> None:
+    lines = htbench("run", "quickstart", "--dry-run", "--json", cwd=tmp_path).stdout.splitlines()
+    assert (json.loads(lines[0])["cells"], json.loads(lines[0])["images"]) == (768, 484)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_ends_with_lines_of_json_if_asked(toy_plugins: Path, tmp_path: Path) -> None:
+    answer = htbench("run", "--model", "toy", "--method", "prompt", "--limit", "1", "--prompts", "1", "--json", "--out", str(tmp_path / "runs"))
+    events = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert (events[0]["event"], events[-1]["event"], events[-1]["done"]) == ("leaderboard", "end", 4)
+
+
+def test_failed_cells_end_a_run_with_3_and_the_reason(toy_plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOY_FEARS", concept.load("emoji").prompts[0])
+    answer = htbench("run", "--model", "toy", "--method", "prompt", "--limit", "1", "--prompts", "2", "--max-failures", "50%", "--out", str(tmp_path / "runs"))
+    assert (answer.returncode, "Cells done: 4/8" in answer.stdout, "4 cells failed: afraid of this prompt" in answer.stdout) == (3, True, True)
+
+
+def test_a_machine_is_examined() -> None:
+    answer = htbench("doctor")
+    assert "✓ model emoji" in answer.stdout

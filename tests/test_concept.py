@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from htbench import concept
-from htbench.concept import Concept
+from htbench.concept import Concept, Photo
 from htbench.errors import Refused, UnknownName, UsageError
 
 CARD = 'name = "fruit"\nversion = "1"\nlicence = "CC0"\nabout = "Made for tests."\n'
@@ -174,3 +174,36 @@ def test_a_folder_in_the_archive_is_not_a_reference(own_content: Path) -> None:
         archive.writestr("companion/lime/", "")
         archive.writestr("companion/lime/a.png", _picture("lime"))
     assert [reference.name for reference in concept.load("fruit").splits["test"][1].references] == ["companion/lime/a.png"]
+
+
+def test_a_photo_is_read_as_it_would_be_seen(tmp_path: Path) -> None:
+    Image.new("RGBA", (2, 1), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    seen = Photo.at(tmp_path / "clear.png").open()
+    assert (seen.mode, seen.getpixel((0, 0))) == ("RGB", (255, 255, 255))
+
+
+def test_a_photo_lying_on_its_side_is_put_upright(tmp_path: Path) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (2, 1)).save(tmp_path / "turned.jpg", exif=turned)
+    assert Photo.at(tmp_path / "turned.jpg").open().size == (1, 2)
+
+
+def test_a_photo_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "photo.png").write_bytes(_picture("red"))
+    with pytest.raises(UnknownName, match=r"no image file 'foto\.png'; did you mean 'photo\.png'"):
+        Photo.at(tmp_path / "foto.png")
+
+
+def test_a_file_that_is_no_picture_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "photo.png").write_text("not a picture")
+    with pytest.raises(UsageError, match="cannot be read"):
+        Photo.at(tmp_path / "photo.png")
+
+
+def test_the_digest_does_not_depend_on_where_a_photo_lies(lemon: Concept, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "photo.png").write_bytes(_picture("red"))
+    first, second = (replace(lemon, references=(Photo.at(tmp_path / folder / "photo.png"),)).digest for folder in ("a", "b"))
+    assert first == second

@@ -7,10 +7,9 @@ from torch import Tensor, nn
 from toy import DEPTH, MAPS, SIDE, TOKENS, WIDTH, Toy
 
 from htbench.errors import UnknownName
-from htbench.hooks import activations, check_sites, fit_in_passing, steer, tapped
+from htbench.hooks import activations, check_sites, steer, tapped
 from htbench.intervention import Affine, Intervention, Rewrite
 from htbench.model import Request, select_sites
-from htbench.transport import linear_map
 from htbench.types import Site, SiteInfo
 
 PROMPTS, SEEDS = ("a red cat", "two dogs", "one bird"), (1, 2, 3)
@@ -200,17 +199,3 @@ def test_activations_are_those_after_the_change(model: Toy) -> None:
     change = Affine({MAPS: torch.zeros(DEPTH)}, {MAPS: torch.arange(float(DEPTH))})
     means = activations(model, PROMPTS, SEEDS, change=steer([change] * 3, [1.0] * 3))
     torch.testing.assert_close(means[MAPS], torch.arange(float(DEPTH)).expand(3, -1), atol=1e-5, rtol=0)
-
-
-def test_fitting_in_passing_is_fitting_site_by_site(model: Toy) -> None:
-    source, target = (PROMPTS, SEEDS), (("a lemon", "two limes", "one pear"), (4, 5, 6))
-    aims, scale, shift = activations(model, *target), {}, {}
-    for site in model.sites:
-        arriving = activations(model, *source, change=steer([Affine(scale, shift)] * 3, [1.0] * 3))
-        scale[site], shift[site] = linear_map(arriving[site], aims[site])
-    at_once = fit_in_passing(model, source, target, linear_map, sites=["*"])
-    torch.testing.assert_close((at_once.scale, at_once.shift), (scale, shift), rtol=1e-4, atol=1e-4)
-
-
-def test_only_the_chosen_sites_are_fitted_in_passing(model: Toy) -> None:
-    assert fit_in_passing(model, (PROMPTS, SEEDS), (PROMPTS, SEEDS), linear_map, sites=["maps.*"]).sites == {MAPS}

@@ -1,16 +1,24 @@
 """Interventions as values: what they do, and that a file gives them back or is refused."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from htbench.errors import Refused
-from htbench.intervention import Affine, Intervention, Rewrite, load, save
-from htbench.types import Site
+from htbench.intervention import Affine, Interpolate, Intervention, LowRank, Origin, Rewrite, load, origin, save
+from htbench.types import Digest, Site
 
 A, B = Site("a.norm"), Site("b/odd.norm")
+
+
+class Model(NamedTuple):
+    """What a file is checked against."""
+
+    name: str
+    revision: Digest
 
 
 def _affine() -> Affine:
@@ -52,18 +60,28 @@ def test_an_affine_map_names_its_sites() -> None:
 def test_the_plain_intervention_does_nothing() -> None:
     z = torch.randn(1, 2, 2)
     assert Intervention().apply(A, z, strength=5) is z
-    assert Intervention().rewrite("a cat", strength=5) == "a cat"
+    assert Intervention().prompts("a cat", strength=5) == {"a cat": 1.0}
     assert not Intervention().sites
 
 
 @pytest.mark.parametrize(("strength", "prompt"), [(1, "cat with lemon"), (0.1, "cat with lemon"), (0, "cat"), (-1, "cat without lemon")])
 def test_the_sign_of_the_strength_chooses_the_words(strength: float, prompt: str) -> None:
     change = Rewrite(more="{prompt} with lemon", less="{prompt} without lemon")
-    assert change.rewrite("cat", strength=strength) == prompt
+    assert change.prompts("cat", strength=strength) == {prompt: 1.0}
 
 
 def test_braces_in_a_prompt_are_only_text() -> None:
-    assert Rewrite(more="{prompt}!", less="").rewrite("a {cat} {0}", strength=1) == "a {cat} {0}!"
+    assert Rewrite(more="{prompt}!", less="").prompts("a {cat} {0}", strength=1) == {"a {cat} {0}!": 1.0}
+
+
+@pytest.mark.parametrize("strength", [-1.0, 0.25, 3.0])
+def test_interpolation_weighs_the_prompt_and_the_one_that_asks(strength: float) -> None:
+    assert Interpolate(template="{prompt}!").prompts("cat", strength=strength) == {"cat": 1 - strength, "cat!": strength}
+
+
+@pytest.mark.parametrize(("strength", "prompt"), [(0.0, "cat"), (1.0, "cat!")])
+def test_an_end_of_the_interpolation_is_one_prompt_alone(strength: float, prompt: str) -> None:
+    assert Interpolate(template="{prompt}!").prompts("cat", strength=strength) == {prompt: 1.0}
 
 
 def test_an_affine_map_comes_back_from_its_file(tmp_path: Path) -> None:
@@ -108,6 +126,56 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "map").write_bytes(text)
     with pytest.raises(Refused):
         load(tmp_path / "map")
+
+
+def test_a_map_for_another_model_is_refused_with_both_names(tmp_path: Path) -> None:
+    save(_affine(), tmp_path / "map", origin=Origin(model="toy", revision=Digest("1" * 16)))
+    assert load(tmp_path / "map", model=Model("toy", Digest("1" * 16))).sites == {A, B}
+    with pytest.raises(Refused, match=r"was learnt for model 'toy' \(1{16}\), this is 'emoji' \(2{16}\)"):
+        load(tmp_path / "map", model=Model("emoji", Digest("2" * 16)))
+
+
+def test_a_file_says_where_it_comes_from(tmp_path: Path) -> None:
+    made = Origin(model="toy", revision=Digest("1" * 16), method="lineas", concept="companion/lemon", seed=3, seconds=1.5)
+    save(_affine(), tmp_path / "map", origin=made)
+    assert origin(tmp_path / "map") == made
+
+
+def test_a_file_need_not_say_where_it_comes_from(tmp_path: Path) -> None:
+    save(_affine(), tmp_path / "map")
+    assert origin(tmp_path / "map") is None
+
+
+def test_a_changed_number_is_refused(tmp_path: Path) -> None:
+    save(_affine(), tmp_path / "map")
+    data = bytearray((tmp_path / "map").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "map").write_bytes(bytes(data))
+    with pytest.raises(Refused, match="digest"):
+        load(tmp_path / "map")
+
+
+def test_a_support_and_a_matrix_come_back_from_their_files(tmp_path: Path) -> None:
+    z = torch.randn(2, 3, 2)
+    ends = {A: torch.zeros(2)}, {A: torch.ones(2)}
+    changes = Affine(*ends, low=ends[0], high=ends[1]), LowRank({A: torch.randn(2, 1)}, {A: torch.randn(1, 2)}, {A: torch.ones(2)})
+    for change in changes:
+        save(change, tmp_path / "map")
+        assert torch.equal(load(tmp_path / "map").apply(A, z, strength=0.7), change.apply(A, z, strength=0.7))
+
+
+@pytest.mark.parametrize("strength", [-1.0, 0.3, 2.0])
+def test_a_low_rank_matrix_walks_the_line_too(strength: float) -> None:
+    z, change = torch.randn(3, 4, 2), LowRank({A: torch.randn(2, 1)}, {A: torch.randn(1, 2)}, {A: torch.ones(2)})
+    there = z @ (torch.eye(2) + change.down[A] @ change.up[A]) + 1
+    torch.testing.assert_close(change.apply(A, z, strength=strength), z + strength * (there - z))
+    assert change.apply(A, z, strength=0) is z
+
+
+def test_outside_its_support_a_map_changes_nothing() -> None:
+    z = torch.tensor([[[-0.5], [0.5], [1.5]]])
+    change = Affine({A: torch.full((1,), 2.0)}, {A: torch.ones(1)}, low={A: torch.zeros(1)}, high={A: torch.ones(1)})
+    torch.testing.assert_close(change.apply(A, z, strength=1.0), torch.tensor([[[-0.5], [2.0], [1.5]]]))
 
 
 METADATA = [

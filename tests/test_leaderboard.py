@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from htbench.leaderboard import METRICS, Summary
-from htbench.store import Store
+from htbench.store import Failure, Picture, Store
 from htbench.types import Digest
 
 GAINS = {("act", 0.5): 0.1, ("act", 1.0): 0.3, ("hyper", 0.5): 0.2, ("hyper", 1.0): 0.4, ("none", 0.0): 0.0}
@@ -26,12 +26,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
     """Two methods and `none`, two concepts, two images each; lime gains 0.2 more than lemon; seconds are 100, 1 and 0."""
     with Store.open(tmp_path / "run") as store:
         store.plan_cells(_cells())
-        store.set_facts(scorer={"name": "clip"})
+        store.set_facts(scorer={"name": "clip", "id": "clip@1"})
         store.set_facts(methods={"act": {"training": {"seconds": 0}}, "hyper": {"training": {"seconds": 990.0}}, "none": {"training": {"seconds": 0}}})
-        store.add_images([(row.image, b"png", None) for row in store.rows()], seconds=0.5)
+        store.add_images([Picture(key=row.image, png=b"png") for row in store.rows()], seconds=0.5, batch=4)
         for row in store.rows():
             gain = GAINS[row.method, row.strength] + 0.2 * (row.concept == "lime")
-            store.add_scores((row.id, metric, "clip", gain) for metric in METRICS)
+            store.add_scores((row.id, metric, "clip@1", gain) for metric in METRICS)
         for method, seconds in {"act": 100.0, "hyper": 1.0, "none": 1e-9}.items():
             store.add_timing("towards", method, "lemon", seconds, "cpu")
             store.add_timing("towards", method, "lime", seconds, "cpu")
@@ -66,8 +66,8 @@ def test_strengths_ascend(store: Store) -> None:
 
 def test_a_cell_without_all_its_scores_is_not_done(store: Store) -> None:
     store.plan_cells([*_cells(), ("act", "lemon", "a dog", 1, 1.0, Digest("new"))])
-    store.add_images([(Digest("new"), b"png", None)], seconds=0.5)
-    store.add_scores([(store.rows()[-1].id, "presence", "clip", 0.5)])
+    store.add_images([Picture(key=Digest("new"), png=b"png")], seconds=0.5, batch=4)
+    store.add_scores([(store.rows()[-1].id, "presence", "clip@1", 0.5)])
     assert (Summary(store).done, len(Summary(store).rows)) == (20, 21)
 
 
@@ -79,7 +79,7 @@ def test_the_denominator_is_the_planned_grid(store: Store) -> None:
 
 def test_a_score_that_is_not_defined_is_left_out_of_the_mean(store: Store) -> None:
     lemon = next(row for row in store.rows() if (row.method, row.strength, row.concept) == ("act", 1.0, "lemon"))
-    store.add_scores([(lemon.id, "concept_gain", "clip", None)])
+    store.add_scores([(lemon.id, "concept_gain", "clip@1", None)])
     assert Summary(store).line("act", 1.0).scores["concept_gain"].mean == pytest.approx(0.4)
 
 
@@ -97,8 +97,8 @@ def test_a_line_without_scores_has_no_estimate_and_comes_last(store: Store) -> N
 
 def test_problems_are_counted(store: Store) -> None:
     rows = store.rows()
-    store.add_images([(row.image, None, "black image") for row in rows[:3]], seconds=0.0)
-    assert Summary(store).problems == {"black image": 3}
+    store.add_failure([row.image for row in rows[:3]], Failure(kind="nan", message="no numbers"))
+    assert [(problem.message, problem.cells) for problem in Summary(store).problems] == [("no numbers", 3)]
 
 
 def test_the_slowest_is_a_method_that_was_not_trained(store: Store) -> None:
@@ -124,3 +124,23 @@ def test_a_run_without_cells_has_an_empty_leaderboard(tmp_path: Path) -> None:
     with Store.open(tmp_path / "empty") as store:
         summary = Summary(store)
         assert (summary.leaderboard, summary.costs, summary.done, summary.slowest) == ([], [], 0, None)
+
+
+def test_black_and_constant_images_and_those_without_numbers_are_counted_by_method(store: Store) -> None:
+    first, second, third = (row.image for row in store.rows() if row.method == "act" and row.strength == 1.0 and (row.concept, row.seed) != ("lime", 2))
+    pictures = [Picture(key=first, png=b"a", flaw="black"), Picture(key=second, png=b"b", flaw="constant")]
+    store.add_images(pictures, seconds=0.5, batch=4)
+    store.add_failure([third], Failure(kind="nan", message="no numbers"))
+    assert Summary(store).flaws["act"] == {"nan": 1, "black": 1, "constant": 1}
+
+
+def test_a_method_that_reads_concepts_with_the_scorer_is_listed_last(store: Store) -> None:
+    store.set_facts(methods={"hyper": {"training": {"encoders": ["clip"]}}})
+    assert [(line.method, line.circular) for line in Summary(store).leaderboard] == [("act", False), ("none", False), ("hyper", True)]
+
+
+def test_choosing_a_strength_is_charged(store: Store) -> None:
+    store.set_facts(tuned={"hyper": {"strength": 0.5, "seconds": 10.0}})
+    summary = Summary(store)
+    assert [(line.method, line.strength) for line in summary.tuned] == [("hyper", 0.5)]
+    assert next((cost.tuning, cost.training) for cost in summary.costs if cost.method == "hyper") == (10.0, 1000.0)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from htbench import plan
+from htbench import plan, registry
 from htbench.concept import Concept
 from htbench.errors import Missing, UnknownName, UsageError
 from htbench.plan import Cell, Plan, build, cells, image_key, image_seed
@@ -188,8 +188,25 @@ def test_more_prompts_than_there_are_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("model", "emojy"), ("methods", ["lineaz"]), ("concept_set", "emojy"), ("concepts", "tset"), ("scorer", "emoji-clip-c")]
+    ("setting", "value"), [("model", "emojy"), ("methods", ["lineaz"]), ("concept_set", "emojy"), ("concepts", "tset"), ("scorers", ["emoji-clip-c"])]
 )
 def test_a_plan_that_names_nothing_real_is_refused(setting: str, value: object) -> None:
     with pytest.raises(UnknownName, match="did you mean"):
         plan.check(build({setting: value}))
+
+
+def test_the_whole_benchmark_runs_every_shipped_method_on_every_held_out_concept() -> None:
+    whole = build(plan.read("emoji-full"))
+    assert set(whole.methods) == registry.cards().keys()
+    assert len(plan.check(whole)[1]) == 167
+
+
+@pytest.mark.parametrize("name", ["dmd2", "nitro"])
+def test_a_plan_of_a_model_that_is_not_installed_says_so(name: str) -> None:
+    with pytest.raises(UnknownName, match="no model"):
+        plan.check(build(plan.read(name)))
+
+
+def test_more_cells_than_a_run_holds_are_refused() -> None:
+    with pytest.raises(UsageError, match="one run holds at most"):
+        plan.check(build({"seeds": 10_000}))

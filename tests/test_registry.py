@@ -1,6 +1,9 @@
 """Plug-ins by entry point and the cards that set them up."""
 
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -14,10 +17,25 @@ CARD = 'name = "tame"\nmethod = "test_registry:Tame"\nsummary = "For tests."\n[s
 
 @dataclass(frozen=True, kw_only=True)
 class Tame:
-    """A method's settings, without the method."""
+    """A method's settings, without what it does."""
 
     steps: int = 3
     rate: float = 1e-3
+    sites: tuple[str, ...] = ("*",)
+
+    def fit(self) -> None: ...
+    def load(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Odd(Tame):
+    """Has a setting that TOML has no word for."""
+
+    when: pytest.Config | None = None
+
+
+class Plain:
+    """Has neither settings nor functions."""
 
 
 def _card(**changes: object) -> Card:
@@ -33,10 +51,92 @@ def test_a_setting_that_the_method_does_not_have_names_the_nearest() -> None:
         registry.method(_card(settings={"step": 7}))
 
 
-@pytest.mark.parametrize("method", ["test_registry:Wild", "nowhere_at_all:Tame"])
-def test_a_class_that_cannot_be_loaded_is_missing(method: str) -> None:
-    with pytest.raises(Missing, match="card 'tame' names"):
-        registry.method(_card(method=method))
+@pytest.mark.parametrize(("value", "wanted"), [("many", "valid integer"), ([1, 2], "valid integer")])
+def test_a_setting_of_the_wrong_type_is_one_clear_line(value: object, wanted: str) -> None:
+    with pytest.raises(UsageError, match=f"setting 'steps' of tame: .*{wanted}.*, not"):
+        registry.method(_card(settings={"steps": value}))
+
+
+def test_a_setting_that_no_card_can_hold_is_one_clear_line() -> None:
+    with pytest.raises(UsageError, match="settings of test_registry:Odd must have plain types"):
+        registry.method(_card(method="test_registry:Odd"))
+
+
+def test_a_list_in_a_card_sets_a_tuple() -> None:
+    assert registry.method(_card(settings={"sites": ["a", "b"]})) == Tame(sites=("a", "b"))
+
+
+def test_a_module_that_cannot_be_imported_is_missing() -> None:
+    with pytest.raises(Missing, match="card 'tame' names 'nowhere_at_all:Tame'"):
+        registry.method(_card(method="nowhere_at_all:Tame"))
+
+
+def test_a_class_that_is_not_there_names_the_nearest() -> None:
+    with pytest.raises(UnknownName, match="no class of test_registry 'Tam'; did you mean 'Tame'"):
+        registry.method(_card(method="test_registry:Tam"))
+
+
+@pytest.mark.parametrize(("kind", "why"), [("Plain", "no 'fit' and no 'load'"), ("CARD", "no 'fit'")])
+def test_a_class_that_is_not_a_method_is_refused_with_what_it_lacks(kind: str, why: str) -> None:
+    with pytest.raises(UsageError, match=f"is not a method: it has {why}"):
+        registry.method(_card(method=f"test_registry:{kind}"))
+
+
+@pytest.fixture
+def own_card(tmp_path: Path) -> Iterator[Path]:
+    """A card with its code beside it; modules that it brings in are forgotten afterwards."""
+    before, paths = set(sys.modules), list(sys.path)
+    (tmp_path / "own_steering.py").write_text(Path(__file__).read_text())
+    (tmp_path / "own.toml").write_text(CARD.replace("test_registry:", "own_steering:"))
+    yield tmp_path / "own.toml"
+    sys.path[:] = paths
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def test_a_method_may_lie_beside_its_card(own_card: Path) -> None:
+    made = registry.method(registry.card(str(own_card)))
+    assert (type(made).__module__, made.steps) == ("own_steering", 5)
+
+
+def test_the_digest_changes_with_the_code_beside_the_card(own_card: Path) -> None:
+    before = registry.card(str(own_card)).digest
+    with own_card.with_name("own_steering.py").open("a") as code:
+        code.write("# changed\n")
+    assert registry.card(str(own_card)).digest != before
+
+
+def test_code_beside_a_card_that_is_not_python_is_one_clear_line(own_card: Path) -> None:
+    own_card.with_name("own_steering.py").write_text("class Tame(:")
+    with pytest.raises(Missing, match=r"invalid syntax \(own_steering\.py, line 1\)"):
+        registry.method(registry.card(str(own_card)))
+
+
+def test_code_beside_a_card_does_not_take_the_place_of_another_module(own_card: Path) -> None:
+    own_card.write_text(CARD.replace("test_registry:", "json:"))
+    own_card.with_name("json.py").write_text("")
+    with pytest.raises(Missing, match=r"another module named 'json'; rename json\.py"):
+        registry.method(registry.card(str(own_card)))
+
+
+def test_an_installed_package_contributes_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "their_cards" / "cards").mkdir(parents=True)
+    (tmp_path / "their_cards" / "cards" / "theirs.toml").write_text(CARD)
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = EntryPoint(name="theirs", value="their_cards.cards", group="htbench.baselines")
+    monkeypatch.setattr(registry, "plugins", lambda group: {"theirs": entry})
+    assert registry.card("theirs").settings == {"steps": 5}
+    assert {"theirs", "mean-shift"} <= registry.cards().keys()
+    assert "their_cards" not in sys.modules
+
+
+def test_a_package_that_takes_a_shipped_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "their_cards").mkdir()
+    (tmp_path / "their_cards" / "lineas.toml").write_text(CARD)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "plugins", lambda group: {"x": EntryPoint(name="x", value="their_cards", group="htbench.baselines")})
+    with pytest.raises(UsageError, match="two cards are named 'lineas'"):
+        registry.card("lineas")
 
 
 def test_an_unknown_method_names_the_nearest() -> None:

@@ -168,7 +168,8 @@ def test_circular_scores_and_leaks_are_announced(tmp_path: Path) -> None:
     folder = report_run.build(tmp_path / "run", **SMALL)
     with Store.open(folder) as store:
         methods = store.facts()["methods"]
-        methods["hypertransport"].update(conditioned_on_scorer=True, leaked=["lemon"])
+        methods["hypertransport"]["training"]["encoders"] = ["emoji-clip-b"]
+        methods["hypertransport"]["leaked"] = ["lemon"]
         store.set_facts(methods=methods)
     text = Page(report.write(folder).read_text(encoding="utf-8")).text
     assert "hypertransport was conditioned on emoji-clip-b" in text

@@ -17,7 +17,7 @@ from htbench.intervention import Intervention
 from htbench.leaderboard import Summary
 from htbench.method import FitsEachConcept
 from htbench.model import Model
-from htbench.plan import Plan, build
+from htbench.plan import Circumstances, Plan, build
 from htbench.store import Store
 
 SMALL = {"methods": ["prompt", "mean-shift", "linear-act"], "limit": 2, "prompts": 3, "batch": 4, "strengths": [0.0, 1.0]}
@@ -43,7 +43,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_completes_every_planned_cell(whole: Path) -> None:
     with Store.read(whole) as store:
         summary = Summary(store)
-        assert summary.done == len(summary.rows) == 2 * 3 * (1 + 3 * 2)
+        assert summary.done == summary.planned == 2 * 3 * (1 + 3 * 2)
 
 
 def test_a_second_run_adds_nothing(whole: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_method_trained_on_a_chosen_concept_is_refused(tmp_path: Path) -> None
 
 
 def test_a_leak_that_is_allowed_is_recorded(tmp_path: Path) -> None:
-    runner.run(Plan(methods=("none", "hypertransport"), concepts="train", limit=1, prompts=1), tmp_path / "run", allow_leak=True)
+    runner.run(Plan(methods=("none", "hypertransport"), concepts="train", limit=1, prompts=1), tmp_path / "run", Circumstances(allow_leak=True))
     with Store.read(tmp_path / "run") as store:
         assert len(store.facts()["methods"]["hypertransport"]["leaked"]) == 1
 
@@ -117,8 +117,8 @@ def test_a_method_that_cannot_learn_a_concept_leaves_a_reason_and_the_rest_goes_
     runner.run(plan, tmp_path / "run")
     with Store.read(tmp_path / "run") as store:
         summary = Summary(store)
-        assert summary.problems == {"too quiet": 1}
-        assert (summary.done, len(summary.rows)) == (1, 2)
+        assert [(problem.kind, problem.message, problem.cells) for problem in summary.problems] == [("learn", "too quiet", 1)]
+        assert (summary.done, summary.planned) == (1, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,3 +127,15 @@ class Deaf(FitsEachConcept):
 
     def learn(self, model: Model, concept: Concept, *, seed: int) -> Intervention:
         raise UsageError("too quiet")
+
+
+def test_words_that_the_model_does_not_know_are_told_once(own_content: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("none", "prompt"):
+        (own_content / "baselines" / f"{name}.toml").write_text(f'name = "{name}"\nmethod = "{name}"\nsummary = "For tests."\n')
+    (own_content / "concepts" / "own").mkdir()
+    (own_content / "concepts" / "own" / "card.toml").write_text('name = "own"\nversion = "1"\nlicence = ""\nabout = ""\n')
+    (own_content / "concepts" / "own" / "prompts.jsonl").write_text('{"text": "zeppelin", "use": "evaluation"}\n{"text": "panda", "use": "fit"}\n')
+    row = '{"id": "a", "kind": "a", "split": "test", "text": "with zeppelin", "template": "{prompt} with zeppelin"}\n'
+    (own_content / "concepts" / "own" / "concepts.jsonl").write_text(row)
+    runner.run(build({"methods": ["prompt"], "concept_set": "own", "prompts": 1, "strengths": [1.0]}), own_content / "run")
+    assert capsys.readouterr().err.count("'zeppelin' is not in the vocabulary of emoji") == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from htbench.errors import Missing, Refused, UsageError
-from htbench.store import VERSION, Store
+from htbench.store import VERSION, Failure, Picture, Store
 from htbench.types import Digest
 
 GRID = [
@@ -16,6 +16,9 @@ GRID = [
     ("act", "lemon", "a cat", 2**62, 0.0, Digest("k0")),
     ("act", "lemon", "a cat", 2**62, 1.0, Digest("k1")),
 ]
+
+
+PNG = Picture(key=Digest("k1"), png=b"png").file
 
 
 @pytest.fixture
@@ -48,30 +51,30 @@ def test_a_planned_cell_is_pending(folder: Path) -> None:
 
 def test_cells_that_share_an_image_are_done_together(folder: Path) -> None:
     with _planned(folder) as store:
-        store.add_images([(Digest("k0"), b"png", None)], seconds=1.0)
-        assert [row.file for row in store.rows()] == ["k0.png", "k0.png", None]
-    assert (folder / "images" / "k0.png").read_bytes() == b"png"
+        store.add_images([Picture(key=Digest("k0"), png=b"png")], seconds=1.0, batch=1)
+        assert [row.file for row in store.rows()] == [PNG, PNG, None]
+    assert (folder / "images" / PNG).read_bytes() == b"png"
 
 
 def test_a_picture_that_could_not_be_made_has_its_reason(folder: Path) -> None:
     with _planned(folder) as store:
-        store.add_images([(Digest("k1"), None, "did not converge")], seconds=0.0)
+        store.add_failure([Digest("k1")], Failure(kind="generate", message="did not converge"))
         assert [(row.file, row.problem) for row in store.rows()][2] == (None, "did not converge")
 
 
 def test_a_later_success_clears_the_reason(folder: Path) -> None:
     with _planned(folder) as store:
-        store.add_images([(Digest("k1"), None, "did not converge")], seconds=0.0)
-        store.add_images([(Digest("k1"), b"png", None)], seconds=1.0)
-        assert [(row.file, row.problem) for row in store.rows()][2] == ("k1.png", None)
+        store.add_failure([Digest("k1")], Failure(kind="generate", message="did not converge"))
+        store.add_images([Picture(key=Digest("k1"), png=b"png")], seconds=1.0, batch=1)
+        assert [(row.file, row.problem) for row in store.rows()][2] == (PNG, None)
 
 
 def test_planning_again_keeps_images_and_scores(folder: Path) -> None:
     with _planned(folder) as store:
-        store.add_images([(Digest("k1"), b"png", None)], seconds=1.0)
+        store.add_images([Picture(key=Digest("k1"), png=b"png")], seconds=1.0, batch=1)
         store.add_scores([(3, "gain", "clip", 0.5)])
     with _planned(folder) as store:
-        assert store.rows()[2].file == "k1.png"
+        assert store.rows()[2].file == PNG
         assert store.scores() == [(3, "gain", "clip", 0.5)]
 
 
@@ -91,10 +94,10 @@ def test_a_cell_whose_image_changed_loses_its_scores(folder: Path) -> None:
 
 def test_an_image_outlives_its_cell(folder: Path) -> None:
     with _planned(folder) as store:
-        store.add_images([(Digest("k1"), b"png", None)], seconds=1.0)
+        store.add_images([Picture(key=Digest("k1"), png=b"png")], seconds=1.0, batch=1)
         store.plan_cells(GRID[:2])
         store.plan_cells(GRID)
-        assert store.rows()[2].file == "k1.png"
+        assert store.rows()[2].file == PNG
 
 
 def test_rows_are_in_the_order_of_the_latest_plan(folder: Path) -> None:
@@ -114,33 +117,83 @@ def test_a_plan_that_breaks_off_changes_nothing(folder: Path) -> None:
 
 def test_a_picture_that_was_being_written_is_not_taken_for_an_image(folder: Path) -> None:
     with _planned(folder):
-        (folder / "images" / ".k1.png").write_bytes(b"half")
+        (folder / "images" / f".{PNG}").write_bytes(b"half")
     with _planned(folder) as store:
         assert store.rows()[2].file is None
-        store.add_images([(Digest("k1"), b"whole", None)], seconds=1.0)
-    assert [path.name for path in (folder / "images").iterdir()] == ["k1.png"]
-    assert (folder / "images" / "k1.png").read_bytes() == b"whole"
+        store.add_images([Picture(key=Digest("k1"), png=b"png")], seconds=1.0, batch=1)
+    assert {path.name: path.read_bytes() for path in (folder / "images").iterdir()} == {PNG: b"png"}
+
+
+def test_an_image_whose_file_is_gone_is_pending_again_and_loses_its_scores(folder: Path) -> None:
+    with _planned(folder) as store:
+        store.add_images([Picture(key=Digest("k1"), png=b"png")], seconds=1.0, batch=1)
+        store.add_scores([(3, "gain", "clip", 0.5)])
+        (folder / "images" / PNG).unlink()
+        assert (store.forget_lost(), store.rows()[2].file, store.scores()) == (1, None, [])
+
+
+def test_each_missing_image_is_pending_once(folder: Path) -> None:
+    with _planned(folder) as store:
+        assert store.pending() == [1, 3]
+
+
+def test_a_failed_image_stays_pending(folder: Path) -> None:
+    with _planned(folder) as store:
+        store.add_failure([Digest("k1")], Failure(kind="nan", message="no numbers"))
+        assert store.pending() == [1, 3]
+
+
+def test_a_cell_is_unscored_until_it_has_all_scores(folder: Path) -> None:
+    with _planned(folder) as store:
+        store.add_images([Picture(key=Digest("k0"), png=b"png")], seconds=1.0, batch=1)
+        store.add_scores([(1, "gain", "clip", 0.5), (1, "presence", "clip", 0.5), (2, "gain", "clip", 0.5)])
+        assert store.unscored("clip", 2) == [2]
+
+
+def test_a_database_that_breaks_in_use_is_refused(folder: Path) -> None:
+    with pytest.raises(Refused, match="is damaged"), _planned(folder) as store:
+        store.select("SELECT nothing FROM nowhere")
+
+
+def test_a_full_database_says_that_there_is_no_space(folder: Path) -> None:
+    with pytest.raises(Missing, match="no space left"):
+        _overfill(folder)
+
+
+def _overfill(folder: Path) -> None:
+    with _planned(folder) as store:
+        store.select("PRAGMA max_page_count = 1")
+        store.set_facts(long="x" * 1_000_000)
+
+
+def test_a_store_with_other_tables_is_refused(folder: Path) -> None:
+    _planned(folder).close()
+    database = sqlite3.connect(folder / "run.sqlite")
+    database.execute("DROP TABLE scores")
+    database.close()
+    with pytest.raises(Refused, match="its tables are not those of a run"):
+        Store.read(folder)
 
 
 def test_what_a_killed_process_wrote_is_kept(folder: Path) -> None:
     code = f"""
 import os, signal, pathlib
-from htbench.store import Store
+from htbench.store import Picture, Store
 store = Store.open(pathlib.Path({str(folder)!r}))
 store.plan_cells({GRID!r})
-store.add_images([("k0", b"png", None)], seconds=1.0)
+store.add_images([Picture(key="k0", png=b"png")], seconds=1.0, batch=1)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
     with Store.open(folder) as store:
-        assert [row.file for row in store.rows()] == ["k0.png", "k0.png", None]
+        assert [row.file for row in store.rows()] == [PNG, PNG, None]
 
 
 def test_a_run_killed_before_its_first_table_can_be_continued(folder: Path) -> None:
     code = f"""
 import os, pathlib, signal
 from htbench import store
-store._connect = lambda path: os.kill(os.getpid(), signal.SIGKILL)
+store.sqlite3.connect = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 store.Store.open(pathlib.Path({str(folder)!r}))
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
@@ -276,5 +329,6 @@ def test_timings_of_the_same_work_on_the_same_device_are_kept_once(folder: Path)
 
 def test_only_images_that_were_made_are_timed(folder: Path) -> None:
     with _planned(folder) as store:
-        store.add_images([(Digest("k0"), b"png", None), (Digest("k1"), None, "black")], seconds=0.25)
+        store.add_images([Picture(key=Digest("k0"), png=b"png")], seconds=0.25, batch=1)
+        store.add_failure([Digest("k1")], Failure(kind="nan", message="no numbers"))
         assert store.image_seconds() == [0.25]

@@ -1,6 +1,6 @@
 """The smallest honest model: two sites, one of each channel axis, on a CPU in milliseconds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from PIL import Image
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from htbench.content import digest
 from htbench.hooks import check_sites, steer, tapped
-from htbench.model import Request, Tap
+from htbench.model import Request, Tap, check_finite
 from htbench.types import Site, SiteInfo
 
 TOKENS, MAPS = Site("tokens.norm"), Site("maps.norm")
@@ -41,7 +41,8 @@ class Toy:
     conditioner = "emoji-clip-a"
     scorer = "emoji-clip-b"
 
-    def __init__(self) -> None:
+    def __init__(self, *, steps: int = 1) -> None:
+        self.steps = steps
         self.network = Network().requires_grad_(False)
         for k, weight in enumerate(self.network.parameters()):
             weight.copy_(_noise(k, weight.shape))
@@ -50,24 +51,28 @@ class Toy:
         changes = [request.intervention for request in requests]
         strengths = [request.strength for request in requests]
         check_sites(self, changes)
-        prompts = [change.rewrite(request.prompt, strength=request.strength) for change, request in zip(changes, requests, strict=True)]
+        prompts = [change.prompts(request.prompt, strength=request.strength) for change, request in zip(changes, requests, strict=True)]
         with torch.no_grad():
             pixels = self._run(prompts, [request.seed for request in requests], steer(changes, strengths))
+        check_finite(pixels)
         levels = (pixels * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
         return [Image.fromarray(level) for level in levels]
 
     def trace(self, prompts: Sequence[str], seeds: Sequence[int], tap: Tap) -> None:
-        self._run(prompts, seeds, tap)
+        self._run([{prompt: 1.0} for prompt in prompts], seeds, tap)
 
     def synchronise(self) -> None:
         pass
 
-    def _run(self, prompts: Sequence[str], seeds: Sequence[int], tap: Tap) -> Tensor:
+    def _run(self, prompts: Sequence[Mapping[str, float]], seeds: Sequence[int], tap: Tap) -> Tensor:
         noise = torch.stack([_noise(seed, (SIDE**2, WIDTH)) for seed in seeds])
-        words = torch.stack([_words(prompt) for prompt in prompts])
+        words = torch.stack([sum(weight * _words(prompt) for prompt, weight in weights.items()) for weights in prompts])
         modules = {site: self.network.get_submodule(site) for site in self.sites}
+        tokens = (noise + words[:, None]).to(self.network.leave.weight.dtype)
         with tapped(modules, self.sites, tap):
-            pixels: Tensor = self.network(noise + words[:, None])
+            for _ in range(self.steps):
+                pixels: Tensor = self.network(tokens)
+                tokens = tokens + pixels.mean(1).flatten(1)[..., None]
         return pixels
 
 

@@ -1,6 +1,6 @@
 """Linear-AcT: an affine optimal-transport map a channel, fitted site after site.
 
-Least squares on the optimal coupling of pooled activations: `htbench.transport.linear_map`.
+Least squares on the optimal coupling of activations: `htbench.transport.linear_map`.
 
 References:
     Rodriguez et al. Controlling Language and Diffusion Models by Transporting Activations. 2024. https://arxiv.org/abs/2410.23054
@@ -8,22 +8,29 @@ References:
 
 from dataclasses import dataclass
 
-from htbench import transport
-from htbench.concept import Concept
-from htbench.hooks import fit_in_passing
+from jaxtyping import Float
+from torch import Tensor
+
+from htbench.estimation import FitsEachSite, affine, spread
+from htbench.hooks import pooled
 from htbench.intervention import Affine
-from htbench.method import FitsEachConcept, fitting_images
-from htbench.model import Model
+from htbench.transport import Others, Samples, linear_map
+from htbench.types import Site
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinearAct(FitsEachConcept):
-    """Sequential estimation in one pass."""
+class LinearAct(FitsEachSite):
+    """Sequential estimation in one pass, unless there are `blocks`."""
 
-    samples: int = 32
-    """Source images, and as many target images; all of them in one batch."""
-    sites: tuple[str, ...] = ("*",)
+    support: bool = False
+    """Whether a map acts only on values between the least and the greatest that it was fitted on."""
+    tokens: int = 0
+    """Positions of each image that are samples of their own; 0: an image is one sample, the mean of its positions.
+    Means vary less than what they are means of, and differently: a slope fitted to them need not suit positions."""
 
-    def learn(self, model: Model, concept: Concept, *, seed: int) -> Affine:
-        source, target = fitting_images(concept, self.samples, seed=seed)
-        return fit_in_passing(model, source, target, transport.linear_map, sites=self.sites)
+    def pool(self, z: Float[Tensor, "images positions channels"]) -> Float[Tensor, "samples channels"]:
+        return spread(z, self.tokens) if self.tokens else pooled(z)
+
+    def fit_site(self, site: Site, source: Samples, target: Others) -> Affine:
+        change = affine(site, linear_map(source, target))
+        return Affine(change.scale, change.shift, low={site: source.amin(0)}, high={site: source.amax(0)}) if self.support else change

@@ -10,22 +10,15 @@ References:
 
 from dataclasses import dataclass
 
-from htbench import transport
-from htbench.concept import Concept
-from htbench.hooks import fit_in_passing
+from htbench.estimation import FitsEachSite, affine
 from htbench.intervention import Affine
-from htbench.method import FitsEachConcept, fitting_images
-from htbench.model import Model
+from htbench.transport import Others, Samples, mean_map
+from htbench.types import Site
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeanShift(FitsEachConcept):
+class MeanShift(FitsEachSite):
     """Shifts without scaling."""
 
-    samples: int = 32
-    """Source images, and as many target images; all of them in one batch."""
-    sites: tuple[str, ...] = ("*",)
-
-    def learn(self, model: Model, concept: Concept, *, seed: int) -> Affine:
-        source, target = fitting_images(concept, self.samples, seed=seed)
-        return fit_in_passing(model, source, target, transport.mean_map, sites=self.sites)
+    def fit_site(self, site: Site, source: Samples, target: Others) -> Affine:
+        return affine(site, mean_map(source, target))

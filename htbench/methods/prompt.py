@@ -3,16 +3,27 @@
 from dataclasses import dataclass
 
 from htbench.concept import Concept
-from htbench.intervention import Rewrite
+from htbench.intervention import Interpolate, Rewrite
 from htbench.method import FitsEachConcept
 from htbench.model import Model
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt(FitsEachConcept):
-    """Asks for the concept by its own template at any positive strength, and against it at a negative one."""
+    """Asks for the concept at any positive strength, and against it at a negative one; both are templates of `{prompt}` and `{concept}`."""
 
+    asking: str = ""
+    """Empty: the concept's own template, which adds its words at the end."""
     against: str = "{prompt} without {concept}"
 
     def learn(self, model: Model, concept: Concept, *, seed: int) -> Rewrite:
-        return Rewrite(more=concept.template, less=self.against.replace("{concept}", concept.text))
+        asking, against = (template.replace("{concept}", concept.text) for template in (self.asking, self.against))
+        return Rewrite(more=asking or concept.template, less=against)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptInterpolation(FitsEachConcept):
+    """Mixes the encodings of the prompt and of the prompt that asks for the concept, which gives prompting a continuous strength."""
+
+    def learn(self, model: Model, concept: Concept, *, seed: int) -> Interpolate:
+        return Interpolate(template=concept.template)

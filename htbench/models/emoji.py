@@ -8,10 +8,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from htbench import content, hooks
+from htbench.emoji import vocabulary
 from htbench.emoji.generator import Generator, Words
 from htbench.emoji.pretrained import restore
 from htbench.emoji.scenes import LATENT
-from htbench.model import Request, Tap
+from htbench.model import Request, Tap, check_finite
 from htbench.types import Site, SiteInfo
 
 
@@ -42,32 +43,45 @@ class Emoji:
         changes = [request.intervention for request in requests]
         hooks.check_sites(self, changes)
         strengths = [request.strength for request in requests]
-        prompts = [change.rewrite(request.prompt, strength=request.strength) for change, request in zip(changes, requests, strict=True)]
+        prompts = [change.prompts(request.prompt, strength=request.strength) for change, request in zip(changes, requests, strict=True)]
         with hooks.tapped(self._modules, self.sites, hooks.steer(changes, strengths)):
             pixels = self._run(prompts, [request.seed for request in requests])
+        check_finite(pixels)
         levels = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         return [Image.fromarray(array) for array in levels.permute(0, 2, 3, 1).cpu().numpy()]
 
     def trace(self, prompts: Sequence[str], seeds: Sequence[int], tap: Tap) -> None:
         with hooks.tapped(self._modules, self.sites, tap):
-            self._run(prompts, seeds)
+            self._run([{prompt: 1.0} for prompt in prompts], seeds)
 
     def synchronise(self) -> None:
         if self.device != "cpu":
             torch.cuda.synchronize(self.device)
 
-    def _run(self, prompts: Sequence[str], seeds: Sequence[int]) -> Float[Tensor, "images rgb 64 64"]:
+    def unknown_words(self, text: str) -> list[str]:
+        return vocabulary.unknown(text)
+
+    def _run(self, prompts: Sequence[Mapping[str, float]], seeds: Sequence[int]) -> Float[Tensor, "images rgb 64 64"]:
         noise = [torch.randn(LATENT, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-        pixels: Tensor = self._network(torch.stack(noise).to(self.device), self._encode(prompts))
+        words = [self._mix(weights) for weights in prompts]
+        encoded = Words(states=torch.cat([each.states for each in words]), mask=torch.cat([each.mask for each in words]))
+        pixels: Tensor = self._network(torch.stack(noise).to(self.device), encoded)
         return pixels.float()
 
-    def _encode(self, prompts: Sequence[str]) -> Words:
-        """Encoded prompts; each is encoded once, alone and in float32, so that it depends neither on its neighbours nor on who asked first."""
-        with torch.no_grad(), torch.autocast(torch.device(self.device).type, enabled=False):
-            for prompt in set(prompts) - self._words.keys():
+    def _mix(self, weights: Mapping[str, float]) -> Words:
+        """Weighted sum of encoded prompts, all padded to one length; a word counts if it does in any of them."""
+        known = [self._encode(prompt) for prompt in weights]
+        if list(weights.values()) == [1.0]:
+            return known[0]
+        states = torch.stack([weight * words.states for weight, words in zip(weights.values(), known, strict=True)]).sum(0)
+        return Words(states=states, mask=torch.stack([words.mask for words in known]).any(0))
+
+    def _encode(self, prompt: str) -> Words:
+        """An encoded prompt; each is encoded once, alone and in float32, so that it depends neither on its neighbours nor on who asked first."""
+        if prompt not in self._words:
+            with torch.no_grad(), torch.autocast(torch.device(self.device).type, enabled=False):
                 self._words[prompt] = self._network.encode([prompt])
-        known = [self._words[prompt] for prompt in prompts]
-        return Words(states=torch.cat([words.states for words in known]), mask=torch.cat([words.mask for words in known]))
+        return self._words[prompt]
 
 
 def load(device: str) -> Emoji:

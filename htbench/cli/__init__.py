@@ -1,0 +1,64 @@
+"""The command line: one module a group of commands, registered here."""
+
+import errno
+import signal
+import sys
+
+import typer
+
+from htbench.cli import check, doctor, listing, report, run, runs, show, steer, train
+from htbench.errors import HtbenchError, Missing
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Benchmark activation steering of text-to-image models: how good, and how much cheaper, is amortised steering?",
+)  # fmt: skip
+app.command()(run.run)
+app.command()(report.report)
+app.command("list")(listing.list_)
+app.command()(show.show)
+app.command()(runs.diff)
+app.command()(runs.export)
+app.command()(doctor.doctor)
+check.app.command("run")(runs.check)
+app.command()(steer.steer)
+app.command()(train.train)
+app.add_typer(check.app, name="check")
+
+
+def main() -> None:
+    """Entry point: a user's mistake is two lines on stderr and an exit code, a bug is a traceback."""
+    signal.signal(signal.SIGINT, _interrupt)
+    try:
+        app(prog_name="htbench")
+    except HtbenchError as error:
+        _fail(error)
+    except _Interrupted:
+        sys.stderr.write("htbench: interrupted; what was finished is kept\nThe same command continues.\n")
+        sys.exit(130)
+    except OSError as error:
+        _fail(_outside(error))
+
+
+class _Interrupted(BaseException):
+    """Ctrl-C, under a name that the command-line library does not answer with exit code 1."""
+
+
+def _interrupt(*_: object) -> None:
+    raise _Interrupted
+
+
+def _outside(error: OSError) -> HtbenchError:
+    """What the machine refused, in one line; raises `error` again if it is rather a bug."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Missing("no space left on the disk; what was finished is kept", remedy="Make room; the same command continues.")
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG, errno.EMFILE, errno.ENOTDIR):
+        return Missing(f"{error.strerror}: {str(error.filename)[:300]!r}", remedy="Choose another folder or file.")
+    raise error
+
+
+def _fail(error: HtbenchError) -> None:
+    from htbench.voice import plain
+
+    sys.stderr.write(plain(f"htbench: {error}") + "\n" + (f"{plain(error.remedy)}\n" if error.remedy else ""))
+    sys.exit(error.exit_code)

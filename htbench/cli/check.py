@@ -1,0 +1,63 @@
+"""`htbench check`: whether what there is can be trusted."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from htbench import concept, registry
+from htbench.errors import Refused
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+    from htbench.contracts import Finding
+
+
+class _OrRun(TyperGroup):
+    """A word that is no command names a run: `htbench check RUN` is `htbench check run RUN`."""
+
+    def resolve_command(self, ctx, args):  # type: ignore[no-untyped-def]  # its types are those of click, which Typer ships under a private name
+        return super().resolve_command(ctx, args if args[0] in self.commands or "run" not in self.commands else ["run", *args])
+
+
+app = typer.Typer(cls=_OrRun, no_args_is_help=True, rich_markup_mode=None, help="Check a method, or a run: htbench check RUN.")
+
+
+@app.command()
+def method(
+    name: Annotated[str, typer.Argument(help="A baseline of `htbench list methods`, or the path of its card.")],
+    model: Annotated[str, typer.Option(help="See: htbench list models")] = "emoji",
+    concepts: Annotated[str, typer.Option(help="Concept set; see: htbench list concepts")] = "emoji",
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1; on a CPU promises about images hold to the bit.")] = "cpu",
+) -> None:
+    """Try on a method every promise that methods give; exit code 5 if one is broken."""
+    card = registry.card(name)
+    registry.check("models", model)
+    concept_set = concept.load(concepts)
+    from rich.console import Console
+
+    from htbench import contracts
+    from htbench import device as devices
+
+    registry.method(card)
+    waiting, broken = Console(stderr=True).status(f"{card.name} on {model}"), 0
+    with tempfile.TemporaryDirectory() as folder:
+        with waiting:
+            case = contracts.Case(card=card, model=registry.load("models", model)(devices.choose(device)), concepts=concept_set, folder=Path(folder))
+        findings = contracts.check(case)
+        while finding := _next(findings, waiting):
+            typer.echo(f"✓ {finding.promise}" if finding.problem is None else f"✗ {finding.promise}: {finding.problem}")
+            broken += finding.problem is not None
+    if broken:
+        raise Refused(f"{card.name} breaks {broken} promise{'s' if broken > 1 else ''}", remedy="What methods promise: docs/add-a-method.md")
+    typer.echo(f"{card.name} keeps every promise.")
+
+
+def _next(findings: "Iterator[Finding]", waiting: "Status") -> "Finding | None":
+    """The next finding; what waits leaves the terminal before it is printed, since it takes stdout while it is shown."""
+    with waiting:
+        return next(findings, None)

@@ -1,0 +1,77 @@
+"""`htbench list`: what there is."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from htbench import content, registry
+from htbench import plan as plans
+from htbench.cli.options import Json, Out
+from htbench.errors import UnknownName
+
+
+def list_(
+    what: Annotated[str, typer.Argument(help="methods, models, encoders, concepts, judges, metrics, plans or runs")],
+    out: Out = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """List what there is, a line each."""
+    from htbench.voice import plain, print_json
+
+    listings: dict[str, Callable[[], list[tuple[str, str]]]] = {
+        "methods": _methods,
+        "models": lambda: [(name, entry.value) for name, entry in sorted(registry.plugins("models").items())],
+        "encoders": lambda: [(name, entry.value) for name, entry in sorted(registry.plugins("encoders").items())],
+        "concepts": _concepts,
+        "judges": lambda: [(path.name, "a judge") for path in sorted(content.folder("judges").glob("*/")) if path.is_dir()],
+        "metrics": _metrics,
+        "plans": lambda: [(name, f"htbench run {name}") for name in plans.names()],
+        "runs": lambda: [(folder.name, _progress(folder)) for folder in sorted(path.parent for path in out.glob("*/run.sqlite"))],
+    }
+    if what not in listings:
+        raise UnknownName("list", what, listings)
+    rows = listings[what]()
+    if as_json:
+        for name, text in rows:
+            print_json(name=name, about=text)
+        return
+    width = min(40, max((len(name) for name, _ in rows), default=0))
+    for name, text in rows:
+        typer.echo(f"{plain(name, longest=200):<{width}}  {plain(text, longest=300)}")
+
+
+def _methods() -> list[tuple[str, str]]:
+    """Kind, cost of a new concept, encoders and reference of each baseline, then what it does."""
+    cards = registry.cards()
+    facts = {name: (card.kind, card.cost, " ".join(card.encoders), card.paper.removeprefix("https://")) for name, card in cards.items()}
+    widths = [max(map(len, column)) for column in zip(*facts.values(), strict=True)]
+    rows = {name: "  ".join(f"{fact or '-':<{width}}" for fact, width in zip(fact_row, widths, strict=True)) for name, fact_row in facts.items()}
+    return [(name, f"{rows[name]}  {card.summary}") for name, card in cards.items()]
+
+
+def _metrics() -> list[tuple[str, str]]:
+    from htbench.leaderboard import METRICS
+
+    return [(f"{metric}", title) for metric, title in METRICS.items()]
+
+
+def _progress(folder: Path) -> str:
+    from htbench.errors import HtbenchError
+    from htbench.leaderboard import Summary
+    from htbench.store import Store
+
+    try:
+        with Store.read(folder) as store:
+            summary = Summary(store)
+            return f"{summary.done}/{summary.planned} cells done, {len(summary.methods)} methods, {summary.concepts} concepts"
+    except HtbenchError as error:
+        return str(error)
+
+
+def _concepts() -> list[tuple[str, str]]:
+    from htbench import concept
+
+    sets = [concept.load(name) for name in concept.names()]
+    return [(each.name, f"version {each.version}: " + ", ".join(f"{len(each.splits[split])} {split}" for split in concept.SPLITS)) for each in sets]

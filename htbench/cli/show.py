@@ -1,0 +1,61 @@
+"""`htbench show`: one method, plan or concept in full."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from htbench import concept, registry
+from htbench import plan as plans
+from htbench.cli.options import Json
+from htbench.errors import UnknownName
+
+
+def show(
+    what: Annotated[str, typer.Argument(help="method, plan or concept")],
+    name: Annotated[str, typer.Argument(help="Its name; see: htbench list")],
+    as_json: Json = False,
+) -> None:
+    """Show all that is known of a method, a plan or a concept."""
+    from htbench.voice import plain, print_json
+
+    shows = {"method": _method, "plan": _plan, "concept": _concept}
+    if what not in shows:
+        raise UnknownName("thing to show", what, shows)
+    found = shows[what](name)
+    if as_json:
+        print_json(**found)
+        return
+    for key, value in found.items():
+        lines = value if isinstance(value, list) else [f"{k}: {v}" for k, v in value.items()] if isinstance(value, Mapping) else str(value).splitlines()
+        typer.echo(f"{key:<12} {plain(lines[0]) if lines else '-'}")
+        for line in lines[1:]:
+            typer.echo(f"{'':<12} {plain(line)}")
+
+
+def _method(name: str) -> dict[str, object]:
+    card = registry.card(name)
+    published = [f"{figure.what}: {figure.value} ({figure.conditions})" for figure in card.published]
+    return {**card.model_dump(mode="json", exclude={"bibtex"}), "published": published, "digest": card.digest, "bibtex": card.bibtex.strip()}
+
+
+def _plan(name: str) -> dict[str, object]:
+    return plans.build(plans.read(name)).model_dump(mode="json")
+
+
+def _concept(name: str) -> dict[str, object]:
+    everything = {each.id: (each, split, of) for of in map(concept.load, concept.names()) for split, concepts in of.splits.items() for each in concepts}
+    if name not in everything:
+        raise UnknownName("concept", name, everything, remedy="See: htbench list concepts")
+    found, split, of = everything[name]
+    return {
+        "id": found.id,
+        "set": f"{of.name}, version {of.version}",
+        "split": split,
+        "kind": found.kind,
+        "text": found.text,
+        "template": found.template,
+        "learnt from": f"{len(found.sources)} neutral prompts, such as {', '.join(found.sources[:3])}",
+        "references": f"{len(found.references)} pictures",
+        "digest": found.digest,
+    }

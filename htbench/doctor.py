@@ -1,0 +1,96 @@
+"""What this machine has and what it lacks: devices, versions, caches, and what each model needs."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from htbench import concept, content, registry
+from htbench.errors import HtbenchError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sign:
+    """One thing that was looked at."""
+
+    what: str
+    found: str
+    well: bool = True
+
+
+def examine() -> Iterator[Sign]:
+    """All there is to know; whatever is not well says what is missing."""
+    yield Sign(what="python", found=sys.version.split()[0], well=sys.version_info >= (3, 11))
+    yield from _packages()
+    yield from _devices()
+    yield from _caches()
+    yield from _content()
+    for group in ("models", "encoders"):
+        for name in sorted(registry.plugins(group)):
+            yield _plugin(group, name)
+
+
+def _packages() -> Iterator[Sign]:
+    for line in requires("htbench") or []:
+        wanted = Requirement(line)
+        extra = wanted.marker is not None and not wanted.marker.evaluate({"extra": ""})
+        try:
+            found = version(wanted.name)
+        except PackageNotFoundError:
+            yield Sign(what=wanted.name, found="not installed" + (", optional" if extra else ""), well=extra)
+        else:
+            right = wanted.specifier.contains(found, prereleases=True)
+            yield Sign(what=wanted.name, found=found if right else f"{found}, but {wanted.specifier} is needed", well=right)
+
+
+def _devices() -> Iterator[Sign]:
+    import torch
+
+    yield Sign(what="cpu", found=f"{os.cpu_count()} cores, {torch.get_num_threads()} threads")
+    for k in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(k)
+        yield Sign(what=f"cuda:{k}", found=f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB")
+    if not torch.cuda.device_count():
+        yield Sign(what="cuda", found="no GPU: models run on the CPU")
+
+
+def _caches() -> Iterator[Sign]:
+    hub = Path(os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface") / "hub")
+    there = sorted(path.name.removeprefix("models--").replace("--", "/") for path in hub.glob("models--*"))
+    yield Sign(what="weights cache", found=f"{hub}: {', '.join(there) or 'nothing'}")
+    free = shutil.disk_usage(".").free
+    yield Sign(what="disk", found=f"{free / 1e9:.1f} GB free here", well=free > 1e9)
+
+
+def _content() -> Iterator[Sign]:
+    checks: dict[str, Callable[[], int]] = {
+        "baselines": lambda: len(registry.cards()),
+        "concepts": lambda: len([concept.load(name) for name in concept.names()]),
+        "reports": lambda: len(list(content.folder("reports").glob("*.toml"))),
+    }
+    for name, count in checks.items():
+        try:
+            found = count()
+        except HtbenchError as error:
+            yield Sign(what=name, found=str(error), well=False)
+        else:
+            yield Sign(what=name, found=f"{found} in {content.folder(name)}", well=found > 0)
+
+
+def _plugin(group: str, name: str) -> Sign:
+    """Whether a plug-in is there; its module may have a function `missing()`, which names what it lacks, else it is loaded to see."""
+    what = f"{group.removesuffix('s')} {name}"
+    entry = registry.plugins(group)[name]
+    try:
+        missing = getattr(sys.modules.get(entry.module) or __import__(entry.module, fromlist=["missing"]), "missing", None)
+        lacks = list(missing()) if missing else []
+        if missing is None:
+            entry.load()("cpu")
+    except Exception as error:  # a stranger's plug-in may fail in any way, and that is what is wanted here
+        return Sign(what=what, found=f"{type(error).__name__}: {error}", well=False)
+    return Sign(what=what, found=f"missing: {', '.join(map(str, lacks))}" if lacks else "ready", well=not lacks)

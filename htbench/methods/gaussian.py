@@ -1,0 +1,22 @@
+"""Gaussian transport: matches mean and standard deviation of each channel, site after site.
+
+`T(z) = w z + m_b - w m_a` with `w = s_b / s_a`: `htbench.transport.gaussian_map`.
+
+References:
+    Peyré and Cuturi. Computational Optimal Transport. 2019. https://arxiv.org/abs/1803.00567
+"""
+
+from dataclasses import dataclass
+
+from htbench.estimation import FitsEachSite, affine
+from htbench.intervention import Affine
+from htbench.transport import Others, Samples, gaussian_map
+from htbench.types import Site
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianTransport(FitsEachSite):
+    """Scales and shifts by two moments."""
+
+    def fit_site(self, site: Site, source: Samples, target: Others) -> Affine:
+        return affine(site, gaussian_map(source, target))

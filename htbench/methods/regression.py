@@ -1,0 +1,66 @@
+r"""A control: HyperTransport's network, fitted to maps that a per-concept method has learnt instead of end to end.
+
+The loss is the squared error of every channel's scale and shift, over the variance of that part at its site among training concepts.
+Fitting maps that are each one of many equally good ones averages what should not be averaged; training through the generator does not.
+
+References:
+    Sun et al. HyperSteer: Activation Steering at Scale with Hypernetworks. 2025. https://arxiv.org/abs/2506.03292
+    Charakorn et al. Text-to-LoRA: Instant Transformer Adaption. 2025. https://arxiv.org/abs/2506.06105
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from htbench.bank import Bank, gather
+from htbench.concept import Concept
+from htbench.hypernetwork import Amortised, Amortising, Hypernetwork, Readings, train
+from htbench.model import Model, select_sites
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regression(Amortising):
+    """A hypernetwork that imitates."""
+
+    base: str = "lineas"
+    """Card that the maps are fitted by."""
+    steps: int = 1000
+    concepts: int = 32
+
+    def fit(self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None = None) -> Amortised:
+        """Fit the maps of `concepts`, which counts as training, and train on them."""
+        select_sites(model, self.sites)
+        bank = gather(self.base, model, concepts, seed=seed, folder=folder)
+
+        def prepare(network: Hypernetwork, readings: Readings) -> _Task:
+            return _Task(self, network, readings, bank, seed=seed)
+
+        return train(self, model, concepts, prepare, seed=seed, folder=folder, batch=self.concepts, paid=bank.seconds)
+
+
+class _Task:
+    """The loss of one training step."""
+
+    def __init__(self, method: Regression, network: Hypernetwork, readings: Readings, bank: Bank, *, seed: int) -> None:
+        self.method, self.network, self.readings, self.seed = method, network, readings, seed
+        self.count = len(bank.concepts)
+        self.wanted = {site: (bank.scale[site] - 1, bank.shift[site]) for site in network.site_names}
+        self.spread = {site: [part.var(0, correction=0).mean().clamp_min(1e-12) for part in pair] for site, pair in self.wanted.items()}
+
+    def loss(self, step: int) -> Tensor:
+        random = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        chosen = torch.randperm(self.count, generator=random)[: self.method.concepts].tolist()
+        vectors = torch.stack([self.readings.draw(k, self.network, of=self.method.learn_from, random=random) for k in chosen])
+        maps = self.network((vectors + self.method.noise * torch.randn(vectors.shape, generator=random)).to(self.network.site.device))
+        errors = [
+            (made - wanted[chosen]).square().mean() / spread
+            for site, pair in maps.items()
+            for made, wanted, spread in zip(pair, self.wanted[site], self.spread[site], strict=True)
+        ]
+        return torch.stack(errors).mean()
+
+    def is_hidden_matrix(self, name: str, weight: nn.Parameter) -> bool:
+        return False

@@ -1,0 +1,36 @@
+r"""A control: ridge regression from a concept's embedding to its map.
+
+With embeddings `E` of the training concepts around their mean `m`, and `k` concepts, the prediction for an embedding `e` is the sum of
+the training concepts' maps weighted by
+
+.. math:: 1/k + (E E^\top + \lambda I)^{-1} E (e - m), \quad \lambda = \text{ridge} \cdot \mathrm{tr}(E E^\top) / k
+
+which is least squares with an intercept and a penalty on the slopes.
+
+References:
+    Hoerl and Kennard. Ridge Regression: Biased Estimation for Nonorthogonal Problems. 1970. https://doi.org/10.1080/00401706.1970.10488634
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from htbench.bank import FromBank
+
+
+@dataclass(frozen=True, kw_only=True)
+class RidgeRegression(FromBank):
+    """Blends maps."""
+
+    ridge: float = 0.1
+    """The penalty, as a share of the mean squared length of a centred embedding."""
+
+    def weights(self, known: Float[Tensor, "concepts features"], wanted: Float[Tensor, " features"]) -> Float[Tensor, " concepts"]:
+        centre = known.double().mean(0)
+        centred = known.double() - centre
+        products = centred @ centred.T
+        penalty = self.ridge * products.diagonal().mean().clamp_min(1e-12) * torch.eye(len(known), dtype=products.dtype)
+        slopes: Tensor = torch.linalg.solve(products + penalty, centred @ (wanted.double() - centre))
+        return slopes.add(1 / len(known)).float()

@@ -1,0 +1,87 @@
+"""All that a reader of a run needs to know about how its numbers were made."""
+
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import distributions
+
+from htbench import audit
+from htbench.audit import Audit
+from htbench.concept import Concept
+from htbench.encoder import Encoder
+from htbench.job import Job
+from htbench.scoring import encoder_id
+
+
+def headline(job: Job) -> Encoder:
+    """The scorer of the leaderboard: the first that no method reads concepts with, else the first."""
+    used = {name for learnt in job.methods.values() for name in learnt.steering.training.encoders}
+    return next((scorer for scorer in job.tools.scorers if scorer.name not in used), job.tools.scorers[0])
+
+
+def audits(job: Job) -> dict[str, Audit]:
+    """The leakage audit of every method that was trained on concepts."""
+    trained = {name: learnt.steering.training.concepts for name, learnt in job.methods.items() if learnt.steering.training.concepts}
+    if not trained:
+        return {}
+    encoder = headline(job)
+    known = {concept.id: concept for concepts in job.concept_set.splits.values() for concept in concepts}
+    texts = sorted({known[id_].text for ids in trained.values() for id_ in ids if id_ in known} | {concept.text for concept in job.concepts})
+    vectors = dict(zip(texts, encoder.texts(texts).numpy(), strict=True))
+    return {name: audit.audit(job.concepts, ids, known, vectors, encoder=encoder.name) for name, ids in trained.items()}
+
+
+def facts(job: Job, audits: Mapping[str, Audit]) -> dict[str, object]:
+    """For the store."""
+    model, chosen = job.model, {c.id for c in job.concepts}
+    return {
+        "plan": job.plan.model_dump(mode="json"),
+        "command": shlex.join(["htbench", *sys.argv[1:]]),
+        "environment": _environment(model.device),
+        "model": {"name": model.name, "revision": model.revision, "sites": len(model.sites), "channels": sum(site.channels for site in model.sites.values())},
+        "scorer": _scorer(headline(job)),
+        "scorers": [_scorer(scorer) for scorer in job.tools.scorers],
+        "concept_set": {
+            **{name: getattr(job.concept_set, name) for name in ("name", "version", "licence", "about")},
+            "test": len(job.concept_set.splits["test"]),
+        },
+        "concepts": {c.id: _concept(c, split) for split, concepts in job.concept_set.splits.items() for c in concepts if c.id in chosen},
+        "methods": {
+            name: {
+                **learnt.card.model_dump(mode="json", exclude={"name", "method", "artifacts"}),
+                "digest": learnt.digest,
+                "card": learnt.card.digest,
+                "training": asdict(learnt.steering.training),
+                "leaked": list(audits[name].leaked) if name in audits else [],
+                "audit": audits[name].facts() if name in audits else None,
+            }
+            for name, learnt in job.methods.items()
+        },
+    }
+
+
+def _scorer(scorer: Encoder) -> dict[str, object]:
+    return {"name": scorer.name, "revision": scorer.revision, "scale": scorer.scale, "id": encoder_id(scorer)}
+
+
+def _concept(concept: Concept, split: str) -> dict[str, object]:
+    return {"kind": concept.kind, "text": concept.text, "split": split, "digest": concept.digest}
+
+
+def _environment(device: str) -> dict[str, object]:
+    import torch
+
+    installed = {package.metadata["Name"]: package.version for package in distributions()}
+    return {
+        **{name: installed.get(name, "not installed") for name in ("htbench", "torch", "diffusers", "transformers", "open_clip_torch")},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": f"{os.cpu_count()} x {platform.processor() or platform.machine()}",
+        "threads": torch.get_num_threads(),
+        "device": "cpu" if device == "cpu" else torch.cuda.get_device_name(device),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

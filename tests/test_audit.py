@@ -1,0 +1,53 @@
+"""The leakage audit on concepts whose embeddings are made up."""
+
+import numpy as np
+import pytest
+
+from htbench.audit import Audit, audit, normalise
+from htbench.concept import Concept
+
+VECTORS = {"with lemon": (1.0, 0.0), "With  Lemon!": (1.0, 0.0), "with lime": (0.96, 0.28), "as a linocut": (0.0, 1.0)}
+
+
+def _concept(name: str, text: str) -> Concept:
+    return Concept(id=name, kind="k", text=text, template="{prompt} x")
+
+
+def _audit(evaluated: str, *, name: str = "test") -> Audit:
+    known = {"lemon": _concept("lemon", "with lemon")}
+    vectors = {text: np.array(vector, np.float32) for text, vector in VECTORS.items()}
+    return audit([_concept(name, evaluated)], ["lemon"], known, vectors, encoder="clip")
+
+
+def test_a_concept_that_was_trained_on_leaks() -> None:
+    assert _audit("with lemon", name="lemon").exact == _audit("with lemon", name="lemon").leaked == ("lemon",)
+
+
+def test_the_same_words_under_another_name_leak() -> None:
+    found = _audit("With  Lemon!")
+    assert (found.exact, found.normalised, found.leaked) == ((), ("test",), ("test",))
+
+
+def test_a_near_neighbour_is_reported_and_does_not_leak() -> None:
+    found = _audit("with lime")
+    assert [(pair.evaluated, pair.trained) for pair in found.near] == [("test", "lemon")]
+    assert found.nearest == pytest.approx(0.96)
+    assert not found.leaked
+
+
+def test_an_unrelated_concept_is_no_neighbour() -> None:
+    assert (_audit("as a linocut").near, _audit("as a linocut").nearest) == ((), 0.0)
+
+
+def test_a_training_concept_that_is_not_in_the_set_counts_by_its_id() -> None:
+    found = audit([_concept("lemon", "with lemon")], ["lemon"], {}, {}, encoder="clip")
+    assert (found.exact, found.nearest) == (("lemon",), 0.0)
+
+
+@pytest.mark.parametrize(("one", "other"), [("With LEMON", "with lemon"), ("with-lemon.", "with lemon"), ("ﬁsh", "fish")])
+def test_case_punctuation_and_encoding_do_not_count(one: str, other: str) -> None:
+    assert normalise(one) == normalise(other)
+
+
+def test_the_order_of_words_counts() -> None:
+    assert normalise("red on blue") != normalise("blue on red")

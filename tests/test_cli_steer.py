@@ -1,0 +1,66 @@
+"""`htbench steer` as a user meets it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+
+def htbench(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "htbench", *words], check=False, capture_output=True, text=True, cwd=cwd)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    Image.new("RGB", (80, 60), "red").save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def test_words_make_a_filmstrip_at_once(tmp_path: Path) -> None:
+    answer = htbench("steer", "--concept", "with zeppelin", "--prompt", "panda", cwd=tmp_path)
+    assert (answer.returncode, answer.stdout) == (0, "runs/steer/with-zeppelin-hypertransport.png\n")
+    assert answer.stderr.count("'zeppelin' is not in the vocabulary of emoji") == 1
+    assert Image.open(tmp_path / answer.stdout.strip()).width > 5 * 192
+
+
+def test_pictures_make_a_filmstrip_too(photo: Path, tmp_path: Path) -> None:
+    words = ["--image", photo.name, "--image", photo.name, "--prompt", "panda", "--prompt", "koala", "--strength", "-1,0,2", "--out", "new/grid.webp"]
+    answer = htbench("steer", *words, cwd=tmp_path)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "new/grid.webp\n", "")
+    assert Image.open(tmp_path / "new" / "grid.webp").height > 2 * 192
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ([], "give either --concept or --image"),
+        (["--concept", "lemon", "--image", "photo.png"], "give either --concept or --image"),
+        (["--concept", ""], "the concept is empty"),
+        (["--image", "foto.png"], "did you mean 'photo.png'"),
+        (["--image", "photo.png", "--method", "lineas"], "These methods can: "),
+        (["--image", "photo.png", "--template", "{prompt}"], "--template is for words"),
+        (["--concept", "lemon", "--template", "lemon"], "has no {prompt}"),
+        (["--concept", "lemon", "--method", "hypertransprot"], "hypertransport"),
+        (["--concept", "lemon", "--model", "emojy"], "emoji"),
+        (["--concept", "lemon", "--concept-set", "emojis"], "emoji"),
+        (["--concept", "lemon", "--strength", "0,nan"], "between -10 and 10"),
+        (["--concept", "lemon", "--out", "grid.gif"], ".png"),
+        (["--concept", "lemon", "--out", "photo.png/grid.png"], "cannot write"),
+    ],
+)
+def test_bad_input_is_answered_with_the_right_thing_and_exit_code_2(words: list[str], hint: str, photo: Path, tmp_path: Path) -> None:
+    answer = htbench("steer", *words, cwd=tmp_path)
+    assert answer.returncode == 2
+    assert hint in answer.stderr
+    assert len(answer.stderr.splitlines()) <= 2
+    assert [file.name for file in tmp_path.iterdir()] == ["photo.png"]
+
+
+@pytest.mark.parametrize("words", [["steer", "--help"], ["steer", "--concept", ""], ["train", "--help"], ["check", "--help"]])
+def test_looking_around_imports_no_torch(words: list[str]) -> None:
+    script = (
+        f"import sys; sys.argv = ['htbench', *{words!r}]\nfrom htbench.cli import main\ntry: main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False, capture_output=True).returncode == 0
