@@ -12,6 +12,7 @@ from htbench.store import Row, Store
 METRICS = {
     "concept_gain": "Concept gain",
     "presence": "Presence",
+    "identity": "Identity",
     "prompt_preservation": "Prompt preservation",
     "image_preservation": "Image preservation",
 }

@@ -1,6 +1,6 @@
 """Scores of one image from embeddings: pure functions, nothing else."""
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 Vectors = Float[Tensor, "images features"]
@@ -19,6 +19,14 @@ def presence(image: Vectors, target: Vectors, prompt: Vectors, *, scale: float) 
     `scale` is the encoder's logit scale: without it the softmax hugs 0.5.
     """
     return (scale * (image * (target - prompt)).sum(-1)).sigmoid()
+
+
+def identity(image: Vectors, texts: Float[Tensor, "rivals features"], own: Int[Tensor, " images"], *, scale: float) -> Values:
+    """Zero-shot probability, 0 to 1, of an image's own concept, row `own` of `texts`, among all its rivals, with the logit scale.
+
+    Presence asks whether something was added, identity whether it is the right thing: a lime where a lemon was wanted is present, and no lemon.
+    """
+    return (scale * image @ texts.T).softmax(-1).gather(-1, own[:, None])[:, 0]
 
 
 def prompt_preservation(image: Vectors, prompt: Vectors) -> Values:

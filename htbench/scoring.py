@@ -1,7 +1,7 @@
 """Scores the images of a run, each against the unsteered one of the same prompt and seed."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,7 @@ def _score(job: Job, scorer: Encoder) -> int:
         paired = [row for row in rows if row.image in seen and (row.prompt, row.seed) in gazer.unsteered]
         if paired:
             before = [gazer.unsteered[row.prompt, row.seed] for row in paired]
-            job.store.add_scores(_values(paired, [seen[row.image] for row in paired], before, concepts, gazer.text, scorer))
+            job.store.add_scores(_values(paired, [seen[row.image] for row in paired], before, concepts, gazer, scorer))
         stage.advance(len(rows))
     return gazer.damaged
 
@@ -54,6 +54,7 @@ class _Gazer:
         self.unsteered: dict[Key, Tensor] = {}
         self.damaged = 0
         self.text = lru_cache(maxsize=4096)(lambda words: scorer.texts([words])[0])
+        self.rivals = cache(self._rivals)
         self._job, self._scorer = job, scorer
         self._files: dict[Key, tuple[Digest, str]] = {
             (prompt, seed): (key, file)
@@ -73,6 +74,13 @@ class _Gazer:
             else:
                 del self._files[key]
         return vectors | {row.image: self.unsteered[key] for row in rows if row.strength == 0 and (key := (row.prompt, row.seed)) in self.unsteered}
+
+    def _rivals(self, kind: str) -> "tuple[list[str], Tensor]":
+        """What an image of this kind of concept is told apart from: the words of its kind, or of the whole set where there is but one."""
+        everything = [concept for concepts in self._job.concept_set.splits.values() for concept in concepts]
+        alike = [concept.text for concept in everything if concept.kind == kind]
+        words = list(dict.fromkeys(alike if len(alike) > 1 else [concept.text for concept in everything]))
+        return words, self._scorer.texts(words)
 
     def _embed(self, files: Mapping[Digest, str]) -> dict[Digest, "Tensor"]:
         from PIL import Image
@@ -96,19 +104,32 @@ def _values(
     images: "Sequence[Tensor]",
     unsteered: "Sequence[Tensor]",
     concepts: Mapping[str, Concept],
-    text: "Callable[[str], Tensor]",
+    gazer: _Gazer,
     scorer: Encoder,
 ) -> list[tuple[int, str, str, float | None]]:
     import torch
 
     image, before = torch.stack(list(images)), torch.stack(list(unsteered))
-    prompt = torch.stack([text(row.prompt) for row in rows])
-    wanted = torch.stack([text(concepts[row.concept].text) for row in rows])
-    target = torch.stack([text(concepts[row.concept].target(row.prompt)) for row in rows])
+    prompt = torch.stack([gazer.text(row.prompt) for row in rows])
+    wanted = torch.stack([gazer.text(concepts[row.concept].text) for row in rows])
+    target = torch.stack([gazer.text(concepts[row.concept].target(row.prompt)) for row in rows])
     values = {
         "concept_gain": metric.concept_gain(image, before, wanted),
         "presence": metric.presence(image, target, prompt, scale=scorer.scale),
+        "identity": _identity([concepts[row.concept] for row in rows], image, gazer, scorer),
         "prompt_preservation": metric.prompt_preservation(image, prompt),
         "image_preservation": metric.image_preservation(image, before),
     }
     return [(row.id, name, encoder_id(scorer), float(column[k])) for name, column in values.items() for k, row in enumerate(rows)]
+
+
+def _identity(wanted: Sequence[Concept], image: "Tensor", gazer: _Gazer, scorer: Encoder) -> "Tensor":
+    import torch
+
+    found = torch.empty(len(wanted))
+    for kind in {concept.kind for concept in wanted}:
+        words, vectors = gazer.rivals(kind)
+        here = [k for k, concept in enumerate(wanted) if concept.kind == kind]
+        own = torch.tensor([words.index(wanted[k].text) for k in here])
+        found[here] = metric.identity(image[here], vectors, own, scale=scorer.scale)
+    return found

@@ -109,6 +109,7 @@ def _scores(row: Row) -> list[tuple[int, str, str, float]]:
     values = {
         "concept_gain": gain,
         "presence": min(0.99, 0.08 + 5 * gain + 0.05 * dice.random()),
+        "identity": min(0.95, 0.02 + 3 * gain),
         "prompt_preservation": 0.31 - 0.18 * HARM.get(row.method, 2.0) * gain - 0.02 * dice.random() * row.strength,
         "image_preservation": 1.0 - row.strength * (HARM.get(row.method, 2.0) * gain + 0.05 * dice.random()) if row.strength else 1.0,
     }

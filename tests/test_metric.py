@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from htbench.metric import concept_gain, image_preservation, presence, prompt_preservation
+from htbench.metric import concept_gain, identity, image_preservation, presence, prompt_preservation
 
 EAST, NORTH = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
 BETWEEN = torch.tensor([[0.6, 0.8]])
@@ -49,3 +49,13 @@ def test_image_preservation_is_the_cosine_to_the_unsteered_image() -> None:
 
 def test_each_image_is_scored_by_itself() -> None:
     torch.testing.assert_close(concept_gain(torch.cat([BETWEEN, EAST]), torch.cat([EAST, EAST]), torch.cat([NORTH, NORTH])), torch.tensor([0.8, 0.0]))
+
+
+def test_identity_is_the_softmax_over_all_rivals() -> None:
+    texts = torch.cat([EAST, NORTH])
+    expected = torch.softmax(torch.tensor([10 * 0.6, 10 * 0.8]), 0)
+    torch.testing.assert_close(identity(torch.cat([BETWEEN, BETWEEN]), texts, torch.tensor([0, 1]), scale=10.0), expected)
+
+
+def test_a_concept_without_rivals_is_itself() -> None:
+    assert identity(BETWEEN, EAST, torch.tensor([0]), scale=100.0).item() == 1
