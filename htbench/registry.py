@@ -18,7 +18,7 @@ from htbench import content
 from htbench.errors import Missing, UnknownName, UsageError
 from htbench.types import Digest
 
-Group = Literal["models", "methods", "encoders", "baselines"]
+Group = Literal["models", "methods", "encoders", "baselines", "instruments"]
 Reads = Literal["text", "image"]
 
 

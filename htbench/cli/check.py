@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from htbench import concept, registry
-from htbench.errors import Refused
+from htbench.errors import Refused, UsageError
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -24,7 +24,7 @@ class _OrRun(TyperGroup):
         return super().resolve_command(ctx, args if args[0] in self.commands or "run" not in self.commands else ["run", *args])
 
 
-app = typer.Typer(cls=_OrRun, no_args_is_help=True, rich_markup_mode=None, help="Check a method, or a run: htbench check RUN.")
+app = typer.Typer(cls=_OrRun, no_args_is_help=True, rich_markup_mode=None, help="Check a method, the instruments, or a run: htbench check RUN.")
 
 
 @app.command()
@@ -55,6 +55,28 @@ def method(
     if broken:
         raise Refused(f"{card.name} breaks {broken} promise{'s' if broken > 1 else ''}", remedy="What methods promise: docs/add-a-method.md")
     typer.echo(f"{card.name} keeps every promise.")
+
+
+@app.command()
+def instruments(
+    model: Annotated[str, typer.Option(help="A model whose scenes are known.")] = "emoji",
+    split: Annotated[str, typer.Option(help="Concepts: train, dev or test.")] = "test",
+    scenes: Annotated[int, typer.Option(min=2, help="Scenes a concept, with it and without it.")] = 20,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1")] = "cpu",
+) -> None:
+    """Read concepts from scenes that show them for certain, and from the same scenes without them; exit code 5 if one cannot be told."""
+    registry.check("models", model)
+    if model not in registry.plugins("instruments"):
+        raise UsageError(f"{model} draws no scenes whose truth is known", remedy=f"Use --model {' or '.join(registry.plugins('instruments'))}.")
+    from rich.console import Console
+
+    from htbench import device as devices
+
+    with Console(stderr=True).status(f"instruments of {model}"):
+        table, trusted = registry.load("instruments", model)(devices.choose(device), split=split, scenes=scenes)
+    typer.echo(table)
+    if not trusted:
+        raise Refused("not every concept can be told", remedy="The concepts above are no test of a method: leave them out.")
 
 
 def _next(findings: "Iterator[Finding]", waiting: "Status") -> "Finding | None":
