@@ -126,12 +126,12 @@ class ClipTask:
         scale = self.network.logit_scale.exp().clamp(max=100)
         logits = scale * images @ texts.T
         own = torch.arange(len(images), device=self.device)
-        total = nn.functional.cross_entropy(logits, own) + nn.functional.cross_entropy(logits[:, : len(images)].T, own)
+        total: Tensor = nn.functional.cross_entropy(logits, own) + nn.functional.cross_entropy(logits[:, : len(images)].T, own)
         total = total + self._named(scale * images @ single.T, batch, candidates)
         spots = nn.functional.normalize(cells.flatten(0, 1).float(), dim=-1)
         answers = self._among(covered if whole else covered.gather(1, kept), candidates).flatten()
         asked = answers >= 0
-        read: Tensor = nn.functional.cross_entropy(scale * spots[asked.to(self.device)] @ single.T, answers[asked].to(self.device))
+        read = nn.functional.cross_entropy(scale * spots[asked.to(self.device)] @ single.T, answers[asked].to(self.device))
         return total + read
 
     def is_hidden_matrix(self, name: str, weight: nn.Parameter) -> bool:

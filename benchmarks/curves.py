@@ -1,4 +1,4 @@
-"""`python -m htbench.emoji.curves CHECKPOINTS FILE.svg`: the losses of the embedded models' trainings, each from its start to 0."""
+"""`python benchmarks/curves.py CHECKPOINTS FILE.svg`: the losses of the embedded models' trainings, each from its start to 0."""
 
 import argparse
 import json
