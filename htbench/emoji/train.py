@@ -131,8 +131,8 @@ class ClipTask:
         spots = nn.functional.normalize(cells.flatten(0, 1).float(), dim=-1)
         answers = self._among(covered if whole else covered.gather(1, kept), candidates).flatten()
         asked = answers >= 0
-        read = nn.functional.cross_entropy(scale * spots[asked.to(self.device)] @ single.T, answers[asked].to(self.device))
-        return total + read
+        total += nn.functional.cross_entropy(scale * spots[asked.to(self.device)] @ single.T, answers[asked].to(self.device))
+        return total
 
     def is_hidden_matrix(self, name: str, weight: nn.Parameter) -> bool:
         return weight.ndim == 2 and "resblocks" in name
