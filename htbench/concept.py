@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -95,6 +95,12 @@ class Concept:
     """Neutral prompts to learn from."""
     references: tuple[Reference | Photo, ...] = ()
     """Pictures of it, for methods that steer towards images."""
+    paraphrases: tuple[str, ...] = ()
+    """Other words for `text`, which say how brittle a reading is."""
+
+    def reworded(self, text: str) -> "Concept":
+        """This concept in other words, also where a prompt asks for it."""
+        return replace(self, text=text, template=self.template.replace(self.text, text))
 
     def target(self, prompt: str) -> str:
         """`prompt` with this concept asked for."""
@@ -109,7 +115,7 @@ class Concept:
     def digest(self) -> Digest:
         """Changes with anything that could change what is learnt."""
         pictures = [[reference.name, reference.checksum] for reference in self.references]
-        return content.digest({**asdict(self), "references": pictures})
+        return content.digest({**asdict(replace(self, paraphrases=())), "references": pictures})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +167,7 @@ class _ConceptRow(_Strict):
     split: Split
     text: str = Field(min_length=1)
     template: str = Field(pattern=r"\{prompt\}")
+    paraphrases: tuple[str, ...] = ()
 
 
 class _PromptRow(_Strict):
@@ -198,7 +205,7 @@ def load(name: str) -> ConceptSet:
     sources = tuple(prompt.text for prompt in prompts if prompt.use == "fit")
     concepts = {
         split: tuple(
-            Concept(id=row.id, kind=row.kind, text=row.text, template=row.template, sources=sources, references=references.get(row.id, ()))
+            Concept(**row.model_dump(exclude={"split"}), sources=sources, references=references.get(row.id, ()))
             for row in rows
             if row.split == split
         )
