@@ -204,7 +204,11 @@ def load(name: str) -> ConceptSet:
             raise Refused(f"concept set {name!r} has {what} {twice[0]!r} twice: what is learnt from would be evaluated on")
     sources = tuple(prompt.text for prompt in prompts if prompt.use == "fit")
     concepts = {
-        split: tuple(Concept(**row.model_dump(exclude={"split"}), sources=sources, references=references.get(row.id, ())) for row in rows if row.split == split)
+        split: tuple(
+            Concept(**row.model_dump(exclude={"split"}), sources=sources, references=references.get(row.id, ()))
+            for row in rows
+            if row.split == split
+        )
         for split in SPLITS
     }
     evaluation = tuple(prompt.text for prompt in prompts if prompt.use == "evaluation")

@@ -69,6 +69,14 @@ def test_braces_in_a_prompt_are_only_text(lemon: Concept) -> None:
     assert lemon.target("a {cat}") == "a {cat} with lemon"
 
 
+def test_other_words_for_a_concept_are_also_asked_for(lemon: Concept) -> None:
+    assert lemon.reworded("beside a citron").targets == ("cat beside a citron", "dog beside a citron")
+
+
+def test_the_digest_does_not_change_with_paraphrases(lemon: Concept) -> None:
+    assert replace(lemon, paraphrases=("beside a citron",)).digest == lemon.digest
+
+
 def test_references_belong_to_the_concept_of_their_folder(own_content: Path) -> None:
     _write(own_content)
     with ZipFile(own_content / "concepts" / "fruit" / "references.zip", "w") as archive:

@@ -191,7 +191,8 @@ def plain_attention() -> Iterator[None]:
 
     def attend(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0, is_causal: bool = False) -> Tensor:
         scores = query * query.shape[-1] ** -0.5 @ key.transpose(-1, -2)
-        return (scores if attn_mask is None else scores + attn_mask).softmax(-1).to(value.dtype) @ value
+        mixed: Tensor = (scores if attn_mask is None else scores + attn_mask).softmax(-1).to(value.dtype) @ value
+        return mixed
 
     with patch.object(nn.functional, "scaled_dot_product_attention", attend):
         yield
