@@ -127,8 +127,7 @@ def check(plan: Plan) -> tuple[ConceptSet, tuple[Concept, ...]]:
     registry.check("models", plan.model)
     for scorer in plan.scorers:
         registry.check("encoders", scorer)
-    for method in plan.methods:
-        registry.card(method)
+    labels(plan)
     concepts = concept.load(plan.concept_set)
     if plan.prompts > len(concepts.prompts):
         raise UsageError(
@@ -138,6 +137,21 @@ def check(plan: Plan) -> tuple[ConceptSet, tuple[Concept, ...]]:
     if size(plan, len(chosen)) > LARGEST:
         raise UsageError(f"the plan has {size(plan, len(chosen)):,} cells, one run holds at most {LARGEST:,}", remedy="Use fewer seeds or strengths.")
     return concepts, chosen
+
+
+def labels(plan: Plan) -> dict[str, str]:
+    """What tables call each method, the name on its card, and what the plan calls it: that name, or the path of a card.
+
+    Raises:
+        UsageError: if two cards have one name.
+    """
+    found: dict[str, str] = {}
+    for method in plan.methods:
+        name = registry.card(method).name
+        if name in found:
+            raise UsageError(f"two methods are called {name!r}: {found[name][:200]!r} and {method[:200]!r}", remedy="Give one of the cards another name.")
+        found[name] = method
+    return found
 
 
 def size(plan: Plan, concepts: int) -> int:

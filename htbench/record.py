@@ -14,6 +14,7 @@ from htbench.audit import Audit
 from htbench.concept import Concept
 from htbench.encoder import Encoder
 from htbench.job import Job
+from htbench.plan import labels
 from htbench.scoring import encoder_id
 
 
@@ -37,7 +38,7 @@ def audits(job: Job) -> dict[str, Audit]:
 
 def facts(job: Job, audits: Mapping[str, Audit]) -> dict[str, object]:
     """For the store."""
-    model, chosen = job.model, {c.id for c in job.concepts}
+    model, chosen, given = job.model, {c.id for c in job.concepts}, labels(job.plan)
     return {
         "plan": job.plan.model_dump(mode="json"),
         "command": shlex.join(["htbench", *sys.argv[1:]]),
@@ -55,6 +56,7 @@ def facts(job: Job, audits: Mapping[str, Audit]) -> dict[str, object]:
                 **learnt.card.model_dump(mode="json", exclude={"name", "method", "artifacts"}),
                 "digest": learnt.digest,
                 "card": learnt.card.digest,
+                "given": given[name],
                 "training": asdict(learnt.steering.training),
                 "leaked": list(audits[name].leaked) if name in audits else [],
                 "audit": audits[name].facts() if name in audits else None,
