@@ -192,7 +192,8 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Hypernetwork(encoder.width, sites, width=method.width, rank=method.rank).to(model.device)
-    task = prepare(network, read_training_concepts(network, encoder, model, concepts, seed=seed))
+    with phase("extract"):
+        task = prepare(network, read_training_concepts(network, encoder, model, concepts, seed=seed))
     key = content.digest([type(method).__name__, asdict(method), model.revision, encoder.revision, [concept.digest for concept in concepts], seed])
     recipe = Recipe(steps=method.steps, batch=batch, seed=seed, rate=method.rate, warmup=min(50, method.steps))
     trainer = Trainer(task, recipe, folder and folder / f"hypernetwork-{key}")
