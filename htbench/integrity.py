@@ -94,7 +94,7 @@ def _stale(summary: Summary) -> Iterator[Finding]:
         else:
             if now != _mapping(fact).get("card"):
                 yield Finding(kind="stale", what=f"method {method}: its card has changed since")
-    set_name = str(_mapping(summary.facts.get("concept_set")).get("name") or "")
+    set_name = str(_mapping(summary.facts.get("plan")).get("concept_set") or "")
     if not set_name:
         return
     try:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import distributions
 
-from htbench import audit
+from htbench import audit, concept
 from htbench.audit import Audit
 from htbench.concept import Concept
 from htbench.encoder import Encoder
@@ -30,8 +30,9 @@ def audits(job: Job) -> dict[str, Audit]:
     if not trained:
         return {}
     encoder = headline(job)
-    known = {concept.id: concept for concepts in job.concept_set.splits.values() for concept in concepts}
-    texts = sorted({known[id_].text for ids in trained.values() for id_ in ids if id_ in known} | {concept.text for concept in job.concepts})
+    sets = (*map(concept.load, concept.names()), job.concept_set)
+    known = {each.id: each for of in sets for concepts in of.splits.values() for each in concepts}
+    texts = sorted({known[id_].text for ids in trained.values() for id_ in ids if id_ in known} | {each.text for each in job.concepts})
     vectors = dict(zip(texts, encoder.texts(texts).numpy(), strict=True))
     return {name: audit.audit(job.concepts, ids, known, vectors, encoder=encoder.name) for name, ids in trained.items()}
 
@@ -70,8 +71,8 @@ def _scorer(scorer: Encoder) -> dict[str, object]:
     return {"name": scorer.name, "revision": scorer.revision, "scale": scorer.scale, "id": encoder_id(scorer)}
 
 
-def _concept(concept: Concept, split: str) -> dict[str, object]:
-    return {"kind": concept.kind, "text": concept.text, "split": split, "digest": concept.digest}
+def _concept(of: Concept, split: str) -> dict[str, object]:
+    return {"kind": of.kind, "text": of.text, "split": split, "digest": of.digest}
 
 
 def _environment(device: str) -> dict[str, object]:
