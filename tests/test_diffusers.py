@@ -10,14 +10,13 @@ from PIL import Image
 from safetensors.torch import load_file
 from tiny_twins import SIZE, save_pixart, save_sdxl
 
-from htbench import concept, contracts, registry
+from htbench import concept, contracts, registry, weights
 from htbench.contracts import Case
 from htbench.end_to_end import mapped
 from htbench.errors import HtbenchError, Missing, Refused, UnknownName, UsageError
 from htbench.hooks import activations
 from htbench.intervention import Interpolate, Intervention
 from htbench.model import Request
-from htbench.models import weights
 from htbench.models.distilled import Distilled
 from htbench.models.preset import Preset, dmd2, dmd2_4step, nitro_1_pixart
 

@@ -1,4 +1,4 @@
-"""`htbench show`: one method, plan or concept in full."""
+"""`htbench show`: one method, model, plan or concept in full."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated
@@ -12,15 +12,20 @@ from htbench.errors import UnknownName
 
 
 def show(
-    what: Annotated[str, typer.Argument(help="method, plan or concept")],
+    what: Annotated[str, typer.Argument(help="method, model, plan or concept")],
     name: Annotated[str, typer.Argument(help="Its name; see: htbench list")],
     concept_set: Annotated[str | None, typer.Option(help="Set that a concept is of, shipped or your own; any shipped one if not given.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show all that is known of a method, a plan or a concept."""
+    """Show all that is known of a method, a model, a plan or a concept; a model needs neither its weights nor a GPU."""
     from htbench.voice import plain, print_json
 
-    shows: dict[str, Callable[[str], dict[str, object]]] = {"method": _method, "plan": _plan, "concept": lambda name: _concept(name, concept_set)}
+    shows: dict[str, Callable[[str], dict[str, object]]] = {
+        "method": _method,
+        "model": _model,
+        "plan": _plan,
+        "concept": lambda name: _concept(name, concept_set),
+    }
     if what not in shows:
         raise UnknownName("thing to show", what, shows)
     found = shows[what](name)
@@ -38,6 +43,23 @@ def _method(name: str) -> dict[str, object]:
     card = registry.card(name)
     published = [f"{figure.what}: {figure.value} ({figure.conditions})" for figure in card.published]
     return {**card.model_dump(mode="json", exclude={"bibtex"}), "published": published, "digest": card.digest, "bibtex": card.bibtex.strip()}
+
+
+def _model(name: str) -> dict[str, object]:
+    plugin = registry.load("models", name)
+    model = plugin.sketch() if hasattr(plugin, "sketch") else plugin("cpu")
+    channels = sum(site.channels for site in model.sites.values())
+    first, *_, last = [*model.sites, ""] if len(model.sites) == 1 else model.sites
+    return {
+        "name": model.name,
+        **(plugin.facts() if hasattr(plugin, "facts") else {"revision": model.revision}),
+        "sites": [f"{len(model.sites)} modules, from {first} to {last}", f"{channels:,} channels", f"{2 * channels:,} parameters a concept: scale and shift"],
+        "conditioner": model.conditioner,
+        "scorer": model.scorer,
+        "weights": ", ".join(f"{each} is missing: htbench fetch --model {name}" for each in plugin.missing()) or "here"
+        if hasattr(plugin, "missing")
+        else "here",
+    }
 
 
 def _plan(name: str) -> dict[str, object]:

@@ -17,10 +17,10 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from htbench import content, hooks
+from htbench import content, hooks, weights
 from htbench.errors import Missing, UnknownName
 from htbench.model import Request, Tap, check_finite
-from htbench.models import prompts, weights
+from htbench.models import prompts
 from htbench.models.family import FAMILIES, Family
 from htbench.models.preset import Options, Preset, architecture
 from htbench.models.prompts import Prompts, Words

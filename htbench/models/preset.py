@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
 from htbench.errors import UnknownName, UsageError
-from htbench.models.weights import Files, Source
+from htbench.weights import Files, Source
 
 if TYPE_CHECKING:
     from htbench.models.distilled import Distilled
@@ -97,6 +97,8 @@ class Preset:
             "scheduler": self.scheduler,
             "timesteps": ", ".join(map(str, self.timesteps)),
             "guidance": "0",
+            "number format": self.dtype,
+            "size": f"{self.size} x {self.size}",
             "licence": self.licence,
             "reference": self.reference,
         }
