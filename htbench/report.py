@@ -82,7 +82,8 @@ def _hash(text: str) -> str:
 
 
 def _tones(summary: Summary) -> dict[str, int]:
-    steering = [method for method in summary.methods if method != _NONE]
+    methods = dict.fromkeys([*summary.methods, *timesheet.methods(summary.store)])
+    steering = [method for method in methods if method != _NONE]
     return {method: k + 1 for k, method in enumerate(steering)}
 
 

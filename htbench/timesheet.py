@@ -54,19 +54,24 @@ class Timesheet:
     """Scores against the time of a concept; None where nothing is scored, or another model was."""
 
 
+def methods(store: Store) -> list[str]:
+    """Methods that the last session timed."""
+    session = amortisation.latest(store)
+    return [pace.method for pace in session.paces] if session else []
+
+
 def collect(summary: Summary, tones: Mapping[str, int]) -> Timesheet | None:
     """The section; None if nothing was timed."""
     session = amortisation.latest(summary.store)
     if session is None or not session.paces:
         return None
-    own = dict(tones) or {pace.method: k + 1 for k, pace in enumerate(session.paces)}
     return Timesheet(
         session=session,
         caveats=amortisation.caveats(session),
         paces=session.paces,
         rows=[_row(each) for each in session.comparisons],
-        costs=_costs(session, own),
-        quality=_quality(summary, session, own),
+        costs=_costs(session, tones),
+        quality=_quality(summary, session, tones),
     )
 
 
@@ -145,7 +150,9 @@ def _costs(session: Session, tones: Mapping[str, int]) -> Markup:
     ]
     ends = [crossings[0], crossings[-1]] if len(crossings) > 1 else crossings
     marks = [
-        chart.Point(x=point.break_even, y=point.break_even * point.fit, label=f"{against.method}: {chart.quantity(point.break_even)}", note=f"{first} has paid")
+        chart.Point(
+            x=point.break_even, y=point.break_even * point.fit, label=chart.quantity(point.break_even), note=f"{first} has paid against {against.method}"
+        )
         for against, point in ends
     ]
     y = chart.clock("total time", [point.y for one in series for point in one.points])
