@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -190,6 +191,8 @@ def _dataset(name: str) -> list[Row]:
         import datasets
     except ImportError:
         raise Missing("data sets of Hugging Face are read by the package datasets", remedy="pip install datasets") from None
+    datasets.disable_progress_bars()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     address, _, revision = name.removeprefix(HUB).partition("@")
     try:
         if name.startswith(HUB):

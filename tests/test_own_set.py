@@ -87,6 +87,17 @@ def test_a_data_set_of_hugging_face_is_a_concept_set(tmp_path: Path) -> None:
     ]
 
 
+def test_the_table_of_the_page_is_a_concept_set(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "concepts.md").read_text(encoding="utf-8")
+    table = page.partition("<!-- mine.csv -->\n```csv\n")[2].partition("```")[0]
+    own = concept.load(str(write(tmp_path / "mine.csv", table)))
+    assert [[c.target("a cat") for c in members] for members in own.splits.values()] == [
+        ["a cat, as a woodcut"],
+        [],
+        ["a cat, in thick fog", "a cat with a lemon"],
+    ]
+
+
 BAD = [
     ("kind\nfruit\n", "'mine.csv' has no column 'text'"),
     ("text,knd\nin fog,weather\n", "no column of mine.csv 'knd'; did you mean 'kind'"),
