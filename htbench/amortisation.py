@@ -204,6 +204,10 @@ def caveats(session: Session) -> list[str]:
     load, cores = (before.get("load") or [0.0])[0], before.get("cores") or math.inf
     if load > 0.5:
         found.append(f"The machine did other things when the timing began: a load of {load:g} on {cores} cores.")
+    if session.facts.get("forgets") is False:
+        found.append("The model keeps encoded prompts and cannot be told to forget them: encoding counts where a prompt is met for the first time alone.")
+    if other := (session.facts.get("protocol") or {}).get("encoder"):
+        found.append(f"Methods that learn once read concepts with {other}, not with the model's own conditioner.")
     for pace in session.paces:
         if pace.scale != 1:
             found.append(f"A fit of {pace.method} was measured over a part of its steps; that part counts {pace.scale:g} times.")

@@ -17,7 +17,7 @@ import torch
 from htbench import content, machine, registry
 from htbench.concept import ConceptSet
 from htbench.errors import HtbenchError, UsageError
-from htbench.model import Model
+from htbench.model import KeepsPrompts, Model
 from htbench.store import Sample, Store
 from htbench.timing import Bench, Entry, Protocol
 from htbench.voice import Voice
@@ -76,6 +76,7 @@ def run(
             "command": shlex.join(["htbench", *sys.argv[1:]]),
             "conditions": conditions(loaded, weights=weights),
             "protocol": asdict(protocol),
+            "forgets": isinstance(loaded, KeepsPrompts),
             "before": machine.busy() | machine.gpu(device),
         }
         session = content.digest([started, facts["conditions"]])

@@ -38,6 +38,8 @@ class Protocol:
     """What all concepts share is learnt from so many."""
     train_steps: int = 8
     """And in so many steps."""
+    encoder: str = ""
+    """What concepts are read with instead of the model's own conditioner, where that is not at hand; a method is not timed as published then."""
     seed: int = 0
 
 
@@ -135,12 +137,13 @@ class Bench:
 
     def _shipped(self, card: Card, method: Method) -> Steering | None:
         path = card.artifacts.get(self.model.name)
-        return method.load(self.model, path, seed=self.protocol.seed) if path and self.weights else None
+        return method.load(self.model, path, seed=self.protocol.seed) if path and self.weights and not self.protocol.encoder else None
 
     def _learn(self, name: str, card: Card, shipped: Steering | None) -> Entry:
         """The shared part, learnt here for its time: the part that takes as long as there are steps, and the rest, which takes as long as there
         are concepts."""
-        settings = {**card.settings, **dict(getattr(getattr(shipped, "base", shipped), "settings", {}))}
+        other = {"encoder": self.protocol.encoder} if self.protocol.encoder else {}
+        settings = {**card.settings, **dict(getattr(getattr(shipped, "base", shipped), "settings", {})), **other}
         full: Method = registry.method(card.with_settings(settings))
         recorded = shipped.training if shipped else Training()
         of_steps, of_concepts = getattr(full, "steps", 0), len(recorded.concepts) or len(self.training)

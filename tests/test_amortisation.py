@@ -60,6 +60,12 @@ def test_a_reader_is_told_of_kept_answers_noise_and_other_work() -> None:
     assert "a load of 3 on 2 cores" in told
 
 
+def test_a_reader_is_told_of_kept_prompts_and_of_another_encoder() -> None:
+    told = " ".join(caveats(session(forgets=False, protocol={"encoder": "small-clip"})))
+    assert "The model keeps encoded prompts" in told
+    assert "read concepts with small-clip" in told
+
+
 def test_without_images_there_is_no_comparison() -> None:
     made = session()
     assert Session([each for each in made.samples if each.method], made.facts).comparisons == []

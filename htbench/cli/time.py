@@ -21,6 +21,9 @@ def time(
     steps: Annotated[int, typer.Option(min=1, help="A fit of more steps is measured over so many, and scaled.")] = 20,
     train_concepts: Annotated[int, typer.Option(min=2, help="What is learnt beforehand is learnt from so many concepts, and its cost scaled.")] = 8,
     train_steps: Annotated[int, typer.Option(min=1, help="And in so many steps.")] = 8,
+    encoder: Annotated[
+        str, typer.Option(help="Read concepts with this one, where weights of the model's conditioner are not at hand; the report says so.")
+    ] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of learning.")] = 0,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1; the GPU if there is one.")] = None,
     out: Out = Path("runs"),
@@ -33,6 +36,8 @@ def time(
     methods = list(dict.fromkeys(method or registry.cards()))
     for each in methods:
         registry.method(registry.card(each))
+    if encoder:
+        registry.check("encoders", encoder)
     concepts = concept.load(concept_set)
     if len(concepts.splits["test"]) < 3 or not concepts.splits["dev"] or len(concepts.splits["train"]) < 2:
         raise UsageError(f"concept set {concept_set!r} is too small to time on", remedy="It needs 3 test, 1 dev and 2 train concepts.")
@@ -42,7 +47,7 @@ def time(
     from htbench.timing import Protocol
     from htbench.voice import Voice
 
-    protocol = Protocol(rounds=rounds, minutes=minutes, steps=steps, train_concepts=train_concepts, train_steps=train_steps, seed=seed)
+    protocol = Protocol(rounds=rounds, minutes=minutes, steps=steps, train_concepts=train_concepts, train_steps=train_steps, encoder=encoder, seed=seed)
     folder = out / (name or f"time-{model}" + (f"-{weights}" if weights else ""))
     voice = Voice(verbose=verbose, as_json=as_json)
     session.run(folder, methods, concepts, protocol, model=model, device=devices.choose(device), weights=weights, voice=voice)
