@@ -25,6 +25,10 @@ class Plan(Settings):
     """Everything that a run is asked to do; equal plans give equal cells."""
 
     model: Name = "emoji"
+    weights: Name = ""
+    """Where the model's weights are: `hub`, `random` or a folder; empty: where the model has them."""
+    model_options: tuple[Annotated[str, Field(pattern=r"^[a-z]+=.+$", max_length=1000)], ...] = ()
+    """How the model is loaded, each as name=value: size=512."""
     methods: Annotated[tuple[Name, ...], Field(min_length=1)] = ("none", "prompt", "mean-shift", "linear-act", "lineas", "hypertransport")
     """Names of baselines or paths of their cards; `none` is always among them, since every score is paired with it."""
     concepts: str = "test"
@@ -50,6 +54,11 @@ class Plan(Settings):
     tune_floor: Annotated[float, Field(ge=-1, le=1)] = 0.5
     """Image preservation that a chosen strength must keep, on average."""
 
+    def loading(self) -> dict[str, str]:
+        """How the model is loaded, by option."""
+        given = dict(option.split("=", 1) for option in self.model_options)
+        return {**given, "weights": self.weights} if self.weights else given
+
 
 class Circumstances(Settings):
     """How a run is done: nothing here changes an image or a score."""
@@ -73,7 +82,7 @@ class Circumstances(Settings):
 
 IDENTITY = {
     "grid": frozenset({"methods", "concepts", "concept_set", "limit", "strengths", "prompts", "seeds", "tune_strength", "tune_concepts", "tune_floor"}),
-    "image": frozenset({"model", "batch", "seed"}),
+    "image": frozenset({"model", "weights", "model_options", "batch", "seed"}),
     "score": frozenset({"scorers"}),
 }
 """What each setting of a plan decides: which cells there are, what every image looks like, or how it is scored."""

@@ -14,6 +14,7 @@ from htbench.audit import Audit
 from htbench.concept import Concept
 from htbench.encoder import Encoder
 from htbench.job import Job
+from htbench.model import HasFacts
 from htbench.plan import labels
 from htbench.scoring import encoder_id
 
@@ -44,7 +45,10 @@ def facts(job: Job, audits: Mapping[str, Audit]) -> dict[str, object]:
         "plan": job.plan.model_dump(mode="json"),
         "command": shlex.join(["htbench", *sys.argv[1:]]),
         "environment": _environment(model.device),
-        "model": {"name": model.name, "revision": model.revision, "sites": len(model.sites), "channels": sum(site.channels for site in model.sites.values())},
+        "model": {
+            **{"name": model.name, "revision": model.revision, "sites": len(model.sites), "channels": sum(site.channels for site in model.sites.values())},
+            **(model.facts() if isinstance(model, HasFacts) else {}),
+        },
         "scorer": _scorer(headline(job)),
         "scorers": [_scorer(scorer) for scorer in job.tools.scorers],
         "concept_set": {

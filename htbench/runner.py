@@ -38,7 +38,7 @@ def run(plan: Plan, folder: Path, how: Circumstances | None = None, *, voice: Vo
 def load(plan: Plan, device: str, voice: Voice) -> Tools:
     """The model and the scorers of a plan."""
     stage = voice.stage(f"load {plan.model}", 1)
-    model: Model = registry.load("models", plan.model)(device)
+    model: Model = registry.model(plan.model, device, plan.loading())
     scorers: list[Encoder] = [registry.load("encoders", name)(device) for name in plan.scorers or (model.scorer,)]
     stage.advance()
     return Tools(model=model, scorers=tuple(scorers), voice=voice)
