@@ -90,7 +90,8 @@ def show(store: Store, page: str, *, as_json: bool) -> None:
         return
     console = Console(width=None if Console().is_terminal else 140)
     console.print(_pace_table(session.paces))
-    console.print(_saving_table(session.comparisons))
+    ends = {each.against.method for each in (*session.comparisons[:1], *session.comparisons[-1:])}  # all of them are in the report
+    console.print(_saving_table([each for each in session.comparisons if each.against.method in ends]))
     for caveat in amortisation.caveats(session):
         console.print(plain(caveat, longest=400), markup=False, highlight=False)
     console.print(f"Report: {page}", markup=False, highlight=False)
@@ -109,7 +110,7 @@ def _pace_table(paces: Sequence[Pace]) -> Table:
 
 
 def _saving_table(comparisons: Sequence[Comparison]) -> Table:
-    table = Table(title="What learning once saves", title_justify="left", show_edge=False)
+    table = Table(title="What learning once saves, against the slowest and the quickest fit", title_justify="left", show_edge=False)
     for column in ("Method", "against", "S", "S(1)", "S(10)", "S(100)", "N*"):
         table.add_column(column, justify="left" if column in ("Method", "against") else "right")
     for each in comparisons:
