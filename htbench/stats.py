@@ -143,7 +143,10 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-    """What amortisation saves by raw samples in seconds: `Amortisation` of their medians, with percentile intervals that resample them."""
+    """What amortisation saves by raw samples in seconds: `Amortisation` of their medians, with percentile intervals that resample them.
+
+    Fewer than 3 samples of anything have no interval (NaN).
+    """
 
     training: float
     """C, the one-off cost, which is known once and has no interval."""
@@ -163,7 +166,7 @@ class Saving:
         """N*, infinite where a prediction costs no less than a fit."""
         fit, predict, _ = self._medians
         saved = fit - predict
-        return _interval(self.point.break_even, np.where(saved > 0, self.training / np.where(saved > 0, saved, 1), np.inf))
+        return _interval(self.point.break_even, np.where(saved <= 0, np.inf, self.training / np.where(saved <= 0, 1, saved)))
 
     @cached_property
     def point(self) -> Amortisation:
@@ -174,7 +177,7 @@ class Saving:
     @cached_property
     def _medians(self) -> list[NDArray[np.float64]]:
         random = np.random.default_rng(self.seed)
-        samples = [np.asarray(sample, float) for sample in (self.fit, self.predict, self.generate)]
+        samples = [np.asarray(sample if len(sample) > 2 else [math.nan], float) for sample in (self.fit, self.predict, self.generate)]
         return [np.median(sample[random.integers(0, len(sample), (self.rounds, len(sample)))], 1) for sample in samples]
 
 

@@ -131,7 +131,7 @@ def _row(each: Comparison) -> Against:
     never = math.isinf(even.value)
     break_even = Ratio(
         value="never" if never else chart.quantity(even.value),
-        around="" if never else f"{chart.quantity(even.low)} – {chart.quantity(even.high) if math.isfinite(even.high) else '∞'}",
+        around="" if never else f"{chart.quantity(even.low)} – {'∞' if math.isinf(even.high) else chart.quantity(even.high)}",
         parts="a prediction costs no less" if never else f"{chart.duration(point.training)} / {chart.duration(point.fit - point.predict)}",
     )
     return Against(method=each.pace.method, reference=each.against.method, ratios=ratios, break_even=break_even)

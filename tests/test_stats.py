@@ -129,6 +129,11 @@ def test_samples_that_do_not_vary_have_intervals_of_no_width() -> None:
     assert (found.low, found.value, found.high) == (2.5, 2.5, 2.5)
 
 
+def test_two_samples_of_anything_give_no_interval() -> None:
+    found = Saving(training=1, fit=(8.0, 9.0), predict=(2.0,) * 10, generate=(1.0,) * 10)
+    assert all(map(math.isnan, (found.speedup().low, found.speedup(1).high, found.break_even.low, found.break_even.high)))
+
+
 def test_answers_that_are_kept_give_themselves_away() -> None:
     found = probe([1.0, 1.1, 0.9, 1.0, 1.2, 1.0, 0.8, 1.0], [0.01] * 8)
     assert (found.caches, found.p, found.n) == (True, 1 / 256, 8)
