@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -12,6 +12,17 @@ from htbench.concept import Concept
 
 NEAR = 0.95
 """Cosine of two texts from which concepts count as nearly the same."""
+SHARED = 0.5
+"""Share of common stems (Jaccard) from which two phrasings count as nearly the same."""
+
+_FUNCTION = frozenset(
+    re.findall(
+        r"\w+",
+        "a an the in on at as of by with from into over under before against near next beside joined wearing made and or to for its it style shades shade "
+        "background among surrounded mood full covered like one two small little big old all some through seen shot light surface scene",
+    )
+)
+"""Words that say how a concept is put, not what it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +78,37 @@ def audit(
 def normalise(text: str) -> str:
     """The words of a text without case, accents' encodings and punctuation."""
     return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
+
+
+def stems(text: str) -> frozenset[str]:
+    """The words of a text that say something, without common endings; all of its words where none does."""
+    words = normalise(text.replace("'s", "")).split()
+    said = [word for word in words if word not in _FUNCTION] or words
+    return frozenset(re.sub(r"(?<=\w{3})(?:ies|es|(?<!s)s|ed|ing|[ye])$", "", word) for word in said)
+
+
+def neighbours(concepts: Sequence[Concept], *, shared: float = SHARED) -> list[tuple[Concept, Concept]]:
+    """Pairs of concepts of which some phrasings, texts or paraphrases, have at least a share `shared` of their stems in common.
+
+    Needs no encoder, so that a set can be audited before any is at hand; synonyms that no paraphrase names are not found.
+    """
+    from scipy.sparse import csr_array
+
+    phrasings = [(k, stems(text)) for k, concept in enumerate(concepts) for text in (concept.text, *concept.paraphrases)]
+    column = {stem: k for k, stem in enumerate(sorted(set().union(*(words for _, words in phrasings))))}
+    where = [(row, column[stem]) for row, (_, words) in enumerate(phrasings) for stem in words]
+    holds = csr_array((np.ones(len(where)), tuple(zip(*where, strict=True))), shape=(len(phrasings), len(column)))
+    common = (holds @ holds.T).tocoo()
+    sizes = np.array([len(words) for _, words in phrasings])
+    close = common.data / (sizes[common.row] + sizes[common.col] - common.data) >= shared
+    owner = np.array([k for k, _ in phrasings])
+    pairs = {(int(a), int(b)) for a, b in zip(owner[common.row[close]], owner[common.col[close]], strict=True) if a < b}
+    return [(concepts[a], concepts[b]) for a, b in sorted(pairs)]
+
+
+def mentioned(concept: Concept, prompts: Iterable[str]) -> list[str]:
+    """The prompts that share a word with the concept's text."""
+    return [prompt for prompt in prompts if stems(concept.text) & stems(prompt)]
 
 
 def _nearest(chosen: Sequence[Concept], train: Sequence[Concept], vectors: Mapping[str, NDArray[np.float32]]) -> list[Pair]:

@@ -25,6 +25,7 @@ from htbench.errors import Refused, UsageError
 from htbench.intervention import Affine, Intervention, Origin
 from htbench.method import Training, learn_base
 from htbench.model import Model
+from htbench.phase import phase
 from htbench.types import Site
 
 
@@ -137,8 +138,9 @@ class Blended:
     training: Training
 
     def towards(self, concept: Concept) -> Intervention:
-        wanted = _read(self.encoder, [concept], self.method.condition)[0]
-        return self.bank.blend(self.method.weights(self.known, wanted))
+        with phase("predict"):
+            wanted = _read(self.encoder, [concept], self.method.condition)[0]
+            return self.bank.blend(self.method.weights(self.known, wanted))
 
     def save(self, path: Path) -> None:
         record = {

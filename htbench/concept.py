@@ -2,18 +2,18 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 from zipfile import BadZipFile, ZipFile
 from zlib import crc32
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from htbench import content
+from htbench import content, own_set
 from htbench.errors import Refused, UnknownName, UsageError
 from htbench.types import Digest
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+NEUTRAL = "open"
+"""The shipped set whose neutral prompts a user's own set has unless it brings some."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,22 +177,28 @@ class _PromptRow(_Strict):
     use: Literal["fit", "evaluation"]
 
 
+_Row = TypeVar("_Row", _ConceptRow, _PromptRow)
+
+
 def names() -> list[str]:
     """Names of the concept sets that are shipped."""
     return sorted(path.parent.name for path in content.folder("concepts").glob("*/card.toml"))
 
 
 def load(name: str) -> ConceptSet:
-    """The shipped concept set `name`.
+    """The shipped concept set `name`; or a user's own, of which `name` is the path or `hf:owner/name`.
 
     Raises:
         UnknownName: if there is none.
         Refused: if its files are damaged.
+        UsageError: if a user's own set has a row that makes no sense.
     """
     import tomllib
 
     if name not in names():
-        raise UnknownName("concept set", name, names())
+        if own_set.is_own(name):
+            return _own(own_set.read(name))
+        raise UnknownName("concept set", name, names(), remedy="A set of your own is given by its path: ./mine or mine.csv")
     folder = content.folder("concepts") / name
     try:
         card = _Card.model_validate(tomllib.loads((folder / "card.toml").read_text(encoding="utf-8")))
@@ -204,15 +212,46 @@ def load(name: str) -> ConceptSet:
             raise Refused(f"concept set {name!r} has {what} {twice[0]!r} twice: what is learnt from would be evaluated on")
     sources = tuple(prompt.text for prompt in prompts if prompt.use == "fit")
     concepts = {
-        split: tuple(
-            Concept(**row.model_dump(exclude={"split"}), sources=sources, references=references.get(row.id, ()))
-            for row in rows
-            if row.split == split
-        )
+        split: tuple(Concept(**row.model_dump(exclude={"split"}), sources=sources, references=references.get(row.id, ())) for row in rows if row.split == split)
         for split in SPLITS
     }
     evaluation = tuple(prompt.text for prompt in prompts if prompt.use == "evaluation")
     return ConceptSet(**card.model_dump(), splits=concepts, prompts=evaluation)
+
+
+def _own(found: own_set.Own) -> ConceptSet:
+    """A user's own set, with prompts of a shipped one where it brings none that are needed."""
+    rows = [_valid(_ConceptRow, row) for row in found.concepts]
+    asked = [(row, _valid(_PromptRow, row)) for row in found.prompts]
+    seen: dict[str, str] = {}
+    for row, prompt in asked:
+        words = " ".join(prompt.text.casefold().split())
+        if seen.setdefault(words, row.where) != row.where:
+            row.refuse(f"prompt {prompt.text[:80]!r} is there already: {seen[words]}")
+    fit, evaluation = (tuple(prompt.text for _, prompt in asked if prompt.use == use) for use in ("fit", "evaluation"))
+    if not (fit and evaluation):
+        neutral = load(NEUTRAL)
+        fit = fit or tuple(prompt for prompt in neutral.splits["train"][0].sources if prompt.casefold() not in seen)
+        evaluation = evaluation or tuple(prompt for prompt in neutral.prompts if prompt.casefold() not in seen)
+    try:
+        card = _Card.model_validate(found.card)
+        references = _references(found.pictures) if found.pictures else {}
+    except (ValidationError, OSError, BadZipFile) as error:
+        raise UsageError(f"the set's card.toml or references.zip cannot be read: {' '.join(str(error).split())[:200]}") from None
+    concepts = {split: tuple(_concept(row, fit, references) for row in rows if row.split == split) for split in SPLITS}
+    return ConceptSet(**card.model_dump(), splits=concepts, prompts=evaluation)
+
+
+def _concept(row: _ConceptRow, sources: tuple[str, ...], references: Mapping[str, tuple[Reference, ...]]) -> Concept:
+    return Concept(**row.model_dump(exclude={"split"}), sources=sources, references=references.get(row.id, ()))
+
+
+def _valid(kind: type[_Row], row: own_set.Row) -> _Row:
+    try:
+        return kind.model_validate(row.values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        row.refuse(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
 
 
 def _lines(path: Path) -> Iterable[object]:

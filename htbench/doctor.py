@@ -83,14 +83,17 @@ def _content() -> Iterator[Sign]:
 
 
 def _plugin(group: str, name: str) -> Sign:
-    """Whether a plug-in is there; its module may have a function `missing()`, which names what it lacks, else it is loaded to see."""
+    """Whether a plug-in is there; it or its module may have a function `missing()`, which names what it lacks, else it is loaded to see."""
     what = f"{group.removesuffix('s')} {name}"
     entry = registry.plugins(group)[name]
     try:
-        missing = getattr(sys.modules.get(entry.module) or __import__(entry.module, fromlist=["missing"]), "missing", None)
+        plugin = entry.load()
+        missing = getattr(plugin, "missing", None) or getattr(sys.modules[entry.module], "missing", None)
         lacks = list(missing()) if missing else []
         if missing is None:
-            entry.load()("cpu")
+            plugin("cpu")
     except Exception as error:  # a stranger's plug-in may fail in any way, and that is what is wanted here
         return Sign(what=what, found=f"{type(error).__name__}: {error}", well=False)
+    if lacks and hasattr(plugin, "fetch"):
+        return Sign(what=what, found=f"not downloaded, optional: htbench fetch --{group.removesuffix('s')} {name}")
     return Sign(what=what, found=f"missing: {', '.join(map(str, lacks))}" if lacks else "ready", well=not lacks)

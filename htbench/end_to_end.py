@@ -21,6 +21,7 @@ from htbench.hooks import activations
 from htbench.intervention import Affine
 from htbench.method import Images, fitting_images
 from htbench.model import Model, Tap, select_sites
+from htbench.phase import phase
 from htbench.types import Site
 
 Pooled = Mapping[Site, Float[Tensor, "*batch samples channels"]]
@@ -74,24 +75,25 @@ class EndToEnd:
         (sources, seeds), targets = fitting_images(concept, self.samples, seed=seed)
         selected = {*select_sites(model, self.sites), *(start.sites if start else ())}
         chosen = tuple(site for site in model.sites if site in selected)
-        with torch.no_grad():
+        with torch.no_grad(), phase("extract"):
             wanted = activations(model, *targets)
         scale, shift = _parameters(model, chosen, start)
         optimiser = torch.optim.Adam([*scale.values(), *shift.values()], self.rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.steps)
         order = torch.Generator().manual_seed(seed)
         plateau = Plateau(self.patience)
-        for _ in range(self.steps):
-            rows = torch.randperm(self.samples, generator=order)[: self.batch].tolist()
-            optimiser.zero_grad()
-            loss = self.backward(model, ([sources[k] for k in rows], [seeds[k] for k in rows]), wanted, scale, shift)
-            optimiser.step()
-            if self.sparsity:
-                shrink([*scale.values()], [*shift.values()], self.sparsity * optimiser.param_groups[0]["lr"])
-            if self.decay == "cosine":
-                schedule.step()
-            if plateau.reached(loss):
-                break
+        with phase("fit"):
+            for _ in range(self.steps):
+                rows = torch.randperm(self.samples, generator=order)[: self.batch].tolist()
+                optimiser.zero_grad()
+                loss = self.backward(model, ([sources[k] for k in rows], [seeds[k] for k in rows]), wanted, scale, shift)
+                optimiser.step()
+                if self.sparsity:
+                    shrink([*scale.values()], [*shift.values()], self.sparsity * optimiser.param_groups[0]["lr"])
+                if self.decay == "cosine":
+                    schedule.step()
+                if plateau.reached(loss):
+                    break
         return Affine({site: w.detach() for site, w in scale.items()}, {site: b.detach() for site, b in shift.items()})
 
     def backward(self, model: Model, images: Images, wanted: Pooled, scale: Mapping[Site, Tensor], shift: Mapping[Site, Tensor]) -> float:

@@ -20,6 +20,7 @@ from htbench.hooks import Pool, activations, pooled
 from htbench.intervention import Affine, Intervention
 from htbench.method import FitsEachConcept, Images, fitting_images
 from htbench.model import Model, Tap, select_sites
+from htbench.phase import phase
 from htbench.types import Site
 
 Change = TypeVar("Change", bound=Intervention)
@@ -69,10 +70,11 @@ def fit_in_passing(model: Model, source: Images, target: Images, fit: Fit[Change
         if site not in sites:
             return z
         if site not in parts:
-            parts[site] = fit(site, pool(z[:count]), pool(z[count:]))
+            with phase("fit"):
+                parts[site] = fit(site, pool(z[:count]), pool(z[count:]))
         return torch.cat([parts[site].apply(site, z[:count], strength=1.0), z[count:]])
 
-    with torch.no_grad():
+    with torch.no_grad(), phase("extract"):
         model.trace([*source[0], *target[0]], [*source[1], *target[1]], fit_and_pass_on)
     return join([parts[site] for site in sites])
 
@@ -84,13 +86,14 @@ def fit_in_blocks(
 
     A block a site is the published procedure, as exact as one run and as slow as there are sites. Steps of a few-step model are pooled.
     """
-    with torch.no_grad():
+    with torch.no_grad(), phase("extract"):
         aims = activations(model, *target, batch=batch, pool=pool)
         parts: dict[Site, Change] = {}
         width = -(-len(sites) // min(blocks, len(sites)))
         for start in range(0, len(sites), width):
             arriving = activations(model, *source, change=_each(parts), batch=batch, pool=pool)
-            parts |= {site: fit(site, arriving[site], aims[site]) for site in sites[start : start + width]}
+            with phase("fit"):
+                parts |= {site: fit(site, arriving[site], aims[site]) for site in sites[start : start + width]}
     return join([parts[site] for site in sites])
 
 

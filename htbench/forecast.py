@@ -8,7 +8,7 @@ import numpy as np
 
 from htbench.errors import HtbenchError
 from htbench.leaderboard import Summary
-from htbench.plan import Plan, size
+from htbench.plan import Plan, labels, size
 from htbench.store import Store
 
 
@@ -49,7 +49,7 @@ def forecast(plan: Plan, *, concepts: int, folder: Path, out: Path) -> Forecast:
         images, learnt = begun.pending, set(begun.methods)
     for path in sorted(out.glob("*/run.sqlite"), key=lambda path: -path.stat().st_mtime):
         if (known := _look(path.parent)) and known.image is not None and known.model == plan.model:
-            learning = sum(known.methods.get(method, 0.0) * concepts for method in plan.methods if method not in learnt)
+            learning = sum(known.methods.get(method, 0.0) * concepts for method in labels(plan) if method not in learnt)
             return Forecast(
                 cells=size(plan, concepts), images=images, seconds=known.image * images + learning, bytes=int(known.bytes * images), basis=known.name
             )

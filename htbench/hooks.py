@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from htbench.errors import UnknownName
 from htbench.intervention import Affine, Intervention
 from htbench.model import Model, Tap
+from htbench.phase import phase
 from htbench.types import Site, SiteInfo
 
 Pool = Callable[[Float[Tensor, "images positions channels"]], Float[Tensor, "samples channels"]]
@@ -25,8 +26,9 @@ def tapped(modules: Mapping[Site, nn.Module], sites: Mapping[Site, SiteInfo], ta
     """
     fired: set[Site] = set()
     with ExitStack() as stack:
-        for site, module in modules.items():
-            stack.callback(module.register_forward_hook(_hook(site, sites[site], tap, fired)).remove)
+        with phase("install"):
+            for site, module in modules.items():
+                stack.callback(module.register_forward_hook(_hook(site, sites[site], tap, fired)).remove)
         yield
     if silent := modules.keys() - fired:
         raise RuntimeError(f"sites that never fired: {', '.join(sorted(silent))}")
@@ -42,6 +44,26 @@ def _hook(site: Site, info: SiteInfo, tap: Tap, fired: set[Site]) -> Callable[[n
         return output if passed_on is seen else passed_on.transpose(1, 2).reshape(output.shape)
 
     return hook
+
+
+def survey(network: nn.Module, prefix: str, run: Callable[[], object]) -> dict[Site, SiteInfo]:
+    """What could be sites of `network`, in the order of firing: modules that put out tokens or maps while `run` runs, named after `prefix`."""
+    found: dict[Site, SiteInfo] = {}
+
+    def look(site: Site) -> Callable[[nn.Module, object, object], None]:
+        def hook(module: nn.Module, inputs: object, output: object) -> None:
+            if isinstance(output, Tensor) and output.ndim in (3, 4):
+                axis = 1 if output.ndim == 4 else -1
+                found.setdefault(site, SiteInfo(channels=output.shape[axis], channel_axis=axis))
+
+        return hook
+
+    with ExitStack() as stack:
+        for name, module in network.named_modules():
+            if name:
+                stack.callback(module.register_forward_hook(look(Site(f"{prefix}.{name}"))).remove)
+        run()
+    return found
 
 
 def steer(interventions: Sequence[Intervention], strengths: Sequence[float]) -> Tap:
@@ -70,7 +92,8 @@ def steer(interventions: Sequence[Intervention], strengths: Sequence[float]) -> 
         if not any(site in change.sites for change in affine.values()):
             return z
         if site not in tables:
-            tables[site] = table(site, z)
+            with phase("install"):
+                tables[site] = table(site, z)
         gain, shift = tables[site]
         return torch.addcmul(shift, gain, z).to(z.dtype)
 

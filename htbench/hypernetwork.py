@@ -20,6 +20,7 @@ from htbench.errors import Refused, UsageError
 from htbench.intervention import Affine, Intervention
 from htbench.method import Training, fitting_images
 from htbench.model import Model, Request, select_sites
+from htbench.phase import phase
 from htbench.training import Recipe, Task, Trainer
 from htbench.types import Site
 
@@ -124,10 +125,11 @@ class Amortised:
 
     def predict(self, concepts: Sequence[Concept]) -> list[Affine]:
         """Maps for many concepts in one forward pass."""
-        ways: list[Condition] = [self.condition if concept.text else "image" for concept in concepts]
-        read = {how: embed(self.encoder, [concept for concept, way in zip(concepts, ways, strict=True) if way == how], how) for how in set(ways)}
-        rows = {how: iter(self.network.centre(how, vectors.to(self.model.device))) for how, vectors in read.items()}
-        return self.maps(torch.stack([next(rows[how]) for how in ways]))
+        with phase("predict"):
+            ways: list[Condition] = [self.condition if concept.text else "image" for concept in concepts]
+            read = {how: embed(self.encoder, [concept for concept, way in zip(concepts, ways, strict=True) if way == how], how) for how in set(ways)}
+            rows = {how: iter(self.network.centre(how, vectors.to(self.model.device))) for how, vectors in read.items()}
+            return self.maps(torch.stack([next(rows[how]) for how in ways]))
 
     @torch.no_grad()
     def maps(self, embeddings: Float[Tensor, "concepts features"]) -> list[Affine]:
@@ -190,7 +192,8 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Hypernetwork(encoder.width, sites, width=method.width, rank=method.rank).to(model.device)
-    task = prepare(network, read_training_concepts(network, encoder, model, concepts, seed=seed))
+    with phase("extract"):
+        task = prepare(network, read_training_concepts(network, encoder, model, concepts, seed=seed))
     key = content.digest([type(method).__name__, asdict(method), model.revision, encoder.revision, [concept.digest for concept in concepts], seed])
     recipe = Recipe(steps=method.steps, batch=batch, seed=seed, rate=method.rate, warmup=min(50, method.steps))
     trainer = Trainer(task, recipe, folder and folder / f"hypernetwork-{key}")

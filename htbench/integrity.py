@@ -88,13 +88,13 @@ def _stale(summary: Summary) -> Iterator[Finding]:
     """Cards and concepts that have changed since; whether weights have is known only to a run."""
     for method, fact in _mapping(summary.facts.get("methods")).items():
         try:
-            now = registry.card(method).digest
+            now = registry.card(str(_mapping(fact).get("given") or method)).digest
         except HtbenchError as error:
             yield Finding(kind="stale", what=f"method {method}: {error}")
         else:
             if now != _mapping(fact).get("card"):
                 yield Finding(kind="stale", what=f"method {method}: its card has changed since")
-    set_name = str(_mapping(summary.facts.get("concept_set")).get("name") or "")
+    set_name = str(_mapping(summary.facts.get("plan")).get("concept_set") or "")
     if not set_name:
         return
     try:

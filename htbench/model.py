@@ -72,6 +72,22 @@ class HasVocabulary(Protocol):
         """Words of `text` that the model has never seen, in their order."""
 
 
+@runtime_checkable
+class KeepsPrompts(Protocol):
+    """A model that encodes a prompt once and keeps it; one that encodes it anew for every image leaves this out."""
+
+    def forget_prompts(self) -> None:
+        """Encode all prompts anew from here on."""
+
+
+@runtime_checkable
+class HasFacts(Protocol):
+    """A model that a report says more about: licence, weights, scheduler."""
+
+    def facts(self) -> Mapping[str, str]:
+        """What to say, by what it is about."""
+
+
 def unknown_words(model: Model, texts: Iterable[str]) -> list[str]:
     """Words of `texts` that `model` has never seen, each once; none for a model that reads any text."""
     return list(dict.fromkeys(word for text in texts for word in model.unknown_words(text))) if isinstance(model, HasVocabulary) else []

@@ -25,6 +25,10 @@ class Plan(Settings):
     """Everything that a run is asked to do; equal plans give equal cells."""
 
     model: Name = "emoji"
+    weights: Name = ""
+    """Where the model's weights are: `hub`, `random` or a folder; empty: where the model has them."""
+    model_options: tuple[Annotated[str, Field(pattern=r"^[a-z]+=.+$", max_length=1000)], ...] = ()
+    """How the model is loaded, each as name=value: size=512."""
     methods: Annotated[tuple[Name, ...], Field(min_length=1)] = ("none", "prompt", "mean-shift", "linear-act", "lineas", "hypertransport")
     """Names of baselines or paths of their cards; `none` is always among them, since every score is paired with it."""
     concepts: str = "test"
@@ -50,6 +54,11 @@ class Plan(Settings):
     tune_floor: Annotated[float, Field(ge=-1, le=1)] = 0.5
     """Image preservation that a chosen strength must keep, on average."""
 
+    def loading(self) -> dict[str, str]:
+        """How the model is loaded, by option."""
+        given = dict(option.split("=", 1) for option in self.model_options)
+        return {**given, "weights": self.weights} if self.weights else given
+
 
 class Circumstances(Settings):
     """How a run is done: nothing here changes an image or a score."""
@@ -73,7 +82,7 @@ class Circumstances(Settings):
 
 IDENTITY = {
     "grid": frozenset({"methods", "concepts", "concept_set", "limit", "strengths", "prompts", "seeds", "tune_strength", "tune_concepts", "tune_floor"}),
-    "image": frozenset({"model", "batch", "seed"}),
+    "image": frozenset({"model", "weights", "model_options", "batch", "seed"}),
     "score": frozenset({"scorers"}),
 }
 """What each setting of a plan decides: which cells there are, what every image looks like, or how it is scored."""
@@ -127,8 +136,7 @@ def check(plan: Plan) -> tuple[ConceptSet, tuple[Concept, ...]]:
     registry.check("models", plan.model)
     for scorer in plan.scorers:
         registry.check("encoders", scorer)
-    for method in plan.methods:
-        registry.card(method)
+    labels(plan)
     concepts = concept.load(plan.concept_set)
     if plan.prompts > len(concepts.prompts):
         raise UsageError(
@@ -138,6 +146,21 @@ def check(plan: Plan) -> tuple[ConceptSet, tuple[Concept, ...]]:
     if size(plan, len(chosen)) > LARGEST:
         raise UsageError(f"the plan has {size(plan, len(chosen)):,} cells, one run holds at most {LARGEST:,}", remedy="Use fewer seeds or strengths.")
     return concepts, chosen
+
+
+def labels(plan: Plan) -> dict[str, str]:
+    """What tables call each method, the name on its card, and what the plan calls it: that name, or the path of a card.
+
+    Raises:
+        UsageError: if two cards have one name.
+    """
+    found: dict[str, str] = {}
+    for method in plan.methods:
+        name = registry.card(method).name
+        if name in found:
+            raise UsageError(f"two methods are called {name!r}: {found[name][:200]!r} and {method[:200]!r}", remedy="Give one of the cards another name.")
+        found[name] = method
+    return found
 
 
 def size(plan: Plan, concepts: int) -> int:

@@ -9,11 +9,13 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import distributions
 
-from htbench import audit
+from htbench import audit, concept
 from htbench.audit import Audit
 from htbench.concept import Concept
 from htbench.encoder import Encoder
 from htbench.job import Job
+from htbench.model import HasFacts
+from htbench.plan import labels
 from htbench.scoring import encoder_id
 
 
@@ -29,20 +31,24 @@ def audits(job: Job) -> dict[str, Audit]:
     if not trained:
         return {}
     encoder = headline(job)
-    known = {concept.id: concept for concepts in job.concept_set.splits.values() for concept in concepts}
-    texts = sorted({known[id_].text for ids in trained.values() for id_ in ids if id_ in known} | {concept.text for concept in job.concepts})
+    sets = (*map(concept.load, concept.names()), job.concept_set)
+    known = {each.id: each for of in sets for concepts in of.splits.values() for each in concepts}
+    texts = sorted({known[id_].text for ids in trained.values() for id_ in ids if id_ in known} | {each.text for each in job.concepts})
     vectors = dict(zip(texts, encoder.texts(texts).numpy(), strict=True))
     return {name: audit.audit(job.concepts, ids, known, vectors, encoder=encoder.name) for name, ids in trained.items()}
 
 
 def facts(job: Job, audits: Mapping[str, Audit]) -> dict[str, object]:
     """For the store."""
-    model, chosen = job.model, {c.id for c in job.concepts}
+    model, chosen, given = job.model, {c.id for c in job.concepts}, labels(job.plan)
     return {
         "plan": job.plan.model_dump(mode="json"),
         "command": shlex.join(["htbench", *sys.argv[1:]]),
         "environment": _environment(model.device),
-        "model": {"name": model.name, "revision": model.revision, "sites": len(model.sites), "channels": sum(site.channels for site in model.sites.values())},
+        "model": {
+            **{"name": model.name, "revision": model.revision, "sites": len(model.sites), "channels": sum(site.channels for site in model.sites.values())},
+            **(model.facts() if isinstance(model, HasFacts) else {}),
+        },
         "scorer": _scorer(headline(job)),
         "scorers": [_scorer(scorer) for scorer in job.tools.scorers],
         "concept_set": {
@@ -55,6 +61,7 @@ def facts(job: Job, audits: Mapping[str, Audit]) -> dict[str, object]:
                 **learnt.card.model_dump(mode="json", exclude={"name", "method", "artifacts"}),
                 "digest": learnt.digest,
                 "card": learnt.card.digest,
+                "given": given[name],
                 "training": asdict(learnt.steering.training),
                 "leaked": list(audits[name].leaked) if name in audits else [],
                 "audit": audits[name].facts() if name in audits else None,
@@ -68,8 +75,8 @@ def _scorer(scorer: Encoder) -> dict[str, object]:
     return {"name": scorer.name, "revision": scorer.revision, "scale": scorer.scale, "id": encoder_id(scorer)}
 
 
-def _concept(concept: Concept, split: str) -> dict[str, object]:
-    return {"kind": concept.kind, "text": concept.text, "split": split, "digest": concept.digest}
+def _concept(of: Concept, split: str) -> dict[str, object]:
+    return {"kind": of.kind, "text": of.text, "split": split, "digest": of.digest}
 
 
 def _environment(device: str) -> dict[str, object]:

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import importlib.util
+import inspect
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -42,6 +43,20 @@ def load(group: Group, name: str) -> Any:
     """
     check(group, name)
     return plugins(group)[name].load()
+
+
+def model(name: str, device: str, options: Mapping[str, object]) -> Any:
+    """The model `name` on `device`.
+
+    Raises:
+        UsageError: if it cannot be loaded in other ways than its own.
+    """
+    factory = load("models", name)
+    try:
+        inspect.signature(factory).bind(device, **options)
+    except TypeError:
+        raise UsageError(f"model {name!r} offers no choice of {', '.join(map(repr, options))}", remedy="Leave --weights and --model-option out.") from None
+    return factory(device, **options)
 
 
 class Published(BaseModel):

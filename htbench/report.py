@@ -12,7 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from htbench import chart, content, gallery, stats, trust
+from htbench import chart, content, gallery, stats, timesheet, trust
 from htbench.errors import UsageError
 from htbench.leaderboard import HEADLINE, METRICS, Cost, Line, Summary
 from htbench.store import Store
@@ -68,6 +68,7 @@ def _render(summary: Summary) -> str:
         verdict=_verdict(board),
         seconds={cost.method: cost.concept for cost in summary.costs},
         costs=_costs(summary, tones),
+        timesheet=timesheet.collect(summary, tones),
         lines=lines,
         curves=_curves(lines, tones),
         kinds=_kinds(summary),
@@ -81,7 +82,8 @@ def _hash(text: str) -> str:
 
 
 def _tones(summary: Summary) -> dict[str, int]:
-    steering = [method for method in summary.methods if method != _NONE]
+    methods = dict.fromkeys([*summary.methods, *timesheet.methods(summary.store)])
+    steering = [method for method in methods if method != _NONE]
     return {method: k + 1 for k, method in enumerate(steering)}
 
 

@@ -38,7 +38,7 @@ def run(plan: Plan, folder: Path, how: Circumstances | None = None, *, voice: Vo
 def load(plan: Plan, device: str, voice: Voice) -> Tools:
     """The model and the scorers of a plan."""
     stage = voice.stage(f"load {plan.model}", 1)
-    model: Model = registry.load("models", plan.model)(device)
+    model: Model = registry.model(plan.model, device, plan.loading())
     scorers: list[Encoder] = [registry.load("encoders", name)(device) for name in plan.scorers or (model.scorer,)]
     stage.advance()
     return Tools(model=model, scorers=tuple(scorers), voice=voice)
@@ -46,7 +46,7 @@ def load(plan: Plan, device: str, voice: Voice) -> Tools:
 
 def _run(plan: Plan, store: Store, how: Circumstances, tools: Tools) -> None:
     concept_set, concepts = plans.check(plan)
-    cards = {name: registry.card(name) for name in plan.methods}
+    cards = {name: registry.card(method) for name, method in plans.labels(plan).items()}
     learnt, broken = _learn_shared(cards, tools, concept_set, store.folder / "maps", seed=plan.seed)
     job = Job(plan=plan, store=store, tools=tools, concepts=concepts, concept_set=concept_set, methods=learnt)
     for word in unknown_words(tools.model, [*concept_set.prompts[: plan.prompts], *(concept.target("") for concept in concepts)]):
@@ -102,13 +102,14 @@ def _plan(job: Job, cards: dict[str, Card], tuned: dict[str, tuning.Choice]) -> 
     digests = {name: job.methods[name].digest if name in job.methods else card.digest for name, card in cards.items()}
     strengths = {name: choice.strength for name, choice in tuned.items()}
     prompts = job.concept_set.prompts[: plan.prompts]
-    shape = plan.model_dump(mode="json", include={"methods", "strengths", "seeds", "batch"})
+    named = plan.model_copy(update={"methods": tuple(cards)})
+    shape = named.model_dump(mode="json", include={"methods", "strengths", "seeds", "batch"})
     grid = content.digest([shape, model, digests, strengths, prompts, [[c.id, c.digest] for c in job.concepts]])
     known = store.facts()
     before = {name: fact.get("digest") for name, fact in known.get("concepts", {}).items()}
     store.forget_scores(c.id for c in job.concepts if before.get(c.id, c.digest) != c.digest)
     if known.get("grid") != grid:
         keyed = (
-            (cell, image_key(cell, model=model, learnt=digests[cell.method], batch=plan.batch)) for cell in cells(plan, job.concepts, prompts, tuned=strengths)
+            (cell, image_key(cell, model=model, learnt=digests[cell.method], batch=plan.batch)) for cell in cells(named, job.concepts, prompts, tuned=strengths)
         )
         store.plan_cells(((cell.method, cell.concept.id, cell.prompt, cell.seed, cell.strength, key) for cell, key in keyed), grid=grid)

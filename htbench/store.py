@@ -15,7 +15,7 @@ from typing import Any, Self
 from htbench.errors import HtbenchError, Missing, Refused, UsageError
 from htbench.types import Digest
 
-VERSION = 2
+VERSION = 3
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE images (key TEXT PRIMARY KEY, file TEXT, flaw TEXT, seconds REAL, batch INTEGER) STRICT, WITHOUT ROWID;
@@ -29,6 +29,10 @@ CREATE TABLE scores (
 CREATE TABLE timings (
     id INTEGER PRIMARY KEY, phase TEXT NOT NULL, method TEXT NOT NULL, concept TEXT NOT NULL, seconds REAL NOT NULL,
     device TEXT NOT NULL, UNIQUE (phase, method, concept, device)) STRICT;
+CREATE TABLE samples (
+    id INTEGER PRIMARY KEY, session TEXT NOT NULL, method TEXT NOT NULL, work TEXT NOT NULL, phase TEXT NOT NULL, concept TEXT NOT NULL,
+    round INTEGER NOT NULL, seconds REAL NOT NULL, device_seconds REAL, memory INTEGER,
+    UNIQUE (session, method, work, phase, round)) STRICT;
 """
 _CELLS = """SELECT cells.id, method, concept, prompt, seed, strength, image, file, flaw, kind, message
             FROM cells JOIN images ON images.key = cells.image LEFT JOIN failures ON failures.key = cells.image"""
@@ -77,6 +81,25 @@ class Picture:
     def file(self) -> str:
         """Its name, which is a digest of its bytes: a damaged file gives itself away."""
         return f"{sha256(self.png).hexdigest()[:32]}.png"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One measurement of `htbench time`."""
+
+    method: str
+    """Empty: the model alone."""
+    work: str
+    """What was measured: `load`, `learn` for all concepts together, `concept` for a new one, `again` for the same once more, `image`."""
+    phase: str
+    """Empty: all of the work."""
+    concept: str
+    round: int
+    """0: warming up, which holds peak memory; its times do not count."""
+    seconds: float
+    device_seconds: float | None = None
+    memory: int | None = None
+    """Peak bytes."""
 
 
 class Store:
@@ -269,6 +292,22 @@ class Store:
         with self._transaction() as write:
             write.execute(
                 "INSERT OR REPLACE INTO timings (phase, method, concept, seconds, device) VALUES (?, ?, ?, ?, ?)", (phase, method, concept, seconds, device)
+            )
+
+    def samples(self, session: str) -> list[Sample]:
+        """What `htbench time` measured in one session."""
+        names = ("method", "work", "phase", "concept", "round", "seconds", "device_seconds", "memory")
+        rows = self.select(f"SELECT {', '.join(names)} FROM samples WHERE session = ? ORDER BY id", session)
+        return [Sample(**dict(zip(names, row, strict=True))) for row in rows]
+
+    def add_samples(self, session: str, samples: Iterable[Sample]) -> None:
+        """Write measurements of a session."""
+        rows = [(session, s.method, s.work, s.phase, s.concept, s.round, s.seconds, s.device_seconds, s.memory) for s in samples]
+        with self._transaction() as write:
+            write.executemany(
+                """INSERT INTO samples (session, method, work, phase, concept, round, seconds, device_seconds, memory)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+                rows,
             )
 
     def _rows(self, query: str) -> list[Row]:

@@ -13,6 +13,8 @@ import torch
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
+from htbench.phase import phase
+
 
 class Task(Protocol):
     """What is trained: a network, a loss for each step, and which of its weights are the hidden matrices that Muon suits."""
@@ -112,20 +114,25 @@ class Trainer:
     def _losses(self) -> Iterator[float]:
         for step in range(self.step, self.recipe.steps):
             began = time.perf_counter()
-            for group in (group for optimiser in self.optimisers for group in optimiser.param_groups):
-                group["lr"] = group["top"] * self.recipe.pace(step)
-            loss = self.task.loss(step)
-            self.task.network.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(self.weights, 1.0)
-            for optimiser in self.optimisers:
-                optimiser.step()
-            decay = min(self.recipe.average, (step + 1) / (step + 50))
-            torch._foreach_lerp_(self.average, [weight.detach() for weight in self.weights], 1 - decay)
-            value = loss.item()
+            with phase("train"):
+                value = self._advance(step)
             self.seconds += time.perf_counter() - began
             self.step = step + 1
             yield value
+
+    def _advance(self, step: int) -> float:
+        """One step; gives its loss."""
+        for group in (group for optimiser in self.optimisers for group in optimiser.param_groups):
+            group["lr"] = group["top"] * self.recipe.pace(step)
+        loss = self.task.loss(step)
+        self.task.network.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.weights, 1.0)
+        for optimiser in self.optimisers:
+            optimiser.step()
+        decay = min(self.recipe.average, (step + 1) / (step + 50))
+        torch._foreach_lerp_(self.average, [weight.detach() for weight in self.weights], 1 - decay)
+        return loss.item()
 
     def _save(self, path: Path) -> None:
         state = {

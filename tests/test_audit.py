@@ -1,9 +1,11 @@
 """The leakage audit on concepts whose embeddings are made up."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from htbench.audit import Audit, audit, normalise
+from htbench.audit import Audit, audit, mentioned, neighbours, normalise
 from htbench.concept import Concept
 
 VECTORS = {"with lemon": (1.0, 0.0), "With  Lemon!": (1.0, 0.0), "with lime": (0.96, 0.28), "as a linocut": (0.0, 1.0)}
@@ -51,3 +53,18 @@ def test_case_punctuation_and_encoding_do_not_count(one: str, other: str) -> Non
 
 def test_the_order_of_words_counts() -> None:
     assert normalise("red on blue") != normalise("blue on red")
+
+
+def test_concepts_with_mostly_the_same_stems_are_neighbours() -> None:
+    lemon, lemons, lime = _concept("a", "with a ripe lemon"), _concept("b", "with ripe lemons"), _concept("c", "with a lime")
+    assert neighbours([lemon, lime, lemons]) == [(lemon, lemons)]
+
+
+def test_a_paraphrase_makes_neighbours_of_synonyms() -> None:
+    drizzle, rain = _concept("a", "in drizzle"), _concept("b", "in light rain")
+    assert neighbours([replace(drizzle, paraphrases=("in rain",)), rain])
+    assert not neighbours([drizzle, rain])
+
+
+def test_a_prompt_mentions_a_concept_whose_noun_it_has() -> None:
+    assert mentioned(_concept("a", "with a lemon"), ["two lemons on a table", "a cat with a dog"]) == ["two lemons on a table"]

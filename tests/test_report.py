@@ -17,7 +17,7 @@ from PIL import Image
 from htbench import gallery, report
 from htbench.errors import Missing
 from htbench.leaderboard import Summary
-from htbench.store import Store
+from htbench.store import Sample, Store
 
 HOSTILE = "</script><script>alert(1)</script>\"'><img src=//example.org/x onerror=alert(2)>{{ 7*7 }}" + "A" * 10_000
 SMALL: dict[str, Any] = {
@@ -231,3 +231,33 @@ def test_a_gallery_beyond_its_budget_keeps_the_first_prompts(tmp_path: Path) -> 
 def test_a_report_needs_no_torch() -> None:
     code = "import sys, htbench.report; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def _timed(folder: Path, *, revision: str) -> Path:
+    with Store.open(folder) as store:
+        samples = [Sample(method="", work="image", phase="generate", concept="c", round=k, seconds=0.5) for k in range(1, 12)]
+        for method, seconds in {"lineas": 10.0, "hypertransport": 0.1}.items():
+            samples += [Sample(method=method, work="concept", phase="", concept="c", round=k, seconds=seconds) for k in range(1, 12)]
+        store.add_samples("s", samples)
+        methods = {"lineas": {"kind": "per-concept"}, "hypertransport": {"kind": "amortised", "training": {"seconds": 99.0}}}
+        store.set_facts(timing={"s": {"conditions": {"revision": revision}, "methods": methods}})
+    report.write(folder)
+    return folder
+
+
+def test_times_stand_beside_scores_of_the_same_model(tmp_path: Path) -> None:
+    seen = (_timed(report_run.build(tmp_path / "run", **SMALL), revision="1") / "report.html").read_text()
+    assert "100×" in seen
+    assert "99.0 s / 9.90 s" in seen
+    assert "Concept gain against the time of a concept" in seen
+
+
+def test_times_of_another_model_stand_alone(tmp_path: Path) -> None:
+    seen = (_timed(report_run.build(tmp_path / "run", **SMALL), revision="2") / "report.html").read_text()
+    assert "This run has no scores of this model, so times stand alone." in seen
+
+
+def test_a_run_of_times_alone_has_no_empty_leaderboard(tmp_path: Path) -> None:
+    seen = (_timed(tmp_path / "run", revision="1") / "report.html").read_text()
+    assert "This run holds times alone" in seen
+    assert 'id="leaderboard"' not in seen

@@ -119,6 +119,7 @@ def test_a_method_that_cannot_learn_a_concept_leaves_a_reason_and_the_rest_goes_
         summary = Summary(store)
         assert [(problem.kind, problem.message, problem.cells) for problem in summary.problems] == [("learn", "too quiet", 1)]
         assert (summary.done, summary.planned) == (1, 2)
+        assert summary.methods == ["none", "deaf"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from htbench.cli import check, doctor, listing, report, run, runs, show, steer, train
+from htbench.cli import check, doctor, fetch, listing, report, run, runs, show, steer, time, train
 from htbench.errors import HtbenchError, Missing
 
 app = typer.Typer(
@@ -17,12 +17,14 @@ app.command()(run.run)
 app.command()(report.report)
 app.command("list")(listing.list_)
 app.command()(show.show)
+app.command()(fetch.fetch)
 app.command()(runs.diff)
 app.command()(runs.export)
 app.command()(doctor.doctor)
 check.app.command("run")(runs.check)
 app.command()(steer.steer)
 app.command()(train.train)
+app.command()(time.time)
 app.add_typer(check.app, name="check")
 
 

@@ -14,6 +14,7 @@ from htbench.errors import UnknownName
 
 def list_(
     what: Annotated[str, typer.Argument(help="methods, models, encoders, concepts, judges, metrics, plans or runs")],
+    concept_set: Annotated[str | None, typer.Option(help="With `concepts`: list each of this set, shipped or your own.")] = None,
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -24,7 +25,7 @@ def list_(
         "methods": _methods,
         "models": lambda: [(name, entry.value) for name, entry in sorted(registry.plugins("models").items())],
         "encoders": lambda: [(name, entry.value) for name, entry in sorted(registry.plugins("encoders").items())],
-        "concepts": _concepts,
+        "concepts": lambda: _concepts_of(concept_set) if concept_set else _concepts(),
         "judges": lambda: [(path.name, "a judge") for path in sorted(content.folder("judges").glob("*/")) if path.is_dir()],
         "metrics": _metrics,
         "plans": lambda: [(name, f"htbench run {name}") for name in plans.names()],
@@ -75,3 +76,9 @@ def _concepts() -> list[tuple[str, str]]:
 
     sets = [concept.load(name) for name in concept.names()]
     return [(each.name, f"version {each.version}: " + ", ".join(f"{len(each.splits[split])} {split}" for split in concept.SPLITS)) for each in sets]
+
+
+def _concepts_of(name: str) -> list[tuple[str, str]]:
+    from htbench import concept
+
+    return [(each.id, f"{split:<5}  {each.text}") for split, concepts in concept.load(name).splits.items() for each in concepts]

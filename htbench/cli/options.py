@@ -1,5 +1,6 @@
 """What commands share: options, and where a run is kept."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -26,11 +27,23 @@ def run_folder(run: str, out: Path) -> Path:
 
 
 def numbers(option: str, text: str) -> list[float]:
-    """Numbers separated by commas."""
+    """Numbers separated by commas; `0,0.25,...,1` goes on in equal steps, three dots or an ellipsis alike."""
+    remedy = f"Write it as --{option} 0,0.5,1 or --{option} 0,0.25,...,1"
+    parts = [part.strip().replace("…", "...") for part in text.split(",") if part.strip()]
     try:
-        found = [float(part) for part in text.split(",") if part.strip()]
+        found = _filled(parts) if "..." in parts else [float(part) for part in parts]
     except ValueError:
-        raise UsageError(f"--{option} {text[:60]!r} is not a list of numbers", remedy=f"Write it as --{option} 0,0.5,1") from None
+        raise UsageError(f"--{option} {text[:60]!r} is not a list of numbers", remedy=remedy) from None
     if not found:
-        raise UsageError(f"--{option} is empty", remedy=f"Write it as --{option} 0,0.5,1")
+        raise UsageError(f"--{option} is empty", remedy=remedy)
     return found
+
+
+def _filled(parts: Sequence[str]) -> list[float]:
+    """`a, b, ..., z` in full; raises `ValueError` where steps of b - a do not lead from a to z."""
+    dots = parts.index("...")
+    first, second, last = (float(parts[k]) for k in (dots - 2, dots - 1, dots + 1)) if 2 <= dots == len(parts) - 2 else (0.0, 0.0, 1.0)
+    steps = round((last - first) / (second - first)) if second != first else 0
+    if not 2 <= steps <= 1000 or abs(first + steps * (second - first) - last) > 1e-9:
+        raise ValueError(parts)
+    return [*(float(part) for part in parts[: dots - 2]), *(round(first + k * (second - first), 9) for k in range(steps)), last]

@@ -20,6 +20,8 @@ Layers = Mapping[str, Mapping[str, object]]
 def run(
     plan: Annotated[str | None, typer.Argument(help="A shipped plan such as quickstart, or a TOML file; HTBENCH_* variables and options override it.")] = None,
     model: Annotated[str | None, typer.Option(help="See: htbench list models")] = None,
+    weights: Annotated[str | None, typer.Option(help="The model's weights: hub, random, or a folder.")] = None,
+    model_option: Annotated[list[str] | None, typer.Option(help="How the model is loaded: size=512, dtype=bfloat16; repeat for several.")] = None,
     method: Annotated[list[str] | None, typer.Option(help="A baseline or the path of its card; repeat for several.")] = None,
     concepts: Annotated[str | None, typer.Option(help="Split (train, dev, test) or concept ids, separated by commas.")] = None,
     concept_set: Annotated[str | None, typer.Option(help="See: htbench list concepts")] = None,
@@ -47,7 +49,8 @@ def run(
 ) -> None:
     """Run methods on concepts, score the images and write the report; the same command again continues where it stopped."""
     options: dict[str, object] = {
-        "model": model, "methods": method, "concepts": concepts, "concept_set": concept_set, "limit": limit, "prompts": prompts, "seeds": seeds,
+        "model": model, "weights": weights, "model_options": model_option, "methods": method,
+        "concepts": concepts, "concept_set": concept_set, "limit": limit, "prompts": prompts, "seeds": seeds,
         "batch": batch, "scorers": scorer, "seed": seed, "strengths": None if strength is None else numbers("strength", strength),
         "tune_strength": tune_strength, "device": device, "out": out, "name": name, "allow_leak": allow_leak, "max_failures": max_failures,
     }  # fmt: skip

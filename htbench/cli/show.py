@@ -1,6 +1,6 @@
-"""`htbench show`: one method, plan or concept in full."""
+"""`htbench show`: one method, model, plan or concept in full."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
@@ -12,14 +12,20 @@ from htbench.errors import UnknownName
 
 
 def show(
-    what: Annotated[str, typer.Argument(help="method, plan or concept")],
+    what: Annotated[str, typer.Argument(help="method, model, plan or concept")],
     name: Annotated[str, typer.Argument(help="Its name; see: htbench list")],
+    concept_set: Annotated[str | None, typer.Option(help="Set that a concept is of, shipped or your own; any shipped one if not given.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show all that is known of a method, a plan or a concept."""
+    """Show all that is known of a method, a model, a plan or a concept; a model needs neither its weights nor a GPU."""
     from htbench.voice import plain, print_json
 
-    shows = {"method": _method, "plan": _plan, "concept": _concept}
+    shows: dict[str, Callable[[str], dict[str, object]]] = {
+        "method": _method,
+        "model": _model,
+        "plan": _plan,
+        "concept": lambda name: _concept(name, concept_set),
+    }
     if what not in shows:
         raise UnknownName("thing to show", what, shows)
     found = shows[what](name)
@@ -39,12 +45,30 @@ def _method(name: str) -> dict[str, object]:
     return {**card.model_dump(mode="json", exclude={"bibtex"}), "published": published, "digest": card.digest, "bibtex": card.bibtex.strip()}
 
 
+def _model(name: str) -> dict[str, object]:
+    plugin = registry.load("models", name)
+    model = plugin.sketch() if hasattr(plugin, "sketch") else plugin("cpu")
+    channels = sum(site.channels for site in model.sites.values())
+    first, *_, last = [*model.sites, ""] if len(model.sites) == 1 else model.sites
+    return {
+        "name": model.name,
+        **(plugin.facts() if hasattr(plugin, "facts") else {"revision": model.revision}),
+        "sites": [f"{len(model.sites)} modules, from {first} to {last}", f"{channels:,} channels", f"{2 * channels:,} parameters a concept: scale and shift"],
+        "conditioner": model.conditioner,
+        "scorer": model.scorer,
+        "weights": ", ".join(f"{each} is missing: htbench fetch --model {name}" for each in plugin.missing()) or "here"
+        if hasattr(plugin, "missing")
+        else "here",
+    }
+
+
 def _plan(name: str) -> dict[str, object]:
     return plans.build(plans.read(name)).model_dump(mode="json")
 
 
-def _concept(name: str) -> dict[str, object]:
-    everything = {each.id: (each, split, of) for of in map(concept.load, concept.names()) for split, concepts in of.splits.items() for each in concepts}
+def _concept(name: str, concept_set: str | None) -> dict[str, object]:
+    sets = map(concept.load, [concept_set] if concept_set else concept.names())
+    everything = {each.id: (each, split, of) for of in sets for split, concepts in of.splits.items() for each in concepts}
     if name not in everything:
         raise UnknownName("concept", name, everything, remedy="See: htbench list concepts")
     found, split, of = everything[name]
@@ -55,6 +79,7 @@ def _concept(name: str) -> dict[str, object]:
         "kind": found.kind,
         "text": found.text,
         "template": found.template,
+        "paraphrases": list(found.paraphrases),
         "learnt from": f"{len(found.sources)} neutral prompts, such as {', '.join(found.sources[:3])}",
         "references": f"{len(found.references)} pictures",
         "digest": found.digest,

@@ -13,6 +13,7 @@ from htbench.emoji.generator import Generator, Words
 from htbench.emoji.pretrained import restore
 from htbench.emoji.scenes import LATENT
 from htbench.model import Request, Tap, check_finite
+from htbench.phase import phase
 from htbench.types import Site, SiteInfo
 
 
@@ -61,6 +62,9 @@ class Emoji:
     def unknown_words(self, text: str) -> list[str]:
         return vocabulary.unknown(text)
 
+    def forget_prompts(self) -> None:
+        self._words.clear()
+
     def _run(self, prompts: Sequence[Mapping[str, float]], seeds: Sequence[int]) -> Float[Tensor, "images rgb 64 64"]:
         noise = [torch.randn(LATENT, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         words = [self._mix(weights) for weights in prompts]
@@ -79,7 +83,7 @@ class Emoji:
     def _encode(self, prompt: str) -> Words:
         """An encoded prompt; each is encoded once, alone and in float32, so that it depends neither on its neighbours nor on who asked first."""
         if prompt not in self._words:
-            with torch.no_grad(), torch.autocast(torch.device(self.device).type, enabled=False):
+            with phase("encode-prompts"), torch.no_grad(), torch.autocast(torch.device(self.device).type, enabled=False):
                 self._words[prompt] = self._network.encode([prompt])
         return self._words[prompt]
 

@@ -1,0 +1,39 @@
+"""`htbench fetch`: get published weights."""
+
+from typing import Annotated
+
+import typer
+
+from htbench import registry
+from htbench.errors import UsageError
+from htbench.registry import Group
+
+
+def fetch(
+    model: Annotated[str | None, typer.Option(help="A model, with the encoders that condition and score it; see: htbench list models")] = None,
+    encoder: Annotated[str | None, typer.Option(help="An encoder alone; see: htbench list encoders")] = None,
+) -> None:
+    """Download a model's weights, check them and say where they are; what is there already is only checked."""
+    from rich.console import Console
+
+    if (model is None) == (encoder is None):
+        raise UsageError("give either --model or --encoder", remedy="Such as: htbench fetch --model dmd2")
+    wanted: list[tuple[Group, str]] = _needed(model) if model else [("encoders", encoder or "")]
+    for group, name in wanted:
+        plugin = registry.load(group, name)
+        if not hasattr(plugin, "fetch"):
+            typer.echo(f"{name}: nothing to fetch, its weights are part of its package")
+            continue
+        if hasattr(plugin, "facts"):
+            typer.echo(f"licence of {name}: {plugin.facts()['licence']}", err=True)
+        with Console(stderr=True).status(f"fetch {name}"):
+            folders = plugin.fetch()
+        for repository, folder in folders.items():
+            typer.echo(f"{name}: {repository} is whole, in {folder}")
+
+
+def _needed(model: str) -> list[tuple[Group, str]]:
+    """The model and its encoders."""
+    plugin = registry.load("models", model)
+    needed: list[tuple[Group, str]] = [("models", model)]
+    return needed + [("encoders", getattr(plugin, role)) for role in ("conditioner", "scorer") if hasattr(plugin, role)]

@@ -1,0 +1,280 @@
+"""Few-step generators of diffusers: one adapter for all, driven without the pipeline, whose calls would stop gradients."""
+
+import copy
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from htbench import content, hooks, weights
+from htbench.errors import Missing, UnknownName
+from htbench.model import Request, Tap, check_finite
+from htbench.models import prompts
+from htbench.models.family import FAMILIES, Family
+from htbench.models.preset import Options, Preset, architecture
+from htbench.models.prompts import Prompts, Words
+from htbench.types import Digest, Site, SiteInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a generator is made of."""
+
+    network: nn.Module
+    vae: Any
+    scheduler: Any
+    """Set to the published timesteps; each run steps a copy."""
+    prompts: Prompts
+    sites: Mapping[Site, SiteInfo]
+    revision: Digest
+
+
+class Distilled:
+    """Implements `htbench.model.Model`."""
+
+    def __init__(self, preset: Preset, options: Options, device: str, parts: Parts) -> None:
+        self.name, self.conditioner, self.scorer = preset.name, preset.conditioner, preset.scorer
+        self.device, self.revision, self.sites = device, parts.revision, parts.sites
+        self.preset, self.options = preset, options
+        self.size = options.size or preset.size
+        self.scheduler = parts.scheduler
+        self._family = FAMILIES[preset.family]
+        self._network, self._vae, self._prompts = parts.network, parts.vae, parts.prompts
+        self._modules = {site: parts.network.get_submodule(site.partition(".")[2]) for site in parts.sites}
+
+    def generate(self, requests: Sequence[Request]) -> list[Image.Image]:
+        changes = [request.intervention for request in requests]
+        hooks.check_sites(self, changes)
+        strengths = [request.strength for request in requests]
+        mixtures = [change.prompts(request.prompt, strength=request.strength) for change, request in zip(changes, requests, strict=True)]
+        with torch.no_grad():
+            with hooks.tapped(self._modules, self.sites, hooks.steer(changes, strengths)):
+                latents = self._denoise(mixtures, [request.seed for request in requests])
+            pixels = self._decode(latents)
+        check_finite(pixels)
+        levels = ((pixels / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
+        return [Image.fromarray(array) for array in levels.permute(0, 2, 3, 1).cpu().numpy()]
+
+    def trace(self, prompts: Sequence[str], seeds: Sequence[int], tap: Tap) -> None:
+        """As promised; what is learnt from ends at the latents, so the decoder never runs."""
+        with hooks.tapped(self._modules, self.sites, tap), self._checkpointing(tap):
+            self._denoise([{prompt: 1.0} for prompt in prompts], seeds)
+
+    def synchronise(self) -> None:
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize(self.device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number format of the denoiser."""
+        return next(self._network.parameters()).dtype
+
+    def facts(self) -> dict[str, str]:
+        """What a report says about it."""
+        dtype = str(self.dtype).removeprefix("torch.")
+        return {**self.preset.facts(), "weights": self.options.weights, "number format": dtype, "size": f"{self.size} x {self.size}"}
+
+    def _denoise(self, mixtures: Sequence[Mapping[str, float]], seeds: Sequence[int]) -> Float[Tensor, "images 4 rows columns"]:
+        from diffusers.utils.torch_utils import randn_tensor
+
+        words = self._prompts.mixed(mixtures)
+        scheduler = copy.deepcopy(self.scheduler)
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        side = self.size // _shrinkage(self._vae)
+        shape = (len(seeds), self._vae.config.latent_channels, side, side)
+        latents: Tensor = randn_tensor(shape, generator=generators, device=torch.device(self.device), dtype=words.states.dtype) * scheduler.init_noise_sigma
+        with self._at_work(self._network):
+            for timestep in scheduler.timesteps:
+                seen = scheduler.scale_model_input(latents, timestep)
+                answer = self._family.predict(self._network, seen, timestep, words, size=self.size)
+                latents = scheduler.step(answer, timestep, latents, generator=generators, return_dict=False)[0].to(words.states.dtype)
+        return latents
+
+    def _decode(self, latents: Float[Tensor, "images 4 rows columns"]) -> Float[Tensor, "images rgb rows columns"]:
+        """In float32, whatever the latents are in: in float16 the decoder of SDXL overflows."""
+        with self._at_work(self._vae):
+            parts = torch.split(latents.float() / self._vae.config.scaling_factor, self.options.decode)
+            return torch.cat([self._vae.decode(part, return_dict=False)[0] for part in parts])
+
+    @contextmanager
+    def _at_work(self, module: nn.Module) -> Iterator[None]:
+        if not self.options.offload:
+            yield
+            return
+        module.to(self.device)
+        try:
+            yield
+        finally:
+            module.to("cpu")
+
+    @contextmanager
+    def _checkpointing(self, tap: Tap) -> Iterator[None]:
+        """While inside, blocks are computed again when gradients pass, each with `tap` at the sites in it: hooks are gone by then."""
+        if not (self.options.checkpoint and torch.is_grad_enabled()):
+            yield
+            return
+
+        def again(block: nn.Module, *inputs: object) -> object:
+            members = set(block.modules())
+            inside = {site: module for site, module in self._modules.items() if module in members}
+
+            def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+                return nullcontext(), hooks.tapped(inside, self.sites, tap)
+
+            return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
+
+        network: Any = self._network
+        network.enable_gradient_checkpointing(again)
+        try:
+            yield
+        finally:
+            network.disable_gradient_checkpointing()
+
+
+def load(preset: Preset, options: Options, device: str) -> Distilled:
+    """The generator, ready to use.
+
+    Raises:
+        Missing: without weights, or without the memory for them.
+        Refused: if weights are damaged, or another model's.
+        UnknownName: if no module is called as `options.sites` says.
+    """
+    files = None if options.weights == "random" else weights.locate(preset.base, preset.denoiser, where=options.weights, name=preset.name)
+    configs = architecture(preset.family) if files is None else _configs(files.base, FAMILIES[preset.family])
+    sites = find_sites(preset, options, configs)
+    try:
+        parts = _parts(preset, options, device, files, configs, sites)
+    except torch.OutOfMemoryError:
+        raise Missing(f"{preset.name} does not fit into the memory of {device}", remedy="Load it with offload, or use a larger device.") from None
+    return Distilled(preset, options, device, parts)
+
+
+def verify(preset: Preset, files: weights.Files) -> None:
+    """Raise `Refused` unless the denoiser's weights are whole and fit the published architecture."""
+    family = FAMILIES[preset.family]
+    with torch.device("meta"):
+        network = family.build(_configs(files.base, family)["denoiser"])
+    weights.check(weights.read(files.denoiser), network.state_dict(), files.denoiser)
+
+
+def find_sites(preset: Preset, options: Options, configs: Mapping[str, Any]) -> dict[Site, SiteInfo]:
+    """Modules that `options.sites` names, in the order of firing: found on a copy of the denoiser without numbers.
+
+    Raises:
+        UnknownName: if it names none, with the nearest names.
+    """
+    family = FAMILIES[preset.family]
+    with torch.device("meta"), torch.no_grad():
+        network = family.build(configs["denoiser"]).requires_grad_(False)
+        side, config = configs["denoiser"]["sample_size"], configs["denoiser"]
+        wide, pooled = _widths(config)
+        words = Words(
+            states=torch.empty(1, 8, wide),
+            pooled=torch.empty(1, pooled) if pooled else None,
+            mask=None if pooled else torch.ones(1, 8, dtype=torch.bool),
+        )
+        latents, timestep = torch.empty(1, config["in_channels"], side, side), torch.tensor(preset.timesteps[0])
+        found = hooks.survey(network, family.prefix, lambda: family.predict(network, latents, timestep, words, size=side))
+    pattern = family.patterns.get(options.sites, options.sites)
+    chosen = {site: info for site, info in found.items() if fnmatchcase(site, pattern) or _matches(pattern, site)}
+    if not chosen:
+        raise UnknownName(f"site of {preset.name}", options.sites, [*family.patterns, *found], remedy=f"See: htbench show model {preset.name}")
+    return chosen
+
+
+def _matches(pattern: str, site: str) -> bool:
+    try:
+        return re.fullmatch(pattern, site) is not None
+    except re.error:
+        return False
+
+
+def _widths(config: Mapping[str, Any]) -> tuple[int, int]:
+    """Widths of a denoiser's words and of its pooled prompt, 0 without one."""
+    if "caption_channels" in config:
+        return config["caption_channels"], 0
+    return config["cross_attention_dim"], config["projection_class_embeddings_input_dim"] - 6 * config["addition_time_embed_dim"]
+
+
+def _parts(preset: Preset, options: Options, device: str, files: weights.Files | None, configs: Mapping[str, Any], sites: Mapping[Site, SiteInfo]) -> Parts:
+    import diffusers
+
+    logging.getLogger("diffusers").setLevel(logging.ERROR)  # it warns of the published timesteps, and of settings of the scheduler that is replaced
+    family, dtype = FAMILIES[preset.family], getattr(torch, options.dtype or preset.dtype)
+    home = "cpu" if options.offload else device
+    with _drawing(home, dtype):
+        network = family.build(configs["denoiser"]).eval().requires_grad_(False)
+    with _drawing(home, torch.float32):
+        vae = diffusers.AutoencoderKL.from_config(configs["vae"]).eval().requires_grad_(False)
+    if files is not None:
+        state = weights.read(files.denoiser)
+        weights.check(state, network.state_dict(), files.denoiser)
+        network.load_state_dict(state)
+        stored = next(iter(sorted((files.base / "vae").glob("*.safetensors"), key=lambda path: "fp16" not in path.name)))
+        vae.load_state_dict(weights.read(stored))
+    if options.tile:
+        vae.enable_tiling()
+    if options.compile:
+        _compile(network, {site.partition(".")[2] for site in sites})
+    scheduler = getattr(diffusers, preset.scheduler).from_config(configs["scheduler"])
+    scheduler.set_timesteps(timesteps=list(preset.timesteps), device=device)
+    learnt = weights.fingerprint(files.denoiser, files.base / "vae") if files else f"random, drawn on {torch.device(home).type}"
+    texts = weights.fingerprint(*(path for path in sorted(files.base.iterdir()) if path.name.startswith(("text_encoder", "tokenizer")))) if files else "random"
+    told = content.digest([preset.family, texts, str(dtype), configs.get("words")])
+    reader = _reader(family, files, configs, dtype)
+    looks = [options.size or preset.size, str(dtype), options.decode, options.tile, options.compile]
+    sampling = [preset.scheduler, json.dumps(configs["scheduler"], sort_keys=True), preset.timesteps]  # may hold -Infinity
+    return Parts(
+        network=network, vae=vae, scheduler=scheduler, sites=sites,
+        prompts=Prompts(reader, identity=told, folder=prompts.cache(), device=device),
+        revision=content.digest([preset.name, 1, learnt, told, looks, sampling, sorted(sites)]),
+    )  # fmt: skip
+
+
+def _reader(family: Family, files: weights.Files | None, configs: Mapping[str, Any], dtype: torch.dtype) -> Callable[[], prompts.Reader]:
+    if files is None:
+        return lambda: prompts.Imagined(shapes=configs["words"], dtype=dtype)
+    return lambda: family.reader(files.base, dtype)
+
+
+def _configs(folder: Path, family: Family) -> dict[str, Any]:
+    """Settings of each part, as saved with the pipeline."""
+    where = {"denoiser": f"{family.prefix}/config.json", "vae": "vae/config.json", "scheduler": "scheduler/scheduler_config.json"}
+    read = {part: json.loads((folder / path).read_text(encoding="utf-8")) for part, path in where.items()}
+    return {part: {key: value for key, value in config.items() if not key.startswith("_")} for part, config in read.items()}
+
+
+@contextmanager
+def _drawing(device: str, dtype: torch.dtype) -> Iterator[None]:
+    """While inside, modules are made on `device` in `dtype`, from a fixed seed: a cast after loading would change what is kept in float32."""
+    before = torch.get_default_dtype()
+    with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []), torch.device(device):
+        torch.manual_seed(0)
+        torch.set_default_dtype(dtype)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(before)
+
+
+def _compile(network: nn.Module, sites: set[str]) -> None:
+    for name, module in network.named_modules():
+        if type(module).__name__ in ("Attention", "FeedForward") and not any(site == name or site.startswith(f"{name}.") for site in sites):
+            module.compile()
+
+
+def _shrinkage(vae: Any) -> int:
+    """Pixels a latent's cell, along a side."""
+    shrinkage: int = 2 ** (len(vae.config.block_out_channels) - 1)
+    return shrinkage

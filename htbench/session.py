@@ -1,0 +1,137 @@
+"""One call of `htbench time`: from the names of methods to samples in a run's folder."""
+
+import inspect
+import os
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from htbench import content, machine, registry
+from htbench.concept import ConceptSet
+from htbench.errors import HtbenchError, UsageError
+from htbench.model import KeepsPrompts, Model
+from htbench.store import Sample, Store
+from htbench.timing import Bench, Entry, Protocol
+from htbench.voice import Voice
+
+
+def loader(name: str, device: str, *, weights: str | None) -> Callable[[], Model]:
+    """Loads a model, with weights of another kind than its own where they are named: `random` for timing alone.
+
+    Raises:
+        UsageError: if the model does not offer a choice of weights.
+    """
+    factory = registry.load("models", name)
+    if weights is None:
+        return partial(factory, device)
+    if "weights" not in inspect.signature(factory).parameters:
+        raise UsageError(f"model {name!r} has its own weights alone, not {weights!r}", remedy="Leave --weights out.")
+    return partial(factory, device, weights=weights)
+
+
+def conditions(model: Model, *, weights: str | None) -> dict[str, object]:
+    """All that times depend on besides methods."""
+    return {
+        "machine": machine.name(),
+        "device": "cpu" if model.device == "cpu" else torch.cuda.get_device_name(model.device),
+        "threads": torch.get_num_threads(),
+        "dtype": str(getattr(model, "dtype", "float32")).removeprefix("torch."),
+        "model": model.name,
+        "revision": model.revision,
+        "weights": weights or "the model's own",
+        "torch": torch.__version__,
+        "process": os.getpid(),
+    }
+
+
+def run(
+    folder: Path,
+    methods: Sequence[str],
+    concepts: ConceptSet,
+    protocol: Protocol,
+    *,
+    model: str,
+    device: str,
+    weights: str | None,
+    voice: Voice,
+) -> None:
+    """Time `methods` and write what was measured into `folder`, a new run or one that is there."""
+    with Store.open(folder) as store, tempfile.TemporaryDirectory() as kept, voice.speaking():
+        make = loader(model, device, weights=weights)
+        began, start = time.perf_counter(), time.monotonic()
+        loaded = make()
+        loaded.synchronise()
+        took = time.perf_counter() - began
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        facts: dict[str, object] = {
+            "started": started,
+            "command": shlex.join(["htbench", *sys.argv[1:]]),
+            "conditions": conditions(loaded, weights=weights),
+            "protocol": asdict(protocol),
+            "forgets": isinstance(loaded, KeepsPrompts),
+            "before": machine.busy() | machine.gpu(device),
+        }
+        session = content.digest([started, facts["conditions"]])
+        bench = Bench(
+            model=loaded,
+            concepts=concepts.splits["test"],
+            training=concepts.splits["train"],
+            warm=concepts.splits["dev"][0],
+            prompt=concepts.prompts[0],
+            protocol=protocol,
+            folder=Path(kept),
+            sink=lambda samples: store.add_samples(session, samples),
+            began=start,
+            weights=weights is None,
+        )
+        bench.sink([Sample(method="", work="load", phase="load", concept="", round=1, seconds=took)])
+        _name(store, facts, loaded)
+        entries, untimed = _prepare(bench, methods, voice)
+        facts |= {"methods": {entry.card.name: entry.facts() for entry in entries}, "untimed": untimed}
+        stage = voice.stage("time", min(protocol.rounds, len(bench.concepts)))
+        _write(store, session, facts)
+        for _ in bench.run(entries):
+            stage.advance()
+            _write(store, session, facts | {"after": machine.busy() | machine.gpu(device)})
+
+
+def _prepare(bench: Bench, methods: Sequence[str], voice: Voice) -> tuple[list[Entry], dict[str, str]]:
+    """What can be timed, warm, and why the rest cannot."""
+    entries, untimed = [], {}
+    stage = voice.stage("prepare", len(methods))
+    for name in methods:
+        voice.say(f"prepare {name}")
+        try:
+            entry = bench.prepare(name)
+            bench.warm_up(entry)
+        except Exception as error:  # one method's fault is not that of the others
+            untimed[name] = str(error) if isinstance(error, HtbenchError) else f"{type(error).__name__}: {error}"
+            voice.warn(f"{name} is not timed: {untimed[name]}")
+        else:
+            entries.append(entry)
+        stage.advance()
+    return entries, untimed
+
+
+def _name(store: Store, facts: Mapping[str, object], model: Model) -> None:
+    """Say what the run is of, if it is a new one."""
+    if "model" not in store.facts():
+        sites = {"sites": len(model.sites), "channels": sum(site.channels for site in model.sites.values())}
+        store.set_facts(
+            model={"name": model.name, "revision": model.revision, **sites},
+            command=facts["command"],
+            environment={"started": facts["started"], "torch": torch.__version__, "device": model.device},
+        )
+
+
+def _write(store: Store, session: str, facts: Mapping[str, object]) -> None:
+    known = {name: fact for name, fact in store.facts().get("timing", {}).items() if name != session}
+    store.set_facts(timing={**known, session: dict(facts)})

@@ -1,0 +1,162 @@
+"""Weights: where they are, whether they are whole, and what tells them from others."""
+
+import hashlib
+import json
+import pickle
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from htbench import content
+from htbench.errors import Missing, Refused
+from htbench.types import Digest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_BLOCKS, _BLOCK = 64, 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Files of a repository of a model hub."""
+
+    repository: str
+    files: tuple[str, ...]
+    """Glob patterns, each of which something must match, but for indices of weights in several files."""
+    revision: str = "main"
+    """A commit, or a branch whose commit is recorded when it is used."""
+
+    def find(self) -> Path | None:
+        """The folder that they were downloaded to, if they are all there."""
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import LocalEntryNotFoundError
+
+        try:
+            folder = Path(snapshot_download(self.repository, revision=self.revision, allow_patterns=list(self.files), local_files_only=True))
+        except (LocalEntryNotFoundError, OSError):
+            return None
+        return None if lacking(folder, self.files) else folder
+
+    def download(self) -> Path:
+        """The folder with all of them, downloaded if they are not there.
+
+        Raises:
+            Missing: if the hub cannot be reached, or does not give them.
+        """
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+        remedy = "Check the network and, where a licence must be accepted, that you are logged in; the same command continues."
+        try:
+            folder = Path(snapshot_download(self.repository, revision=self.revision, allow_patterns=list(self.files)))
+        except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+            raise Missing(f"{self.repository!r} cannot be downloaded: {' '.join(str(error).split())[:200]}", remedy=remedy) from None
+        if lost := lacking(folder, self.files):
+            raise Missing(f"{self.repository!r} came without {lost[0]!r}", remedy=remedy)
+        return folder
+
+    def only_file(self, folder: Path) -> Path:
+        """The one file in `folder` that the first pattern matches.
+
+        Raises:
+            Missing: if there is none.
+            Refused: if there are several.
+        """
+        found = sorted(folder.glob(self.files[0]))
+        if not found:
+            raise Missing(f"no file {self.files[0]!r} in {str(folder)!r}", remedy=f"It is in the repository {self.repository}.")
+        if len(found) > 1:
+            raise Refused(f"{len(found)} files match {self.files[0]!r} in {str(folder)!r}, one was expected", remedy="Leave only the denoiser's there.")
+        return found[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """Where a generator is on this disk."""
+
+    base: Path
+    """A folder as diffusers saves a pipeline."""
+    denoiser: Path
+
+
+def locate(base: Source, denoiser: Source, *, where: str, name: str) -> Files:
+    """A generator's files: downloaded ones, or in a folder that has the pipeline and beside it the denoiser's weights.
+
+    Raises:
+        Missing: if they are not there, with the command that gets them.
+    """
+    if where != "hub":
+        folder = Path(where)
+        if not folder.is_dir():
+            raise Missing(f"no folder {where!r} with weights", remedy="Give a folder, or hub, or random.")
+        if lost := lacking(folder, [pattern for pattern in base.files if pattern.endswith(".json") and "*" not in pattern]):
+            raise Missing(f"no {lost[0]!r} in {where!r}", remedy="The folder must have a pipeline as diffusers saves it, and the denoiser's weights beside it.")
+        return Files(base=folder, denoiser=denoiser.only_file(folder))
+    folders = base.find(), denoiser.find()
+    if folders[0] is None or folders[1] is None:
+        lost = [source.repository for source, there in zip((base, denoiser), folders, strict=True) if there is None]
+        raise Missing(f"the weights of {name} are not on this machine: {', '.join(lost)}", remedy=f"Get them: htbench fetch --model {name}")
+    return Files(base=folders[0], denoiser=denoiser.only_file(folders[1]))
+
+
+def lacking(folder: Path, patterns: tuple[str, ...] | list[str]) -> list[str]:
+    """Patterns that nothing in `folder` matches, and files that an index there names and that are not there."""
+    lost = [pattern for pattern in patterns if not pattern.endswith("*.index.json") and not any(folder.glob(pattern))]
+    for index in (path for pattern in patterns if pattern.endswith("*.index.json") for path in folder.glob(pattern)):
+        named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        lost += sorted(str((index.parent / name).relative_to(folder)) for name in named if not (index.parent / name).exists())
+    return lost
+
+
+def read(path: Path) -> "Mapping[str, Tensor]":
+    """The tensors in a file, by name; a pickle is read as data, and one with code in it is refused.
+
+    Raises:
+        Refused: if it is damaged, or is something else.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    remedy = "Delete it and get it again: htbench fetch --model NAME"
+    try:
+        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        why = "it holds code" if "Unsupported" in str(error) or "GLOBAL" in str(error) else "it is damaged, or no file of weights"
+        raise Refused(f"weights {str(path)!r} are refused: {why}", remedy=remedy) from None
+    except (SafetensorError, RuntimeError, EOFError, KeyError, ValueError) as error:
+        raise Refused(f"weights {str(path)!r} cannot be read: {' '.join(str(error).split())[:160]}", remedy=remedy) from None
+    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise Refused(f"weights {str(path)!r} are refused: they are no table of tensors", remedy=remedy)
+    return state
+
+
+def check(state: "Mapping[str, Tensor]", wanted: "Mapping[str, Tensor]", path: Path) -> None:
+    """Raise `Refused` unless `state` has the names and shapes of `wanted`."""
+    odd = sorted(state.keys() ^ wanted.keys()) or sorted(key for key in wanted if state[key].shape != wanted[key].shape)
+    if odd:
+        what = "not of the same shape" if state.keys() == wanted.keys() else "too many or too few"
+        raise Refused(f"weights {str(path)!r} are of another model: {len(odd)} tensors {what}, such as {odd[0]!r}", remedy="Give the file of this model.")
+
+
+def fingerprint(*paths: Path) -> Digest:
+    """Digest of files, or of all files in folders: their sizes and 64 evenly spread blocks of 64 KiB of each, which no two trainings share."""
+    return content.digest([[path.name, *_sample(path)] for where in paths for path in (sorted(_files(where)) if where.is_dir() else [where])])
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
+
+
+def _sample(path: Path) -> tuple[int, str]:
+    size = path.stat().st_size
+    total = hashlib.sha256()
+    with path.open("rb") as file:
+        for k in range(_BLOCKS):
+            file.seek(max(0, size - _BLOCK) * k // (_BLOCKS - 1))
+            total.update(file.read(_BLOCK))
+            if size <= _BLOCK:
+                break
+    return size, total.hexdigest()
