@@ -136,7 +136,8 @@ def check(plan: Plan) -> tuple[ConceptSet, tuple[Concept, ...]]:
     registry.check("models", plan.model)
     for scorer in plan.scorers:
         registry.check("encoders", scorer)
-    labels(plan)
+    for method in labels(plan).values():
+        registry.card(method)
     concepts = concept.load(plan.concept_set)
     if plan.prompts > len(concepts.prompts):
         raise UsageError(
@@ -156,7 +157,7 @@ def labels(plan: Plan) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for method in plan.methods:
-        name = registry.card(method).name
+        name = registry.card(method).name if method.endswith(".toml") else method
         if name in found:
             raise UsageError(f"two methods are called {name!r}: {found[name][:200]!r} and {method[:200]!r}", remedy="Give one of the cards another name.")
         found[name] = method

@@ -26,7 +26,7 @@ class Source:
     files: tuple[str, ...]
     """Glob patterns, each of which something must match, but for indices of weights in several files."""
     revision: str = "main"
-    """A commit, or a branch whose commit is recorded when it is used."""
+    """A commit, or a branch: then the model's own revision, a digest of the files, tells what was used."""
 
     def find(self) -> Path | None:
         """The folder that they were downloaded to, if they are all there."""

@@ -133,6 +133,7 @@ _SDXL = Source(
 )  # fmt: skip
 _PIXART_SIGMA = Source(
     repository="PixArt-alpha/PixArt-Sigma-XL-2-1024-MS",
+    revision="e102b3591cc82e97071b8b4cb90d834d0c487207",
     files=(
         "model_index.json", "scheduler/scheduler_config.json", "tokenizer/*", "transformer/config.json", "vae/config.json",
         "text_encoder/config.json", "text_encoder/*.safetensors", "text_encoder/*.index.json", "vae/diffusion_pytorch_model.safetensors",
@@ -143,8 +144,9 @@ _DMD2_LICENCE = "CC BY-NC-SA 4.0: no commercial use; base: CreativeML Open RAIL+
 
 def _dmd2(name: str, steps: int, timesteps: tuple[int, ...]) -> Preset:
     file = f"dmd2_sdxl_{steps}step_unet_fp16.bin"
+    weights = Source(repository="tianweiy/DMD2", revision="be22767697a1f3ca656b73c776e15fa335c86c6c", files=(file,))
     return Preset(
-        name=name, family="sdxl", base=_SDXL, denoiser=Source(repository="tianweiy/DMD2", files=(file,)), scheduler="LCMScheduler",
+        name=name, family="sdxl", base=_SDXL, denoiser=weights, scheduler="LCMScheduler",
         timesteps=timesteps, dtype="float16", licence=_DMD2_LICENCE, reference="https://arxiv.org/abs/2405.14867",
     )  # fmt: skip
 
