@@ -1,6 +1,7 @@
 """What the embedded models are trained on: endless captioned scenes, each batch a function of the seed and its number."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +14,8 @@ from htbench.emoji.scenes import LATENT, TAUGHT, VALUES, Scene, caption
 
 CHANCES = {"companion": 0.5, "style": 0.3, "background": 0.35, "frame": 0.12, "weather": 0.12}
 """How often a training scene has a modifier of each kind."""
+STYLED = CHANCES | {"style": 0.7}
+"""The same for a network that has learnt what drawings look like, and now learns what each looks like in every style."""
 REWORDED = 0.15
 """How often a modifier is not said in the usual way."""
 
@@ -33,10 +36,10 @@ def unseen(noun: str, kind: str, value: str) -> bool:
     return hashlib.sha256(f"{noun}|{kind}|{value}".encode()).digest()[0] < 256 // 20
 
 
-def draw_scene(rng: np.random.Generator) -> Scene:
+def draw_scene(rng: np.random.Generator, chances: Mapping[str, float] = CHANCES) -> Scene:
     """A random scene without unseen pairs."""
     scene = Scene(noun=str(rng.choice(nouns())))
-    for kind, chance in CHANCES.items():
+    for kind, chance in chances.items():
         if rng.random() < chance:
             value = str(rng.choice(VALUES[kind]))
             if not unseen(scene.noun, kind, value):
@@ -44,10 +47,10 @@ def draw_scene(rng: np.random.Generator) -> Scene:
     return scene
 
 
-def draw_batch(seed: int, number: int, size: int) -> Batch:
+def draw_batch(seed: int, number: int, size: int, chances: Mapping[str, float] = CHANCES) -> Batch:
     """Batch `number` of a training run."""
     rng = np.random.default_rng((seed, number))
-    scenes = [draw_scene(rng) for _ in range(size)]
+    scenes = [draw_scene(rng, chances) for _ in range(size)]
     latents = rng.standard_normal((size, *LATENT), np.float32)
     captions = [caption(scene.facts(), draw_wordings(rng)) for scene in scenes]
     return Batch(scenes=scenes, captions=captions, latents=torch.from_numpy(latents), pixels=render(scenes, latents))
