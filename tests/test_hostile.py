@@ -215,10 +215,11 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_done(
     full: Callable[[pytest.MonkeyPatch], None], toy_plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["htbench", "run", "--model", "toy", "--method", "prompt", "--out", str(tmp_path), "--name", "run", "--prompts", "20", "--limit", "5"]
-    with monkeypatch.context() as patched, pytest.raises(SystemExit) as stop:
+    monkeypatch.setattr(sys, "argv", words)
+    with monkeypatch.context() as patched:
         full(patched)
-        patched.setattr(sys, "argv", words)
-        cli.main()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
     assert (stop.value.code, "no space left" in capsys.readouterr().err) == (4, True)
     with Store.read(tmp_path / "run") as store:
         assert store.select("PRAGMA integrity_check") == [("ok",)]

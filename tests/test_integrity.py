@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as parquet
 import pytest
 import report_run
+from pyarrow import parquet
 
 from htbench import export, integrity
 from htbench.difference import difference
