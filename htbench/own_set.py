@@ -190,7 +190,7 @@ def _dataset(name: str) -> list[Row]:
     try:
         import datasets
     except ImportError:
-        raise Missing("data sets of Hugging Face are read by the package datasets", remedy="pip install datasets") from None
+        raise Missing("data sets of Hugging Face are read by the package datasets", remedy="pip install 'htbench[hub]'") from None
     datasets.disable_progress_bars()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     address, _, revision = name.removeprefix(HUB).partition("@")

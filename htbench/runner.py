@@ -29,10 +29,10 @@ def run(plan: Plan, folder: Path, how: Circumstances | None = None, *, voice: Vo
         HtbenchError: for whatever a user can mend; what was done until then is kept.
     """
     how, voice = how or Circumstances(), voice or Voice()
-    plans.check(plan)
+    checked = plans.check(plan)
     place = devices.choose(how.device)
     with Store.open(folder) as store, voice.speaking():
-        _run(plan, store, how, load(plan, place, voice))
+        _run(plan, store, how, load(plan, place, voice), checked)
 
 
 def load(plan: Plan, device: str, voice: Voice) -> Tools:
@@ -44,8 +44,8 @@ def load(plan: Plan, device: str, voice: Voice) -> Tools:
     return Tools(model=model, scorers=tuple(scorers), voice=voice)
 
 
-def _run(plan: Plan, store: Store, how: Circumstances, tools: Tools) -> None:
-    concept_set, concepts = plans.check(plan)
+def _run(plan: Plan, store: Store, how: Circumstances, tools: Tools, checked: tuple[ConceptSet, tuple[Concept, ...]]) -> None:
+    concept_set, concepts = checked
     cards = {name: registry.card(method) for name, method in plans.labels(plan).items()}
     learnt, broken = _learn_shared(cards, tools, concept_set, store.folder / "maps", seed=plan.seed)
     job = Job(plan=plan, store=store, tools=tools, concepts=concepts, concept_set=concept_set, methods=learnt)
@@ -89,10 +89,11 @@ def _learn_shared(cards: dict[str, Card], tools: Tools, concept_set: ConceptSet,
 def _tune(plan: Plan, folder: Path, how: Circumstances, tools: Tools, concepts: Sequence[Concept]) -> dict[str, tuning.Choice]:
     """Strengths chosen by a run on dev concepts, which is kept in a folder of its own."""
     dev = tuning.dev_plan(plan)
-    if both := {c.id for c in plans.check(dev)[1]} & {c.id for c in concepts}:
+    checked = plans.check(dev)
+    if both := {c.id for c in checked[1]} & {c.id for c in concepts}:
         raise UsageError(f"strengths would be chosen on {len(both)} concepts that are evaluated on, such as {min(both)!r}", remedy="Choose test concepts.")
     with Store.open(folder) as store:
-        _run(dev, store, how, tools)
+        _run(dev, store, how, tools, checked)
         return tuning.choose(Summary(store), floor=plan.tune_floor)
 
 

@@ -1,40 +1,24 @@
 """One call of `htbench time`: from the names of methods to samples in a run's folder."""
 
-import inspect
 import os
 import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import torch
 
 from htbench import content, machine, registry
 from htbench.concept import ConceptSet
-from htbench.errors import HtbenchError, UsageError
+from htbench.errors import HtbenchError
 from htbench.model import KeepsPrompts, Model
 from htbench.store import Sample, Store
 from htbench.timing import Bench, Entry, Protocol
 from htbench.voice import Voice
-
-
-def loader(name: str, device: str, *, weights: str | None) -> Callable[[], Model]:
-    """Loads a model, with weights of another kind than its own where they are named: `random` for timing alone.
-
-    Raises:
-        UsageError: if the model does not offer a choice of weights.
-    """
-    factory = registry.load("models", name)
-    if weights is None:
-        return partial(factory, device)
-    if "weights" not in inspect.signature(factory).parameters:
-        raise UsageError(f"model {name!r} has its own weights alone, not {weights!r}", remedy="Leave --weights out.")
-    return partial(factory, device, weights=weights)
 
 
 def conditions(model: Model, *, weights: str | None) -> dict[str, object]:
@@ -65,9 +49,9 @@ def run(
 ) -> None:
     """Time `methods` and write what was measured into `folder`, a new run or one that is there."""
     with Store.open(folder) as store, tempfile.TemporaryDirectory() as kept, voice.speaking():
-        make = loader(model, device, weights=weights)
+        registry.load("models", model)  # importing its code is no part of loading it
         began, start = time.perf_counter(), time.monotonic()
-        loaded = make()
+        loaded: Model = registry.model(model, device, {} if weights is None else {"weights": weights})
         loaded.synchronise()
         took = time.perf_counter() - began
         started = datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,14 +1,18 @@
 """Plans, cards, concept files and stores that somebody, or chance, has mangled: one line and an exit code, never a traceback."""
 
+import errno
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import copytree
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 import report_run
@@ -139,18 +143,16 @@ def test_a_hostile_name_is_refused_in_printable_lines(name: str, tmp_path: Path,
 
 
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
-def test_a_concept_of_any_name_reaches_no_path_and_the_page_escaped(name: str, toy_plugins: Path, own_content: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = own_content / "concepts" / "own"
+def test_a_concept_of_any_name_reaches_no_path_and_the_page_escaped(name: str, toy_plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped, folder = content.folder, tmp_path / "concepts" / "own"
+    monkeypatch.setattr(content, "folder", lambda kind: tmp_path / kind if kind == "concepts" else shipped(kind))
     _concept_set(folder)
     (folder / "concepts.jsonl").write_text(json.dumps({**ROW, "id": name[:200], "text": name, "kind": name, "template": name + " {prompt}"}) + "\n")
-    for kind in ("baselines", "reports"):
-        (own_content / kind).rmdir()
-        (own_content / kind).symlink_to(Path(content.__file__).parent.parent / kind)
-    runner.run(plan.build({"model": "toy", "concept_set": "own", "methods": ["prompt"], "prompts": 1, "batch": 2}), own_content / "runs" / "run")
-    page = report.write(own_content / "runs" / "run").read_text()
+    runner.run(plan.build({"model": "toy", "concept_set": "own", "methods": ["prompt"], "prompts": 1, "batch": 2}), tmp_path / "runs" / "run")
+    page = report.write(tmp_path / "runs" / "run").read_text()
     assert "<script>alert" not in page
-    assert {path.name for path in (own_content / "runs").iterdir()} == {"run"}
-    assert {path.suffix for path in (own_content / "runs" / "run").rglob("*") if path.is_file()} <= {".sqlite", ".png", ".safetensors", ".html", "", ".json"}
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"run"}
+    assert {path.suffix for path in (tmp_path / "runs" / "run").rglob("*") if path.is_file()} <= {".sqlite", ".png", ".safetensors", ".html", "", ".json"}
 
 
 def test_an_offline_run_opens_no_socket(toy_plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,34 +188,70 @@ def test_a_damaged_image_is_one_line_of_check(tmp_path: Path) -> None:
     assert (answer.returncode, "is not what was written" in answer.stdout, answer.stderr.count("\n")) == (5, True, 2)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root may mount")
-def test_a_full_disk_is_one_line_and_keeps_what_was_done(toy_plugins: Path, tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)], check=False, capture_output=True).returncode:
-        pytest.skip("this machine mounts nothing")
-    try:
-        answer = _htbench("run", "--model", "toy", "--method", "prompt", "--out", str(disk), "--name", "run", "--prompts", "50")
-        assert (answer.returncode, "no space left" in answer.stderr, "Traceback" in answer.stderr) == (4, True, False)
-        with Store.read(disk / "run") as store:
-            assert store.select("PRAGMA integrity_check") == [("ok",)]
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+def _small_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+
+    def limited(*given: Any, **options: Any) -> sqlite3.Connection:
+        database = connect(*given, **options)
+        database.execute("PRAGMA max_page_count = 40")
+        return database
+
+    monkeypatch.setattr(sqlite3, "connect", limited)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root may mount")
-def test_a_run_on_a_medium_that_cannot_be_written_is_checked_and_compared(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(disk)], check=False, capture_output=True).returncode:
-        pytest.skip("this machine mounts nothing")
+def _small_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    write, left = Path.write_bytes, iter(range(20))
+
+    def limited(path: Path, data: bytes) -> int:
+        if next(left, None) is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", limited)
+
+
+@pytest.mark.parametrize("full", [_small_database, _small_disk])
+def test_a_full_disk_is_one_line_and_keeps_what_was_done(
+    full: Callable[[pytest.MonkeyPatch], None], toy_plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["htbench", "run", "--model", "toy", "--method", "prompt", "--out", str(tmp_path), "--name", "run", "--prompts", "20", "--limit", "5"]
+    monkeypatch.setattr(sys, "argv", words)
+    with monkeypatch.context() as patched:
+        full(patched)
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+    assert (stop.value.code, "no space left" in capsys.readouterr().err) == (4, True)
+    with Store.read(tmp_path / "run") as store:
+        assert store.select("PRAGMA integrity_check") == [("ok",)]
+
+
+@contextmanager
+def _unwritable(folder: Path) -> Iterator[None]:
+    """For as long as this lasts the folder cannot be written, not even by root, who is nobody meanwhile."""
+    parts = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+    for part in parts:
+        part.chmod(0o555)
+    root = os.getuid() == 0
+    if root:
+        os.setresuid(65534, 65534, 0)
     try:
-        folder = report_run.build(disk / "run", methods=("none",), concepts=1, prompts=report_run.PROMPTS[:1], size=8)
-        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        assert integrity.check(folder).done == 1
-        with pytest.raises(HtbenchError, match="cannot write"):
-            report.write(folder)
-        with pytest.raises(HtbenchError, match="cannot write"):
-            Store.open(folder)
+        yield
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        if root:
+            os.setresuid(0, 0, 0)
+        for part in parts:
+            part.chmod(0o755)
+
+
+def test_a_run_on_a_medium_that_cannot_be_written_is_checked_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        copytree(content.folder("reports"), Path(name) / "reports")  # where nobody may read it
+        monkeypatch.setattr(content, "folder", lambda kind: Path(name) / kind)
+        folder = report_run.build(Path(name) / "run", methods=("none",), concepts=1, prompts=report_run.PROMPTS[:1], size=8)
+        with _unwritable(folder):
+            assert integrity.check(folder).done == 1
+            with pytest.raises(HtbenchError, match="cannot write"):
+                report.write(folder)
+            with pytest.raises(HtbenchError, match="cannot write"):
+                Store.open(folder)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import report_run
+from pyarrow import parquet
 
 from htbench import export, integrity
 from htbench.difference import difference
@@ -88,7 +89,6 @@ def test_runs_with_no_cell_in_common_are_not_compared(run: Path, tmp_path: Path)
 
 
 def test_parquet_has_every_cell_and_score(run: Path, tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
     with Store.read(run) as store:
         export.write(Summary(store), tmp_path / "out", "parquet")
     tables = {name: parquet.read_table(tmp_path / "out" / f"{name}.parquet").num_rows for name in ("cells", "scores", "timings")}
@@ -96,7 +96,6 @@ def test_parquet_has_every_cell_and_score(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_data_set_holds_the_images_as_they_are(run: Path, tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
     with Store.read(run) as store:
         export.write(Summary(store), tmp_path / "out", "datasets")
         table = parquet.read_table(tmp_path / "out" / "data" / "train-00000-of-00001.parquet")
@@ -105,6 +104,5 @@ def test_a_data_set_holds_the_images_as_they_are(run: Path, tmp_path: Path) -> N
 
 
 def test_a_folder_that_holds_something_is_not_written_to(run: Path) -> None:
-    pytest.importorskip("pyarrow")
     with Store.read(run) as store, pytest.raises(UsageError, match="is not empty"):
         export.write(Summary(store), run, "parquet")

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import pytest
 
 from htbench import concept, content, plan, report, runner
@@ -77,7 +78,6 @@ def test_a_shipped_prompt_that_is_learnt_from_is_not_evaluated_on(tmp_path: Path
 
 
 def test_a_data_set_of_hugging_face_is_a_concept_set(tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
     table, other = (datasets.Dataset.from_list([{"text": text, "paraphrases": ["in haze"], "source": "mine"}]) for text in ("in fog", "in mist"))
     datasets.DatasetDict({"test": table, "validation": other}).save_to_disk(str(tmp_path / "mine"))
     own = concept.load(str(tmp_path / "mine"))
