@@ -1,0 +1,1 @@
+"""Rankings from pairwise votes, of judges or of people: `Votes.collect`, then `fit` for ratings alone or `rank` for a leaderboard."""
