@@ -12,7 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from htbench import chart, content, gallery, stats, timesheet, trust
+from htbench import chart, content, gallery, sheet, stats, timesheet, trust
 from htbench.errors import UsageError
 from htbench.leaderboard import HEADLINE, METRICS, Cost, Line, Summary
 from htbench.store import Store
@@ -21,20 +21,22 @@ _NONE = "none"
 
 
 def write(folder: Path) -> Path:
-    """Render the run in `folder` to `folder/report.html` and return that path.
+    """Render the run in `folder` to `folder/report.html`, with `leaderboard.csv`, `.json` and `.md` beside it, and return the page's path.
 
     Raises:
         Missing: if there is no run.
         UsageError: if the folder cannot be written.
     """
-    with Store.read(folder) as store:
-        page = _render(Summary(store))
     path, fresh = folder / "report.html", folder / ".report.html"
-    try:
-        fresh.write_bytes(page.encode("utf-8", "replace"))  # text from JSON may hold half a surrogate pair
-        fresh.replace(path)
-    except OSError as error:
-        raise UsageError(f"cannot write report {str(path)!r}: {error.strerror}") from None
+    with Store.read(folder) as store:
+        summary = Summary(store)
+        page = _render(summary)
+        try:
+            sheet.write(summary, folder)
+            fresh.write_bytes(page.encode("utf-8", "replace"))  # text from JSON may hold half a surrogate pair
+            fresh.replace(path)
+        except OSError as error:
+            raise UsageError(f"cannot write report {str(path)!r}: {error.strerror}") from None
     return path
 
 

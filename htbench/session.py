@@ -21,7 +21,7 @@ from htbench.timing import Bench, Entry, Protocol
 from htbench.voice import Voice
 
 
-def conditions(model: Model, *, weights: str | None) -> dict[str, object]:
+def conditions(model: Model, *, loading: Mapping[str, str]) -> dict[str, object]:
     """All that times depend on besides methods."""
     return {
         "machine": machine.name(),
@@ -30,7 +30,8 @@ def conditions(model: Model, *, weights: str | None) -> dict[str, object]:
         "dtype": str(getattr(model, "dtype", "float32")).removeprefix("torch."),
         "model": model.name,
         "revision": model.revision,
-        "weights": weights or "the model's own",
+        "weights": loading.get("weights") or "the model's own",
+        "loaded with": ", ".join(f"{name}={value}" for name, value in sorted(loading.items()) if name != "weights"),
         "torch": torch.__version__,
         "process": os.getpid(),
     }
@@ -44,21 +45,21 @@ def run(
     *,
     model: str,
     device: str,
-    weights: str | None,
+    loading: Mapping[str, str],
     voice: Voice,
 ) -> None:
     """Time `methods` and write what was measured into `folder`, a new run or one that is there."""
     with Store.open(folder) as store, tempfile.TemporaryDirectory() as kept, voice.speaking():
         registry.load("models", model)  # importing its code is no part of loading it
         began, start = time.perf_counter(), time.monotonic()
-        loaded: Model = registry.model(model, device, {} if weights is None else {"weights": weights})
+        loaded: Model = registry.model(model, device, loading)
         loaded.synchronise()
         took = time.perf_counter() - began
         started = datetime.now(UTC).isoformat(timespec="seconds")
         facts: dict[str, object] = {
             "started": started,
             "command": shlex.join(["htbench", *sys.argv[1:]]),
-            "conditions": conditions(loaded, weights=weights),
+            "conditions": conditions(loaded, loading=loading),
             "protocol": asdict(protocol),
             "forgets": isinstance(loaded, KeepsPrompts),
             "before": machine.busy() | machine.gpu(device),
@@ -74,7 +75,7 @@ def run(
             folder=Path(kept),
             sink=lambda samples: store.add_samples(session, samples),
             began=start,
-            weights=weights is None,
+            weights=loading.get("weights") != "random",
         )
         bench.sink([Sample(method="", work="load", phase="load", concept="", round=1, seconds=took)])
         _name(store, facts, loaded)

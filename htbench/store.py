@@ -5,7 +5,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -16,6 +16,7 @@ from htbench.errors import HtbenchError, Missing, Refused, UsageError
 from htbench.types import Digest
 
 VERSION = 3
+_FILES = ("run.sqlite", "run.sqlite-wal", "run.sqlite-shm", "lock")
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE images (key TEXT PRIMARY KEY, file TEXT, flaw TEXT, seconds REAL, batch INTEGER) STRICT, WITHOUT ROWID;
@@ -161,9 +162,26 @@ class Store:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        nothing = error is not None and self._lock is not None and self._is_empty()
         self.close()
+        if nothing:
+            self._remove()
         if isinstance(error, sqlite3.DatabaseError):
             raise self._explain(error) from None
+
+    def _is_empty(self) -> bool:
+        """Whether nothing was ever written: a run whose weights are missing leaves no folder."""
+        with suppress(sqlite3.DatabaseError):
+            if self.select("SELECT EXISTS (SELECT 1 FROM facts) + EXISTS (SELECT 1 FROM samples)") == [(0,)]:
+                return {path.name for path in self.folder.rglob("*")} <= {*_FILES, "images", "maps"}
+        return False
+
+    def _remove(self) -> None:
+        with suppress(OSError):
+            for name in _FILES:
+                (self.folder / name).unlink(missing_ok=True)
+            for folder in (self.folder / "images", self.folder / "maps", self.folder):
+                folder.rmdir()
 
     def close(self) -> None:
         """Let go of the database and of the lock."""

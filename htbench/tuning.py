@@ -2,9 +2,12 @@
 
 from dataclasses import asdict, dataclass
 
+import numpy as np
+
 from htbench.errors import UsageError
 from htbench.leaderboard import HEADLINE, Summary
 from htbench.plan import Plan
+from htbench.tradeoff import pick
 
 KEPT = "image_preservation"
 
@@ -46,11 +49,11 @@ def choose(summary: Summary, *, floor: float) -> dict[str, Choice]:
         whole = [(strength, gain.mean, kept.mean) for strength, gain, kept in points if gain and kept]
         if not whole:
             continue
-        good = [point for point in whole if point[2] >= floor]
-        best = max(good, key=lambda point: (point[1], -point[0])) if good else max(whole, key=lambda point: (point[2], -point[0]))
+        strengths, gains, kept = (np.array(values) for values in zip(*whole, strict=True))
+        best = float(strengths[pick(gains, kept, floor=floor)])
         curve = [(strength, gain.mean if gain else None, kept.mean if kept else None) for strength, gain, kept in points]
         concepts = max((gain.n for _, gain, _ in points if gain), default=0)
-        found[method] = Choice(strength=best[0], seconds=_seconds(summary, method), concepts=concepts, floor=floor, curve=curve)
+        found[method] = Choice(strength=best, seconds=_seconds(summary, method), concepts=concepts, floor=floor, curve=curve)
     return found
 
 

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import pickle
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _BLOCKS, _BLOCK = 64, 1 << 16
+_COMMIT = re.compile("[0-9a-f]{40}")
+_PART = re.compile(r"(?P<name>.+)-\d{5}-of-(?P<of>\d{5})\.\w+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +30,12 @@ class Source:
     files: tuple[str, ...]
     """Glob patterns, each of which something must match, but for indices of weights in several files."""
     revision: str = "main"
-    """A commit, or a branch: then the model's own revision, a digest of the files, tells what was used."""
+    """A commit, or a branch: then the commit that the first download got is the one from there on."""
+
+    @property
+    def commit(self) -> str:
+        """The revision that is used here."""
+        return self.revision if _COMMIT.fullmatch(self.revision) else _pins().get(self.repository, self.revision)
 
     def find(self) -> Path | None:
         """The folder that they were downloaded to, if they are all there."""
@@ -34,7 +43,7 @@ class Source:
         from huggingface_hub.errors import LocalEntryNotFoundError
 
         try:
-            folder = Path(snapshot_download(self.repository, revision=self.revision, allow_patterns=list(self.files), local_files_only=True))
+            folder = Path(snapshot_download(self.repository, revision=self.commit, allow_patterns=list(self.files), local_files_only=True))
         except (LocalEntryNotFoundError, OSError):
             return None
         return None if lacking(folder, self.files) else folder
@@ -50,26 +59,31 @@ class Source:
 
         remedy = "Check the network and, where a licence must be accepted, that you are logged in; the same command continues."
         try:
-            folder = Path(snapshot_download(self.repository, revision=self.revision, allow_patterns=list(self.files)))
+            folder = Path(snapshot_download(self.repository, revision=self.commit, allow_patterns=list(self.files)))
         except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
             raise Missing(f"{self.repository!r} cannot be downloaded: {' '.join(str(error).split())[:200]}", remedy=remedy) from None
         if lost := lacking(folder, self.files):
             raise Missing(f"{self.repository!r} came without {lost[0]!r}", remedy=remedy)
+        if not _COMMIT.fullmatch(self.revision):
+            _pin(self.repository, folder.name)
         return folder
 
-    def only_file(self, folder: Path) -> Path:
-        """The one file in `folder` that the first pattern matches.
+    def shards(self, folder: Path) -> tuple[Path, ...]:
+        """The files in `folder` that the first pattern matches: one, or all parts of one that was cut into several.
 
         Raises:
-            Missing: if there is none.
-            Refused: if there are several.
+            Missing: if there is none, or a part is missing.
+            Refused: if there are several that are not parts of one.
         """
         found = sorted(folder.glob(self.files[0]))
         if not found:
             raise Missing(f"no file {self.files[0]!r} in {str(folder)!r}", remedy=f"It is in the repository {self.repository}.")
-        if len(found) > 1:
+        parts = [match for path in found if (match := _PART.fullmatch(path.name))]
+        if len(found) > 1 and (len(parts) < len(found) or len({(part["name"], part["of"]) for part in parts}) > 1):
             raise Refused(f"{len(found)} files match {self.files[0]!r} in {str(folder)!r}, one was expected", remedy="Leave only the denoiser's there.")
-        return found[0]
+        if parts and len(parts) != int(parts[0]["of"]):
+            raise Missing(f"{len(parts)} of {int(parts[0]['of'])} parts {self.files[0]!r} are in {str(folder)!r}", remedy="Get the others too.")
+        return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +92,7 @@ class Files:
 
     base: Path
     """A folder as diffusers saves a pipeline."""
-    denoiser: Path
+    denoiser: tuple[Path, ...]
 
 
 def locate(base: Source, denoiser: Source, *, where: str, name: str) -> Files:
@@ -93,12 +107,12 @@ def locate(base: Source, denoiser: Source, *, where: str, name: str) -> Files:
             raise Missing(f"no folder {where!r} with weights", remedy="Give a folder, or hub, or random.")
         if lost := lacking(folder, [pattern for pattern in base.files if pattern.endswith(".json") and "*" not in pattern]):
             raise Missing(f"no {lost[0]!r} in {where!r}", remedy="The folder must have a pipeline as diffusers saves it, and the denoiser's weights beside it.")
-        return Files(base=folder, denoiser=denoiser.only_file(folder))
+        return Files(base=folder, denoiser=denoiser.shards(folder))
     folders = base.find(), denoiser.find()
     if folders[0] is None or folders[1] is None:
         lost = [source.repository for source, there in zip((base, denoiser), folders, strict=True) if there is None]
         raise Missing(f"the weights of {name} are not on this machine: {', '.join(lost)}", remedy=f"Get them: htbench fetch --model {name}")
-    return Files(base=folders[0], denoiser=denoiser.only_file(folders[1]))
+    return Files(base=folders[0], denoiser=denoiser.shards(folders[1]))
 
 
 def lacking(folder: Path, patterns: tuple[str, ...] | list[str]) -> list[str]:
@@ -110,12 +124,16 @@ def lacking(folder: Path, patterns: tuple[str, ...] | list[str]) -> list[str]:
     return lost
 
 
-def read(path: Path) -> "Mapping[str, Tensor]":
-    """The tensors in a file, by name; a pickle is read as data, and one with code in it is refused.
+def read(*paths: Path) -> "Mapping[str, Tensor]":
+    """The tensors in files, by name; a pickle is read as data, and one with code in it is refused.
 
     Raises:
-        Refused: if it is damaged, or is something else.
+        Refused: if one is damaged, or is something else.
     """
+    return {name: tensor for path in paths for name, tensor in _read(path).items()}
+
+
+def _read(path: Path) -> "Mapping[str, Tensor]":
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -144,6 +162,29 @@ def check(state: "Mapping[str, Tensor]", wanted: "Mapping[str, Tensor]", path: P
 def fingerprint(*paths: Path) -> Digest:
     """Digest of files, or of all files in folders: their sizes and 64 evenly spread blocks of 64 KiB of each, which no two trainings share."""
     return content.digest([[path.name, *_sample(path)] for where in paths for path in (sorted(_files(where)) if where.is_dir() else [where])])
+
+
+def cache() -> Path:
+    """The folder that is kept between runs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "htbench"
+
+
+def _pins() -> dict[str, str]:
+    """Commits that downloads of repositories without a pinned one got, by repository."""
+    try:
+        found = json.loads((cache() / "revisions.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(name): str(commit) for name, commit in found.items()} if isinstance(found, dict) else {}
+
+
+def _pin(repository: str, commit: str) -> None:
+    """Write down what a first download got."""
+    path = cache() / "revisions.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(json.dumps({repository: commit, **_pins()}, indent=1), encoding="utf-8")
+    fresh.replace(path)
 
 
 def _files(folder: Path) -> Iterator[Path]:

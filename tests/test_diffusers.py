@@ -5,10 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import DiffusionPipeline, LCMScheduler, PixArtSigmaPipeline, PixArtTransformer2DModel, UNet2DConditionModel
+from diffusers import (
+    DiffusionPipeline,
+    EulerDiscreteScheduler,
+    FluxPipeline,
+    LCMScheduler,
+    PixArtSigmaPipeline,
+    PixArtTransformer2DModel,
+    UNet2DConditionModel,
+)
 from PIL import Image
 from safetensors.torch import load_file
-from tiny_twins import SIZE, save_pixart, save_sdxl
+from tiny_twins import SIZE, save_flux, save_pixart, save_sdxl
 
 from htbench import concept, contracts, registry, weights
 from htbench.contracts import Case
@@ -18,17 +26,19 @@ from htbench.hooks import activations
 from htbench.intervention import Interpolate, Intervention
 from htbench.model import Request
 from htbench.models.distilled import Distilled
-from htbench.models.preset import Preset, dmd2, dmd2_4step, nitro_1_pixart
+from htbench.models.preset import Preset, dmd2, dmd2_4step, flux_schnell, nitro_1_pixart, sdxl_lightning_4step
+from htbench.stopwatch import Stopwatch
 
-PRESETS = [dmd2, dmd2_4step, nitro_1_pixart]
+PRESETS = [dmd2, dmd2_4step, nitro_1_pixart, sdxl_lightning_4step, flux_schnell]
 NAMES = [preset.name for preset in PRESETS]
 
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    made = {"sdxl": tmp_path_factory.mktemp("sdxl"), "pixart-sigma": tmp_path_factory.mktemp("pixart")}
-    save_sdxl(made["sdxl"])
-    save_pixart(made["pixart-sigma"])
+    savers = {"sdxl": save_sdxl, "pixart-sigma": save_pixart, "flux": save_flux}
+    made = {family: tmp_path_factory.mktemp(family) for family in savers}
+    for family, save in savers.items():
+        save(made[family])
     return made
 
 
@@ -58,31 +68,44 @@ def as_documented(preset: Preset, folder: Path) -> DiffusionPipeline:
         transformer = PixArtTransformer2DModel.from_config(folder / "transformer" / "config.json")
         transformer.load_state_dict(load_file(folder / "nitro.safetensors"))
         return PixArtSigmaPipeline.from_pretrained(folder, transformer=transformer)
-    unet = UNet2DConditionModel.from_config(folder / "unet" / "config.json")
-    unet.load_state_dict(torch.load(folder / preset.denoiser.files[0]))
+    if preset.family == "flux":
+        return FluxPipeline.from_pretrained(folder)
+    unet, file = UNet2DConditionModel.from_config(folder / "unet" / "config.json"), folder / preset.denoiser.files[0]
+    unet.load_state_dict(load_file(file) if file.suffix == ".safetensors" else torch.load(file))
     pipeline = DiffusionPipeline.from_pretrained(folder, unet=unet)
-    pipeline.scheduler = LCMScheduler.from_config(pipeline.scheduler.config)
+    if preset is sdxl_lightning_4step:
+        pipeline.scheduler = EulerDiscreteScheduler.from_config(pipeline.scheduler.config, timestep_spacing="trailing")
+    else:
+        pipeline.scheduler = LCMScheduler.from_config(pipeline.scheduler.config)
     return pipeline
+
+
+TIMESTEPS = {"dmd2": [399], "dmd2-4step": [999, 749, 499, 249], "nitro-1-pixart": [400]}
+"""Of those whose authors give them; the others say how many steps."""
+DOCUMENTED = {"nitro-1-pixart": {"use_resolution_binning": False}, "flux-schnell": {"max_sequence_length": 256}}
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=NAMES)
 def test_an_image_is_that_of_the_plain_pipeline(preset: Preset, folders: dict[str, Path]) -> None:
-    pipeline = as_documented(preset, folders[preset.family])
-    binning = {"use_resolution_binning": False} if preset.family == "pixart-sigma" else {}
-    (wanted,) = pipeline(
-        "a cat", num_inference_steps=len(preset.timesteps), timesteps=list(preset.timesteps), guidance_scale=0, height=SIZE, width=SIZE,
-        generator=[torch.Generator().manual_seed(7)], **binning,
+    steps = {"timesteps": TIMESTEPS[preset.name]} if preset.name in TIMESTEPS else {}
+    (wanted,) = as_documented(preset, folders[preset.family])(
+        "a cat", num_inference_steps=len(preset.timesteps), guidance_scale=0, height=SIZE, width=SIZE, generator=[torch.Generator().manual_seed(7)],
+        **steps, **DOCUMENTED.get(preset.name, {}),
     ).images  # fmt: skip
     (image,) = images(twin(preset, folders), ("a cat", 7))
     assert np.ptp(np.asarray(image)) > 50
     assert image.tobytes() == wanted.tobytes()
 
 
-@pytest.mark.parametrize(("preset", "timesteps"), [(dmd2, [399]), (dmd2_4step, [999, 749, 499, 249]), (nitro_1_pixart, [400])], ids=NAMES)
-def test_the_denoiser_is_asked_at_exactly_the_published_timesteps(preset: Preset, timesteps: list[int], folders: dict[str, Path]) -> None:
+@pytest.mark.parametrize(
+    ("preset", "timesteps"),
+    zip(PRESETS, ([399], [999, 749, 499, 249], [400], [999, 749, 499, 249], [1, 0.75, 0.5, 0.25]), strict=True),
+    ids=NAMES,
+)
+def test_the_denoiser_is_asked_at_exactly_the_published_timesteps(preset: Preset, timesteps: list[float], folders: dict[str, Path]) -> None:
     model, asked = twin(preset, folders), []
     model._network.register_forward_pre_hook(
-        lambda module, inputs, named: asked.append(int(torch.as_tensor(named.get("timestep", inputs[-1])).flatten()[0])), with_kwargs=True
+        lambda module, inputs, named: asked.append(float(torch.as_tensor(named.get("timestep", inputs[-1])).flatten()[0])), with_kwargs=True
     )
     images(model, ("a cat", 7))
     assert asked == timesteps
@@ -113,6 +136,28 @@ def test_prompts_are_encoded_once_and_found_again_on_disk(folders: dict[str, Pat
     again = twin(dmd2, folders)
     assert again._prompts._recall("a kept prompt")
     assert images(again, ("a kept prompt", 1))[0].tobytes() == first.tobytes()
+
+
+def test_forgotten_prompts_are_encoded_anew_and_neither_read_from_disk_nor_written(folders: dict[str, Path]) -> None:
+    (first,) = images(twin(dmd2, folders), ("kept", 1))
+    model, read = twin(dmd2, folders), []
+    model.forget_prompts()
+    reader = model._prompts._reader
+    read_one = reader.read
+    reader.read = lambda prompt: read.append(prompt) or read_one(prompt)
+    for _ in range(2):
+        assert [image.tobytes() for _ in range(2) for image in images(model, ("kept", 1))] == 2 * [first.tobytes()]
+        images(model, ("not kept", 2))
+        model.forget_prompts()
+    assert read == 2 * ["kept", "not kept"]
+    assert not twin(dmd2, folders)._prompts._recall("not kept")
+
+
+def test_prompts_found_on_disk_are_work_too(folders: dict[str, Path]) -> None:
+    model = twin(dmd2, folders)
+    images(model, ("a cat", 1))
+    watch = Stopwatch(device="cpu", synchronise=model.synchronise)
+    assert watch.lap(lambda: images(twin(dmd2, folders), ("a cat", 1))).phases["encode-prompts"] > 0
 
 
 @pytest.mark.parametrize("promise", contracts.PROMISES, ids=contracts.name)
@@ -160,7 +205,7 @@ def test_revisions_differ_by_what_can_change_an_image(folders: dict[str, Path]) 
     assert len({same, twin(dmd2_4step, folders).revision, *others}) == 6
 
 
-@pytest.mark.parametrize(("preset", "modules", "channels"), [(dmd2, 256, 294_080), (nitro_1_pixart, 57, 65_664)], ids=["sdxl", "pixart-sigma"])
+@pytest.mark.parametrize(("preset", "modules", "channels"), [(dmd2, 256, 294_080), (nitro_1_pixart, 57, 65_664), (flux_schnell, 115, 353_280)])
 def test_published_architectures_have_the_known_sites(preset: Preset, modules: int, channels: int) -> None:
     sites = preset.sketch().sites
     assert (len(sites), sum(info.channels for info in sites.values())) == (modules, channels)
@@ -171,6 +216,20 @@ def test_published_architectures_have_the_known_sites(preset: Preset, modules: i
 def test_sites_are_chosen_by_preset_glob_or_expression(pattern: str, folders: dict[str, Path]) -> None:
     model = twin(dmd2, folders, sites=pattern)
     assert set(activations(model, ["a cat"], [1])) == set(model.sites)
+
+
+@pytest.mark.parametrize("sites", ["norms", "attention", "mlp"])
+def test_preset_sites_of_every_model_are_tokens_or_maps_of_its_channels(sites: str, folders: dict[str, Path]) -> None:
+    for preset in (nitro_1_pixart, flux_schnell):
+        model = twin(preset, folders, sites=sites)
+        assert {site: values.shape[1] for site, values in activations(model, ["a cat"], [1]).items()} == {
+            site: info.channels for site, info in model.sites.items()
+        }
+
+
+def test_no_site_is_offered_whose_channels_are_those_of_one_head(folders: dict[str, Path]) -> None:
+    with pytest.raises(UnknownName):
+        twin(flux_schnell, folders, sites="*norm_q")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,11 @@ from htbench.emoji.icons import nouns
 from htbench.emoji.quality import drawn, generated, hits, unseen_scenes
 from htbench.emoji.scenes import Scene, words
 from htbench.encoder import Encoder
+from htbench.end_to_end import mapped
 from htbench.errors import Missing, Refused
+from htbench.hooks import activations
+from htbench.intervention import Intervention
+from htbench.model import Request
 from htbench.models.emoji import Emoji, load
 
 
@@ -101,3 +105,12 @@ def test_weights_that_are_damaged_are_refused(tmp_path_factory: pytest.TempPathF
 
 def test_nouns_are_several_hundred_and_all_different() -> None:
     assert len(set(nouns())) == len(nouns()) == 512
+
+
+def test_gradients_pass_through_a_prompt_that_an_image_was_made_of(emoji: Emoji) -> None:
+    emoji.forget_prompts()
+    emoji.generate([Request(prompt="panda", seed=1, intervention=Intervention(), strength=0.0)])
+    scale = {site: torch.ones(info.channels, requires_grad=True) for site, info in emoji.sites.items()}
+    shift = {site: torch.zeros(info.channels, requires_grad=True) for site, info in emoji.sites.items()}
+    sum(values.square().sum() for values in activations(emoji, ["panda"], [1], change=mapped(scale, shift)).values()).backward()
+    assert all(parts.grad.abs().sum() > 0 for parts in shift.values())

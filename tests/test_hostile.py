@@ -152,7 +152,8 @@ def test_a_concept_of_any_name_reaches_no_path_and_the_page_escaped(name: str, t
     page = report.write(tmp_path / "runs" / "run").read_text()
     assert "<script>alert" not in page
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {"run"}
-    assert {path.suffix for path in (tmp_path / "runs" / "run").rglob("*") if path.is_file()} <= {".sqlite", ".png", ".safetensors", ".html", "", ".json"}
+    kinds = {".sqlite", ".png", ".safetensors", ".html", "", ".json", ".csv", ".md"}
+    assert {path.suffix for path in (tmp_path / "runs" / "run").rglob("*") if path.is_file()} <= kinds
 
 
 def test_an_offline_run_opens_no_socket(toy_plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

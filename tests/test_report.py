@@ -64,11 +64,11 @@ def test_the_same_store_gives_the_same_bytes(tmp_path: Path) -> None:
     assert report.write(folder).read_bytes() == first
 
 
-def test_the_report_is_the_only_file_that_is_added(tmp_path: Path) -> None:
+def test_report_and_leaderboard_are_the_only_files_that_are_added(tmp_path: Path) -> None:
     folder = report_run.build(tmp_path / "run", **SMALL)
     before = {path.name for path in folder.iterdir()}
     report.write(folder)
-    assert {path.name for path in folder.iterdir()} - before == {"report.html"}
+    assert {path.name for path in folder.iterdir()} - before == {"report.html", "leaderboard.csv", "leaderboard.json", "leaderboard.md"}
 
 
 def test_no_run_is_missing(tmp_path: Path) -> None:

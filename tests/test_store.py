@@ -39,6 +39,28 @@ def test_a_second_run_adds_nothing(folder: Path) -> None:
         assert store.rows() == first
 
 
+def test_a_run_that_came_to_nothing_leaves_no_folder(folder: Path) -> None:
+    with pytest.raises(Missing), Store.open(folder):
+        raise Missing("no weights")
+    assert not folder.exists()
+
+
+def test_a_run_that_fails_later_is_kept(folder: Path) -> None:
+    with pytest.raises(Missing), _planned(folder):
+        raise Missing("no key")
+    with Store.read(folder) as store:
+        assert store.count() == len(GRID)
+
+
+def test_files_of_somebody_else_are_never_removed(folder: Path) -> None:
+    (folder / "maps").mkdir(parents=True)
+    (folder / "run.sqlite").touch()
+    (folder / "maps" / "notes.txt").touch()
+    with pytest.raises(Missing), Store.open(folder):
+        raise Missing("no weights")
+    assert (folder / "maps" / "notes.txt").exists()
+
+
 def test_cells_come_back_as_they_were_planned(folder: Path) -> None:
     with _planned(folder) as store:
         assert [(row.method, row.concept, row.prompt, row.seed, row.strength, row.image) for row in store.rows()] == GRID

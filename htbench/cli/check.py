@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from htbench import concept, registry
+from htbench.cli.options import ModelOption, Weights, loading
 from htbench.errors import Refused, UsageError
 
 if TYPE_CHECKING:
@@ -31,12 +32,15 @@ app = typer.Typer(cls=_OrRun, no_args_is_help=True, rich_markup_mode=None, help=
 def method(
     name: Annotated[str, typer.Argument(help="A baseline of `htbench list methods`, or the path of its card.")],
     model: Annotated[str, typer.Option(help="See: htbench list models")] = "emoji",
+    weights: Weights = None,
+    model_option: ModelOption = None,
     concepts: Annotated[str, typer.Option(help="Concept set; see: htbench list concepts")] = "emoji",
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1; on a CPU promises about images hold to the bit.")] = "cpu",
 ) -> None:
     """Try on a method every promise that methods give; exit code 5 if one is broken."""
     card = registry.card(name)
     registry.check("models", model)
+    loaded_with = loading(weights, model_option)
     concept_set = concept.load(concepts)
     from rich.console import Console
 
@@ -47,7 +51,7 @@ def method(
     waiting, broken = Console(stderr=True).status(f"{card.name} on {model}"), 0
     with tempfile.TemporaryDirectory() as folder:
         with waiting:
-            case = contracts.Case(card=card, model=registry.load("models", model)(devices.choose(device)), concepts=concept_set, folder=Path(folder))
+            case = contracts.Case(card=card, model=registry.model(model, devices.choose(device), loaded_with), concepts=concept_set, folder=Path(folder))
         findings = contracts.check(case)
         while finding := _next(findings, waiting):
             typer.echo(f"✓ {finding.promise}" if finding.problem is None else f"✗ {finding.promise}: {finding.problem}")

@@ -11,7 +11,22 @@ from htbench.errors import UnknownName, UsageError
 Out = Annotated[Path, typer.Option(help="Folder that runs are kept in.", show_default=True)]
 Json = Annotated[bool, typer.Option("--json", help="Lines of JSON on stdout, for machines.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say on stderr what is being done.")]
+Weights = Annotated[
+    str | None, typer.Option(help="The model's weights: hub, as htbench fetch gets them; random: its architecture without what it learnt; or a folder.")
+]
+ModelOption = Annotated[list[str] | None, typer.Option(help="How the model is loaded: size=512, dtype=bfloat16; repeat for several.")]
 RunName = Annotated[str, typer.Argument(help="Folder of a run, or its name below --out.")]
+
+
+def loading(weights: str | None, options: Sequence[str] | None) -> dict[str, str]:
+    """How a model is loaded, by option, from --weights and --model-option."""
+    given: dict[str, str] = {}
+    for option in options or ():
+        name, _, value = option.partition("=")
+        if not (name.strip() and value.strip()):
+            raise UsageError(f"--model-option {option[:60]!r} is not an option", remedy="Write it as --model-option size=512")
+        given[name.strip()] = value.strip()
+    return {**given, "weights": weights} if weights else given
 
 
 def run_folder(run: str, out: Path) -> Path:

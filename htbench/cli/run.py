@@ -9,7 +9,7 @@ import typer
 
 from htbench import content, settings
 from htbench import plan as plans
-from htbench.cli.options import Json, Verbose, numbers
+from htbench.cli.options import Json, ModelOption, Verbose, Weights, loading, numbers
 from htbench.cli.report import finish
 from htbench.errors import Incomplete
 from htbench.plan import Circumstances, Plan
@@ -20,8 +20,8 @@ Layers = Mapping[str, Mapping[str, object]]
 def run(
     plan: Annotated[str | None, typer.Argument(help="A shipped plan such as quickstart, or a TOML file; HTBENCH_* variables and options override it.")] = None,
     model: Annotated[str | None, typer.Option(help="See: htbench list models")] = None,
-    weights: Annotated[str | None, typer.Option(help="The model's weights: hub, random, or a folder.")] = None,
-    model_option: Annotated[list[str] | None, typer.Option(help="How the model is loaded: size=512, dtype=bfloat16; repeat for several.")] = None,
+    weights: Weights = None,
+    model_option: ModelOption = None,
     method: Annotated[list[str] | None, typer.Option(help="A baseline or the path of its card; repeat for several.")] = None,
     concepts: Annotated[str | None, typer.Option(help="Split (train, dev, test) or concept ids, separated by commas.")] = None,
     concept_set: Annotated[str | None, typer.Option(help="See: htbench list concepts")] = None,
@@ -48,6 +48,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run methods on concepts, score the images and write the report; the same command again continues where it stopped."""
+    loading(weights, model_option)
     options: dict[str, object] = {
         "model": model, "weights": weights, "model_options": model_option, "methods": method,
         "concepts": concepts, "concept_set": concept_set, "limit": limit, "prompts": prompts, "seeds": seeds,

@@ -10,7 +10,7 @@ import typer
 
 from htbench import concept as concepts
 from htbench import registry
-from htbench.cli.options import numbers
+from htbench.cli.options import ModelOption, Weights, loading, numbers
 from htbench.concept import Concept, ConceptSet
 from htbench.errors import UsageError
 
@@ -20,6 +20,8 @@ FOLDER = Path("runs") / "steer"
 
 def steer(
     model: Annotated[str, typer.Option(help="See: htbench list models")] = "emoji",
+    weights: Weights = None,
+    model_option: ModelOption = None,
     method: Annotated[str, typer.Option(help="A baseline of `htbench list methods`, or the path of its card.")] = "hypertransport",
     concept: Annotated[str | None, typer.Option(help='What to add, in any words: "with lemon"; or a concept of the set.')] = None,
     image: Annotated[list[Path] | None, typer.Option(help="Instead of words, a picture of what to add; repeat for several.")] = None,
@@ -39,6 +41,7 @@ def steer(
 
     card = registry.card(method)
     registry.check("models", model)
+    loaded_with = loading(weights, model_option)
     known = concepts.load(concept_set)
     wanted = _wanted(concept, image, template, known)
     steering.check_readable(card, wanted)
@@ -51,7 +54,7 @@ def steer(
     from htbench.model import unknown_words
 
     with Console(stderr=True).status(f"load {model}") as status:
-        loaded = registry.load("models", model)(devices.choose(device))
+        loaded = registry.model(model, devices.choose(device), loaded_with)
         for word in unknown_words(loaded, [wanted.target(each) or each for each in strip.prompts]):
             typer.echo(f"htbench: {word!r} is not in the vocabulary of {model}", err=True)
         status.update(f"{card.name} learns {wanted.text or 'from pictures'}")

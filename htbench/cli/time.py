@@ -7,14 +7,15 @@ from typing import Annotated
 import typer
 
 from htbench import concept, registry
-from htbench.cli.options import Json, Out, Verbose
+from htbench.cli.options import Json, ModelOption, Out, Verbose, Weights, loading
 from htbench.errors import UsageError
 
 
 def time(
     model: Annotated[str, typer.Option(help="See: htbench list models")] = "emoji",
     method: Annotated[list[str] | None, typer.Option(help="A baseline or the path of its card; repeat for several; all that there are if not given.")] = None,
-    weights: Annotated[str | None, typer.Option(help="random: a model's architecture without its weights, which times do not depend on.")] = None,
+    weights: Weights = None,
+    model_option: ModelOption = None,
     concept_set: Annotated[str, typer.Option(help="Whose concepts are timed on; see: htbench list concepts")] = "emoji",
     rounds: Annotated[int, typer.Option(min=3, help="At most so many, each on a concept that is new; from 10 on they end when the noise is steady.")] = 30,
     minutes: Annotated[float, typer.Option(min=0.0, help="No round begins that would not end in so many, preparing included.")] = 9.0,
@@ -33,6 +34,7 @@ def time(
 ) -> None:
     """Time methods by one protocol and write what learning once saves, with every raw sample, into a report."""
     registry.check("models", model)
+    loaded_with = loading(weights, model_option)
     methods = list(dict.fromkeys(method or registry.cards()))
     for each in methods:
         registry.method(registry.card(each))
@@ -48,9 +50,9 @@ def time(
     from htbench.voice import Voice
 
     protocol = Protocol(rounds=rounds, minutes=minutes, steps=steps, train_concepts=train_concepts, train_steps=train_steps, encoder=encoder, seed=seed)
-    folder = out / (name or f"time-{model}" + (f"-{weights}" if weights else ""))
+    folder = out / (name or f"time-{model}" + ("-random" if weights == "random" else ""))
     voice = Voice(verbose=verbose, as_json=as_json)
-    session.run(folder, methods, concepts, protocol, model=model, device=devices.choose(device), weights=weights, voice=voice)
+    session.run(folder, methods, concepts, protocol, model=model, device=devices.choose(device), loading=loaded_with, voice=voice)
     page = report.write(folder)
     with Store.read(folder) as store:
         timesheet.show(store, os.path.relpath(page), as_json=as_json)

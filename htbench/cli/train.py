@@ -8,12 +8,15 @@ from typing import Annotated
 import typer
 
 from htbench import concept, registry
+from htbench.cli.options import ModelOption, Weights, loading
 from htbench.errors import UsageError
 
 
 def train(
     method: Annotated[str, typer.Argument(help="A baseline of `htbench list methods`, or the path of its card.")],
     model: Annotated[str, typer.Option(help="See: htbench list models")] = "emoji",
+    weights: Weights = None,
+    model_option: ModelOption = None,
     concepts: Annotated[str, typer.Option(help="Concept set to learn from; see: htbench list concepts")] = "emoji",
     split: Annotated[str, typer.Option(help="Split (train, dev, test) or concept ids, separated by commas.")] = "train",
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many concepts.")] = None,
@@ -28,6 +31,7 @@ def train(
     if setting:
         card = card.with_settings(dict(map(_setting, setting)))
     registry.check("models", model)
+    loaded_with = loading(weights, model_option)
     chosen = concept.load(concepts).select(split)[:limit]
     path = out or Path("runs") / "train" / f"{card.name}-{model}.safetensors"
     if path.suffix == ".toml":
@@ -41,7 +45,7 @@ def train(
 
     artifact.trainable(card)
     with Console(stderr=True).status(f"{card.name} learns from {len(chosen)} concepts"):
-        loaded = registry.load("models", model)(devices.choose(device))
+        loaded = registry.model(model, devices.choose(device), loaded_with)
         made = artifact.train(card, loaded, chosen, seed=seed, checkpoints=checkpoints, path=path)
     typer.echo(f"{os.path.relpath(made.steering)}\n{os.path.relpath(made.card)}\nUse it: htbench run --model {model} --method {os.path.relpath(made.card)}")
 

@@ -23,7 +23,7 @@ from htbench.model import Request, Tap, check_finite
 from htbench.models import prompts
 from htbench.models.family import FAMILIES, Family
 from htbench.models.preset import Options, Preset, architecture
-from htbench.models.prompts import Prompts, Words
+from htbench.models.prompts import Prompts
 from htbench.types import Digest, Site, SiteInfo
 
 
@@ -44,7 +44,8 @@ class Distilled:
     """Implements `htbench.model.Model`."""
 
     def __init__(self, preset: Preset, options: Options, device: str, parts: Parts) -> None:
-        self.name, self.conditioner, self.scorer = preset.name, preset.conditioner, preset.scorer
+        self.name, self.scorer = preset.name, preset.scorer
+        self.conditioner = f"{preset.conditioner}-random" if options.weights == "random" else preset.conditioner
         self.device, self.revision, self.sites = device, parts.revision, parts.sites
         self.preset, self.options = preset, options
         self.size = options.size or preset.size
@@ -75,6 +76,9 @@ class Distilled:
         if self.device.startswith("cuda"):
             torch.cuda.synchronize(self.device)
 
+    def forget_prompts(self) -> None:
+        self._prompts.forget()
+
     @property
     def dtype(self) -> torch.dtype:
         """Number format of the denoiser."""
@@ -85,7 +89,7 @@ class Distilled:
         dtype = str(self.dtype).removeprefix("torch.")
         return {**self.preset.facts(), "weights": self.options.weights, "number format": dtype, "size": f"{self.size} x {self.size}"}
 
-    def _denoise(self, mixtures: Sequence[Mapping[str, float]], seeds: Sequence[int]) -> Float[Tensor, "images 4 rows columns"]:
+    def _denoise(self, mixtures: Sequence[Mapping[str, float]], seeds: Sequence[int]) -> Float[Tensor, "images channels rows columns"]:
         from diffusers.utils.torch_utils import randn_tensor
 
         words = self._prompts.mixed(mixtures)
@@ -93,18 +97,20 @@ class Distilled:
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         side = self.size // _shrinkage(self._vae)
         shape = (len(seeds), self._vae.config.latent_channels, side, side)
-        latents: Tensor = randn_tensor(shape, generator=generators, device=torch.device(self.device), dtype=words.states.dtype) * scheduler.init_noise_sigma
+        latents: Tensor = randn_tensor(shape, generator=generators, device=torch.device(self.device), dtype=words.states.dtype)
+        latents = latents * getattr(scheduler, "init_noise_sigma", 1.0)
+        scale = getattr(scheduler, "scale_model_input", lambda latents, _: latents)  # schedulers of flow matching have neither
         with self._at_work(self._network):
             for timestep in scheduler.timesteps:
-                seen = scheduler.scale_model_input(latents, timestep)
-                answer = self._family.predict(self._network, seen, timestep, words, size=self.size)
+                answer = self._family.predict(self._network, scale(latents, timestep), timestep, words, size=self.size)
                 latents = scheduler.step(answer, timestep, latents, generator=generators, return_dict=False)[0].to(words.states.dtype)
         return latents
 
-    def _decode(self, latents: Float[Tensor, "images 4 rows columns"]) -> Float[Tensor, "images rgb rows columns"]:
+    def _decode(self, latents: Float[Tensor, "images channels rows columns"]) -> Float[Tensor, "images rgb rows columns"]:
         """In float32, whatever the latents are in: in float16 the decoder of SDXL overflows."""
         with self._at_work(self._vae):
-            parts = torch.split(latents.float() / self._vae.config.scaling_factor, self.options.decode)
+            scaled = latents.float() / self._vae.config.scaling_factor + (self._vae.config.shift_factor or 0.0)
+            parts = torch.split(scaled, self.options.decode)
             return torch.cat([self._vae.decode(part, return_dict=False)[0] for part in parts])
 
     @contextmanager
@@ -150,7 +156,8 @@ def load(preset: Preset, options: Options, device: str) -> Distilled:
         Refused: if weights are damaged, or another model's.
         UnknownName: if no module is called as `options.sites` says.
     """
-    files = None if options.weights == "random" else weights.locate(preset.base, preset.denoiser, where=options.weights, name=preset.name)
+    numbers = options.weights != "random" and device != "meta"
+    files = weights.locate(preset.base, preset.denoiser, where=options.weights, name=preset.name) if numbers else None
     configs = architecture(preset.family) if files is None else _configs(files.base, FAMILIES[preset.family])
     sites = find_sites(preset, options, configs)
     try:
@@ -165,7 +172,7 @@ def verify(preset: Preset, files: weights.Files) -> None:
     family = FAMILIES[preset.family]
     with torch.device("meta"):
         network = family.build(_configs(files.base, family)["denoiser"])
-    weights.check(weights.read(files.denoiser), network.state_dict(), files.denoiser)
+    weights.check(weights.read(*files.denoiser), network.state_dict(), files.denoiser[0])
 
 
 def find_sites(preset: Preset, options: Options, configs: Mapping[str, Any]) -> dict[Site, SiteInfo]:
@@ -177,16 +184,12 @@ def find_sites(preset: Preset, options: Options, configs: Mapping[str, Any]) -> 
     family = FAMILIES[preset.family]
     with torch.device("meta"), torch.no_grad():
         network = family.build(configs["denoiser"]).requires_grad_(False)
-        side, config = configs["denoiser"]["sample_size"], configs["denoiser"]
-        wide, pooled = _widths(config)
-        words = Words(
-            states=torch.empty(1, 8, wide),
-            pooled=torch.empty(1, pooled) if pooled else None,
-            mask=None if pooled else torch.ones(1, 8, dtype=torch.bool),
-        )
-        latents, timestep = torch.empty(1, config["in_channels"], side, side), torch.tensor(preset.timesteps[0])
-        found = hooks.survey(network, family.prefix, lambda: family.predict(network, latents, timestep, words, size=side))
+        latents, words = family.inputs(configs["denoiser"])
+        timestep = torch.tensor(preset.timesteps[0])
+        found = hooks.survey(network, family.prefix, lambda: family.predict(network, latents, timestep, words, size=latents.shape[-1]))
     pattern = family.patterns.get(options.sites, options.sites)
+    if family.prefix == "transformer":  # without maps: what has four axes there is the heads of attention
+        found = {site: info for site, info in found.items() if info.channel_axis == -1}
     chosen = {site: info for site, info in found.items() if fnmatchcase(site, pattern) or _matches(pattern, site)}
     if not chosen:
         raise UnknownName(f"site of {preset.name}", options.sites, [*family.patterns, *found], remedy=f"See: htbench show model {preset.name}")
@@ -200,13 +203,6 @@ def _matches(pattern: str, site: str) -> bool:
         return False
 
 
-def _widths(config: Mapping[str, Any]) -> tuple[int, int]:
-    """Widths of a denoiser's words and of its pooled prompt, 0 without one."""
-    if "caption_channels" in config:
-        return config["caption_channels"], 0
-    return config["cross_attention_dim"], config["projection_class_embeddings_input_dim"] - 6 * config["addition_time_embed_dim"]
-
-
 def _parts(preset: Preset, options: Options, device: str, files: weights.Files | None, configs: Mapping[str, Any], sites: Mapping[Site, SiteInfo]) -> Parts:
     import diffusers
 
@@ -218,8 +214,8 @@ def _parts(preset: Preset, options: Options, device: str, files: weights.Files |
     with _drawing(home, torch.float32):
         vae = diffusers.AutoencoderKL.from_config(configs["vae"]).eval().requires_grad_(False)
     if files is not None:
-        state = weights.read(files.denoiser)
-        weights.check(state, network.state_dict(), files.denoiser)
+        state = weights.read(*files.denoiser)
+        weights.check(state, network.state_dict(), files.denoiser[0])
         network.load_state_dict(state)
         stored = next(iter(sorted((files.base / "vae").glob("*.safetensors"), key=lambda path: "fp16" not in path.name)))
         vae.load_state_dict(weights.read(stored))
@@ -227,17 +223,18 @@ def _parts(preset: Preset, options: Options, device: str, files: weights.Files |
         vae.enable_tiling()
     if options.compile:
         _compile(network, {site.partition(".")[2] for site in sites})
-    scheduler = getattr(diffusers, preset.scheduler).from_config(configs["scheduler"])
+    settings = {**configs["scheduler"], **preset.scheduler_settings}
+    scheduler = getattr(diffusers, preset.scheduler).from_config(settings)
     scheduler.set_timesteps(timesteps=list(preset.timesteps), device=device)
-    learnt = weights.fingerprint(files.denoiser, files.base / "vae") if files else f"random, drawn on {torch.device(home).type}"
+    learnt = weights.fingerprint(*files.denoiser, files.base / "vae") if files else f"random, drawn on {torch.device(home).type}"
     texts = weights.fingerprint(*(path for path in sorted(files.base.iterdir()) if path.name.startswith(("text_encoder", "tokenizer")))) if files else "random"
     told = content.digest([preset.family, texts, str(dtype), configs.get("words")])
     reader = _reader(family, files, configs, dtype)
     looks = [options.size or preset.size, str(dtype), options.decode, options.tile, options.compile]
-    sampling = [preset.scheduler, json.dumps(configs["scheduler"], sort_keys=True), preset.timesteps]  # may hold -Infinity
+    sampling = [preset.scheduler, json.dumps(settings, sort_keys=True), preset.timesteps]  # may hold -Infinity
     return Parts(
         network=network, vae=vae, scheduler=scheduler, sites=sites,
-        prompts=Prompts(reader, identity=told, folder=prompts.cache(), device=device),
+        prompts=Prompts(reader, identity=told, folder=weights.cache() / "prompts", device=device),
         revision=content.digest([preset.name, 1, learnt, told, looks, sampling, sorted(sites)]),
     )  # fmt: skip
 

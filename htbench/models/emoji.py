@@ -81,9 +81,13 @@ class Emoji:
         return Words(states=states, mask=torch.stack([words.mask for words in known]).any(0))
 
     def _encode(self, prompt: str) -> Words:
-        """An encoded prompt; each is encoded once, alone and in float32, so that it depends neither on its neighbours nor on who asked first."""
+        """An encoded prompt; each is encoded once, alone and in float32, so that it depends neither on its neighbours nor on who asked first.
+
+        It is kept as an ordinary tensor even where images are only made: gradients cannot pass one of inference mode.
+        """
         if prompt not in self._words:
-            with phase("encode-prompts"), torch.no_grad(), torch.autocast(torch.device(self.device).type, enabled=False):
+            unmixed = torch.autocast(torch.device(self.device).type, enabled=False)
+            with phase("encode-prompts"), torch.inference_mode(False), torch.no_grad(), unmixed:
                 self._words[prompt] = self._network.encode([prompt])
         return self._words[prompt]
 

@@ -25,7 +25,10 @@ class Family(Protocol):
     def build(self, config: Mapping[str, Any]) -> nn.Module:
         """The denoiser, with random weights."""
 
-    def predict(self, network: nn.Module, latents: Tensor, timestep: Tensor, words: Words, *, size: int) -> Float[Tensor, "images 4 rows columns"]:
+    def inputs(self, config: Mapping[str, Any]) -> tuple[Float[Tensor, "1 channels rows columns"], Words]:
+        """Latents and words of the right shapes, without numbers."""
+
+    def predict(self, network: nn.Module, latents: Tensor, timestep: Tensor, words: Words, *, size: int) -> Float[Tensor, "images channels rows columns"]:
         """The denoiser's answer, as the scheduler wants it."""
 
     def reader(self, folder: Path, dtype: torch.dtype) -> Reader:
@@ -44,7 +47,12 @@ class Sdxl:
         network: nn.Module = UNet2DConditionModel.from_config(dict(config))
         return network
 
-    def predict(self, network: nn.Module, latents: Tensor, timestep: Tensor, words: Words, *, size: int) -> Float[Tensor, "images 4 rows columns"]:
+    def inputs(self, config: Mapping[str, Any]) -> tuple[Float[Tensor, "1 channels rows columns"], Words]:
+        pooled = config["projection_class_embeddings_input_dim"] - 6 * config["addition_time_embed_dim"]
+        words = Words(states=torch.empty(1, 8, config["cross_attention_dim"]), pooled=torch.empty(1, pooled))
+        return torch.empty(1, config["in_channels"], config["sample_size"], config["sample_size"]), words
+
+    def predict(self, network: nn.Module, latents: Tensor, timestep: Tensor, words: Words, *, size: int) -> Float[Tensor, "images channels rows columns"]:
         seen = torch.tensor([size, size, 0, 0, size, size], dtype=words.states.dtype, device=latents.device).repeat(len(latents), 1)
         told = {"text_embeds": words.pooled, "time_ids": seen}
         answer: Tensor = network(latents, timestep, encoder_hidden_states=words.states, added_cond_kwargs=told, return_dict=False)[0]
@@ -68,7 +76,11 @@ class PixArtSigma:
         network: nn.Module = PixArtTransformer2DModel.from_config(dict(config))
         return network
 
-    def predict(self, network: nn.Module, latents: Tensor, timestep: Tensor, words: Words, *, size: int) -> Float[Tensor, "images 4 rows columns"]:
+    def inputs(self, config: Mapping[str, Any]) -> tuple[Float[Tensor, "1 channels rows columns"], Words]:
+        words = Words(states=torch.empty(1, 8, config["caption_channels"]), mask=torch.ones(1, 8, dtype=torch.bool))
+        return torch.empty(1, config["in_channels"], config["sample_size"], config["sample_size"]), words
+
+    def predict(self, network: nn.Module, latents: Tensor, timestep: Tensor, words: Words, *, size: int) -> Float[Tensor, "images channels rows columns"]:
         answer: Tensor = network(
             latents, encoder_hidden_states=words.states, encoder_attention_mask=words.mask, timestep=timestep.expand(len(latents)),
             added_cond_kwargs={"resolution": None, "aspect_ratio": None}, return_dict=False,
@@ -81,7 +93,44 @@ class PixArtSigma:
         return _T5(PixArtSigmaPipeline.from_pretrained(folder, transformer=None, vae=None, torch_dtype=dtype, variant=_variant(folder)))
 
 
-FAMILIES: Mapping[str, Family] = {"sdxl": Sdxl(), "pixart-sigma": PixArtSigma()}
+class Flux:
+    """FLUX.1: a transformer over words and cells of 2 x 2 latents together; in its later blocks a site's output holds both."""
+
+    prefix = "transformer"
+    patterns = {  # noqa: RUF012
+        "norms": r"transformer\..*\.norm(1|1_context)?\.norm|transformer\..*\.norm2(_context)?|transformer\.norm_out\.norm",
+        "attention": r"transformer\.transformer_blocks\..*\.attn\.to(_out\.0|_add_out)|transformer\.single_transformer_blocks\.\d+\.attn",
+        "mlp": r"transformer\..*\.(ff|ff_context|act_mlp)",
+    }
+
+    def build(self, config: Mapping[str, Any]) -> nn.Module:
+        from diffusers import FluxTransformer2DModel
+
+        network: nn.Module = FluxTransformer2DModel.from_config(dict(config))
+        return network
+
+    def inputs(self, config: Mapping[str, Any]) -> tuple[Float[Tensor, "1 channels rows columns"], Words]:
+        words = Words(states=torch.empty(1, 8, config["joint_attention_dim"]), pooled=torch.empty(1, config["pooled_projection_dim"]))
+        return torch.empty(1, config["in_channels"] // 4, 4, 4), words
+
+    def predict(self, network: nn.Module, latents: Tensor, timestep: Tensor, words: Words, *, size: int) -> Float[Tensor, "images channels rows columns"]:
+        rows, columns = latents.shape[2] // 2, latents.shape[3] // 2
+        down, right = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+        places = torch.stack([torch.zeros_like(down), down, right], -1).flatten(0, 1)
+        cells: Tensor = network(
+            nn.functional.pixel_unshuffle(latents, 2).flatten(2).transpose(1, 2), encoder_hidden_states=words.states, pooled_projections=words.pooled,
+            timestep=timestep.expand(len(latents)).to(latents.dtype) / 1000, img_ids=places.to(latents), return_dict=False,
+            txt_ids=torch.zeros(words.states.shape[1], 3, dtype=latents.dtype, device=latents.device),
+        )[0]  # fmt: skip
+        return nn.functional.pixel_shuffle(cells.transpose(1, 2).reshape(len(latents), -1, rows, columns), 2)
+
+    def reader(self, folder: Path, dtype: torch.dtype) -> Reader:
+        from diffusers import FluxPipeline
+
+        return _Flux(FluxPipeline.from_pretrained(folder, transformer=None, vae=None, torch_dtype=dtype))
+
+
+FAMILIES: Mapping[str, Family] = {"sdxl": Sdxl(), "pixart-sigma": PixArtSigma(), "flux": Flux()}
 
 
 class _TextEncoders:
@@ -107,6 +156,12 @@ class _T5(_TextEncoders):
     def read(self, prompt: str) -> Words:
         states, mask, _, _ = self._pipeline.encode_prompt(prompt, device=self._device, do_classifier_free_guidance=False)
         return Words(states=states, mask=mask.bool())
+
+
+class _Flux(_TextEncoders):
+    def read(self, prompt: str) -> Words:
+        states, pooled, _ = self._pipeline.encode_prompt(prompt, device=self._device, max_sequence_length=256)
+        return Words(states=states, pooled=pooled)
 
 
 def _variant(folder: Path) -> str | None:

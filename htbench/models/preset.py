@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -48,7 +48,7 @@ class Preset:
     """A published generator; called with a device and options it gives the model."""
 
     name: str
-    family: Literal["sdxl", "pixart-sigma"]
+    family: Literal["sdxl", "pixart-sigma", "flux"]
     base: Source
     """The pipeline that it was distilled from: all parts but the denoiser's weights."""
     denoiser: Source
@@ -57,6 +57,8 @@ class Preset:
     dtype: Dtype
     licence: str
     reference: str
+    scheduler_settings: Mapping[str, object] = field(default_factory=dict)
+    """What differs from the settings that the pipeline comes with."""
     size: int = 1024
     conditioner: str = "clip-vit-l-14"
     scorer: str = "siglip-vit-b-16"
@@ -75,7 +77,7 @@ class Preset:
 
     def sketch(self) -> "Distilled":
         """The model without numbers: its sites and facts need neither weights nor memory."""
-        return self("meta", weights="random")
+        return self("meta")
 
     def missing(self) -> list[str]:
         """Repositories whose files are not on this machine."""
@@ -86,15 +88,15 @@ class Preset:
         folders = {source.repository: source.download() for source in (self.base, self.denoiser)}
         from htbench.models.distilled import verify
 
-        verify(self, Files(base=folders[self.base.repository], denoiser=self.denoiser.only_file(folders[self.denoiser.repository])))
+        verify(self, Files(base=folders[self.base.repository], denoiser=self.denoiser.shards(folders[self.denoiser.repository])))
         return folders
 
     def facts(self) -> dict[str, str]:
         """What a report says about the generator."""
         return {
-            "denoiser": f"{self.denoiser.repository}/{self.denoiser.files[0]}, revision {self.denoiser.revision}",
-            "pipeline": f"{self.base.repository}, revision {self.base.revision}",
-            "scheduler": self.scheduler,
+            "denoiser": f"{self.denoiser.repository}/{self.denoiser.files[0]}, revision {self.denoiser.commit}",
+            "pipeline": f"{self.base.repository}, revision {self.base.commit}",
+            "scheduler": ", ".join([self.scheduler, *(f"{name} {value}" for name, value in self.scheduler_settings.items())]),
             "timesteps": ", ".join(map(str, self.timesteps)),
             "guidance": "0",
             "number format": self.dtype,
@@ -139,6 +141,14 @@ _PIXART_SIGMA = Source(
         "text_encoder/config.json", "text_encoder/*.safetensors", "text_encoder/*.index.json", "vae/diffusion_pytorch_model.safetensors",
     ),
 )  # fmt: skip
+_FLUX = Source(
+    repository="black-forest-labs/FLUX.1-schnell",
+    files=(
+        "model_index.json", "scheduler/scheduler_config.json", "tokenizer/*", "tokenizer_2/*", "transformer/config.json", "vae/config.json",
+        "text_encoder/config.json", "text_encoder/*.safetensors", "text_encoder_2/config.json", "text_encoder_2/*.safetensors",
+        "text_encoder_2/*.index.json", "vae/diffusion_pytorch_model.safetensors",
+    ),
+)  # fmt: skip
 _DMD2_LICENCE = "CC BY-NC-SA 4.0: no commercial use; base: CreativeML Open RAIL++-M"
 
 
@@ -157,4 +167,16 @@ nitro_1_pixart = Preset(
     name="nitro-1-pixart", family="pixart-sigma", base=_PIXART_SIGMA,
     denoiser=Source(repository="amd/Nitro-1-PixArt", files=("*.safetensors",)), scheduler="DPMSolverMultistepScheduler",
     timesteps=(400,), dtype="bfloat16", licence="Apache-2.0; base: CreativeML Open RAIL++-M", reference="the model card of amd/Nitro-1-PixArt",
+)  # fmt: skip
+sdxl_lightning_4step = Preset(
+    name="sdxl-lightning-4step", family="sdxl", base=_SDXL,
+    denoiser=Source(repository="ByteDance/SDXL-Lightning", files=("sdxl_lightning_4step_unet.safetensors",)),
+    scheduler="EulerDiscreteScheduler", scheduler_settings={"timestep_spacing": "trailing"}, timesteps=(999, 749, 499, 249), dtype="float16",
+    licence="CreativeML Open RAIL++-M, as its base", reference="https://arxiv.org/abs/2402.13929",
+)  # fmt: skip
+flux_schnell = Preset(
+    name="flux-schnell", family="flux", base=_FLUX,
+    denoiser=Source(repository=_FLUX.repository, files=("transformer/*.safetensors", "transformer/*.index.json")),
+    scheduler="FlowMatchEulerDiscreteScheduler", timesteps=(1000, 750, 500, 250), dtype="bfloat16", licence="Apache-2.0",
+    reference="the model card of black-forest-labs/FLUX.1-schnell",
 )  # fmt: skip

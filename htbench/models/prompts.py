@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from htbench import content
+from htbench.phase import phase
 from htbench.types import Digest
 
 
@@ -49,10 +50,22 @@ class Prompts:
         self._open, self._identity, self._folder, self._device = open_reader, identity, folder, device
         self._known: dict[str, Words] = {}
         self._reader: Reader | None = None
+        self._anew = False
+
+    def forget(self) -> None:
+        """Encode all prompts anew from here on: what is on disk is not read any more, nor is anything written there.
+
+        The text encoders are loaded now and stay on the device, so that what is timed afterwards is reading and not loading.
+        """
+        self._known.clear()
+        self._anew = True
+        self._reader = self._reader or self._open()
+        self._reader.move(self._device)
 
     def mixed(self, mixtures: Sequence[Mapping[str, float]]) -> Words:
         """A row a mixture."""
-        self._learn(sorted({prompt for weights in mixtures for prompt in weights}))
+        with phase("encode-prompts"):
+            self._learn(sorted({prompt for weights in mixtures for prompt in weights}))
         rows = [self._mix(weights).tensors() for weights in mixtures]
         return Words(**{name: torch.cat([row[name] for row in rows]).to(self._device) for name in rows[0]})
 
@@ -72,21 +85,25 @@ class Prompts:
     def _learn(self, prompts: Sequence[str]) -> None:
         new = [prompt for prompt in prompts if prompt not in self._known and not self._recall(prompt)]
         if not new:
-            self._reader = None
+            self._reader = self._reader if self._anew else None
             return
-        self._reader = self._reader or self._open()
+        if self._reader is None:
+            self._reader = self._open()
         self._reader.move(self._device)
         for prompt in new:
             with torch.no_grad(), torch.autocast(torch.device(self._device).type, enabled=False):
                 words = self._reader.read(prompt)
             self._known[prompt] = Words(**{name: value.cpu() for name, value in words.tensors().items()})
             self._keep(prompt)
-        self._reader.move("cpu")
+        if not self._anew:
+            self._reader.move("cpu")
 
     def _path(self, prompt: str) -> Path:
         return self._folder / f"{content.digest([self._identity, prompt])}.safetensors"
 
     def _recall(self, prompt: str) -> bool:
+        if self._anew:
+            return False
         path = self._path(prompt)
         try:
             self._known[prompt] = Words(**load_file(path))
@@ -95,16 +112,13 @@ class Prompts:
         return True
 
     def _keep(self, prompt: str) -> None:
+        if self._anew:
+            return
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._path(prompt)
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
         save_file({name: value.contiguous() for name, value in self._known[prompt].tensors().items()}, fresh)
         fresh.replace(path)
-
-
-def cache() -> Path:
-    """The folder that encoded prompts are kept in."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "htbench" / "prompts"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,182 @@
+"""A leaderboard from votes: ratings with intervals, ranges of ranks, tiers, and what to say below it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from htbench import stats
+from htbench.ranking.draws import Draws, draw
+from htbench.ranking.rating import PRIOR, Limit, Rating, TieRule, fit
+from htbench.ranking.tiers import Separation, separations, tiers
+from htbench.ranking.votes import Votes
+from htbench.ranking.winrates import WinRates, win_rates
+
+FEW = 20
+"""Clusters below which intervals are still rough."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """One contender's line."""
+
+    name: str
+    rating: stats.Interval
+    """In log-odds, mean 0 over the contenders."""
+    limit: Limit | None
+    """Where the votes put no limit to the rating, so that its value is the prior's: not to be quoted."""
+    rank: int
+    highest: int
+    lowest: int
+    """95 % of resamples rank it from `highest` to `lowest`."""
+    tier: int
+    """Contenders of one tier are not told apart from its head."""
+    best: float
+    """Share of resamples in which it is first; NaN with one cluster."""
+    win_rate: stats.Interval
+    """Mean over opponents, each alike; a tie is half a win."""
+    votes: int
+    concepts: int
+    ties: float
+    """Share of its votes."""
+    missing: float
+    """Share of its rows without a verdict."""
+
+    @property
+    def ranks(self) -> str:
+        """Such as `2`, or `1–3`."""
+        return f"{self.highest}" if self.highest == self.lowest else f"{self.highest}–{self.lowest}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ranking:
+    """What votes say of their contenders."""
+
+    standings: tuple[Standing, ...]
+    """The best first."""
+    rating: Rating
+    matrix: WinRates
+    separations: tuple[Separation, ...]
+    """All pairs, in the order of the standings."""
+    concepts: int
+    raters: int
+    """How many were resampled; 0 where raters are not known or there is one."""
+    rounds: int
+    seed: int
+    guarded: int
+    """Resamples in which only the prior held a rating."""
+    votes: int
+    missing: int
+    """Rows without a verdict."""
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader must know before believing it; none is best."""
+        clusters = min(self.concepts, self.raters or self.concepts)
+        what = "raters" if self.raters == clusters else "concepts"
+        found = []
+        if clusters < 2:
+            found.append("One concept: no intervals, and nothing is told apart.")
+        elif clusters < FEW:
+            found.append(f"Only {clusters} {what}: intervals are widened for it, and rough.")
+        held = {"above": "lost to nobody", "below": "beat nobody", "both": "met no equal"}
+        found += [f"{one.name} {held[one.limit]}: how far it is from the others is the prior's choice." for one in self.standings if one.limit]
+        if self.guarded:
+            found.append(f"In {self.guarded:,} of {self.rounds:,} resamples only the prior held a rating.")
+        if self.missing:
+            found.append(f"{self.missing:,} of {self.votes + self.missing:,} comparisons have no verdict.")
+        return tuple(found)
+
+    @property
+    def caption(self) -> str:
+        """How it was made, in a sentence."""
+        rule = {"half": "ties count half", "drop": "ties are left out", "davidson": "ties are modelled (Davidson)"}[self.rating.ties]
+        unit = f"{self.concepts} concepts" + (f" and {self.raters} raters" if self.raters else "")
+        return (
+            f"Bradley–Terry ratings in log-odds of {self.votes:,} votes; {rule}; prior of {self.rating.prior:g} pseudo-votes a contender; "
+            f"95 % intervals from {self.rounds:,} resamples of {unit} (seed {self.seed}); tiers by a max-t test of all pairs."
+        )
+
+    def facts(self) -> dict[str, object]:
+        """For JSON: what is not known is null."""
+        return {
+            "caption": self.caption,
+            "warnings": list(self.warnings),
+            "standings": [_plain({**asdict(one), "ranks": one.ranks}) for one in self.standings],
+            "separations": [_plain(asdict(pair)) for pair in self.separations],
+            "matrix": _plain(vars(self.matrix)),
+        }
+
+
+def rank(votes: Votes, *, ties: TieRule = "half", prior: float = PRIOR, rounds: int = 2000, seed: int = 0) -> Ranking:
+    """Rank all contenders; intervals resample concepts, and raters where they are known.
+
+    Raises:
+        Unrankable: if there is nothing to compare, some contenders are linked to others by no votes, or there is neither prior nor maximum.
+    """
+    rating = fit(votes, ties=ties, prior=prior)
+    draws = draw(votes, ties=ties, prior=prior, rounds=rounds, seed=seed)
+    pairs = separations(rating, draws)
+    matrix = win_rates(votes, draws)
+    tier = tiers(rating, pairs)
+    ranks, places = _ranks(rating.ratings), _ranks(draws.ratings)
+    standings = [_standing(votes, rating, draws, matrix, k, rank=int(ranks[k]), tier=tier[k], places=places) for k in rating.order]
+    return Ranking(
+        standings=tuple(standings),
+        rating=rating,
+        matrix=matrix,
+        separations=tuple(pairs),
+        concepts=draws.concepts,
+        raters=draws.raters,
+        rounds=rounds,
+        seed=seed,
+        guarded=draws.guarded,
+        votes=int(votes.cast.sum()),
+        missing=int(np.isnan(votes.outcome).sum()),
+    )
+
+
+def _standing(
+    votes: Votes, rating: Rating, draws: Draws, matrix: WinRates, k: int, *, rank: int, tier: int, places: Int[np.ndarray, "rounds contenders"]
+) -> Standing:
+    of = (votes.first == k) | (votes.second == k)
+    cast, others = of & votes.cast, np.arange(len(votes.names)) != k
+    several = draws.clusters > 1
+    level = stats.tail(draws.clusters) if several else 0.0
+    highest, lowest = np.quantile(places[:, k], [level, 1 - level], method="inverted_cdf") if several else (1, len(votes.names))
+    first = places == 1
+    with np.errstate(invalid="ignore"):
+        won = np.nansum(draws.rates[:, k, others], 1) / (~np.isnan(draws.rates[:, k, others])).sum(1)
+    return Standing(
+        name=votes.names[k],
+        rating=draws.interval(float(rating.ratings[k]), draws.ratings[:, k]),
+        limit=rating.limits[k],
+        rank=rank,
+        highest=int(highest),
+        lowest=int(lowest),
+        tier=tier,
+        best=float((first[:, k] / first.sum(1)).mean()) if several else np.nan,
+        win_rate=draws.interval(float(np.nanmean(matrix.rate[k, others])), won),
+        votes=int(cast.sum()),
+        concepts=len(np.unique(votes.concept[cast])),
+        ties=float((votes.outcome[cast] == 0.5).mean()),
+        missing=float(np.isnan(votes.outcome[of]).mean()),
+    )
+
+
+def _ranks(ratings: Float[np.ndarray, "*draws contenders"]) -> Int[np.ndarray, "*draws contenders"]:
+    """1 plus how many are rated higher; equals share the better rank."""
+    return np.asarray(1 + (ratings[..., None, :] > ratings[..., :, None] + 1e-9).sum(-1))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,82 @@
+"""The leaderboard as files that other programs read: CSV, JSON and Markdown."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from htbench.chart import duration
+from htbench.leaderboard import METRICS, Line, Summary
+from htbench.stats import Estimate
+
+Row = Mapping[str, str | float | int | bool | None]
+
+
+def write(summary: Summary, folder: Path) -> None:
+    """Write `leaderboard.csv`, `.json` and `.md` into `folder`; equal runs give equal bytes.
+
+    Raises:
+        OSError: if the folder cannot be written.
+    """
+    rows = [_row(summary, line) for line in _lines(summary)]
+    table = io.StringIO(newline="")
+    if rows:
+        writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    record = {"scorer": summary.scorer, "concepts": summary.concepts, "done": summary.done, "planned": summary.planned, "lines": rows}
+    texts = {"csv": table.getvalue(), "json": json.dumps(record, indent=1, ensure_ascii=False) + "\n", "md": _markdown(summary)}
+    for kind, text in texts.items():
+        fresh = folder / f".leaderboard.{kind}"
+        fresh.write_bytes(text.encode("utf-8", "replace"))
+        fresh.replace(folder / f"leaderboard.{kind}")
+
+
+def _lines(summary: Summary) -> list[Line]:
+    """The leaderboard, then what it leaves out: other strengths."""
+    board = summary.leaderboard
+    told = {(line.method, line.strength) for line in board}
+    others = [summary.line(line.method, strength) for line in board for strength in summary.strengths if (line.method, strength) not in told]
+    return [*board, *(line for line in others if line.planned)]
+
+
+def _row(summary: Summary, line: Line) -> Row:
+    cost = next((cost for cost in summary.costs if cost.method == line.method), None)
+    scores: dict[str, float | None] = {}
+    for metric in METRICS:
+        estimate = line.scores[metric]
+        for part, value in (("", estimate and estimate.mean), ("_low", estimate and estimate.low), ("_high", estimate and estimate.high)):
+            scores[metric + part] = None if value is None or math.isnan(value) else value
+    return {
+        "method": line.method, "strength": line.strength, **scores, "concepts": max((e.n for e in line.scores.values() if e), default=0),
+        "done": line.done, "planned": line.planned, "circular": line.circular,
+        "concept_seconds": cost.concept.median if cost and cost.concept else None, "training_seconds": cost.training if cost else None,
+    }  # fmt: skip
+
+
+def _markdown(summary: Summary) -> str:
+    costs = {cost.method: cost for cost in summary.costs}
+    head = ["method", *(name.lower() for name in METRICS.values()), "a concept", "training"]
+    rows = [head, ["---", *["--:"] * (len(head) - 1)]]
+    for line in summary.leaderboard:
+        cost, mark = costs.get(line.method), "°" if line.circular else ""
+        seconds = duration(cost.concept.median) if cost and cost.concept else ""
+        training = duration(cost.training) if cost and cost.training else ""
+        at = "" if line.strength in (0, 1) else f" at {line.strength:g}"
+        rows.append([f"`{line.method}`{mark}{at}", *(_interval(line.scores[metric]) for metric in METRICS), seconds, training])
+    table = "".join("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |\n" for row in rows)
+    return f"{table}\nMean over {summary.concepts} concepts [95 % interval]; {summary.done} of {summary.planned} cells done.\n"
+
+
+def _interval(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return ""
+    around = "" if math.isnan(estimate.low) else f" [{_figure(estimate.low)}, {_figure(estimate.high)}]"
+    return _figure(estimate.mean) + around
+
+
+def _figure(value: float) -> str:
+    """Two digits, without a zero before the point."""
+    return f"{value:.2f}".replace("0.", ".", 1)
