@@ -77,17 +77,18 @@ def read_from_true(scenes: list[Scene], scorer: Encoder) -> dict[str, float]:
     return {question: fmean(right) for question, right in hits(scenes, drawn(scenes, range(200)), scorer).items()}
 
 
-FLOORS = {"noun": 0.5, "companion": 0.5, "style": 0.75, "colour": 0.85}
+FLOORS = {"noun": (0.72, 0.85), "companion": (0.8, 0.9), "style": (0.9, 0.9), "colour": (0.95, 0.95)}
+"""Shares that are recognised in generated images and in true ones; the model card has what 500 captions gave."""
 
 
 @pytest.mark.parametrize("question", FLOORS)
 def test_captions_never_trained_on_give_images_with_what_they_name(question: str, read_from_generated: dict[str, float]) -> None:
-    assert read_from_generated[question] > FLOORS[question]
+    assert read_from_generated[question] > FLOORS[question][0]
 
 
 @pytest.mark.parametrize("question", FLOORS)
 def test_the_scorer_reads_true_images(question: str, read_from_true: dict[str, float]) -> None:
-    assert read_from_true[question] > FLOORS[question]
+    assert read_from_true[question] > FLOORS[question][1]
 
 
 def test_weights_that_are_missing_say_how_to_make_them(tmp_path_factory: pytest.TempPathFactory) -> None:
