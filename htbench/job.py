@@ -10,6 +10,7 @@ from htbench import content
 from htbench.concept import Concept, ConceptSet
 from htbench.encoder import Encoder
 from htbench.errors import Incomplete, NotFinite
+from htbench.gauge import Gauge
 from htbench.method import Learnt
 from htbench.model import Model
 from htbench.plan import Plan
@@ -28,6 +29,7 @@ class Tools:
 
     model: Model
     scorers: tuple[Encoder, ...]
+    gauges: tuple[Gauge, ...] = ()
     voice: Voice
 
 

@@ -225,11 +225,11 @@ def _parts(preset: Preset, options: Options, device: str, files: weights.Files |
         _compile(network, {site.partition(".")[2] for site in sites})
     settings = {**configs["scheduler"], **preset.scheduler_settings}
     scheduler = getattr(diffusers, preset.scheduler).from_config(settings)
-    scheduler.set_timesteps(timesteps=list(preset.timesteps), device=device)
+    scheduler.set_timesteps(timesteps=list(preset.timesteps), device="cpu" if device == "meta" else device)
     learnt = weights.fingerprint(*files.denoiser, files.base / "vae") if files else f"random, drawn on {torch.device(home).type}"
     texts = weights.fingerprint(*(path for path in sorted(files.base.iterdir()) if path.name.startswith(("text_encoder", "tokenizer")))) if files else "random"
     told = content.digest([preset.family, texts, str(dtype), configs.get("words")])
-    reader = _reader(family, files, configs, dtype)
+    reader = _reader(family, files, configs, dtype, device)
     looks = [options.size or preset.size, str(dtype), options.decode, options.tile, options.compile]
     sampling = [preset.scheduler, json.dumps(settings, sort_keys=True), preset.timesteps]  # may hold -Infinity
     return Parts(
@@ -239,10 +239,21 @@ def _parts(preset: Preset, options: Options, device: str, files: weights.Files |
     )  # fmt: skip
 
 
-def _reader(family: Family, files: weights.Files | None, configs: Mapping[str, Any], dtype: torch.dtype) -> Callable[[], prompts.Reader]:
-    if files is None:
-        return lambda: prompts.Imagined(shapes=configs["words"], dtype=dtype)
-    return lambda: family.reader(files.base, dtype)
+def _reader(family: Family, files: weights.Files | None, configs: Mapping[str, Any], dtype: torch.dtype, device: str) -> Callable[[], prompts.Reader]:
+    if files is not None:
+        return lambda: family.reader(files.base, dtype)
+    shapes, encoders = configs["words"], configs["text_encoders"]
+    return lambda: prompts.Imagined(shapes=shapes, dtype=dtype, encoders=[_text_encoder(config, dtype, device) for config in encoders])
+
+
+def _text_encoder(config: Mapping[str, Any], dtype: torch.dtype, device: str) -> tuple[nn.Module, int]:
+    """With random weights, and the number of tokens that it reads."""
+    import transformers
+
+    kind = getattr(transformers, config["kind"])
+    settings = kind.config_class(**{key: value for key, value in config.items() if key not in ("kind", "tokens")})
+    with _drawing(device, dtype):
+        return kind(settings).eval().requires_grad_(False), config["tokens"]
 
 
 def _configs(folder: Path, family: Family) -> dict[str, Any]:
