@@ -70,7 +70,6 @@ def variance(influence: Float[np.ndarray, "votes statistics"] | csr_array, conce
 
     def within(group: Int[np.ndarray, " votes"]) -> Float[np.ndarray, " statistics"]:
         member = csr_array((np.ones(len(group)), (np.unique(group, return_inverse=True)[1], np.arange(len(group)))))
-        moved: Float[np.ndarray, " statistics"] = (csr_array(member @ influence) ** 2).sum(0)
-        return moved
+        return np.array((csr_array(member @ influence) ** 2).sum(0), float)
 
     return Variance(concept=within(concept), rater=within(rater), both=within(concept * (rater.max() + 1) + rater))
