@@ -3,6 +3,7 @@
 import json
 import tomllib
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,7 +77,7 @@ class JudgeCard(_Part):
         texts = {name: self.rubric(name) for name in sorted(path.stem for path in self._rubrics.glob("*.jinja"))}
         return content.digest([self.model_dump(mode="json", exclude={"summary", "label", "endpoint", "criteria", "paper"}), texts, self.reply])
 
-    @property
+    @cached_property
     def reply(self) -> dict[str, Any]:
         """JSON schema of a reply; the order of its properties is the order in which a model writes them. Empty without a file `reply.json`."""
         path = self._rubrics / "reply.json"

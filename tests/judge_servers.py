@@ -18,6 +18,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from htbench.judge import Answer
+from htbench.judging import reply
+
 COLOURS = {
     "red": (220, 40, 40), "green": (40, 180, 60), "blue": (40, 70, 220), "yellow": (230, 210, 40), "purple": (150, 50, 200), "orange": (240, 140, 30),
     "cyan": (40, 200, 210), "brown": (130, 80, 40), "pink": (250, 150, 190), "olive": (120, 130, 40), "navy": (20, 30, 110), "mint": (150, 240, 190),
@@ -124,6 +127,11 @@ def completion(message: str | dict[str, Any], *, finish: str = "stop", prose: bo
     choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", **message}, "logprobs": logprobs}
     usage = {"prompt_tokens": 1000, "completion_tokens": 20, "total_tokens": 1020}
     return {"id": "c", "object": "chat.completion", "created": 1, "model": "scripted", "choices": [choice], "usage": usage}
+
+
+def answer(key: str, body: str) -> Answer:
+    """A reply as if it had come from an endpoint."""
+    return Answer(key=key, body=body, usage=reply.usage(body))
 
 
 @dataclass

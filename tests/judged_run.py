@@ -25,8 +25,16 @@ SKILL = {"none": 0.0, "poor": 0.3, "shy": 0.5, "good": 0.8}
 PROMPTS = ("a cat", "a house")
 
 
-def build(folder: Path, *, methods: Sequence[str] = tuple(SKILL), concepts: int = 12, prompts: Sequence[str] = PROMPTS[:1], noise: float = 0.15) -> Path:
-    """A finished run."""
+def build(
+    folder: Path,
+    *,
+    methods: Sequence[str] = tuple(SKILL),
+    concepts: int = 12,
+    prompts: Sequence[str] = PROMPTS[:1],
+    noise: float = 0.15,
+    reads: str = "emoji-clip-a",
+) -> Path:
+    """A finished run; `shy` reads concepts with the encoder `reads`."""
     chosen = [Concept(id=f"colour/{name}", kind="colour", text=f"in {name}", template=f"{{prompt}} in {name}") for name in list(COLOURS)[:concepts]]
     settings = plan.build({"methods": tuple(methods), "strengths": (1.0,), "prompts": len(prompts)})
     cells = list(plan.cells(settings, chosen, prompts))
@@ -34,7 +42,7 @@ def build(folder: Path, *, methods: Sequence[str] = tuple(SKILL), concepts: int 
         store.set_facts(
             scorer={"name": "emoji-clip-b", "id": "emoji-clip-b@1"},
             concepts={concept.id: {"text": concept.text, "kind": concept.kind} for concept in chosen},
-            methods={method: {"training": {"encoders": ["emoji-clip-b"] if method == "shy" else []}} for method in methods},
+            methods={method: {"training": {"encoders": [reads] if method == "shy" else []}} for method in methods},
         )
         keyed = [(cell, plan.image_key(cell, model=content.digest("m"), learnt=content.digest(cell.method), batch=1)) for cell in cells]
         store.plan_cells((cell.method, cell.concept.id, cell.prompt, cell.seed, cell.strength, key) for cell, key in keyed)

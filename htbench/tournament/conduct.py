@@ -36,7 +36,7 @@ class Tournament:
     budget: Budget = field(default_factory=Budget)
     voice: Voice = field(default_factory=Voice)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The same for the same judge and design."""
         return content.digest([self.card.digest, self.judge.model, asdict(self.design)])
