@@ -1,4 +1,4 @@
-"""Finds the content that is shipped as data: baselines, concepts, reports. The packaged copy if there is one, else the checkout's."""
+"""Finds the content that is shipped as data: baselines, concepts, judges, reports. The packaged copy if there is one, else the checkout's."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ _HERE = Path(__file__).parent
 
 
 def folder(name: str) -> Path:
-    """The content folder `name`: `baselines`, `concepts` or `reports`."""
+    """The content folder `name`: `baselines`, `concepts`, `judges` or `reports`."""
     packaged = _HERE / "_content" / name
     return packaged if packaged.is_dir() else _HERE.parent / name
 

@@ -2,6 +2,15 @@
 
 from htbench.errors import Missing, UnknownName
 
+_NO_ROOM = ("not enough memory", "can't allocate memory", "out of memory")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: CUDA has an error of its own for it, on a CPU PyTorch raises a RuntimeError with these words."""
+    import torch
+
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and any(part in str(error) for part in _NO_ROOM))
+
 
 def choose(wanted: str | None) -> str:
     """The device that the user named; without a name the GPU if there is one.

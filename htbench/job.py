@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from htbench import content
+from htbench import content, device
 from htbench.concept import Concept, ConceptSet
 from htbench.encoder import Encoder
 from htbench.errors import Incomplete, NotFinite
+from htbench.gauge import Gauge
 from htbench.method import Learnt
 from htbench.model import Model
 from htbench.plan import Plan
@@ -28,6 +29,7 @@ class Tools:
 
     model: Model
     scorers: tuple[Encoder, ...]
+    gauges: tuple[Gauge, ...] = ()
     voice: Voice
 
 
@@ -89,16 +91,8 @@ class Job:
 
 def failure(error: Exception, *, during: str) -> Failure:
     """What the store keeps of an error; `during` is its kind unless the error itself says more."""
-    kind = "nan" if isinstance(error, NotFinite) else "memory" if _out_of_memory(error) else during
+    kind = "nan" if isinstance(error, NotFinite) else "memory" if device.out_of_memory(error) else during
     return Failure(kind=kind, message=str(error) or type(error).__name__, trace="".join(traceback.format_exception(error)))
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """CUDA has an error of its own for it; on a CPU PyTorch raises a RuntimeError with these words."""
-    import torch
-
-    words = ("not enough memory", "can't allocate memory", "out of memory")
-    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or (isinstance(error, RuntimeError) and any(part in str(error) for part in words))
 
 
 def parts(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

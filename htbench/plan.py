@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from htbench import concept, content, registry
+from htbench import concept, content, gauge, registry
 from htbench.concept import Concept, ConceptSet
 from htbench.errors import Missing, UnknownName, UsageError
 from htbench.settings import Settings, fill
@@ -44,7 +44,7 @@ class Plan(Settings):
     batch: Annotated[int, Field(ge=1, le=4096)] = 16
     """Images generated at once; part of an image's identity, since on every device so far it changes last bits."""
     scorers: tuple[Name, ...] = ()
-    """Encoders that score, the headline's first; empty: the model's own, which no shipped method is conditioned on."""
+    """Encoders that score, the headline's first, and gauges, or paths of their cards; no encoder: the model's own, which no method reads concepts with."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """For learning and for resampling; images have seeds of their own."""
     tune_strength: bool = False
@@ -135,7 +135,7 @@ def check(plan: Plan) -> tuple[ConceptSet, tuple[Concept, ...]]:
     """
     registry.check("models", plan.model)
     for scorer in plan.scorers:
-        registry.check("encoders", scorer)
+        gauge.check(scorer)
     for method in labels(plan).values():
         registry.card(method)
     concepts = concept.load(plan.concept_set)

@@ -19,7 +19,7 @@ from htbench import content
 from htbench.errors import Missing, UnknownName, UsageError
 from htbench.types import Digest
 
-Group = Literal["models", "methods", "encoders", "baselines", "instruments"]
+Group = Literal["models", "methods", "encoders", "gauges", "instruments", "baselines", "judges"]
 Reads = Literal["text", "image"]
 
 

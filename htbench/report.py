@@ -12,7 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from htbench import chart, content, gallery, sheet, stats, timesheet, trust
+from htbench import chart, content, gallery, readings, sheet, stats, timesheet, trust
 from htbench.errors import UsageError
 from htbench.leaderboard import HEADLINE, METRICS, Cost, Line, Summary
 from htbench.store import Store
@@ -71,6 +71,7 @@ def _render(summary: Summary) -> str:
         seconds={cost.method: cost.concept for cost in summary.costs},
         costs=_costs(summary, tones),
         timesheet=timesheet.collect(summary, tones),
+        readings=readings.collect(summary),
         lines=lines,
         curves=_curves(lines, tones),
         kinds=_kinds(summary),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from htbench import content, record, registry, tuning
+from htbench import content, gauge, gauging, record, registry, tuning
 from htbench import device as devices
 from htbench import plan as plans
 from htbench.concept import Concept, ConceptSet
@@ -39,9 +39,11 @@ def load(plan: Plan, device: str, voice: Voice) -> Tools:
     """The model and the scorers of a plan."""
     stage = voice.stage(f"load {plan.model}", 1)
     model: Model = registry.model(plan.model, device, plan.loading())
-    scorers: list[Encoder] = [registry.load("encoders", name)(device) for name in plan.scorers or (model.scorer,)]
+    gauges = tuple(gauge.load(name, device) for name in plan.scorers if gauge.is_gauge(name))
+    names = [name for name in plan.scorers if not gauge.is_gauge(name)] or [model.scorer]
+    scorers: list[Encoder] = [registry.load("encoders", name)(device) for name in names]
     stage.advance()
-    return Tools(model=model, scorers=tuple(scorers), voice=voice)
+    return Tools(model=model, scorers=tuple(scorers), gauges=gauges, voice=voice)
 
 
 def _run(plan: Plan, store: Store, how: Circumstances, tools: Tools, checked: tuple[ConceptSet, tuple[Concept, ...]]) -> None:
@@ -69,6 +71,7 @@ def _run(plan: Plan, store: Store, how: Circumstances, tools: Tools, checked: tu
     if score(job):
         generate(job, unlearnt)
         score(job)
+    gauging.gauge(job)
 
 
 def _learn_shared(cards: dict[str, Card], tools: Tools, concept_set: ConceptSet, folder: Path, *, seed: int) -> tuple[dict[str, Learnt], dict[str, Failure]]:
@@ -93,7 +96,7 @@ def _tune(plan: Plan, folder: Path, how: Circumstances, tools: Tools, concepts: 
     if both := {c.id for c in checked[1]} & {c.id for c in concepts}:
         raise UsageError(f"strengths would be chosen on {len(both)} concepts that are evaluated on, such as {min(both)!r}", remedy="Choose test concepts.")
     with Store.open(folder) as store:
-        _run(dev, store, how, tools, checked)
+        _run(dev, store, how, replace(tools, gauges=()), checked)
         return tuning.choose(Summary(store), floor=plan.tune_floor)
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from htbench import content
 from htbench.errors import Missing, Refused
@@ -149,6 +149,21 @@ def _read(path: Path) -> "Mapping[str, Tensor]":
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise Refused(f"weights {str(path)!r} are refused: they are no table of tensors", remedy=remedy)
     return state
+
+
+def config(path: Path) -> dict[str, Any]:
+    """Settings in a JSON file.
+
+    Raises:
+        Refused: if it is damaged, or is something else.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Refused(f"settings {str(path)!r} cannot be read: {' '.join(str(error).split())[:160]}", remedy="Get the file again.") from None
+    if not isinstance(found, dict):
+        raise Refused(f"settings {str(path)!r} are no table", remedy="Get the file again.")
+    return found
 
 
 def check(state: "Mapping[str, Tensor]", wanted: "Mapping[str, Tensor]", path: Path) -> None:

@@ -25,7 +25,7 @@ def test_every_card_sets_up_its_method(name: str) -> None:
     assert all(path.is_file() for path in card.artifacts.values())
 
 
-@pytest.mark.parametrize("group", ["models", "methods", "encoders"])
+@pytest.mark.parametrize("group", ["models", "methods", "encoders", "judges"])
 def test_every_plug_in_can_be_loaded(group: registry.Group) -> None:
     assert all(callable(registry.load(group, name)) for name in registry.plugins(group))
 

@@ -1,5 +1,7 @@
 """The published generators' adapter, on tiny twins of them."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +101,7 @@ def test_an_image_is_that_of_the_plain_pipeline(preset: Preset, folders: dict[st
 
 @pytest.mark.parametrize(
     ("preset", "timesteps"),
-    zip(PRESETS, ([399], [999, 749, 499, 249], [400], [999, 749, 499, 249], [1, 0.75, 0.5, 0.25]), strict=True),
+    list(zip(PRESETS, ([399], [999, 749, 499, 249], [400], [999, 749, 499, 249], [1, 0.75, 0.5, 0.25]), strict=True)),
     ids=NAMES,
 )
 def test_the_denoiser_is_asked_at_exactly_the_published_timesteps(preset: Preset, timesteps: list[float], folders: dict[str, Path]) -> None:
@@ -191,11 +193,40 @@ def test_checkpointing_gives_the_same_gradients(preset: Preset, folders: dict[st
     torch.testing.assert_close(*gradients)
 
 
-def test_tiles_and_smaller_parts_are_nearly_the_same_image(folders: dict[str, Path]) -> None:
+def test_smaller_parts_are_nearly_the_same_image(folders: dict[str, Path]) -> None:
     wanted = images(twin(dmd2, folders), ("a cat", 1), ("a dog", 2))
-    for options in ({"decode": 1}, {"tile": True}, {"offload": True}):
+    for options in ({"decode": 1}, {"offload": True}):
         for first, second in zip(wanted, images(twin(dmd2, folders, **options), ("a cat", 1), ("a dog", 2)), strict=True):
             assert np.abs(np.asarray(first, np.int16) - np.asarray(second, np.int16)).mean() < 1
+
+
+def test_an_image_in_tiles_is_decoded_in_parts_and_nearly_the_same(folders: dict[str, Path]) -> None:
+    whole, other = images(twin(dmd2, folders), ("a cat", 1), ("a cat", 2))
+    model, decoded = twin(dmd2, folders, tile=True), []
+    model._vae.decoder.register_forward_pre_hook(lambda module, inputs: decoded.append(inputs[0].shape[-1]))
+    (tiled,) = images(model, ("a cat", 1))
+    near, far = (np.abs(np.asarray(whole, np.int16) - np.asarray(image, np.int16)).mean() for image in (tiled, other))
+    assert len(decoded) > 1
+    assert max(decoded) == SIZE // 4
+    assert near < far / 4
+
+
+def test_what_is_compiled_holds_no_site_and_changes_no_image(folders: dict[str, Path]) -> None:
+    (wanted,) = images(twin(dmd2, folders), ("a cat", 1))
+    model = twin(dmd2, folders, compile=True)
+    compiled = {f"unet.{name}" for name, module in model._network.named_modules() if module._compiled_call_impl is not None}
+    assert compiled
+    assert not [site for site in model.sites for name in compiled if f"{site}.".startswith(f"{name}.")]
+    with torch.compiler.set_stance("force_eager"):
+        assert images(model, ("a cat", 1))[0].tobytes() == wanted.tobytes()
+
+
+def test_what_is_not_at_work_is_kept_off_the_device(folders: dict[str, Path]) -> None:
+    model, places = twin(dmd2, folders, offload=True), []
+    model._network.to = lambda device: places.append(("denoiser", device))
+    model._vae.to = lambda device: places.append(("decoder", device))
+    images(model, ("a cat", 1))
+    assert places == [("denoiser", "cpu"), ("denoiser", "cpu"), ("decoder", "cpu"), ("decoder", "cpu")]
 
 
 def test_revisions_differ_by_what_can_change_an_image(folders: dict[str, Path]) -> None:
@@ -274,6 +305,51 @@ def test_files_that_are_no_weights_are_refused_in_one_line(folders: dict[str, Pa
         assert "\n" not in str(caught.value)
         assert ("code" in str(caught.value)) == (path.name == "code.bin") or path.name == "text.bin"
     assert "code was run" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("part", "damage", "kind", "says"),
+    [
+        ("text_encoder/model.safetensors", lambda whole: whole[: len(whole) // 2], Refused, "text encoders"),
+        ("vae/diffusion_pytorch_model.safetensors", lambda whole: whole[: len(whole) // 2], Refused, "cannot be read"),
+        ("vae/diffusion_pytorch_model.safetensors", None, Missing, "weights of the decoder"),
+        ("unet/config.json", lambda whole: whole[: len(whole) // 2], Refused, "settings"),
+        ("unet/config.json", None, Missing, "unet/config.json"),
+        ("dmd2_sdxl_1step_unet_fp16.bin", None, Missing, "dmd2_sdxl_1step_unet_fp16.bin"),
+    ],
+)
+def test_a_folder_with_a_part_missing_or_cut_short_is_answered_in_one_line(
+    part: str, damage: Callable[[bytes], bytes] | None, kind: type[HtbenchError], says: str, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(folders["sdxl"], tmp_path / "twin")
+    whole = (folder / part).read_bytes()
+    (folder / part).unlink()
+    if damage:
+        (folder / part).write_bytes(damage(whole))
+    with pytest.raises(kind, match=says) as caught:
+        images(twin(dmd2, {"sdxl": folder}), (f"never read: {tmp_path}", 1))
+    assert "\n" not in str(caught.value)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError()])
+def test_too_little_memory_is_answered_with_what_needs_less(error: Exception, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def allocate(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("diffusers.AutoencoderKL.from_config", allocate)
+    with pytest.raises(Missing, match="does not fit into the memory of cpu") as caught:
+        twin(dmd2, folders)
+    assert "offload" in caught.value.remedy
+
+
+def test_a_part_of_a_denoiser_that_is_missing_is_named(folders: dict[str, Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(folders["flux"], tmp_path / "twin")
+    first, *others = sorted((folder / "transformer").glob("*.safetensors"))
+    assert others
+    first.unlink()
+    with pytest.raises(Missing, match=f"{len(others)} of {len(others) + 1} parts"):
+        twin(flux_schnell, {"flux": folder})
 
 
 def test_weights_of_another_model_are_refused(folders: dict[str, Path], tmp_path: Path) -> None:

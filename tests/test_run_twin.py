@@ -3,28 +3,60 @@
 from pathlib import Path
 
 import pytest
-from tiny_twins import SIZE, save_pixart
+from tiny_twins import SIZE, save_flux, save_pixart, save_sdxl
+from typer.testing import CliRunner
 
-from htbench import plan, report, runner
+from htbench import plan, runner
+from htbench.cli import app
 from htbench.errors import UsageError
+from htbench.models.preset import PRESETS, Preset
 from htbench.store import Store
 
-
-def settings(folder: Path) -> dict[str, object]:
-    return {
-        "model": "nitro-1-pixart", "weights": str(folder), "model_options": [f"size={SIZE}", "dtype=float32"], "methods": ["prompt", "mean-shift"],
-        "limit": 1, "prompts": 2, "strengths": [0, 1], "batch": 4, "scorers": ["emoji-clip-b"],
-    }  # fmt: skip
+SAVERS = {"sdxl": save_sdxl, "pixart-sigma": save_pixart, "flux": save_flux}
+LOADED = ["--model-option", f"size={SIZE}", "--model-option", "dtype=float32", "--device", "cpu"]
 
 
-def test_a_twin_is_run_scored_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    made = {family: tmp_path_factory.mktemp(family) for family in SAVERS}
+    for family, save in SAVERS.items():
+        save(made[family])
+    return made
+
+
+def htbench(*words: str) -> str:
+    answer = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert answer.exit_code == 0
+    return answer.stdout
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+def test_a_twin_is_run_scored_timed_and_reported(preset: Preset, folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    save_pixart(tmp_path / "twin")
-    runner.run(plan.build(settings(tmp_path / "twin")), tmp_path / "run", plan.circumstances({"device": "cpu"}))
-    with Store.read(tmp_path / "run") as store:
-        model = store.facts()["model"]
-    assert (model["timesteps"], model["size"]) == ("400", f"{SIZE} x {SIZE}")
-    assert "Apache-2.0" in report.write(tmp_path / "run").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "few.toml").write_text('name = "few"\nmethod = "mean-shift"\nsummary = "of few images"\n[settings]\nsamples = 2\n')
+    words = ["--model", preset.name, "--weights", str(folders[preset.family]), *LOADED, "--method", "prompt", "--method", "few.toml", "--name", "twin"]
+    htbench("run", *words, "--limit", "1", "--prompts", "2", "--strength", "1", "--batch", "4", "--scorer", "emoji-clip-b")
+    htbench("time", *words, "--rounds", "3", "--minutes", "0")
+    with Store.read(tmp_path / "runs" / "twin") as store:
+        model, timing = store.facts()["model"], store.facts()["timing"]
+        assert len(store.scores()) == 6 * 4
+    assert (model["timesteps"], model["size"]) == (", ".join(map(str, preset.timesteps)), f"{SIZE} x {SIZE}")
+    assert [session["untimed"] for session in timing.values()] == [{}]
+    page = (tmp_path / "runs" / "twin" / "report.html").read_text(encoding="utf-8")
+    assert preset.licence in page
+    assert 'id="time"' in page
+
+
+def test_every_command_takes_a_folder_of_weights(folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    words = ["--model", "nitro-1-pixart", "--weights", str(folders["pixart-sigma"]), *LOADED]
+    htbench("steer", *words, "--method", "prompt", "--concept", "with lemon", "--prompt", "cat", "--strength", "0,1", "--out", "strip.png")
+    assert (tmp_path / "strip.png").is_file()
+    learning = ["--set", "steps=1", "--set", "concepts=2", "--set", "encoder=emoji-clip-a", "--limit", "2"]
+    assert "Use it" in htbench("train", "hypertransport", *words, *learning)
+    assert "keeps every promise" in htbench("check", "method", "none", *words)
 
 
 def test_a_model_with_weights_of_its_own_offers_no_choice(tmp_path: Path) -> None:

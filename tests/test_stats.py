@@ -4,9 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, permutation_test
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.weightstats import ttost_paired
 
-from htbench.stats import Amortisation, Saving, duration, over_concepts, probe, spread
+from htbench.stats import Amortisation, Saving, duration, equivalence, holm, over_concepts, probe, resamples, sign_flip, spread, tail
 
 PAPER = Amortisation(training=36_000, fit=360, predict=0.1, generate=0.5)
 
@@ -152,3 +154,56 @@ def test_a_caching_method_whose_costs_vary_is_found_too() -> None:
 
 def test_without_pairs_nothing_is_said() -> None:
     assert probe([], []) is None
+
+
+@pytest.mark.parametrize(("greater", "alternative"), [(True, "greater"), (False, "two-sided")])
+def test_a_sign_flip_test_of_few_is_that_of_scipy(greater: bool, alternative: str) -> None:
+    differences = np.random.default_rng(0).normal(0.4, 1, 11)
+    expected = permutation_test((differences,), np.mean, permutation_type="samples", alternative=alternative, n_resamples=np.inf).pvalue
+    assert sign_flip(differences, greater=greater) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_sign_flip_test_of_many_is_about_that_of_scipy() -> None:
+    differences = np.random.default_rng(1).normal(0.3, 1, 60)
+    expected = permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=20_000, rng=2).pvalue
+    assert sign_flip(differences) == pytest.approx(expected, abs=0.006)
+
+
+def test_a_sign_flip_test_of_many_never_says_zero() -> None:
+    assert sign_flip([1.0] * 40, rounds=999) == pytest.approx(1 / 1000)
+
+
+def test_no_differences_prove_nothing() -> None:
+    assert (sign_flip([]), sign_flip([0.0, 0.0])) == (1, 1)
+
+
+def test_holm_is_that_of_statsmodels() -> None:
+    ps = [0.01, 0.04, 0.03, 0.2, 0.005, 0.03]
+    np.testing.assert_allclose(holm(ps), multipletests(ps, method="holm")[1])
+
+
+@pytest.mark.parametrize("shift", [-0.3, 0.0, 0.1, 0.6])
+def test_equivalence_is_that_of_statsmodels(shift: float) -> None:
+    random = np.random.default_rng(4)
+    first, second = random.normal(0, 1, 25), random.normal(shift, 1, 25)
+    found = equivalence(first - second, margin=0.5)
+    assert found.p == pytest.approx(ttost_paired(first, second, -0.5, 0.5)[0], abs=1e-12)
+    assert found.holds == (found.low > -0.5 and found.high < 0.5)
+
+
+def test_differences_that_do_not_vary_are_equivalent_within_the_margin_alone() -> None:
+    assert [equivalence([0.2] * 5, margin=margin).holds for margin in (0.1, 0.3)] == [False, True]
+
+
+def test_one_difference_has_no_equivalence() -> None:
+    assert equivalence([0.1], margin=1) is None
+
+
+def test_resamples_are_the_draws_of_the_mean() -> None:
+    values = np.array([1.0, 5.0, 2.0, 7.0])
+    found = over_concepts({str(k): [value] for k, value in enumerate(values)}, seed=3)
+    np.testing.assert_allclose(np.quantile(resamples(4, seed=3) @ values / 4, [0.025, 0.975]), (found.low, found.high))
+
+
+def test_few_clusters_end_their_intervals_further_out() -> None:
+    assert tail(5) < tail(20) < tail(1000) < 0.025 < 1.01 * tail(1000)

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from htbench.cli import check, doctor, fetch, listing, report, run, runs, show, steer, time, train
+from htbench.cli import check, doctor, fetch, judge, listing, power, report, run, runs, show, steer, time, train
 from htbench.errors import HtbenchError, Missing
 
 app = typer.Typer(
@@ -25,6 +25,8 @@ check.app.command("run")(runs.check)
 app.command()(steer.steer)
 app.command()(train.train)
 app.command()(time.time)
+app.command()(judge.judge)
+app.command()(power.power)
 app.add_typer(check.app, name="check")
 
 

@@ -12,13 +12,15 @@ from htbench.registry import Group
 def fetch(
     model: Annotated[str | None, typer.Option(help="A model, with the encoders that condition and score it; see: htbench list models")] = None,
     encoder: Annotated[str | None, typer.Option(help="An encoder alone; see: htbench list encoders")] = None,
+    scorer: Annotated[str | None, typer.Option(help="A gauge: dinov2-small or lpips-alex.")] = None,
 ) -> None:
     """Download a model's weights, check them and say where they are; what is there already is only checked."""
     from rich.console import Console
 
-    if (model is None) == (encoder is None):
-        raise UsageError("give either --model or --encoder", remedy="Such as: htbench fetch --model dmd2")
-    wanted: list[tuple[Group, str]] = _needed(model) if model else [("encoders", encoder or "")]
+    if (model, encoder, scorer).count(None) != 2:
+        raise UsageError("give one of --model, --encoder and --scorer", remedy="Such as: htbench fetch --model dmd2")
+    alone: tuple[Group, str] = ("encoders", encoder or "") if scorer is None else ("gauges", scorer)
+    wanted: list[tuple[Group, str]] = _needed(model) if model else [alone]
     for group, name in wanted:
         plugin = registry.load(group, name)
         if not hasattr(plugin, "fetch"):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from htbench import content, registry
+from htbench import judge_card, registry
 from htbench import plan as plans
 from htbench.cli.options import Json, Out
 from htbench.errors import UnknownName
@@ -26,7 +26,7 @@ def list_(
         "models": lambda: [(name, entry.value) for name, entry in sorted(registry.plugins("models").items())],
         "encoders": lambda: [(name, entry.value) for name, entry in sorted(registry.plugins("encoders").items())],
         "concepts": lambda: _concepts_of(concept_set) if concept_set else _concepts(),
-        "judges": lambda: [(path.name, "a judge") for path in sorted(content.folder("judges").glob("*/")) if path.is_dir()],
+        "judges": lambda: [(name, _judge(name)) for name in judge_card.names()],
         "metrics": _metrics,
         "plans": lambda: [(name, f"htbench run {name}") for name in plans.names()],
         "runs": lambda: [(folder.name, _progress(folder)) for folder in sorted(path.parent for path in out.glob("*/run.sqlite"))],
@@ -50,6 +50,11 @@ def _methods() -> list[tuple[str, str]]:
     widths = [max(map(len, column)) for column in zip(*facts.values(), strict=True)]
     rows = {name: "  ".join(f"{fact or '-':<{width}}" for fact, width in zip(fact_row, widths, strict=True)) for name, fact_row in facts.items()}
     return [(name, f"{rows[name]}  {card.summary}") for name, card in cards.items()]
+
+
+def _judge(name: str) -> str:
+    card = judge_card.find(name)
+    return f"{card.kind}  {card.model or '(model: --model, or what is there)'}  {', '.join(card.criteria)}: {card.summary}"
 
 
 def _metrics() -> list[tuple[str, str]]:

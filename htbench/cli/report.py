@@ -18,16 +18,19 @@ def report(run: RunName, out: Out = Path("runs"), as_json: Json = False) -> None
 
 
 def finish(folder: Path, page: Path, *, as_json: bool) -> int:
-    """Print the table; 3 if cells are missing."""
-    from htbench import table
+    """Print the tables; 3 if cells or their scores are missing."""
+    from htbench import readings, table
     from htbench.leaderboard import Summary
     from htbench.store import Store
 
     with Store.read(folder) as store:
         summary = Summary(store)
+        boards = readings.collect(summary)
         if as_json:
+            readings.print_lines(boards)
             table.print_lines(summary, page)
         else:
             table.show(summary)
+            readings.show(boards)
             sys.stdout.write(f"Report: {os.path.relpath(page)}\n")
-        return 0 if summary.done == summary.planned else 3
+        return 0 if summary.done == summary.planned and all(board.done == board.planned for board in boards) else 3

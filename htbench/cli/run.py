@@ -30,7 +30,9 @@ def run(
     prompts: Annotated[int | None, typer.Option(help="Evaluation prompts a concept.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Images a prompt.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images generated at once.")] = None,
-    scorer: Annotated[list[str] | None, typer.Option(help="Encoder that scores, the headline's first; repeat for several.")] = None,
+    scorer: Annotated[
+        list[str] | None, typer.Option(help="Encoder that scores, the headline's first, a gauge, or the path of a scorer's card; repeat.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of learning and resampling.")] = None,
     tune_strength: Annotated[
         bool | None, typer.Option("--tune-strength/--no-tune-strength", help="Also run each method at a strength chosen on dev concepts, at its expense.")

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from htbench import content, hooks, weights
-from htbench.errors import Missing, UnknownName
+from htbench import device as devices
+from htbench.errors import Missing, Refused, UnknownName
 from htbench.model import Request, Tap, check_finite
 from htbench.models import prompts
 from htbench.models.family import FAMILIES, Family
@@ -162,8 +163,11 @@ def load(preset: Preset, options: Options, device: str) -> Distilled:
     sites = find_sites(preset, options, configs)
     try:
         parts = _parts(preset, options, device, files, configs, sites)
-    except torch.OutOfMemoryError:
-        raise Missing(f"{preset.name} does not fit into the memory of {device}", remedy="Load it with offload, or use a larger device.") from None
+    except Exception as error:
+        if not devices.out_of_memory(error):
+            raise
+        remedy = "Load it with --model-option offload=true, in a smaller number format, or on a larger device."
+        raise Missing(f"{preset.name} does not fit into the memory of {device}", remedy=remedy) from None
     return Distilled(preset, options, device, parts)
 
 
@@ -217,19 +221,23 @@ def _parts(preset: Preset, options: Options, device: str, files: weights.Files |
         state = weights.read(*files.denoiser)
         weights.check(state, network.state_dict(), files.denoiser[0])
         network.load_state_dict(state)
-        stored = next(iter(sorted((files.base / "vae").glob("*.safetensors"), key=lambda path: "fp16" not in path.name)))
-        vae.load_state_dict(weights.read(stored))
+        stored = sorted((files.base / "vae").glob("*.safetensors"), key=lambda path: "fp16" not in path.name)
+        if not stored:
+            raise Missing(f"no weights of the decoder in {str(files.base / 'vae')!r}", remedy=f"They are in the repository {preset.base.repository}.")
+        state = weights.read(stored[0])
+        weights.check(state, vae.state_dict(), stored[0])
+        vae.load_state_dict(state)
     if options.tile:
-        vae.enable_tiling()
+        _tile(vae, options.size or preset.size)
     if options.compile:
         _compile(network, {site.partition(".")[2] for site in sites})
     settings = {**configs["scheduler"], **preset.scheduler_settings}
     scheduler = getattr(diffusers, preset.scheduler).from_config(settings)
-    scheduler.set_timesteps(timesteps=list(preset.timesteps), device=device)
+    scheduler.set_timesteps(timesteps=list(preset.timesteps), device="cpu" if device == "meta" else device)
     learnt = weights.fingerprint(*files.denoiser, files.base / "vae") if files else f"random, drawn on {torch.device(home).type}"
     texts = weights.fingerprint(*(path for path in sorted(files.base.iterdir()) if path.name.startswith(("text_encoder", "tokenizer")))) if files else "random"
     told = content.digest([preset.family, texts, str(dtype), configs.get("words")])
-    reader = _reader(family, files, configs, dtype)
+    reader = _reader(family, files, configs, dtype, device)
     looks = [options.size or preset.size, str(dtype), options.decode, options.tile, options.compile]
     sampling = [preset.scheduler, json.dumps(settings, sort_keys=True), preset.timesteps]  # may hold -Infinity
     return Parts(
@@ -239,16 +247,39 @@ def _parts(preset: Preset, options: Options, device: str, files: weights.Files |
     )  # fmt: skip
 
 
-def _reader(family: Family, files: weights.Files | None, configs: Mapping[str, Any], dtype: torch.dtype) -> Callable[[], prompts.Reader]:
-    if files is None:
-        return lambda: prompts.Imagined(shapes=configs["words"], dtype=dtype)
-    return lambda: family.reader(files.base, dtype)
+def _reader(family: Family, files: weights.Files | None, configs: Mapping[str, Any], dtype: torch.dtype, device: str) -> Callable[[], prompts.Reader]:
+    if files is not None:
+        return lambda: _text_encoders(family, files.base, dtype)
+    shapes, encoders = configs["words"], configs["text_encoders"]
+    return lambda: prompts.Imagined(shapes=shapes, dtype=dtype, encoders=[_text_encoder(config, dtype, device) for config in encoders])
+
+
+def _text_encoders(family: Family, folder: Path, dtype: torch.dtype) -> prompts.Reader:
+    from safetensors import SafetensorError
+
+    try:
+        return family.reader(folder, dtype)
+    except (SafetensorError, OSError, EOFError, ValueError, KeyError, RuntimeError) as error:
+        if devices.out_of_memory(error):
+            raise
+        what = " ".join(str(error).split())[:160]
+        raise Refused(f"text encoders in {str(folder)!r} cannot be read: {what}", remedy="Delete them and get them again: htbench fetch --model NAME") from None
+
+
+def _text_encoder(config: Mapping[str, Any], dtype: torch.dtype, device: str) -> tuple[nn.Module, int]:
+    """With random weights, and the number of tokens that it reads."""
+    import transformers
+
+    kind = getattr(transformers, config["kind"])
+    settings = kind.config_class(**{key: value for key, value in config.items() if key not in ("kind", "tokens")})
+    with _drawing(device, dtype):
+        return kind(settings).eval().requires_grad_(False), config["tokens"]
 
 
 def _configs(folder: Path, family: Family) -> dict[str, Any]:
     """Settings of each part, as saved with the pipeline."""
     where = {"denoiser": f"{family.prefix}/config.json", "vae": "vae/config.json", "scheduler": "scheduler/scheduler_config.json"}
-    read = {part: json.loads((folder / path).read_text(encoding="utf-8")) for part, path in where.items()}
+    read = {part: weights.config(folder / path) for part, path in where.items()}
     return {part: {key: value for key, value in config.items() if not key.startswith("_")} for part, config in read.items()}
 
 
@@ -263,6 +294,12 @@ def _drawing(device: str, dtype: torch.dtype) -> Iterator[None]:
             yield
         finally:
             torch.set_default_dtype(before)
+
+
+def _tile(vae: Any, size: int) -> None:
+    """Decode in tiles of half an image a side: the size that a decoder comes with is that of a whole one."""
+    vae.enable_tiling()
+    vae.tile_sample_min_size, vae.tile_latent_min_size = size // 2, size // 2 // _shrinkage(vae)
 
 
 def _compile(network: nn.Module, sites: set[str]) -> None:

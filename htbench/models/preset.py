@@ -180,3 +180,4 @@ flux_schnell = Preset(
     scheduler="FlowMatchEulerDiscreteScheduler", timesteps=(1000, 750, 500, 250), dtype="bfloat16", licence="Apache-2.0",
     reference="the model card of black-forest-labs/FLUX.1-schnell",
 )  # fmt: skip
+PRESETS = {preset.name: preset for preset in (dmd2, dmd2_4step, nitro_1_pixart, sdxl_lightning_4step, flux_schnell)}

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Bool, Float
@@ -123,16 +123,21 @@ class Prompts:
 
 @dataclass(frozen=True, kw_only=True)
 class Imagined:
-    """For models without weights: noise of the right shape, which depends on the prompt's text alone."""
+    """For models without weights: noise of the right shape, which depends on the prompt's text alone, and the work that reading it would be."""
 
     shapes: Mapping[str, Sequence[int]]
     """Of each part of a row."""
     dtype: torch.dtype
+    encoders: Sequence[tuple[Any, int]]
+    """Text encoders without what they learnt, each with how many tokens it is given; what they answer is thrown away."""
 
     def read(self, prompt: str) -> Words:
         random = torch.Generator().manual_seed(int(content.digest(prompt), 16) % 2**63)
         drawn = {name: torch.randn(1, *shape, generator=random).to(self.dtype) for name, shape in self.shapes.items()}
+        for encoder, tokens in self.encoders:
+            encoder(torch.randint(encoder.config.vocab_size, (1, tokens), generator=random).to(next(encoder.parameters()).device))
         return Words(**drawn, mask=None if "pooled" in drawn else torch.ones(1, self.shapes["states"][0], dtype=torch.bool))
 
     def move(self, device: str) -> None:
-        pass
+        for encoder, _ in self.encoders:
+            encoder.to(device)

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from htbench import stats
-from htbench.ranking.rating import TieRule, solve, strongly_linked
+from htbench.ranking import influence
+from htbench.ranking.rating import Rating, solve, strongly_linked
 from htbench.ranking.votes import Tally, Votes
 
 _CHUNK = 2_000_000
@@ -15,16 +16,15 @@ _CHUNK = 2_000_000
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Draws:
-    """Statistics of resampled votes. With concepts alone, each concept's votes stay together; with raters too, a vote counts as often as both its
-    concept and its rater were drawn, which errs on the wide side.
-
-    References:
-        Owen. The Pigeonhole Bootstrap. 2007. https://doi.org/10.1214/07-AOAS122
+    """Statistics of resampled votes. With concepts alone, each concept's votes stay together; with raters too, a vote counts as often as its concept
+    was drawn times as often as its rater was, and distances from the statistic are then corrected as `influence.Variance` says.
     """
 
     ratings: Float[np.ndarray, "rounds contenders"]
     rates: Float[np.ndarray, "rounds contenders contenders"]
     """Share of its votes that the row won against the column; NaN where a resample has none."""
+    averages: Float[np.ndarray, "rounds contenders"]
+    """Mean of the win rates over opponents."""
     concepts: int
     raters: int
     """How many were resampled; 0 where only concepts were."""
@@ -46,20 +46,37 @@ class Draws:
         return stats.Interval(value=value, low=float(low), high=float(high))
 
 
-def draw(votes: Votes, *, ties: TieRule, prior: float, rounds: int, seed: int) -> Draws:
-    """Ratings and win rates of `rounds` resamples; concepts and raters without a verdict are not drawn, nor is a single rater."""
+def draw(votes: Votes, rating: Rating, *, rounds: int, seed: int) -> Draws:
+    """Of `rounds` resamples of the votes that the rating was fitted to; concepts and raters without a verdict are not drawn, nor is a single rater."""
     cast = votes.where(votes.cast)
     concepts, concept = np.unique(cast.concept, return_inverse=True)
     raters, rater = np.unique(np.zeros(len(cast), int) if cast.rater is None else cast.rater, return_inverse=True)
     tally = _tally(cast, concept, rater, concepts=len(concepts), raters=len(raters), rounds=rounds, seed=seed)
     found = [Tally(wins=wins, ties=tied) for wins, tied in zip(tally.wins, tally.ties, strict=True)]
+    ratings = np.array([solve(one, ties=rating.ties, prior=rating.prior)[0] for one in found])
+    rates, averages = tally.rate, average(tally.rate)
+    if len(raters) > 1:
+        now = cast.tally().rate
+        one = influence.variance(influence.on_ratings(cast, rating), concept, rater).total.correction  # one factor keeps how ratings vary together
+        each = influence.variance(influence.on_rates(cast), concept, rater).correction.reshape(now.shape)
+        mean = influence.variance(influence.on_averages(cast), concept, rater).correction
+        ratings = rating.ratings + one * (ratings - rating.ratings)
+        rates, averages = now + each * (rates - now), average(now) + mean * (averages - average(now))
     return Draws(
-        ratings=np.array([solve(one, ties=ties, prior=prior)[0] for one in found]),
-        rates=tally.rate,
+        ratings=ratings,
+        rates=rates,
+        averages=averages,
         concepts=len(concepts),
         raters=len(raters) if len(raters) > 1 else 0,
-        guarded=sum(not strongly_linked(one, ties) for one in found),
+        guarded=sum(not strongly_linked(one, rating.ties) for one in found),
     )
+
+
+def average(rates: Float[np.ndarray, "*draws contenders contenders"]) -> Float[np.ndarray, "*draws contenders"]:
+    """Mean win rate over the opponents that a contender met, each alike; NaN for none."""
+    met = ~np.isnan(rates)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(met, rates, 0).sum(-1) / met.sum(-1))
 
 
 def _tally(votes: Votes, concept: Int[np.ndarray, " votes"], rater: Int[np.ndarray, " votes"], *, concepts: int, raters: int, rounds: int, seed: int) -> Tally:

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from scipy.stats import kendalltau
 
+from htbench.ranking.influence import on_ratings
 from htbench.ranking.rating import PRIOR, Rating, TieRule, fit, solve, strongly_linked
 from htbench.ranking.votes import Column, Tally, Votes
 
@@ -74,7 +75,8 @@ def sensitivity(votes: Votes, *, ties: TieRule = "half", prior: float = PRIOR) -
 
 def _fewest(votes: Votes, rating: Rating, top: int, other: int) -> int | None:
     """How many of the votes with most influence must go until `other` is rated above `top`; None if all that favour it do not suffice."""
-    influence = _influence(votes, rating, top, other)
+    raised = on_ratings(votes, rating)
+    influence = raised[:, top] - raised[:, other]
     order = np.argsort(-influence, kind="stable")
     order = order[influence[order] > 0]
 
@@ -91,16 +93,6 @@ def _fewest(votes: Votes, rating: Rating, top: int, other: int) -> int | None:
         middle = (low + high) // 2
         low, high = (low, middle) if overtaken(middle) else (middle, high)
     return high
-
-
-def _influence(votes: Votes, rating: Rating, top: int, other: int) -> Float[np.ndarray, " votes"]:
-    """By how much each vote, to first order, widens the distance of two ratings."""
-    tally, size = votes.tally(), len(votes.names)
-    chance = rating.expected
-    information = (tally.met + rating.prior / (size - 1)) * chance * (1 - chance) * ~np.eye(size, dtype=bool)
-    direction = np.linalg.pinv(np.diag(information.sum(1)) - information) @ (np.eye(size)[top] - np.eye(size)[other])
-    counted = votes.weights * ((votes.outcome != 0.5) | (rating.ties != "drop"))
-    return np.asarray(counted * (votes.outcome - chance[votes.first, votes.second]) * (direction[votes.first] - direction[votes.second]))
 
 
 def _without_each(votes: Votes, column: Column) -> Iterator[tuple[str, Tally]]:

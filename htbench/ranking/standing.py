@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from htbench import stats
-from htbench.ranking.draws import Draws, draw
+from htbench.ranking.draws import Draws, average, draw
 from htbench.ranking.rating import PRIOR, Limit, Rating, TieRule, fit
 from htbench.ranking.tiers import Separation, separations, tiers
 from htbench.ranking.votes import Votes
@@ -118,7 +118,7 @@ def rank(votes: Votes, *, ties: TieRule = "half", prior: float = PRIOR, rounds: 
         Unrankable: if there is nothing to compare, some contenders are linked to others by no votes, or there is neither prior nor maximum.
     """
     rating = fit(votes, ties=ties, prior=prior)
-    draws = draw(votes, ties=ties, prior=prior, rounds=rounds, seed=seed)
+    draws = draw(votes, rating, rounds=rounds, seed=seed)
     pairs = separations(rating, draws)
     matrix = win_rates(votes, draws)
     tier = tiers(rating, pairs)
@@ -143,13 +143,11 @@ def _standing(
     votes: Votes, rating: Rating, draws: Draws, matrix: WinRates, k: int, *, rank: int, tier: int, places: Int[np.ndarray, "rounds contenders"]
 ) -> Standing:
     of = (votes.first == k) | (votes.second == k)
-    cast, others = of & votes.cast, np.arange(len(votes.names)) != k
+    cast = of & votes.cast
     several = draws.clusters > 1
     level = stats.tail(draws.clusters) if several else 0.0
     highest, lowest = np.quantile(places[:, k], [level, 1 - level], method="inverted_cdf") if several else (1, len(votes.names))
     first = places == 1
-    with np.errstate(invalid="ignore"):
-        won = np.nansum(draws.rates[:, k, others], 1) / (~np.isnan(draws.rates[:, k, others])).sum(1)
     return Standing(
         name=votes.names[k],
         rating=draws.interval(float(rating.ratings[k]), draws.ratings[:, k]),
@@ -159,7 +157,7 @@ def _standing(
         lowest=int(lowest),
         tier=tier,
         best=float((first[:, k] / first.sum(1)).mean()) if several else np.nan,
-        win_rate=draws.interval(float(np.nanmean(matrix.rate[k, others])), won),
+        win_rate=draws.interval(float(average(matrix.rate)[k]), draws.averages[:, k]),
         votes=int(cast.sum()),
         concepts=len(np.unique(votes.concept[cast])),
         ties=float((votes.outcome[cast] == 0.5).mean()),

@@ -1,0 +1,133 @@
+"""How many votes show an effect, and what effect so many votes can show."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import binom, norm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """What it takes to tell a preference from a coin."""
+
+    preference: float
+    independent: int
+    """Decisive votes, if all were independent."""
+    design_effect: float
+    """By how much votes on the same concept repeat each other: 1 + (m - 1) ICC."""
+    votes: int
+    """Decisive votes on a pair of methods."""
+    pairs: int
+    """Pairs of pictures, with those that end in a tie or without a verdict."""
+    calls: int
+    """Of a judge, in both orders, for all comparisons together."""
+
+
+def need(
+    preference: float,
+    *,
+    per_concept: int = 1,
+    icc: float = 0.0,
+    undecided: float = 0.0,
+    comparisons: int = 1,
+    orders: int = 2,
+    alpha: float = 0.05,
+    power: float = 0.8,
+) -> Need:
+    """Votes for a two-sided binomial test of `preference` against a half, at `alpha` shared by all comparisons (Bonferroni, the first step of Holm).
+
+    `icc` is the correlation of two votes on one concept, `undecided` the share of pairs that decide nothing.
+
+    Raises:
+        ValueError: if the preference is one half, which no number of votes shows.
+
+    References:
+        Kish. Survey Sampling. 1965. Section 5.4 (design effect).
+    """
+    if preference == 0.5:
+        raise ValueError("a preference of one half is no effect")
+    independent = decisive_votes(max(preference, 1 - preference), alpha=alpha / comparisons, power=power)
+    effect = 1 + (per_concept - 1) * icc
+    votes = math.ceil(independent * effect)
+    pairs = math.ceil(votes / (1 - undecided))
+    return Need(preference=preference, independent=independent, design_effect=effect, votes=votes, pairs=pairs, calls=pairs * orders * comparisons)
+
+
+def decisive_votes(preference: float, *, alpha: float = 0.05, power: float = 0.8) -> int:
+    """The number of independent votes from which on an exact two-sided binomial test finds a preference above a half with the wanted power.
+
+    Power rises in saw-teeth, because counts are whole: a smaller number may reach it too, but a slightly larger one then does not.
+    """
+    guess = ((norm.isf(alpha / 2) * 0.5 + norm.isf(1 - power) * math.sqrt(preference * (1 - preference))) / (preference - 0.5)) ** 2
+    last = int(1.2 * guess) + 40
+    while reached(last, preference, alpha=alpha) >= power and last > 1:
+        last -= 1
+    return last + 1
+
+
+def reached(n: int, preference: float, *, alpha: float = 0.05) -> float:
+    """Power of the exact two-sided binomial test with n votes: the chance of a count in either tail of at most alpha / 2."""
+    low = int(binom.ppf(alpha / 2, n, 0.5))
+    if binom.cdf(low, n, 0.5) > alpha / 2:
+        low -= 1
+    return float(binom.cdf(low, n, preference) + binom.sf(n - low - 1, n, preference)) if low >= 0 else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detectable:
+    """What a run can show of one pair of methods."""
+
+    one: str
+    two: str
+    rate: float
+    """Win rate of `one`, over concepts."""
+    concepts: int
+    votes: int
+    icc: float
+    """Correlation of two votes on one concept, by analysis of variance; NaN where no concept has two."""
+    least: float
+    """Win rate that would be told from a half in `power` of such runs; NaN for one concept."""
+
+
+def detectable(one: str, two: str, values: Mapping[str, Sequence[float]], *, alpha: float = 0.05, power: float = 0.8) -> Detectable:
+    """From preferences for `one`, 0 to 1, by concept: (z(alpha / 2) + z(power)) standard errors of the mean over concepts, above a half."""
+    groups = [np.asarray(list(group), float) for group in values.values() if len(group)]
+    means = np.array([group.mean() for group in groups])
+    reach = (norm.isf(alpha / 2) + norm.isf(1 - power)) * means.std(ddof=1) / math.sqrt(len(means)) if len(means) > 1 else math.nan
+    return Detectable(
+        one=one,
+        two=two,
+        rate=float(means.mean()) if len(means) else math.nan,
+        concepts=len(means),
+        votes=sum(map(len, groups)),
+        icc=_icc(groups),
+        least=float(min(1.0, 0.5 + reach)) if not math.isnan(reach) else math.nan,
+    )
+
+
+def smallest(n: int, *, alpha: float = 0.05, power: float = 0.8) -> float:
+    """The smallest preference that so many independent votes show; NaN if none does."""
+    if reached(n, 1.0, alpha=alpha) < power:
+        return math.nan
+    return float(brentq(lambda preference: reached(n, preference, alpha=alpha) - power, 0.5, 1.0))
+
+
+def _icc(groups: Sequence[np.ndarray]) -> float:
+    """One-way random effects.
+
+    References:
+        Donner, Koval. The Estimation of Intraclass Correlation in the Analysis of Family Data. 1980. https://doi.org/10.2307/2530491
+    """
+    sizes = np.array([len(group) for group in groups])
+    total, k = int(sizes.sum()), len(groups)
+    if k < 2 or total <= k:
+        return math.nan
+    grand = np.concatenate(list(groups)).mean()
+    between = sum(len(group) * (group.mean() - grand) ** 2 for group in groups) / (k - 1)
+    within = sum(((group - group.mean()) ** 2).sum() for group in groups) / (total - k)
+    size = (total - (sizes**2).sum() / total) / (k - 1)
+    bottom = between + (size - 1) * within
+    return float((between - within) / bottom) if bottom > 0 else math.nan
