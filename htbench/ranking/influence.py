@@ -62,7 +62,7 @@ class Variance:
         """
         drawn = self.concept + self.rater + self.both
         wanted = np.maximum(self.concept + self.rater - self.both, np.maximum(self.concept, self.rater))
-        return np.sqrt(np.divide(wanted, drawn, out=np.ones_like(drawn), where=drawn > 0))
+        return np.asarray(np.sqrt(np.divide(wanted, drawn, out=np.ones_like(drawn), where=drawn > 0)))
 
 
 def variance(influence: Float[np.ndarray, "votes statistics"] | csr_array, concept: Int[np.ndarray, " votes"], rater: Int[np.ndarray, " votes"]) -> Variance:
