@@ -26,7 +26,6 @@ from htbench.tournament.audit import Audit
 from htbench.tournament.board import Board, board
 from htbench.tournament.entry import Wish, enter
 from htbench.tournament.ledger import Ledger
-from htbench.tournament.table import head_to_head
 from htbench.voice import Voice
 
 
@@ -96,7 +95,7 @@ def markdown(found: Board) -> str:
         lines += ["| method | rank | tier | rating | win rate |", "|---|---|---|---|---|"]
         lines += [_line(one) for one in (ranking.standings if ranking else ())]
         lines += [f"| `{method}`° | | | | {share:.3f} |" for method, share in criterion.circular.items()]
-        if ranking and (met := head_to_head(ranking, "hypertransport", "prompt")):
+        if met := criterion.preferred("hypertransport", "prompt"):
             lines += ["", f"`hypertransport` is preferred to `prompt` in {met.value:.3f} [{met.low:.3f}, {met.high:.3f}] of pairs."]
         lines += ["", _audited(criterion.audit), ""]
     return "\n".join(lines)

@@ -32,7 +32,14 @@ def judge(folder: Path, *words: str) -> Result:
 def test_a_tournament_ends_in_a_table_and_files(endpoint: Endpoint, tmp_path: Path) -> None:
     answer = judge(tmp_path)
     assert answer.exit_code == 0
-    for words in ("A vision-language model.", "presence: 12 pairs", "Audit: same in both orders 1.000", "No flags.", "have a verdict"):
+    for words in (
+        "A vision-language model.",
+        "presence: 12 pairs",
+        "Audit: same in both orders 1.000",
+        "No flags.",
+        "Preferred to poor: good 1.000",
+        "have a verdict",
+    ):
         assert words in answer.stdout
     (table,) = (tmp_path / "run" / "judged").glob("*.csv")
     rows = list(csv.DictReader(table.open()))

@@ -100,10 +100,10 @@ def test_a_judge_that_makes_no_sense_is_one_clear_line(file: str, text: str, why
 
 
 def test_a_judges_digest_changes_with_its_rubric_and_not_with_its_endpoint(tmp_path: Path) -> None:
-    first = judged_run.card(tmp_path / "judge", "http://127.0.0.1:9/v1")
-    assert judged_run.card(tmp_path / "judge", "http://127.0.0.1:8/v1").digest == first.digest
+    before = judged_run.card(tmp_path / "judge", "http://127.0.0.1:9/v1").digest
+    assert judged_run.card(tmp_path / "judge", "http://127.0.0.1:8/v1").digest == before
     (tmp_path / "judge" / "presence.jinja").write_text("Which?")
-    assert first.digest != judge_card.find(str(tmp_path / "judge")).digest
+    assert before != judge_card.find(str(tmp_path / "judge")).digest
 
 
 def test_pictures_are_made_equal() -> None:

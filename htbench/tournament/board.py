@@ -8,6 +8,7 @@ from typing import Any
 from htbench.judge import Outcome
 from htbench.ranking.standing import Ranking, rank
 from htbench.ranking.votes import Unrankable, Votes
+from htbench.stats import Interval
 from htbench.tournament import audit as audits
 from htbench.tournament.audit import Audit
 from htbench.tournament.ledger import Ledger, Result
@@ -34,6 +35,16 @@ class Criterion:
     votes: Votes
     preferences: dict[Pairing, float]
     """For the first method of each pairing that has a verdict."""
+
+    def preferred(self, one: str, two: str) -> Interval | None:
+        """How often one method is preferred to another, a tie as half; None if they never met, or are not both ranked."""
+        names = self.ranking.matrix.names if self.ranking else ()
+        if self.ranking is None or one == two or not {one, two} <= set(names):
+            return None
+        matrix, at = self.ranking.matrix, (names.index(one), names.index(two))
+        if not matrix.votes[at]:
+            return None
+        return Interval(value=float(matrix.rate[at]), low=float(matrix.low[at]), high=float(matrix.high[at]))
 
     def facts(self) -> dict[str, object]:
         """For JSON."""

@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from htbench.ranking.standing import Ranking
 from htbench.stats import Interval
 from htbench.tournament.agreement import Agreement, Corrected
 from htbench.tournament.audit import MEANING, Audit, Share, Trial
@@ -32,6 +31,8 @@ def show(board: Board) -> None:
             console.print(Text(criterion.ranking.caption))
             for warning in criterion.ranking.warnings:
                 console.print(Text(warning))
+        if preferred := _preferred(criterion, about["design"]["shows"]):
+            console.print(Text(preferred))
         if criterion.unranked:
             console.print(Text(f"Not ranked: {criterion.unranked}"))
         if criterion.circular:
@@ -106,6 +107,13 @@ def _leaderboard(criterion: Criterion) -> Table:
     return table
 
 
+def _preferred(criterion: Criterion, reference: str) -> str:
+    """How often each method is preferred to the reference, prompting where there is prompting."""
+    found = {one.name: criterion.preferred(one.name, reference) for one in (criterion.ranking.standings if criterion.ranking else ())}
+    rates = ", ".join(f"{plain(name, longest=60)} {_interval(rate)}" for name, rate in found.items() if rate)
+    return f"Preferred to {reference}: {rates}" if rates else ""
+
+
 def _audit(audit: Audit) -> Text:
     flags = ", ".join(f"{flag} ({MEANING[flag]})" for flag in audit.flags)
     parts = [
@@ -140,15 +148,3 @@ def _interval(found: Interval) -> str:
 
 def _cell(value: object) -> object:
     return "" if isinstance(value, float) and math.isnan(value) else value
-
-
-def head_to_head(ranking: Ranking, one: str, two: str) -> Interval | None:
-    """How often one method is preferred to another; None if they never met."""
-    names = ranking.matrix.names
-    if one not in names or two not in names:
-        return None
-    k, m = names.index(one), names.index(two)
-    if math.isnan(ranking.matrix.rate[k, m]):
-        return None
-    matrix = ranking.matrix
-    return Interval(value=float(matrix.rate[k, m]), low=float(matrix.low[k, m]), high=float(matrix.high[k, m]))
