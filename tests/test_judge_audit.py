@@ -84,3 +84,9 @@ def test_circles_are_counted_against_what_ratings_expect(tmp_path: Path) -> None
     assert audit.cycles.of > 0
     assert audit.cycles_expected == pytest.approx(0.25, abs=0.08)
     assert replace(audit, cycles=Share(count=40, of=48), stable=Share(count=40, of=40)).flags[-1] == "cycles"
+
+
+def test_a_judge_that_picks_noise_half_the_time_is_called_blind_unless_it_answers_at_random(tmp_path: Path) -> None:
+    audit = replace(judged_by(random_judge, tmp_path, controls=14).criteria[0].audit, noise=Trial(right=10, wrong=10, other=0))
+    assert "blind" not in audit.flags
+    assert "blind" in replace(audit, stable=Share(count=40, of=40)).flags

@@ -21,7 +21,7 @@ MEANING: dict[Flag, str] = {
     "unstable": "does not answer the same question the same way twice",
     "undecided": "does not even decide between a picture and noise",
     "text": "prefers a picture with words in it that praise it",
-    "blind": "prefers noise to pictures",
+    "blind": "does not tell pictures from noise, or prefers noise",
     "wrong concept": "prefers pictures of another concept",
     "imagines": "sees a difference between a picture and itself",
     "inconsistent": "contradicts itself when the order is swapped",
@@ -122,6 +122,7 @@ class Audit:
         biased = slot_low and abs(2 * slot - 1) * self.slot.of > 0.1 * self.consistent.of
         unstable = self.stable.interval[1] < 0.8
         undecided = self.idle.interval[0] > 0.5
+        hidden = biased or unstable
         lost = sum(share.count for share in self.missing_by_method.values())
         asked = sum(self.planned.values())
         causes: dict[Flag, bool] = {
@@ -130,11 +131,10 @@ class Audit:
             "unstable": unstable,
             "undecided": undecided,
             "text": self.text.fooled,
-            "blind": self.noise.fooled,
+            "blind": self.noise.fooled or (self.noise.accuracy.interval[1] < 0.8 and not (hidden or undecided)),
             "wrong concept": self.decoy.fooled,
             "missing": bool(asked) and lost > 0 and (self.missing_p < _SURE or Share(count=lost, of=asked).interval[0] > 0.02),
         }
-        hidden = biased or unstable
         effects: dict[Flag, bool] = {
             "imagines": self.identical.interval[0] > 0.5,
             "inconsistent": self.consistent.interval[1] < 0.7,
