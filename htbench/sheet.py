@@ -45,10 +45,9 @@ def _lines(summary: Summary) -> list[Line]:
 def _row(summary: Summary, line: Line) -> Row:
     cost = next((cost for cost in summary.costs if cost.method == line.method), None)
     scores: dict[str, float | None] = {}
-    for metric in METRICS:
-        estimate = line.scores[metric]
-        for part, value in (("", estimate and estimate.mean), ("_low", estimate and estimate.low), ("_high", estimate and estimate.high)):
-            scores[metric + part] = None if value is None or math.isnan(value) else value
+    for metric, estimate in line.scores.items():
+        parts = (estimate.mean, estimate.low, estimate.high) if estimate else (math.nan,) * 3
+        scores |= {metric + end: None if math.isnan(part) else part for end, part in zip(("", "_low", "_high"), parts, strict=True)}
     return {
         "method": line.method, "strength": line.strength, **scores, "concepts": max((e.n for e in line.scores.values() if e), default=0),
         "done": line.done, "planned": line.planned, "circular": line.circular,
