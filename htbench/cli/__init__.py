@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from htbench.cli import check, doctor, fetch, judge, listing, power, report, run, runs, show, steer, time, train
+from htbench.cli import check, doctor, fetch, judge, listing, power, report, run, runs, show, steer, study, time, train
 from htbench.errors import HtbenchError, Missing
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command()(time.time)
 app.command()(judge.judge)
 app.command()(power.power)
 app.add_typer(check.app, name="check")
+app.add_typer(study.app, name="study")
 
 
 def main() -> None:

@@ -1,0 +1,70 @@
+"""`htbench study`: people compare pictures, from a blinded page to a pooled result."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from htbench.cli.options import Json
+
+app = typer.Typer(no_args_is_help=True, help="People: a blinded page of pairs, the votes that come back, and what they say.")
+
+Study = Annotated[Path, typer.Option("--study", help="Folder of the study.", show_default=True)]
+
+
+@app.command("import")
+def import_(
+    files: Annotated[list[Path], typer.Argument(help="Files of votes, as the platform exports them.", show_default=False)],
+    profile: Annotated[str | None, typer.Option(help="Platform, or a TOML file of your own; guessed if not given.")] = None,
+    study: Study = Path("study"),
+    key: Annotated[Path | None, typer.Option(help="What each item shows; the study's own key.csv if it has one.")] = None,
+    secret: Annotated[Path | None, typer.Option(help="Key of the pseudonyms, made if not there; beside the study's folder if not given.")] = None,
+    people: Annotated[Path | None, typer.Option(help="Prolific's export of submissions: status, time, age by decade and sex are joined.")] = None,
+    rules: Annotated[Path | None, typer.Option(help="Whom to leave out, declared before answers are read; the study's own rules.toml if it has one.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Read votes into the study's canonical table, people under pseudonyms; the same file again changes nothing."""
+    from dataclasses import asdict
+
+    from htbench.study import intake, sniffing
+    from htbench.study.profile import find
+    from htbench.voice import plain, print_json
+
+    how = find(profile) if profile else sniffing.sniff(files[0]).profile
+    found = intake.take(files, study, how=how, key=key, secret=secret or study.with_name(f"{study.resolve().name}.secret"), rules=rules, people=people)
+    if as_json:
+        print_json(profile=how.name, **asdict(found))
+        return
+    typer.echo(f"{found.read:,} answers read as {how.name}, {found.new:,} of them new")
+    typer.echo(f"{found.answers:,} answers of {found.people:,} people in {study / intake.ANSWERS}")
+    if found.left_out:
+        typer.echo(f"Left out: {', '.join(plain(name, longest=60) for name in found.left_out)}", err=True)
+
+
+@app.command()
+def sniff(file: Annotated[Path, typer.Argument(help="A file of votes.", show_default=False)]) -> None:
+    """Guess which platform a file comes from, and print its profile, to be changed and given to --profile."""
+    from htbench.study import sniffing
+
+    typer.echo(sniffing.text(sniffing.sniff(file)), nl=False)
+
+
+@app.command()
+def report(
+    study: Study = Path("study"),
+    rounds: Annotated[int, typer.Option(min=100, help="Resamples of concepts and raters.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """What a study's votes say, with whom it left out and how far people agree: report.md, report.json, and votes.csv for htbench judge --humans."""
+    from htbench.study import paper
+    from htbench.voice import plain, print_json
+
+    found = paper.write(study, rounds=rounds, seed=seed)
+    for criterion in found.criteria:
+        for preference in criterion.preferences:
+            if as_json:
+                print_json(criterion=criterion.name, headline=paper.headline(preference))
+            else:
+                typer.echo(f"{plain(criterion.name, longest=60)}: {plain(paper.headline(preference))}")
+    typer.echo(f"{len(found.flow.kept):,} of {found.flow.steps[0].answers:,} answers kept; see {study / paper.REPORT}", err=True)

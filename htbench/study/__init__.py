@@ -1,0 +1,1 @@
+"""People: from a blinded page to a pooled result."""

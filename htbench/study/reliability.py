@@ -1,0 +1,108 @@
+"""How far people agree with each other, and with themselves."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import evalica
+import numpy as np
+import pandas as pd
+from evalica import InsufficientRatingsError
+
+from htbench.stats import Interval
+from htbench.study.answer import Answer
+from htbench.study.quality import alike, by_person
+from htbench.tournament.audit import Share
+
+ROUNDS = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reliability:
+    """Of one criterion's answers; NaN where nobody answered what somebody else did."""
+
+    alpha: Interval
+    """Krippendorff's, nominal: won, lost, tied; its interval resamples pairs of pictures."""
+    ac1: float
+    """Gwet's, which a strong preference of all does not push down."""
+    ceiling: Share
+    """How often two people who answered the same, and decided, agree: what no judge of one voice can be asked to exceed by much."""
+    self_agreement: Share
+    """Of swapped repeats, how often a person says the same again."""
+    overlap: int
+    """Pairs of pictures with answers of two people or more."""
+    answers_each: float
+    """Mean number of answers a pair of pictures has."""
+
+
+def reliability(answers: Sequence[Answer], *, seed: int = 0) -> Reliability:
+    """Of votes and swapped repeats of one criterion."""
+    table = _table(answers)
+    counts = _counts(table.values())
+    same = [again for own in by_person(answers).values() for again in alike(own)]
+    return Reliability(
+        alpha=alpha(table, seed=seed),
+        ac1=gwet_ac1(counts),
+        ceiling=_ceiling(table.values()),
+        self_agreement=Share(count=sum(same), of=len(same)),
+        overlap=int((counts.sum(1) > 1).sum()) if len(counts) else 0,
+        answers_each=float(counts.sum(1).mean()) if len(counts) else math.nan,
+    )
+
+
+def alpha(table: dict[object, dict[str, float]], *, seed: int = 0) -> Interval:
+    """Krippendorff's nominal alpha of answers by unit and rater, with a 95 % bootstrap interval; NaN if no unit has two.
+
+    References:
+        Krippendorff. Content Analysis: An Introduction to Its Methodology. 2018. Chapter 12.
+    """
+    raters = sorted({rater for said in table.values() for rater in said})
+    units = [[said.get(rater, math.nan) for rater in raters] for said in table.values()]
+    try:
+        found = evalica.alpha_bootstrap(pd.DataFrame(units).T, "nominal", n_resamples=ROUNDS, random_state=seed)
+    except (InsufficientRatingsError, ValueError):
+        return Interval(value=math.nan, low=math.nan, high=math.nan)
+    return Interval(value=float(found.alpha), low=float(found.low), high=float(found.high))
+
+
+def gwet_ac1(counts: np.ndarray) -> float:
+    r"""Agreement of any number of raters beyond chance, from how often each unit got each category; (units, categories).
+
+    .. math:: \frac{p_a - p_e}{1 - p_e}, \quad p_e = \frac{1}{q - 1} \sum_k \pi_k (1 - \pi_k)
+
+    Units with one answer count for the shares of categories alone. NaN if no unit has two answers.
+
+    References:
+        Gwet. Computing Inter-rater Reliability and Its Variance in the Presence of High Agreement. 2008. https://doi.org/10.1348/000711006X126600
+    """
+    n = counts.sum(1) if len(counts) else np.zeros(0)
+    several = n > 1
+    if not several.any():
+        return math.nan
+    agreed = ((counts * (counts - 1)).sum(1)[several] / (n * (n - 1))[several]).mean()
+    shares = (counts / n[:, None]).mean(0)
+    chance = float((shares * (1 - shares)).sum() / (counts.shape[1] - 1))
+    return float((agreed - chance) / (1 - chance))
+
+
+def _table(answers: Iterable[Answer]) -> dict[object, dict[str, float]]:
+    """What each rater said of each pair of pictures: 1 for the method that comes first in the alphabet, 0 for the other, 0.5 for a tie."""
+    found: dict[object, dict[str, float]] = defaultdict(dict)
+    for answer in answers:
+        if answer.kind == "vote" and answer.value is not None:
+            found[answer.pair][answer.rater] = answer.value if answer.left < answer.right else 1 - answer.value
+    return dict(found)
+
+
+def _counts(said: Iterable[dict[str, float]]) -> np.ndarray:
+    """(pairs of pictures, won lost tied), of the categories that anybody used, two at least."""
+    rows = [[Counter(each.values())[value] for value in (1.0, 0.0, 0.5)] for each in said]
+    counts = np.array(rows, float).reshape(-1, 3)
+    return counts if counts[:, 2].any() else counts[:, :2]
+
+
+def _ceiling(said: Iterable[dict[str, float]]) -> Share:
+    tallies = [Counter(each.values()) for each in said]
+    same = sum(math.comb(tally[1.0], 2) + math.comb(tally[0.0], 2) for tally in tallies)
+    return Share(count=same, of=sum(math.comb(tally[1.0] + tally[0.0], 2) for tally in tallies))

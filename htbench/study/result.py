@@ -1,0 +1,203 @@
+"""What a study's answers say: rankings, how often one method is preferred, and how much hangs on whom."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import binomtest
+
+from htbench.power import Detectable, detectable
+from htbench.ranking.rating import fit
+from htbench.ranking.standing import Ranking, rank
+from htbench.ranking.votes import Unrankable, Votes
+from htbench.stats import Interval
+from htbench.study.answer import Answer
+from htbench.study.quality import Flow
+from htbench.study.reliability import Reliability, reliability
+from htbench.tournament.audit import Share
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preference:
+    """How often one method is preferred to another, in both conventions."""
+
+    one: str
+    two: str
+    forced: Interval
+    """Rate of `one` with a tie as half a vote each way, as if the choice had been forced; interval over concepts and raters."""
+    decided: Interval
+    """Rate of `one` among votes that decide; ties are dropped."""
+    naive: tuple[float, float]
+    """Clopper and Pearson's interval of `decided`, which takes all votes for independent: too narrow, for comparison."""
+    votes: int
+    ties: int
+    power: Detectable
+
+    @property
+    def forced_ratio(self) -> Interval:
+        """How many times as often, of `forced`."""
+        return _ratio(self.forced)
+
+    @property
+    def decided_ratio(self) -> Interval:
+        """How many times as often, of `decided`."""
+        return _ratio(self.decided)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Influence:
+    """What happens to the ranking without one person."""
+
+    rater: str
+    moved: int
+    """Largest change of a rank."""
+    first: bool
+    """Whether another method comes first."""
+    shift: float
+    """Largest change of a rating, in log-odds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Criterion:
+    """One question's result."""
+
+    name: str
+    ranking: Ranking | None
+    unranked: str
+    """Why there is no ranking."""
+    davidson: dict[str, float]
+    """Ratings where a tie is an outcome of its own."""
+    preferences: tuple[Preference, ...]
+    reliability: Reliability
+    left: Share
+    """How often the left picture won, among votes that decide."""
+    influence: tuple[Influence, ...]
+    """The most influential person first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A study's."""
+
+    flow: Flow
+    criteria: tuple[Criterion, ...]
+    everybody: tuple[Criterion, ...]
+    """Without exclusions."""
+
+
+def result(flow: Flow, *, rounds: int = 1000, seed: int = 0) -> Result:
+    """With exclusions and without, criterion by criterion."""
+    return Result(flow=flow, criteria=_criteria(flow.kept, rounds=rounds, seed=seed), everybody=_criteria(flow.unique, rounds=rounds, seed=seed))
+
+
+def votes_of(answers: Sequence[Answer]) -> Votes:
+    """Votes on which a ranking rests; repeats and checks are none."""
+    cast = sorted((answer for answer in answers if answer.kind == "vote"), key=lambda answer: (answer.rater, answer.pair))
+    return Votes.collect(
+        first=[answer.left for answer in cast],
+        second=[answer.right for answer in cast],
+        outcome=[answer.value for answer in cast],
+        concept=[answer.concept for answer in cast],
+        rater=[answer.rater for answer in cast],
+        names=sorted({name for answer in cast for name in (answer.left, answer.right)}),
+    )
+
+
+def preferences(votes: Votes, ranking: Ranking, *, rounds: int, seed: int) -> tuple[Preference, ...]:
+    """Of all methods that met; `ranking` is of the votes with ties as halves."""
+    decisive = votes.where(votes.outcome != 0.5)
+    try:
+        matrix = rank(decisive, rounds=rounds, seed=seed).matrix if (votes.outcome == 0.5).any() else ranking.matrix
+    except Unrankable:
+        matrix = None
+    found = []
+    for k, one in enumerate(votes.names):
+        for two in votes.names[k + 1 :]:
+            met = votes.among((one, two))
+            if not met.cast.any():
+                continue
+            won, lost = float(met.tally().wins[0, 1]), float(met.tally().wins[1, 0])
+            exact = binomtest(round(won), round(won + lost)).proportion_ci() if won + lost else None
+            found.append(
+                Preference(
+                    one=one,
+                    two=two,
+                    forced=_cell(ranking.matrix.rate, ranking.matrix.low, ranking.matrix.high, votes.names, one, two),
+                    decided=_cell(matrix.rate, matrix.low, matrix.high, votes.names, one, two) if matrix else _nothing(),
+                    naive=(float(exact.low), float(exact.high)) if exact else (math.nan, math.nan),
+                    votes=int(met.cast.sum()),
+                    ties=int((met.outcome == 0.5).sum()),
+                    power=detectable(one, two, _by_concept(met)),
+                )
+            )
+    return tuple(found)
+
+
+def influence(votes: Votes) -> tuple[Influence, ...]:
+    """Of each person, whose votes are left out in turn; the most influential first."""
+    whole = fit(votes)
+    place = np.argsort(whole.order)
+    found = []
+    for rater in votes.raters:
+        try:
+            rest = fit(votes.without("rater", rater))
+        except Unrankable:
+            continue
+        moved, shift = np.abs(np.argsort(rest.order) - place).max(), np.abs(rest.ratings - whole.ratings).max()
+        found.append(Influence(rater=rater, moved=int(moved), first=rest.order[0] != whole.order[0], shift=float(shift)))
+    return tuple(sorted(found, key=lambda each: (-each.moved, -each.shift)))
+
+
+def _criteria(answers: Sequence[Answer], *, rounds: int, seed: int) -> tuple[Criterion, ...]:
+    by_name: dict[str, list[Answer]] = defaultdict(list)
+    for answer in answers:
+        if answer.kind != "check":
+            by_name[answer.criterion].append(answer)
+    return tuple(_criterion(name, own, rounds=rounds, seed=seed) for name, own in sorted(by_name.items()))
+
+
+def _criterion(name: str, answers: list[Answer], *, rounds: int, seed: int) -> Criterion:
+    votes = votes_of(answers)
+    ranking, unranked, davidson = None, "", {}
+    try:
+        ranking = rank(votes, rounds=rounds, seed=seed)
+        tied = fit(votes, ties="davidson")
+        davidson = dict(zip(tied.names, map(float, tied.ratings), strict=True))
+    except Unrankable as error:
+        unranked = str(error)
+    sides = [answer.choice for answer in answers if answer.kind == "vote" and answer.choice in ("left", "right")]
+    return Criterion(
+        name=name,
+        ranking=ranking,
+        unranked=unranked,
+        davidson=davidson,
+        preferences=preferences(votes, ranking, rounds=rounds, seed=seed) if ranking else (),
+        reliability=reliability(answers, seed=seed),
+        left=Share(count=sides.count("left"), of=len(sides)),
+        influence=influence(votes) if ranking else (),
+    )
+
+
+def _cell(rate: np.ndarray, low: np.ndarray, high: np.ndarray, names: Sequence[str], one: str, two: str) -> Interval:
+    at = names.index(one), names.index(two)
+    return Interval(value=float(rate[at]), low=float(low[at]), high=float(high[at]))
+
+
+def _nothing() -> Interval:
+    return Interval(value=math.nan, low=math.nan, high=math.nan)
+
+
+def _ratio(rate: Interval) -> Interval:
+    value, low, high = (math.inf if each == 1 else each / (1 - each) for each in (rate.value, rate.low, rate.high))
+    return Interval(value=value, low=low, high=high)
+
+
+def _by_concept(votes: Votes) -> dict[str, list[float]]:
+    """Votes for the first of two names."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for first, outcome, concept in zip(votes.first, votes.outcome, votes.concept, strict=True):
+        if not np.isnan(outcome):
+            found[votes.concepts[concept]].append(float(outcome if first == 0 else 1 - outcome))
+    return found
