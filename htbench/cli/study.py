@@ -5,11 +5,55 @@ from typing import Annotated
 
 import typer
 
-from htbench.cli.options import Json
+from htbench.cli.options import Json, Out, RunName, run_folder
+from htbench.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="People: a blinded page of pairs, the votes that come back, and what they say.")
 
 Study = Annotated[Path, typer.Option("--study", help="Folder of the study.", show_default=True)]
+
+
+@app.command()
+def export(
+    run: RunName,
+    study: Study = Path("study"),
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs of pictures, balanced over methods and concepts.")] = 200,
+    raters: Annotated[int, typer.Option(min=1, help="Sheets, one a person.")] = 20,
+    votes: Annotated[int, typer.Option(min=1, help="Votes that each pair gets, of as many people.")] = 5,
+    criterion: Annotated[str, typer.Option(help="presence, preservation, quality or overall.")] = "presence",
+    question: Annotated[str, typer.Option(help="Your own words for it.")] = "",
+    method: Annotated[list[str] | None, typer.Option(help="A method of the run; repeat for several; all if not given.")] = None,
+    against: Annotated[str, typer.Option(help="Only pairs with this method: prompt.")] = "",
+    strength: Annotated[float | None, typer.Option(help="Strength that pictures are compared at; 1 if the run has it.")] = None,
+    checks: Annotated[int, typer.Option(min=0, help="Attention checks a person.")] = 2,
+    repeats: Annotated[int, typer.Option(min=0, help="Pairs that each person sees again, swapped.")] = 4,
+    forced: Annotated[bool, typer.Option("--forced", help="No ties.")] = False,
+    consent: Annotated[Path | None, typer.Option(help="File with the text that people agree to.")] = None,
+    post: Annotated[str, typer.Option(help="Address that answers are sent to, as CSV, besides being saved.")] = "",
+    done: Annotated[str, typer.Option(help="Address that people go to at the end, such as Prolific's for completion.")] = "",
+    size: Annotated[int, typer.Option(min=0, max=4096, help="Side of the pictures in pixels; 0: as they are.")] = 512,
+    seed: Annotated[int, typer.Option(min=0, help="Of pairs and sheets.")] = 0,
+    out: Out = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Write a blinded page of pairs to publish, and the key that stays with you."""
+    from dataclasses import asdict
+
+    from htbench.study import export as page
+    from htbench.voice import print_json
+
+    text = _text(consent) if consent else page.CONSENT
+    wish = page.Wish(
+        methods=tuple(method or ()), criterion=criterion, question=question, against=against, strength=strength, pairs=pairs, raters=raters, votes=votes,
+        checks=checks, repeats=repeats, ties=not forced, consent=text, post=post, done=done, size=size, seed=seed,
+    )  # fmt: skip
+    found = page.write(run_folder(run, out), study, wish)
+    if as_json:
+        print_json(**asdict(found))
+        return
+    trials = f"{found.trials[0]} to {found.trials[1]}" if found.trials[0] < found.trials[1] else str(found.trials[0])
+    typer.echo(f"{found.pairs:,} pairs on {found.sheets} sheets of {trials} trials; {found.pictures:,} pictures, {found.bytes / 1e6:.1f} MB")
+    typer.echo(f"Publish {study / 'page'}, and give each person a link of {study / 'links.txt'}. Keep the rest: key.csv tells which method is which.")
 
 
 @app.command("import")
@@ -68,3 +112,10 @@ def report(
             else:
                 typer.echo(f"{plain(criterion.name, longest=60)}: {plain(paper.headline(preference))}")
     typer.echo(f"{len(found.flow.kept):,} of {found.flow.steps[0].answers:,} answers kept; see {study / paper.REPORT}", err=True)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--consent {str(path)[:200]!r} cannot be read: {error}") from None

@@ -209,7 +209,7 @@ class _Filled(dict[str, str]):
 
 def _whole(sheet: Sheet, number: int, what: str, text: str) -> int | None:
     try:
-        return int(float(text)) if text else None
+        return int(text) if text.lstrip("-").isdecimal() else int(float(text)) if text else None
     except (ValueError, OverflowError):
         raise sheet.error(number, f"{what} {text[:40]!r} is no whole number") from None
 

@@ -1,0 +1,206 @@
+"""A run's pictures as a study: a page to publish, and a key to keep."""
+
+import html
+import json
+import random
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from secrets import token_hex
+
+from htbench import content
+from htbench.errors import UnknownName, UsageError
+from htbench.judge_card import Pictures
+from htbench.leaderboard import Summary
+from htbench.store import Store
+from htbench.study import intake
+from htbench.study.answer import Item, Key, Kind
+from htbench.study.assignment import Task, assign
+from htbench.study.quality import Rules
+from htbench.tournament import design, grounds
+from htbench.tournament.grounds import Grounds
+from htbench.tournament.pictures import Gallery
+
+QUESTIONS = {
+    "presence": "Which picture shows the concept better?",
+    "preservation": "Which picture fits the description better?",
+    "quality": "Which picture has the better quality?",
+    "overall": "Which picture is better overall?",
+}
+CONSENT = (
+    "You will compare pictures that a computer made. Taking part is voluntary: you can stop at any time by closing this page. "
+    "We keep your answers, how long each took, and the participant id you give, which is replaced by a pseudonym when the answers are read."
+)
+_ABOUT = """# What the report says of the study; fill in.
+task = {task}
+interface = "Static web page of htbench: two pictures side by side, mouse, touch or keyboard"
+recruitment = ""
+qualification = ""
+pay = ""
+consent = ""
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What study is wanted."""
+
+    methods: tuple[str, ...] = ()
+    criterion: str = "presence"
+    question: str = ""
+    """In place of the criterion's own."""
+    against: str = ""
+    strength: float | None = None
+    pairs: int = 200
+    raters: int = 20
+    votes: int = 5
+    checks: int = 2
+    repeats: int = 4
+    ties: bool = True
+    consent: str = CONSENT
+    post: str = ""
+    """Address that answers are also sent to."""
+    done: str = ""
+    """Address that people are sent to at the end, such as Prolific's."""
+    size: int = 512
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What was written."""
+
+    pairs: int
+    sheets: int
+    trials: tuple[int, int]
+    """Of the shortest and of the longest sheet."""
+    pictures: int
+    bytes: int
+
+
+def write(run: Path, folder: Path, wish: Wish) -> Exported:
+    """Write a study of a run into a new folder.
+
+    Raises:
+        UnknownName: for a criterion or a method that there is not.
+        UsageError: if the folder holds a study already, or the run has no pairs to compare.
+    """
+    if (folder / intake.KEY).exists():
+        raise UsageError(f"{str(folder)!r} holds a study already, whose key would be lost", remedy="Choose another --study.")
+    if wish.criterion not in QUESTIONS and not wish.question:
+        raise UnknownName("criterion", wish.criterion, QUESTIONS, remedy="Or give your own --question.")
+    with Store.read(run) as store:
+        strength = Summary(store).full if wish.strength is None else wish.strength
+        found = grounds.survey(store, methods=wish.methods, strength=strength)
+    matches = list(_matches(found, wish))
+    if not matches:
+        raise UsageError("the run has no two pictures of one concept, prompt and seed by two methods", remedy="Finish it, or choose another --strength.")
+    sheets = assign(len(matches), raters=wish.raters, votes=wish.votes, checks=wish.checks, repeats=wish.repeats, seed=wish.seed)
+    book = _Book(run=run, found=found, matches=matches, wish=wish)
+    trials = [[book.trial(task) for task in sheet] for sheet in sheets]
+    page = folder / "page"
+    (page / "pictures").mkdir(parents=True, exist_ok=True)
+    for name, data in book.pictures():
+        (page / "pictures" / name).write_bytes(data)
+    (page / "index.html").write_text(render(trials, wish, concept=wish.criterion != "quality"), encoding="utf-8")
+    book.key.write(folder / intake.KEY)
+    (folder / intake.RULES).write_text(Rules().text(), encoding="utf-8")
+    (folder / "about.toml").write_text(_ABOUT.format(task=json.dumps(_question(wish), ensure_ascii=False)), encoding="utf-8")
+    (folder / "links.txt").write_text("".join(f"index.html?sheet={k}\n" for k in range(1, len(sheets) + 1)), encoding="utf-8")
+    written = [path.stat().st_size for path in page.rglob("*") if path.is_file()]
+    lengths = [len(sheet) for sheet in sheets]
+    return Exported(pairs=len(matches), sheets=len(sheets), trials=(min(lengths), max(lengths)), pictures=len(written) - 1, bytes=sum(written))
+
+
+class _Book:
+    """Gives pairs, as they are shown, ids and file names that say nothing, and remembers what they stand for."""
+
+    def __init__(self, *, run: Path, found: Grounds, matches: Sequence[design.Match], wish: Wish) -> None:
+        self._found, self._matches, self._wish = found, matches, wish
+        self._gallery = Gallery(run / "images", Pictures(size=wish.size, format="png"))
+        self._salt = token_hex(16)
+        self._files: dict[str, str] = {}
+        self._items: dict[Task, str] = {}
+        self.key = Key()
+
+    def trial(self, task: Task) -> dict[str, str]:
+        """A trial as the page has it."""
+        match = self._matches[task.pair]
+        left, right = (match.two, match.one) if task.swapped else (match.one, match.two)
+        if task not in self._items:
+            item = self._items[task] = f"i{sha256(f'{self._salt}{task}'.encode()).hexdigest()[:7]}"
+            if item in self.key:
+                raise UsageError("two items got the same id by chance", remedy="Issue the command again.")
+            kind: Kind = "check" if task.check else "repeat" if task.repeat else "vote"
+            self.key[item] = Item(
+                item=item, kind=kind, expected=task.check, criterion=match.criterion, concept=match.concept, prompt=match.prompt, seed=match.seed,
+                left=left, right=right,
+            )  # fmt: skip
+        shown = {side: self._file(method, match) for side, method in (("left", left), ("right", right))}
+        return {"item": self._items[task], "concept": self._found.concepts[match.concept], "prompt": match.prompt, "check": task.check, **shown}
+
+    def pictures(self) -> Iterator[tuple[str, bytes]]:
+        """Names and bytes of the files that trials show."""
+        for file, name in self._files.items():
+            yield name, self._gallery.shown(file).data
+
+    def _file(self, method: str, match: design.Match) -> str:
+        file = self._found.files[method, match.concept, match.prompt, match.seed]
+        return self._files.setdefault(file, f"{sha256(f'{self._salt}{file}'.encode()).hexdigest()[:16]}.png")
+
+
+def render(sheets: Sequence[Sequence[dict[str, str]]], wish: Wish, *, concept: bool) -> str:
+    """The page: one file with its style, script and trials inside, that loads nothing but its pictures."""
+    folder = content.folder("reports")
+    parts = {name: (folder / f"study.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")}
+    data = {
+        "study": sha256(json.dumps(sheets, sort_keys=True).encode()).hexdigest()[:16],
+        "sheets": sheets,
+        "question": _question(wish),
+        "ties": wish.ties,
+        "concept": concept,
+        "post": wish.post,
+        "done": wish.done,
+    }
+    safe = json.dumps(data, ensure_ascii=True).replace("<", "\\u003c").replace("&", "\\u0026")
+    policy = f"default-src 'none'; img-src 'self' file:; style-src 'sha256-{_digest(parts['css'])}'; script-src 'sha256-{_digest(parts['js'])}'; " \
+             f"connect-src {_origin(wish.post)}; base-uri 'none'; form-action 'none'"  # fmt: skip
+    filled = {"POLICY": html.escape(policy, quote=True).replace("&#x27;", "'"), "CSS": parts["css"], "CONSENT": html.escape(wish.consent), "DATA": safe,
+              "JS": parts["js"]}  # fmt: skip
+    page = parts["html"]
+    for name, value in filled.items():
+        page = page.replace(f"@@{name}@@", value, 1)
+    return page
+
+
+def _matches(found: Grounds, wish: Wish) -> Iterator[design.Match]:
+    """Balanced over methods and concepts; which method is on the left is drawn. Pairs whose pictures are the same file are no question."""
+    plan = design.Design(methods=found.methods, criteria=(wish.criterion,), against=wish.against, controls=0, seed=wish.seed)
+    concepts = list(found.concepts)
+    random.Random(f"concepts {wish.seed}").shuffle(concepts)
+    left = wish.pairs
+    for match in design.schedule(plan, concepts, found.units):
+        files = [found.files.get((method, match.concept, match.prompt, match.seed)) for method in (match.one, match.two)]
+        if left and None not in files and files[0] != files[1]:
+            left -= 1
+            yield match
+
+
+def _question(wish: Wish) -> str:
+    return wish.question or QUESTIONS[wish.criterion]
+
+
+def _digest(text: str) -> str:
+    return b64encode(sha256(text.encode()).digest()).decode()
+
+
+def _origin(address: str) -> str:
+    """Where a page may send to: one origin, or nowhere."""
+    if not address:
+        return "'none'"
+    scheme, _, rest = address.partition("://")
+    if scheme not in ("https", "http") or not rest or any(char.isspace() or char in "'\";" for char in address):
+        raise UsageError(f"--post {address[:80]!r} is no web address", remedy="Write it as --post https://example.org/votes")
+    return f"{scheme}://{rest.partition('/')[0]}"
