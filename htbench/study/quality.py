@@ -38,7 +38,7 @@ class Rules(BaseModel):
     """People who gave the same answer so many times in a row."""
     side_p: float = Field(default=0.001, ge=0, le=1)
     """People whose share of left is as far from a half as happens by chance so rarely."""
-    consistent: float = Field(default=0.5, ge=0, le=1)
+    consistent: float = Field(default=0.25, ge=0, le=1)
     """People who, of four swapped repeats or more, answered a smaller share alike."""
 
     @property
