@@ -1,5 +1,6 @@
 """Scores of one image from embeddings: pure functions, nothing else."""
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -26,7 +27,8 @@ def identity(image: Vectors, texts: Float[Tensor, "rivals features"], own: Int[T
 
     Presence asks whether something was added, identity whether it is the right thing: a lime where a lemon was wanted is present, and no lemon.
     """
-    return (scale * image @ texts.T).softmax(-1).gather(-1, own[:, None])[:, 0]
+    cosines = torch.stack([texts @ one for one in image])  # one by one: a product of matrices rounds otherwise for other numbers of images
+    return (scale * cosines).softmax(-1).gather(-1, own[:, None])[:, 0]
 
 
 def prompt_preservation(image: Vectors, prompt: Vectors) -> Values:

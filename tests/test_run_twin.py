@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from htbench import plan, runner
 from htbench.cli import app
 from htbench.errors import UsageError
+from htbench.leaderboard import METRICS
 from htbench.models.preset import PRESETS, Preset
 from htbench.store import Store
 
@@ -40,7 +41,7 @@ def test_a_twin_is_run_scored_timed_and_reported(preset: Preset, folders: dict[s
     htbench("time", *words, "--rounds", "3", "--minutes", "0")
     with Store.read(tmp_path / "runs" / "twin") as store:
         model, timing = store.facts()["model"], store.facts()["timing"]
-        assert len(store.scores()) == 6 * 4
+        assert len(store.scores()) == 6 * len(METRICS)
     assert (model["timesteps"], model["size"]) == (", ".join(map(str, preset.timesteps)), f"{SIZE} x {SIZE}")
     assert [session["untimed"] for session in timing.values()] == [{}]
     page = (tmp_path / "runs" / "twin" / "report.html").read_text(encoding="utf-8")
