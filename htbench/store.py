@@ -1,18 +1,18 @@
 """What a run leaves on disk: one folder with a SQLite file, images and maps, written by one process at a time."""
 
-import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from htbench.errors import HtbenchError, Missing, Refused, UsageError
+from htbench.database import Database, Layout
+from htbench.errors import Missing, UsageError
 from htbench.types import Digest
 
 VERSION = 3
@@ -103,11 +103,12 @@ class Sample:
     """Peak bytes."""
 
 
-class Store:
+class Store(Database):
     """A run's folder; `open` makes it or continues it, `read` only looks at it."""
 
-    def __init__(self, folder: Path, database: sqlite3.Connection, lock: int | None) -> None:
-        self.folder, self._database, self._lock = folder, database, lock
+    layout = Layout(
+        file="run.sqlite", lock="lock", version=VERSION, tables=_TABLES, name="run", busy="written", otherwise=", or choose another --name"
+    )  # fmt: skip
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -125,22 +126,9 @@ class Store:
             (folder / "run.sqlite").touch()  # first, so that a run killed here is known for one
             for part in ("images", "maps"):
                 (folder / part).mkdir(parents=True, exist_ok=True)
-            lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
+            return cls._write(folder)
         except OSError as error:
             raise UsageError(f"cannot write run folder {str(folder)[:300]!r}: {error.strerror}", remedy="Choose another --out.") from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            raise UsageError(f"run {str(folder)!r} is being written by another process", remedy="Wait for it, or choose another --name.") from None
-        store = cls(folder, sqlite3.connect(folder / "run.sqlite", isolation_level=None, timeout=10), lock)
-        with store._or_closed():
-            store._database.execute("PRAGMA synchronous = NORMAL")  # what a power cut takes from the log is made again
-            if store.select("SELECT count(*) FROM sqlite_master") == [(0,)]:
-                store._database.execute("PRAGMA journal_mode = WAL")
-                store._database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
-            store._check_version()
-        return store
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -152,22 +140,15 @@ class Store:
         """
         if not (folder / "run.sqlite").is_file():
             raise Missing(f"no run in {str(folder)!r}", remedy="See: htbench list runs")
-        store = cls(folder, _reader(folder / "run.sqlite"), None)
-        with store._or_closed():
-            store._database.execute("PRAGMA query_only = ON")
-            store._check_version()
-        return store
-
-    def __enter__(self) -> Self:
-        return self
+        return cls._look(folder)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         nothing = error is not None and self._lock is not None and self._is_empty()
-        self.close()
-        if nothing:
-            self._remove()
-        if isinstance(error, sqlite3.DatabaseError):
-            raise self._explain(error) from None
+        try:
+            super().__exit__(kind, error, trace)
+        finally:
+            if nothing:
+                self._remove()
 
     def _is_empty(self) -> bool:
         """Whether nothing was ever written: a run whose weights are missing leaves no folder."""
@@ -182,16 +163,6 @@ class Store:
                 (self.folder / name).unlink(missing_ok=True)
             for folder in (self.folder / "images", self.folder / "maps", self.folder):
                 folder.rmdir()
-
-    def close(self) -> None:
-        """Let go of the database and of the lock."""
-        self._database.close()
-        if self._lock is not None:
-            os.close(self._lock)
-
-    def select(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        """Rows that a SQL query finds."""
-        return self._database.execute(query, values).fetchall()
 
     def facts(self) -> dict[str, Any]:
         """What is known of the run as a whole: plan, environment, model, methods, concepts."""
@@ -332,69 +303,7 @@ class Store:
         names = ("id", "method", "concept", "prompt", "seed", "strength", "image", "file", "flaw", "kind", "problem")
         return [Row(**dict(zip(names, row, strict=True))) for row in self.select(query)]
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._database
-        except BaseException:
-            if self._database.in_transaction:  # a full disk has rolled back already
-                self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
-
-    @contextmanager
-    def _or_closed(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException as error:
-            self.close()
-            raise self._explain(error) if isinstance(error, sqlite3.DatabaseError) else error from None
-
-    def _check_version(self) -> None:
-        ((found,),) = self.select("PRAGMA user_version")
-        if not found and not schema(self._database):
-            raise Missing(f"run {str(self.folder)!r} holds nothing yet", remedy="Issue its command again.")
-        if found != VERSION:
-            raise Refused(
-                f"run {str(self.folder)!r} has store version {found}, this htbench reads {VERSION}",
-                remedy="Use the htbench that made it, or choose another --name.",
-            )
-        if schema(self._database) != _expected():
-            raise self._damaged("its tables are not those of a run")
-
-    def _explain(self, error: sqlite3.DatabaseError) -> HtbenchError:
-        if "full" in str(error):
-            return Missing("no space left on the disk; what was finished is kept", remedy="Make room; the same command continues.")
-        if "locked" in str(error) or "readonly" in str(error) or "unable to open" in str(error):
-            return UsageError(
-                f"cannot use {str(self.folder / 'run.sqlite')!r}: {error}", remedy="Wait for the process that writes it, or choose another --name."
-            )
-        return self._damaged(error)
-
-    def _damaged(self, why: object) -> Refused:
-        return Refused(f"{str(self.folder / 'run.sqlite')!r} is damaged: {why}", remedy="Restore it, or choose another --name.")
-
-
-def schema(database: sqlite3.Connection) -> dict[str, str]:
-    """The statements that made a database's tables and indexes, by name."""
-    return {name: " ".join(str(text).split()) for name, text in database.execute("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'")}
-
-
-def _expected() -> dict[str, str]:
-    database = sqlite3.connect(":memory:")
-    database.executescript(_TABLES)
-    found = schema(database)
-    database.close()
-    return found
-
 
 def _set_facts(write: sqlite3.Connection, facts: dict[str, object]) -> None:
     rows = [(name, json.dumps(value)) for name, value in facts.items()]
     write.executemany("INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", rows)
-
-
-def _reader(path: Path) -> sqlite3.Connection:
-    """A connection to look through; where nothing can be written the file is taken as it is, since SQLite would want to write beside it."""
-    frozen = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={'ro&immutable=1' if frozen else 'rw'}", uri=True, isolation_level=None, timeout=10)

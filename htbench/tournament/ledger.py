@@ -1,21 +1,17 @@
 """What judges were asked and what they said: one SQLite file beside a run's own, `judge.sqlite`, with every raw reply."""
 
-import fcntl
 import json
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, MutableMapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from sys import intern
-from types import TracebackType
 from typing import Any, Self
 
-from htbench.errors import HtbenchError, Missing, Refused, UsageError
+from htbench.database import Database, Layout
+from htbench.errors import Missing, UsageError
 from htbench.judge import FINAL, Answer, Choice, Outcome, Usage, Verdict
-from htbench.store import schema
 from htbench.tournament.design import Match
 
 FILE = "judge.sqlite"
@@ -98,11 +94,12 @@ class Spent:
     """The part of `usage` that went through batches."""
 
 
-class Ledger:
+class Ledger(Database):
     """A run's `judge.sqlite`; written by one process at a time."""
 
-    def __init__(self, folder: Path, database: sqlite3.Connection, lock: int | None) -> None:
-        self.folder, self._database, self._lock = folder, database, lock
+    layout = Layout(
+        file=FILE, lock="judge.lock", version=VERSION, tables=_TABLES, name="ledger", busy="judged", otherwise=", or move it away and judge anew"
+    )  # fmt: skip
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -113,22 +110,9 @@ class Ledger:
             Refused: if another version of htbench made it, or it is damaged.
         """
         try:
-            lock = os.open(folder / "judge.lock", os.O_RDWR | os.O_CREAT)
+            return cls._write(folder)
         except OSError as error:
             raise UsageError(f"cannot write to run {str(folder)[:300]!r}: {error.strerror}", remedy="Give --offline to only look at verdicts.") from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            raise UsageError(f"run {str(folder)!r} is being judged by another process", remedy="Wait for it.") from None
-        ledger = cls(folder, sqlite3.connect(folder / FILE, isolation_level=None, timeout=10), lock)
-        with ledger._or_closed():
-            ledger._database.execute("PRAGMA synchronous = NORMAL")
-            if ledger._select("SELECT count(*) FROM sqlite_master") == [(0,)]:
-                ledger._database.execute("PRAGMA journal_mode = WAL")
-                ledger._database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
-            ledger._check()
-        return ledger
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -138,30 +122,9 @@ class Ledger:
             Missing: if nothing was judged.
             Refused: if another version of htbench made it, or it is damaged.
         """
-        path = folder / FILE
-        if not path.is_file():
+        if not (folder / FILE).is_file():
             raise Missing(f"run {str(folder)!r} was not judged yet", remedy=f"Judge it: htbench judge {folder.name}")
-        frozen = not os.access(folder, os.W_OK) and not path.with_name(f"{FILE}-wal").exists()
-        mode = "ro&immutable=1" if frozen else "rw"
-        ledger = cls(folder, sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=10), None)
-        with ledger._or_closed():
-            ledger._database.execute("PRAGMA query_only = ON")
-            ledger._check()
-        return ledger
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-        if isinstance(error, sqlite3.DatabaseError):
-            raise self._explain(error) from None
-
-    def close(self) -> None:
-        """Let go of the database and of the lock."""
-        self._database.close()
-        if self._lock is not None:
-            os.close(self._lock)
+        return cls._look(folder)
 
     @property
     def notes(self) -> MutableMapping[str, str]:
@@ -170,7 +133,7 @@ class Ledger:
 
     def tournaments(self) -> dict[str, dict[str, Any]]:
         """What is known of each tournament, by id, in the order in which they began."""
-        return {id_: json.loads(about) for id_, about in self._select("SELECT id, about FROM tournaments ORDER BY rowid")}
+        return {id_: json.loads(about) for id_, about in self.select("SELECT id, about FROM tournaments ORDER BY rowid")}
 
     def plan(self, tournament: str, about: dict[str, Any], planned: Iterable[Planned], *, round_: int = 0) -> None:
         """Make these the matches of a round of a tournament; of round 0, its only ones."""
@@ -193,13 +156,13 @@ class Ledger:
 
     def rounds(self, tournament: str) -> int:
         """Rounds planned so far."""
-        ((number,),) = self._select("SELECT coalesce(max(round) + 1, 0) FROM matches WHERE tournament = ?", tournament)
+        ((number,),) = self.select("SELECT coalesce(max(round) + 1, 0) FROM matches WHERE tournament = ?", tournament)
         return int(number)
 
     def pending(self, tournament: str) -> Iterator[Call]:
         """Calls that had no verdict when their turn came, in their order."""
         names = ("place", "key", "criterion", "concept", "prompt", "first", "second")
-        ((last,),) = self._select("SELECT coalesce(max(place), -1) FROM matches WHERE tournament = ?", tournament)
+        ((last,),) = self.select("SELECT coalesce(max(place), -1) FROM matches WHERE tournament = ?", tournament)
         query = f"SELECT {', '.join(names)} FROM ({_ASKED}) AS asked WHERE {_OPEN} ORDER BY place, turn"
         for start in range(0, last + 1, _WINDOW):
             for row in self._database.execute(query, {"id": tournament, "from": start, "until": start + _WINDOW}).fetchall():
@@ -259,8 +222,8 @@ class Ledger:
     def spent(self, model: str) -> Spent:
         """What a model was asked in this run so far."""
         sums = "coalesce(sum(asked), 0), coalesce(sum(cached), 0), coalesce(sum(replied), 0)"
-        ((calls, *all_),) = self._select(f"SELECT count(*), {sums} FROM calls WHERE model = ? AND (body <> '' OR failure = 'timeout')", model)
-        (batched,) = self._select(f"SELECT {sums} FROM calls WHERE model = ? AND batch <> ''", model)
+        ((calls, *all_),) = self.select(f"SELECT count(*), {sums} FROM calls WHERE model = ? AND (body <> '' OR failure = 'timeout')", model)
+        (batched,) = self.select(f"SELECT {sums} FROM calls WHERE model = ? AND batch <> ''", model)
         return Spent(calls=calls, usage=_usage(all_), batched=_usage(batched))
 
     def results(self, tournament: str) -> Iterator[Result]:
@@ -282,56 +245,17 @@ class Ledger:
 
     def batches(self, model: str) -> list[str]:
         """Ids of the batches of a model that were not collected."""
-        return [id_ for (id_,) in self._select("SELECT id FROM batches WHERE state = 'waiting' AND model = ? ORDER BY rowid", model)]
+        return [id_ for (id_,) in self.select("SELECT id FROM batches WHERE state = 'waiting' AND model = ? ORDER BY rowid", model)]
 
     def all_batches(self) -> list[str]:
         """Ids of all batches ever sent."""
-        return [id_ for (id_,) in self._select("SELECT id FROM batches")]
+        return [id_ for (id_,) in self.select("SELECT id FROM batches")]
 
     def close_batch(self, id_: str, state: str) -> int:
         """Write how a batch ended; calls of it that have no reply are pending again. Gives how many."""
         with self._transaction() as write:
             write.execute("UPDATE batches SET state = ? WHERE id = ?", (state, id_))
             return write.execute("DELETE FROM waiting WHERE batch = ?", (id_,)).rowcount
-
-    def _select(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        return self._database.execute(query, values).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._database
-        except BaseException:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
-
-    @contextmanager
-    def _or_closed(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException as error:
-            self.close()
-            raise self._explain(error) if isinstance(error, sqlite3.DatabaseError) else error from None
-
-    def _check(self) -> None:
-        ((found,),) = self._select("PRAGMA user_version")
-        if found != VERSION:
-            raise Refused(f"{str(self.folder / FILE)!r} has version {found}, this htbench reads {VERSION}", remedy="Use the htbench that made it.")
-        if schema(self._database) != _expected():
-            raise self._damaged("its tables are not those of a ledger")
-
-    def _explain(self, error: sqlite3.DatabaseError) -> HtbenchError:
-        if "full" in str(error):
-            return Missing("no space left on the disk; verdicts until now are kept", remedy="Make room; the same command goes on.")
-        if "locked" in str(error) or "readonly" in str(error) or "unable to open" in str(error):
-            return UsageError(f"cannot use {str(self.folder / FILE)!r}: {error}", remedy="Wait for the process that writes it.")
-        return self._damaged(error)
-
-    def _damaged(self, why: object) -> Refused:
-        return Refused(f"{str(self.folder / FILE)!r} is damaged: {why}", remedy="Restore it, or move it away and judge anew.")
 
 
 class _Notes(MutableMapping[str, str]):
@@ -376,11 +300,3 @@ def _verdict(outcome: Outcome | None, choice: Choice | None, first: float | None
 def _usage(values: Sequence[int]) -> Usage:
     asked, cached, replied = values
     return Usage(asked=asked, cached=cached, replied=replied)
-
-
-def _expected() -> dict[str, str]:
-    database = sqlite3.connect(":memory:")
-    database.executescript(_TABLES)
-    found = schema(database)
-    database.close()
-    return found
