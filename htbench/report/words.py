@@ -1,0 +1,43 @@
+"""Facts of a run in words."""
+
+import json
+import math
+import re
+
+from markupsafe import Markup, escape
+
+
+def mapping(value: object) -> dict[str, object]:
+    return {str(key): part for key, part in value.items()} if isinstance(value, dict) else {}
+
+
+def listing(value: object) -> list[object]:
+    return list(value) if isinstance(value, list) else []
+
+
+def number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def strength(value: float) -> str:
+    return f"{value:g}".replace("-", "−")
+
+
+def plain(value: object) -> str:
+    """A fact in words."""
+    if value is None or value in ("", [], {}):
+        return "—"
+    if isinstance(value, list) and all(isinstance(part, str | int | float) for part in value):
+        return ", ".join(plain(part) for part in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def cite(text: str) -> Markup:
+    """`text` with its addresses as links; all else in it is text."""
+    parts = re.split(r"(https?://[^\s<>\"']+)", text)
+    links = [Markup('<a href="{0}" rel="noreferrer">{0}</a>').format(part) if k % 2 else escape(part) for k, part in enumerate(parts)]
+    return Markup("").join(links)
