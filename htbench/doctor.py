@@ -21,6 +21,8 @@ class Sign:
     what: str
     found: str
     well: bool = True
+    there: bool = True
+    """False for what is optional and not here, which is no illness."""
 
 
 def examine() -> Iterator[Sign]:
@@ -42,7 +44,7 @@ def _packages() -> Iterator[Sign]:
         try:
             found = version(wanted.name)
         except PackageNotFoundError:
-            yield Sign(what=wanted.name, found="not installed" + (", optional" if extra else ""), well=extra)
+            yield Sign(what=wanted.name, found="not installed" + (", optional" if extra else ""), well=extra, there=False)
         else:
             right = wanted.specifier.contains(found, prereleases=True)
             yield Sign(what=wanted.name, found=found if right else f"{found}, but {wanted.specifier} is needed", well=right)
@@ -56,7 +58,7 @@ def _devices() -> Iterator[Sign]:
         facts = torch.cuda.get_device_properties(k)
         yield Sign(what=f"cuda:{k}", found=f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB")
     if not torch.cuda.device_count():
-        yield Sign(what="cuda", found="no GPU: models run on the CPU")
+        yield Sign(what="cuda", found="no GPU: models run on the CPU", there=False)
 
 
 def _caches() -> Iterator[Sign]:
@@ -95,5 +97,5 @@ def _plugin(group: str, name: str) -> Sign:
     except Exception as error:  # a stranger's plug-in may fail in any way, and that is what is wanted here
         return Sign(what=what, found=f"{type(error).__name__}: {error}", well=False)
     if lacks and hasattr(plugin, "fetch"):
-        return Sign(what=what, found=f"not downloaded, optional: htbench fetch --{group.removesuffix('s')} {name}")
+        return Sign(what=what, found=f"not downloaded, optional: htbench fetch --{group.removesuffix('s')} {name}", there=False)
     return Sign(what=what, found=f"missing: {', '.join(map(str, lacks))}" if lacks else "ready", well=not lacks)

@@ -18,5 +18,6 @@ def doctor(as_json: Json = False) -> None:
         if as_json:
             print_json(**asdict(sign))
         else:
-            typer.echo(f"{'✓' if sign.well else '✗'} {sign.what:<22} {plain(sign.found, longest=500)}")
+            mark = "✗" if not sign.well else "✓" if sign.there else "–"
+            typer.echo(f"{mark} {sign.what:<28} {plain(sign.found, longest=500)}")
     raise typer.Exit(4 if ill else 0)
