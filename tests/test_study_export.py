@@ -6,7 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 import judged_run
+import numpy as np
 import pytest
+from PIL import Image
 
 from htbench.errors import UnknownName, UsageError
 from htbench.study import export, intake, profile
@@ -15,7 +17,7 @@ from htbench.study.answer import read as read_answers
 from htbench.study.assignment import assign
 
 WISH = export.Wish(pairs=24, raters=6, votes=3, checks=2, repeats=2, size=32)
-ASKED = {"raters": 20, "votes": 5, "checks": 2, "repeats": 4, "seed": 1}
+ASKED = {"raters": 20, "votes": 5, "checks": 2, "sentinels": 2, "repeats": 4, "seed": 1}
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +38,13 @@ def sheets(study: Path) -> list[list[dict[str, str]]]:
 
 
 def test_every_pair_gets_its_votes_of_as_many_people() -> None:
-    votes = [{task.pair for task in sheet if not (task.check or task.repeat)} for sheet in assign(200, **ASKED)]
+    votes = [{task.pair for task in sheet if task.kind == "vote"} for sheet in assign(200, **ASKED)]
     assert Counter(pair for own in votes for pair in own) == dict.fromkeys(range(200), 5)
     assert {len(own) for own in votes} == {50}
 
 
 def test_each_side_of_a_pair_is_shown_as_often_as_the_other() -> None:
-    flips = Counter((task.pair, task.swapped) for sheet in assign(200, **ASKED) for task in sheet if not (task.check or task.repeat))
+    flips = Counter((task.pair, task.swapped) for sheet in assign(200, **ASKED) for task in sheet if task.kind == "vote")
     assert {abs(flips[pair, True] - flips[pair, False]) for pair in range(200)} == {1}
     assert abs(sum(number for (_, swapped), number in flips.items() if swapped) - 500) <= 5
 
@@ -50,23 +52,24 @@ def test_each_side_of_a_pair_is_shown_as_often_as_the_other() -> None:
 def test_repeats_come_later_with_sides_swapped() -> None:
     for sheet in assign(200, **ASKED):
         for place, task in enumerate(sheet):
-            if task.repeat:
-                (first,) = [k for k, other in enumerate(sheet) if other.pair == task.pair and not (other.repeat or other.check)]
+            if task.kind == "repeat":
+                (first,) = [k for k, other in enumerate(sheet) if other.pair == task.pair and other.kind == "vote"]
                 assert first < place
                 assert sheet[first].swapped != task.swapped
 
 
-def test_each_person_has_the_checks() -> None:
-    assert {sum(bool(task.check) for task in sheet) for sheet in assign(200, **ASKED)} == {2}
+def test_each_person_has_the_controls() -> None:
+    for sheet in assign(200, **ASKED):
+        assert Counter(task.kind for task in sheet) == {"vote": 50, "check": 2, "sentinel": 2, "repeat": 4}
 
 
 def test_more_votes_than_people_are_refused() -> None:
     with pytest.raises(UsageError, match="5 votes a pair need as many people"):
-        assign(10, raters=3, votes=5, checks=0, repeats=0, seed=0)
+        assign(10, raters=3, votes=5, checks=0, sentinels=0, repeats=0, seed=0)
 
 
 def test_the_page_names_no_method_and_no_file_of_the_run(study: Path) -> None:
-    names = {item.left for item in Key.read(study / "key.csv").values()}
+    names = {item.left for item in Key.read(study / "key.csv").values() if item.kind == "vote"}
     assert names == set(judged_run.SKILL)
     assert not [name for name in names if re.search(rf'"{name}"', page(study))]
     run_files = {path.name for path in (study.parents[1]).glob("run*/run/images/*")}
@@ -85,6 +88,21 @@ def test_the_page_has_all_pictures_and_the_key_all_items(study: Path) -> None:
     assert {trial["item"] for trial in trials} == set(Key.read(study / "key.csv"))
 
 
+def test_of_a_sentinel_the_picture_is_right_and_the_other_is_noise(study: Path) -> None:
+    shown = {trial["item"]: trial for sheet in sheets(study) for trial in sheet}
+    sentinels = [item for item in Key.read(study / "key.csv").values() if item.kind == "sentinel"]
+    assert sentinels
+    for item in sentinels:
+        spread = {side: _spread(study / "page" / "pictures" / shown[item.item][side]) for side in ("left", "right")}
+        wrong = "left" if item.expected == "right" else "right"
+        assert getattr(item, wrong) == "noise"
+        assert spread[wrong] > 50 > spread[item.expected]  # of one colour, but for a corner of some
+
+
+def _spread(path: Path) -> float:
+    return float(np.asarray(Image.open(path), float).std((0, 1)).mean())
+
+
 def test_words_of_concepts_cannot_end_the_script() -> None:
     trial = {"item": "i1", "concept": "</script><script>alert(1)", "prompt": "", "check": "", "left": "a.png", "right": "b.png"}
     assert "<script>alert" not in export.render([[trial]], WISH, concept=True)
@@ -98,7 +116,7 @@ def test_answers_of_the_page_come_back_as_votes_on_methods(study: Path, tmp_path
     how = profile.find("htbench")
     intake.take([tmp_path / "votes.csv"], tmp_path / "in", how=how, key=study / "key.csv", secret=tmp_path / "secret", rules=None)
     answers = list(read_answers(tmp_path / "in" / "answers.csv"))
-    assert Counter(answer.kind for answer in answers) == {"vote": 72, "repeat": 12, "check": 12}
+    assert Counter(answer.kind for answer in answers) == {"vote": 72, "repeat": 12, "check": 12, "sentinel": 12}
     assert len({answer.pair for answer in answers if answer.kind == "vote"}) == 24
 
 

@@ -31,8 +31,8 @@ CLASSIC = [
 
 
 def test_alpha_of_the_classic_table() -> None:
-    table = {unit: {str(rater): row[unit] for rater, row in enumerate(CLASSIC) if row[unit] == row[unit]} for unit in range(12)}
-    assert alpha(table).value == pytest.approx(0.7434, abs=5e-5)  # type: ignore[arg-type]
+    units = [{str(rater): row[unit] for rater, row in enumerate(CLASSIC) if row[unit] == row[unit]} for unit in range(12)]
+    assert alpha(units).value == pytest.approx(0.7434, abs=5e-5)
 
 
 @pytest.mark.parametrize(("distance", "value"), [("nominal", 0.7434), ("ordinal", 0.8154), ("interval", 0.8491), ("ratio", 0.7974)])

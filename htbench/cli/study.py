@@ -25,7 +25,8 @@ def export(
     method: Annotated[list[str] | None, typer.Option(help="A method of the run; repeat for several; all if not given.")] = None,
     against: Annotated[str, typer.Option(help="Only pairs with this method: prompt.")] = "",
     strength: Annotated[float | None, typer.Option(help="Strength that pictures are compared at; 1 if the run has it.")] = None,
-    checks: Annotated[int, typer.Option(min=0, help="Attention checks a person.")] = 2,
+    checks: Annotated[int, typer.Option(min=0, help="Attention checks a person: explicit instructions.")] = 2,
+    sentinels: Annotated[int, typer.Option(min=0, help="Pictures beside noise a person.")] = 2,
     repeats: Annotated[int, typer.Option(min=0, help="Pairs that each person sees again, swapped.")] = 4,
     forced: Annotated[bool, typer.Option("--forced", help="No ties.")] = False,
     consent: Annotated[Path | None, typer.Option(help="File with the text that people agree to.")] = None,
@@ -45,7 +46,7 @@ def export(
     text = _text(consent) if consent else page.CONSENT
     wish = page.Wish(
         methods=tuple(method or ()), criterion=criterion, question=question, against=against, strength=strength, pairs=pairs, raters=raters, votes=votes,
-        checks=checks, repeats=repeats, ties=not forced, consent=text, post=post, done=done, size=size, seed=seed,
+        checks=checks, sentinels=sentinels, repeats=repeats, ties=not forced, consent=text, post=post, done=done, size=size, seed=seed,
     )  # fmt: skip
     found = page.write(run_folder(run, out), study, wish)
     if as_json:
@@ -95,16 +96,18 @@ def sniff(file: Annotated[Path, typer.Argument(help="A file of votes.", show_def
 
 @app.command()
 def report(
+    run: Annotated[str | None, typer.Argument(help="The run that the study is of: its judges and metrics are held against people.")] = None,
     study: Study = Path("study"),
     rounds: Annotated[int, typer.Option(min=100, help="Resamples of concepts and raters.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
+    out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """What a study's votes say, with whom it left out and how far people agree: report.md, report.json, and votes.csv for htbench judge --humans."""
+    """What a study's votes say, with whom it left out and how far people, judges and metrics agree: report.md, report.json, and votes.csv for judges."""
     from htbench.study import paper
     from htbench.voice import plain, print_json
 
-    found = paper.write(study, rounds=rounds, seed=seed)
+    found = paper.write(study, run_folder(run, out) if run else None, rounds=rounds, seed=seed)
     for criterion in found.criteria:
         for preference in criterion.preferences:
             if as_json:

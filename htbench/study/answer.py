@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Literal, NamedTuple, Self, get_args
 
 from htbench.content import digest
 from htbench.errors import Missing, Refused, UsageError
@@ -13,11 +13,27 @@ from htbench.types import Digest
 Choice = Literal["left", "right", "tie", "skip"]
 """`skip`: looked, and would not say; it is missing, not a tie."""
 CHOICES: tuple[Choice, ...] = get_args(Choice)
-Kind = Literal["vote", "repeat", "check"]
-"""`repeat`: a pair that the person has seen before, now with its sides swapped. `check`: what is right is known."""
+Kind = Literal["vote", "repeat", "check", "sentinel"]
+"""`repeat`: a pair that the person has seen before, now with its sides swapped. `check`: it is said what to answer. `sentinel`: a picture beside noise."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SAID = ("criterion", "concept", "prompt", "seed", "left", "right", "choice", "rater", "kind", "expected")
 """Columns that say what was answered; the others say how and when, which not every platform tells."""
+
+
+NOISE = "noise"
+"""What stands for a method in a sentinel."""
+
+
+class Pair(NamedTuple):
+    """Which pictures were compared by which criterion, whatever the side each was on."""
+
+    criterion: str
+    concept: str
+    prompt: str
+    seed: int
+    one: str
+    two: str
+    """Methods, in alphabetical order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,15 +57,16 @@ class Answer:
     """In the person's session, from 1."""
     kind: Kind = "vote"
     expected: str = ""
-    """Of a check: the choice that is right."""
+    """Of a check or a sentinel: the choice that is right."""
     time: str = ""
     """When it was given: ISO 8601, UTC where the platform says so."""
     source_row: int = 0
 
     @property
-    def pair(self) -> tuple[str, str, str, int, str, str]:
-        """Which pictures were compared by which criterion, whatever the side each was on."""
-        return (self.criterion, self.concept, self.prompt, self.seed, *sorted((self.left, self.right)))  # type: ignore[return-value]
+    def pair(self) -> Pair:
+        """What was compared."""
+        one, two = sorted((self.left, self.right))
+        return Pair(self.criterion, self.concept, self.prompt, self.seed, one, two)
 
     @property
     def value(self) -> float | None:

@@ -5,7 +5,7 @@ import json
 import random
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
@@ -15,11 +15,11 @@ from htbench.errors import UnknownName, UsageError
 from htbench.judge_card import Pictures
 from htbench.leaderboard import Summary
 from htbench.store import Store
-from htbench.study import intake
-from htbench.study.answer import Item, Key, Kind
+from htbench.study import intake, posting
+from htbench.study.answer import NOISE, Item, Key
 from htbench.study.assignment import Task, assign
 from htbench.study.quality import Rules
-from htbench.tournament import design, grounds
+from htbench.tournament import design, grounds, pictures
 from htbench.tournament.grounds import Grounds
 from htbench.tournament.pictures import Gallery
 
@@ -57,6 +57,7 @@ class Wish:
     raters: int = 20
     votes: int = 5
     checks: int = 2
+    sentinels: int = 2
     repeats: int = 4
     ties: bool = True
     consent: str = CONSENT
@@ -97,7 +98,8 @@ def write(run: Path, folder: Path, wish: Wish) -> Exported:
     matches = list(_matches(found, wish))
     if not matches:
         raise UsageError("the run has no two pictures of one concept, prompt and seed by two methods", remedy="Finish it, or choose another --strength.")
-    sheets = assign(len(matches), raters=wish.raters, votes=wish.votes, checks=wish.checks, repeats=wish.repeats, seed=wish.seed)
+    sheets = assign(len(matches), raters=wish.raters, votes=wish.votes, checks=wish.checks, sentinels=wish.sentinels, repeats=wish.repeats,
+                    seed=wish.seed)  # fmt: skip
     book = _Book(run=run, found=found, matches=matches, wish=wish)
     trials = [[book.trial(task) for task in sheet] for sheet in sheets]
     page = folder / "page"
@@ -106,6 +108,7 @@ def write(run: Path, folder: Path, wish: Wish) -> Exported:
         (page / "pictures" / name).write_bytes(data)
     (page / "index.html").write_text(render(trials, wish, concept=wish.criterion != "quality"), encoding="utf-8")
     book.key.write(folder / intake.KEY)
+    posting.note(folder, run=run, strength=strength, wish=asdict(wish))
     (folder / intake.RULES).write_text(Rules().text(), encoding="utf-8")
     (folder / "about.toml").write_text(_ABOUT.format(task=json.dumps(_question(wish), ensure_ascii=False)), encoding="utf-8")
     (folder / "links.txt").write_text("".join(f"index.html?sheet={k}\n" for k in range(1, len(sheets) + 1)), encoding="utf-8")
@@ -128,18 +131,20 @@ class _Book:
     def trial(self, task: Task) -> dict[str, str]:
         """A trial as the page has it."""
         match = self._matches[task.pair]
-        left, right = (match.two, match.one) if task.swapped else (match.one, match.two)
+        other = NOISE if task.kind == "sentinel" else match.two
+        swapped = task.expected == "right" if task.kind == "sentinel" else task.swapped
+        left, right = (other, match.one) if swapped else (match.one, other)
         if task not in self._items:
             item = self._items[task] = f"i{sha256(f'{self._salt}{task}'.encode()).hexdigest()[:7]}"
             if item in self.key:
                 raise UsageError("two items got the same id by chance", remedy="Issue the command again.")
-            kind: Kind = "check" if task.check else "repeat" if task.repeat else "vote"
             self.key[item] = Item(
-                item=item, kind=kind, expected=task.check, criterion=match.criterion, concept=match.concept, prompt=match.prompt, seed=match.seed,
+                item=item, kind=task.kind, expected=task.expected, criterion=match.criterion, concept=match.concept, prompt=match.prompt, seed=match.seed,
                 left=left, right=right,
             )  # fmt: skip
+        instruction = task.expected if task.kind == "check" else ""
         shown = {side: self._file(method, match) for side, method in (("left", left), ("right", right))}
-        return {"item": self._items[task], "concept": self._found.concepts[match.concept], "prompt": match.prompt, "check": task.check, **shown}
+        return {"item": self._items[task], "concept": self._found.concepts[match.concept], "prompt": match.prompt, "check": instruction, **shown}
 
     def pictures(self) -> Iterator[tuple[str, bytes]]:
         """Names and bytes of the files that trials show."""
@@ -147,7 +152,8 @@ class _Book:
             yield name, self._gallery.shown(file).data
 
     def _file(self, method: str, match: design.Match) -> str:
-        file = self._found.files[method, match.concept, match.prompt, match.seed]
+        file = self._found.files[match.one if method == NOISE else method, match.concept, match.prompt, match.seed]
+        file = f"{pictures.NOISE}{file}" if method == NOISE else file
         return self._files.setdefault(file, f"{sha256(f'{self._salt}{file}'.encode()).hexdigest()[:16]}.png")
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from htbench.errors import Missing, Refused
 from htbench.stats import Interval
-from htbench.study import answer, intake
+from htbench.study import answer, intake, posting
 from htbench.study.answer import Answer
 from htbench.study.quality import Rules, sift
 from htbench.study.result import Criterion, Preference, Result, result
+from htbench.study.verdicts import of_run
 from htbench.tournament.audit import Share
 from htbench.tournament.table import finite
 
@@ -29,21 +30,27 @@ _STATED = {
 }
 
 
-def write(folder: Path, *, rounds: int = 1000, seed: int = 0) -> Result:
-    """Read a study's table, and write what it says beside it.
+def write(folder: Path, run: Path | None = None, *, rounds: int = 1000, seed: int = 0) -> Result:
+    """Read a study's table, and write what it says beside it; of a `run`, also beside its judges and metrics, and into its folder.
 
     Raises:
         Missing: if nothing was imported.
         Refused: if the table or the log of imports is damaged.
+        UsageError: if the run has none of the study's pairs of pictures.
     """
     if not (folder / intake.ANSWERS).is_file():
         raise Missing(f"no answers in study {str(folder)!r}", remedy="htbench study import reads them.")
     answers, rules, log = list(answer.read(folder / intake.ANSWERS)), Rules.read(folder / intake.RULES), _log(folder)
-    found = result(sift(answers, rules, statuses=_statuses(folder)), rounds=rounds, seed=seed)
+    strength = posting.noted(folder).get("strength")
+    verdicts = of_run(run, {each.pair for each in answers if each.kind == "vote"}, strength=strength) if run else []
+    found = result(sift(answers, rules, statuses=_statuses(folder)), verdicts, rounds=rounds, seed=seed)
+    changed = log["rules"] != rules.digest
     _write_votes(folder / VOTES, found.flow.kept)
-    facts = finite({"rules": rules.model_dump(), "rules_changed": log["rules"] != rules.digest, **_facts(found)})
+    facts = finite({"rules": rules.model_dump(), "rules_changed": changed, **_facts(found)})
     (folder / FACTS).write_text(json.dumps(facts, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
     (folder / REPORT).write_text(text(found, answers, rules, log, _about(folder)), encoding="utf-8")
+    if run:
+        posting.post(found, run, study=folder, rules_changed=changed)
     return found
 
 
@@ -81,29 +88,38 @@ def _criterion(one: Criterion, all_: Criterion, *, sides: str) -> list[str]:
         before = _interval(overall[each.name].rating) if each.name in overall else "-"
         cells = (f"`{each.name}`", each.ranks, each.tier, rating, _interval(each.win_rate), each.votes, before, f"{one.davidson[each.name]:.3f}")
         lines.append(f"| {' | '.join(map(str, cells))} |")
-    lines += ["", one.ranking.caption, *(f"\n{warning}" for warning in one.ranking.warnings), "", *_preferences(one), "", *_agreement(one, sides)]
+    lines += ["", one.ranking.caption, *(f"\n{warning}" for warning in one.ranking.warnings), "", *_preferences(one), "", *_reliability(one, sides)]
+    lines += ["", *_agreement(one)]
     return lines
 
 
 def _preferences(one: Criterion) -> list[str]:
-    lines = ["| preferred to | ties as halves | times as often | ties dropped | times as often | if votes were independent | votes | would show |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
+    titles = ("preferred to", "ties as halves", "times as often", "ties dropped", "times as often", "if independent", "votes", "would show", "would need")
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for each in one.preferences:
         cells = (
             f"`{each.one}` to `{each.two}`", _interval(each.forced), _times(each.forced_ratio), _interval(each.decided), _times(each.decided_ratio),
             f"[{each.naive[0]:.3f}, {each.naive[1]:.3f}]", f"{each.votes:,} ({each.ties:,} ties)", _number(each.power.least),
+            f"{each.needed.votes:,}" if each.needed else "-",
         )  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
-    return [*lines, "", "Intervals resample concepts and raters. *Would show*: the rate that four of five such studies would tell from a half."]
+    return [
+        *lines,
+        "",
+        "Intervals resample concepts and raters. *If independent*: Clopper and Pearson's, too narrow. *Would show*: the rate that four of five such studies "
+        "would tell from a half; *would need*: how many deciding votes, as alike on a concept as here, would tell this one's rate.",
+    ]
 
 
-def _agreement(one: Criterion, sides: str) -> list[str]:
+def _reliability(one: Criterion, sides: str) -> list[str]:
     how = one.reliability
     lines = [
         f"- Krippendorff's alpha (nominal): {_interval(how.alpha) if not math.isnan(how.alpha.value) else 'not estimable, nobody answered the same pair'}",
         f"- Gwet's AC1: {_number(how.ac1)}",
         f"- Two people who decide agree in {_share(how.ceiling)}: the ceiling for judges",
         f"- Swapped repeats answered alike: {_share(how.self_agreement)}",
+        f"- Instructions followed: {_share(one.checks)}",
+        f"- Picture chosen over noise: {_share(one.sentinels)}",
         f"- Answers a pair: {how.answers_each:.1f}; {how.overlap:,} pairs have two or more",
         f"- Left picture preferred: {_share(one.left) if sides == 'shown' else 'not estimable, the sides that were shown are not known'}",
     ]
@@ -112,6 +128,17 @@ def _agreement(one: Criterion, sides: str) -> list[str]:
         first = "another method comes first" if any(each.first for each in one.influence) else "the first place stays"
         lines.append(f"- Leaving one person out at a time: no rank moves by more than {most.moved}, no rating by more than {_most(one)}; {first}")
     return lines
+
+
+def _agreement(one: Criterion) -> list[str]:
+    """Judges and metrics with the majority of people, under the line that says how far one person agrees with it."""
+    if not one.agreement:
+        return ["No two people answered the same pair, and no run was given: there is nothing to hold judges and metrics against."]
+    lines = ["| with the majority of people | compared | alike where both decide | kappa | AC1 |", "|---|---|---|---|---|"]
+    for each in one.agreement:
+        who = "one person, of the others: the ceiling" if each.source == "person" else f"{each.source} {each.name}"
+        lines.append(f"| {who} | {each.compared:,} | {' | '.join(map(_interval, (each.accuracy, each.kappa, each.ac1)))} |")
+    return [*lines, "", "Intervals resample concepts. A judge or metric is compared with the majority on each pair of pictures, a tie being a verdict too."]
 
 
 def _most(one: Criterion) -> str:
@@ -160,6 +187,9 @@ def _plain(one: Criterion) -> dict[str, object]:
         "reliability": asdict(one.reliability),
         "left": asdict(one.left),
         "influence": [asdict(each) for each in one.influence],
+        "checks": asdict(one.checks),
+        "sentinels": asdict(one.sentinels),
+        "agreement": [asdict(each) for each in one.agreement],
     }
 
 
@@ -195,6 +225,8 @@ def _about(folder: Path) -> dict[str, str]:
 
 
 def _interval(found: Interval) -> str:
+    if math.isnan(found.value):
+        return "-"
     return f"{found.value:.3f}" if math.isnan(found.low) else f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 

@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 
 from htbench.content import digest
 from htbench.errors import Missing, UsageError
-from htbench.study.answer import Answer
+from htbench.study.answer import Answer, Kind
 from htbench.types import Digest
 
 _ENDED = ("RETURNED", "TIMED-OUT", "TIMED OUT", "REJECTED")
@@ -32,6 +32,8 @@ class Rules(BaseModel):
     """People whose median time is below this share of the median person's."""
     failed_checks: int = Field(default=2, ge=0)
     """People who failed so many checks."""
+    failed_sentinels: int = Field(default=2, ge=0)
+    """People who so often did not prefer a picture to noise."""
     answered: float = Field(default=0.5, ge=0, le=1)
     """People who answered less than this share of what the median person did."""
     longest_run: int = Field(default=15, ge=0)
@@ -120,7 +122,12 @@ Test = Callable[[Sequence[Answer]], set[str]]
 def _tests(rules: Rules) -> list[tuple[str, Test]]:
     """Each names the people to leave out."""
     found: list[tuple[bool, str, Test]] = [
-        (rules.failed_checks > 0, f"failed {rules.failed_checks} checks or more", lambda rows: _people(rows, lambda own: _failed(own) >= rules.failed_checks)),
+        (rules.failed_checks > 0, f"failed {rules.failed_checks} checks or more", lambda rows: _failing(rows, "check", rules.failed_checks)),
+        (
+            rules.failed_sentinels > 0,
+            f"missed {rules.failed_sentinels} pictures beside noise or more",
+            lambda rows: _failing(rows, "sentinel", rules.failed_sentinels),
+        ),
         (rules.answered > 0, f"answered less than {rules.answered:.0%} of the median", lambda rows: _below(rows, len, rules.answered)),
         (rules.median_share > 0, f"faster than {rules.median_share:.0%} of the median person", lambda rows: _below(rows, _pace, rules.median_share)),
         (rules.longest_run > 0, f"the same answer {rules.longest_run} times in a row", lambda rows: _people(rows, lambda own: _run(own) >= rules.longest_run)),
@@ -174,14 +181,14 @@ def _fast(answer: Answer, rules: Rules) -> bool:
     return answer.rt_ms is not None and answer.rt_ms < rules.fastest_ms
 
 
-def _failed(own: Sequence[Answer]) -> int:
-    return sum(answer.kind == "check" and answer.choice != answer.expected for answer in own)
+def _failing(rows: Sequence[Answer], kind: Kind, times: int) -> set[str]:
+    return _people(rows, lambda own: sum(answer.kind == kind and answer.choice != answer.expected for answer in own) >= times)
 
 
 def _run(own: Sequence[Answer]) -> int:
     if any(answer.position is None for answer in own):
         return 0
-    return max((len(list(group)) for _, group in groupby(answer.choice for answer in own if answer.kind != "check")), default=0)
+    return max((len(list(group)) for _, group in groupby(answer.choice for answer in own if answer.kind in ("vote", "repeat"))), default=0)
 
 
 def _lean(own: Sequence[Answer]) -> float:

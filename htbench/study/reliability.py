@@ -1,8 +1,8 @@
 """How far people agree with each other, and with themselves."""
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import evalica
@@ -11,6 +11,7 @@ import pandas as pd
 from evalica import InsufficientRatingsError
 
 from htbench.stats import Interval
+from htbench.study.agreement import said
 from htbench.study.answer import Answer
 from htbench.study.quality import alike, by_person
 from htbench.tournament.audit import Share
@@ -38,11 +39,11 @@ class Reliability:
 
 def reliability(answers: Sequence[Answer], *, seed: int = 0) -> Reliability:
     """Of votes and swapped repeats of one criterion."""
-    table = _table(answers)
+    table = said(answers)
     counts = _counts(table.values())
     same = [again for own in by_person(answers).values() for again in alike(own)]
     return Reliability(
-        alpha=alpha(table, seed=seed),
+        alpha=alpha(table.values(), seed=seed),
         ac1=gwet_ac1(counts),
         ceiling=_ceiling(table.values()),
         self_agreement=Share(count=sum(same), of=len(same)),
@@ -51,16 +52,16 @@ def reliability(answers: Sequence[Answer], *, seed: int = 0) -> Reliability:
     )
 
 
-def alpha(table: dict[object, dict[str, float]], *, seed: int = 0) -> Interval:
-    """Krippendorff's nominal alpha of answers by unit and rater, with a 95 % bootstrap interval; NaN if no unit has two.
+def alpha(units: Collection[Mapping[str, float]], *, seed: int = 0) -> Interval:
+    """Krippendorff's nominal alpha of answers by rater, a mapping a unit, with a 95 % bootstrap interval; NaN if no unit has two.
 
     References:
         Krippendorff. Content Analysis: An Introduction to Its Methodology. 2018. Chapter 12.
     """
-    raters = sorted({rater for said in table.values() for rater in said})
-    units = [[said.get(rater, math.nan) for rater in raters] for said in table.values()]
+    raters = sorted({rater for votes in units for rater in votes})
+    rows = [[votes.get(rater, math.nan) for rater in raters] for votes in units]
     try:
-        found = evalica.alpha_bootstrap(pd.DataFrame(units).T, "nominal", n_resamples=ROUNDS, random_state=seed)
+        found = evalica.alpha_bootstrap(pd.DataFrame(rows).T, "nominal", n_resamples=ROUNDS, random_state=seed)
     except (InsufficientRatingsError, ValueError):
         return Interval(value=math.nan, low=math.nan, high=math.nan)
     return Interval(value=float(found.alpha), low=float(found.low), high=float(found.high))
@@ -86,23 +87,14 @@ def gwet_ac1(counts: np.ndarray) -> float:
     return float((agreed - chance) / (1 - chance))
 
 
-def _table(answers: Iterable[Answer]) -> dict[object, dict[str, float]]:
-    """What each rater said of each pair of pictures: 1 for the method that comes first in the alphabet, 0 for the other, 0.5 for a tie."""
-    found: dict[object, dict[str, float]] = defaultdict(dict)
-    for answer in answers:
-        if answer.kind == "vote" and answer.value is not None:
-            found[answer.pair][answer.rater] = answer.value if answer.left < answer.right else 1 - answer.value
-    return dict(found)
-
-
-def _counts(said: Iterable[dict[str, float]]) -> np.ndarray:
+def _counts(votes: Iterable[Mapping[str, float]]) -> np.ndarray:
     """(pairs of pictures, won lost tied), of the categories that anybody used, two at least."""
-    rows = [[Counter(each.values())[value] for value in (1.0, 0.0, 0.5)] for each in said]
+    rows = [[Counter(each.values())[value] for value in (1.0, 0.0, 0.5)] for each in votes]
     counts = np.array(rows, float).reshape(-1, 3)
     return counts if counts[:, 2].any() else counts[:, :2]
 
 
-def _ceiling(said: Iterable[dict[str, float]]) -> Share:
-    tallies = [Counter(each.values()) for each in said]
+def _ceiling(votes: Iterable[Mapping[str, float]]) -> Share:
+    tallies = [Counter(each.values()) for each in votes]
     same = sum(math.comb(tally[1.0], 2) + math.comb(tally[0.0], 2) for tally in tallies)
     return Share(count=same, of=sum(math.comb(tally[1.0] + tally[0.0], 2) for tally in tallies))

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from htbench.power import Detectable, detectable
+from htbench.power import Detectable, Need, detectable, need
 from htbench.ranking.rating import fit
 from htbench.ranking.standing import Ranking, rank
 from htbench.ranking.votes import Unrankable, Votes
 from htbench.stats import Interval
-from htbench.study.answer import Answer
+from htbench.study.agreement import Agreement, ceiling, said, with_majority
+from htbench.study.answer import Answer, Kind
 from htbench.study.quality import Flow
 from htbench.study.reliability import Reliability, reliability
+from htbench.study.verdicts import Verdicts
 from htbench.tournament.audit import Share
 
 
@@ -44,6 +46,15 @@ class Preference:
     def decided_ratio(self) -> Interval:
         """How many times as often, of `decided`."""
         return _ratio(self.decided)
+
+    @property
+    def needed(self) -> Need | None:
+        """What it takes to tell a rate like `decided` from a half, with votes on one concept as alike as here; None for a half."""
+        rate, icc = self.decided.value, self.power.icc
+        if math.isnan(rate) or rate == 0.5:
+            return None
+        each = max(1, round((self.votes - self.ties) / max(1, self.power.concepts)))
+        return need(rate, per_concept=each, icc=0.0 if math.isnan(icc) else max(0.0, icc), undecided=self.ties / self.votes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +86,12 @@ class Criterion:
     """How often the left picture won, among votes that decide."""
     influence: tuple[Influence, ...]
     """The most influential person first."""
+    checks: Share
+    """Of explicit instructions, how many were followed."""
+    sentinels: Share
+    """Of pictures beside noise, how often the picture was chosen."""
+    agreement: tuple[Agreement, ...]
+    """With the majority: of one person, the ceiling; then of the run's judges and metrics."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +104,10 @@ class Result:
     """Without exclusions."""
 
 
-def result(flow: Flow, *, rounds: int = 1000, seed: int = 0) -> Result:
-    """With exclusions and without, criterion by criterion."""
-    return Result(flow=flow, criteria=_criteria(flow.kept, rounds=rounds, seed=seed), everybody=_criteria(flow.unique, rounds=rounds, seed=seed))
+def result(flow: Flow, verdicts: Sequence[Verdicts] = (), *, rounds: int = 1000, seed: int = 0) -> Result:
+    """With exclusions and without, criterion by criterion, and beside judges and metrics."""
+    kept, everybody = (_criteria(answers, verdicts, rounds=rounds, seed=seed) for answers in (flow.kept, flow.unique))
+    return Result(flow=flow, criteria=kept, everybody=everybody)
 
 
 def votes_of(answers: Sequence[Answer]) -> Votes:
@@ -150,15 +168,14 @@ def influence(votes: Votes) -> tuple[Influence, ...]:
     return tuple(sorted(found, key=lambda each: (-each.moved, -each.shift)))
 
 
-def _criteria(answers: Sequence[Answer], *, rounds: int, seed: int) -> tuple[Criterion, ...]:
+def _criteria(answers: Sequence[Answer], verdicts: Sequence[Verdicts], *, rounds: int, seed: int) -> tuple[Criterion, ...]:
     by_name: dict[str, list[Answer]] = defaultdict(list)
     for answer in answers:
-        if answer.kind != "check":
-            by_name[answer.criterion].append(answer)
-    return tuple(_criterion(name, own, rounds=rounds, seed=seed) for name, own in sorted(by_name.items()))
+        by_name[answer.criterion].append(answer)
+    return tuple(_criterion(name, own, verdicts, rounds=rounds, seed=seed) for name, own in sorted(by_name.items()))
 
 
-def _criterion(name: str, answers: list[Answer], *, rounds: int, seed: int) -> Criterion:
+def _criterion(name: str, answers: list[Answer], verdicts: Sequence[Verdicts], *, rounds: int, seed: int) -> Criterion:
     votes = votes_of(answers)
     ranking, unranked, davidson = None, "", {}
     try:
@@ -177,7 +194,22 @@ def _criterion(name: str, answers: list[Answer], *, rounds: int, seed: int) -> C
         reliability=reliability(answers, seed=seed),
         left=Share(count=sides.count("left"), of=len(sides)),
         influence=influence(votes) if ranking else (),
+        checks=_right(answers, "check"),
+        sentinels=_right(answers, "sentinel"),
+        agreement=_agreement(answers, verdicts, rounds=rounds, seed=seed),
     )
+
+
+def _right(answers: Sequence[Answer], kind: Kind) -> Share:
+    own = [answer for answer in answers if answer.kind == kind]
+    return Share(count=sum(answer.choice == answer.expected for answer in own), of=len(own))
+
+
+def _agreement(answers: Sequence[Answer], verdicts: Sequence[Verdicts], *, rounds: int, seed: int) -> tuple[Agreement, ...]:
+    people = said(answers)
+    found = [ceiling(people, rounds=rounds, seed=seed)]
+    found += [with_majority(each.source, each.name, each.preferences, people, rounds=rounds, seed=seed) for each in verdicts]
+    return tuple(each for each in found if each)
 
 
 def _cell(rate: np.ndarray, low: np.ndarray, high: np.ndarray, names: Sequence[str], one: str, two: str) -> Interval:
