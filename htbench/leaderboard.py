@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from htbench import stats
+from htbench.ranking.places import Places, by_scores
 from htbench.store import Row, Store
 
 METRICS = {
@@ -160,6 +161,16 @@ class Summary:
     def leaderboard(self) -> list[Line]:
         """Every method at full strength, `none` at 0; the best headline score first, methods that the scorer cannot judge last."""
         return _ranked([self.line(method, 0.0 if method == "none" else self.full) for method in self.methods])
+
+    @cached_property
+    def places(self) -> Places | None:
+        """Of the leaderboard's methods by the headline, on the concepts that all have; `none` and circular ones are not ranked, nor is one alone."""
+        ranked = [line for line in self.leaderboard if line.method != "none" and not line.circular and line.scores[HEADLINE]]
+        return by_scores({line.method: self.means(line.method, line.strength) for line in ranked})
+
+    def means(self, method: str, strength: float, metric: str = HEADLINE) -> dict[str, float]:
+        """Each concept's mean of a score, by the headline's scorer."""
+        return {concept: mean for concept, (mean,) in self.values(method, strength, metric).items()}
 
     @cached_property
     def tuned(self) -> list[Line]:

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from htbench import stats
 from htbench.ranking.draws import Draws, average, draw
+from htbench.ranking.places import Place, place
 from htbench.ranking.rating import PRIOR, Limit, Rating, TieRule, fit
-from htbench.ranking.tiers import Separation, separations, tiers
+from htbench.ranking.tiers import Separation
 from htbench.ranking.votes import Votes
 from htbench.ranking.winrates import WinRates, win_rates
 
@@ -20,22 +20,13 @@ FEW = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class Standing(Place):
     """One contender's line."""
 
-    name: str
     rating: stats.Interval
     """In log-odds, mean 0 over the contenders."""
     limit: Limit | None
     """Where the votes put no limit to the rating, so that its value is the prior's: not to be quoted."""
-    rank: int
-    highest: int
-    lowest: int
-    """95 % of resamples rank it from `highest` to `lowest`."""
-    tier: int
-    """Contenders of one tier are not told apart from its head."""
-    best: float
-    """Share of resamples in which it is first; NaN with one cluster."""
     win_rate: stats.Interval
     """Mean over opponents, each alike; a tie is half a win."""
     votes: int
@@ -44,11 +35,6 @@ class Standing:
     """Share of its votes."""
     missing: float
     """Share of its rows without a verdict."""
-
-    @property
-    def ranks(self) -> str:
-        """Such as `2`, or `1–3`."""
-        return f"{self.highest}" if self.highest == self.lowest else f"{self.highest}–{self.lowest}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,16 +105,14 @@ def rank(votes: Votes, *, ties: TieRule = "half", prior: float = PRIOR, rounds: 
     """
     rating = fit(votes, ties=ties, prior=prior)
     draws = draw(votes, rating, rounds=rounds, seed=seed)
-    pairs = separations(rating, draws)
+    placed = place(votes.names, rating.ratings, draws.ratings, clusters=draws.clusters, concepts=draws.concepts)
     matrix = win_rates(votes, draws)
-    tier = tiers(rating, pairs)
-    ranks, places = _ranks(rating.ratings), _ranks(draws.ratings)
-    standings = [_standing(votes, rating, draws, matrix, k, rank=int(ranks[k]), tier=tier[k], places=places) for k in rating.order]
+    standings = [_standing(votes, rating, draws, matrix, one) for one in placed.places]
     return Ranking(
         standings=tuple(standings),
         rating=rating,
         matrix=matrix,
-        separations=tuple(pairs),
+        separations=placed.separations,
         concepts=draws.concepts,
         raters=draws.raters,
         rounds=rounds,
@@ -139,35 +123,20 @@ def rank(votes: Votes, *, ties: TieRule = "half", prior: float = PRIOR, rounds: 
     )
 
 
-def _standing(
-    votes: Votes, rating: Rating, draws: Draws, matrix: WinRates, k: int, *, rank: int, tier: int, places: Int[np.ndarray, "rounds contenders"]
-) -> Standing:
+def _standing(votes: Votes, rating: Rating, draws: Draws, matrix: WinRates, place: Place) -> Standing:
+    k = votes.names.index(place.name)
     of = (votes.first == k) | (votes.second == k)
     cast = of & votes.cast
-    several = draws.clusters > 1
-    level = stats.tail(draws.clusters) if several else 0.0
-    highest, lowest = np.quantile(places[:, k], [level, 1 - level], method="inverted_cdf") if several else (1, len(votes.names))
-    first = places == 1
     return Standing(
-        name=votes.names[k],
+        **vars(place),
         rating=draws.interval(float(rating.ratings[k]), draws.ratings[:, k]),
         limit=rating.limits[k],
-        rank=rank,
-        highest=int(highest),
-        lowest=int(lowest),
-        tier=tier,
-        best=float((first[:, k] / first.sum(1)).mean()) if several else np.nan,
         win_rate=draws.interval(float(average(matrix.rate)[k]), draws.averages[:, k]),
         votes=int(cast.sum()),
         concepts=len(np.unique(votes.concept[cast])),
         ties=float((votes.outcome[cast] == 0.5).mean()),
         missing=float(np.isnan(votes.outcome[of]).mean()),
     )
-
-
-def _ranks(ratings: Float[np.ndarray, "*draws contenders"]) -> Int[np.ndarray, "*draws contenders"]:
-    """1 plus how many are rated higher; equals share the better rank."""
-    return np.asarray(1 + (ratings[..., None, :] > ratings[..., :, None] + 1e-9).sum(-1))
 
 
 def _plain(value: object) -> object:

@@ -8,8 +8,6 @@ from jaxtyping import Float
 from scipy.special import ndtri
 
 from htbench import stats
-from htbench.ranking.draws import Draws
-from htbench.ranking.rating import Rating
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +27,10 @@ class Separation:
         return self.p < 0.05
 
 
-def separations(rating: Rating, draws: Draws) -> list[Separation]:
-    r"""All pairs, in the order of the ranking, by the largest studentised difference of a resample over all pairs (max-t).
+def separations(
+    names: Sequence[str], values: Float[np.ndarray, " contenders"], drawn: Float[np.ndarray, "rounds contenders"], *, clusters: int
+) -> list[Separation]:
+    r"""All pairs, in the order of their values, by the largest studentised difference of a resample over all pairs (max-t).
 
     Few clusters widen it as they do a t interval; and since n clusters that all agree do so by chance once in :math:`2^{n-1}` times, no p is below that,
     times the number of pairs.
@@ -38,18 +38,20 @@ def separations(rating: Rating, draws: Draws) -> list[Separation]:
     References:
         Romano, Wolf. Exact and Approximate Stepdown Methods for Multiple Hypothesis Testing. 2005. https://doi.org/10.1198/016214504000000539
     """
-    order, n = rating.order, draws.clusters
+    order = best_first(values)
     pairs = [(one, other) for k, one in enumerate(order) for other in order[k + 1 :]]
+    if not pairs:
+        return []
     better, worse = np.array(pairs).T
-    gaps = rating.ratings[better] - rating.ratings[worse]
-    if n < 2:
+    gaps = values[better] - values[worse]
+    if clusters < 2:
         reach, p = np.full(len(pairs), np.nan), np.ones(len(pairs))
     else:
-        reach, p = _tests(gaps, draws.ratings[:, better] - draws.ratings[:, worse], n)
+        reach, p = _tests(gaps, drawn[:, better] - drawn[:, worse], clusters)
     return [
         Separation(
-            better=rating.names[one],
-            worse=rating.names[other],
+            better=names[one],
+            worse=names[other],
             gap=stats.Interval(value=float(gap), low=float(gap - wide), high=float(gap + wide)),
             p=float(chance),
         )
@@ -57,15 +59,21 @@ def separations(rating: Rating, draws: Draws) -> list[Separation]:
     ]
 
 
-def tiers(rating: Rating, pairs: Sequence[Separation]) -> list[int]:
+def tiers(names: Sequence[str], values: Float[np.ndarray, " contenders"], pairs: Sequence[Separation]) -> list[int]:
     """Each contender's tier, by the order of names: a new one begins with the first that is told apart from the head of the tier before."""
     apart = {(pair.better, pair.worse) for pair in pairs if pair.apart}
-    found, head, tier = {}, rating.names[rating.order[0]], 1
-    for name in (rating.names[k] for k in rating.order):
+    order = [names[k] for k in best_first(values)]
+    found, head, tier = {}, order[0], 1
+    for name in order:
         if (head, name) in apart:
             head, tier = name, tier + 1
         found[name] = tier
-    return [found[name] for name in rating.names]
+    return [found[name] for name in names]
+
+
+def best_first(values: Float[np.ndarray, " contenders"]) -> list[int]:
+    """Indices, the largest first; their own order between equals."""
+    return [int(k) for k in np.argsort(-values, kind="stable")]
 
 
 def _tests(gaps: Float[np.ndarray, " pairs"], drawn: Float[np.ndarray, "rounds pairs"], n: int) -> tuple[Float[np.ndarray, " pairs"], ...]:
