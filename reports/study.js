@@ -28,7 +28,7 @@
     at("count").textContent = `${number + 1} of ${trials.length}`;
     at("bar").max = trials.length;
     at("bar").value = number;
-    at("question").textContent = trial.check ? `To show that you are reading: please choose the ${trial.check} picture here, whatever it shows.` : data.question;
+    at("question").textContent = trial.check ? data.instruction.replace("SIDE", trial.check) : data.question;
     at("concept").textContent = trial.concept;
     at("idea").hidden = !data.concept;
     at("prompt").textContent = trial.prompt;

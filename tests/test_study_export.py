@@ -1,6 +1,5 @@
 """A run as a study: a page that tells nothing, and a key that tells all."""
 
-import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -15,6 +14,7 @@ from htbench.study import export, intake, profile
 from htbench.study.answer import Key
 from htbench.study.answer import read as read_answers
 from htbench.study.assignment import assign
+from htbench.study.page import Page, read, render
 
 WISH = export.Wish(pairs=24, raters=6, votes=3, checks=2, repeats=2, size=32)
 ASKED = {"raters": 20, "votes": 5, "checks": 2, "sentinels": 2, "repeats": 4, "seed": 1}
@@ -33,8 +33,7 @@ def page(study: Path) -> str:
 
 
 def sheets(study: Path) -> list[list[dict[str, str]]]:
-    (text,) = re.findall(r'<script id="data" type="application/json">(.*?)</script>', page(study))
-    return list(json.loads(text)["sheets"])
+    return [list(sheet) for sheet in read(study).sheets]
 
 
 def test_every_pair_gets_its_votes_of_as_many_people() -> None:
@@ -105,7 +104,7 @@ def _spread(path: Path) -> float:
 
 def test_words_of_concepts_cannot_end_the_script() -> None:
     trial = {"item": "i1", "concept": "</script><script>alert(1)", "prompt": "", "check": "", "left": "a.png", "right": "b.png"}
-    assert "<script>alert" not in export.render([[trial]], WISH, concept=True)
+    assert "<script>alert" not in render(Page(sheets=[[trial]], question="Which?", consent="</p><script>alert"))
 
 
 def test_answers_of_the_page_come_back_as_votes_on_methods(study: Path, tmp_path: Path) -> None:
@@ -133,4 +132,4 @@ def test_a_misspelt_criterion_names_the_nearest(tmp_path: Path) -> None:
 @pytest.mark.parametrize("address", ["ftp://example.org", "https://", "https://example.org'; script-src *"])
 def test_what_is_no_address_is_not_posted_to(address: str) -> None:
     with pytest.raises(UsageError, match="no web address"):
-        export.render([[]], export.Wish(post=address), concept=True)
+        render(Page(sheets=[[]], question="Which?", consent="", post=address))

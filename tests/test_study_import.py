@@ -100,6 +100,16 @@ def test_a_text_that_holds_an_identifier_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "study" / "answers.csv").exists()
 
 
+def test_rows_of_one_file_may_have_other_numbers_of_trials(tmp_path: Path) -> None:
+    """As assignments whose answers are packed as JSON have."""
+    path = tmp_path / "batch.csv"
+    packed = [{"choice1": "left"}, {"choice1": "left", "choice2": "right"}, {"choice2": "tie"}]
+    head = ["HITId", "AssignmentId", "WorkerId", "AssignmentStatus", "Input.item1", "Input.item2", "Answer.taskAnswers"]
+    rows = [["H", "A", f"worker-{k}", "Submitted", "i0000000", "i0000001", json.dumps([each])] for k, each in enumerate(packed)]
+    path.write_bytes(exports.table(head, rows))
+    assert take(tmp_path, "mturk", path).read == 4
+
+
 def test_unknown_choices_are_all_named_with_their_rows(tmp_path: Path) -> None:
     path = votes(tmp_path, "i0000000,left,ann", "i0000001,both,ann", "i0000002,neither,ann", "i0000003,both,ann")
     assert "choice 'both' (rows 3, 5); choice 'neither' (row 4)" in refusal(tmp_path, path)

@@ -57,6 +57,24 @@ def export(
     typer.echo(f"Publish {study / 'page'}, and give each person a link of {study / 'links.txt'}. Keep the rest: key.csv tells which method is which.")
 
 
+@app.command()
+def template(
+    platform: Annotated[str, typer.Argument(help="label-studio, mturk or qualtrics.", show_default=False)],
+    pictures: Annotated[str, typer.Option(help="Address at which page/pictures is published.", show_default=False)],
+    study: Study = Path("study"),
+    as_json: Json = False,
+) -> None:
+    """Write an exported study for another platform: the same sheets, which htbench study import reads back with the same key."""
+    from htbench.study import template as forms
+    from htbench.voice import print_json
+
+    files = forms.write(study, platform, pictures=pictures)
+    if as_json:
+        print_json(platform=platform, files=list(map(str, files)))
+        return
+    typer.echo("\n".join(map(str, files)))
+
+
 @app.command("import")
 def import_(
     files: Annotated[list[Path], typer.Argument(help="Files of votes, as the platform exports them.", show_default=False)],

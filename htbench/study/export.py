@@ -1,23 +1,21 @@
 """A run's pictures as a study: a page to publish, and a key to keep."""
 
-import html
 import json
 import random
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
 
-from htbench import content
 from htbench.errors import UnknownName, UsageError
 from htbench.judge_card import Pictures
 from htbench.leaderboard import Summary
 from htbench.store import Store
-from htbench.study import intake, posting
+from htbench.study import intake, page, posting
 from htbench.study.answer import NOISE, Item, Key
 from htbench.study.assignment import Task, assign
+from htbench.study.page import Page, Trial
 from htbench.study.quality import Rules
 from htbench.tournament import design, grounds, pictures
 from htbench.tournament.grounds import Grounds
@@ -102,17 +100,20 @@ def write(run: Path, folder: Path, wish: Wish) -> Exported:
                     seed=wish.seed)  # fmt: skip
     book = _Book(run=run, found=found, matches=matches, wish=wish)
     trials = [[book.trial(task) for task in sheet] for sheet in sheets]
-    page = folder / "page"
-    (page / "pictures").mkdir(parents=True, exist_ok=True)
+    text = page.render(
+        Page(sheets=trials, question=_question(wish), consent=wish.consent, concept=wish.criterion != "quality", ties=wish.ties, post=wish.post, done=wish.done)
+    )
+    shown = (folder / page.FILE).parent
+    (shown / "pictures").mkdir(parents=True, exist_ok=True)
     for name, data in book.pictures():
-        (page / "pictures" / name).write_bytes(data)
-    (page / "index.html").write_text(render(trials, wish, concept=wish.criterion != "quality"), encoding="utf-8")
+        (shown / "pictures" / name).write_bytes(data)
+    (folder / page.FILE).write_text(text, encoding="utf-8")
     book.key.write(folder / intake.KEY)
     posting.note(folder, run=run, strength=strength, wish=asdict(wish))
     (folder / intake.RULES).write_text(Rules().text(), encoding="utf-8")
     (folder / "about.toml").write_text(_ABOUT.format(task=json.dumps(_question(wish), ensure_ascii=False)), encoding="utf-8")
     (folder / "links.txt").write_text("".join(f"index.html?sheet={k}\n" for k in range(1, len(sheets) + 1)), encoding="utf-8")
-    written = [path.stat().st_size for path in page.rglob("*") if path.is_file()]
+    written = [path.stat().st_size for path in shown.rglob("*") if path.is_file()]
     lengths = [len(sheet) for sheet in sheets]
     return Exported(pairs=len(matches), sheets=len(sheets), trials=(min(lengths), max(lengths)), pictures=len(written) - 1, bytes=sum(written))
 
@@ -128,7 +129,7 @@ class _Book:
         self._items: dict[Task, str] = {}
         self.key = Key()
 
-    def trial(self, task: Task) -> dict[str, str]:
+    def trial(self, task: Task) -> Trial:
         """A trial as the page has it."""
         match = self._matches[task.pair]
         other = NOISE if task.kind == "sentinel" else match.two
@@ -157,30 +158,6 @@ class _Book:
         return self._files.setdefault(file, f"{sha256(f'{self._salt}{file}'.encode()).hexdigest()[:16]}.png")
 
 
-def render(sheets: Sequence[Sequence[dict[str, str]]], wish: Wish, *, concept: bool) -> str:
-    """The page: one file with its style, script and trials inside, that loads nothing but its pictures."""
-    folder = content.folder("reports")
-    parts = {name: (folder / f"study.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")}
-    data = {
-        "study": sha256(json.dumps(sheets, sort_keys=True).encode()).hexdigest()[:16],
-        "sheets": sheets,
-        "question": _question(wish),
-        "ties": wish.ties,
-        "concept": concept,
-        "post": wish.post,
-        "done": wish.done,
-    }
-    safe = json.dumps(data, ensure_ascii=True).replace("<", "\\u003c").replace("&", "\\u0026")
-    policy = f"default-src 'none'; img-src 'self' file:; style-src 'sha256-{_digest(parts['css'])}'; script-src 'sha256-{_digest(parts['js'])}'; " \
-             f"connect-src {_origin(wish.post)}; base-uri 'none'; form-action 'none'"  # fmt: skip
-    filled = {"POLICY": html.escape(policy, quote=True).replace("&#x27;", "'"), "CSS": parts["css"], "CONSENT": html.escape(wish.consent), "DATA": safe,
-              "JS": parts["js"]}  # fmt: skip
-    page = parts["html"]
-    for name, value in filled.items():
-        page = page.replace(f"@@{name}@@", value, 1)
-    return page
-
-
 def _matches(found: Grounds, wish: Wish) -> Iterator[design.Match]:
     """Balanced over methods and concepts; which method is on the left is drawn. Pairs whose pictures are the same file are no question."""
     plan = design.Design(methods=found.methods, criteria=(wish.criterion,), against=wish.against, controls=0, seed=wish.seed)
@@ -196,17 +173,3 @@ def _matches(found: Grounds, wish: Wish) -> Iterator[design.Match]:
 
 def _question(wish: Wish) -> str:
     return wish.question or QUESTIONS[wish.criterion]
-
-
-def _digest(text: str) -> str:
-    return b64encode(sha256(text.encode()).digest()).decode()
-
-
-def _origin(address: str) -> str:
-    """Where a page may send to: one origin, or nowhere."""
-    if not address:
-        return "'none'"
-    scheme, _, rest = address.partition("://")
-    if scheme not in ("https", "http") or not rest or any(char.isspace() or char in "'\";" for char in address):
-        raise UsageError(f"--post {address[:80]!r} is no web address", remedy="Write it as --post https://example.org/votes")
-    return f"{scheme}://{rest.partition('/')[0]}"

@@ -69,16 +69,17 @@ class Mapper:
         Raises:
             UsageError: with the rows, if a column is missing or a text means nothing; the latter after the last row, so that all are named.
         """
-        trials: list[Trial] | None = None
+        trials: list[Trial] = []
+        columns: list[str] = []
         unknown = Unknown()
         for number, row in sheet.rows():
             if self.profile.ratings:
                 yield from self._rated(sheet, number, row, unknown)
                 continue
             kept = all(row.get(column, values[0]) in values for column, values in self.profile.keep.items())
-            if kept and (trials is None or (sheet.is_json and any(name not in row for trial in trials for name in trial.columns.values()))):
-                trials = self._trials(sheet, row)
-            for trial in trials or () if kept else ():
+            if kept and (not trials or (sheet.varies and list(row) != columns)):
+                trials, columns = self._trials(sheet, row), list(row)
+            for trial in trials if kept else ():
                 if found := self._answer(sheet, number, row, trial, unknown):
                     yield found
         unknown.check(sheet)

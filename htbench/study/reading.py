@@ -37,6 +37,11 @@ class Sheet:
         """Whether it holds JSON objects, by its name."""
         return self.path.suffix.lower() in (".json", ".jsonl", ".ndjson")
 
+    @property
+    def varies(self) -> bool:
+        """Whether one row may have columns that another has not."""
+        return self.is_json or bool(self.unpack)
+
     def error(self, number: int, what: str, *, remedy: str = "") -> UsageError:
         """That something is wrong in a row."""
         return UsageError(f"row {number} of {str(self.path)[:300]!r}: {what}", remedy=remedy)
