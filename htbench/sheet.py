@@ -11,6 +11,8 @@ from htbench.chart import duration
 from htbench.leaderboard import METRICS, Line, Summary
 from htbench.stats import Estimate
 
+_RANKS = ("rank", "rank_high", "rank_low", "tier")
+"""Of the leaderboard's lines: the rank, the best and the worst one of 95 % of resamples, the tier; nothing elsewhere."""
 Row = Mapping[str, str | float | int | bool | None]
 
 
@@ -48,8 +50,10 @@ def _row(summary: Summary, line: Line) -> Row:
     for metric, estimate in line.scores.items():
         parts = (estimate.mean, estimate.low, estimate.high) if estimate else (math.nan,) * 3
         scores |= {metric + end: None if math.isnan(part) else part for end, part in zip(("", "_low", "_high"), parts, strict=True)}
+    place = summary.places.of(line.method) if summary.places and line in summary.leaderboard else None
+    ranks = {"rank": place.rank, "rank_high": place.highest, "rank_low": place.lowest, "tier": place.tier} if place else dict.fromkeys(_RANKS)
     return {
-        "method": line.method, "strength": line.strength, **scores, "concepts": max((e.n for e in line.scores.values() if e), default=0),
+        "method": line.method, "strength": line.strength, **ranks, **scores, "concepts": max((e.n for e in line.scores.values() if e), default=0),
         "done": line.done, "planned": line.planned, "circular": line.circular,
         "concept_seconds": cost.concept.median if cost and cost.concept else None, "training_seconds": cost.training if cost else None,
     }  # fmt: skip
@@ -57,14 +61,16 @@ def _row(summary: Summary, line: Line) -> Row:
 
 def _markdown(summary: Summary) -> str:
     costs = {cost.method: cost for cost in summary.costs}
-    head = ["method", *(name.lower() for name in METRICS.values()), "a concept", "training"]
+    head = ["method", "rank", "tier", *(name.lower() for name in METRICS.values()), "a concept", "training"]
     rows = [head, ["---", *["--:"] * (len(head) - 1)]]
     for line in summary.leaderboard:
         cost, mark = costs.get(line.method), "°" if line.circular else ""
         seconds = duration(cost.concept.median) if cost and cost.concept else ""
         training = duration(cost.training) if cost and cost.training else ""
         at = "" if line.strength in (0, 1) else f" at {line.strength:g}"
-        rows.append([f"`{line.method}`{mark}{at}", *(_interval(line.scores[metric]) for metric in METRICS), seconds, training])
+        place = summary.places.of(line.method) if summary.places else None
+        ranks = [place.ranks, str(place.tier)] if place else ["", ""]
+        rows.append([f"`{line.method}`{mark}{at}", *ranks, *(_interval(line.scores[metric]) for metric in METRICS), seconds, training])
     table = "".join("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |\n" for row in rows)
     return f"{table}\nMean over {summary.concepts} concepts [95 % interval]; {summary.done} of {summary.planned} cells done.\n"
 

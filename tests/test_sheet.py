@@ -29,6 +29,13 @@ def test_a_line_of_the_csv_is_a_method_at_a_strength(run: Path) -> None:
     assert float(rows["lineas", 0.5]["concept_gain_low"]) == estimate.low
 
 
+def test_only_the_leaderboard_has_ranks_and_none_is_not_ranked(run: Path) -> None:
+    lines = json.loads((run / "leaderboard.json").read_text())["lines"]
+    found = {(line["method"], line["strength"]): (line["rank"], line["rank_high"], line["rank_low"], line["tier"]) for line in lines}
+    assert {found["lineas", 1.0], found["linear-act", 1.0]} == {(1, 1, 1, 1), (2, 2, 2, 1)}  # three concepts that agree tell nobody apart
+    assert {ranks for (_, strength), ranks in found.items() if strength != 1} == {(None,) * 4}
+
+
 def test_json_says_the_same_as_the_csv(run: Path) -> None:
     lines = json.loads((run / "leaderboard.json").read_text())["lines"]
     with (run / "leaderboard.csv").open(newline="") as file:
@@ -37,7 +44,7 @@ def test_json_says_the_same_as_the_csv(run: Path) -> None:
 
 def test_markdown_has_the_leaderboard_with_intervals(run: Path) -> None:
     header, _, *rows = (run / "leaderboard.md").read_text().partition("\n\n")[0].splitlines()
-    assert header.startswith("| method | concept gain |")
+    assert header.startswith("| method | rank | tier | concept gain |")
     assert sorted(row.split("`")[1] for row in rows) == ["linear-act", "lineas", "none"]
     assert all(row.count("|") == header.count("|") for row in rows)
 

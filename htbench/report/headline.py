@@ -3,7 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from htbench.leaderboard import HEADLINE, Line
+from htbench.leaderboard import HEADLINE, Line, Summary
+from htbench.report import words
 
 _NONE = "none"
 
@@ -14,18 +15,19 @@ def ends(board: Sequence[Line], metric: str) -> tuple[float, float]:
     return min(values, default=0.0), max(values, default=1.0)
 
 
-def verdict(board: Sequence[Line]) -> str:
-    """What the intervals of the headline allow to be said."""
-    ranked = [(line.method, score) for line in board if line.method != _NONE and not line.circular and (score := line.scores[HEADLINE])]
+def verdict(summary: Summary) -> str:
+    """What the ranking allows to be said."""
+    ranked = [score.n for line in summary.leaderboard if line.method != _NONE and not line.circular and (score := line.scores[HEADLINE])]
     if len(ranked) < 2:
         return ""
-    if len({score.n for _, score in ranked}) > 1:
+    if len(set(ranked)) > 1:
         return "The methods are not scored on the same number of concepts yet, so nothing can be said about which is better."
-    (first, best), *others = ranked
-    if any(not math.isfinite(score.low) for _, score in ranked):
+    places = summary.places
+    if places is None or places.concepts < 2:
         return "One concept gives no interval, so nothing can be said about which method is better."
-    close = [method for method, score in others if score.high >= best.low]
-    if close:
-        names, both = ", ".join(close), "them" if len(close) > 1 else "the two"
-        return f"{first} has the highest mean concept gain, but its interval overlaps that of {names}: this run does not tell {both} apart."
-    return f"{first} has the highest concept gain, and its interval lies above every other method’s."
+    first, others = places.first, len(places.places) - len(places.first)
+    if len(first) == 1:
+        return f"{first[0]} has the highest concept gain, and is told apart from {'the other method' if others == 1 else 'every other method'}."
+    both = "the two" if len(first) == 2 else "them"
+    rest = f" {others} other{'s are' if others > 1 else ' is'} told apart from {first[0]}, the highest." if others else ""
+    return f"{words.series(first)} share the first tier of concept gain: this run does not tell {both} apart.{rest}"

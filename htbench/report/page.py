@@ -11,7 +11,7 @@ from markupsafe import Markup
 from htbench import chart, content, gallery, readings, sheet, timesheet, trust
 from htbench.errors import UsageError
 from htbench.leaderboard import HEADLINE, METRICS, Summary
-from htbench.report import curves, headline, kinds, provenance, speed, words
+from htbench.report import curves, headline, kinds, provenance, sections, speed, words
 from htbench.store import Store
 
 _NONE = "none"
@@ -42,7 +42,7 @@ def render(summary: Summary) -> str:
     folder = content.folder("reports")
     environment = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     tones = _tones(summary)
-    environment.filters.update(score=chart.score, duration=chart.duration, quantity=chart.quantity, plain=words.plain, cite=words.cite, strength=words.strength)
+    environment.filters.update(words.FILTERS)
     environment.globals.update(interval=chart.interval, swatch=lambda method: chart.swatch(tones.get(method, 0)), tone=lambda method: tones.get(method, 0))
     style = (folder / "report.css").read_text(encoding="utf-8")
     script = (folder / "report.js").read_text(encoding="utf-8")
@@ -65,12 +65,12 @@ def render(summary: Summary) -> str:
         board=board,
         full=next((line.strength for line in board if line.method != _NONE), 0.0),
         ends={metric: headline.ends(board, metric) for metric in METRICS},
-        verdict=headline.verdict(board),
         seconds={cost.method: cost.concept for cost in summary.costs},
         costs=speed.collect(summary, tones),
         timesheet=timesheet.collect(summary, tones),
         readings=readings.collect(summary),
         lines=lines,
+        **sections.collect(summary, tones),
         curves=curves.collect(lines, tones),
         kinds=kinds.collect(summary),
         cards=provenance.collect(summary),

@@ -3,8 +3,11 @@
 import json
 import math
 import re
+from collections.abc import Sequence
 
 from markupsafe import Markup, escape
+
+from htbench import chart
 
 
 def mapping(value: object) -> dict[str, object]:
@@ -21,6 +24,16 @@ def number(value: object) -> float:
 
 def strength(value: float) -> str:
     return f"{value:g}".replace("-", "−")
+
+
+def chance(p: float) -> str:
+    """A p in words; small ones are not told apart, as resampling cannot."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def series(names: Sequence[str]) -> str:
+    """Names as a sentence lists them."""
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part) if names else ""
 
 
 def plain(value: object) -> str:
@@ -41,3 +54,7 @@ def cite(text: str) -> Markup:
     parts = re.split(r"(https?://[^\s<>\"']+)", text)
     links = [Markup('<a href="{0}" rel="noreferrer">{0}</a>').format(part) if k % 2 else escape(part) for k, part in enumerate(parts)]
     return Markup("").join(links)
+
+
+FILTERS = {each.__name__: each for each in (chart.score, chart.duration, chart.quantity, plain, cite, strength, series, chance)}
+"""For templates."""
