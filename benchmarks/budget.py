@@ -1,0 +1,131 @@
+"""What a model needs: seconds and peak memory of an image by batch, with and without compiling, and of a learning step.
+
+python benchmarks/budget.py dmd2 --weights random                     1024 px, on the GPU if there is one
+python benchmarks/budget.py nitro-1-pixart --weights random --model-option size=256 --device cpu --batches 1
+
+Tables in Markdown on stdout. Seconds are medians after one run that does not count; memory is the device's, or of this process on a CPU. Neither
+depends on the values of the weights. What runs out of memory says so, and the rest goes on.
+"""
+
+import argparse
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import torch
+
+from htbench import concept, device, machine, registry
+from htbench.concept import ConceptSet
+from htbench.encoder import Encoder
+from htbench.end_to_end import EndToEnd
+from htbench.hooks import activations
+from htbench.hypernetwork import Hypernetwork, read_training_concepts
+from htbench.intervention import Affine, Intervention
+from htbench.method import fitting_images
+from htbench.methods.hypertransport import HyperTransport, TransportTask
+from htbench.model import Model, Request
+from htbench.phase import phase
+from htbench.stopwatch import Stopwatch
+
+Work = Callable[[], object]
+
+
+def needs(model: Model, work: Work, *, rounds: int) -> tuple[float, float]:
+    """Seconds and peak GiB of `work`."""
+
+    def told() -> None:
+        with phase("generate"):
+            work()
+
+    watch = Stopwatch(device=model.device, synchronise=model.synchronise)
+    peak = max(watch.lap(told, memory=True).memory.values())
+    return statistics.median(watch.lap(told).seconds for _ in range(rounds)), peak / 2**30
+
+
+def row(what: str, model: Model, work: Work, *, images: int, rounds: int) -> None:
+    """Print one line of a table."""
+    try:
+        seconds, peak = needs(model, work, rounds=rounds)
+        print(f"| {what} | {images} | {seconds:.3f} | {seconds / images:.4f} | {peak:.2f} |", flush=True)
+    except Exception as error:
+        if not device.out_of_memory(error):
+            raise
+        print(f"| {what} | {images} | out of memory | | |", flush=True)
+
+
+@contextmanager
+def table(title: str) -> Iterator[None]:
+    """A table's head, and an empty line after it."""
+    print(f"| {title} | images | seconds | an image | peak GiB |\n|---|--:|--:|--:|--:|", flush=True)
+    yield
+    print()
+
+
+def generation(model: Model, concepts: ConceptSet, batch: int, *, steered: bool) -> Work:
+    """Makes `batch` images, each with a map of its own or none."""
+    random = torch.Generator().manual_seed(0)
+
+    def change() -> Intervention:
+        return Affine(
+            {site: 1 + torch.randn(info.channels, generator=random) / 100 for site, info in model.sites.items()},
+            {site: torch.randn(info.channels, generator=random) / 100 for site, info in model.sites.items()},
+        )
+
+    changes = [change() if steered else Intervention() for _ in range(batch)]
+    prompts = [concepts.prompts[k % len(concepts.prompts)] for k in range(batch)]
+    requests = [Request(prompt=prompt, seed=k, intervention=changes[k], strength=1.0) for k, prompt in enumerate(prompts)]
+    return lambda: model.generate(requests)
+
+
+def lineas_step(model: Model, concepts: ConceptSet, images: int, *, at_once: int) -> Work:
+    """One step of LinEAS, gradients of all maps."""
+    source, target = fitting_images(concepts.splits["train"][0], images, seed=0)
+    with torch.no_grad():
+        wanted = activations(model, *target, batch=at_once)
+    scale = {site: torch.ones(info.channels, device=model.device, requires_grad=True) for site, info in model.sites.items()}
+    shift = {site: torch.zeros(info.channels, device=model.device, requires_grad=True) for site, info in model.sites.items()}
+    return lambda: EndToEnd(at_once=at_once, precision="bfloat16").backward(model, source, wanted, scale, shift)
+
+
+def hypertransport_step(model: Model, concepts: ConceptSet, *, of: int, images: int) -> Work:
+    """One step of HyperTransport: the loss of `of` concepts of `images` images, and its gradient."""
+    method, chosen = HyperTransport(concepts=of, images=images, targets=images), concepts.splits["train"][: max(2, of)]
+    encoder: Encoder = registry.load("encoders", model.conditioner)(model.device)
+    sites = {site: info.channels for site, info in model.sites.items()}
+    network = Hypernetwork(encoder.width, sites, width=method.width, rank=method.rank).to(model.device)
+    task = TransportTask(method, model, network, read_training_concepts(network, encoder, model, chosen, seed=0), chosen, seed=0)
+    return lambda: task.loss(0).backward()  # type: ignore[no-untyped-call]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--weights", help="random: the published architecture without its weights")
+    parser.add_argument("--model-option", action="append", default=[], help="name=value, as of htbench run; repeat")
+    parser.add_argument("--concepts", default="open")
+    parser.add_argument("--device")
+    parser.add_argument("--batches", default="1,4,16")
+    parser.add_argument("--compile", action="store_true", help="also with compiled layers")
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    place, concepts = device.choose(given.device), concept.load(given.concepts)
+    options: dict[str, object] = dict(option.split("=", 1) for option in given.model_option) | ({"weights": given.weights} if given.weights else {})
+    model = cast(Model, registry.model(given.model, place, options))
+    print(f"{model.name}, {options or 'as it is'}, on {machine.name()}, {place}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
+    batches = [int(batch) for batch in given.batches.split(",")]
+    with table("images"):
+        for batch in batches:
+            row("plain", model, generation(model, concepts, batch, steered=False), images=batch, rounds=given.rounds)
+            row("steered", model, generation(model, concepts, batch, steered=True), images=batch, rounds=given.rounds)
+        if given.compile:
+            compiled = cast(Model, registry.model(given.model, place, options | {"compile": "true"}))
+            row("plain, compiled", compiled, generation(compiled, concepts, batches[-1], steered=False), images=batches[-1], rounds=given.rounds)
+    with table("a learning step"):
+        row("LinEAS, 4 images at once", model, lineas_step(model, concepts, 4, at_once=4), images=4, rounds=given.rounds)
+        row("LinEAS, 1 image at once", model, lineas_step(model, concepts, 4, at_once=1), images=4, rounds=given.rounds)
+        row("HyperTransport, 2 concepts", model, hypertransport_step(model, concepts, of=2, images=2), images=4, rounds=given.rounds)
+
+
+if __name__ == "__main__":
+    main()
