@@ -1,21 +1,20 @@
-"""The pictures of a run as one value that a page can hold: each file once, and small enough."""
+"""What a page's gallery shows of a run: names, scores packed into small integers, and pictures by the names of their files."""
 
 import math
 from base64 import b64encode
-from dataclasses import dataclass, replace
-from io import BytesIO
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from PIL import Image
+import numpy as np
+from jaxtyping import Float, Int
 
 from htbench.leaderboard import METRICS, Summary
-from htbench.store import Row
 
-BUDGET = 14_000_000
-"""Characters of images that a page holds."""
-LEFT_OUT = "left out to keep this page small"
+LARGEST = 65535
+"""Scores are whole numbers below this one, which stands for none."""
 _NONE = "none"
-_SMALL, _LARGEST = 128, 256  # pixels: up to the first without loss, never wider than the second
+_COLUMNS = "SELECT method, strength, min(min(place)) OVER (PARTITION BY method) FROM cells GROUP BY 1, 2 ORDER BY 3, 2"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +24,6 @@ class Label:
     id: str
     kind: str
     text: str
-    shown: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,117 +32,169 @@ class Prompt:
 
     text: str
     seed: str
-    shown: bool
 
 
-Cell = tuple[int, int, int, int, int, int, list[float | None]]
-"""Numbers of its method, concept, prompt, strength, image (-1 for none) and problem, and its scores."""
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A stop of the strength slider."""
+
+    label: str
+    columns: list[int]
+    """Each method's column; -1 where it has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """All cells of one prompt and seed, so that a page reads only what it shows."""
+
+    images: list[str]
+    """Names of files, each once."""
+    problems: list[str]
+    cells: str
+    """By concept and column: the number of an image, or -1 - that of a problem; 32-bit integers in base 64."""
+    scores: str
+    """By concept, column and metric: steps above the metric's lowest score; unsigned 16-bit integers in base 64."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
-    """Names, cells that point at them by number, and images as data URIs."""
+    """A run's cells as a grid; a column is a method at a strength."""
 
-    strengths: list[float]
-    steps: list[int]
-    """Numbers of the strengths that methods are steered with."""
     methods: list[str]
+    steered: list[int]
+    """Numbers of the methods that change images."""
     unsteered: int
-    """Number of the method that leaves images alone; -1 without one."""
-    prompts: list[Prompt]
+    """A column of images that no method has changed; -1 without one."""
+    columns: list[tuple[int, float]]
+    steps: list[Step]
+    full: int
+    """The leaderboard's step."""
     concepts: list[Label]
+    prompts: list[Prompt]
     metrics: list[str]
-    cells: list[Cell]
-    problems: list[str]
-    images: list[str]
-    files: int
-    """Images of the run; a page may hold fewer."""
+    scales: list[tuple[float, float]]
+    """Each metric's lowest score and the size of a step."""
+    means: str
+    """Over prompts, packed as a shard's scores are."""
+    shards: list[Shard] = field(repr=False)
 
 
 def labels(summary: Summary) -> dict[str, Label]:
     """The concepts of a run, in the order of the plan."""
-    known = summary.facts.get("concepts")
+    known = _mapping(summary.facts.get("concepts"))
     found = {}
-    for concept in dict.fromkeys(row.concept for row in summary.rows):
-        facts = known.get(concept) if isinstance(known, dict) else None
-        facts = facts if isinstance(facts, dict) else {}
+    for (concept,) in summary.store.select("SELECT concept FROM cells GROUP BY concept ORDER BY min(place)"):
+        facts = _mapping(known.get(concept))
         found[concept] = Label(id=concept, kind=str(facts.get("kind") or "of no kind"), text=str(facts.get("text") or concept))
     return found
 
 
-def collect(summary: Summary, *, budget: int = BUDGET) -> Gallery:
-    """The gallery of a run, with images of at most about `budget` characters.
-
-    Images are taken prompt by prompt and, within a prompt, concept by concept, until the budget is spent; prompts and concepts
-    of which none could be taken are marked as not shown.
-    """
-    concepts, prompts = labels(summary), list(dict.fromkeys((row.prompt, row.seed) for row in summary.rows))
-    numbers = {concept: k for k, concept in enumerate(concepts)}
-    turns = {prompt: k for k, prompt in enumerate(prompts)}
-    album = _Album(summary.store.folder / "images", budget)
-    problems = {"": 0}
-    cells: list[Cell] = []
-    for row in sorted(summary.rows, key=lambda row: (turns[row.prompt, row.seed], numbers[row.concept])):
-        image, problem = album.add(row)
-        scores = [_finite(summary.scores.get(row.id, {}).get(metric)) for metric in METRICS]
-        method, strength = summary.methods.index(row.method), summary.strengths.index(row.strength)
-        where = (method, numbers[row.concept], turns[row.prompt, row.seed], strength)
-        cells.append((*where, image, problems.setdefault(problem, len(problems)), scores))
-    held = [cell for cell in cells if cell[5] != problems.get(LEFT_OUT)]
-    with_concept, with_prompt = {cell[1] for cell in held}, {cell[2] for cell in held}
+def collect(summary: Summary) -> Gallery:
+    """The gallery of a run."""
+    concepts = labels(summary)
+    prompts = [(text, seed) for text, seed, _ in summary.store.select("SELECT prompt, seed, min(place) FROM cells GROUP BY 1, 2 ORDER BY 3")]
+    pairs = [(method, strength) for method, strength, _ in summary.store.select(_COLUMNS)]
+    columns = [(summary.methods.index(method), strength) for method, strength in pairs]
+    steered = [k for k, method in enumerate(summary.methods) if method != _NONE]
+    steps = _steps(summary, pairs)
+    grid = _Grid(summary, pairs, list(concepts), prompts)
+    scales = [_scale(grid.scores[..., k]) for k in range(len(METRICS))]
+    zeros = sorted((summary.methods[method] != _NONE, k) for k, (method, strength) in enumerate(columns) if strength == 0)
     return Gallery(
-        strengths=summary.strengths,
-        steps=sorted({cell[3] for cell in cells if summary.methods[cell[0]] != _NONE}),
         methods=summary.methods,
-        unsteered=summary.methods.index(_NONE) if _NONE in summary.methods else -1,
-        prompts=[Prompt(text=text, seed=str(seed), shown=k in with_prompt) for k, (text, seed) in enumerate(prompts)],
-        concepts=[replace(label, shown=k in with_concept) for k, label in enumerate(concepts.values())],
+        steered=steered,
+        unsteered=zeros[0][1] if zeros else -1,
+        columns=columns,
+        steps=steps,
+        full=max((k for k, step in enumerate(steps) if step.label == _words(summary.full)), default=0),
+        concepts=list(concepts.values()),
+        prompts=[Prompt(text=text, seed=str(seed)) for text, seed in prompts],
         metrics=list(METRICS.values()),
-        cells=cells,
-        problems=list(problems),
-        images=album.images,
-        files=len({row.file for row in summary.rows if row.file}),
+        scales=scales,
+        means=_packed(_means(grid.scores), scales),
+        shards=[grid.shard(k, scales) for k in range(len(prompts))],
     )
 
 
-class _Album:
-    """Images as data URIs, each file once, until the budget is spent."""
+class _Grid:
+    """The store's cells in arrays: prompt by concept by column."""
 
-    def __init__(self, folder: Path, budget: int) -> None:
-        self.images: list[str] = []
-        self._folder, self._left = folder, budget
-        self._known: dict[str, tuple[int, str]] = {}
+    def __init__(self, summary: Summary, pairs: Sequence[tuple[str, float]], concepts: Sequence[str], prompts: Sequence[tuple[str, int]]) -> None:
+        shape = len(prompts), len(concepts), len(pairs)
+        self.scores = np.full((*shape, len(METRICS)), math.nan)
+        self._cells = np.full(shape, -1)
+        self._images: list[dict[str, int]] = [{} for _ in prompts]
+        self._problems: list[dict[str, int]] = [{"not planned": 0} for _ in prompts]
+        places = [{name: k for k, name in enumerate(names)} for names in (prompts, concepts, pairs)]
+        for method, concept, prompt, seed, strength, file, problem, *scores in summary.store.select(_query(), summary.scorer):
+            where = tuple(place[name] for place, name in zip(places, ((prompt, seed), concept, (method, strength)), strict=True))
+            self.scores[where] = scores  # numpy takes None for NaN
+            self._cells[where] = self._number(where[0], file, problem)
 
-    def add(self, row: Row) -> tuple[int, str]:
-        """Number of the row's image and "", or -1 and why there is none."""
-        if row.file is None:
-            return -1, row.problem or "not made yet"
-        if row.file not in self._known:
-            self._known[row.file] = self._take(row.file)
-        return self._known[row.file]
+    def shard(self, prompt: int, scales: Sequence[tuple[float, float]]) -> Shard:
+        return Shard(
+            images=list(self._images[prompt]),
+            problems=list(self._problems[prompt]),
+            cells=_base64(self._cells[prompt].astype("<i4")),
+            scores=_packed(self.scores[prompt], scales),
+        )
 
-    def _take(self, name: str) -> tuple[int, str]:
-        if self._left <= 0:
-            return -1, LEFT_OUT
-        try:
-            uri = _data_uri(self._folder / name)
-        except (OSError, SyntaxError) as error:  # Pillow says of some broken PNG files that they are a SyntaxError
-            return -1, f"image {name} cannot be read: {type(error).__name__}"
-        self._left -= len(uri)
-        self.images.append(uri)
-        return len(self.images) - 1, ""
-
-
-def _data_uri(path: Path) -> str:
-    """The picture as WebP: small ones without loss, large ones scaled down."""
-    buffer = BytesIO()
-    with Image.open(path) as file:
-        picture = file.convert("RGB")
-    small = max(picture.size) <= _SMALL
-    picture.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
-    picture.save(buffer, "WEBP", lossless=small, quality=80, method=4)
-    return f"data:image/webp;base64,{b64encode(buffer.getvalue()).decode()}"
+    def _number(self, prompt: int, file: str | None, problem: str | None) -> int:
+        if file is not None:
+            return self._images[prompt].setdefault(file, len(self._images[prompt]))
+        known = self._problems[prompt]
+        return -1 - known.setdefault(problem or "not made yet", len(known))
 
 
-def _finite(value: float | None) -> float | None:
-    return round(value, 4) if value is not None and math.isfinite(value) else None
+def _query() -> str:
+    columns = ", ".join(f"max(CASE metric WHEN '{metric}' THEN value END) AS {metric}" for metric in METRICS)
+    return f"""SELECT method, concept, prompt, seed, strength, file, message, {", ".join(METRICS)}
+               FROM cells JOIN images ON images.key = image LEFT JOIN failures ON failures.key = image
+               LEFT JOIN (SELECT cell, {columns} FROM scores WHERE encoder = ? GROUP BY cell) ON cell = cells.id ORDER BY place"""
+
+
+def _steps(summary: Summary, pairs: Sequence[tuple[str, float]]) -> list[Step]:
+    """The plan's strengths, and one stop at which each method has the strength that was chosen for it."""
+    numbers: dict[tuple[str, Any], int] = {pair: k for k, pair in enumerate(pairs)}
+    steering = [method for method in summary.methods if method != _NONE]
+    tuned = {method: _mapping(card).get("strength") for method, card in _mapping(summary.facts.get("tuned")).items()}
+    planned = _mapping(summary.facts.get("plan")).get("strengths")
+    chosen = set(tuned.values()) - set(planned if isinstance(planned, list) else summary.strengths)
+    strengths = sorted({strength for method, strength in pairs if method != _NONE} - chosen)
+    steps = [Step(label=_words(strength), columns=[numbers.get((method, strength), -1) for method in steering]) for strength in strengths]
+    if tuned:
+        steps.append(Step(label="tuned", columns=[numbers.get((method, tuned.get(method)), -1) for method in steering]))
+    return steps
+
+
+def _words(strength: float) -> str:
+    return f"{strength:g}".replace("-", "−")
+
+
+def _means(scores: Float[np.ndarray, "prompts *rest"]) -> Float[np.ndarray, " *rest"]:
+    known = np.isfinite(scores)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(known, scores, 0).sum(0) / known.sum(0))
+
+
+def _scale(scores: Float[np.ndarray, " *any"]) -> tuple[float, float]:
+    """The lowest score and the size of a step, both exact in few digits, so that pages are small."""
+    known = scores[np.isfinite(scores)]
+    if not known.size:
+        return 0.0, 1.0
+    low = math.floor(known.min() * 1e4) / 1e4
+    return low, float(f"{max((known.max() - low) / (LARGEST - 2), 1e-9):.3g}") * 1.01
+
+
+def _packed(scores: Float[np.ndarray, "*any metrics"], scales: Sequence[tuple[float, float]]) -> str:
+    low, step = (np.array([scale[k] for scale in scales]) for k in (0, 1))
+    steps = np.round((scores - low) / step)
+    return _base64(np.where(np.isfinite(steps), steps, LARGEST).astype("<u2"))
+
+
+def _base64(numbers: Int[np.ndarray, " *any"]) -> str:
+    return b64encode(numbers.tobytes()).decode()
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -164,6 +164,10 @@ class Store(Database):
             for folder in (self.folder / "images", self.folder / "maps", self.folder):
                 folder.rmdir()
 
+    def picture(self, file: str) -> Path:
+        """Where the picture of that name is."""
+        return self.folder / "images" / file
+
     def facts(self) -> dict[str, Any]:
         """What is known of the run as a whole: plan, environment, model, methods, concepts."""
         try:

@@ -1,57 +1,30 @@
 """The page: every section's contents, put into the templates of `reports`."""
 
-from base64 import b64encode
 from dataclasses import asdict
-from hashlib import sha256
-from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
-from htbench import chart, content, gallery, readings, sheet, timesheet, trust
-from htbench.errors import UsageError
+from htbench import chart, content, readings, timesheet, trust
+from htbench.gallery import Gallery
 from htbench.leaderboard import HEADLINE, METRICS, Summary
-from htbench.report import curves, headline, kinds, provenance, sections, speed, words
-from htbench.store import Store
+from htbench.report import curves, headline, kinds, provenance, sections, shell, speed, words
 
 _NONE = "none"
 
 
-def write(folder: Path) -> Path:
-    """Render the run in `folder` to `folder/report.html`, with `leaderboard.csv`, `.json` and `.md` beside it, and return the page's path.
-
-    Raises:
-        Missing: if there is no run.
-        UsageError: if the folder cannot be written.
-    """
-    path, fresh = folder / "report.html", folder / ".report.html"
-    with Store.read(folder) as store:
-        summary = Summary(store)
-        page = render(summary)
-        try:
-            sheet.write(summary, folder)
-            fresh.write_bytes(page.encode("utf-8", "replace"))  # text from JSON may hold half a surrogate pair
-            fresh.replace(path)
-        except OSError as error:
-            raise UsageError(f"cannot write report {str(path)!r}: {error.strerror}") from None
-    return path
-
-
-def render(summary: Summary) -> str:
-    """The whole page; equal runs give equal text."""
+def render(summary: Summary, found: Gallery) -> str:
+    """The whole page but for what `shell.bind` puts into it; equal runs give equal text."""
     folder = content.folder("reports")
     environment = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     tones = _tones(summary)
     environment.filters.update(words.FILTERS)
     environment.globals.update(interval=chart.interval, swatch=lambda method: chart.swatch(tones.get(method, 0)), tone=lambda method: tones.get(method, 0))
-    style = (folder / "report.css").read_text(encoding="utf-8")
-    script = (folder / "report.js").read_text(encoding="utf-8")
     board = summary.leaderboard
     lines = [line for method in summary.methods for strength in summary.strengths if (line := summary.line(method, strength)).planned]
     return environment.get_template("report.html").render(
-        style=Markup(style),
-        script=Markup(script),
-        policy=f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'",
+        style=shell.style(),
+        policy=shell.POLICY,
+        data=shell.DATA,
         summary=summary,
         facts={name: words.mapping(summary.facts.get(name)) for name in ("plan", "environment", "model", "scorer", "concept_set")},
         command=str(summary.facts.get("command", "")),
@@ -74,12 +47,8 @@ def render(summary: Summary) -> str:
         curves=curves.collect(lines, tones),
         kinds=kinds.collect(summary),
         cards=provenance.collect(summary),
-        gallery=asdict(gallery.collect(summary)),
+        gallery={name: part for name, part in asdict(found).items() if name != "shards"},
     )
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
 
 
 def _tones(summary: Summary) -> dict[str, int]:

@@ -1,0 +1,183 @@
+"""What a report is written to: one file, or a folder with its pictures where one file could not hold them all."""
+
+import json
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from shutil import rmtree
+
+from htbench import gallery, pictures, sheet
+from htbench.errors import UsageError
+from htbench.gallery import Gallery, Shard
+from htbench.leaderboard import Summary
+from htbench.report import shell
+from htbench.report.page import render
+from htbench.store import Store
+
+CAP = 15_000_000
+"""Bytes of a report in one file."""
+_FORECAST = 0.95  # what a sample says will fit must leave some room
+_LOSSY = "Pictures on this page are compressed, which may change small details; the run’s folder holds the originals."
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """Where the page's script finds pictures."""
+
+    pictures: str = ""
+    """Put before their names."""
+    originals: str = ""
+    """Put before the names of the run's files, where pictures may be smaller than they; empty: there are none."""
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Draft:
+    """A report that can still become one file or a folder."""
+
+    summary: Summary
+    gallery: Gallery
+    text: str
+    """The page without pictures and policy."""
+
+    def single(self) -> str | None:
+        """The page with all pictures in it; None if that would be too long."""
+        store = self.summary.store
+        paths = {name: store.picture(name) for shard in self.gallery.shards for name in shard.images}
+        room = CAP - len(_bytes(self._inline({}, _Source(note=_LOSSY))))
+        if sum(path.stat().st_size for path in paths.values() if path.is_file()) * 4 / 3 <= room * _FORECAST:
+            work, source = pictures.whole, _Source()
+        elif pictures.forecast(list(paths.values())) * 4 / 3 <= room * _FORECAST:
+            work, source = pictures.small, _Source(note=_LOSSY)
+        else:
+            return None
+        text = self._inline(dict(zip(paths, pictures.each(work, list(paths.values())), strict=True)), source)
+        return text if len(_bytes(text)) <= CAP else None
+
+    def place(self, folder: Path) -> Path:
+        """Write the page, its data and its pictures into `folder`; files of earlier reports are kept where they are the same."""
+        store = self.summary.store
+        there, names = folder / "pictures", sorted({name for shard in self.gallery.shards for name in shard.images})
+        for part in (there, folder / "data"):
+            part.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor() as pool:
+            placed = dict(zip(names, pool.map(lambda name: pictures.place(store.picture(name), there), names), strict=True))
+        files = {folder / "data" / f"{k}.js": _script(k, shard, placed) for k, shard in enumerate(self.gallery.shards)}
+        for path, data in files.items():
+            _write(path, data)
+        for path in {*there.iterdir(), *(folder / "data").iterdir()} - {*files, *(there / name for name in placed.values())}:
+            path.unlink()
+        smaller = placed != dict(zip(names, names, strict=True)) and (folder.parent / "images").is_dir()
+        source = _Source(pictures="pictures/", originals="../images/" if smaller else "")
+        _write(folder / "index.html", _bytes(shell.bind(self.text, shell.FOLDER, asdict(source))))
+        return folder / "index.html"
+
+    def _inline(self, held: Mapping[str, pictures.Held], source: _Source) -> str:
+        texts = []
+        for k, shard in enumerate(self.gallery.shards):
+            found = [held.get(name, "") for name in shard.images]
+            images = [pictures.uri(picture) if isinstance(picture, bytes) else "" for picture in found]
+            broken = {number: picture for number, picture in enumerate(found) if isinstance(picture, str) and picture}
+            texts.append(shell.inline(k, {**asdict(shard), "images": images, "broken": broken}))
+        return shell.bind(self.text, shell.FILE, asdict(source), "".join(texts))
+
+
+def write(folder: Path) -> Path:
+    """Render the run in `folder` to `folder/report.html`, with `leaderboard.csv`, `.json` and `.md` beside it, and return the page's path.
+
+    Where one file could not hold every picture it is `folder/report/index.html` instead, with data and pictures beside it.
+
+    Raises:
+        Missing: if there is no run.
+        UsageError: if the folder cannot be written.
+    """
+    with opened(folder) as summary:
+        return publish(summary, folder)
+
+
+def write_folder(folder: Path) -> Path:
+    """The same as a folder, whatever one file could hold."""
+    with opened(folder) as summary:
+        return publish_folder(summary, folder)
+
+
+def publish(summary: Summary, folder: Path) -> Path:
+    """`write` of figures that were read already."""
+    with _writing(folder):
+        draft = _draft(summary)
+        text = draft.single()
+        if text is None:
+            return _placed(draft, folder)
+        sheet.write(summary, folder)
+        _write(folder / "report.html", _bytes(text))
+        _forget(folder / "report")
+        return folder / "report.html"
+
+
+def publish_folder(summary: Summary, folder: Path) -> Path:
+    """`write_folder` of figures that were read already."""
+    with _writing(folder):
+        return _placed(_draft(summary), folder)
+
+
+def live(folder: Path) -> dict[str, bytes]:
+    """The page and its data as the run is now, by the paths that a server gives them; pictures are the run's own."""
+    with opened(folder) as summary:
+        draft = _draft(summary)
+        page = shell.bind(draft.text, shell.SERVED, asdict(_Source(pictures="images/")))
+        return {"": _bytes(page), **{f"data/{k}.js": _script(k, shard, {}) for k, shard in enumerate(draft.gallery.shards)}}
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Summary]:
+    """What the run in `folder` found, all of one moment though the run may go on."""
+    with Store.read(folder) as store:
+        store.select("BEGIN")
+        yield Summary(store)
+
+
+def _draft(summary: Summary) -> _Draft:
+    found = gallery.collect(summary)
+    return _Draft(summary=summary, gallery=found, text=render(summary, found))
+
+
+def _placed(draft: _Draft, folder: Path) -> Path:
+    path = draft.place(folder / "report")
+    sheet.write(draft.summary, folder)
+    (folder / "report.html").unlink(missing_ok=True)
+    return path
+
+
+def _forget(folder: Path) -> None:
+    """Take away an earlier report that was a folder, so that there is one report alone."""
+    if (folder / "index.html").is_file():
+        for part in ("pictures", "data"):
+            rmtree(folder / part, ignore_errors=True)
+        (folder / "index.html").unlink()
+        with suppress(OSError):  # somebody else's files are left
+            folder.rmdir()
+
+
+def _script(number: int, shard: Shard, placed: Mapping[str, str]) -> bytes:
+    images = [placed.get(name, name) for name in shard.images]
+    return _bytes(f"htbench({number}, {json.dumps({**asdict(shard), 'images': images}, ensure_ascii=False)});\n")
+
+
+def _write(path: Path, data: bytes) -> None:
+    fresh = path.with_name(f".{path.name}")
+    fresh.write_bytes(data)
+    fresh.replace(path)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "replace")  # text from JSON may hold half a surrogate pair
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"cannot write report {str(folder)!r}: {error.strerror}") from None
