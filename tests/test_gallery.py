@@ -133,12 +133,6 @@ def test_one_file_holds_smaller_pictures_where_there_is_less(tmp_path: Path, mon
     assert "Pictures on this page are compressed" in page.read_text()
 
 
-def test_a_page_never_exceeds_its_cap(tmp_path: Path) -> None:
-    folder = built(tmp_path / "run", size=700, concepts=12, prompts=report_run.PROMPTS)
-    assert sum(path.stat().st_size for path in (folder / "images").iterdir()) > output.CAP
-    assert report.write(folder).stat().st_size <= output.CAP
-
-
 def test_what_one_file_cannot_hold_becomes_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = built(tmp_path / "run")
     single = report.write(folder)
