@@ -23,6 +23,8 @@ WORDS = {
 SKILL = {"none": 0.0, "prompt": 0.12, "mean-shift": 0.05, "linear-act": 0.1, "lineas": 0.125, "hypertransport": 0.118}
 HARM = {"none": 0.0, "prompt": 2.9, "mean-shift": 3.4, "linear-act": 2.4, "lineas": 1.9, "hypertransport": 2.1}
 SECONDS = {"none": 2e-7, "prompt": 4e-6, "mean-shift": 1.8, "linear-act": 2.6, "lineas": 41.0, "hypertransport": 0.012}
+KINDS = {"none": "none", "prompt": "prompt", "hypertransport": "amortised", "hypertransport-image": "amortised"}
+PAPERS = {"amortised": "https://arxiv.org/abs/2605.08254"}
 COMMAND = "htbench run --model emoji --concepts test --prompts 4 --name looking"
 
 
@@ -76,12 +78,16 @@ def _facts(concepts: Sequence[Concept], methods: Sequence[str], text: str) -> di
     cards = {
         method: {
             "summary": text or f"What {method} does, in one sentence that a reader can follow.",
-            "paper": "Rodriguez et al. Controlling Language and Diffusion Models by Transporting Activations. 2024. https://arxiv.org/abs/2410.23054",
+            "kind": KINDS.get(method, "per-concept"),
+            "cost": "prediction" if KINDS.get(method) == "amortised" else "optimisation",
+            "reads": ["image"] if method.endswith("-image") else ["text"],
+            "paper": PAPERS.get(KINDS.get(method, ""), "")
+            or "Rodriguez et al. Controlling Language and Diffusion Models by Transporting Activations. 2024. https://arxiv.org/abs/2410.23054",
             "bibtex": "@inproceedings{rodriguez2025,\n  title = {Controlling Language and Diffusion Models by Transporting Activations},\n  year = {2025}\n}",
             "settings": {"sites": ["*.norm"], "quantiles": 0.95},
             "digest": content.digest(method),
             "published": [{"what": "speed-up over Linear-AcT", "value": "3600x", "conditions": "SDXL-DMD2, one H100, 512 x 512"}],
-            "training": trained if method == "hypertransport" else untrained,
+            "training": trained if KINDS.get(method) == "amortised" else untrained,
             "leaked": [],
         }
         for method in methods

@@ -31,6 +31,11 @@ def chance(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def percent(share: float, decimals: int = 0) -> str:
+    """Such as `41 %`."""
+    return f"{100 * share:.{decimals}f} %"
+
+
 def series(names: Sequence[str]) -> str:
     """Names as a sentence lists them."""
     return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part) if names else ""
@@ -56,5 +61,5 @@ def cite(text: str) -> Markup:
     return Markup("").join(links)
 
 
-FILTERS = {each.__name__: each for each in (chart.score, chart.duration, chart.quantity, plain, cite, strength, series, chance)}
+FILTERS = {each.__name__: each for each in (chart.score, chart.duration, chart.quantity, plain, cite, strength, series, chance, percent)}
 """For templates."""
