@@ -3,13 +3,14 @@
 import csv
 import json
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import evalica
 import numpy as np
 import pandas as pd
 import pytest
-from planted import STRENGTHS
+from planted import NAMES, STRENGTHS
 from statsmodels.stats.inter_rater import fleiss_kappa
 from study_people import answered, study
 
@@ -65,14 +66,15 @@ def test_swapped_sides_of_one_picture_are_agreement() -> None:
 def coverage(simulations: int, *, rounds: int = 100) -> tuple[float, float]:
     """How often intervals of how often one method is preferred hold the truth: resampling concepts and raters, and as if votes were independent."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
-    truth = {(0, 1): 0.0, (0, 2): 0.0, (1, 2): 0.0}
-    for one, two in truth:
+    truth = {}
+    for one, two in permutations(range(3), 2):
         logits = STRENGTHS[one] - STRENGTHS[two] + np.hypot(1.0, 0.7) * nodes
-        truth[one, two] = float((1 / (1 + np.exp(-logits))) @ weights / weights.sum())
+        truth[NAMES[one], NAMES[two]] = float((1 / (1 + np.exp(-logits))) @ weights / weights.sum())
     honest, naive = [], []
     for seed in range(simulations):
         votes = votes_of(study(np.random.default_rng(1000 + seed)))
-        for found, (_, rate) in zip(preferences(votes, rank(votes, rounds=rounds, seed=seed), rounds=rounds, seed=seed), truth.items(), strict=True):
+        for found in preferences(votes, rank(votes, rounds=rounds, seed=seed), rounds=rounds, seed=seed):
+            rate = truth[found.one, found.two]
             honest.append(found.forced.low <= rate <= found.forced.high)
             naive.append(found.naive[0] <= rate <= found.naive[1])
     return float(np.mean(honest)), float(np.mean(naive))
@@ -97,6 +99,14 @@ def test_twice_as_often_is_told_in_both_conventions() -> None:
     (found,) = preferences(votes, rank(votes, rounds=100), rounds=100, seed=0)
     assert found.decided_ratio.value == pytest.approx(2)
     assert found.forced_ratio.value == pytest.approx(2.5 / 1.5)
+
+
+def test_the_better_of_two_methods_is_named_first() -> None:
+    rows = [row for k in range(4) for row in answered(f"r{k}", "rrlr" * 6)]
+    votes = votes_of(rows)
+    (found,) = preferences(votes, rank(votes, rounds=100), rounds=100, seed=0)
+    assert (found.one, found.two, found.forced.value) == ("b", "a", pytest.approx(0.75))
+    assert found.naive[0] < 0.75 < found.naive[1]
 
 
 def test_the_person_on_whom_a_ranking_hangs_is_named_first() -> None:

@@ -75,6 +75,28 @@ def template(
     typer.echo("\n".join(map(str, files)))
 
 
+@app.command()
+def rehearse(
+    study: Study = Path("study"),
+    to: Annotated[Path, typer.Option(help="Folder of the rehearsal, a study of its own.", show_default=True)] = Path("rehearsal"),
+    bots: Annotated[int, typer.Option(min=0, help="People who are none: one answers at once, one takes the left, one presses any button, and so on.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is made up.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Have made-up people answer an exported study, to try import, rules and report before anybody is asked."""
+    from dataclasses import asdict
+
+    from htbench.study import rehearsal
+    from htbench.voice import print_json
+
+    found = rehearsal.write(study, to, bots=bots, seed=seed)
+    if as_json:
+        print_json(**{**asdict(found), "files": list(map(str, found.files))})
+        return
+    typer.echo(f"{found.people:,} made-up people, {found.bots} of them bots, gave {found.answers:,} answers in {to}")
+    typer.echo(f"They were made to prefer {', then '.join(found.order)}.")
+
+
 @app.command("import")
 def import_(
     files: Annotated[list[Path], typer.Argument(help="Files of votes, as the platform exports them.", show_default=False)],

@@ -109,9 +109,9 @@ def write(run: Path, folder: Path, wish: Wish) -> Exported:
         (shown / "pictures" / name).write_bytes(data)
     (folder / page.FILE).write_text(text, encoding="utf-8")
     book.key.write(folder / intake.KEY)
-    posting.note(folder, run=run, strength=strength, wish=asdict(wish))
+    posting.note(folder, run=run.resolve().name, strength=strength, wish=asdict(wish))
     (folder / intake.RULES).write_text(Rules().text(), encoding="utf-8")
-    (folder / "about.toml").write_text(_ABOUT.format(task=json.dumps(_question(wish), ensure_ascii=False)), encoding="utf-8")
+    (folder / intake.ABOUT).write_text(_ABOUT.format(task=json.dumps(_question(wish), ensure_ascii=False)), encoding="utf-8")
     (folder / "links.txt").write_text("".join(f"index.html?sheet={k}\n" for k in range(1, len(sheets) + 1)), encoding="utf-8")
     written = [path.stat().st_size for path in shown.rglob("*") if path.is_file()]
     lengths = [len(sheet) for sheet in sheets]

@@ -19,7 +19,7 @@ from htbench.study.reading import Sheet
 from htbench.study.sniffing import with_headers
 from htbench.study.table import Table
 
-ANSWERS, KEY, RULES, LOG, PEOPLE = "answers.csv", "key.csv", "rules.toml", "import.json", "participants.csv"
+ANSWERS, KEY, RULES, LOG, PEOPLE, ABOUT = "answers.csv", "key.csv", "rules.toml", "import.json", "participants.csv", "about.toml"
 _PEOPLE = {
     "rater": ("Participant id", "participant_id", "Participant Id", "WorkerId"),
     "status": ("Status", "status"),

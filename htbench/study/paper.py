@@ -18,8 +18,9 @@ from htbench.study.verdicts import of_run
 from htbench.tournament.audit import Share
 from htbench.tournament.table import finite
 
-REPORT, FACTS, VOTES, ABOUT = "report.md", "report.json", "votes.csv", "about.toml"
+REPORT, FACTS, VOTES = "report.md", "report.json", "votes.csv"
 _VOTE_COLUMNS = ("criterion", "concept", "prompt", "seed", "left", "right", "choice", "rater")
+_REHEARSAL = "**A rehearsal: these answers are made up.**\n\n"
 _STATED = {
     "task": "Task and instructions",
     "interface": "Interface",
@@ -33,6 +34,8 @@ _STATED = {
 def write(folder: Path, run: Path | None = None, *, rounds: int = 1000, seed: int = 0) -> Result:
     """Read a study's table, and write what it says beside it; of a `run`, also beside its judges and metrics, and into its folder.
 
+    A rehearsal says of itself that it is one, and stays out of the run.
+
     Raises:
         Missing: if nothing was imported.
         Refused: if the table or the log of imports is damaged.
@@ -41,15 +44,16 @@ def write(folder: Path, run: Path | None = None, *, rounds: int = 1000, seed: in
     if not (folder / intake.ANSWERS).is_file():
         raise Missing(f"no answers in study {str(folder)!r}", remedy="htbench study import reads them.")
     answers, rules, log = list(answer.read(folder / intake.ANSWERS)), Rules.read(folder / intake.RULES), _log(folder)
-    strength = posting.noted(folder).get("strength")
-    verdicts = of_run(run, {each.pair for each in answers if each.kind == "vote"}, strength=strength) if run else []
+    noted = posting.noted(folder)
+    verdicts = of_run(run, {each.pair for each in answers if each.kind == "vote"}, strength=noted.get("strength")) if run else []
     found = result(sift(answers, rules, statuses=_statuses(folder)), verdicts, rounds=rounds, seed=seed)
     changed = log["rules"] != rules.digest
     _write_votes(folder / VOTES, found.flow.kept)
-    facts = finite({"rules": rules.model_dump(), "rules_changed": changed, **_facts(found)})
+    facts = finite({"rehearsal": bool(noted.get("rehearsal")), "rules": rules.model_dump(), "rules_changed": changed, **_facts(found)})
     (folder / FACTS).write_text(json.dumps(facts, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
-    (folder / REPORT).write_text(text(found, answers, rules, log, _about(folder)), encoding="utf-8")
-    if run:
+    written = text(found, answers, rules, log, _about(folder))
+    (folder / REPORT).write_text(_REHEARSAL + written if noted.get("rehearsal") else written, encoding="utf-8")
+    if run and not noted.get("rehearsal"):
         posting.post(found, run, study=folder, rules_changed=changed)
     return found
 
@@ -64,7 +68,7 @@ def text(found: Result, answers: Sequence[Answer], rules: Rules, log: dict[str, 
 
 
 def headline(preference: Preference) -> str:
-    """How often one is preferred, the more frequent first, in both conventions."""
+    """How often the better one is preferred, in both conventions."""
     return (
         f"{preference.one} over {preference.two}: {_times(preference.forced_ratio)} as often with ties as half votes, "
         f"{_times(preference.decided_ratio)} with ties dropped ({preference.votes:,} votes, {preference.ties:,} ties)"
@@ -215,12 +219,12 @@ def _log(folder: Path) -> dict[str, object]:
 
 
 def _about(folder: Path) -> dict[str, str]:
-    if not (folder / ABOUT).is_file():
+    if not (folder / intake.ABOUT).is_file():
         return {}
     try:
-        found = tomllib.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        found = tomllib.loads((folder / intake.ABOUT).read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Refused(f"{str(folder / ABOUT)!r} cannot be read: {error}") from None
+        raise Refused(f"{str(folder / intake.ABOUT)!r} cannot be read: {error}") from None
     return {name: str(value).replace("|", "/") for name, value in found.items()}
 
 

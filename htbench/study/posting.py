@@ -34,9 +34,9 @@ from htbench.tournament.table import finite
 EXPORT, FOLDER, VERSION = "export.json", "studies", 1
 
 
-def note(study: Path, *, run: Path, strength: float, wish: dict[str, Any]) -> None:
-    """Write into a study's folder which run it is of, and how it was exported."""
-    _write(study / EXPORT, {"run": run.resolve().name, "strength": strength, "wish": wish})
+def note(study: Path, *, run: str, strength: float, wish: dict[str, Any], rehearsal: bool = False) -> None:
+    """Write into a study's folder which run it is of, how it was exported, and whether its answers are made up."""
+    _write(study / EXPORT, {"run": run, "strength": strength, "wish": wish, "rehearsal": rehearsal})
 
 
 def noted(study: Path) -> dict[str, Any]:

@@ -124,15 +124,15 @@ def votes_of(answers: Sequence[Answer]) -> Votes:
 
 
 def preferences(votes: Votes, ranking: Ranking, *, rounds: int, seed: int) -> tuple[Preference, ...]:
-    """Of all methods that met; `ranking` is of the votes with ties as halves."""
+    """Of all methods that met, the better first, by `ranking`, which is of the votes with ties as halves."""
     decisive = votes.where(votes.outcome != 0.5)
     try:
         matrix = rank(decisive, rounds=rounds, seed=seed).matrix if (votes.outcome == 0.5).any() else ranking.matrix
     except Unrankable:
         matrix = None
-    found = []
-    for k, one in enumerate(votes.names):
-        for two in votes.names[k + 1 :]:
+    found, names = [], [standing.name for standing in ranking.standings]
+    for k, one in enumerate(names):
+        for two in names[k + 1 :]:
             met = votes.among((one, two))
             if not met.cast.any():
                 continue
