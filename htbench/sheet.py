@@ -22,18 +22,23 @@ def write(summary: Summary, folder: Path) -> None:
     Raises:
         OSError: if the folder cannot be written.
     """
-    rows = [_row(summary, line) for line in _lines(summary)]
+    found = rows(summary)
     table = io.StringIO(newline="")
-    if rows:
-        writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
+    if found:
+        writer = csv.DictWriter(table, list(found[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
-    record = {"scorer": summary.scorer, "concepts": summary.concepts, "done": summary.done, "planned": summary.planned, "lines": rows}
+        writer.writerows(found)
+    record = {"scorer": summary.scorer, "concepts": summary.concepts, "done": summary.done, "planned": summary.planned, "lines": found}
     texts = {"csv": table.getvalue(), "json": json.dumps(record, indent=1, ensure_ascii=False) + "\n", "md": _markdown(summary)}
     for kind, text in texts.items():
         fresh = folder / f".leaderboard.{kind}"
         fresh.write_bytes(text.encode("utf-8", "replace"))
         fresh.replace(folder / f"leaderboard.{kind}")
+
+
+def rows(summary: Summary) -> list[Row]:
+    """The lines of `leaderboard.csv`: the leaderboard, then all other strengths."""
+    return [_row(summary, line) for line in _lines(summary)]
 
 
 def _lines(summary: Summary) -> list[Line]:

@@ -374,7 +374,7 @@ controls.addEventListener("input", ({ target }) => {
 });
 addEventListener("beforeprint", () => grid.querySelectorAll("img").forEach((each) => (each.loading = "eager")));
 
-grid.style.setProperty("--columns", methods.length + 1);
+section.style.setProperty("--columns", methods.length + 1);
 grid.classList.toggle("many", methods.length > 8);
 section.querySelector(".source").textContent = source.note;
 section.querySelector(".source").hidden = !source.note;

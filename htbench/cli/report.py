@@ -7,27 +7,55 @@ from typing import Annotated
 
 import typer
 
-from htbench.cli.options import Json, Out, RunName, run_folder
+from htbench.cli.options import Json, run_folder
+from htbench.errors import UsageError
+
+_SEVERAL = "Write: htbench report RUN RUN --out FOLDER"
 
 
 def report(
-    run: RunName,
-    out: Out = Path("runs"),
+    runs: Annotated[list[str], typer.Argument(help="Folder of a run, or its name below --out; several become one report.", metavar="RUN...")],
+    out: Annotated[Path | None, typer.Option(help="Folder that runs are kept in, runs if not given; of several, where their report goes.")] = None,
     folder: Annotated[bool, typer.Option("--folder", help="A folder with its pictures beside it, even where one file could hold them all.")] = False,
     serve: Annotated[bool, typer.Option("--serve", help="Show the report at an address of this machine alone, drawn anew while the run goes on.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of --serve; another one if it is taken.")] = 8642,
     as_json: Json = False,
 ) -> None:
-    """Write the HTML report of a run, finished or not; needs neither GPU nor network."""
+    """Write the HTML report of a run, finished or not, or of several; needs neither GPU nor network."""
     from htbench import report
     from htbench.serve import serve as show
 
-    where = run_folder(run, out)
+    kept = Path("runs")
+    if len(runs) > 1:
+        if serve or out is None:
+            raise UsageError("several runs are not served" if serve else "several runs need a folder for their report", remedy=_SEVERAL)
+        raise typer.Exit(_several([run_folder(run, kept) for run in runs], out, as_json=as_json))
+    where = run_folder(runs[0], out or kept)
     if serve:
         show(where, port=port)
         return
     page = report.write_folder(where) if folder else report.write(where)
     raise typer.Exit(finish(where, page, as_json=as_json))
+
+
+def _several(folders: list[Path], out: Path, *, as_json: bool) -> int:
+    """One report of several runs; 3 if cells or their scores are missing."""
+    from htbench import merging, table
+    from htbench.report import merged
+    from htbench.voice import plain, print_json
+
+    with merging.boards(folders) as boards:
+        page = merged.write(boards, out)
+        for board in boards:
+            if as_json:
+                print_json(event="board", name=board.name)
+                table.print_lines(board.summary, page)
+            else:
+                sys.stdout.write(f"{plain(board.name, longest=100)}\n")
+                table.show(board.summary)
+        if not as_json:
+            _tell(page)
+        return 0 if all(board.summary.done == board.summary.planned for board in boards) else 3
 
 
 def finish(folder: Path, page: Path, *, as_json: bool) -> int:
@@ -45,6 +73,10 @@ def finish(folder: Path, page: Path, *, as_json: bool) -> int:
         else:
             table.show(summary)
             readings.show(boards)
-            beside = "" if page.name != "index.html" else " (with its folder, which holds the pictures)"
-            sys.stdout.write(f"Report: {os.path.relpath(page)}{beside}\n")
+            _tell(page)
         return 0 if summary.done == summary.planned and all(board.done == board.planned for board in boards) else 3
+
+
+def _tell(page: Path) -> None:
+    beside = " (its folder belongs to it: the pictures are there)" if page.name == "index.html" else ""
+    sys.stdout.write(f"Report: {os.path.relpath(page)}{beside}\n")

@@ -32,6 +32,9 @@ class _Source:
     """Put before the names of the run's files, where pictures may be smaller than they; empty: there are none."""
     note: str = ""
 
+    def block(self) -> str:
+        return shell.block("gallery-source", asdict(self))
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Draft:
@@ -56,22 +59,23 @@ class _Draft:
         text = self._inline(dict(zip(paths, pictures.each(work, list(paths.values())), strict=True)), source)
         return text if len(_bytes(text)) <= CAP else None
 
-    def place(self, folder: Path) -> Path:
+    def place(self, folder: Path, switch: str) -> Path:
         """Write the page, its data and its pictures into `folder`; files of earlier reports are kept where they are the same."""
         store = self.summary.store
         there, names = folder / "pictures", sorted({name for shard in self.gallery.shards for name in shard.images})
         for part in (there, folder / "data"):
             part.mkdir(parents=True, exist_ok=True)
+        paths = [store.picture(name) for name in names]
         with ThreadPoolExecutor() as pool:
-            placed = dict(zip(names, pool.map(lambda name: pictures.place(store.picture(name), there), names), strict=True))
+            placed = dict(zip(names, pool.map(lambda path: pictures.place(path, there), paths), strict=True))
         files = {folder / "data" / f"{k}.js": _script(k, shard, placed) for k, shard in enumerate(self.gallery.shards)}
         for path, data in files.items():
-            _write(path, data)
+            put(path, data)
         for path in {*there.iterdir(), *(folder / "data").iterdir()} - {*files, *(there / name for name in placed.values())}:
             path.unlink()
         smaller = placed != dict(zip(names, names, strict=True)) and (folder.parent / "images").is_dir()
         source = _Source(pictures="pictures/", originals="../images/" if smaller else "")
-        _write(folder / "index.html", _bytes(shell.bind(self.text, shell.FOLDER, asdict(source))))
+        put(folder / "index.html", _bytes(shell.bind(self.text, shell.FOLDER, data=source.block(), switch=switch)))
         return folder / "index.html"
 
     def _inline(self, held: Mapping[str, pictures.Held], source: _Source) -> str:
@@ -80,8 +84,8 @@ class _Draft:
             found = [held.get(name, "") for name in shard.images]
             images = [pictures.uri(picture) if isinstance(picture, bytes) else "" for picture in found]
             broken = {number: picture for number, picture in enumerate(found) if isinstance(picture, str) and picture}
-            texts.append(shell.inline(k, {**asdict(shard), "images": images, "broken": broken}))
-        return shell.bind(self.text, shell.FILE, asdict(source), "".join(texts))
+            texts.append(shell.block(f"shard-{k}", {**asdict(shard), "images": images, "broken": broken}))
+        return shell.bind(self.text, shell.FILE, data=source.block() + "".join(texts))
 
 
 def write(folder: Path) -> Path:
@@ -105,28 +109,34 @@ def write_folder(folder: Path) -> Path:
 
 def publish(summary: Summary, folder: Path) -> Path:
     """`write` of figures that were read already."""
-    with _writing(folder):
+    with writing(folder):
         draft = _draft(summary)
         text = draft.single()
         if text is None:
             return _placed(draft, folder)
         sheet.write(summary, folder)
-        _write(folder / "report.html", _bytes(text))
+        put(folder / "report.html", _bytes(text))
         _forget(folder / "report")
         return folder / "report.html"
 
 
 def publish_folder(summary: Summary, folder: Path) -> Path:
     """`write_folder` of figures that were read already."""
-    with _writing(folder):
+    with writing(folder):
         return _placed(_draft(summary), folder)
+
+
+def place(summary: Summary, folder: Path, *, switch: str) -> None:
+    """Write the page as a folder of its own, with a switch to other pages, and the leaderboard's files beside it."""
+    _draft(summary).place(folder, switch)
+    sheet.write(summary, folder)
 
 
 def live(folder: Path) -> dict[str, bytes]:
     """The page and its data as the run is now, by the paths that a server gives them; pictures are the run's own."""
     with opened(folder) as summary:
         draft = _draft(summary)
-        page = shell.bind(draft.text, shell.SERVED, asdict(_Source(pictures="images/")))
+        page = shell.bind(draft.text, shell.SERVED, data=_Source(pictures="images/").block())
         return {"": _bytes(page), **{f"data/{k}.js": _script(k, shard, {}) for k, shard in enumerate(draft.gallery.shards)}}
 
 
@@ -144,7 +154,7 @@ def _draft(summary: Summary) -> _Draft:
 
 
 def _placed(draft: _Draft, folder: Path) -> Path:
-    path = draft.place(folder / "report")
+    path = draft.place(folder / "report", "")
     sheet.write(draft.summary, folder)
     (folder / "report.html").unlink(missing_ok=True)
     return path
@@ -165,7 +175,8 @@ def _script(number: int, shard: Shard, placed: Mapping[str, str]) -> bytes:
     return _bytes(f"htbench({number}, {json.dumps({**asdict(shard), 'images': images}, ensure_ascii=False)});\n")
 
 
-def _write(path: Path, data: bytes) -> None:
+def put(path: Path, data: bytes) -> None:
+    """Write a file that is whole or not there at all."""
     fresh = path.with_name(f".{path.name}")
     fresh.write_bytes(data)
     fresh.replace(path)
@@ -176,7 +187,8 @@ def _bytes(text: str) -> bytes:
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path) -> Iterator[None]:
+    """What the disk refuses is said in one line."""
     try:
         yield
     except OSError as error:

@@ -25,6 +25,7 @@ def render(summary: Summary, found: Gallery) -> str:
         style=shell.style(),
         policy=shell.POLICY,
         data=shell.DATA,
+        switch=shell.SWITCH,
         summary=summary,
         facts={name: words.mapping(summary.facts.get(name)) for name in ("plan", "environment", "model", "scorer", "concept_set")},
         command=str(summary.facts.get("command", "")),

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from htbench import content
 
-POLICY, DATA = Markup("<!--policy-->"), Markup("<!--data-->")
+POLICY, SWITCH, DATA = Markup("<!--policy-->"), Markup("<!--switch-->"), Markup("<!--data-->")
 """Marks in a page's text; text that comes from a run never holds a raw `<`."""
 
 
@@ -22,12 +22,15 @@ class Access:
     scripts: str = ""
     """Besides the page's own."""
     connections: str = ""
-    """With them the page looks whether the run has gone on, and reloads itself."""
+    more: tuple[str, ...] = ("gallery.js",)
+    """Scripts besides those of tables."""
 
 
 FILE = Access(images="data:")
 FOLDER = Access(images="'self'", scripts=" 'self'")
-SERVED = Access(images="'self'", scripts=" 'self'", connections="; connect-src 'self'")
+SERVED = Access(images="'self'", scripts=" 'self'", connections="; connect-src 'self'", more=("gallery.js", "live.js"))
+ALONE = Access(images="'none'", more=())
+"""A page without pictures."""
 
 
 def style() -> Markup:
@@ -35,24 +38,17 @@ def style() -> Markup:
     return _read("report.css", "gallery.css")
 
 
-def script() -> Markup:
-    """What makes tables sort and the gallery show."""
-    return _read("report.js", "gallery.js")
-
-
-def bind(text: str, access: Access, source: Mapping[str, str], shards: str = "") -> str:
-    """The page with its marks replaced; `source` tells its script where pictures are."""
-    scripts = [script(), *([_read("live.js")] if access.connections else [])]
-    allowed = " ".join(f"'{_hash(one)}'" for one in scripts) + access.scripts + access.connections
+def bind(text: str, access: Access, *, data: str = "", switch: str = "") -> str:
+    """The page with its marks replaced; `data` is what its scripts read, `switch` leads to other pages."""
+    script = _read("report.js", *access.more)
+    allowed = f"'{_hash(script)}'{access.scripts}{access.connections}"
     policy = f"default-src 'none'; img-src {access.images}; style-src '{_hash(style())}'; script-src {allowed}; base-uri 'none'; form-action 'none'"
-    data = f'<script type="application/json" id="gallery-source">{htmlsafe_json_dumps(dict(source))}</script>\n{shards}'
-    own = "".join(f"<script>{one}</script>\n" for one in scripts)
-    return text.replace(POLICY, policy, 1).replace(DATA, data + own, 1)
+    return text.replace(POLICY, policy, 1).replace(SWITCH, switch, 1).replace(DATA, f"{data}<script>{script}</script>\n", 1)
 
 
-def inline(number: int, shard: Mapping[str, object]) -> str:
-    """A part of the gallery's data, for a page that holds it."""
-    return f'<script type="application/json" id="shard-{number}">{htmlsafe_json_dumps(dict(shard))}</script>\n'
+def block(name: str, value: Mapping[str, object]) -> str:
+    """Data that the page holds itself."""
+    return f'<script type="application/json" id="{name}">{htmlsafe_json_dumps(dict(value))}</script>\n'
 
 
 def _read(*names: str) -> Markup:
