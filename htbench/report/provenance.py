@@ -1,8 +1,11 @@
-"""What was run: the methods as their cards state them."""
+"""What was run: the methods as their cards state them, the works to cite, and the terms of what was used."""
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from htbench import content
 from htbench.leaderboard import Summary
 from htbench.report import words
 
@@ -23,6 +26,35 @@ class Card:
     device: str
     concepts: list[object]
     encoders: list[object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A model, an encoder or a set of concepts that the run used."""
+
+    what: str
+    name: str
+    licence: str
+    """Empty where it is not known."""
+
+
+def parts(summary: Summary) -> list[Part]:
+    """Everything of others that the run used, with its terms."""
+    known = _works()["parts"]
+    found = [_part("model", summary.facts.get("model"), known), _part("concepts", summary.facts.get("concept_set"), {})]
+    found += [_part("scorer", scorer, known) for scorer in words.listing(summary.facts.get("scorers"))]
+    found += [_part("gauge", gauge, known) for gauge in words.listing(summary.facts.get("gauges"))]
+    read = dict.fromkeys(str(name) for card in collect(summary) for name in card.encoders)
+    found += [_part("encoder of methods", {"name": name}, known) for name in read]
+    return [part for part in found if part.name]
+
+
+def citations(summary: Summary) -> str:
+    """BibTeX of every method, model and encoder of the run, each work once."""
+    stated = _works()
+    works = [work for part in parts(summary) for work in stated["parts"].get(part.name, {}).get("works", ())]
+    entries = [card.bibtex.strip() for card in collect(summary) if card.bibtex.strip()] + [str(stated["works"][work]).strip() for work in works]
+    return "\n\n".join(dict.fromkeys(entries))
 
 
 def collect(summary: Summary) -> list[Card]:
@@ -46,3 +78,13 @@ def _card(method: str, card: Mapping[str, object]) -> Card:
         concepts=words.listing(training.get("concepts")),
         encoders=words.listing(training.get("encoders")),
     )
+
+
+def _works() -> dict[str, Any]:
+    return tomllib.loads((content.folder("reports") / "references" / "works.toml").read_text(encoding="utf-8"))
+
+
+def _part(what: str, fact: object, known: Mapping[str, Mapping[str, str]]) -> Part:
+    about = words.mapping(fact)
+    name = str(about.get("name") or "")
+    return Part(what=what, name=name, licence=str(about.get("licence") or known.get(name, {}).get("licence") or ""))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from htbench.leaderboard import Summary
-from htbench.report import claims, commands, headline, judged, people, strength
+from htbench.report import claims, commands, coverage, headline, judged, people, provenance, strength
 from htbench.report.roles import roles
 
 
@@ -20,6 +20,9 @@ def collect(summary: Summary, tones: Mapping[str, int]) -> dict[str, object]:
         "people": persons,
         "strength": strengths,
         "modal": strength.modal(summary, who),
+        "coverage": coverage.collect(summary),
+        "parts": provenance.parts(summary),
+        "citations": provenance.citations(summary),
         "judging": commands.of_run(summary, "judge"),
         "asking": commands.of_run(summary, "study export"),
         "finer": commands.with_strengths(summary, 0, 0.25, 0.5, 0.75, 1),
