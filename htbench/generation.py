@@ -1,185 +1,140 @@
-"""Learns the interventions of a run and makes its images, in batches that mix methods, concepts and strengths."""
+"""Has a crew learn the interventions of a run and make its images, in batches that mix methods, concepts and strengths."""
 
-import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from functools import lru_cache
-from io import BytesIO
-from typing import TYPE_CHECKING
-
-import numpy as np
+from math import inf
 
 from htbench import intervention
-from htbench.intervention import Intervention, Origin
-from htbench.job import Job, Unlearnt, failure, parts
-from htbench.model import Request
-from htbench.store import Failure, Picture, Row
+from htbench.concept import Concept
+from htbench.fleet.task import Album, Change, Handle, Make, Piece, Source, Task, Towards
+from htbench.intervention import Origin
+from htbench.job import Job, Unlearnt, parts
+from htbench.store import Failure, Row
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-_DARK = 4
-"""Levels of 255 up to which a picture counts as black, and a picture's range as constant: what a decoder makes of nothing is rarely pure."""
-
-
-def learn_each(job: Job) -> Unlearnt:
-    """Learn and time each concept's intervention, methods in turn; gives why it failed where it did."""
-    known = {(method, concept) for phase, method, concept, _, _ in job.store.timings() if phase == "towards"}
-    todo = [(name, c) for c in job.concepts for name in job.methods if (name, c.id) not in known or not job.map_path(name, c).exists()]
-    stage = job.voice.stage("learn interventions", len(todo))
-    found: Unlearnt = {}
-    warm: set[str] = set()
-    spare = next((c for split in ("dev", "train") for c in job.concept_set.splits[split] if c not in job.concepts), None)
-    for name, wanted in todo:
-        steering = job.methods[name].steering
-        try:
-            if spare and name not in warm:
-                steering.towards(spare)
-            warm.add(name)
-            job.model.synchronise()
-            began = time.perf_counter()
-            change = steering.towards(wanted)
-            job.model.synchronise()
-            seconds = time.perf_counter() - began
-        except Exception as error:
-            found[name, wanted.id] = failure(error, during="learn")
-        else:
-            path = job.map_path(name, wanted)
-            fresh = path.with_name(f".{path.name}")
-            origin = Origin(model=job.model.name, revision=job.model.revision, method=name, concept=wanted.id, seed=job.plan.seed, seconds=seconds)
-            intervention.save(change, fresh, origin=origin)
-            fresh.replace(path)
-            job.store.add_timing("towards", name, wanted.id, seconds, job.model.device)
-        stage.advance()
-    return found
+_LONG = 10.0
+"""Seconds of learning beside which what a first call costs on top is not worth warming up for."""
 
 
 def generate(job: Job, unlearnt: Unlearnt) -> None:
-    """Make every image that is missing; one whose intervention could not be learnt is failed for that reason.
+    """Learn and time each concept's intervention and make every image that is missing, as soon as what it needs is learnt.
 
-    Files are written while the next batch is made, so a run that is killed makes two batches again at most.
+    An image whose intervention could not be learnt is failed for that reason, which is added to `unlearnt`.
     """
-    pending = job.store.pending()
-    stage = job.voice.stage("generate images", len(pending))
-    studio = _Studio(job)
-    previous: Future[list[_Made]] | None = None
-    with ThreadPoolExecutor(1) as encoder:
-        for rows in _batches(job, pending, unlearnt, studio):
-            made = studio.make(rows)
-            if previous:
-                _write(job, previous.result())
-            previous = encoder.submit(_encoded, made)
-            stage.advance(len(rows))
-        if previous:
-            _write(job, previous.result())
+    schedule = _Schedule(job, unlearnt)
+    for task, result in job.crew.work(schedule.next):
+        if isinstance(task, Towards) and isinstance(result, Change | Failure):
+            schedule.settle(task, result)
+        elif isinstance(result, Album):
+            schedule.keep(result)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Made:
-    """What came of some rows of one batch."""
+class _Schedule:
+    """What is to be done next: interventions first, then images.
 
-    rows: Sequence[Row]
-    images: "Sequence[Image]" = ()
-    """One a row, or none if they failed."""
-    failure: Failure | None = None
-    seconds: float = 0.0
-    """An image."""
-    batch: int = 0
-    pictures: Sequence[Picture] = ()
+    Batches are cut from what is missing in the order of the plan, before anything is learnt, so that they are the same whoever makes
+    them and whenever. A batch waits for its interventions; since those come first, few batches ever wait.
+    """
 
-
-class _Studio:
-    """Makes images, in smaller batches once memory ran out."""
-
-    def __init__(self, job: Job) -> None:
-        self.size = job.plan.batch
-        self._job = job
+    def __init__(self, job: Job, unlearnt: Unlearnt) -> None:
+        self._job, self._unlearnt = job, unlearnt
         self._concepts = {c.id: c for c in job.concepts}
-        self._learnt = lru_cache(maxsize=256)(self._load)
+        self._sources: dict[str, Source] = {name: job.source(name) for name in job.methods}
+        timings = [(method, concept, seconds) for phase, method, concept, seconds, _ in job.store.timings() if phase == "towards"]
+        self._seconds = {method: seconds for method, _, seconds in timings}
+        known = {(method, concept) for method, concept, _ in timings}
+        self._todo: dict[str, deque[Concept]] = {
+            name: deque(c for c in job.concepts if (name, c.id) not in unlearnt and ((name, c.id) not in known or not job.map_path(name, c).exists()))
+            for name in job.methods
+        }
+        self._open = {(name, c.id) for name, concepts in self._todo.items() for c in concepts}
+        self._spare = next((c for split in ("dev", "train") for c in job.concept_set.splits[split] if c not in job.concepts), None)
+        pending = job.store.pending()
+        self._learning = job.voice.stage("learn interventions", len(self._open))
+        self._making = job.voice.stage("generate images", len(pending))
+        self._batches = self._cut(pending)
+        self._waiting: list[Sequence[Row]] = []
+        self._handle = lru_cache(maxsize=256)(self._load)
 
-    def make(self, rows: Sequence[Row]) -> list[_Made]:
-        """Images of `rows`; those that fail together are tried one by one.
+    def next(self) -> Task | None:
+        """What somebody who is free should do."""
+        return self._learn() or self._make()
 
-        Raises:
-            Refused: if an intervention's file is damaged.
-        """
-        requests = [self._request(row) for row in rows]
-        try:
-            return [self._batch(rows, requests)]
-        except Exception as error:
-            problem = failure(error, during="generate")
-        if problem.kind == "memory" and self.size > 1:
-            self._halve()
-        elif len(rows) == 1:
-            return [_Made(rows=rows, failure=problem)]
-        size = min(self.size, len(rows)) if problem.kind == "memory" else 1
-        return [made for part in parts(rows, size) for made in self.make(part)]
-
-    def _batch(self, rows: Sequence[Row], requests: Sequence[Request]) -> _Made:
-        filler = [requests[-1]] * (self.size - len(requests))  # an image may depend on the size of its batch, to the last bit
-        self._job.model.synchronise()
-        began = time.perf_counter()
-        images = self._job.model.generate([*requests, *filler])[: len(requests)]
-        return _Made(rows=rows, images=images, seconds=(time.perf_counter() - began) / self.size, batch=self.size)
-
-    def _halve(self) -> None:
-        import torch
-
-        self.size //= 2
-        self._job.voice.warn(f"out of memory: going on with batches of {self.size} instead of {self._job.plan.batch}")
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-    def _request(self, row: Row) -> Request:
-        change = Intervention() if row.strength == 0 else self._learnt(row.method, row.concept)
-        return Request(prompt=row.prompt, seed=row.seed, intervention=change, strength=row.strength)
-
-    def _load(self, method: str, concept: str) -> Intervention:
-        return intervention.load(self._job.map_path(method, self._concepts[concept]), model=self._job.model)
-
-
-def _batches(job: Job, pending: Sequence[int], unlearnt: Unlearnt, studio: _Studio) -> Iterator[list[Row]]:
-    """Full batches of what can be made; the rest is failed on the way."""
-    waiting: list[Row] = []
-    for ids in parts(pending, 16 * job.plan.batch):
-        for row in job.store.cells(ids):
-            if row.strength != 0 and (row.method, row.concept) in unlearnt:
-                job.fail([row.image], unlearnt[row.method, row.concept])
-            else:
-                waiting.append(row)
-        while len(waiting) >= studio.size:
-            yield waiting[: studio.size]
-            del waiting[: studio.size]
-    while waiting:
-        yield waiting[: studio.size]
-        del waiting[: studio.size]
-
-
-def _encoded(made: Sequence[_Made]) -> list[_Made]:
-    def pictures(part: _Made) -> list[Picture]:
-        return [Picture(key=row.image, png=_png(image), flaw=flaw(image)) for row, image in zip(part.rows, part.images, strict=True)]
-
-    return [part if part.failure else replace(part, pictures=pictures(part)) for part in made]
-
-
-def _write(job: Job, made: Sequence[_Made]) -> None:
-    for part in made:
-        if part.failure:
-            job.fail([row.image for row in part.rows], part.failure)
+    def settle(self, task: Towards, result: Change | Failure) -> None:
+        """Keep an intervention, or why there is none."""
+        job, method, concept = self._job, task.source.name, task.concept
+        if isinstance(result, Failure):
+            self._unlearnt[method, concept.id] = result
         else:
-            job.store.add_images(part.pictures, seconds=part.seconds, batch=part.batch)
+            path = job.map_path(method, concept)
+            fresh = path.with_name(f".{path.name}")
+            origin = Origin(
+                model=job.model.name, revision=job.model.revision, method=method, concept=concept.id, seed=job.plan.seed, seconds=result.seconds
+            )  # fmt: skip
+            intervention.save(result.intervention, fresh, origin=origin)
+            fresh.replace(path)
+            job.store.add_timing("towards", method, concept.id, result.seconds, job.model.device)
+            self._seconds[method] = result.seconds
+        self._open.discard((method, concept.id))
+        self._learning.advance()
 
+    def keep(self, album: Album) -> None:
+        """Keep images, or why there are none."""
+        for note in album.notes:
+            self._job.voice.warn(note)
+        for part in album.made:
+            self._making.advance(len(part.images))
+            if part.failure:
+                self._job.fail(part.images, part.failure)
+            else:
+                self._job.store.add_images(part.pictures, seconds=part.seconds, batch=part.batch)
 
-def _png(image: "Image") -> bytes:
-    buffer = BytesIO()
-    image.save(buffer, "PNG", compress_level=1)  # half the time of the default for a sixth more bytes
-    return buffer.getvalue()
+    def _learn(self) -> Towards | None:
+        """One worker takes methods in turn, so that their times are those of the same conditions; several take what is longest first."""
+        waiting = [name for name, concepts in self._todo.items() if concepts]
+        if not waiting:
+            return None
+        several = self._job.crew.size > 1
+        name = max(waiting, key=lambda name: (self._seconds.get(name, inf) if several else 0, len(self._todo[name])))
+        spare = self._spare if self._seconds.get(name, 0.0) < _LONG else None
+        return Towards(source=self._sources[name], concept=self._todo[name].popleft(), spare=spare)
 
+    def _make(self) -> Make | None:
+        for rows in [*self._waiting]:
+            if self._is_ready(rows):
+                self._waiting.remove(rows)
+                if task := self._task(rows):
+                    return task
+        for rows in self._batches:
+            if not self._is_ready(rows):
+                self._waiting.append(rows)
+            elif task := self._task(rows):
+                return task
+        return None
 
-def flaw(image: "Image") -> str | None:
-    """`black` or `constant` for a picture that shows nothing, else None."""
-    levels = np.asarray(image.convert("RGB"))
-    if levels.max() <= _DARK:
-        return "black"
-    return "constant" if np.ptp(levels, axis=(0, 1)).max() <= _DARK else None
+    def _cut(self, pending: Sequence[int]) -> Iterator[Sequence[Row]]:
+        batch = self._job.plan.batch
+        return (rows for ids in parts(pending, 16 * batch) for rows in parts(self._job.store.cells(ids), batch))
+
+    def _is_ready(self, rows: Sequence[Row]) -> bool:
+        return not any(row.strength != 0 and (row.method, row.concept) in self._open for row in rows)
+
+    def _task(self, rows: Sequence[Row]) -> Make | None:
+        """Making those of `rows` that can be made; the others are failed."""
+        pieces: list[Piece] = []
+        changes: dict[str, Handle] = {}
+        for row in rows:
+            change = None
+            if row.strength != 0:
+                if problem := self._unlearnt.get((row.method, row.concept)):
+                    self._making.advance()
+                    self._job.fail([row.image], problem)
+                    continue
+                change = f"{row.method} {row.concept}"
+                changes[change] = self._handle(row.method, row.concept)
+            pieces.append(Piece(image=row.image, prompt=row.prompt, seed=row.seed, strength=row.strength, change=change))
+        return Make(pieces=tuple(pieces), changes=changes, batch=self._job.plan.batch) if pieces else None
+
+    def _load(self, method: str, concept: str) -> Handle:
+        job = self._job
+        return job.crew.share(intervention.load(job.map_path(method, self._concepts[concept]), model=job.model))

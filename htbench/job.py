@@ -1,22 +1,22 @@
-"""A run under way, and what goes wrong in it."""
+"""A run under way."""
 
-import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from htbench import content, device
+from htbench import content
 from htbench.concept import Concept, ConceptSet
-from htbench.encoder import Encoder
-from htbench.errors import Incomplete, NotFinite
+from htbench.errors import Incomplete
+from htbench.fleet.task import Crew, Portrait, Read, Seen, Shared, Source, ask
 from htbench.gauge import Gauge
-from htbench.method import Learnt
-from htbench.model import Model
 from htbench.plan import Plan
 from htbench.store import Failure, Store
 from htbench.types import Digest
 from htbench.voice import Voice
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Item = TypeVar("Item")
 Unlearnt = dict[tuple[str, str], Failure]
@@ -24,13 +24,44 @@ Unlearnt = dict[tuple[str, str], Failure]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tools:
-    """What is loaded once."""
+class Reader:
+    """An encoder that scores, in the hands of a crew."""
 
-    model: Model
-    scorers: tuple[Encoder, ...]
+    crew: Crew
+    number: int
+
+    @property
+    def name(self) -> str:
+        """That of the encoder."""
+        return self.crew.model.scorers[self.number].name
+
+    @property
+    def revision(self) -> Digest:
+        """That of the encoder."""
+        return self.crew.model.scorers[self.number].revision
+
+    @property
+    def scale(self) -> float:
+        """What a cosine is multiplied by before a softmax."""
+        return self.crew.model.scorers[self.number].scale
+
+    def texts(self, texts: Sequence[str]) -> "Tensor":
+        """Embeddings of `texts`."""
+        return cast(Seen, ask(self.crew, Read(scorer=self.number, texts=tuple(texts)))).texts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What a run is done with."""
+
+    crew: Crew
     gauges: tuple[Gauge, ...] = ()
     voice: Voice
+
+    @property
+    def scorers(self) -> tuple[Reader, ...]:
+        """The encoders that score."""
+        return tuple(Reader(crew=self.crew, number=k) for k in range(len(self.crew.model.scorers)))
 
 
 @dataclass
@@ -59,19 +90,28 @@ class Job:
     tools: Tools
     concepts: tuple[Concept, ...]
     concept_set: ConceptSet
-    methods: dict[str, Learnt]
+    methods: dict[str, Shared]
     """Without those whose learning failed."""
     patience: Patience = field(default_factory=lambda: Patience(allowed=10**9))
 
     @property
-    def model(self) -> Model:
+    def crew(self) -> Crew:
+        """Who does the work."""
+        return self.tools.crew
+
+    @property
+    def model(self) -> Portrait:
         """What is steered."""
-        return self.tools.model
+        return self.crew.model
 
     @property
     def voice(self) -> Voice:
         """What tells the user."""
         return self.tools.voice
+
+    def source(self, method: str) -> Source:
+        """Where workers have a method's steering from."""
+        return self.crew.source(method, self.methods[method].card, seed=self.plan.seed)
 
     def map_path(self, method: str, concept: Concept) -> Path:
         """Where a concept's intervention is kept."""
@@ -87,12 +127,6 @@ class Job:
         self.store.add_failure(keys, failure)
         self.voice.event("failed", images=list(keys), reason=failure.kind, message=failure.message)
         self.patience.count(len(keys))
-
-
-def failure(error: Exception, *, during: str) -> Failure:
-    """What the store keeps of an error; `during` is its kind unless the error itself says more."""
-    kind = "nan" if isinstance(error, NotFinite) else "memory" if device.out_of_memory(error) else during
-    return Failure(kind=kind, message=str(error) or type(error).__name__, trace="".join(traceback.format_exception(error)))
 
 
 def parts(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

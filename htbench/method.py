@@ -98,7 +98,7 @@ class Learnt:
 def learn_shared(card: Card, model: Model, concepts: Sequence[Concept], *, folder: Path, seed: int) -> Learnt:
     """What a baseline shares between concepts: shipped beside its card, or kept in `folder` by an earlier call, or learnt now."""
     method: Method = registry.method(card)
-    key = content.digest([card.digest, model.revision, [concept.digest for concept in concepts], seed])
+    key = steering_key(card, model.revision, concepts, seed=seed)
     shipped = card.artifacts.get(model.name)
     if shipped and not shipped.is_file():
         raise Missing(f"card {card.name!r} names {str(shipped)!r}, which is not there", remedy="Restore it, or take its line out of the card to learn it anew.")
@@ -115,6 +115,11 @@ def learn_shared(card: Card, model: Model, concepts: Sequence[Concept], *, folde
         steering.save(fresh)
         fresh.replace(path)
     return Learnt(card=card, steering=steering, digest=content.digest([card.digest, content.file_digest(path), seed]))
+
+
+def steering_key(card: Card, revision: Digest, concepts: Sequence[Concept], *, seed: int) -> Digest:
+    """What decides a steering that is learnt: `learn_shared` keeps it at `steering-KEY`, and at `learning-KEY` while it is learnt."""
+    return content.digest([card.digest, revision, [concept.digest for concept in concepts], seed])
 
 
 def learn_base(name: str, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None) -> Steering:

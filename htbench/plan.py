@@ -65,6 +65,12 @@ class Circumstances(Settings):
 
     device: str | None = None
     """cpu, cuda or cuda:1; None: the GPU if there is one."""
+    workers: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Processes that share the work; None: this one alone, or with `ray` one a GPU, one a machine if there are none."""
+    ray: Annotated[str, Field(max_length=1000)] | None = None
+    """`auto` or the address of a Ray cluster; None: this machine alone."""
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Processor threads of each worker; None: what it takes for all to share the cores. On a CPU they change last bits of images."""
     out: str = "runs"
     """Folder that runs are kept in."""
     name: Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]{0,59}$")] | None = None

@@ -1,33 +1,28 @@
 """All that a reader of a run needs to know about how its numbers were made."""
 
-import os
-import platform
 import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import distributions
 
 from htbench import audit, concept
 from htbench.audit import Audit
 from htbench.concept import Concept
-from htbench.encoder import Encoder
-from htbench.job import Job
-from htbench.model import HasFacts
+from htbench.job import Job, Reader
 from htbench.plan import labels
 from htbench.scoring import encoder_id
 
 
-def headline(job: Job) -> Encoder:
+def headline(job: Job) -> Reader:
     """The scorer of the leaderboard: the first that no method reads concepts with, else the first."""
-    used = {name for learnt in job.methods.values() for name in learnt.steering.training.encoders}
+    used = {name for learnt in job.methods.values() for name in learnt.training.encoders}
     return next((scorer for scorer in job.tools.scorers if scorer.name not in used), job.tools.scorers[0])
 
 
 def audits(job: Job) -> dict[str, Audit]:
     """The leakage audit of every method that was trained on concepts."""
-    trained = {name: learnt.steering.training.concepts for name, learnt in job.methods.items() if learnt.steering.training.concepts}
+    trained = {name: learnt.training.concepts for name, learnt in job.methods.items() if learnt.training.concepts}
     if not trained:
         return {}
     encoder = headline(job)
@@ -44,10 +39,10 @@ def facts(job: Job, audits: Mapping[str, Audit]) -> dict[str, object]:
     return {
         "plan": job.plan.model_dump(mode="json"),
         "command": shlex.join(["htbench", *sys.argv[1:]]),
-        "environment": _environment(model.device),
+        "environment": {**model.surroundings, "started": datetime.now(UTC).isoformat(timespec="seconds")},
         "model": {
             **{"name": model.name, "revision": model.revision, "sites": len(model.sites), "channels": sum(site.channels for site in model.sites.values())},
-            **(model.facts() if isinstance(model, HasFacts) else {}),
+            **model.facts,
         },
         "scorer": _scorer(headline(job)),
         "scorers": [_scorer(scorer) for scorer in job.tools.scorers],
@@ -62,7 +57,7 @@ def facts(job: Job, audits: Mapping[str, Audit]) -> dict[str, object]:
                 "digest": learnt.digest,
                 "card": learnt.card.digest,
                 "given": given[name],
-                "training": asdict(learnt.steering.training),
+                "training": asdict(learnt.training),
                 "leaked": list(audits[name].leaked) if name in audits else [],
                 "audit": audits[name].facts() if name in audits else None,
             }
@@ -71,24 +66,9 @@ def facts(job: Job, audits: Mapping[str, Audit]) -> dict[str, object]:
     }
 
 
-def _scorer(scorer: Encoder) -> dict[str, object]:
+def _scorer(scorer: Reader) -> dict[str, object]:
     return {"name": scorer.name, "revision": scorer.revision, "scale": scorer.scale, "id": encoder_id(scorer)}
 
 
 def _concept(of: Concept, split: str) -> dict[str, object]:
     return {"kind": of.kind, "text": of.text, "split": split, "digest": of.digest}
-
-
-def _environment(device: str) -> dict[str, object]:
-    import torch
-
-    installed = {package.metadata["Name"]: package.version for package in distributions()}
-    return {
-        **{name: installed.get(name, "not installed") for name in ("htbench", "torch", "diffusers", "transformers", "open_clip_torch")},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu": f"{os.cpu_count()} x {platform.processor() or platform.machine()}",
-        "threads": torch.get_num_threads(),
-        "device": "cpu" if device == "cpu" else torch.cuda.get_device_name(device),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }

@@ -1,20 +1,20 @@
 """Runs a plan: learn, generate, score; what the store already has is not done again."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
-from htbench import content, gauge, gauging, record, registry, tuning
+from htbench import content, fleet, gauge, gauging, record, registry, tuning
 from htbench import device as devices
 from htbench import plan as plans
 from htbench.concept import Concept, ConceptSet
-from htbench.encoder import Encoder
-from htbench.errors import HtbenchError, Refused, UsageError
-from htbench.generation import generate, learn_each
-from htbench.job import Job, Patience, Tools, Unlearnt, failure
+from htbench.errors import Refused, UsageError
+from htbench.fleet.task import Fit, Fitted, Outfit, Shared, Spell, Spelt, ask, every
+from htbench.generation import generate
+from htbench.job import Job, Patience, Tools, Unlearnt
 from htbench.leaderboard import Summary
-from htbench.method import Learnt, learn_shared
-from htbench.model import Model, unknown_words
 from htbench.plan import Circumstances, Plan, cells, image_key
 from htbench.registry import Card
 from htbench.scoring import score
@@ -30,29 +30,52 @@ def run(plan: Plan, folder: Path, how: Circumstances | None = None, *, voice: Vo
     """
     how, voice = how or Circumstances(), voice or Voice()
     checked = plans.check(plan)
-    place = devices.choose(how.device)
-    with Store.open(folder) as store, voice.speaking():
-        _run(plan, store, how, load(plan, place, voice), checked)
+    fleet.check(how)
+    with Store.open(folder) as store, voice.speaking(), _hired(plan, how, checked[0], store, voice) as tools:
+        learnt = _learn_shared(plan, tools)
+        _run(plan, store, how, tools, checked, learnt)
 
 
-def load(plan: Plan, device: str, voice: Voice) -> Tools:
-    """The model and the scorers of a plan."""
+@contextmanager
+def _hired(plan: Plan, how: Circumstances, concept_set: ConceptSet, store: Store, voice: Voice) -> Iterator[Tools]:
+    """The crew that does a plan, and the gauges, which stay in this process."""
     stage = voice.stage(f"load {plan.model}", 1)
-    model: Model = registry.model(plan.model, device, plan.loading())
-    gauges = tuple(gauge.load(name, device) for name in plan.scorers if gauge.is_gauge(name))
-    names = [name for name in plan.scorers if not gauge.is_gauge(name)] or [model.scorer]
-    scorers: list[Encoder] = [registry.load("encoders", name)(device) for name in names]
-    stage.advance()
-    return Tools(model=model, scorers=tuple(scorers), gauges=gauges, voice=voice)
+    encoders = tuple(name for name in plan.scorers if not gauge.is_gauge(name))
+    outfit = Outfit(model=plan.model, loading=plan.loading(), scorers=encoders, concepts=concept_set.splits["train"])
+    with fleet.hire(outfit, how, folder=store.folder / "maps", voice=voice) as crew:
+        gauges = tuple(gauge.load(name, devices.choose(None if fleet.is_wanted(how) else how.device)) for name in plan.scorers if gauge.is_gauge(name))
+        stage.advance()
+        yield Tools(crew=crew, gauges=gauges, voice=voice)
 
 
-def _run(plan: Plan, store: Store, how: Circumstances, tools: Tools, checked: tuple[ConceptSet, tuple[Concept, ...]]) -> None:
-    concept_set, concepts = checked
+@dataclass(frozen=True, kw_only=True)
+class _Learnt:
+    """What methods share between concepts, and why there is nothing where their code failed."""
+
+    cards: dict[str, Card]
+    methods: dict[str, Shared]
+    broken: dict[str, Failure]
+
+
+def _learn_shared(plan: Plan, tools: Tools) -> _Learnt:
     cards = {name: registry.card(method) for name, method in plans.labels(plan).items()}
-    learnt, broken = _learn_shared(cards, tools, concept_set, store.folder / "maps", seed=plan.seed)
-    job = Job(plan=plan, store=store, tools=tools, concepts=concepts, concept_set=concept_set, methods=learnt)
-    for word in unknown_words(tools.model, [*concept_set.prompts[: plan.prompts], *(concept.target("") for concept in concepts)]):
-        tools.voice.warn(f"{word!r} is not in the vocabulary of {tools.model.name}")
+    chains: dict[str, list[str]] = {}
+    for name, card in cards.items():  # cards that build on the same one are learnt by one worker in turn, since they share what it learns
+        chains.setdefault(getattr(registry.method(card), "base", name), []).append(name)
+    tasks = [Fit(sources=tuple(tools.crew.source(name, cards[name], seed=plan.seed) for name in names)) for names in chains.values()]
+    found = {name: each for _, fitted in every(tools.crew, tasks) if isinstance(fitted, Fitted) for name, each in fitted.methods.items()}
+    broken = {name: each for name in cards if isinstance(each := found[name], Failure)}
+    for name, failure in broken.items():
+        tools.voice.warn(f"{name} cannot be learnt: {failure.message}")
+    return _Learnt(cards=cards, methods={name: each for name in cards if isinstance(each := found[name], Shared)}, broken=broken)
+
+
+def _run(plan: Plan, store: Store, how: Circumstances, tools: Tools, checked: tuple[ConceptSet, tuple[Concept, ...]], learnt: _Learnt) -> None:
+    concept_set, concepts = checked
+    job = Job(plan=plan, store=store, tools=tools, concepts=concepts, concept_set=concept_set, methods=learnt.methods)
+    texts = [*concept_set.prompts[: plan.prompts], *(concept.target("") for concept in concepts)]
+    for word in cast(Spelt, ask(tools.crew, Spell(texts=tuple(texts)))).unknown:
+        tools.voice.warn(f"{word!r} is not in the vocabulary of {job.model.name}")
     audits = record.audits(job)
     for name, audit in audits.items():
         if audit.leaked and not how.allow_leak:
@@ -60,13 +83,13 @@ def _run(plan: Plan, store: Store, how: Circumstances, tools: Tools, checked: tu
                 f"{name} was trained on {len(audit.leaked)} of the chosen concepts, such as {audit.leaked[0]!r}",
                 remedy="Choose held-out concepts, or give --allow-leak.",
             )
-    tuned = _tune(plan, store.folder / "tuning", how, tools, concepts) if plan.tune_strength else {}
-    _plan(job, cards, tuned)
+    tuned = _tune(plan, store.folder / "tuning", how, tools, concepts, learnt) if plan.tune_strength else {}
+    _plan(job, learnt.cards, tuned)
     store.set_facts(**record.facts(job, audits), tuned={name: choice.facts() for name, choice in tuned.items()})
     if lost := store.forget_lost():
         tools.voice.warn(f"{lost} image files are gone and are made again")
     job = replace(job, patience=Patience(allowed=how.failures_allowed(store.count())))
-    unlearnt: Unlearnt = {(name, c.id): broken[name] for name in broken for c in concepts} | learn_each(job)
+    unlearnt: Unlearnt = {(name, c.id): failure for name, failure in learnt.broken.items() for c in concepts}
     generate(job, unlearnt)
     if score(job):
         generate(job, unlearnt)
@@ -74,29 +97,14 @@ def _run(plan: Plan, store: Store, how: Circumstances, tools: Tools, checked: tu
     gauging.gauge(job)
 
 
-def _learn_shared(cards: dict[str, Card], tools: Tools, concept_set: ConceptSet, folder: Path, *, seed: int) -> tuple[dict[str, Learnt], dict[str, Failure]]:
-    """What methods share between concepts, and why there is nothing where their code failed."""
-    learnt: dict[str, Learnt] = {}
-    broken: dict[str, Failure] = {}
-    for name, card in cards.items():
-        try:
-            learnt[name] = learn_shared(card, tools.model, concept_set.splits["train"], folder=folder, seed=seed)
-        except HtbenchError:
-            raise
-        except Exception as error:
-            broken[name] = failure(error, during="learn")
-            tools.voice.warn(f"{name} cannot be learnt: {broken[name].message}")
-    return learnt, broken
-
-
-def _tune(plan: Plan, folder: Path, how: Circumstances, tools: Tools, concepts: Sequence[Concept]) -> dict[str, tuning.Choice]:
+def _tune(plan: Plan, folder: Path, how: Circumstances, tools: Tools, concepts: Sequence[Concept], learnt: _Learnt) -> dict[str, tuning.Choice]:
     """Strengths chosen by a run on dev concepts, which is kept in a folder of its own."""
     dev = tuning.dev_plan(plan)
     checked = plans.check(dev)
     if both := {c.id for c in checked[1]} & {c.id for c in concepts}:
         raise UsageError(f"strengths would be chosen on {len(both)} concepts that are evaluated on, such as {min(both)!r}", remedy="Choose test concepts.")
     with Store.open(folder) as store:
-        _run(dev, store, how, replace(tools, gauges=()), checked)
+        _run(dev, store, how, replace(tools, gauges=()), checked, learnt)
         return tuning.choose(Summary(store), floor=plan.tune_floor)
 
 

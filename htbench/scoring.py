@@ -1,14 +1,13 @@
 """Scores the images of a run, each against the unsteered one of the same prompt and seed."""
 
-from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
-from io import BytesIO
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from htbench import metric
 from htbench.concept import Concept
-from htbench.encoder import Encoder
-from htbench.job import Job, parts
+from htbench.fleet.task import Look, Seen, every
+from htbench.job import Job, Reader, parts
 from htbench.leaderboard import METRICS
 from htbench.store import Failure, Picture, Row
 from htbench.types import Digest
@@ -26,109 +25,162 @@ def score(job: Job) -> int:
     return sum(_score(job, scorer) for scorer in job.tools.scorers)
 
 
-def encoder_id(encoder: Encoder) -> str:
+def encoder_id(encoder: Reader) -> str:
     """Name and revision: scores by other weights are other scores."""
     return f"{encoder.name}@{encoder.revision}"
 
 
-def _score(job: Job, scorer: Encoder) -> int:
+def _score(job: Job, scorer: Reader) -> int:
     todo = job.store.unscored(encoder_id(scorer), len(METRICS))
     stage = job.voice.stage(f"score by {scorer.name}", len(todo))
+    if not todo:
+        return 0
     gazer = _Gazer(job, scorer)
-    concepts = {c.id: c for c in job.concepts}
-    for ids in parts(todo, 8 * _AT_ONCE):
-        rows = job.store.cells(ids)
-        seen = gazer.look(rows)
-        paired = [row for row in rows if row.image in seen and (row.prompt, row.seed) in gazer.unsteered]
-        if paired:
-            before = [gazer.unsteered[row.prompt, row.seed] for row in paired]
-            job.store.add_scores(_values(paired, [seen[row.image] for row in paired], before, concepts, gazer, scorer))
-        stage.advance(len(rows))
+    gazer.look_at_unsteered()
+    under_way: dict[int, _Sheet] = {}
+
+    def supply() -> Look | None:
+        sheet = next(sheets, None)
+        if sheet is None:
+            return None
+        under_way[id(sheet.task)] = sheet
+        return sheet.task
+
+    sheets = gazer.sheets(todo)
+    for task, seen in job.crew.work(supply):
+        sheet = under_way.pop(id(task))
+        if isinstance(seen, Seen) and sheet.rows:
+            job.store.add_scores(gazer.values(sheet, seen))
+        stage.advance(sheet.cells)
     return gazer.damaged
 
 
-class _Gazer:
-    """Embeds images, unsteered ones once a run, and texts once."""
+@dataclass(frozen=True, kw_only=True)
+class _Sheet:
+    """Cells whose images are embedded together."""
 
-    def __init__(self, job: Job, scorer: Encoder) -> None:
-        self.unsteered: dict[Key, Tensor] = {}
+    rows: Sequence[Row]
+    """Those that can be scored."""
+    cells: int
+    """All of them."""
+    images: tuple[Digest, ...]
+    task: Look
+
+
+class _Gazer:
+    """Has images embedded, unsteered ones first and once a run, with the texts that they are compared with."""
+
+    def __init__(self, job: Job, scorer: Reader) -> None:
         self.damaged = 0
-        self.text = lru_cache(maxsize=4096)(lambda words: scorer.texts([words])[0])
-        self.rivals = cache(self._rivals)
         self._job, self._scorer = job, scorer
-        self._files: dict[Key, tuple[Digest, str]] = {
+        self._concepts = {c.id: c for c in job.concepts}
+        self._unsteered: dict[Key, Tensor] = {}
+        self._rivals = {kind: self._find_rivals(kind) for kind in dict.fromkeys(c.kind for c in job.concepts)}
+
+    def look_at_unsteered(self) -> None:
+        """Embed all unsteered images, in the order of the plan, whatever is scored: so their vectors are always those of the same batches."""
+        files: dict[Key, tuple[Digest, str]] = {
             (prompt, seed): (key, file)
-            for prompt, seed, key, file in job.store.select(
-                "SELECT DISTINCT prompt, seed, image, file FROM cells JOIN images ON key = image WHERE strength = 0 AND file IS NOT NULL"
+            for prompt, seed, key, file in self._job.store.select(
+                "SELECT prompt, seed, image, file FROM cells JOIN images ON key = image WHERE strength = 0 AND file IS NOT NULL ORDER BY place"
             )
         }
+        whole = [(key, png) for key, (image, file) in files.items() if (png := self._read(image, file))]
+        tasks = {
+            Look(scorer=self._scorer.number, pngs=tuple(png for _, png in part), batch=_AT_ONCE): [key for key, _ in part] for part in parts(whole, _AT_ONCE)
+        }
+        for task, seen in every(self._job.crew, list(tasks)):
+            if isinstance(task, Look) and isinstance(seen, Seen):
+                self._unsteered.update(zip(tasks[task], seen.images, strict=True))
 
-    def look(self, rows: Sequence[Row]) -> Mapping[Digest, "Tensor"]:
-        """Embeddings of the images of `rows`; those that are damaged are missing, and failed in the store."""
-        wanted = {row.image: str(row.file) for row in rows if row.strength != 0}
-        plain = {key: self._files[key] for row in rows if (key := (row.prompt, row.seed)) in self._files and key not in self.unsteered}
-        vectors = self._embed({**wanted, **dict(plain.values())})
-        for key, (image, _) in plain.items():
-            if image in vectors:
-                self.unsteered[key] = vectors[image]
-            else:
-                del self._files[key]
-        return vectors | {row.image: self.unsteered[key] for row in rows if row.strength == 0 and (key := (row.prompt, row.seed)) in self.unsteered}
+    def sheets(self, todo: Sequence[int]) -> Iterator[_Sheet]:
+        """The cells with these ids in sheets of as many steered images as are embedded together."""
+        rows: list[Row] = []
+        pngs: dict[Digest, bytes] = {}
+        cells = 0
+        for ids in parts(todo, 8 * _AT_ONCE):
+            for row in self._job.store.cells(ids):
+                cells += 1
+                if (row.prompt, row.seed) not in self._unsteered:
+                    continue
+                if row.strength != 0 and row.image not in pngs:
+                    png = self._read(row.image, str(row.file))
+                    if png is None:
+                        continue
+                    pngs[row.image] = png
+                rows.append(row)
+                if len(pngs) == _AT_ONCE or len(rows) == 8 * _AT_ONCE:
+                    yield self._sheet(rows, pngs, cells)
+                    rows, pngs, cells = [], {}, 0
+        if cells:
+            yield self._sheet(rows, pngs, cells)
 
-    def _rivals(self, kind: str) -> "tuple[list[str], Tensor]":
+    def values(self, sheet: _Sheet, seen: Seen) -> list[tuple[int, str, str, float | None]]:
+        """All scores of a sheet: (cell, metric, encoder, value)."""
+        vectors = dict(zip(sheet.images, seen.images, strict=True))
+        before = [self._unsteered[row.prompt, row.seed] for row in sheet.rows]
+        images = [vectors[row.image] if row.strength != 0 else plain for row, plain in zip(sheet.rows, before, strict=True)]
+        texts = dict(zip(sheet.task.texts, seen.texts, strict=True))
+        return _values(sheet.rows, images, before, texts, [self._concepts[row.concept] for row in sheet.rows], self._rivals, self._scorer)
+
+    def _sheet(self, rows: Sequence[Row], pngs: Mapping[Digest, bytes], cells: int) -> _Sheet:
+        wanted = [(row.prompt, self._concepts[row.concept]) for row in rows]
+        texts = dict.fromkeys(text for prompt, concept in wanted for text in (prompt, concept.text, concept.target(prompt)))
+        task = Look(scorer=self._scorer.number, pngs=tuple(pngs.values()), texts=tuple(texts), batch=_AT_ONCE)
+        return _Sheet(rows=tuple(rows), cells=cells, images=tuple(pngs), task=task)
+
+    def _find_rivals(self, kind: str) -> "tuple[list[str], Tensor]":
         """What an image of this kind of concept is told apart from: the words of its kind, or of the whole set where there is but one."""
         everything = [concept for concepts in self._job.concept_set.splits.values() for concept in concepts]
         alike = [concept.text for concept in everything if concept.kind == kind]
         words = list(dict.fromkeys(alike if len(alike) > 1 else [concept.text for concept in everything]))
         return words, self._scorer.texts(words)
 
-    def _embed(self, files: Mapping[Digest, str]) -> dict[Digest, "Tensor"]:
-        from PIL import Image
+    def _read(self, key: Digest, file: str) -> bytes | None:
+        """A picture's file; None if it is damaged, which is a failure in the store."""
+        png = (self._job.store.folder / "images" / file).read_bytes()
+        if Picture(key=key, png=png).file == file:
+            return png
+        self.damaged += 1
+        self._job.voice.warn(f"image {file} is damaged and is made again")
+        self._job.store.add_failure([key], Failure(kind="damaged", message=f"image {file} is not what was written"))
+        return None
 
-        pictures = {}
-        for key, file in files.items():
-            png = (self._job.store.folder / "images" / file).read_bytes()
-            if Picture(key=key, png=png).file == file:
-                pictures[key] = Image.open(BytesIO(png))
-            else:
-                self.damaged += 1
-                self._job.voice.warn(f"image {file} is damaged and is made again")
-                self._job.store.add_failure([key], Failure(kind="damaged", message=f"image {file} is not what was written"))
-        images = list(pictures.values())
-        filler = images[-1:] * (-len(images) % _AT_ONCE)  # a vector may depend on the size of its batch, to the last bit
-        return dict(zip(pictures, self._scorer.images([*images, *filler]), strict=False)) if pictures else {}
+
+Rivals = Mapping[str, "tuple[list[str], Tensor]"]
 
 
 def _values(
     rows: Sequence[Row],
     images: "Sequence[Tensor]",
     unsteered: "Sequence[Tensor]",
-    concepts: Mapping[str, Concept],
-    gazer: _Gazer,
-    scorer: Encoder,
+    texts: "Mapping[str, Tensor]",
+    concepts: Sequence[Concept],
+    rivals: Rivals,
+    scorer: Reader,
 ) -> list[tuple[int, str, str, float | None]]:
     import torch
 
     image, before = torch.stack(list(images)), torch.stack(list(unsteered))
-    prompt = torch.stack([gazer.text(row.prompt) for row in rows])
-    wanted = torch.stack([gazer.text(concepts[row.concept].text) for row in rows])
-    target = torch.stack([gazer.text(concepts[row.concept].target(row.prompt)) for row in rows])
+    prompt = torch.stack([texts[row.prompt] for row in rows])
+    wanted = torch.stack([texts[concept.text] for concept in concepts])
+    target = torch.stack([texts[concept.target(row.prompt)] for concept, row in zip(concepts, rows, strict=True)])
     values = {
         "concept_gain": metric.concept_gain(image, before, wanted),
         "presence": metric.presence(image, target, prompt, scale=scorer.scale),
-        "identity": _identity([concepts[row.concept] for row in rows], image, gazer, scorer),
+        "identity": _identity(concepts, image, rivals, scorer),
         "prompt_preservation": metric.prompt_preservation(image, prompt),
         "image_preservation": metric.image_preservation(image, before),
     }
     return [(row.id, name, encoder_id(scorer), float(column[k])) for name, column in values.items() for k, row in enumerate(rows)]
 
 
-def _identity(wanted: Sequence[Concept], image: "Tensor", gazer: _Gazer, scorer: Encoder) -> "Tensor":
+def _identity(wanted: Sequence[Concept], image: "Tensor", rivals: Rivals, scorer: Reader) -> "Tensor":
     import torch
 
     found = torch.empty(len(wanted))
     for kind in {concept.kind for concept in wanted}:
-        words, vectors = gazer.rivals(kind)
+        words, vectors = rivals[kind]
         here = [k for k, concept in enumerate(wanted) if concept.kind == kind]
         own = torch.tensor([words.index(wanted[k].text) for k in here])
         found[here] = metric.identity(image[here], vectors, own, scale=scorer.scale)

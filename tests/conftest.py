@@ -1,6 +1,5 @@
 """What tests share: the toy model and content folders of their own. Array shapes are checked while tests run."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,11 +39,6 @@ def toy_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     import toy_plugin
 
     folder = tmp_path / "plugins"
-    (folder / "toy-1.0.dist-info").mkdir(parents=True)
-    (folder / "toy-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
-    (folder / "toy-1.0.dist-info" / "entry_points.txt").write_text(toy_plugin.METADATA)
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
-    registry.plugins.cache_clear()
+    toy_plugin.install(folder, monkeypatch)
     yield folder
     registry.plugins.cache_clear()

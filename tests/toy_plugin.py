@@ -4,13 +4,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 import torch
 from PIL.Image import Image
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 from toy import Toy
 
-from htbench import plan, runner
+from htbench import plan, registry, runner
 from htbench.content import digest
 from htbench.model import Request
 
@@ -56,6 +57,17 @@ class ToyEncoder:
     def texts(self, texts: Sequence[str]) -> Tensor:
         seeds = [int(digest(text), 16) % 2**63 for text in texts]
         return torch.nn.functional.normalize(torch.stack([torch.randn(48, generator=torch.Generator().manual_seed(seed)) for seed in seeds]), dim=1)
+
+
+def install(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Make `folder` one that, on the path of Python, installs these plug-ins; here and in processes started from here."""
+    about = folder / "toy-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(METADATA)
+    patch.syspath_prepend(str(folder))
+    patch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
+    registry.plugins.cache_clear()
 
 
 def run_plan(settings: dict[str, object], folder: Path, log: Path) -> None:

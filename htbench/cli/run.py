@@ -38,6 +38,11 @@ def run(
         bool | None, typer.Option("--tune-strength/--no-tune-strength", help="Also run each method at a strength chosen on dev concepts, at its expense.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1; the GPU if there is one.")] = None,
+    workers: Annotated[int | None, typer.Option(help="So many processes share the work, on this machine or with --ray on others.")] = None,
+    ray: Annotated[
+        str | None, typer.Option(metavar="auto|ADDRESS", help="Work on a Ray cluster: the one this machine is in, or the one at an address.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="Processor threads of each worker; all share the cores if not given.")] = None,
     out: Annotated[str | None, typer.Option(help="Folder that runs are kept in; runs if not given.")] = None,
     name: Annotated[str | None, typer.Option(help="Folder of this run below --out; from the plan if not given.")] = None,
     allow_leak: Annotated[
@@ -55,7 +60,8 @@ def run(
         "model": model, "weights": weights, "model_options": model_option, "methods": method,
         "concepts": concepts, "concept_set": concept_set, "limit": limit, "prompts": prompts, "seeds": seeds,
         "batch": batch, "scorers": scorer, "seed": seed, "strengths": None if strength is None else numbers("strength", strength),
-        "tune_strength": tune_strength, "device": device, "out": out, "name": name, "allow_leak": allow_leak, "max_failures": max_failures,
+        "tune_strength": tune_strength, "device": device, "workers": workers, "ray": ray, "threads": threads,
+        "out": out, "name": name, "allow_leak": allow_leak, "max_failures": max_failures,
     }  # fmt: skip
     layers = {
         f"plan {plan}": plans.read(plan) if plan else {},

@@ -1,0 +1,40 @@
+"""A crew of one: this process."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from htbench.fleet.task import Handle, Result, Source, Task
+from htbench.fleet.worker import Worker
+from htbench.intervention import Intervention
+from htbench.registry import Card
+
+
+class Alone:
+    """Does every task itself; pictures become files while the next batch is made, so a run that is killed makes two batches again at most."""
+
+    size = 1
+
+    def __init__(self, worker: Worker) -> None:
+        self.model = worker.portrait()
+        self._worker = worker
+
+    def work(self, supply: Callable[[], Task | None]) -> Iterator[tuple[Task, Result]]:
+        previous: tuple[Task, Future[Result]] | None = None
+        with ThreadPoolExecutor(1) as encoder:
+            while (task := supply()) or previous:
+                outcome = self._worker.begin(task) if task else None
+                if previous:
+                    yield previous[0], previous[1].result()
+                    previous = None
+                if task is None or outcome is None:
+                    continue
+                if callable(outcome):
+                    previous = task, encoder.submit(outcome)
+                else:
+                    yield task, outcome
+
+    def share(self, change: Intervention) -> Handle:
+        return change
+
+    def source(self, name: str, card: Card, *, seed: int) -> Source:
+        return Source(name=name, card=card, seed=seed)
