@@ -91,3 +91,15 @@ def test_a_damaged_study_is_one_line(tmp_path: Path, text: str) -> None:
     (folder / "studies").mkdir()
     (folder / "studies" / "a.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     assert "The study a.json is damaged, or of another version" in page(folder).text
+
+
+def test_a_judge_that_comes_later_is_on_the_next_page_beside_the_first(tmp_path: Path) -> None:
+    folder = judged_run.build(tmp_path / "run", concepts=3)
+    with serving(Endpoint(mind=fair)) as endpoint:
+        card = judged_run.card(tmp_path / "judge", endpoint.url)
+        judged_run.judged(folder, card)
+        assert "openai second" not in page(folder).text
+        judged_run.judged(folder, card.with_model("second"))
+    text = page(folder).text
+    assert "openai scripted" in text
+    assert "With openai second by presence: alike on 100 % of" in text

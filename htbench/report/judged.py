@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from htbench.errors import HtbenchError
@@ -109,10 +111,17 @@ def name(of: Board) -> str:
 
 
 def collect(summary: Summary, *, rounds: int = 1000) -> Judged:
-    """Of each judge and model the latest tournament at each strength."""
+    """Of each judge and model the latest tournament at each strength; one ledger is read once as long as nothing is added to it."""
     folder = summary.store.folder
     if not (folder / FILE).is_file():
         return Judged(judgements=[], problem="")
+    files = [path for path in (folder / FILE, folder / f"{FILE}-wal") if path.is_file()]
+    return _read(folder, rounds, tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in files))
+
+
+@lru_cache(maxsize=4)
+def _read(folder: Path, rounds: int, state: tuple[tuple[int, int], ...]) -> Judged:
+    """As the ledger was in that state of its files: a page that is drawn anew while a run goes on does not rank hundreds of thousands of verdicts again."""
     try:
         with Ledger.read(folder) as ledger:
             known = {(about["judge"], about["model"], about["design"]["strength"]): id_ for id_, about in ledger.tournaments().items()}
