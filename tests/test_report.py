@@ -95,6 +95,14 @@ def test_hostile_words_reach_the_gallery_whole(tmp_path: Path) -> None:
     assert HOSTILE in seen.shard["problems"]
 
 
+def test_a_method_s_hostile_name_is_text_wherever_it_stands(tmp_path: Path) -> None:
+    name = "<img src=x onerror=alert(1)>&\"'"
+    seen = page(tmp_path / "run", methods=("none", "prompt", name, "hypertransport"), concepts=3, strengths=(0.0, 0.5, 1.0))
+    assert seen.text.count(name) > 8  # leaderboard, pairs, claims, speed, strengths, kinds, trust, provenance
+    assert "img" not in {tag for tag, _ in seen.tags}
+    assert not {attribute for _, attributes in seen.tags for attribute in attributes if attribute.startswith("on")}
+
+
 def test_no_address_is_remote_but_links_to_papers(tmp_path: Path) -> None:
     seen = page(tmp_path / "run")
     addresses = [(tag, attributes.get("rel"), attributes.get(name, "")) for tag, attributes in seen.tags for name in ("src", "href", "srcset", "action")]
