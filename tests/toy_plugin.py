@@ -23,7 +23,8 @@ toy-clip = toy_plugin:ToyEncoder
 
 
 class ToyModel(Toy):
-    """The toy model; it writes down in `TOY_LOG` how many images it made, has the `TOY_ILLS`, and fails on the prompt that it `TOY_FEARS`."""
+    """The toy model; it writes down in `TOY_LOG` how many images it made, has the `TOY_ILLS`, fails on the prompt that it `TOY_FEARS`, and takes its
+    process with it if there is a file `TOY_POISON`."""
 
     scorer = "toy-clip"
 
@@ -33,6 +34,9 @@ class ToyModel(Toy):
     def generate(self, requests: Sequence[Request]) -> list[Image]:
         if "memory" in os.environ.get("TOY_ILLS", "") and len(requests) > 2:
             raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 12345 bytes.")
+        if (poison := Path(os.environ.get("TOY_POISON", "/dev/null"))).is_file():
+            poison.unlink()
+            os._exit(1)
         if any(request.prompt == os.environ.get("TOY_FEARS") for request in requests):
             raise ValueError("afraid of this prompt")
         images = super().generate(requests)

@@ -1,0 +1,135 @@
+"""Workers do what one process does: the same cells, maps, images and scores, however many they are and in whatever order they are done."""
+
+import random
+import sys
+from collections.abc import Callable, Iterator, Sized
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import toy_plugin
+
+from htbench import cli, fleet, intervention, registry, runner
+from htbench.errors import UsageError
+from htbench.fleet.alone import Alone
+from htbench.fleet.share import Node, share
+from htbench.fleet.task import Crew, Outfit, Result, Task
+from htbench.fleet.worker import Worker
+from htbench.plan import Circumstances, build
+from htbench.store import Store
+
+PLAN = {"model": "toy", "methods": ["prompt", "mean-shift", "linear-act"], "limit": 4, "prompts": 3, "strengths": [0.0, 0.5, 1.0], "batch": 8}
+
+
+def contents(folder: Path) -> tuple[Sized, ...]:
+    """Cells, scores, interventions and names of pictures, which are digests of their bytes."""
+    with Store.read(folder) as store:
+        rows = [(row.method, row.concept, row.prompt, row.seed, row.strength, row.image, row.file, row.problem) for row in store.rows()]
+        scores = sorted(store.scores())
+    maps = {path.stem: [(name, part.tolist()) for name, part in intervention.load(path).state()[0].items()] for path in (folder / "maps").glob("*.safetensors")}
+    return rows, scores, maps, {path.name for path in (folder / "images").iterdir()}
+
+
+class Unruly(Alone):
+    """Takes what there is and does it in any order, as several workers would."""
+
+    size = 3
+
+    def work(self, supply: Callable[[], Task | None]) -> Iterator[tuple[Task, Result]]:
+        dice, taken = random.Random(1), []
+        while True:
+            while len(taken) < 6 and (task := supply()):
+                taken.append(task)
+            if not taken:
+                return
+            chosen = taken.pop(dice.randrange(len(taken)))
+            done = iter([chosen])
+            yield from super().work(lambda done=done: next(done, None))
+
+
+def test_a_run_is_the_same_in_any_order_of_completion(toy_plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def unruly(outfit: Outfit, how: Circumstances, *, folder: Path, voice: object) -> Iterator[Crew]:
+        yield Unruly(Worker(outfit, device="cpu", folder=folder))
+
+    runner.run(build(PLAN), tmp_path / "alone")
+    monkeypatch.setattr(fleet, "hire", unruly)
+    runner.run(build(PLAN), tmp_path / "unruly")
+    whole = contents(tmp_path / "alone")
+    assert contents(tmp_path / "unruly") == whole
+    assert [len(part) for part in whole] == [120, 5 * 120, 4 * 4, 3 + 4 * 3 * (1 + 2 + 2)]  # a prompt is the same at both strengths
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "on_gpu", "expected"),
+    [
+        ([Node(cpus=2)], 2, False, (2, 1.0, 0.0, 1)),
+        ([Node(cpus=2)], 4, False, (4, 0.5, 0.0, 1)),
+        ([Node(cpus=2)], 3, False, (3, 0.5, 0.0, 1)),
+        ([Node(cpus=2), Node(cpus=2)], 3, False, (3, 1.0, 0.0, 1)),
+        ([Node(cpus=3), Node(cpus=5)], 4, False, (4, 1.0, 0.0, 1)),
+        ([Node(cpus=16), Node(cpus=16)], None, False, (2, 16.0, 0.0, 16)),
+        ([Node(cpus=64, gpus=8)], None, True, (8, 8.0, 1.0, 8)),
+        ([Node(cpus=64, gpus=4)], 8, True, (8, 8.0, 0.5, 8)),
+        ([Node(cpus=8, gpus=1), Node(cpus=8, gpus=1)], 3, True, (3, 4.0, 0.5, 4)),
+    ],
+)
+def test_what_there_is_is_shared_out_so_that_all_find_room(
+    nodes: list[Node], workers: int | None, on_gpu: bool, expected: tuple[int, float, float, int]
+) -> None:
+    each = share(nodes, workers=workers, on_gpu=on_gpu)
+    assert (each.workers, each.cpus, each.gpus, each.threads) == expected
+
+
+def test_threads_are_those_asked_for() -> None:
+    assert share([Node(cpus=64)], workers=2, on_gpu=False, threads=3).threads == 3
+
+
+def test_one_gpu_is_no_device_for_several_workers() -> None:
+    with pytest.raises(UsageError, match="every worker"):
+        fleet.check(Circumstances(workers=2, device="cuda:1"))
+
+
+def test_without_ray_several_workers_end_with_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    for words in (["--workers", "2"], ["--ray", "auto"]):
+        monkeypatch.setattr(sys, "argv", ["htbench", "run", "quickstart", "--out", str(tmp_path / "runs"), *words])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert stop.value.code == 4
+        assert "pip install 'htbench[ray]'" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.fixture(scope="module")
+def poison(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A file that kills the worker that finds it, on a cluster of this machine alone."""
+    ray = pytest.importorskip("ray")
+    folder = tmp_path_factory.mktemp("cluster")
+    with pytest.MonkeyPatch.context() as patch:
+        toy_plugin.install(folder / "plugins", patch)
+        patch.setenv("TOY_POISON", str(folder / "poison"))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=10**8)
+        yield folder / "poison"
+        ray.shutdown()
+    registry.plugins.cache_clear()
+
+
+def test_what_a_lost_worker_had_in_hand_goes_to_another(poison: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runner.run(build(PLAN), tmp_path / "alone", Circumstances(threads=1))
+    poison.touch()
+    runner.run(build(PLAN), tmp_path / "fleet", Circumstances(workers=2, ray="auto", threads=1))
+    assert not poison.exists()
+    assert "is lost, others take its work" in capsys.readouterr().err
+    assert contents(tmp_path / "fleet") == contents(tmp_path / "alone")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_any_number_of_workers_leaves_the_same_run(poison: Path, tmp_path: Path, workers: int) -> None:
+    runner.run(build(PLAN), tmp_path / "alone", Circumstances(threads=1))
+    runner.run(build(PLAN), tmp_path / "fleet", Circumstances(workers=workers, ray="auto", threads=1))
+    assert contents(tmp_path / "fleet") == contents(tmp_path / "alone")
