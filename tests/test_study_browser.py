@@ -13,7 +13,7 @@ import judged_run
 import pytest
 import study_exports as exports
 
-from htbench.study import answer, export, intake, page, profile, template
+from htbench.study import answer, export, intake, origin, page, paper, profile, rehearsal, template
 
 pytestmark = pytest.mark.browser
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -126,6 +126,43 @@ def test_a_session_from_disk_comes_back_as_it_was_given(tab: Any, study: Path, t
     assert all(row.rt_ms is not None and 0 <= row.rt_ms < 60_000 for row in found)
     assert PERSON in path.read_text()
     assert PERSON not in (tmp_path / "in" / "answers.csv").read_text()
+
+
+def test_a_study_of_twenty_people_with_bots_goes_from_export_to_report_through_the_page(browser: Any, tmp_path: Path) -> None:
+    """Made-up people press what they were made to; what their pages save is read as what was made up."""
+    run = judged_run.build(tmp_path / "run", prompts=("a cat", "a house", "a tree"))
+    export.write(run, tmp_path / "study", export.Wish(pairs=200, raters=20, votes=5, size=16))
+    made = rehearsal.write(tmp_path / "study", tmp_path / "made-up" / "study", bots=3)
+    origin.note(tmp_path / "study", **{**origin.noted(tmp_path / "study"), "rehearsal": True})
+    (tmp_path / "saved").mkdir()
+    for number, path in enumerate(made.files, start=1):
+        context = browser.new_context()
+        _press_all(context.new_page(), tmp_path, path, number)
+        context.close()
+    files, how = sorted((tmp_path / "saved").iterdir()), profile.find("htbench")
+    for folder, own in ((tmp_path / "study", files), (tmp_path / "made-up" / "study", made.files)):
+        intake.take(own, folder, how=how, key=None, secret=tmp_path / "secret", rules=None)
+    through_page, made_up = (answer.said(list(answer.read(folder / "study" / "answers.csv"))) for folder in (tmp_path, tmp_path / "made-up"))
+    assert through_page == made_up
+    (tmp_path / "study" / "rules.toml").write_text("fastest_ms = 0\nmedian_share = 0\n")  # these people are as fast as a machine
+    found = paper.write(tmp_path / "study", run, rounds=100)
+    assert found.flow.steps[0].answers == made.answers == 20 * 58
+    assert found.flow.steps[-1].people < 20
+    assert found.criteria[0].ranking
+
+
+def _press_all(tab: Any, folder: Path, path: Path, sheet: int) -> None:
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    tab.goto(f"{(folder / 'study' / page.FILE).as_uri()}?sheet={sheet}&rater={rows[0]['rater']}")
+    tab.click("#agree")
+    tab.keyboard.press("Enter")
+    for number, row in enumerate(rows, start=1):
+        tab.wait_for_selector(f"#count:text-is('{number} of {len(rows)}')")
+        tab.wait_for_selector(READY)
+        tab.keyboard.press(KEYS[row["choice"]])
+    tab.wait_for_selector("#end:not([hidden])")
+    saved(tab, folder / "saved")
 
 
 def test_a_session_that_is_over_stays_over(tab: Any, study: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import study_exports as exports
 
 from htbench.errors import HtbenchError, Refused, UsageError
-from htbench.study import answer, intake, profile, sniffing
+from htbench.study import answer, intake, paper, profile, sniffing
 
 PROFILES = ("htbench", "qualtrics", "prolific", "mturk", "google-forms", "label-studio", "potato", "jspsych")
 
@@ -61,7 +61,10 @@ def test_a_platform_is_told_by_its_columns(name: str, files: dict[str, list[Path
 @pytest.mark.parametrize("name", PROFILES)
 def test_nothing_planted_comes_through(name: str, files: dict[str, list[Path]], tmp_path: Path) -> None:
     take(tmp_path, name, *files[name])
-    for path in (tmp_path / "study").iterdir():
+    paper.write(tmp_path / "study", rounds=100)
+    written = list((tmp_path / "study").iterdir())
+    assert {"answers.csv", "import.json", "report.md", "report.json", "votes.csv"} <= {path.name for path in written}
+    for path in written:
         assert not [planted for planted in exports.SECRETS if planted.encode() in path.read_bytes()]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import judged_run
 import pytest
 
-from htbench.errors import UsageError
+from htbench.errors import Refused, UsageError
 from htbench.study import export, intake, paper, posting, profile, rehearsal
 from htbench.study.privacy import Pseudonyms, secret
 from htbench.study.rehearsal import Rehearsed
@@ -54,6 +54,12 @@ def test_a_rehearsal_says_so_and_stays_out_of_the_run(run: Path, study: Path, ma
     assert (folder / "report.md").read_text().startswith("**A rehearsal: these answers are made up.**")
     assert json.loads((folder / "report.json").read_text())["rehearsal"] is True
     assert not (run / posting.FOLDER).exists()
+
+
+def test_made_up_answers_do_not_get_into_a_study(study: Path, made: Rehearsed) -> None:
+    with pytest.raises(Refused, match="made up"):
+        intake.take(made.files, study, how=profile.find("htbench"), key=None, secret=study.with_name("secret"), rules=None)
+    assert not (study / "answers.csv").exists()
 
 
 def test_one_seed_makes_one_rehearsal(study: Path, tmp_path: Path, made: Rehearsed) -> None:

@@ -12,7 +12,7 @@ from htbench.errors import UnknownName, UsageError
 from htbench.judge_card import Pictures
 from htbench.leaderboard import Summary
 from htbench.store import Store
-from htbench.study import intake, page, posting
+from htbench.study import intake, origin, page
 from htbench.study.answer import NOISE, Item, Key
 from htbench.study.assignment import Task, assign
 from htbench.study.page import Page, Trial
@@ -109,7 +109,7 @@ def write(run: Path, folder: Path, wish: Wish) -> Exported:
         (shown / "pictures" / name).write_bytes(data)
     (folder / page.FILE).write_text(text, encoding="utf-8")
     book.key.write(folder / intake.KEY)
-    posting.note(folder, run=run.resolve().name, strength=strength, wish=asdict(wish))
+    origin.note(folder, run=run.resolve().name, strength=strength, wish=asdict(wish))
     (folder / intake.RULES).write_text(Rules().text(), encoding="utf-8")
     (folder / intake.ABOUT).write_text(_ABOUT.format(task=json.dumps(_question(wish), ensure_ascii=False)), encoding="utf-8")
     (folder / "links.txt").write_text("".join(f"index.html?sheet={k}\n" for k in range(1, len(sheets) + 1)), encoding="utf-8")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from htbench.content import file_digest
-from htbench.errors import UsageError
-from htbench.study import answer, privacy
+from htbench.errors import Refused, UsageError
+from htbench.study import answer, origin, privacy
 from htbench.study.answer import Key
 from htbench.study.mapping import Mapper
 from htbench.study.privacy import Pseudonyms
@@ -47,7 +47,8 @@ def take(files: Sequence[Path], folder: Path, *, how: Profile, key: Path | None,
 
     Raises:
         UsageError: with the row of what cannot be read; nothing is written then.
-        Refused: if what would be written held a raw identifier, an e-mail or an internet address; nothing is written then.
+        Refused: if what would be written held a raw identifier, an e-mail or an internet address, or made-up answers would get into a study that is no
+            rehearsal; nothing is written then.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = Pseudonyms(secret=privacy.secret(secret, outside=folder))
@@ -64,6 +65,8 @@ def take(files: Sequence[Path], folder: Path, *, how: Profile, key: Path | None,
             given, fresh = table.add(mapper.answers(sheet))
             read, new = read + given, new + fresh
             unused.update(dict.fromkeys(_unused(sheet, how)))
+        if any(each.startswith(origin.MADE_UP) for each in names.met) and not origin.noted(folder).get("rehearsal"):
+            raise Refused("answers of a rehearsal are made up, and this study is none", remedy="Give --study the folder of the rehearsal.")
         if not len(table):
             raise UsageError(f"no answers in {', '.join(path.name for path in files)}", remedy="Are the rows finished ones, and is the profile right?")
         joined = _joined(people, names) if people else None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from htbench.errors import Missing, Refused
 from htbench.stats import Interval
-from htbench.study import answer, intake, posting
+from htbench.study import answer, intake, origin, posting
 from htbench.study.answer import Answer
 from htbench.study.quality import Rules, sift
 from htbench.study.result import Criterion, Preference, Result, result
@@ -44,7 +44,7 @@ def write(folder: Path, run: Path | None = None, *, rounds: int = 1000, seed: in
     if not (folder / intake.ANSWERS).is_file():
         raise Missing(f"no answers in study {str(folder)!r}", remedy="htbench study import reads them.")
     answers, rules, log = list(answer.read(folder / intake.ANSWERS)), Rules.read(folder / intake.RULES), _log(folder)
-    noted = posting.noted(folder)
+    noted = origin.noted(folder)
     verdicts = of_run(run, {each.pair for each in answers if each.kind == "vote"}, strength=noted.get("strength")) if run else []
     found = result(sift(answers, rules, statuses=_statuses(folder)), verdicts, rounds=rounds, seed=seed)
     changed = log["rules"] != rules.digest

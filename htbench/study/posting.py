@@ -1,6 +1,6 @@
-"""What ties a study to its run: `export.json` in the study's folder, and what the study found in the run's own, for the run's report to show.
+"""What a study found, in the folder of its run, for the run's report to show.
 
-The latter is `RUN/studies/NAME-DIGEST.json`, one file a study, written by `htbench study report RUN`; a later report of the same study replaces it:
+It is `RUN/studies/NAME-DIGEST.json`, one file a study, written by `htbench study report RUN`; a later report of the same study replaces it:
 
 ```
 {"version": 1, "study": NAME, "rules_changed": bool, "strength": number or null,
@@ -25,33 +25,13 @@ from pathlib import Path
 from typing import Any
 
 from htbench.content import digest, file_digest
-from htbench.errors import Refused, UsageError
-from htbench.study import intake
+from htbench.errors import UsageError
+from htbench.study import intake, origin
 from htbench.study.result import Criterion, Preference, Result
 from htbench.tournament.audit import Share
 from htbench.tournament.table import finite
 
-EXPORT, FOLDER, VERSION = "export.json", "studies", 1
-
-
-def note(study: Path, *, run: str, strength: float, wish: dict[str, Any], rehearsal: bool = False) -> None:
-    """Write into a study's folder which run it is of, how it was exported, and whether its answers are made up."""
-    _write(study / EXPORT, {"run": run, "strength": strength, "wish": wish, "rehearsal": rehearsal})
-
-
-def noted(study: Path) -> dict[str, Any]:
-    """What `note` wrote; empty of a study whose items were made elsewhere.
-
-    Raises:
-        Refused: if it is damaged.
-    """
-    path = study / EXPORT
-    if not path.is_file():
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError:
-        raise Refused(f"{str(path)!r} is damaged", remedy="Delete it; the run's full strength is taken then.") from None
+FOLDER, VERSION = "studies", 1
 
 
 def post(found: Result, run: Path, *, study: Path, rules_changed: bool) -> Path:
@@ -66,7 +46,7 @@ def post(found: Result, run: Path, *, study: Path, rules_changed: bool) -> Path:
         "version": VERSION,
         "study": name,
         "rules_changed": rules_changed,
-        "strength": noted(study).get("strength"),
+        "strength": origin.noted(study).get("strength"),
         "flow": [{"name": step.name, "people": step.people, "answers": step.answers} for step in found.flow.steps],
         "criteria": [_criterion(each, found) for each in found.criteria],
     }

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from htbench.errors import UsageError
-from htbench.study import intake, page, posting
+from htbench.study import intake, origin, page
 from htbench.study.answer import CHOICES, NOISE, Choice, Item, Key
 
 Bot = Literal["hasty", "one-sided", "careless"]
@@ -55,12 +55,12 @@ def write(study: Path, folder: Path, *, bots: int = 3, seed: int = 0) -> Rehears
     files = []
     for number, sheet in enumerate(sheets, start=1):
         person = _Person(crowd, random, bot=BOTS[(len(sheets) - number) % len(BOTS)] if number > len(sheets) - bots else None)
-        rows = [[f"rehearsal-{number:03}", position, trial["item"], *person.answer(key[trial["item"]])] for position, trial in enumerate(sheet, start=1)]
+        rows = [[f"{origin.MADE_UP}{number:03}", position, trial["item"], *person.answer(key[trial["item"]])] for position, trial in enumerate(sheet, start=1)]
         files.append(folder / f"answers-{number:03}.csv")
         _save(files[-1], number, rows)
     for name in (intake.KEY, intake.RULES, intake.ABOUT):
         shutil.copy(study / name, folder / name)
-    posting.note(folder, **{**posting.noted(study), "rehearsal": True})
+    origin.note(folder, **{**origin.noted(study), "rehearsal": True})
     return Rehearsed(people=len(sheets), bots=bots, answers=sum(map(len, sheets)), order=crowd.order, files=tuple(files))
 
 
