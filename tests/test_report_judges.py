@@ -5,12 +5,17 @@ import re
 from pathlib import Path
 
 import judged_run
+import numpy as np
 import pytest
+import study_people
 from judge_servers import Endpoint, Mind, fair, first_picker, refuser, serving
 from test_report import Page
 from test_report_claims import study
 
 from htbench import report
+from htbench.study import posting
+from htbench.study.quality import Rules, sift
+from htbench.study.result import result
 from htbench.tournament.audit import MEANING
 
 
@@ -103,3 +108,15 @@ def test_a_judge_that_comes_later_is_on_the_next_page_beside_the_first(tmp_path:
     text = page(folder).text
     assert "openai scripted" in text
     assert "With openai second by presence: alike on 100 % of" in text
+
+
+def test_what_a_study_leaves_in_its_run_is_read_whole(tmp_path: Path) -> None:
+    run, made = judged_run.build(tmp_path / "run", concepts=2), tmp_path / "my-study"
+    made.mkdir()
+    answers = study_people.study(np.random.default_rng(0), concepts=12, each=10, raters=6)
+    posting.post(result(sift(answers, Rules()), rounds=100), run, study=made, rules_changed=True)
+    seen = page(run).text
+    assert "my-study" in seen
+    assert "The rules of exclusion were changed after the first import." in seen
+    assert "120 votes of 6 people" in seen
+    assert re.findall(r"(\w) [\d–]+ tier", seen.partition("my-study")[2])[0] == "a"  # planted best
