@@ -36,7 +36,7 @@ class Show:
             return False
         files = report.live(self.folder)
         version = sha256(b"".join(files[name] for name in sorted(files))).hexdigest()
-        self.files, self._seen = {**files, "version": version.encode()}, now
+        self.files, self._seen = {**files, "version": version.encode(), "favicon.ico": b""}, now
         return True
 
     def keep_looking(self, stop: threading.Event) -> None:
@@ -75,18 +75,19 @@ def serve(folder: Path, *, port: int) -> None:
     show = Show(folder=folder)
     show.look()
     stop = threading.Event()
-    with _server(show, port) as server:
-        sys.stdout.write(f"Report: http://{HOST}:{server.server_port}/ (Ctrl-C ends)\n")
+    with server(show, port) as running:
+        sys.stdout.write(f"Report: http://{HOST}:{running.server_port}/ (Ctrl-C ends)\n")
         sys.stdout.flush()
         looking = threading.Thread(target=show.keep_looking, args=(stop,), daemon=True)
         looking.start()
         try:
-            server.serve_forever()
+            running.serve_forever()
         finally:
             stop.set()
 
 
-def _server(show: Show, port: int) -> ThreadingHTTPServer:
+def server(show: Show, port: int) -> ThreadingHTTPServer:
+    """Answers on this machine's own address, at another port if that one is taken."""
     handler = type("Handler", (_Handler,), {"show": show})
     try:
         return ThreadingHTTPServer((HOST, port), handler)

@@ -23,7 +23,7 @@ class AuditLine:
 
 def warnings(summary: Summary) -> list[str]:
     """Sentences for the top of a report, missing cells left out."""
-    return [*_circular(summary), *_leaks(summary), *_flaws(summary), *_batches(summary), *_strength(summary)]
+    return [*_circular(summary), *_leaks(summary), *_flaws(summary), *_batches(summary), *_strength(summary), *_machines(summary)]
 
 
 def audits(summary: Summary) -> list[AuditLine]:
@@ -83,6 +83,13 @@ def _strength(summary: Summary) -> list[str]:
         return []
     shown = f"{summary.full:g}".replace("-", "−")
     return [f"The plan has no strength 1: the leaderboard is at strength {shown}, the largest there is."]
+
+
+def _machines(summary: Summary) -> list[str]:
+    surroundings = _mapping(summary.facts.get("environment")) if "sources" in summary.facts else {}
+    differing = [name for name in ("cpu", "threads", "device", "torch") if isinstance(surroundings.get(name), list)]
+    text = "These runs were made in different surroundings ({}): times of methods from different runs cannot be compared."
+    return [text.format(", ".join(differing))] if differing else []
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -9,7 +9,10 @@ async function check() {
   version ??= now;
   if (now === version) return;
   const open = [...document.querySelectorAll("details")].map((details) => details.open);
-  history.replaceState({ ...history.state, open, top: scrollY }, "");
+  const above = [...document.querySelectorAll("main [id]")].filter((part) => part.getBoundingClientRect().height > 0 && part.getBoundingClientRect().top < 120).pop();
+  const place = above ? { id: above.id, top: above.getBoundingClientRect().top } : { id: "", top: -scrollY };
+  history.scrollRestoration = "manual";
+  history.replaceState({ ...history.state, open, place }, "");
   location.reload();
 }
 
@@ -17,6 +20,10 @@ history.state?.open?.forEach((open, k) => {
   const details = document.querySelectorAll("details")[k];
   if (details) details.open = open;
 });
-if (history.state?.top) scrollTo({ top: history.state.top, behavior: "instant" });
+if (history.state?.place) {
+  const { id, top } = history.state.place;
+  const part = id ? document.getElementById(id) : document.body;
+  if (part) scrollBy({ top: part.getBoundingClientRect().top - top, behavior: "instant" });
+}
 setInterval(check, 2000);
 check();

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import report_run
 
-from htbench import merging
+from htbench import merging, trust
 from htbench.errors import Refused, UsageError
 from htbench.leaderboard import HEADLINE, Summary
 from htbench.report import merged
@@ -70,6 +70,12 @@ def test_runs_whose_settings_differ_are_refused_by_name(tmp_path: Path, facts: d
     parts = [run(tmp_path / "a", "linear-act"), changed(run(tmp_path / "b", "lineas"), **facts)]
     with pytest.raises(Refused, match=named), merging.boards(parts):
         pass
+
+
+def test_times_of_two_machines_come_with_a_warning(tmp_path: Path) -> None:
+    parts = [run(tmp_path / "a", "linear-act"), changed(run(tmp_path / "b", "lineas"), environment={"cpu": "64 cores"})]
+    with merging.boards(parts) as (board,):
+        assert any("different surroundings (cpu)" in warning for warning in trust.warnings(board.summary))
 
 
 def test_two_methods_of_one_name_are_refused(tmp_path: Path) -> None:
