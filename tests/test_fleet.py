@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import toy_plugin
@@ -18,7 +19,7 @@ from htbench.fleet.worker import Worker
 from htbench.plan import Circumstances, build
 from htbench.store import Store
 
-PLAN = {"model": "toy", "methods": ["prompt", "mean-shift", "linear-act"], "limit": 4, "prompts": 3, "strengths": [0.0, 0.5, 1.0], "batch": 8}
+PLAN: dict[str, Any] = {"model": "toy", "methods": ["prompt", "mean-shift", "linear-act"], "limit": 4, "prompts": 3, "strengths": [0.0, 0.5, 1.0], "batch": 8}
 
 
 def contents(folder: Path) -> tuple[Sized, ...]:
@@ -130,6 +131,11 @@ def test_what_a_lost_worker_had_in_hand_goes_to_another(poison: Path, tmp_path: 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_any_number_of_workers_leaves_the_same_run(poison: Path, tmp_path: Path, workers: int) -> None:
-    runner.run(build(PLAN), tmp_path / "alone", Circumstances(threads=1))
-    runner.run(build(PLAN), tmp_path / "fleet", Circumstances(workers=workers, ray="auto", threads=1))
+    card = tmp_path / "blend.toml"
+    card.write_text('name = "blend"\nmethod = "mean-of-maps"\nsummary = "Learns from all concepts."\n[settings]\nbase = "mean-shift"\n')
+    plan = build(PLAN, {"methods": [*PLAN["methods"], str(card)]})
+    runner.run(plan, tmp_path / "alone", Circumstances(threads=1))
+    runner.run(plan, tmp_path / "fleet", Circumstances(workers=workers, ray="auto", threads=1))
     assert contents(tmp_path / "fleet") == contents(tmp_path / "alone")
+    kept = [sorted(path.name for path in (tmp_path / run / "maps" / "bank").iterdir()) for run in ("alone", "fleet")]
+    assert kept[0] == kept[1] != []

@@ -47,7 +47,10 @@ def joined(outfit: Outfit, how: Circumstances, *, folder: Path, voice: Voice) ->
     try:
         there: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
         nodes = [Node(cpus=node["Resources"].get("CPU", 0.0), gpus=node["Resources"].get("GPU", 0.0)) for node in there if node["Alive"]]
-        on_gpu = how.device == "cuda" or (how.device is None and any(node.gpus for node in nodes))
+        has_gpus = any(node.gpus for node in nodes)
+        if how.device == "cuda" and not has_gpus:
+            raise Missing("there is no GPU that Ray knows of", remedy="Leave --device out to run on what there is.")
+        on_gpu = has_gpus and how.device != "cpu"
         fleet = Fleet(outfit, share(nodes, workers=how.workers, on_gpu=on_gpu, threads=how.threads), folder=folder, voice=voice, device=how.device)
         fleet.wait()
         yield fleet
@@ -140,8 +143,8 @@ class Fleet:
 
     def work(self, supply: Callable[[], Task | None]) -> Iterator[tuple[Task, Result]]:
         while True:
-            self._hand_out(supply)
-            if not self._back and not any(member.errands for member in self._members):
+            is_over = self._hand_out(supply)
+            if is_over and not any(member.errands for member in self._members):
                 return
             for errand, result in self._land():
                 if isinstance(result, Trouble):
@@ -168,16 +171,18 @@ class Fleet:
         paths = [path for part in (f"learning-{key}", "bank") for path in (self._folder / part).rglob("[!.]*") if path.is_file()]
         return {path.relative_to(self._folder).as_posix(): path.read_bytes() for path in paths}
 
-    def _hand_out(self, supply: Callable[[], Task | None]) -> None:
+    def _hand_out(self, supply: Callable[[], Task | None]) -> bool:
+        """Give tasks to whoever is free; gives whether there are no more for now."""
         while free := [member for member in self._members if member.has_room]:
             if self._back:
                 errand = self._back.popleft()
             elif task := supply():
                 errand = _Errand(task)
             else:
-                return
+                return True
             member = min(free, key=lambda member: len(member.errands))
             member.errands[member.actor.do.remote(errand.task)] = errand
+        return False
 
     def _land(self) -> list[tuple[_Errand, Result | Trouble]]:
         """What is done by now; waits until something is."""
