@@ -26,8 +26,8 @@ name = "emoji"
 version = "3"
 licence = "Apache-2.0 (icons: Noto Emoji) and MIT (icons: Fluent Emoji)"
 about = \"\"\"
-Modifiers of emoji scenes: companions, picture styles, backgrounds, frames, weather, and composites of two of them. Split at random within each kind; \\
-what a held-out concept shows is in no other split, not even as a part of a composite. Made by htbench.emoji.concepts.\"\"\"
+Modifiers of emoji scenes: companions, picture styles, backgrounds, frames, weather, and looks, a style with a background. Split at random within each kind; \\
+what a held-out concept shows is in no other split, not even as a part of a look. Made by htbench.emoji.concepts.\"\"\"
 """
 
 
@@ -37,7 +37,7 @@ class Modifier:
 
     kind: str
     facts: Mapping[str, str]
-    """Values by kind of modifier: one, or a composite's two."""
+    """Values by kind of modifier: one, or the two of a look."""
     split: str
 
     @property
@@ -58,7 +58,7 @@ def modifiers() -> dict[str, Modifier]:
     parts = {kind: _parted(rng.permutation(values).tolist()[: COMPANIONS if kind == "companion" else None]) for kind, values in VALUES.items()}
     single = [Modifier(kind=kind, facts={kind: value}, split=split) for kind, splits in parts.items() for split, values in splits.items() for value in values]
     counts = {"test": TEST, "dev": DEV, "train": TOTAL - TEST - DEV}
-    found = single + [each for split, count in counts.items() for each in _composites(rng, parts, split, count - sum(one.split == split for one in single))]
+    found = single + [each for split, count in counts.items() for each in _looks(rng, parts, split, count - sum(one.split == split for one in single))]
     groups: dict[tuple[str, str], list[Modifier]] = {}
     for each in found:
         groups.setdefault((each.kind, each.split), []).append(each)
@@ -71,15 +71,13 @@ def _parted(values: Sequence[str]) -> dict[str, Sequence[str]]:
     return {"test": values[:test], "dev": values[test : test + dev], "train": values[test + dev :]}
 
 
-def _composites(rng: np.random.Generator, parts: Mapping[str, Mapping[str, Sequence[str]]], split: str, count: int) -> list[Modifier]:
-    """Two modifiers at once: one of the split's own, the other its own or a training one."""
+def _looks(rng: np.random.Generator, parts: Mapping[str, Mapping[str, Sequence[str]]], split: str, count: int) -> list[Modifier]:
+    """A style and a background at once: one of them of the split's own, the other its own or a training one."""
     found: dict[str, Modifier] = {}
-    kinds = [kind for kind in parts if kind != "companion"]
     while len(found) < count:
-        own, other = rng.choice(kinds, 2, replace=False).tolist()
-        values = {own: parts[own][split], other: list(dict.fromkeys([*parts[other][split], *parts[other]["train"]]))}
-        facts = {kind: str(rng.choice(values[kind])) for kind in kinds if kind in values}
-        each = Modifier(kind="composite", facts=facts, split=split)
+        own = str(rng.choice(["style", "background"]))
+        values = {kind: parts[kind][split] if kind == own else [*parts[kind][split], *parts[kind]["train"]] for kind in ("style", "background")}
+        each = Modifier(kind="look", facts={kind: str(rng.choice(choice)) for kind, choice in values.items()}, split=split)
         found[each.id] = each
     return list(found.values())
 
