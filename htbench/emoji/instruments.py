@@ -10,8 +10,9 @@ from scipy.stats import rankdata, spearmanr
 
 from htbench import concept, metric, registry
 from htbench.concept import Concept
-from htbench.emoji.quality import drawn, named
-from htbench.emoji.scenes import VALUES, Scene
+from htbench.emoji.concepts import modifiers
+from htbench.emoji.quality import drawn, nearest
+from htbench.emoji.scenes import Scene
 from htbench.encoder import Encoder
 
 LEAST_AUC = 0.85
@@ -52,10 +53,9 @@ def auc(positive: Values, negative: Values) -> float:
 
 def read(wanted: Concept, prompts: Sequence[str], encoder: Encoder, *, seed: int) -> Reading:
     """What `encoder` says about `wanted` in one scene a prompt, with and without it, in the same layout where the concept leaves it."""
-    value = next(value for value in VALUES[wanted.kind] if f"{wanted.kind}/{value}".replace(" ", "-") == wanted.id)
     seeds = [seed * 100_003 + k for k in range(len(prompts))]
     without = drawn([Scene(noun=prompt) for prompt in prompts], seeds)
-    with_it = drawn([Scene(noun=prompt, **{wanted.kind: value}) for prompt in prompts], seeds)
+    with_it = drawn([Scene(noun=prompt, **modifiers()[wanted.id].facts) for prompt in prompts], seeds)
     change = encoder.texts([wanted.target(prompt) for prompt in prompts]), encoder.texts(list(prompts))
 
     def presence(images: list[Image.Image]) -> Values:
@@ -63,7 +63,8 @@ def read(wanted: Concept, prompts: Sequence[str], encoder: Encoder, *, seed: int
         return values
 
     blended = np.stack([presence([Image.blend(a, b, share) for a, b in zip(without, with_it, strict=True)]) for share in BLENDS])
-    identity = float(np.mean([answer == value for answer in named(with_it, wanted.kind, encoder)]))
+    rivals = [each.text() for each in modifiers().values() if each.kind == wanted.kind]
+    identity = float(np.mean([answer == wanted.text for answer in nearest(with_it, rivals, encoder)]))
     return Reading(concept=wanted, present=blended[-1], absent=blended[0], blended=blended, identity=identity)
 
 

@@ -32,9 +32,13 @@ def unseen_scenes(count: int, *, seed: int) -> list[Scene]:
 
 def named(images: Sequence[Image.Image], kind: str, encoder: Encoder) -> list[str]:
     """What of its kind each image shows: the value whose words are nearest to it."""
-    values = nouns() if kind == "noun" else VALUES[kind]
-    texts = encoder.texts([caption({kind: value}) for value in values])
-    return [values[k] for k in (encoder.images(images) @ texts.T).argmax(1).tolist()]
+    values = {caption({kind: value}): value for value in (nouns() if kind == "noun" else VALUES[kind])}
+    return [values[text] for text in nearest(images, list(values), encoder)]
+
+
+def nearest(images: Sequence[Image.Image], texts: Sequence[str], encoder: Encoder) -> list[str]:
+    """The text that is nearest to each image."""
+    return [texts[k] for k in (encoder.images(images) @ encoder.texts(texts).T).argmax(1).tolist()]
 
 
 def drawn(scenes: Sequence[Scene], seeds: Sequence[int]) -> list[Image.Image]:

@@ -15,7 +15,9 @@ from htbench.emoji.scenes import LATENT, TAUGHT, VALUES, Scene, caption
 CHANCES = {"companion": 0.5, "style": 0.3, "background": 0.35, "frame": 0.12, "weather": 0.12}
 """How often a training scene has a modifier of each kind."""
 STYLED = CHANCES | {"style": 0.7}
-"""The same for a network that has learnt what drawings look like, and now learns what each looks like in every style."""
+"""The same for a CLIP that has learnt what drawings look like, and now learns what each looks like in every style."""
+DRESSED = CHANCES | {"style": 0.5, "background": 0.5}
+"""The same for a generator that has learnt to draw, and now learns to draw under every style and on every ground."""
 REWORDED = 0.15
 """How often a modifier is not said in the usual way."""
 

@@ -16,7 +16,7 @@ from htbench import concept, registry
 from htbench.emoji import clip, scenes, vocabulary
 from htbench.emoji.generator import PARTS, WIDTH, Generator
 from htbench.emoji.icons import FOLDER, appearance, nouns
-from htbench.emoji.sampling import CHANCES, STYLED, Batch, draw_batch, draw_wordings
+from htbench.emoji.sampling import CHANCES, DRESSED, STYLED, Batch, draw_batch, draw_wordings
 from htbench.model import Model
 from htbench.training import Recipe, Task, Trainer
 
@@ -54,7 +54,7 @@ class GeneratorTask:
             self.network.transformer.compile()
 
     def loss(self, step: int) -> Tensor:
-        batch = draw_batch(self.recipe.seed, step, self.recipe.batch)
+        batch = draw_batch(self.recipe.seed, step, self.recipe.batch, CHANCES if step < self.recipe.steps // 2 else DRESSED)
         with torch.autocast(self.device.type, torch.bfloat16):
             words = self.network.encode(batch.captions)
             image = self.network(batch.latents.to(self.device), words)
@@ -200,7 +200,7 @@ def plain_attention() -> Iterator[None]:
 
 
 RECIPES = {
-    "generator": Recipe(steps=7000, batch=64, seed=1, embedding_rate=1e-2, cooldown=0.3),
+    "generator": Recipe(steps=10000, batch=64, seed=1, embedding_rate=1e-2, cooldown=0.5),
     "clip-a": Recipe(steps=800, batch=256, seed=2, embedding_rate=2e-3, matrix_rate=2e-2, cooldown=0.3),
     "clip-b": Recipe(steps=3000, batch=256, seed=3, embedding_rate=2e-3, matrix_rate=2e-2, cooldown=0.3),
 }
