@@ -194,7 +194,7 @@ function rowOf(concept) {
   const tiles = [UNSTEERED, ...methods].map((method) => {
     const frame = make("span", { className: "frame" });
     const gain = make("span", { className: "gain" });
-    const button = make("button", { type: "button", className: "tile" }, frame, make("span", { className: "caption" }, named(method), gain));
+    const button = make("button", { type: "button", className: "tile" }, frame, make("span", { className: "caption" }, named(method), " ", gain));
     button.addEventListener("click", () => enlarge(concept, method, "tile"));
     row.append(button);
     return { button, frame, gain, method };
@@ -208,9 +208,10 @@ function paint(concept, { button, frame, gain, method }) {
   const value = method === UNSTEERED && signed(state.metric) ? null : found.scores[state.metric];
   gain.textContent = value == null ? "" : figure(value, state.metric);
   const told = value == null ? "" : `, ${data.metrics[state.metric].toLowerCase()} ${gain.textContent}`;
-  const alt = `${words(method)}, ${short(data.concepts[concept].text)}${method === UNSTEERED ? "" : `, strength ${strengthOf(state.step)}`}${told}`;
-  put(frame, found, alt);
-  button.setAttribute("aria-label", found.address ? `Enlarge: ${alt}` : `${alt}: ${short(found.problem, 200)}`);
+  const what = `${short(data.concepts[concept].text)}${method === UNSTEERED ? "" : `, strength ${strengthOf(state.step)}`}`;
+  put(frame, found, `${words(method)}, ${what}${told}`);
+  const seen = [words(method), gain.textContent].filter(Boolean).join(" "); // what can be read comes first, for those who speak to the page
+  button.setAttribute("aria-label", `${seen}: ${found.address ? `enlarge ${what}` : `${what}: ${short(found.problem, 200)}`}`);
 }
 
 function drawPictures(concepts) {

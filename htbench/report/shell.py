@@ -40,9 +40,9 @@ def style() -> Markup:
 
 def bind(text: str, access: Access, *, data: str = "", switch: str = "") -> str:
     """The page with its marks replaced; `data` is what its scripts read, `switch` leads to other pages."""
-    script = _read("report.js", *access.more)
+    script, css = _read("report.js", *access.more), text.partition("<style>")[2].partition("</style>")[0]
     allowed = f"'{_hash(script)}'{access.scripts}{access.connections}"
-    policy = f"default-src 'none'; img-src {access.images}; style-src '{_hash(style())}'; script-src {allowed}; base-uri 'none'; form-action 'none'"
+    policy = f"default-src 'none'; img-src {access.images}; style-src '{_hash(css)}'; script-src {allowed}; base-uri 'none'; form-action 'none'"
     return text.replace(POLICY, policy, 1).replace(SWITCH, switch, 1).replace(DATA, f"{data}<script>{script}</script>\n", 1)
 
 
