@@ -107,7 +107,8 @@ def test_without_ray_several_workers_end_with_the_command_that_installs_it(
 @pytest.fixture(scope="module")
 def poison(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A file that kills the worker that finds it, on a cluster of this machine alone."""
-    ray = pytest.importorskip("ray")
+    import ray
+
     folder = tmp_path_factory.mktemp("cluster")
     with pytest.MonkeyPatch.context() as patch:
         toy_plugin.install(folder / "plugins", patch)

@@ -30,7 +30,6 @@ runner.run(build(json.loads(sys.argv[1])), Path(sys.argv[2]), Circumstances(work
 @pytest.fixture
 def machines(toy_plugins: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A cluster of two machines of one processor each, and of one that only keeps the books."""
-    pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
