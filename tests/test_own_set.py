@@ -171,7 +171,7 @@ def test_a_set_of_ones_own_runs_from_beginning_to_end(mine: Path, toy_plugins: P
 
 def test_words_that_a_method_was_trained_on_are_a_leak_in_a_set_of_ones_own(toy_plugins: Path, tmp_path: Path) -> None:
     known = concept.load("emoji").splits["train"][0].text
-    settings = {"concept_set": str(write(tmp_path / "mine.csv", f"text\n{known}\n")), "methods": ["hypertransport"], "prompts": 1, "strengths": [1.0]}
+    settings = {"concept_set": str(write(tmp_path / "mine.csv", f'text\n"{known}"\n')), "methods": ["hypertransport"], "prompts": 1, "strengths": [1.0]}
     with pytest.raises(Refused):
         runner.run(plan.build(settings), tmp_path / "run")
 

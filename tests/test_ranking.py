@@ -87,6 +87,13 @@ def test_twelve_concepts_that_agree_do() -> None:
     assert rank(votes(*[("a", "b", 1, concept) for concept in "cdefghijklmn"]), rounds=100).standings[1].tier == 2
 
 
+def test_who_nearly_always_wins_is_in_a_tier_of_its_own() -> None:
+    random = np.random.default_rng(0)
+    chances = {("a", "b"): 0.97, ("a", "c"): 0.97, ("b", "c"): 0.6}
+    rows = [(*pair, int(random.random() < chance), concept) for concept in "cdefghijklmn" for pair, chance in chances.items() for _ in range(4)]
+    assert [(one.name, one.tier) for one in rank(votes(*rows), rounds=300).standings] == [("a", 1), ("b", 2), ("c", 2)]
+
+
 def test_one_concept_has_a_ranking_and_no_interval() -> None:
     found = rank(votes(("a", "b", 1, "x"), ("a", "b", 0, "x"), ("a", "b", 1, "x")), rounds=50)
     assert (found.standings[0].name, found.standings[0].ranks, found.standings[1].tier) == ("a", "1–2", 1)

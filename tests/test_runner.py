@@ -22,7 +22,7 @@ from htbench.store import Store
 
 SMALL = {"methods": ["prompt", "mean-shift", "linear-act"], "limit": 2, "prompts": 3, "batch": 4, "strengths": [0.0, 1.0]}
 COMMAND = [sys.executable, "-m", "htbench", "run", *["--method", "prompt", "--method", "mean-shift", "--method", "linear-act"]]
-COMMAND += ["--limit", "2", "--prompts", "3", "--batch", "4", "--strength", "0,1", "--name", "small", "--out"]
+COMMAND += ["--limit", "2", "--prompts", "3", "--batch", "4", "--strength", "0,1", "--threads", "1", "--name", "small", "--out"]
 
 
 def contents(folder: Path) -> tuple[list[object], list[object], dict[str, bytes]]:
@@ -36,7 +36,7 @@ def contents(folder: Path) -> tuple[list[object], list[object], dict[str, bytes]
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    runner.run(build(SMALL), folder)
+    runner.run(build(SMALL), folder, Circumstances(threads=1))
     return folder
 
 

@@ -55,6 +55,9 @@ def hire(outfit: Outfit, how: Circumstances, *, folder: Path, voice: Voice) -> I
         from htbench.fleet.alone import Alone
         from htbench.fleet.worker import Worker
 
-        if how.threads:
-            torch.set_num_threads(how.threads)
-        yield Alone(Worker(outfit, device=device.choose(how.device), folder=folder))
+        before = torch.get_num_threads()
+        torch.set_num_threads(how.threads or before)
+        try:
+            yield Alone(Worker(outfit, device=device.choose(how.device), folder=folder))
+        finally:
+            torch.set_num_threads(before)

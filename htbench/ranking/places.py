@@ -52,10 +52,16 @@ class Places:
 
 
 def place(
-    names: Sequence[str], values: Float[np.ndarray, " contenders"], drawn: Float[np.ndarray, "rounds contenders"], *, clusters: int, concepts: int
+    names: Sequence[str],
+    values: Float[np.ndarray, " contenders"],
+    drawn: Float[np.ndarray, "rounds contenders"],
+    *,
+    clusters: int,
+    concepts: int,
+    log_odds: bool = False,
 ) -> Places:
-    """From each contender's value and what resamples of so many clusters made of it."""
-    pairs = separations(names, values, drawn, clusters=clusters)
+    """From each contender's value, which may be `log_odds`, and what resamples of so many clusters made of it."""
+    pairs = separations(names, values, drawn, clusters=clusters, log_odds=log_odds)
     tier, rank, ranks = tiers(names, values, pairs), _ranks(values), _ranks(drawn)
     several, first = clusters > 1, ranks == 1
     level = stats.tail(clusters) if several else 0.0

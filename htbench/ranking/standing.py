@@ -105,7 +105,7 @@ def rank(votes: Votes, *, ties: TieRule = "half", prior: float = PRIOR, rounds: 
     """
     rating = fit(votes, ties=ties, prior=prior)
     draws = draw(votes, rating, rounds=rounds, seed=seed)
-    placed = place(votes.names, rating.ratings, draws.ratings, clusters=draws.clusters, concepts=draws.concepts)
+    placed = place(votes.names, rating.ratings, draws.ratings, clusters=draws.clusters, concepts=draws.concepts, log_odds=True)
     matrix = win_rates(votes, draws)
     standings = [_standing(votes, rating, draws, matrix, one) for one in placed.places]
     return Ranking(

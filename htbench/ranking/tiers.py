@@ -9,6 +9,9 @@ from scipy.special import ndtri
 
 from htbench import stats
 
+_SURE = 1 - 1e-12
+"""Log-odds end here, at about 28."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Separation:
@@ -28,10 +31,12 @@ class Separation:
 
 
 def separations(
-    names: Sequence[str], values: Float[np.ndarray, " contenders"], drawn: Float[np.ndarray, "rounds contenders"], *, clusters: int
+    names: Sequence[str], values: Float[np.ndarray, " contenders"], drawn: Float[np.ndarray, "rounds contenders"], *, clusters: int, log_odds: bool = False
 ) -> list[Separation]:
     r"""All pairs, in the order of their values, by the largest studentised difference of a resample over all pairs (max-t).
 
+    Values that are `log_odds` are compared by :math:`\tanh(d / 2)`, the share of wins less that of losses that a difference :math:`d` stands for: who
+    nearly always wins is rated anywhere far above in resamples, and that spread would hide how sure it is.
     Few clusters widen it as they do a t interval; and since n clusters that all agree do so by chance once in :math:`2^{n-1}` times, no p is below that,
     times the number of pairs.
 
@@ -43,19 +48,21 @@ def separations(
     if not pairs:
         return []
     better, worse = np.array(pairs).T
-    gaps = values[better] - values[worse]
-    if clusters < 2:
-        reach, p = np.full(len(pairs), np.nan), np.ones(len(pairs))
-    else:
-        reach, p = _tests(gaps, drawn[:, better] - drawn[:, worse], clusters)
+    gaps, shifted = values[better] - values[worse], drawn[:, better] - drawn[:, worse]
+    if log_odds:
+        gaps, shifted = np.tanh(gaps / 2), np.tanh(shifted / 2)
+    reach, p = _tests(gaps, shifted, clusters) if clusters > 1 else (np.full(len(pairs), np.nan), np.ones(len(pairs)))
+    ends = np.stack([gaps, gaps - reach, gaps + reach])
+    if log_odds:
+        ends = 2 * np.arctanh(ends.clip(-_SURE, _SURE))
     return [
         Separation(
             better=names[one],
             worse=names[other],
-            gap=stats.Interval(value=float(gap), low=float(gap - wide), high=float(gap + wide)),
+            gap=stats.Interval(value=float(gap), low=float(low), high=float(high)),
             p=float(chance),
         )
-        for (one, other), gap, wide, chance in zip(pairs, gaps, reach, p, strict=True)
+        for (one, other), (gap, low, high), chance in zip(pairs, ends.T, p, strict=True)
     ]
 
 
