@@ -1,6 +1,6 @@
 """How near a grid comes to plain generation, and how long a million cells take to open, check and resume.
 
-python benchmarks/grid.py rate        12 concepts x 4 methods x 5 strengths on the embedded model against a bare loop in full batches
+python benchmarks/grid.py rate        12 concepts x 4 methods x 5 strengths on the embedded model against a bare loop over the same prompts and seeds
 python benchmarks/grid.py million     a store of a million cells with all their scores
 """
 
@@ -8,7 +8,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +17,12 @@ from htbench import content, device, integrity, registry, runner
 from htbench import plan as plans
 from htbench.intervention import Intervention
 from htbench.leaderboard import METRICS, Summary
-from htbench.model import Model, Request
+from htbench.model import KeepsPrompts, Model, Request
 from htbench.plan import Plan, build
 from htbench.store import Picture, Store
 from htbench.voice import Stage, Voice
 
-GRID = {"methods": ["prompt", "mean-shift", "linear-act", "hypertransport"], "limit": 12, "prompts": 2}
+GRID = {"methods": ["prompt", "mean-shift", "linear-act", "hypertransport"], "limit": 12, "prompts": 8}
 STRENGTHS = [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
@@ -53,14 +53,16 @@ def rate(folder: Path) -> None:
     """Print images a second of the grid, of a bare loop before and after it, and their ratio; on a shared machine trust the processor's clock."""
     runner.run(build(GRID, {"strengths": [0.0]}), folder)  # learns every intervention, which is not what is compared
     plan = build(GRID, {"strengths": STRENGTHS})
-    model: Model = registry.load("models", plan.model)(device.choose(None))
-    before = _bare(plan, model)
+    model = registry.model(plan.model, device.choose(None), {})
+    wanted = _unsteered(plan)
+    before = _bare(wanted, model, plan.batch)
     watch = Watch()
     runner.run(plan, folder, voice=watch)
     end = Moment()
-    after = _bare(plan, model)
+    after = _bare(wanted, model, plan.batch)
     with Store.read(folder) as store:
         images = len({row.image for row in store.rows() if row.strength != 0})
+        assert images == len(wanted)
         print(f"cells {store.count()}, images {images}, batch {plan.batch}, files and database included")
     grid = watch.began["generate"].rates(watch.began["score"], images)
     scored = watch.began["generate"].rates(end, images)
@@ -70,17 +72,30 @@ def rate(folder: Path) -> None:
         print(f"{scored[k]:.2f} with scoring")
 
 
-def _bare(plan: Plan, model: Model, *, batches: int = 10) -> tuple[float, float]:
-    """Images a second of the model alone, by either clock."""
-    prompts = plans.check(plan)[0].prompts[: plan.prompts]
-    requests = [Request(prompt=prompts[k % len(prompts)], seed=k, intervention=Intervention(), strength=0.0) for k in range(plan.batch)]
-    model.generate(requests)
+def _unsteered(plan: Plan) -> list[Request]:
+    """A request for every image of the plan, without its intervention; prompting is nothing else than another prompt."""
+    concept_set, concepts = plans.check(plan)
+    return [
+        Request(prompt=concept.target(prompt) if method == "prompt" else prompt, seed=seed, intervention=Intervention(), strength=0.0)
+        for concept in concepts
+        for method in GRID["methods"]
+        for prompt in concept_set.prompts[: plan.prompts]
+        for seed in range(plan.seeds)
+        for _ in [strength for strength in plan.strengths if strength]
+    ]
+
+
+def _bare(requests: Sequence[Request], model: Model, batch: int) -> tuple[float, float]:
+    """Images a second of the model alone in full batches, its prompts encoded once, by either clock."""
+    model.generate(requests[:batch])
+    if isinstance(model, KeepsPrompts):
+        model.forget_prompts()
     model.synchronise()
     began = Moment()
-    for _ in range(batches):
-        model.generate(requests)
+    for k in range(0, len(requests), batch):
+        model.generate(requests[k : k + batch])
     model.synchronise()
-    return began.rates(Moment(), batches * plan.batch)
+    return began.rates(Moment(), len(requests))
 
 
 def million(folder: Path, cells: int, files: int) -> None:
