@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from htbench import content, registry
+from htbench import content, registry, team
 from htbench.concept import Concept
 from htbench.errors import UsageError
 from htbench.method import FitsEachConcept, Method
@@ -38,18 +38,21 @@ def train(card: Card, model: Model, concepts: Sequence[Concept], *, seed: int, c
     """What `card` learns from `concepts`, written to `path`, with a card beside it.
 
     An interrupted training goes on where it stopped: its place in `checkpoints` is named by all that decides its result.
+    Of a team of processes the first alone writes.
     """
     method = trainable(card)
     folder = checkpoints / content.digest([card.digest, model.revision, [concept.digest for concept in concepts], seed])
     folder.mkdir(parents=True, exist_ok=True)
     finished = folder / "finished"
-    if not finished.exists():
-        fresh = folder / "finished.new"
-        method.fit(model, concepts, seed=seed, folder=folder).save(fresh)
-        fresh.replace(finished)
-    shutil.copyfile(finished, path)
     beside = path.with_suffix(".toml")
-    beside.write_text(_card(card, model.name, path), encoding="utf-8")
+    steering = None if team.from_first(finished.exists) else method.fit(model, concepts, seed=seed, folder=folder)
+    if team.is_first():
+        if steering:
+            fresh = folder / "finished.new"
+            steering.save(fresh)
+            fresh.replace(finished)
+        shutil.copyfile(finished, path)
+        beside.write_text(_card(card, model.name, path), encoding="utf-8")
     return Artifact(steering=path, card=beside)
 
 

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from htbench import content, intervention, registry
+from htbench import content, intervention, registry, team
 from htbench.concept import Concept
 from htbench.encoder import Condition, Encoder, embed
 from htbench.errors import Refused, UsageError
@@ -48,12 +48,15 @@ class Bank:
 
 
 def gather(base: str, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None) -> Bank:
-    """The maps of `concepts` by the card `base`; each is kept beside `folder` by the digest of all that decides it, and fitted once."""
+    """The maps of `concepts` by the card `base`; each is kept beside `folder` by the digest of all that decides it, and fitted once.
+
+    A team of processes shares the fitting.
+    """
     if not concepts:
         raise UsageError("a bank needs training concepts", remedy="Use a concept set with a train split.")
-    steering = learn_base(base, model, concepts, seed=seed, folder=folder and folder.parent)
-    changes, seconds = [], 0.0
-    for concept in concepts:
+    steering = learn_base(base, model, concepts, seed=seed, folder=folder.parent if folder and team.size() == 1 else None)
+
+    def fitted(concept: Concept) -> tuple[Affine, float]:
         key = content.digest(["bank", registry.card(base).digest, model.revision, concept.digest, seed])
         path = folder.parent / "bank" / f"{key}.safetensors" if folder else None
         if path and path.exists():
@@ -66,14 +69,15 @@ def gather(base: str, model: Model, concepts: Sequence[Concept], *, seed: int, f
             _keep(change, path, Origin(model=model.name, revision=model.revision, method=base, concept=concept.id, seed=seed, seconds=spent))
         if not isinstance(change, Affine) or change.low:
             raise UsageError(f"card {base!r} does not learn affine maps, which a bank is made of", remedy="Use a base such as linear-act or lineas.")
-        changes.append(change)
-        seconds += spent
+        return Affine(*({site: values.cpu() for site, values in part.items()} for part in (change.scale, change.shift))), spent
+
+    changes, spent = zip(*team.each(fitted, concepts), strict=True)
     return Bank(
         base=base,
         concepts=tuple(concept.id for concept in concepts),
         scale={site: torch.stack([change.scale[site] for change in changes]).to(model.device) for site in changes[0].scale},
         shift={site: torch.stack([change.shift[site] for change in changes]).to(model.device) for site in changes[0].shift},
-        seconds=seconds + steering.training.seconds,
+        seconds=sum(spent) + steering.training.seconds,
     )
 
 

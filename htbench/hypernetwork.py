@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
-from htbench import content, registry
+from htbench import content, registry, team
 from htbench.concept import Concept
 from htbench.encoder import Condition, Encoder, embed
 from htbench.errors import Refused, UsageError
@@ -182,10 +182,13 @@ def train(
 ) -> Amortised:
     """A hypernetwork trained on the task that `prepare` makes; interrupted, it goes on from what it kept in `folder`.
 
-    `paid` are seconds that were spent on what the task learns from.
+    `paid` are seconds that were spent on what the task learns from. A team of processes is charged the seconds of each.
     """
     if len(concepts) < 2:
         raise UsageError(f"a hypernetwork learns from many concepts, not {len(concepts)}", remedy="Use a concept set with a train split.")
+    step = min(method.concepts, len(concepts))
+    if step < team.size():
+        raise UsageError(f"a step of {step} concepts cannot be shared by {team.size()} processes", remedy=f"Start at most {step}, or raise --set concepts=")
     began = time.perf_counter()
     encoder: Encoder = registry.load("encoders", method.encoder or model.conditioner)(model.device)
     sites = {site: model.sites[site].channels for site in select_sites(model, method.sites)}
@@ -201,7 +204,7 @@ def train(
     trainer.run()
     trainer.use_average()
     training = Training(
-        seconds=paid + prepared + trainer.seconds,
+        seconds=paid + (prepared + trainer.seconds) * team.size(),
         device=trainer.device,
         concepts=tuple(concept.id for concept in concepts),
         encoders=(encoder.name,),
@@ -218,9 +221,9 @@ def read_training_concepts(network: Hypernetwork, encoder: Encoder, model: Model
         made = model.generate(
             [Request(prompt=prompt, seed=image, intervention=Intervention(), strength=0.0) for prompt, image in zip(prompts, seeds, strict=True)]
         )
-        return encoder.images([*made, *(reference.open() for reference in concept.references)])
+        return encoder.images([*made, *(reference.open() for reference in concept.references)]).cpu()
 
-    readings = Readings(texts=encoder.texts([concept.text for concept in concepts]), pictures=[pictures(concept) for concept in concepts])
+    readings = Readings(texts=encoder.texts([concept.text for concept in concepts]), pictures=team.each(pictures, concepts))
     for modality, vectors in [("text", readings.texts), ("image", torch.stack([some.mean(0) for some in readings.pictures]))]:
         network.get_buffer(f"{modality}_mean").copy_(vectors.mean(0))
         network.get_buffer(f"{modality}_deviation").copy_((vectors - vectors.mean(0)).square().mean().sqrt())

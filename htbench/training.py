@@ -1,4 +1,4 @@
-"""The loop that trains networks: resumable to the bit, averaged, logged."""
+"""The loop that trains networks: resumable to the bit, averaged, logged; on several devices where a team of processes runs it."""
 
 import json
 import platform
@@ -13,11 +13,15 @@ import torch
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
+from htbench import team
 from htbench.phase import phase
 
 
 class Task(Protocol):
-    """What is trained: a network, a loss for each step, and which of its weights are the hidden matrices that Muon suits."""
+    """What is trained: a network, a loss for each step, and which of its weights are the hidden matrices that Muon suits.
+
+    In a team of processes each gives the loss of its share of a step, scaled so that the mean over processes is the loss of the step.
+    """
 
     @property
     def network(self) -> nn.Module: ...
@@ -54,7 +58,10 @@ def _to_stderr(line: str) -> None:
 
 
 class Trainer:
-    """Runs a task by its recipe, from the last checkpoint in `folder` if there is one; without a folder it keeps none."""
+    """Runs a task by its recipe, from the last checkpoint in `folder` if there is one; without a folder it keeps none.
+
+    Of a team only the first process reads and writes the folder.
+    """
 
     def __init__(self, task: Task, recipe: Recipe, folder: Path | None) -> None:
         self.task, self.recipe, self.folder = task, recipe, folder
@@ -76,21 +83,23 @@ class Trainer:
 
     def run(self, *, save_every: int = 200, log_every: int = 25, say: Callable[[str], None] = _to_stderr) -> None:
         """Train to the end, or on from where an earlier run stopped."""
+        folder = self.folder if team.is_first() else None
         if self.folder:
-            self.folder.mkdir(parents=True, exist_ok=True)
             self._resume(self.folder / "checkpoint.pt")
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
         smooth, start = 0.0, self.step
         for loss in self._losses():
             smooth = loss if self.step == start + 1 else 0.97 * smooth + 0.03 * loss
-            if self.step % log_every == 0:
+            if self.step % log_every == 0 and team.is_first():
                 pace = self.seconds / self.step
                 line = {"step": self.step, "loss": round(smooth, 5), "seconds": round(self.seconds)}
-                if self.folder:
-                    with (self.folder / "curve.jsonl").open("a") as file:
+                if folder:
+                    with (folder / "curve.jsonl").open("a") as file:
                         file.write(json.dumps(line) + "\n")
                 say(f"step {self.step}/{self.recipe.steps}  loss {smooth:.4f}  {pace:.2f} s/step  {(self.recipe.steps - self.step) * pace / 60:.0f} min left")
-            if self.folder and (self.step % save_every == 0 or self.step == self.recipe.steps):
-                self._save(self.folder / "checkpoint.pt")
+            if folder and (self.step % save_every == 0 or self.step == self.recipe.steps):
+                self._save(folder / "checkpoint.pt")
 
     def use_average(self) -> None:
         """Give the network the averaged weights."""
@@ -101,7 +110,8 @@ class Trainer:
     @property
     def device(self) -> str:
         """What the training ran on, for the record."""
-        return torch.cuda.get_device_name() if self.weights[0].is_cuda else f"CPU, {torch.get_num_threads()} threads ({platform.machine()})"
+        one = torch.cuda.get_device_name() if self.weights[0].is_cuda else f"CPU, {torch.get_num_threads()} threads ({platform.machine()})"
+        return one if team.size() == 1 else f"{team.size()} x {one}"
 
     def export(self, path: Path) -> None:
         """Write the averaged weights in half precision, with the recipe and its cost."""
@@ -127,12 +137,14 @@ class Trainer:
         loss = self.task.loss(step)
         self.task.network.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        value = loss.detach()
+        team.average([value, *(weight.grad for weight in self.weights if weight.grad is not None)])
         nn.utils.clip_grad_norm_(self.weights, 1.0)
         for optimiser in self.optimisers:
             optimiser.step()
         decay = min(self.recipe.average, (step + 1) / (step + 50))
         torch._foreach_lerp_(self.average, [weight.detach() for weight in self.weights], 1 - decay)
-        return loss.item()
+        return value.item()
 
     def _save(self, path: Path) -> None:
         state = {
@@ -144,9 +156,10 @@ class Trainer:
         fresh.replace(path)
 
     def _resume(self, path: Path) -> None:
-        if not path.exists():
+        place = self.weights[0].device if team.size() == 1 else "cpu"
+        state = team.from_first(lambda: torch.load(path, map_location=place, weights_only=True) if path.exists() else None)
+        if state is None:
             return
-        state = torch.load(path, map_location=self.weights[0].device, weights_only=True)
         self.step, self.seconds = state["step"], state["seconds"]
         self.task.network.load_state_dict(state["weights"])
         for average, saved in zip(self.average, state["average"], strict=True):

@@ -26,7 +26,10 @@ def train(
     out: Annotated[Path | None, typer.Option(help="File for what is learnt; a card is written beside it. In runs/train if not given.")] = None,
     checkpoints: Annotated[Path, typer.Option(help="Folder that an interrupted training continues from.")] = Path("runs") / "train" / "checkpoints",
 ) -> None:
-    """Train a method that learns from many concepts; the same command again continues where it stopped."""
+    """Train a method that learns from many concepts; the same command again continues where it stopped.
+
+    On several GPUs: torchrun --nproc-per-node 8 -m htbench train …
+    """
     card = registry.card(method)
     if setting:
         card = card.with_settings(dict(map(_setting, setting)))
@@ -40,14 +43,15 @@ def train(
 
     from rich.console import Console
 
-    from htbench import artifact
-    from htbench import device as devices
+    from htbench import artifact, team
 
     artifact.trainable(card)
-    with Console(stderr=True).status(f"{card.name} learns from {len(chosen)} concepts"):
-        loaded = registry.model(model, devices.choose(device), loaded_with)
+    with team.assembled(device) as own, Console(stderr=True, quiet=not team.is_first()).status(f"{card.name} learns from {len(chosen)} concepts"):
+        loaded = registry.model(model, own, loaded_with)
         made = artifact.train(card, loaded, chosen, seed=seed, checkpoints=checkpoints, path=path)
-    typer.echo(f"{os.path.relpath(made.steering)}\n{os.path.relpath(made.card)}\nUse it: htbench run --model {model} --method {os.path.relpath(made.card)}")
+        if team.is_first():
+            paths = os.path.relpath(made.steering), os.path.relpath(made.card)
+            typer.echo(f"{paths[0]}\n{paths[1]}\nUse it: htbench run --model {model} --method {paths[1]}")
 
 
 def _setting(text: str) -> tuple[str, object]:

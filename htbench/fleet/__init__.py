@@ -59,9 +59,9 @@ def hire(outfit: Outfit, how: Circumstances, *, folder: Path, voice: Voice) -> I
         before = torch.get_num_threads()
         torch.set_num_threads(how.threads or before)
         try:
-            crew = Alone(Worker(outfit, device=device.choose(how.device), folder=folder))
+            alone = Alone(Worker(outfit, device=device.choose(how.device), folder=folder))
             gc.freeze()  # else each collection looks through all that was just loaded: 2 % of the time of small images
-            yield crew
+            yield alone
         finally:
             gc.unfreeze()
             torch.set_num_threads(before)

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -98,7 +98,7 @@ def _png(image: "Image") -> bytes:
 
 def flaw(image: "Image") -> str | None:
     """`black` or `constant` for a picture that shows nothing, else None."""
-    ranges = image.convert("RGB").getextrema()
+    ranges = cast(tuple[tuple[int, int], ...], image.convert("RGB").getextrema())
     if max(highest for _, highest in ranges) <= _DARK:
         return "black"
     return "constant" if max(highest - lowest for lowest, highest in ranges) <= _DARK else None

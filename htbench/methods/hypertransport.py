@@ -15,12 +15,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from htbench import team
 from htbench.concept import Concept
 from htbench.end_to_end import distance, mapped
 from htbench.hooks import activations
 from htbench.hypernetwork import Amortised, Amortising, Hypernetwork, Readings, train
-from htbench.method import fitting_images
+from htbench.method import Images, fitting_images
 from htbench.model import Model
+from htbench.types import Site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +51,8 @@ class TransportTask:
     def __init__(self, method: HyperTransport, model: Model, network: Hypernetwork, readings: Readings, concepts: Sequence[Concept], *, seed: int) -> None:
         self.method, self.model, self.network, self.readings, self.concepts, self.seed = method, model, network, readings, concepts, seed
         with torch.no_grad():
-            self.wanted = [activations(model, *fitting_images(concept, method.targets, seed=seed)[1]) for concept in concepts]
-            plain = activations(model, *fitting_images(concepts[0], method.targets, seed=seed)[0])
+            self.wanted = team.each(lambda concept: self._pooled(fitting_images(concept, method.targets, seed=seed)[1]), concepts)
+            plain = self._pooled(fitting_images(concepts[0], method.targets, seed=seed)[0])
         self.unsteered = torch.stack([distance(plain, wanted, network.site_names) for wanted in self.wanted])
 
     def loss(self, step: int) -> Tensor:
@@ -58,7 +60,10 @@ class TransportTask:
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         chosen = torch.randperm(len(self.concepts), generator=random)[: method.concepts].tolist()
         vectors = torch.stack([self.readings.draw(k, self.network, of=method.learn_from, random=random) for k in chosen])
-        maps = self.network((vectors + method.noise * torch.randn(vectors.shape, generator=random)).to(self.model.device))
+        vectors += method.noise * torch.randn(vectors.shape, generator=random)
+        own = team.share(len(chosen))
+        count, chosen = len(chosen), chosen[own]
+        maps = self.network(vectors[own].to(self.model.device))
         sources = [fitting_images(self.concepts[k], method.images, seed=self.seed, number=1 + step)[0] for k in chosen]
         scale = {site: (1 + gain).repeat_interleave(method.images, 0) for site, (gain, _) in maps.items()}
         shift = {site: offset.repeat_interleave(method.images, 0) for site, (_, offset) in maps.items()}
@@ -67,9 +72,14 @@ class TransportTask:
         with torch.autocast(torch.device(self.model.device).type, torch.bfloat16):
             reached = activations(self.model, prompts, seeds, change=mapped(scale, shift), batch=len(prompts))
         got = {site: reached[site].view(-1, len(chosen), method.images, reached[site].shape[-1]).transpose(0, 1).flatten(1, 2) for site in sites}
-        wanted = {site: torch.stack([self.wanted[k][site] for k in chosen]) for site in sites}
-        relative = distance(got, wanted, sites) / self.unsteered[chosen]
-        return relative.mean() + method.ridge * torch.stack([gain.square().mean() for gain, _ in maps.values()]).sum()
+        wanted = {site: torch.stack([self.wanted[k][site] for k in chosen]).to(self.model.device) for site in sites}
+        relative = distance(got, wanted, sites) / self.unsteered[chosen].to(self.model.device)
+        loss = relative.mean() + method.ridge * torch.stack([gain.square().mean() for gain, _ in maps.values()]).sum()
+        return loss * (len(chosen) * team.size() / count)
+
+    def _pooled(self, images: Images) -> dict[Site, Tensor]:
+        """Where many concepts' activations have room, and can be sent from."""
+        return {site: values.cpu() for site, values in activations(self.model, *images).items()}
 
     def is_hidden_matrix(self, name: str, weight: nn.Parameter) -> bool:
         return False

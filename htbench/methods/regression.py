@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from htbench import team
 from htbench.bank import Bank, gather
 from htbench.concept import Concept
 from htbench.hypernetwork import Amortised, Amortising, Hypernetwork, Readings, train
@@ -54,13 +55,16 @@ class _Task:
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
         chosen = torch.randperm(self.count, generator=random)[: self.method.concepts].tolist()
         vectors = torch.stack([self.readings.draw(k, self.network, of=self.method.learn_from, random=random) for k in chosen])
-        maps = self.network((vectors + self.method.noise * torch.randn(vectors.shape, generator=random)).to(self.network.site.device))
+        vectors += self.method.noise * torch.randn(vectors.shape, generator=random)
+        own = team.share(len(chosen))
+        count, chosen = len(chosen), chosen[own]
+        maps = self.network(vectors[own].to(self.network.site.device))
         errors = [
             (made - wanted[chosen]).square().mean() / spread
             for site, pair in maps.items()
             for made, wanted, spread in zip(pair, self.wanted[site], self.spread[site], strict=True)
         ]
-        return torch.stack(errors).mean()
+        return torch.stack(errors).mean() * (len(chosen) * team.size() / count)
 
     def is_hidden_matrix(self, name: str, weight: nn.Parameter) -> bool:
         return False
