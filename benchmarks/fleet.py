@@ -21,7 +21,7 @@ from htbench.plan import Circumstances, build
 from htbench.store import Store
 from htbench.voice import Stage, Voice
 
-FIT = {"methods": ["linear-act", "mean-shift"], "limit": 12, "prompts": 1, "strengths": [0.0]}
+FIT = {"methods": ["linear-act", "mean-shift"], "limit": 40, "prompts": 1, "strengths": [0.0]}
 CELLS = {"model": "toy", "methods": ["prompt", "mean-shift"], "limit": 50, "prompts": 8, "seeds": 5, "strengths": [0.0, 0.25, 0.5, 0.75, 1.0]}
 
 
