@@ -12,10 +12,12 @@ from htbench.bank import gather
 from htbench.concept import Concept, load
 from htbench.errors import Refused, UsageError
 from htbench.intervention import Affine
+from htbench.method import learn_shared
 from htbench.methods.mean_of_maps import MeanOfMaps
 from htbench.methods.nearest import NearestConcept
 from htbench.methods.regression import Regression
 from htbench.methods.ridge import RidgeRegression
+from htbench.registry import card
 
 
 @pytest.fixture
@@ -107,3 +109,9 @@ def test_maps_in_a_bank_say_where_they_come_from(model: Toy, several: list[Conce
     origin = intervention.origin(path)
     assert origin is not None
     assert (origin.model, origin.method, origin.concept) == ("toy", "mean-shift", several[0].id)
+
+
+def test_what_is_learnt_twice_makes_the_same_images_however_long_it_took(model: Toy, several: list[Concept], tmp_path: Path) -> None:
+    made = [learn_shared(card("mean-of-maps").with_settings({"base": "mean-shift"}), model, several, folder=tmp_path / name, seed=0) for name in "ab"]
+    assert made[0].digest == made[1].digest
+    assert made[0].steering.training.seconds != made[1].steering.training.seconds
