@@ -19,6 +19,8 @@ _SHAPES = (
 )
 _WIDTH, _HEIGHT = 460.0, 330.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 68.0, 18.0, 14.0, 46.0
+_LETTER = 6.2
+"""How wide a letter or digit of a label is taken to be."""
 _UNITS = ((86_400.0, 172_800.0, "d"), (3600.0, 7200.0, "h"), (60.0, 120.0, "min"), (1.0, 1.0, "s"), (1e-3, 1e-3, "ms"))
 _CLOCK = (*(10.0**k for k in range(-6, 2)), 60.0, 600.0, 3600.0, 36_000.0, 360_000.0, *(86_400.0 * 10**k for k in range(2, 8)))
 
@@ -189,7 +191,8 @@ def _frame(x: Axis, y: Axis) -> Markup:
     for value, text in x.ticks:
         place = _across(x, value)
         parts.append(Markup('<path class="grid" d="M{:.1f} {:.1f}V{:.1f}"/>').format(place, _TOP, floor))
-        parts.append(Markup('<text class="tick middle" x="{:.1f}" y="{:.1f}">{}</text>').format(place, floor + 16, text))
+        inside = min(place, _WIDTH - _LETTER * len(text) / 2)
+        parts.append(Markup('<text class="tick middle" x="{:.1f}" y="{:.1f}">{}</text>').format(inside, floor + 16, text))
     parts.append(Markup('<path class="axis" d="M{:.1f} {:.1f}V{:.1f}H{:.1f}"/>').format(_LEFT, _TOP, floor, right))
     parts.append(Markup('<text class="name middle" x="{:.1f}" y="{:.1f}">{}</text>').format((_LEFT + right) / 2, _HEIGHT - 8, x.label))
     middle = (_TOP + floor) / 2
@@ -226,7 +229,7 @@ def _labels(points: Sequence[Point], x: Axis, y: Axis) -> Markup:
         if near in said:
             continue
         said.add(near)
-        width = 6.2 * len(point.label)
+        width = _LETTER * len(point.label)
         for across, down in ((8 + width / 2, 4.0), (-8 - width / 2, 4.0), (0.0, -9.0), (0.0, 17.0)):
             box = (left + across - width / 2, top + down - 9, left + across + width / 2, top + down + 1)
             if box[0] > _LEFT and box[2] < _WIDTH - 2 and not any(_overlap(box, other) for other in taken):

@@ -72,32 +72,44 @@ def steer(interventions: Sequence[Intervention], strengths: Sequence[float]) -> 
     Affine maps of all images are one fused operation a site: `shift + gain * z`, where an image that is not steered has gain 1 and
     shift -0.0, which give back every bit.
     """
-    affine = {k: change for k, change in enumerate(interventions) if type(change) is Affine and not change.low and strengths[k] != 0}
+    affine = {k: change for k, change in enumerate(interventions) if type(change) is Affine and change.sites and not change.low and strengths[k] != 0}
     others = {k: change for k, change in enumerate(interventions) if k not in affine and change.sites and strengths[k] != 0}
     tables: dict[Site, tuple[Tensor, Tensor]] = {}
-
-    def table(site: Site, z: Tensor) -> tuple[Tensor, Tensor]:
-        here = [k in affine and site in affine[k].sites for k in range(len(interventions))]
-        home = next(change.scale[site].device for change in affine.values() if site in change.sites)
-        one, nothing = torch.ones(z.shape[-1], device=home), torch.full((z.shape[-1],), -0.0, device=home)
-        scale = torch.stack([affine[k].scale[site].to(home, torch.float32) if acts else one for k, acts in enumerate(here)]).to(z.device)
-        shift = torch.stack([affine[k].shift[site].to(home, torch.float32) if acts else nothing for k, acts in enumerate(here)]).to(z.device)
-        much = torch.tensor([strengths[k] if acts else 0.0 for k, acts in enumerate(here)], dtype=torch.float32, device=z.device)[:, None]
-        return (1 + much * (scale - 1))[:, None], (much * shift)[:, None]
 
     def tap(site: Site, z: Float[Tensor, "images positions channels"]) -> Float[Tensor, "images positions channels"]:
         if any(site in change.sites for change in others.values()):
             rows = [others[k].apply(site, row, strength=strengths[k]) if k in others else row for k, row in enumerate(z[:, None])]
             z = torch.cat(rows)
-        if not any(site in change.sites for change in affine.values()):
-            return z
-        if site not in tables:
+        if affine and not tables:
             with phase("install"):
-                tables[site] = table(site, z)
+                tables.update(_tables(affine, strengths, z.device))
+        if site not in tables:
+            return z
         gain, shift = tables[site]
         return torch.addcmul(shift, gain, z).to(z.dtype)
 
     return tap
+
+
+def _tables(affine: Mapping[int, Affine], strengths: Sequence[float], device: torch.device) -> dict[Site, tuple[Tensor, Tensor]]:
+    """Gain and shift of each image at each site that any map acts on, an image a row; all sites at once, since each call takes longer than its sums."""
+    channels = {site: scale.shape[0] for change in affine.values() for site, scale in change.scale.items()}
+    home = next(tensor.device for change in affine.values() for tensor in change.scale.values())
+    one = {site: torch.ones(size, device=home) for site, size in channels.items()}
+    nothing = {site: torch.full((size,), -0.0, device=home) for site, size in channels.items()}
+
+    def row(maps: Mapping[Site, Tensor], default: Mapping[Site, Tensor]) -> Tensor:
+        return torch.cat([maps.get(site, default[site]).to(home, torch.float32) for site in channels]).to(device)
+
+    different = list({id(change): change for change in affine.values()}.values())
+    scales = torch.stack([*(row(change.scale, one) for change in different), row({}, one)])
+    shifts = torch.stack([*(row(change.shift, nothing) for change in different), row({}, nothing)])
+    number = {id(change): k for k, change in enumerate(different)}
+    used = torch.tensor([number[id(affine[k])] if k in affine else len(different) for k in range(len(strengths))], device=device)
+    much = torch.tensor([strengths[k] if k in affine else 0.0 for k in range(len(strengths))], dtype=torch.float32, device=device)[:, None]
+    gain, shift = 1 + much * (scales[used] - 1), much * shifts[used]
+    sizes = list(channels.values())
+    return {site: (one[:, None], other[:, None]) for site, one, other in zip(channels, gain.split(sizes, 1), shift.split(sizes, 1), strict=True)}
 
 
 def check_sites(model: Model, interventions: Sequence[Intervention]) -> None:

@@ -49,6 +49,13 @@ def test_ticks_are_round_and_inside_the_axis() -> None:
     assert [text for _, text in axis.ticks] == ["0.05", "0.10", "0.15", "0.20"]
 
 
+def test_the_last_tick_is_written_inside_the_frame() -> None:
+    x = chart.counts("concepts", 10_000_000)
+    drawn = chart.lines([], title="", x=x, y=chart.linear("", [0, 1]))
+    place = float(re.findall(r'x="([\d.]+)"[^>]*>10,000,000<', drawn)[0])
+    assert place + 3 * len("10,000,000") <= 460
+
+
 def test_a_mean_without_an_interval_has_a_dot_and_no_bar() -> None:
     drawn = chart.interval(0.5, NAN, NAN, tone=1, ends=(0.5, 0.5))
     assert "circle" in drawn
