@@ -84,7 +84,7 @@ def collect(summary: Summary, who: Roles, *, judged: Judged, people: People, str
     found = []
     for name, rule in _RULES.items():
         evidence = Evidence(summary=summary, roles=who, judged=judged, people=people, strength=strength, rule=paper[name])
-        came = rule(evidence) if evidence.subject else Finding(verdict=_UNTESTED, why=f"No method of {paper['name']} is in this run.", command=_ALL)
+        came = rule(evidence) if evidence.subject else Finding(verdict=_UNTESTED, why=f"No method of {paper['name']} is in this run.", command=_BRIEF)
         texts = {part: str(paper[name][part]) for part in ("claim", "conditions", "rule")}
         found.append(Claim(**texts, verdict=came.verdict, why=came.why, findings=list(came.findings), command=came.command))
     return Claims(paper=paper["paper"], name=paper["name"], claims=found)
@@ -225,7 +225,7 @@ def pictures(evidence: Evidence) -> Finding:
 
 _UNTESTED: Verdict = "not tested here"
 _NEITHER = "The interval leaves it open: this run can neither show nor exclude it."
-_ALL = "htbench run emoji-methods"
+_BRIEF = "htbench run quickstart"
 _RULES: dict[str, Callable[[Evidence], Finding]] = {
     "speed": speed, "match": match, "judges": judges, "people": persons, "strength": control, "pictures": pictures,
 }  # fmt: skip
