@@ -109,7 +109,7 @@ def _tables(affine: Mapping[int, Affine], strengths: Sequence[float], device: to
     much = torch.tensor([strengths[k] if k in affine else 0.0 for k in range(len(strengths))], dtype=torch.float32, device=device)[:, None]
     gain, shift = 1 + much * (scales[used] - 1), much * shifts[used]
     sizes = list(channels.values())
-    return {site: (one[:, None], other[:, None]) for site, one, other in zip(channels, gain.split(sizes, 1), shift.split(sizes, 1), strict=True)}
+    return {site: (one[:, None], other[:, None]) for site, one, other in zip(channels, torch.split(gain, sizes, 1), torch.split(shift, sizes, 1), strict=True)}
 
 
 def check_sites(model: Model, interventions: Sequence[Intervention]) -> None:

@@ -152,6 +152,18 @@ class Amortised:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Turn:
+    """A process's share of one training step."""
+
+    concepts: list[int]
+    """Places of the concepts among all training concepts."""
+    maps: Maps
+    """What the network makes of them."""
+    weight: float
+    """Of their mean loss, so that the mean over processes is the mean over all concepts of the step."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Readings:
     """What an encoder makes of training concepts."""
 
@@ -167,6 +179,16 @@ class Readings:
         pictures = self.pictures[k]
         some = torch.randperm(len(pictures), generator=random)[: int(torch.randint(2, 9, (), generator=random))]
         return network.centre("image", pictures[some].mean(0).to(network.site.device)).cpu()
+
+    def turn(self, step: int, network: Hypernetwork, method: Amortising, *, seed: int) -> Turn:
+        """This process's share of training step `step`: some concepts, read with noise, and what the network makes of them."""
+        random = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        drawn = torch.randperm(len(self.texts), generator=random)[: method.concepts].tolist()
+        vectors = torch.stack([self.draw(k, network, of=method.learn_from, random=random) for k in drawn])
+        vectors += method.noise * torch.randn(vectors.shape, generator=random)
+        own = team.share(len(drawn))
+        maps = network(vectors[own].to(network.site.device))
+        return Turn(concepts=drawn[own], maps=maps, weight=len(drawn[own]) * team.size() / len(drawn))
 
 
 def train(

@@ -228,12 +228,10 @@ class Store(Database):
 
     def add_images(self, pictures: Sequence[Picture], *, seconds: float, batch: int) -> None:
         """Write pictures of one batch, with the seconds that one of them took and the size of the batch."""
-        folder = os.fspath(self.folder / "images")
         for picture in pictures:
-            fresh = f"{folder}/.{picture.file}"
-            with open(fresh, "wb") as file:
-                file.write(picture.png)
-            os.replace(fresh, f"{folder}/{picture.file}")
+            fresh = self.folder / "images" / f".{picture.file}"
+            fresh.write_bytes(picture.png)
+            fresh.replace(self.folder / "images" / picture.file)
         with self._transaction() as write:
             write.executemany(
                 "UPDATE images SET file = ?, flaw = ?, seconds = ?, batch = ? WHERE key = ?",

@@ -57,13 +57,8 @@ class TransportTask:
 
     def loss(self, step: int) -> Tensor:
         method, sites = self.method, self.network.site_names
-        random = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        chosen = torch.randperm(len(self.concepts), generator=random)[: method.concepts].tolist()
-        vectors = torch.stack([self.readings.draw(k, self.network, of=method.learn_from, random=random) for k in chosen])
-        vectors += method.noise * torch.randn(vectors.shape, generator=random)
-        own = team.share(len(chosen))
-        count, chosen = len(chosen), chosen[own]
-        maps = self.network(vectors[own].to(self.model.device))
+        turn = self.readings.turn(step, self.network, method, seed=self.seed)
+        maps, chosen = turn.maps, turn.concepts
         sources = [fitting_images(self.concepts[k], method.images, seed=self.seed, number=1 + step)[0] for k in chosen]
         scale = {site: (1 + gain).repeat_interleave(method.images, 0) for site, (gain, _) in maps.items()}
         shift = {site: offset.repeat_interleave(method.images, 0) for site, (_, offset) in maps.items()}
@@ -75,7 +70,7 @@ class TransportTask:
         wanted = {site: torch.stack([self.wanted[k][site] for k in chosen]).to(self.model.device) for site in sites}
         relative = distance(got, wanted, sites) / self.unsteered[chosen].to(self.model.device)
         loss = relative.mean() + method.ridge * torch.stack([gain.square().mean() for gain, _ in maps.values()]).sum()
-        return loss * (len(chosen) * team.size() / count)
+        return loss * turn.weight
 
     def _pooled(self, images: Images) -> dict[Site, Tensor]:
         """Where many concepts' activations have room, and can be sent from."""

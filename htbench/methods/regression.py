@@ -15,7 +15,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from htbench import team
 from htbench.bank import Bank, gather
 from htbench.concept import Concept
 from htbench.hypernetwork import Amortised, Amortising, Hypernetwork, Readings, train
@@ -47,24 +46,18 @@ class _Task:
 
     def __init__(self, method: Regression, network: Hypernetwork, readings: Readings, bank: Bank, *, seed: int) -> None:
         self.method, self.network, self.readings, self.seed = method, network, readings, seed
-        self.count = len(bank.concepts)
         self.wanted = {site: (bank.scale[site] - 1, bank.shift[site]) for site in network.site_names}
         self.spread = {site: [part.var(0, correction=0).mean().clamp_min(1e-12) for part in pair] for site, pair in self.wanted.items()}
 
     def loss(self, step: int) -> Tensor:
-        random = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        chosen = torch.randperm(self.count, generator=random)[: self.method.concepts].tolist()
-        vectors = torch.stack([self.readings.draw(k, self.network, of=self.method.learn_from, random=random) for k in chosen])
-        vectors += self.method.noise * torch.randn(vectors.shape, generator=random)
-        own = team.share(len(chosen))
-        count, chosen = len(chosen), chosen[own]
-        maps = self.network(vectors[own].to(self.network.site.device))
+        turn = self.readings.turn(step, self.network, self.method, seed=self.seed)
         errors = [
-            (made - wanted[chosen]).square().mean() / spread
-            for site, pair in maps.items()
+            (made - wanted[turn.concepts]).square().mean() / spread
+            for site, pair in turn.maps.items()
             for made, wanted, spread in zip(pair, self.wanted[site], self.spread[site], strict=True)
         ]
-        return torch.stack(errors).mean() * (len(chosen) * team.size() / count)
+        mean: Tensor = torch.stack(errors).mean()
+        return mean * turn.weight
 
     def is_hidden_matrix(self, name: str, weight: nn.Parameter) -> bool:
         return False
