@@ -78,10 +78,10 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def world(run: Path) -> None:
+def world(run: Path, pairs: int | None) -> None:
     """Print a run's tournament by the judge `clip` as Markdown."""
     with Ledger.open(run) as ledger:
-        tournament = enter(run, ledger, judge_card.find("clip"), Wish(), Voice())
+        tournament = enter(run, ledger, judge_card.find("clip"), Wish(pairs=pairs), Voice())
         tournament.play()
         print(markdown(board(ledger, tournament.id)))
 
@@ -127,7 +127,7 @@ def main() -> None:
     chosen = parser.parse_args(sys.argv[1:])
     with tempfile.TemporaryDirectory() as folder:
         if chosen.what == "world":
-            world(chosen.run or parser.error("world needs a run's folder"))
+            world(chosen.run or parser.error("world needs a run's folder"), chosen.pairs)
         elif chosen.what == "rate":
             rate(chosen.pairs or 500, Path(folder))
         else:
