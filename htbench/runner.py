@@ -67,7 +67,8 @@ def _learn_shared(plan: Plan, tools: Tools) -> _Learnt:
     broken = {name: each for name in cards if isinstance(each := found[name], Failure)}
     for name, failure in broken.items():
         tools.voice.warn(f"{name} cannot be learnt: {failure.message}")
-    return _Learnt(cards=cards, methods={name: each for name in cards if isinstance(each := found[name], Shared)}, broken=broken)
+    # a worker's card may name files in its own folder
+    return _Learnt(cards=cards, methods={name: replace(each, card=cards[name]) for name in cards if isinstance(each := found[name], Shared)}, broken=broken)
 
 
 def _run(plan: Plan, store: Store, how: Circumstances, tools: Tools, checked: tuple[ConceptSet, tuple[Concept, ...]], learnt: _Learnt) -> None:

@@ -140,3 +140,20 @@ def test_any_number_of_workers_leaves_the_same_run(poison: Path, tmp_path: Path,
     assert contents(tmp_path / "fleet") == contents(tmp_path / "alone")
     kept = [sorted(path.name for path in (tmp_path / run / "maps" / "bank").iterdir()) for run in ("alone", "fleet")]
     assert kept[0] == kept[1] != []
+
+
+def test_two_cards_that_ship_the_same_file_are_what_they_are_without_workers(poison: Path, tmp_path: Path) -> None:
+    card = 'method = "mean-of-maps"\nsummary = "Learns from all concepts."\n'
+    (tmp_path / "learns.toml").write_text(f'name = "learns"\n{card}[settings]\nbase = "mean-shift"\n')
+    runner.run(build(PLAN, {"methods": [str(tmp_path / "learns.toml")]}), tmp_path / "learning", Circumstances(threads=1))
+    (learnt,) = (path for path in (tmp_path / "learning" / "maps").glob("steering-*") if path.stat().st_size > 1000)
+    learnt.rename(tmp_path / "learnt")
+    for name, condition in (("one", "text"), ("other", "nothing")):
+        settings = f'[settings]\nbase = "mean-shift"\ncondition = "{condition}"\n'
+        (tmp_path / f"{name}.toml").write_text(f'name = "{name}"\n{card}{settings}[artifacts]\ntoy = "learnt"\n')
+    plan = build(PLAN, {"methods": [str(tmp_path / "one.toml"), str(tmp_path / "other.toml")]})
+    runner.run(plan, tmp_path / "alone", Circumstances(threads=1))
+    runner.run(plan, tmp_path / "fleet", Circumstances(workers=2, ray="auto", threads=1))
+    assert contents(tmp_path / "fleet") == contents(tmp_path / "alone")
+    steerings = [{path.name for path in (tmp_path / run / "maps").glob("steering-*")} for run in ("alone", "fleet")]
+    assert steerings[0] == steerings[1]

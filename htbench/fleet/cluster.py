@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from htbench import content
 from htbench.errors import Incomplete, Missing, Refused
 from htbench.fleet.actor import Actor, Trouble
 from htbench.fleet.share import Node, Share, share
@@ -105,6 +106,8 @@ class _Member:
 class _Kept(NamedTuple):
     handle: Handle
     written: int
+    there: str
+    """Its name in a worker's folder."""
 
 
 class Fleet:
@@ -157,14 +160,18 @@ class Fleet:
 
     def source(self, name: str, card: Card, *, seed: int) -> Source:
         key = steering_key(card, self.model.revision, self._concepts, seed=seed)
-        kept = self._folder / f"steering-{key}"
-        path = card.artifacts.get(self.model.name, kept)
+        shipped = card.artifacts.get(self.model.name)
+        path = shipped or self._folder / f"steering-{key}"
         if not path.is_file():
             return Source(name=name, card=card, seed=seed, files=ray.put(self._unfinished(key)))
         written = path.stat().st_mtime_ns
         if path not in self._steerings or self._steerings[path].written != written:
-            self._steerings[path] = _Kept(ray.put({kept.name: path.read_bytes()}), written)
-        return Source(name=name, card=card.model_copy(update={"artifacts": {}}), seed=seed, files=self._steerings[path].handle)
+            there = f".shipped-{content.file_digest(path)}" if shipped else path.name  # a worker gives back no file whose name starts with a dot
+            self._steerings[path] = _Kept(ray.put({there: path.read_bytes()}), written, there)
+        kept = self._steerings[path]
+        if shipped:
+            card = card.model_copy(update={"artifacts": {self.model.name: Path(kept.there)}})
+        return Source(name=name, card=card, seed=seed, files=kept.handle)
 
     def _unfinished(self, key: str) -> dict[str, bytes]:
         """What an interrupted learning has kept."""
@@ -263,11 +270,11 @@ class Fleet:
             self._write(result.files)
 
     def _write(self, files: "dict[str, bytes] | Any") -> None:
-        for name, content in files.items():
+        for name, data in files.items():
             path = self._folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             fresh = path.with_name(f".{path.name}")
-            fresh.write_bytes(content)
+            fresh.write_bytes(data)
             fresh.replace(path)
 
 

@@ -106,7 +106,8 @@ class Worker:
                 path = self.folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-            self._learnt[source.name] = learn_shared(source.card, self.model, self._outfit.concepts, folder=self.folder, seed=source.seed)
+            card = source.card.model_copy(update={"artifacts": {name: self.folder / path for name, path in source.card.artifacts.items()}})
+            self._learnt[source.name] = learn_shared(card, self.model, self._outfit.concepts, folder=self.folder, seed=source.seed)
         return self._learnt[source.name]
 
     def _towards(self, task: Towards) -> Change | Failure:
