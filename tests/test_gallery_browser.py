@@ -1,4 +1,4 @@
-"""A reader at the report's gallery, in a real browser: `pytest -m browser`, with Chromium and the package playwright installed."""
+"""A reader at the report's gallery, in a real browser: `pytest -m browser`, with Chromium and the packages playwright and axe-playwright-python installed."""
 
 import shutil
 from collections.abc import Iterator
@@ -43,6 +43,19 @@ def tab(browser: Any) -> Iterator[Any]:
     yield opened
     opened.close()
     assert problems == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_checker_of_accessibility_finds_nothing_serious(browser: Any, run: Path, scheme: str, width: int) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True)
+    tab.goto(report.write(run).as_uri())
+    tab.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
+    found = Axe().run(tab).response["violations"]
+    tab.close()
+    assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
 
 
 def until(tab: Any, expression: str) -> None:
