@@ -132,12 +132,16 @@ def activations(
     Only what `pool` makes of it is kept, never whole maps.
     """
     gathered: dict[Site, list[Tensor]] = {site: [] for site in model.sites}
+    complete = False
 
     def tap(site: Site, z: Float[Tensor, "images positions channels"]) -> Float[Tensor, "images positions channels"]:
         z = z if change is None else change(site, z)
-        gathered[site].append(pool(z))
+        means = pool(z)
+        if not complete:  # when blocks are computed again for gradients, what is kept here would keep all of them alive
+            gathered[site].append(means)
         return z
 
     for start in range(0, len(prompts), batch):
         model.trace(prompts[start : start + batch], seeds[start : start + batch], tap)
+    complete = True
     return {site: torch.cat(parts) for site, parts in gathered.items()}

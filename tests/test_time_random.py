@@ -65,6 +65,6 @@ def test_without_weights_concepts_are_read_by_an_encoder_without_weights() -> No
 
 @pytest.mark.parametrize(("family", "parameters"), [("sdxl", [123, 695]), ("pixart-sigma", [4762]), ("flux", [123, 4762])])
 def test_text_encoders_without_weights_are_as_large_as_the_published_ones(family: str, parameters: list[int]) -> None:
-    found = [distilled._text_encoder(config, distilled.torch.bfloat16, "meta") for config in architecture(family)["text_encoders"]]
+    found = [distilled.text_encoder(config, distilled.torch.bfloat16, "meta") for config in architecture(family)["text_encoders"]]
     assert [round(sum(weights.numel() for weights in encoder.parameters()) / 1e6) for encoder, _ in found] == parameters
     assert architecture(family)["words"]["states"][0] == max(tokens for _, tokens in found)

@@ -1,28 +1,38 @@
 """`htbench show`: one method, model, plan or concept in full."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from htbench import concept, registry
 from htbench import plan as plans
-from htbench.cli.options import Json
-from htbench.errors import UnknownName
+from htbench.cli.options import Json, ModelOption, loading
+from htbench.errors import UnknownName, UsageError
+
+if TYPE_CHECKING:
+    from htbench.models.preset import Preset
 
 
 def show(
     what: Annotated[str, typer.Argument(help="method, model, plan or concept")],
     name: Annotated[str, typer.Argument(help="Its name; see: htbench list")],
     concept_set: Annotated[str | None, typer.Option(help="Set that a concept is of, shipped or your own; any shipped one if not given.")] = None,
+    needs: Annotated[
+        bool, typer.Option("--needs", help="Also work out what a published model asks of a device: operations and memory by batch, and of learning.")
+    ] = False,
+    model_option: ModelOption = None,
     as_json: Json = False,
 ) -> None:
     """Show all that is known of a method, a model, a plan or a concept; a model needs neither its weights nor a GPU."""
     from htbench.voice import plain, print_json
 
+    if (needs or model_option) and what != "model":
+        raise UsageError(f"--needs and --model-option are of a model, not of a {what[:60]}", remedy="Write: htbench show model NAME --needs")
+
     shows: dict[str, Callable[[str], dict[str, object]]] = {
         "method": _method,
-        "model": _model,
+        "model": lambda name: _model(name, loading(None, model_option), needs=needs),
         "plan": _plan,
         "concept": lambda name: _concept(name, concept_set),
     }
@@ -45,9 +55,11 @@ def _method(name: str) -> dict[str, object]:
     return {**card.model_dump(mode="json", exclude={"bibtex"}), "published": published, "digest": card.digest, "bibtex": card.bibtex.strip()}
 
 
-def _model(name: str) -> dict[str, object]:
+def _model(name: str, options: Mapping[str, str], *, needs: bool) -> dict[str, object]:
     plugin = registry.load("models", name)
-    model = plugin.sketch() if hasattr(plugin, "sketch") else plugin("cpu")
+    if needs and not hasattr(plugin, "sketch"):
+        raise UsageError(f"{name} is small: what it needs is measured, not worked out", remedy="Run: htbench time --model emoji")
+    model = plugin.sketch(**options) if hasattr(plugin, "sketch") else plugin("cpu", **options)
     channels = sum(site.channels for site in model.sites.values())
     first, *_, last = [*model.sites, ""] if len(model.sites) == 1 else model.sites
     return {
@@ -59,6 +71,19 @@ def _model(name: str) -> dict[str, object]:
         "weights": ", ".join(f"{each} is missing: htbench fetch --model {name}" for each in plugin.missing()) or "here"
         if hasattr(plugin, "missing")
         else "here",
+        **(_needs(plugin, options) if needs else {}),
+    }
+
+
+def _needs(plugin: "Preset", options: Mapping[str, str]) -> dict[str, object]:
+    from htbench.models.needs import Sketch
+
+    chosen = plugin.options(**options)
+    sketch = Sketch(plugin, chosen)
+    work = [*(sketch.images(count) for count in (1, 4, 16)), *(sketch.lineas(count) for count in (1, 4))]
+    return {
+        "networks": [f"{part.name}: {part.parameters / 1e6:,.0f} million parameters, {part.bytes / 2**30:.2f} GiB" for part in sketch.parts],
+        "needs": [f"{each.work}, {each.images}: {each.flop / 1e12:.1f} TFLOP, {each.peak / 2**30:.1f} GiB" for each in work],
     }
 
 

@@ -56,6 +56,13 @@ class Distilled:
         self._modules = {site: parts.network.get_submodule(site.partition(".")[2]) for site in parts.sites}
 
     def generate(self, requests: Sequence[Request]) -> list[Image.Image]:
+        pixels = self.render(requests)
+        check_finite(pixels)
+        levels = ((pixels / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
+        return [Image.fromarray(array) for array in levels.permute(0, 2, 3, 1).cpu().numpy()]
+
+    def render(self, requests: Sequence[Request]) -> Float[Tensor, "images rgb rows columns"]:
+        """What the decoder puts out: images from about -1 (black) to 1 (white)."""
         changes = [request.intervention for request in requests]
         hooks.check_sites(self, changes)
         strengths = [request.strength for request in requests]
@@ -63,10 +70,7 @@ class Distilled:
         with torch.no_grad():
             with hooks.tapped(self._modules, self.sites, hooks.steer(changes, strengths)):
                 latents = self._denoise(mixtures, [request.seed for request in requests])
-            pixels = self._decode(latents)
-        check_finite(pixels)
-        levels = ((pixels / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
-        return [Image.fromarray(array) for array in levels.permute(0, 2, 3, 1).cpu().numpy()]
+            return self._decode(latents)
 
     def trace(self, prompts: Sequence[str], seeds: Sequence[int], tap: Tap) -> None:
         """As promised; what is learnt from ends at the latents, so the decoder never runs."""
@@ -150,7 +154,12 @@ class Distilled:
 
 
 def load(preset: Preset, options: Options, device: str) -> Distilled:
-    """The generator, ready to use.
+    """The generator, ready to use; raises what `assemble` does."""
+    return Distilled(preset, options, device, assemble(preset, options, device))
+
+
+def assemble(preset: Preset, options: Options, device: str) -> Parts:
+    """The parts of a generator, on `meta` without numbers.
 
     Raises:
         Missing: without weights, or without the memory for them.
@@ -162,13 +171,12 @@ def load(preset: Preset, options: Options, device: str) -> Distilled:
     configs = architecture(preset.family) if files is None else _configs(files.base, FAMILIES[preset.family])
     sites = find_sites(preset, options, configs)
     try:
-        parts = _parts(preset, options, device, files, configs, sites)
+        return _parts(preset, options, device, files, configs, sites)
     except Exception as error:
         if not devices.out_of_memory(error):
             raise
         remedy = "Load it with --model-option offload=true, in a smaller number format, or on a larger device."
         raise Missing(f"{preset.name} does not fit into the memory of {device}", remedy=remedy) from None
-    return Distilled(preset, options, device, parts)
 
 
 def verify(preset: Preset, files: weights.Files) -> None:
@@ -251,7 +259,7 @@ def _reader(family: Family, files: weights.Files | None, configs: Mapping[str, A
     if files is not None:
         return lambda: _text_encoders(family, files.base, dtype)
     shapes, encoders = configs["words"], configs["text_encoders"]
-    return lambda: prompts.Imagined(shapes=shapes, dtype=dtype, encoders=[_text_encoder(config, dtype, device) for config in encoders])
+    return lambda: prompts.Imagined(shapes=shapes, dtype=dtype, encoders=[text_encoder(config, dtype, device) for config in encoders])
 
 
 def _text_encoders(family: Family, folder: Path, dtype: torch.dtype) -> prompts.Reader:
@@ -266,8 +274,8 @@ def _text_encoders(family: Family, folder: Path, dtype: torch.dtype) -> prompts.
         raise Refused(f"text encoders in {str(folder)!r} cannot be read: {what}", remedy="Delete them and get them again: htbench fetch --model NAME") from None
 
 
-def _text_encoder(config: Mapping[str, Any], dtype: torch.dtype, device: str) -> tuple[nn.Module, int]:
-    """With random weights, and the number of tokens that it reads."""
+def text_encoder(config: Mapping[str, Any], dtype: torch.dtype, device: str) -> tuple[nn.Module, int]:
+    """A text encoder with random weights, and the number of tokens that it reads."""
     import transformers
 
     kind = getattr(transformers, config["kind"])

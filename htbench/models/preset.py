@@ -70,14 +70,18 @@ class Preset:
             UnknownName, UsageError: for options that do not exist, or values that they cannot have.
             Missing: without weights, or without the memory for them.
         """
-        options = _options(self.name, {"weights": weights, **others})
+        options = self.options(weights=weights, **others)
         from htbench.models.distilled import load
 
         return load(self, options, device)
 
-    def sketch(self) -> "Distilled":
+    def options(self, **chosen: object) -> Options:
+        """Options with these values; raises as a call does."""
+        return _options(self.name, chosen)
+
+    def sketch(self, **options: str) -> "Distilled":
         """The model without numbers: its sites and facts need neither weights nor memory."""
-        return self("meta")
+        return self("meta", **options)
 
     def missing(self) -> list[str]:
         """Repositories whose files are not on this machine."""
