@@ -65,7 +65,7 @@ def test_a_model_is_shown_with_what_it_needs() -> None:
     words = ["show", "model", "dmd2", "--needs", "--model-option", f"size={SIZE}", "--json"]
     shown = json.loads(CliRunner().invoke(app, words, catch_exceptions=False).stdout)
     assert [line.split(":")[0] for line in shown["networks"]] == ["denoiser", "decoder", "text encoder", "text encoder"]
-    assert [line.split(":")[0] for line in shown["needs"]] == ["images, 1", "images, 4", "images, 16", "LinEAS step, 1", "LinEAS step, 4"]
+    assert [line.split(":")[0] for line in shown["needs"]] == ["images, 1", "images, 4", "images, 16", "LinEAS step, 4", "LinEAS step, 16"]
 
 
 @pytest.mark.parametrize(("words", "problem"), [(["model", "emoji"], "measured"), (["method", "lineas"], "of a model")])

@@ -80,7 +80,7 @@ def _needs(plugin: "Preset", options: Mapping[str, str]) -> dict[str, object]:
 
     chosen = plugin.options(**options)
     sketch = Sketch(plugin, chosen)
-    work = [*(sketch.images(count) for count in (1, 4, 16)), *(sketch.lineas(count) for count in (1, 4))]
+    work = [*(sketch.images(count) for count in (1, 4, 16)), *(sketch.lineas(count) for count in (4, 16))]
     return {
         "networks": [f"{part.name}: {part.parameters / 1e6:,.0f} million parameters, {part.bytes / 2**30:.2f} GiB" for part in sketch.parts],
         "needs": [f"{each.work}, {each.images}: {each.flop / 1e12:.1f} TFLOP, {each.peak / 2**30:.1f} GiB" for each in work],

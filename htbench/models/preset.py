@@ -39,8 +39,8 @@ class Options:
     """Compile attention and feed-forward layers that have no site inside."""
     offload: bool = False
     """Keep on the device only what is at work."""
-    checkpoint: bool = False
-    """Where gradients are wanted, compute activations again instead of keeping them."""
+    checkpoint: bool = True
+    """Where gradients are wanted, compute activations again instead of keeping them: without it few devices have room."""
 
 
 @dataclass(frozen=True, kw_only=True)
