@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from htbench.chart import Point, Series, linear, lines
+from htbench.chart import Axis, Point, Series, linear, lines
 
 COLOURS = ("#0072b2", "#d55e00", "#00875f", "#b5478a")
 STYLE = (
@@ -33,7 +33,8 @@ def main() -> None:
     ends = [Series(name=one.name, tone=one.tone, points=one.points[-1:]) for one in series]
     bare = [Series(name=one.name, tone=one.tone, points=one.points, bare=True) for one in series]
     shares = [point.y for one in series for point in one.points]
-    chart = lines([*bare, *ends], title="Training losses", x=linear("share of the training", [0, 1]), y=linear("loss, share of its start", [0, *shares]))
+    training = Axis(label="share of the training", low=0, high=1.7, ticks=[(0, "0"), (0.5, "0.5"), (1, "1")])  # names stand beyond the end
+    chart = lines([*bare, *ends], title="Training losses", x=training, y=linear("loss, share of its start", [0, *shares]))
     given.out.write_text(str(chart).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace(">", f">{STYLE}", 1), encoding="utf-8")
 
 

@@ -202,7 +202,7 @@ def plain_attention() -> Iterator[None]:
 RECIPES = {
     "generator": Recipe(steps=10000, batch=64, seed=1, embedding_rate=1e-2, cooldown=0.5),
     "clip-a": Recipe(steps=800, batch=256, seed=2, embedding_rate=2e-3, matrix_rate=2e-2, cooldown=0.3),
-    "clip-b": Recipe(steps=3000, batch=256, seed=3, embedding_rate=2e-3, matrix_rate=2e-2, cooldown=0.3),
+    "clip-b": Recipe(steps=5000, batch=256, seed=3, embedding_rate=2e-3, matrix_rate=2e-2, cooldown=0.3),
 }
 
 
