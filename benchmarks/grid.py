@@ -100,7 +100,7 @@ def _bare(requests: Sequence[Request], model: Model, batch: int) -> tuple[float,
 
 def million(folder: Path, cells: int, files: int) -> None:
     """Print how long a store takes to fill, open, check, resume and report; `files` image files stand for those of all cells."""
-    with _timed("plan"):
+    with _timed("plan and fill"):
         _fill(folder, cells, files)
     print(f"database {(folder / 'run.sqlite').stat().st_size / 1e6:.0f} MB, {cells:,} cells, {cells * len(METRICS):,} scores, {files:,} files of 8 kB")
     total, processor = time.perf_counter(), time.process_time()
@@ -119,6 +119,10 @@ def million(folder: Path, cells: int, files: int) -> None:
     print(f"{found.done:,}/{found.planned:,} done, damaged: {found.damaged}")
     with Store.read(folder) as store, _timed("leaderboard"):
         print(f"    {len(Summary(store).leaderboard)} lines")
+    with Store.open(folder) as store:
+        wanted = [(row.method, row.concept, row.prompt, row.seed, row.strength, row.image) for row in store.rows() if row.strength <= 1]
+        with _timed("plan a grid without the largest strengths"):
+            store.plan_cells(wanted, grid="smaller")
 
 
 def _fill(folder: Path, cells: int, files: int) -> None:

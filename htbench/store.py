@@ -190,9 +190,14 @@ class Store(Database):
             write.executemany("INSERT INTO wanted (method, concept, prompt, seed, strength, image) VALUES (?, ?, ?, ?, ?, ?)", rows)
             write.execute("INSERT OR IGNORE INTO images (key) SELECT image FROM wanted ORDER BY image")
             if write.execute("SELECT 1 FROM cells LIMIT 1").fetchone():
-                stale = "SELECT id FROM cells WHERE (image, concept, method) NOT IN (SELECT image, concept, method FROM wanted)"
-                write.execute(f"DELETE FROM scores WHERE cell IN ({stale})")
-                write.execute(f"DELETE FROM cells WHERE id IN ({stale})")
+                # `NOT IN` of several columns would compare every cell with every wanted one
+                write.execute(
+                    """CREATE TEMP TABLE stale AS SELECT id FROM cells
+                       EXCEPT SELECT cells.id FROM wanted CROSS JOIN cells USING (image, concept, method)"""
+                )
+                write.execute("DELETE FROM scores WHERE cell IN stale")
+                write.execute("DELETE FROM cells WHERE id IN stale")
+                write.execute("DROP TABLE stale")
             write.execute(
                 """INSERT INTO cells (method, concept, prompt, seed, strength, image, place)
                    SELECT method, concept, prompt, seed, strength, image, place FROM wanted WHERE true ORDER BY place
