@@ -5,7 +5,9 @@ import sys
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from threading import Event
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import toy_plugin
@@ -46,6 +48,28 @@ class Unruly(Alone):
             chosen = taken.pop(dice.randrange(len(taken)))
             done = iter([chosen])
             yield from super().work(lambda done=done: next(done, None))
+
+
+@pytest.mark.parametrize(("device", "order"), [("cpu", ["make 1", "pack 1", "make 2", "pack 2"]), ("cuda", ["make 1", "make 2", "pack 1", "pack 2"])])
+def test_pictures_are_packed_beside_a_gpu_and_never_beside_a_busy_processor(device: str, order: list[str]) -> None:
+    done, second = [], Event()
+
+    def begin(task: int) -> Callable[[], str]:
+        done.append(f"make {task}")
+        if task == 2:
+            second.set()
+
+        def pack() -> str:
+            if device != "cpu":
+                assert second.wait(10)
+            done.append(f"pack {task}")
+            return f"album {task}"
+
+        return pack
+
+    crew, tasks = Alone(cast(Worker, SimpleNamespace(portrait=lambda: SimpleNamespace(device=device), begin=begin))), iter((1, 2))
+    assert [*crew.work(lambda: next(tasks, None))] == [(1, "album 1"), (2, "album 2")]
+    assert done == order
 
 
 def test_a_run_is_the_same_in_any_order_of_completion(toy_plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

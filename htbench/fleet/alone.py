@@ -10,7 +10,10 @@ from htbench.registry import Card
 
 
 class Alone:
-    """Does every task itself; pictures become files while the next batch is made, so a run that is killed makes two batches again at most."""
+    """Does every task itself. On a GPU pictures are packed while the next batch is made, so a run that is killed makes two batches again at most.
+
+    On a CPU that would take its cores from the model, and every parallel loop would wait for the core that was taken.
+    """
 
     size = 1
 
@@ -28,10 +31,12 @@ class Alone:
                     previous = None
                 if task is None or outcome is None:
                     continue
-                if callable(outcome):
-                    previous = task, encoder.submit(outcome)
-                else:
+                if not callable(outcome):
                     yield task, outcome
+                elif self.model.device == "cpu":
+                    yield task, outcome()
+                else:
+                    previous = task, encoder.submit(outcome)
 
     def share(self, change: Intervention) -> Handle:
         return change
