@@ -100,7 +100,7 @@ class Setting:
     """What a judge works in: settings that change no verdict, and what the run is."""
 
     scorer: str = ""
-    """Name of the encoder that scores the run, which no ranked method reads concepts with."""
+    """Name and revision, `name@revision`, of the encoder that scores the run, which no ranked method reads concepts with."""
     device: str | None = None
     concurrency: int = 8
     """Calls under way at once."""
@@ -115,7 +115,7 @@ class Judge(Protocol):
     """Answers questions; a plug-in is a factory `(card: JudgeCard, setting: Setting) -> Judge`, cheap to call."""
 
     model: str
-    """What answers: the name of a model or of an encoder."""
+    """What answers: the name of a model, or an encoder's with its revision. It is part of every call's key."""
     endpoint: str
     """Where it answers; empty: on this machine."""
     encoders: tuple[str, ...]

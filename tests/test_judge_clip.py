@@ -10,7 +10,7 @@ from PIL import Image
 from toy_plugin import ToyEncoder
 
 from htbench import judge_card
-from htbench.errors import Missing, UnknownName, UsageError
+from htbench.errors import Missing, Refused, UnknownName, UsageError
 from htbench.judge import Setting
 from htbench.judge_card import Pictures
 from htbench.judging.clip import Clip
@@ -51,7 +51,7 @@ def test_it_is_labelled_as_what_it_is() -> None:
 
 
 def test_its_verdicts_are_read_without_its_encoder() -> None:
-    judge = Clip(CARD.model_copy(update={"model": "emoji-clip-b"}), Setting())
+    judge = Clip(CARD.model_copy(update={"model": ""}), Setting(scorer="emoji-clip-b@1"))
     said = judge.read('{"encoder": "e@1", "scale": 100, "cosines": [0.30, 0.29], "tie": 0.02}')
     assert (said.choice, said.first) == ("A", pytest.approx(1 / (1 + math.exp(-1))))
     assert judge.read("{}").outcome == "unusable"
@@ -60,6 +60,14 @@ def test_its_verdicts_are_read_without_its_encoder() -> None:
 def test_an_encoder_that_is_not_there_names_the_nearest() -> None:
     with pytest.raises(UnknownName, match="did you mean 'emoji-clip-b'"):
         Clip(CARD.model_copy(update={"model": "emoji-clip-d"}), Setting())
+
+
+def test_a_run_that_another_version_of_the_encoder_scored_is_not_judged(toy_plugins: Path, tmp_path: Path) -> None:
+    run = judged_run.build(tmp_path / "run", concepts=3)
+    with Store.open(run) as store:
+        store.set_facts(scorer={"name": "toy-clip", "id": "toy-clip@older"})
+    with pytest.raises(Refused, match="was scored by toy-clip@older"):
+        judged_run.judged(run, CARD)
 
 
 def test_a_setting_that_it_does_not_have_is_one_clear_line() -> None:

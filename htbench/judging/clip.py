@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from htbench import device as devices
 from htbench import registry
-from htbench.errors import Missing, UsageError
+from htbench.errors import Missing, Refused, UsageError
 from htbench.judge import Answer, Question, Setting, Verdict
 from htbench.judge_card import JudgeCard
 
@@ -47,29 +47,42 @@ class Clip:
     endpoint = ""
 
     def __init__(self, card: JudgeCard, setting: Setting) -> None:
-        self.model = card.model or setting.scorer
-        if not self.model:
+        scorer, wanted = setting.scorer.partition("@")[0], card.model
+        self._name = wanted or scorer
+        if not self._name:
             raise Missing("the run does not say which encoder scores it", remedy="Name one with --model; see: htbench list encoders")
-        registry.check("encoders", self.model)
+        registry.check("encoders", self._name)
+        self._device = setting.device
+        self._seer: _Seer | None = None
+        self.model = setting.scorer if self._name == scorer else self._open().id
         try:
             self._tie = _Settings.model_validate(card.settings).tie
         except ValidationError as error:
             raise UsageError(f"settings of judge {card.name!r} are not valid: {error.errors()[0]['msg']}") from None
-        self.encoders = (self.model,)
-        self._device = setting.device
+        self.encoders = (self._name,)
 
     def answers(self, questions: Iterator[Question]) -> Iterator[Answer]:
-        """Answers in the order of the questions, many pictures embedded at once."""
-        seer: _Seer | None = None
+        """Answers in the order of the questions, many pictures embedded at once.
+
+        Raises:
+            Refused: if the run was scored by another version of the encoder than there is here.
+        """
         while part := list(islice(questions, _AT_ONCE)):
-            seer = seer or _Seer(registry.load("encoders", self.model)(devices.choose(self._device)))
+            seer = self._open()
+            if seer.id != self.model:
+                raise Refused(f"the run was scored by {self.model}, and here is {seer.id}", remedy="Run it again first: scores are made anew.")
             pictures = {shown.name: shown.data for question in part for shown in (question.first, question.second)}
             vectors = seer.look(pictures)
             for question in part:
                 words = seer.text(question.text)
                 cosines = tuple(float(vectors[shown.name] @ words) for shown in (question.first, question.second))
-                said = {"encoder": f"{self.model}@{seer.encoder.revision}", "scale": seer.encoder.scale, "cosines": cosines, "tie": self._tie}
+                said = {"encoder": seer.id, "scale": seer.encoder.scale, "cosines": cosines, "tie": self._tie}
                 yield Answer(key=question.key, body=json.dumps(said))
+
+    def _open(self) -> "_Seer":
+        if self._seer is None:
+            self._seer = _Seer(registry.load("encoders", self._name)(devices.choose(self._device)))
+        return self._seer
 
     def read(self, body: str) -> Verdict:
         """The preference that two cosines make."""
@@ -89,6 +102,7 @@ class _Seer:
 
     def __init__(self, encoder: "Encoder") -> None:
         self.encoder = encoder
+        self.id = f"{encoder.name}@{encoder.revision}"
         self.text = lru_cache(maxsize=4096)(lambda words: encoder.texts([words])[0])
         self._known: dict[str, Tensor] = {}
 

@@ -25,7 +25,7 @@ class Grounds:
     circular: dict[str, tuple[str, ...]]
     """Methods that read concepts with an encoder, by encoder."""
     scorer: str
-    """The encoder of the run's leaderboard."""
+    """The encoder of the run's leaderboard, `name@revision`."""
     prompting: str = ""
     """A method that asks for concepts in the prompt, if there is one."""
 
@@ -62,7 +62,7 @@ def survey(store: Store, *, methods: Iterable[str] = (), strength: float | None 
         units=tuple(units),
         files=files,
         circular=_circular(summary, chosen),
-        scorer=summary.scorer.partition("@")[0],
+        scorer=summary.scorer,
         prompting=next((method for method in chosen if method == "prompt" or _mapping(cards.get(method)).get("kind") == "prompt"), ""),
     )
 
