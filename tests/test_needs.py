@@ -64,6 +64,7 @@ def test_what_operations_make_is_counted_until_it_is_let_go() -> None:
 def test_a_model_is_shown_with_what_it_needs() -> None:
     words = ["show", "model", "dmd2", "--needs", "--model-option", f"size={SIZE}", "--json"]
     shown = json.loads(CliRunner().invoke(app, words, catch_exceptions=False).stdout)
+    assert shown["size"] == f"{SIZE} x {SIZE}"
     assert [line.split(":")[0] for line in shown["networks"]] == ["denoiser", "decoder", "text encoder", "text encoder"]
     assert [line.split(":")[0] for line in shown["needs"]] == ["images, 1", "images, 4", "images, 16", "LinEAS step, 4", "LinEAS step, 16"]
 

@@ -64,7 +64,7 @@ def _model(name: str, options: Mapping[str, str], *, needs: bool) -> dict[str, o
     first, *_, last = [*model.sites, ""] if len(model.sites) == 1 else model.sites
     return {
         "name": model.name,
-        **(plugin.facts() if hasattr(plugin, "facts") else {"revision": model.revision}),
+        **(model.facts() if hasattr(model, "facts") else {"revision": model.revision}),
         "sites": [f"{len(model.sites)} modules, from {first} to {last}", f"{channels:,} channels", f"{2 * channels:,} parameters a concept: scale and shift"],
         "conditioner": model.conditioner,
         "scorer": model.scorer,
