@@ -1,7 +1,7 @@
 """`htbench show`: one method, model, plan or concept in full."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -9,9 +9,6 @@ from htbench import concept, registry
 from htbench import plan as plans
 from htbench.cli.options import Json, ModelOption, loading
 from htbench.errors import UnknownName, UsageError
-
-if TYPE_CHECKING:
-    from htbench.models.preset import Preset
 
 
 def show(
@@ -57,7 +54,7 @@ def _method(name: str) -> dict[str, object]:
 
 def _model(name: str, options: Mapping[str, str], *, needs: bool) -> dict[str, object]:
     plugin = registry.load("models", name)
-    if needs and not hasattr(plugin, "sketch"):
+    if needs and not hasattr(plugin, "needs"):
         raise UsageError(f"{name} is small: what it needs is measured, not worked out", remedy="Run: htbench time --model emoji")
     model = plugin.sketch(**options) if hasattr(plugin, "sketch") else plugin("cpu", **options)
     channels = sum(site.channels for site in model.sites.values())
@@ -71,19 +68,7 @@ def _model(name: str, options: Mapping[str, str], *, needs: bool) -> dict[str, o
         "weights": ", ".join(f"{each} is missing: htbench fetch --model {name}" for each in plugin.missing()) or "here"
         if hasattr(plugin, "missing")
         else "here",
-        **(_needs(plugin, options) if needs else {}),
-    }
-
-
-def _needs(plugin: "Preset", options: Mapping[str, str]) -> dict[str, object]:
-    from htbench.models.needs import Sketch
-
-    chosen = plugin.options(**options)
-    sketch = Sketch(plugin, chosen)
-    work = [*(sketch.images(count) for count in (1, 4, 16)), *(sketch.lineas(count) for count in (4, 16))]
-    return {
-        "networks": [f"{part.name}: {part.parameters / 1e6:,.0f} million parameters, {part.bytes / 2**30:.2f} GiB" for part in sketch.parts],
-        "needs": [f"{each.work}, {each.images}: {each.flop / 1e12:.1f} TFLOP, {each.peak / 2**30:.1f} GiB" for each in work],
+        **(plugin.needs(**options) if needs else {}),
     }
 
 

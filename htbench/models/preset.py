@@ -83,6 +83,18 @@ class Preset:
         """The model without numbers: its sites and facts need neither weights nor memory."""
         return self("meta", **options)
 
+    def needs(self, **options: str) -> dict[str, list[str]]:
+        """What its networks take, and what images and learning do, in words: worked out without weights, memory or a GPU."""
+        chosen = self.options(**options)
+        from htbench.models.needs import Sketch
+
+        sketch = Sketch(self, chosen)
+        work = [*(sketch.images(count) for count in (1, 4, 16)), *(sketch.lineas(count) for count in (4, 16))]
+        return {
+            "networks": [f"{part.name}: {part.parameters / 1e6:,.0f} million parameters, {part.bytes / 2**30:.2f} GiB" for part in sketch.parts],
+            "needs": [f"{each.work}, {each.images}: {each.flop / 1e12:.1f} TFLOP, {each.peak / 2**30:.1f} GiB" for each in work],
+        }
+
     def missing(self) -> list[str]:
         """Repositories whose files are not on this machine."""
         return [source.repository for source in (self.base, self.denoiser) if source.find() is None]
