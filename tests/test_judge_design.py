@@ -45,6 +45,14 @@ def test_any_number_of_pairs_is_balanced_over_couples_and_concepts(pairs: int, m
         assert max(counts.values()) - (min(counts.values()) if len(counts) == groups else 0) <= 1
 
 
+@given(methods=st.integers(2, 6), concepts=st.integers(1, 20), units=st.integers(1, 5))
+def test_a_couple_that_meets_once_on_every_concept_meets_on_all_prompts_and_seeds_alike(methods: int, concepts: int, units: int) -> None:
+    of = design(methods=tuple(map(str, range(methods))), pairs=methods * (methods - 1) // 2 * concepts)
+    found = Counter((frozenset((m.one, m.two)), m.seed) for m in schedule(of, [f"c{k}" for k in range(concepts)], [("p", k) for k in range(units)]))
+    counts = [found[frozenset(couple), unit] for couple in of.couples for unit in range(units)]
+    assert max(counts) - min(counts) <= 1
+
+
 def test_half_of_all_pairs_show_the_first_method_first() -> None:
     swapped = sum(match.one > match.two for match in played(design()))
     assert 60 < swapped < 120

@@ -81,6 +81,7 @@ def _round_robin(design: Design, concepts: Sequence[str], units: Sequence[Unit],
     """Pairs of pictures: both the concept and the couple advance each time, so that after any number each has met nearly equally often.
 
     After lcm(concepts, couples) steps every combination that these two cycles reach has come up once, and the couples are shifted by one.
+    Prompt and seed advance with the concept and with the couple: a couple that met on one prompt alone would be judged by that prompt.
     """
     dice = random.Random(f"schedule {design.seed}")
     order, couples = _shuffled(concepts, dice), _shuffled(design.couples, dice)
@@ -92,7 +93,7 @@ def _round_robin(design: Design, concepts: Sequence[str], units: Sequence[Unit],
         turn, combination = divmod(k, len(order) * len(couples))
         concept = order[k % len(order)]
         number = (k + combination // cycle) % len(couples)
-        prompt, seed = places[(turn + number) % len(places)]
+        prompt, seed = places[(turn + number + k % len(order)) % len(places)]
         one, two = couples[number]
         if dice.random() < 0.5:
             one, two = two, one
