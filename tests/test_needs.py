@@ -69,7 +69,15 @@ def test_a_model_is_shown_with_what_it_needs() -> None:
     assert [line.split(":")[0] for line in shown["needs"]] == ["images, 1", "images, 4", "images, 16", "LinEAS step, 4", "LinEAS step, 16"]
 
 
-@pytest.mark.parametrize(("words", "problem"), [(["model", "emoji"], "measured"), (["method", "lineas"], "of a model")])
-def test_needs_are_of_published_models_alone(words: list[str], problem: str) -> None:
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["model", "emoji", "--needs"], "measured"),
+        (["method", "lineas", "--needs"], "of a model"),
+        (["model", "emoji", "--model-option", "size=64"], "no choice of 'size'"),
+        (["model", "dmd2", "--model-option", "siz=64"], "did you mean 'size'"),
+    ],
+)
+def test_needs_and_options_are_of_models_that_have_them(words: list[str], problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
-        CliRunner().invoke(app, ["show", *words, "--needs"], catch_exceptions=False)
+        CliRunner().invoke(app, ["show", *words], catch_exceptions=False)

@@ -56,7 +56,7 @@ def _model(name: str, options: Mapping[str, str], *, needs: bool) -> dict[str, o
     plugin = registry.load("models", name)
     if needs and not hasattr(plugin, "needs"):
         raise UsageError(f"{name} is small: what it needs is measured, not worked out", remedy="Run: htbench time --model emoji")
-    model = plugin.sketch(**options) if hasattr(plugin, "sketch") else plugin("cpu", **options)
+    model = plugin.sketch(**options) if hasattr(plugin, "sketch") else registry.model(name, "cpu", options)
     channels = sum(site.channels for site in model.sites.values())
     first, *_, last = [*model.sites, ""] if len(model.sites) == 1 else model.sites
     return {
