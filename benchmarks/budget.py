@@ -1,7 +1,8 @@
-"""What a model needs: seconds and peak memory of an image by batch, with and without compiling, and of a learning step.
+"""What a model needs: seconds and peak memory of an image by batch and of a learning step, or what compiling gains.
 
 python benchmarks/budget.py dmd2 --weights random                     1024 px, on the GPU if there is one
 python benchmarks/budget.py nitro-1-pixart --weights random --model-option size=256 --device cpu --batches 1
+python benchmarks/budget.py nitro-1-pixart --weights random --compile
 
 Tables in Markdown on stdout. Seconds are medians after one run that does not count; memory is the device's, or of this process on a CPU. Neither
 depends on the values of the weights. What runs out of memory says so, and the rest goes on.
@@ -41,6 +42,17 @@ def needs(model: Model, work: Work, *, rounds: int) -> tuple[float, float]:
     watch = Stopwatch(device=model.device, synchronise=model.synchronise)
     peak = max(watch.lap(told, memory=True).memory.values())
     return statistics.median(watch.lap(told).seconds for _ in range(rounds)), peak / 2**30
+
+
+def gain(plain: Model, compiled: Model, concepts: ConceptSet, batch: int, *, rounds: int) -> None:
+    """Print one line: the same images by both models in turn, after one round that does not count; layers are compiled there."""
+    times: dict[Model, list[float]] = {plain: [], compiled: []}
+    for _ in range(rounds + 1):
+        for model, seconds in times.items():
+            watch = Stopwatch(device=model.device, synchronise=model.synchronise)
+            seconds.append(watch.lap(generation(model, concepts, batch, steered=True)).seconds)
+    before, after = (statistics.median(seconds[1:]) for seconds in times.values())
+    print(f"| {batch} | {before:.3f} | {after:.3f} | {after / before:.3f} | {times[compiled][0]:.1f} |", flush=True)
 
 
 def row(what: str, model: Model, work: Work, *, images: int, rounds: int) -> None:
@@ -106,7 +118,7 @@ def main() -> None:
     parser.add_argument("--concepts", default="open")
     parser.add_argument("--device")
     parser.add_argument("--batches", default="1,4,16")
-    parser.add_argument("--compile", action="store_true", help="also with compiled layers")
+    parser.add_argument("--compile", action="store_true", help="only what compiled layers gain")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     place, concepts = device.choose(given.device), concept.load(given.concepts)
@@ -114,13 +126,16 @@ def main() -> None:
     model = cast(Model, registry.model(given.model, place, options))
     print(f"{model.name}, {options or 'as it is'}, on {machine.name()}, {place}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
     batches = [int(batch) for batch in given.batches.split(",")]
+    if given.compile:
+        compiled = cast(Model, registry.model(given.model, place, options | {"compile": "true"}))
+        print("| steered images | seconds | compiled | ratio | the first, compiling |\n|--:|--:|--:|--:|--:|")
+        for batch in batches:
+            gain(model, compiled, concepts, batch, rounds=given.rounds)
+        return
     with table("images"):
         for batch in batches:
             row("plain", model, generation(model, concepts, batch, steered=False), images=batch, rounds=given.rounds)
             row("steered", model, generation(model, concepts, batch, steered=True), images=batch, rounds=given.rounds)
-        if given.compile:
-            compiled = cast(Model, registry.model(given.model, place, options | {"compile": "true"}))
-            row("plain, compiled", compiled, generation(compiled, concepts, batches[-1], steered=False), images=batches[-1], rounds=given.rounds)
     with table("a learning step"):
         row("LinEAS, 4 images at once", model, lineas_step(model, concepts, 4, at_once=4), images=4, rounds=given.rounds)
         row("LinEAS, 1 image at once", model, lineas_step(model, concepts, 4, at_once=1), images=4, rounds=given.rounds)
