@@ -11,6 +11,7 @@ from htbench.errors import Incomplete
 from htbench.fleet.task import Crew, Portrait, Read, Seen, Shared, Source, ask
 from htbench.gauge import Gauge
 from htbench.plan import Plan
+from htbench.registry import Card
 from htbench.store import Failure, Store
 from htbench.types import Digest
 from htbench.voice import Voice
@@ -90,6 +91,8 @@ class Job:
     tools: Tools
     concepts: tuple[Concept, ...]
     concept_set: ConceptSet
+    cards: dict[str, Card]
+    """Of each method, as given."""
     methods: dict[str, Shared]
     """Without those whose learning failed."""
     patience: Patience = field(default_factory=lambda: Patience(allowed=10**9))
@@ -111,7 +114,7 @@ class Job:
 
     def source(self, method: str) -> Source:
         """Where workers have a method's steering from."""
-        return self.crew.source(method, self.methods[method].card, seed=self.plan.seed)
+        return self.crew.source(method, self.cards[method], seed=self.plan.seed)
 
     def map_path(self, method: str, concept: Concept) -> Path:
         """Where a concept's intervention is kept."""

@@ -53,9 +53,9 @@ def facts(job: Job, audits: Mapping[str, Audit]) -> dict[str, object]:
         "concepts": {c.id: _concept(c, split) for split, concepts in job.concept_set.splits.items() for c in concepts if c.id in chosen},
         "methods": {
             name: {
-                **learnt.card.model_dump(mode="json", exclude={"name", "method", "artifacts"}),
+                **job.cards[name].model_dump(mode="json", exclude={"name", "method", "artifacts"}),
                 "digest": learnt.digest,
-                "card": learnt.card.digest,
+                "card": job.cards[name].digest,
                 "given": given[name],
                 "training": asdict(learnt.training),
                 "leaked": list(audits[name].leaked) if name in audits else [],

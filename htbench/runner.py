@@ -67,13 +67,12 @@ def _learn_shared(plan: Plan, tools: Tools) -> _Learnt:
     broken = {name: each for name in cards if isinstance(each := found[name], Failure)}
     for name, failure in broken.items():
         tools.voice.warn(f"{name} cannot be learnt: {failure.message}")
-    # a worker's card may name files in its own folder
-    return _Learnt(cards=cards, methods={name: replace(each, card=cards[name]) for name in cards if isinstance(each := found[name], Shared)}, broken=broken)
+    return _Learnt(cards=cards, methods={name: each for name in cards if isinstance(each := found[name], Shared)}, broken=broken)
 
 
 def _run(plan: Plan, store: Store, how: Circumstances, tools: Tools, checked: tuple[ConceptSet, tuple[Concept, ...]], learnt: _Learnt) -> None:
     concept_set, concepts = checked
-    job = Job(plan=plan, store=store, tools=tools, concepts=concepts, concept_set=concept_set, methods=learnt.methods)
+    job = Job(plan=plan, store=store, tools=tools, concepts=concepts, concept_set=concept_set, cards=learnt.cards, methods=learnt.methods)
     texts = [*concept_set.prompts[: plan.prompts], *(concept.target("") for concept in concepts)]
     for word in cast(Spelt, ask(tools.crew, Spell(texts=tuple(texts)))).unknown:
         tools.voice.warn(f"{word!r} is not in the vocabulary of {job.model.name}")
@@ -85,7 +84,7 @@ def _run(plan: Plan, store: Store, how: Circumstances, tools: Tools, checked: tu
                 remedy="Choose held-out concepts, or give --allow-leak.",
             )
     tuned = _tune(plan, store.folder / "tuning", how, tools, concepts, learnt) if plan.tune_strength else {}
-    _plan(job, learnt.cards, tuned)
+    _plan(job, tuned)
     store.set_facts(**record.facts(job, audits), tuned={name: choice.facts() for name, choice in tuned.items()})
     if lost := store.forget_lost():
         tools.voice.warn(f"{lost} image files are gone and are made again")
@@ -109,13 +108,13 @@ def _tune(plan: Plan, folder: Path, how: Circumstances, tools: Tools, concepts: 
         return tuning.choose(Summary(store), floor=plan.tune_floor)
 
 
-def _plan(job: Job, cards: dict[str, Card], tuned: dict[str, tuning.Choice]) -> None:
+def _plan(job: Job, tuned: dict[str, tuning.Choice]) -> None:
     """Plan the grid, unless it is planned already: a million cells take a minute to plan and none to find planned."""
     store, plan, model = job.store, job.plan, job.model.revision
-    digests = {name: job.methods[name].digest if name in job.methods else card.digest for name, card in cards.items()}
+    digests = {name: job.methods[name].digest if name in job.methods else card.digest for name, card in job.cards.items()}
     strengths = {name: choice.strength for name, choice in tuned.items()}
     prompts = job.concept_set.prompts[: plan.prompts]
-    named = plan.model_copy(update={"methods": tuple(cards)})
+    named = plan.model_copy(update={"methods": tuple(job.cards)})
     shape = named.model_dump(mode="json", include={"methods", "strengths", "seeds", "batch"})
     grid = content.digest([shape, model, digests, strengths, prompts, [[c.id, c.digest] for c in job.concepts]])
     known = store.facts()

@@ -76,7 +76,6 @@ class Fit:
 class Shared:
     """What is known of a steering without having it."""
 
-    card: Card
     digest: Digest
     training: Training
 

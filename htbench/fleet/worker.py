@@ -97,7 +97,7 @@ class Worker:
             raise
         except Exception as error:
             return failure(error, during="learn")
-        return Shared(card=source.card, digest=learnt.digest, training=learnt.steering.training)
+        return Shared(digest=learnt.digest, training=learnt.steering.training)
 
     def _steering(self, source: Source) -> Learnt:
         if source.name not in self._learnt:

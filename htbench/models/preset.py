@@ -77,7 +77,15 @@ class Preset:
 
     def options(self, **chosen: object) -> Options:
         """Options with these values; raises as a call does."""
-        return _options(self.name, chosen)
+        known = [field.name for field in fields(Options)]
+        for option in chosen:
+            if option not in known:
+                raise UnknownName(f"option of {self.name}", option, known)
+        try:
+            return TypeAdapter(Options).validate_python(chosen)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise UsageError(f"option {first['loc'][0]!r} of {self.name}: {first['msg']}, not {str(first['input'])[:60]!r}") from None
 
     def sketch(self, **options: str) -> "Distilled":
         """The model without numbers: its sites and facts need neither weights nor memory."""
@@ -126,18 +134,6 @@ def architecture(family: str) -> Mapping[str, Any]:
     """Published settings of each part of a family, and the shapes of its encoded prompts."""
     found: dict[str, Any] = json.loads(files("htbench.models").joinpath("architectures", f"{family}.json").read_text(encoding="utf-8"))
     return found
-
-
-def _options(name: str, chosen: Mapping[str, object]) -> Options:
-    known = [field.name for field in fields(Options)]
-    for option in chosen:
-        if option not in known:
-            raise UnknownName(f"option of {name}", option, known)
-    try:
-        return TypeAdapter(Options).validate_python(chosen)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"option {first['loc'][0]!r} of {name}: {first['msg']}, not {str(first['input'])[:60]!r}") from None
 
 
 _SDXL = Source(
