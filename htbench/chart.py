@@ -21,6 +21,8 @@ _WIDTH, _HEIGHT = 460.0, 330.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 68.0, 18.0, 14.0, 46.0
 _LETTER = 6.2
 """How wide a letter or digit of a label is taken to be."""
+_DIGIT = 7.6
+"""The same of a tick, whose type is larger."""
 _UNITS = ((86_400.0, 172_800.0, "d"), (3600.0, 7200.0, "h"), (60.0, 120.0, "min"), (1.0, 1.0, "s"), (1e-3, 1e-3, "ms"))
 _CLOCK = (*(10.0**k for k in range(-6, 2)), 60.0, 600.0, 3600.0, 36_000.0, 360_000.0, *(86_400.0 * 10**k for k in range(2, 8)))
 
@@ -47,6 +49,8 @@ class Series:
     name: str
     tone: int
     points: Sequence[Point]
+    crossings: Sequence[Point] = ()
+    """Places on it with a line down to the axis and their label."""
     bare: bool = False
     """Draw no markers."""
 
@@ -128,14 +132,18 @@ def counts(label: str, highest: float) -> Axis:
     return Axis(label=label, low=1, high=10.0**decades, ticks=ticks[:: 1 + len(ticks) // 9], log=True)
 
 
-def lines(series: Sequence[Series], *, title: str, x: Axis, y: Axis, marks: Sequence[Point] = ()) -> Markup:
-    """A chart of `series`; `marks` are places on it with a line down to the axis and their label."""
-    drawn = [(one, [point for point in one.points if x.holds(point.x) and y.holds(point.y)]) for one in series]
+def lines(series: Sequence[Series], *, title: str, x: Axis, y: Axis) -> Markup:
+    """A chart of `series`. What belongs to one bears its name as `data-series`, and class `more` if there is room for it only where that one is shown alone."""
+
+    def inside(points: Sequence[Point]) -> list[Point]:
+        return [point for point in points if x.holds(point.x) and y.holds(point.y)]
+
+    marked = [(one, point) for one in series if not one.bare for point in inside(one.points)]
     parts = [_frame(x, y)]
-    parts += [_line(one, points, x, y) for one, points in drawn]
-    parts += [_crossing(mark, x, y) for mark in marks if x.holds(mark.x) and y.holds(mark.y)]
-    parts += [_marker(one, point, x, y) for one, points in drawn if not one.bare for point in points]
-    parts.append(_labels([point for one, points in drawn if not one.bare for point in points], x, y))
+    parts += [_line(one, inside(one.points), x, y) for one in series]
+    parts.append(_crossings([(one, mark) for one in series for mark in inside(one.crossings)], x, y))
+    parts += [_marker(one, point, x, y) for one, point in marked]
+    parts.append(_labels(marked, x, y))
     opening = Markup('<svg class="chart" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">').format(_WIDTH, _HEIGHT, title)
     return opening + Markup("").join(parts) + Markup("</svg>")
 
@@ -191,7 +199,7 @@ def _frame(x: Axis, y: Axis) -> Markup:
     for value, text in x.ticks:
         place = _across(x, value)
         parts.append(Markup('<path class="grid" d="M{:.1f} {:.1f}V{:.1f}"/>').format(place, _TOP, floor))
-        inside = min(place, _WIDTH - _LETTER * len(text) / 2)
+        inside = min(place, _WIDTH - _DIGIT * len(text) / 2)
         parts.append(Markup('<text class="tick middle" x="{:.1f}" y="{:.1f}">{}</text>').format(inside, floor + 16, text))
     parts.append(Markup('<path class="axis" d="M{:.1f} {:.1f}V{:.1f}H{:.1f}"/>').format(_LEFT, _TOP, floor, right))
     parts.append(Markup('<text class="name middle" x="{:.1f}" y="{:.1f}">{}</text>').format((_LEFT + right) / 2, _HEIGHT - 8, x.label))
@@ -204,7 +212,7 @@ def _line(series: Series, points: Sequence[Point], x: Axis, y: Axis) -> Markup:
     if len(points) < 2:
         return Markup("")
     path = "L".join("{:.1f} {:.1f}".format(*_spot(point, x, y)) for point in points)
-    return Markup('<path class="line {}" d="M{}"><title>{}</title></path>').format(_tone(series.tone), path, series.name)
+    return Markup('<path class="line {0}" data-series="{2}" d="M{1}"><title>{2}</title></path>').format(_tone(series.tone), path, series.name)
 
 
 def _marker(series: Series, point: Point, x: Axis, y: Axis) -> Markup:
@@ -216,26 +224,33 @@ def _marker(series: Series, point: Point, x: Axis, y: Axis) -> Markup:
         whiskers += f"M{left:.1f} {_down(y, point.y_range[0]):.1f}V{_down(y, point.y_range[1]):.1f}"
     drawn = Markup('<path class="whisker" d="{}"/>').format(whiskers) if whiskers else ""
     shape = Markup('<path class="marker" d="{}" transform="translate({:.1f} {:.1f})"/>').format(Markup(_SHAPES[series.tone % len(_SHAPES)]), left, top)
-    return Markup('<g class="{}">{}{}<title>{}</title></g>').format(_tone(series.tone), drawn, shape, point.note)
+    return Markup('<g class="{}" data-series="{}">{}{}<title>{}</title></g>').format(_tone(series.tone), series.name, drawn, shape, point.note)
 
 
-def _labels(points: Sequence[Point], x: Axis, y: Axis) -> Markup:
-    """Each point's label at the first of four places around it that is free; none where all are taken or a neighbour says the same."""
-    taken = [(left - 5, top - 5, left + 5, top + 5) for left, top in (_spot(point, x, y) for point in points)]
+def _labels(marked: Sequence[tuple[Series, Point]], x: Axis, y: Axis) -> Markup:
+    """Each point's label at the first of four places around it that is free.
+
+    Where all are taken, a neighbour says the same, or more lines are labelled than there are colours, it waits until its series is shown alone.
+    """
+    spots = [_spot(point, x, y) for _, point in marked]
+    taken = [(left - 5, top - 5, left + 5, top + 5) for left, top in spots]
+    crowd = len({one.name for one, point in marked if point.label and len(one.points) > 1}) > TONES
     parts, said = [], set[tuple[str, int, int]]()
-    for point in (point for point in points if point.label):
-        left, top = _spot(point, x, y)
-        near = (point.label, round(left / 12), round(top / 12))
-        if near in said:
+    for (one, point), (left, top) in zip(marked, spots, strict=True):
+        if not point.label:
             continue
-        said.add(near)
+        near = (point.label, round(left / 12), round(top / 12))
         width = _LETTER * len(point.label)
-        for across, down in ((8 + width / 2, 4.0), (-8 - width / 2, 4.0), (0.0, -9.0), (0.0, 17.0)):
-            box = (left + across - width / 2, top + down - 9, left + across + width / 2, top + down + 1)
-            if box[0] > _LEFT and box[2] < _WIDTH - 2 and not any(_overlap(box, other) for other in taken):
-                taken.append(box)
-                parts.append(Markup('<text class="mark middle" x="{:.1f}" y="{:.1f}">{}</text>').format(left + across, top + down, point.label))
-                break
+        around = ((8 + width / 2, 4.0), (-8 - width / 2, 4.0), (0.0, -9.0), (0.0, 17.0))
+        boxes = [(left + across - width / 2, top + down - 9, left + across + width / 2, top + down + 1) for across, down in around]
+        inside = [box for box in boxes if box[0] > _LEFT and box[2] < _WIDTH - 2]
+        free = [] if crowd or near in said else [box for box in inside if not any(_overlap(box, other) for other in taken)]
+        said.add(near)
+        if box := next(iter(free or inside), None):
+            taken += free[:1]
+            kind = "" if free else "more "
+            words = Markup('<text class="{}mark middle" data-series="{}" x="{:.1f}" y="{:.1f}">{}</text>')
+            parts.append(words.format(kind, one.name, (box[0] + box[2]) / 2, box[1] + 9, point.label))
     return Markup("").join(parts)
 
 
@@ -243,12 +258,21 @@ def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, 
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _crossing(mark: Point, x: Axis, y: Axis) -> Markup:
-    left, top = _spot(mark, x, y)
-    side, shift = ("end", -6) if left > _WIDTH * 0.72 else ("start", 6)
-    parts = (
-        Markup('<path class="crossing" d="M{:.1f} {:.1f}V{:.1f}"/>').format(left, top, _HEIGHT - _BOTTOM),
-        Markup('<circle class="ring" cx="{:.1f}" cy="{:.1f}" r="6"><title>{}</title></circle>').format(left, top, mark.note),
-        Markup('<text class="mark {}" x="{:.1f}" y="{:.1f}">{}</text>').format(side, left + shift, _HEIGHT - _BOTTOM - 8, mark.label),
-    )
+def _crossings(marks: Sequence[tuple[Series, Point]], x: Axis, y: Axis) -> Markup:
+    """Rings with a line down to the axis, their labels above one another where they would meet."""
+    floor, parts, ends = _HEIGHT - _BOTTOM, [], list[float]()
+    for one, mark in sorted(marks, key=lambda each: each[1].x):
+        left, top = _spot(mark, x, y)
+        width, late = _LETTER * len(mark.label), left > _WIDTH * 0.72
+        start = left - 6 - width if late else left + 6
+        row = next((k for k, end in enumerate(ends) if end < start), len(ends))
+        ends[row : row + 1] = [start + width]
+        inside = (
+            Markup('<path class="crossing" d="M{:.1f} {:.1f}V{:.1f}"/>').format(left, top, floor),
+            Markup('<circle class="ring" cx="{:.1f}" cy="{:.1f}" r="6"><title>{}</title></circle>').format(left, top, mark.note),
+            Markup('<text class="mark {}" x="{:.1f}" y="{:.1f}">{}</text>').format(
+                "end" if late else "start", left + (-6 if late else 6), floor - 8 - 13 * row, mark.label
+            ),
+        )
+        parts.append(Markup('<g data-series="{}">{}</g>').format(one.name, Markup("").join(inside)))
     return Markup("").join(parts)

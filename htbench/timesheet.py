@@ -145,10 +145,6 @@ def _costs(session: Session, tones: Mapping[str, int]) -> Markup:
     shown = {each.pace.method: each.pace for each in mine} | {each.against.method: each.against for each in mine}
     x = chart.counts("concepts steered", min(1e7, max((10 * point.break_even for _, point in crossings), default=100.0)))
     steps = [x.high ** (k / 64) for k in range(65)]
-    series = [
-        chart.Series(name=name, tone=tones.get(name, 0), bare=True, points=[chart.Point(x=n, y=pace.cost + n * pace.concept.median) for n in steps])
-        for name, pace in shown.items()
-    ]
     ends = [crossings[0], crossings[-1]] if len(crossings) > 1 else crossings
     marks = [
         chart.Point(
@@ -156,8 +152,18 @@ def _costs(session: Session, tones: Mapping[str, int]) -> Markup:
         )
         for against, point in ends
     ]
+    series = [
+        chart.Series(
+            name=name,
+            tone=tones.get(name, 0),
+            points=[chart.Point(x=n, y=pace.cost + n * pace.concept.median) for n in steps],
+            crossings=marks if name == first else [],
+            bare=True,
+        )
+        for name, pace in shown.items()
+    ]
     y = chart.clock("total time", [point.y for one in series for point in one.points])
-    return chart.lines(series, title="Total time against the number of concepts, both logarithmic", x=x, y=y, marks=marks)
+    return chart.lines(series, title="Total time against the number of concepts, both logarithmic", x=x, y=y)
 
 
 def _quality(summary: Summary, session: Session, tones: Mapping[str, int]) -> Markup | None:

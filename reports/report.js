@@ -22,6 +22,41 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
   });
 }
 
+// Methods chosen in a legend, or pointed at there, are shown alone in every chart. The choice is kept in the page's history, as the gallery's is.
+{
+  const chosen = new Set(history.state?.methods ?? []);
+  const drawn = document.querySelectorAll(".chart [data-series]");
+  const entries = document.querySelectorAll(".legend [data-series]");
+
+  const show = (names) => {
+    for (const part of drawn) {
+      part.classList.toggle("dim", names.size > 0 && !names.has(part.dataset.series));
+      part.classList.toggle("lit", names.has(part.dataset.series));
+    }
+  };
+
+  const press = () => {
+    for (const entry of entries) entry.firstChild.ariaPressed = chosen.has(entry.dataset.series);
+    show(chosen);
+  };
+
+  for (const entry of entries) {
+    const name = entry.dataset.series;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...entry.childNodes);
+    entry.append(button);
+    button.addEventListener("click", () => {
+      if (!chosen.delete(name)) chosen.add(name);
+      history.replaceState({ ...history.state, methods: [...chosen] }, "");
+      press();
+    });
+    button.addEventListener("pointerenter", () => show(new Set([...chosen, name])));
+    button.addEventListener("pointerleave", () => show(chosen));
+  }
+  press();
+}
+
 for (const button of document.querySelectorAll("[data-copy]")) {
   if (!navigator.clipboard) continue;
   button.hidden = false;

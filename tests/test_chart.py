@@ -27,7 +27,7 @@ def test_linear_charts_of_degenerate_points_have_finite_coordinates_in_the_frame
 def test_logarithmic_charts_of_degenerate_points_have_finite_coordinates_in_the_frame(places: list[tuple[float, float]]) -> None:
     points = [chart.Point(x=x, y=y) for x, y in places]
     x, y = chart.counts("n", 0), chart.clock("time", [point.y for point in points])
-    drawn = chart.lines([chart.Series(name="m", tone=1, points=points)], title="t", x=x, y=y, marks=points)
+    drawn = chart.lines([chart.Series(name="m", tone=1, points=points, crossings=points)], title="t", x=x, y=y)
     assert all(-90 <= number <= 460 for number in numbers(drawn))
     assert "nan" not in drawn
 
@@ -38,10 +38,31 @@ def test_names_in_a_chart_are_text() -> None:
     assert not re.search(r"<(b|i|u|script)>", drawn)
 
 
+def labels(svg: str) -> list[str]:
+    """Those that are seen while no series is shown alone."""
+    return re.findall(r'<text class="mark [^>]*>([^<]*)<', svg)
+
+
 def test_points_that_coincide_are_labelled_once() -> None:
     axis = chart.linear("", [0, 1])
     series = [chart.Series(name=name, tone=1, points=[chart.Point(x=0, y=0, label="start")]) for name in "ab"]
-    assert chart.lines(series, title="", x=axis, y=axis).count(">start<") == 1
+    assert labels(chart.lines(series, title="", x=axis, y=axis)) == ["start"]
+
+
+@pytest.mark.parametrize(("count", "seen"), [(chart.TONES, True), (chart.TONES + 1, False)])
+def test_labels_of_more_lines_than_there_are_colours_wait_until_one_is_shown_alone(count: int, seen: bool) -> None:
+    axis = chart.linear("", [0, 1])
+    series = [chart.Series(name=str(k), tone=k, points=[chart.Point(x=x, y=k / count, label=f"{k} {x}") for x in (0, 1)]) for k in range(count)]
+    drawn = chart.lines(series, title="", x=axis, y=axis)
+    assert bool(labels(drawn)) == seen
+    assert ">0 1<" in drawn
+
+
+def test_labels_of_crossings_that_are_close_stand_above_one_another() -> None:
+    x, y = chart.counts("", 100), chart.linear("", [0, 1])
+    series = [chart.Series(name=str(n), tone=1, points=[], crossings=[chart.Point(x=n, y=1, label=f"N* = {n}")]) for n in (10, 11, 12)]
+    drawn = chart.lines(series, title="", x=x, y=y)
+    assert len(set(re.findall(r'<text class="mark [^"]*" x="[\d.]+" y="([\d.]+)"', drawn))) == 3
 
 
 def test_ticks_are_round_and_inside_the_axis() -> None:

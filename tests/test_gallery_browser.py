@@ -58,6 +58,20 @@ def test_a_checker_of_accessibility_finds_nothing_serious(browser: Any, run: Pat
     assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
 
 
+def test_methods_chosen_in_a_legend_are_shown_alone_in_every_chart_and_still_after_a_reload(tab: Any, run: Path) -> None:
+    seen = "[...new Set([...document.querySelectorAll('.chart .line:not(.dim)')].map((line) => line.dataset.series))].sort()"
+    tab.goto(report.write(run).as_uri())
+    every = tab.evaluate(seen)
+    chosen = tab.locator("#strengths .legend button").nth(1)
+    name = chosen.inner_text()
+    chosen.press("Enter")
+    tab.reload()
+    assert tab.evaluate(seen) == [name]
+    assert tab.locator(".legend [aria-pressed=true]").all_inner_texts() == [name] * tab.locator(f".legend [data-series={name}]").count()
+    chosen.press("Enter")
+    assert tab.evaluate(seen) == every
+
+
 def until(tab: Any, expression: str) -> None:
     """Wait for a truth of the page; its policy forbids to wait inside it."""
     for _ in range(300):

@@ -30,21 +30,18 @@ def collect(summary: Summary, tones: Mapping[str, int]) -> Costs:
     costs = [cost for cost in summary.costs if cost.method != _NONE]
     timed = [(cost, cost.concept) for cost in costs if cost.concept]
     savings = [(cost, cost.amortisation) for cost in costs if cost.amortisation]
-    crossings = [(cost, saving) for cost, saving in savings if math.isfinite(saving.break_even) and saving.break_even >= 1]
-    x = chart.counts("concepts steered", min(1e7, max((10 * saving.break_even for _, saving in crossings), default=100.0)))
+    paid = {cost.method: saving for cost, saving in savings if math.isfinite(saving.break_even) and saving.break_even >= 1}
+    x = chart.counts("concepts steered", min(1e7, max((10 * saving.break_even for saving in paid.values()), default=100.0)))
     steps = [x.high ** (k / 64) for k in range(65)]
     series = [
         chart.Series(
             name=cost.method,
             tone=tones[cost.method],
             points=[chart.Point(x=step, y=cost.training + step * concept.median) for step in steps],
+            crossings=[_crossing(cost.method, paid[cost.method])] if cost.method in paid else [],
             bare=True,
         )
         for cost, concept in timed
-    ]
-    marks = [
-        chart.Point(x=saving.break_even, y=saving.break_even * saving.fit, label=f"N* = {chart.quantity(saving.break_even)}", note=f"{cost.method} has paid")
-        for cost, saving in crossings
     ]
     y = chart.clock("total time", [point.y for one in series for point in one.points])
     return Costs(
@@ -52,9 +49,14 @@ def collect(summary: Summary, tones: Mapping[str, int]) -> Costs:
         fit=next((cost.concept for cost in costs if cost.method == summary.slowest), None),
         generate=stats.spread(summary.store.image_seconds()),
         rows=[(cost, _ratios(cost.amortisation) if cost.amortisation else []) for cost in costs],
-        chart=chart.lines(series, title="Total time against the number of concepts, both logarithmic", x=x, y=y, marks=marks),
+        chart=chart.lines(series, title="Total time against the number of concepts, both logarithmic", x=x, y=y),
         trained=[(cost, saving) for cost, saving in savings if saving.training > 0 and saving.predict > 0],
     )
+
+
+def _crossing(method: str, saving: stats.Amortisation) -> chart.Point:
+    label = f"N* = {chart.quantity(saving.break_even)}"
+    return chart.Point(x=saving.break_even, y=saving.break_even * saving.fit, label=label, note=f"{method} has paid")
 
 
 def _ratios(saving: stats.Amortisation) -> list[tuple[str, str]]:
