@@ -1,7 +1,7 @@
 """What a reader must know before the numbers: leaks, circular scores, pictures of nothing, smaller batches."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from htbench.leaderboard import Summary
@@ -9,9 +9,9 @@ from htbench.leaderboard import Summary
 
 @dataclass(frozen=True, kw_only=True)
 class AuditLine:
-    """The leakage audit of a method, as it was recorded."""
+    """A leakage audit, as it was recorded, and the methods that all have this one."""
 
-    method: str
+    methods: list[str]
     trained_on: int
     exact: list[str]
     normalised: list[str]
@@ -28,22 +28,25 @@ def warnings(summary: Summary) -> list[str]:
 
 def audits(summary: Summary) -> list[AuditLine]:
     """The audits of the methods that were trained on concepts."""
-    found = []
+    found: list[AuditLine] = []
     for method, card in _mapping(summary.facts.get("methods")).items():
         audit = _mapping(_mapping(card).get("audit"))
         if audit:
             near = [(str(pair.get("evaluated")), str(pair.get("trained")), float(pair.get("cosine") or 0)) for pair in map(_mapping, audit.get("near") or [])]
-            found.append(
-                AuditLine(
-                    method=method,
-                    trained_on=int(audit.get("trained_on") or 0),
-                    exact=list(map(str, audit.get("exact") or [])),
-                    normalised=list(map(str, audit.get("normalised") or [])),
-                    near=near,
-                    nearest=float(audit.get("nearest") or 0),
-                    encoder=str(audit.get("encoder") or ""),
-                )
+            line = AuditLine(
+                methods=[method],
+                trained_on=int(audit.get("trained_on") or 0),
+                exact=list(map(str, audit.get("exact") or [])),
+                normalised=list(map(str, audit.get("normalised") or [])),
+                near=near,
+                nearest=float(audit.get("nearest") or 0),
+                encoder=str(audit.get("encoder") or ""),
             )
+            same = next((known for known in found if replace(known, methods=line.methods) == line), None)
+            if same:
+                same.methods.append(method)
+            else:
+                found.append(line)
     return found
 
 

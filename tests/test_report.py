@@ -242,3 +242,11 @@ def test_a_run_of_times_alone_has_no_empty_leaderboard(tmp_path: Path) -> None:
     seen = (_timed(tmp_path / "run", revision="1") / "report.html").read_text()
     assert "This run holds times alone" in seen
     assert 'id="leaderboard"' not in seen
+
+
+@pytest.mark.parametrize(("methods", "heading"), [(("none", "linear-act"), "Kind"), (("none", "linear-act", "lineas", "hypertransport"), "Method")])
+def test_the_table_by_kind_is_as_narrow_as_it_can_be(tmp_path: Path, methods: tuple[str, ...], heading: str) -> None:
+    html = report.write(report_run.build(tmp_path / "run", **{**SMALL, "methods": methods})).read_text()
+    section = html.partition('<section id="kinds">')[2].partition("</section>")[0]
+    assert re.findall(r"<th scope=\"col\">([^<]*)", section)[0] == heading
+    assert section.count('class="narrow"') == 2 * (len(methods) - 1)  # two kinds

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import report_run
 
-from htbench import registry
+from htbench import registry, trust
 from htbench.leaderboard import Summary
 from htbench.report import coverage, provenance
 from htbench.store import Store
@@ -28,6 +28,17 @@ def test_every_planned_cell_is_made_failed_or_not_tried(tmp_path: Path) -> None:
 def test_images_without_scores_are_made_and_not_scored(tmp_path: Path) -> None:
     with Store.read(run(tmp_path / "run", scored=False)) as store:
         assert [(one.made == one.planned, one.scored) for one in coverage.collect(Summary(store))] == [(True, 0)] * 3
+
+
+def test_methods_with_the_same_leakage_audit_share_a_line(tmp_path: Path) -> None:
+    folder = run(tmp_path / "run")
+    seen = {"trained_on": 3, "near": [{"evaluated": "a", "trained": "b", "cosine": 0.97}], "nearest": 0.97, "encoder": "clip"}
+    with Store.open(folder) as store:
+        methods = store.facts()["methods"]
+        audited = {"lineas": {"audit": seen}, "hypertransport": {"audit": seen}, "none": {"audit": {**seen, "trained_on": 4}}}
+        store.set_facts(methods={name: {**card, **audited.get(name, {})} for name, card in methods.items()})
+        found = trust.audits(Summary(store))
+    assert sorted(sorted(line.methods) for line in found) == [["hypertransport", "lineas"], ["none"]]
 
 
 def test_every_work_is_cited_once_and_the_model_s_with_them(tmp_path: Path) -> None:
