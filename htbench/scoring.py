@@ -1,5 +1,6 @@
 """Scores the images of a run, each against the unsteered one of the same prompt and seed."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -46,12 +47,13 @@ def _score(job: Job, scorer: Reader) -> int:
         under_way[id(sheet.task)] = sheet
         return sheet.task
 
-    sheets = gazer.sheets(todo)
+    sheets, began = gazer.sheets(todo), time.perf_counter()
     for task, seen in job.crew.work(supply):
         sheet = under_way.pop(id(task))
         if isinstance(seen, Seen) and sheet.rows:
             job.store.add_scores(gazer.values(sheet, seen))
         stage.advance(sheet.cells)
+    job.store.add_timing("score", scorer.name, "", (time.perf_counter() - began) * job.crew.size / len(todo), job.model.device)
     return gazer.damaged
 
 

@@ -121,8 +121,13 @@ def _print_forecast(chosen: Plan, concepts: int, folder: Path, out: Path, *, as_
         print_json(folder=str(folder), **asdict(found))
         return
     typer.echo(f"Folder: {folder}\nCells: {found.cells:,}\nImages to make: {found.images:,}")
-    if found.seconds is None:
+    if not found.basis:
         typer.echo(f"Time and disk: not known, since no run below {out} has used {chosen.model}")
-    else:
-        space = "not known" if found.bytes is None else f"{found.bytes / 1e6:,.1f} MB"
-        typer.echo(f"Time: about {duration(found.seconds)}, scoring and training left out\nDisk: about {space}\nFrom: the run {found.basis}")
+        return
+    parts = {"learning": found.learning, "images": found.generating, "scores": found.scoring}
+    known = {name: seconds for name, seconds in parts.items() if seconds is not None}
+    lacking = [*(name for name in parts if name not in known), *(f"learning of {name}" for name in found.unknown)]
+    typer.echo(f"Time: about {duration(sum(known.values()))} of one worker ({', '.join(f'{name} {duration(s)}' for name, s in known.items())})")
+    if lacking:
+        typer.echo(f"Left out, since no earlier run timed it: {', '.join(lacking)}")
+    typer.echo(f"Disk: {'not known' if found.bytes is None else f'about {found.bytes / 1e6:,.0f} MB'}\nFrom: {', '.join(found.basis)}")
