@@ -23,6 +23,8 @@ _LETTER = 6.2
 """How wide a letter or digit of a label is taken to be."""
 _DIGIT = 7.6
 """The same of a tick, whose type is larger."""
+_FEW = 4
+"""Crossings that are labelled together."""
 _UNITS = ((86_400.0, 172_800.0, "d"), (3600.0, 7200.0, "h"), (60.0, 120.0, "min"), (1.0, 1.0, "s"), (1e-3, 1e-3, "ms"))
 _CLOCK = (*(10.0**k for k in range(-6, 2)), 60.0, 600.0, 3600.0, 36_000.0, 360_000.0, *(86_400.0 * 10**k for k in range(2, 8)))
 
@@ -234,6 +236,9 @@ def _labels(marked: Sequence[tuple[Series, Point]], x: Axis, y: Axis) -> Markup:
     """
     spots = [_spot(point, x, y) for _, point in marked]
     taken = [(left - 5, top - 5, left + 5, top + 5) for left, top in spots]
+    own: dict[str, list[tuple[float, float, float, float]]] = {}
+    for (one, _), spot in zip(marked, taken, strict=True):
+        own.setdefault(one.name, []).append(spot)
     crowd = len({one.name for one, point in marked if point.label and len(one.points) > 1}) > TONES
     parts, said = [], set[tuple[str, int, int]]()
     for (one, point), (left, top) in zip(marked, spots, strict=True):
@@ -246,7 +251,9 @@ def _labels(marked: Sequence[tuple[Series, Point]], x: Axis, y: Axis) -> Markup:
         inside = [box for box in boxes if box[0] > _LEFT and box[2] < _WIDTH - 2]
         free = [] if crowd or near in said else [box for box in inside if not any(_overlap(box, other) for other in taken)]
         said.add(near)
-        if box := next(iter(free or inside), None):
+        alone = [box for box in inside if not any(_overlap(box, other) for other in own[one.name])]
+        for box in (free or alone)[:1]:
+            own[one.name].append(box)
             taken += free[:1]
             kind = "" if free else "more "
             words = Markup('<text class="{}mark middle" data-series="{}" x="{:.1f}" y="{:.1f}">{}</text>')
@@ -259,8 +266,9 @@ def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, 
 
 
 def _crossings(marks: Sequence[tuple[Series, Point]], x: Axis, y: Axis) -> Markup:
-    """Rings with a line down to the axis, their labels above one another where they would meet."""
+    """Rings with a line down to the axis, their labels above one another where they would meet; many labels wait until one series is shown alone."""
     floor, parts, ends = _HEIGHT - _BOTTOM, [], list[float]()
+    kind = "more " if len(marks) > _FEW else ""
     for one, mark in sorted(marks, key=lambda each: each[1].x):
         left, top = _spot(mark, x, y)
         width, late = _LETTER * len(mark.label), left > _WIDTH * 0.72
@@ -270,8 +278,8 @@ def _crossings(marks: Sequence[tuple[Series, Point]], x: Axis, y: Axis) -> Marku
         inside = (
             Markup('<path class="crossing" d="M{:.1f} {:.1f}V{:.1f}"/>').format(left, top, floor),
             Markup('<circle class="ring" cx="{:.1f}" cy="{:.1f}" r="6"><title>{}</title></circle>').format(left, top, mark.note),
-            Markup('<text class="mark {}" x="{:.1f}" y="{:.1f}">{}</text>').format(
-                "end" if late else "start", left + (-6 if late else 6), floor - 8 - 13 * row, mark.label
+            Markup('<text class="{}mark {}" data-series="{}" x="{:.1f}" y="{:.1f}">{}</text>').format(
+                kind, "end" if late else "start", one.name, left + (-6 if late else 6), floor - 8 - 13 * row, mark.label
             ),
         )
         parts.append(Markup('<g data-series="{}">{}</g>').format(one.name, Markup("").join(inside)))

@@ -30,7 +30,8 @@ def collect(summary: Summary, tones: Mapping[str, int]) -> Costs:
     costs = [cost for cost in summary.costs if cost.method != _NONE]
     timed = [(cost, cost.concept) for cost in costs if cost.concept]
     savings = [(cost, cost.amortisation) for cost in costs if cost.amortisation]
-    paid = {cost.method: saving for cost, saving in savings if math.isfinite(saving.break_even) and saving.break_even >= 1}
+    learns = [(cost.method, saving) for cost, saving in savings if cost.training > cost.tuning]  # choosing a strength alone is no training
+    paid = {method: saving for method, saving in learns if math.isfinite(saving.break_even) and saving.break_even >= 1}
     x = chart.counts("concepts steered", min(1e7, max((10 * saving.break_even for saving in paid.values()), default=100.0)))
     steps = [x.high ** (k / 64) for k in range(65)]
     series = [

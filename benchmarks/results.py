@@ -1,0 +1,86 @@
+"""The tables of docs/results.md, from a finished run: `python benchmarks/results.py runs/emoji-full`."""
+
+import argparse
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+from htbench import chart
+from htbench.leaderboard import METRICS, Summary
+from htbench.report import strength
+from htbench.stats import Estimate, Interval
+from htbench.store import Store
+from htbench.tradeoff import Policy
+
+
+def number(value: float) -> str:
+    """Two decimals, no leading zero."""
+    text = f"{value:.2f}"
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def estimate(value: Estimate | None) -> str:
+    return f"{number(value.mean)} [{number(value.low)}, {number(value.high)}]" if value else ""
+
+
+def interval(value: Interval | None) -> str:
+    return f"{number(value.value)} [{number(value.low)}, {number(value.high)}]" if value else ""
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table of Markdown, numbers to the right."""
+    print(f"| {' | '.join(head)} |\n|---|{'--:|' * (len(head) - 1)}")
+    print("".join(f"| {' | '.join(row)} |\n" for row in rows))
+
+
+def scores(summary: Summary) -> None:
+    """All scores at full strength, with ranks and tiers, and times."""
+    costs, places = {cost.method: cost for cost in summary.costs}, summary.places
+    rows = []
+    for line in summary.leaderboard:
+        cost, place = costs.get(line.method), places.of(line.method) if places else None
+        concept = chart.duration(cost.concept.median) if cost and cost.concept else ""
+        training = chart.duration(summary.training(line.method)) if summary.training(line.method) else ""
+        found = [estimate(line.scores[metric]) for metric in METRICS]
+        rows.append([f"`{line.method}`", *((place.ranks, str(place.tier)) if place else ("", "")), *found, concept, training])
+    table(["method", "rank", "tier", *(title.lower() for title in METRICS.values()), "a concept", "training"], rows)
+    print(f"Mean over {summary.concepts} concepts [95 % interval]; {summary.done:,} of {summary.planned:,} cells done.\n")
+
+
+def kinds(summary: Summary) -> None:
+    """Presence by kind of concept, the commonest kind first."""
+    kind = {name: str(fact["kind"]) for name, fact in summary.facts["concepts"].items()}
+    names = sorted(set(kind.values()), key=lambda name: -list(kind.values()).count(name))
+    rows = []
+    for line in summary.leaderboard:
+        means = summary.means(line.method, line.strength, "presence")
+        rows.append([f"`{line.method}`", *(number(statistics.fmean(value for concept, value in means.items() if kind[concept] == name)) for name in names)])
+    table([f"presence at strength {summary.full:g}", *(f"{name} ({list(kind.values()).count(name)})" for name in names)], rows)
+
+
+def policies(summary: Summary) -> None:
+    """Gain and preservation at three choices of the strength, and over all strengths."""
+    found = strength.collect(summary)
+
+    def cells(policy: Policy | None) -> list[str]:
+        return ["", "", ""] if policy is None else [f"{policy.strength:g}", number(policy.gain.mean), number(policy.preservation.mean)]
+
+    order = [line.method for line in summary.leaderboard]
+    answers = sorted(found.answers, key=lambda answer: order.index(answer.method))
+    rows = [[f"`{one.method}`", *cells(one.policies.get("tuned")), *cells(one.policies.get("floor")), interval(one.hypervolume)] for one in answers]
+    table(["method", "chosen on dev", "gain", "kept", f"best that keeps {found.floor:g}", "gain", "kept", "hypervolume"], rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, help="folder of the run")
+    with Store.read(parser.parse_args().run) as store:
+        summary = Summary(store)
+        scores(summary)
+        kinds(summary)
+        if len(summary.strengths) > 2:
+            policies(summary)
+
+
+if __name__ == "__main__":
+    main()
