@@ -2,7 +2,7 @@
 
 python benchmarks/budget.py dmd2 --weights random                     1024 px, on the GPU if there is one
 python benchmarks/budget.py nitro-1-pixart --weights random --model-option size=256 --device cpu --batches 1
-python benchmarks/budget.py nitro-1-pixart --weights random --compile
+python benchmarks/budget.py nitro-1-pixart --weights random --tables compile
 
 Tables in Markdown on stdout. Seconds are medians after one run that does not count; memory is the device's, or of this process on a CPU. Neither
 depends on the values of the weights. What runs out of memory says so, and the rest goes on.
@@ -118,28 +118,29 @@ def main() -> None:
     parser.add_argument("--concepts", default="open")
     parser.add_argument("--device")
     parser.add_argument("--batches", default="1,4,16")
-    parser.add_argument("--compile", action="store_true", help="only what compiled layers gain")
+    parser.add_argument("--tables", default="images,learning", help="which of images, learning, compile")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     place, concepts = device.choose(given.device), concept.load(given.concepts)
     options: dict[str, object] = dict(option.split("=", 1) for option in given.model_option) | ({"weights": given.weights} if given.weights else {})
     model = cast(Model, registry.model(given.model, place, options))
     print(f"{model.name}, {options or 'as it is'}, on {machine.name()}, {place}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
-    batches = [int(batch) for batch in given.batches.split(",")]
-    if given.compile:
+    batches, tables = [int(batch) for batch in given.batches.split(",")], given.tables.split(",")
+    if "images" in tables:
+        with table("images"):
+            for batch in batches:
+                row("plain", model, generation(model, concepts, batch, steered=False), images=batch, rounds=given.rounds)
+                row("steered", model, generation(model, concepts, batch, steered=True), images=batch, rounds=given.rounds)
+    if "learning" in tables:
+        with table("a learning step"):
+            row("LinEAS, 4 images at once", model, lineas_step(model, concepts, 4, at_once=4), images=4, rounds=given.rounds)
+            row("LinEAS, 1 image at once", model, lineas_step(model, concepts, 4, at_once=1), images=4, rounds=given.rounds)
+            row("HyperTransport, 2 concepts", model, hypertransport_step(model, concepts, of=2, images=2), images=4, rounds=given.rounds)
+    if "compile" in tables:
         compiled = cast(Model, registry.model(given.model, place, options | {"compile": "true"}))
         print("| steered images | seconds | compiled | ratio | the first, compiling |\n|--:|--:|--:|--:|--:|")
         for batch in batches:
             gain(model, compiled, concepts, batch, rounds=given.rounds)
-        return
-    with table("images"):
-        for batch in batches:
-            row("plain", model, generation(model, concepts, batch, steered=False), images=batch, rounds=given.rounds)
-            row("steered", model, generation(model, concepts, batch, steered=True), images=batch, rounds=given.rounds)
-    with table("a learning step"):
-        row("LinEAS, 4 images at once", model, lineas_step(model, concepts, 4, at_once=4), images=4, rounds=given.rounds)
-        row("LinEAS, 1 image at once", model, lineas_step(model, concepts, 4, at_once=1), images=4, rounds=given.rounds)
-        row("HyperTransport, 2 concepts", model, hypertransport_step(model, concepts, of=2, images=2), images=4, rounds=given.rounds)
 
 
 if __name__ == "__main__":
