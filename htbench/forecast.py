@@ -84,10 +84,8 @@ def forecast(plan: Plan, *, concepts: int, folder: Path, out: Path) -> Forecast:
 
 def _work(plan: Plan, concepts: int, folder: Path) -> _Work:
     steered = (len(plan.methods) - 1) * concepts * sum(strength != 0 for strength in plan.strengths)
-    cells = size(plan, concepts)
-    whole = _Work(
-        cells=cells, images=plan.prompts * plan.seeds * (1 + steered), scores=cells, concepts=dict.fromkeys(labels(plan), concepts)
-    )  # fmt: skip
+    cells, names = size(plan, concepts), labels(plan)
+    whole = _Work(cells=cells, images=plan.prompts * plan.seeds * (1 + steered), scores=cells, concepts=dict.fromkeys(names, concepts))
     try:
         with Store.read(folder) as store:
             facts = store.facts()
@@ -97,16 +95,14 @@ def _work(plan: Plan, concepts: int, folder: Path) -> _Work:
             unscored = len(store.unscored(str(scorer["id"]), len(METRICS))) if isinstance(scorer, dict) else 0
             pending = len(store.pending())
             learnt = Counter(method for phase, method, *_ in store.timings() if phase == "towards")
-            return _Work(
-                cells=cells, images=pending, scores=unscored + pending, concepts={name: concepts - learnt[name] for name in labels(plan)}
-            )  # fmt: skip
+            return _Work(cells=cells, images=pending, scores=unscored + pending, concepts={name: concepts - learnt[name] for name in names})
     except HtbenchError:
         return whole
 
 
 def _learning(plan: Plan, concepts: Mapping[str, int], earlier: list[_Earlier]) -> tuple[float, list[str]]:
     """Seconds of learning, and the methods of which nothing is known."""
-    total, shared, unknown = 0.0, dict[str, float](), []
+    total, shared, unknown = 0.0, dict[object, float](), []
     for name, given in labels(plan).items():
         if not concepts[name]:
             continue
@@ -116,7 +112,8 @@ def _learning(plan: Plan, concepts: Mapping[str, int], earlier: list[_Earlier]) 
             total += known.concept[name] * concepts[name]
             if (training := known.training.get(name, 0.0)) and plan.model not in card.artifacts:
                 base = getattr(registry.method(card), "base", given)  # cards that build on the same one learn it once
-                shared[base] = max(shared.get(base, 0.0), 0.0 if plan.model in registry.card(base).artifacts else training)
+                if not isinstance(base, str) or plan.model not in registry.card(base).artifacts:
+                    shared[base] = max(shared.get(base, 0.0), training)
         elif card.kind not in ("none", "prompt"):
             unknown.append(name)
     return total + sum(shared.values()), unknown
