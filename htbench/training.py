@@ -113,11 +113,16 @@ class Trainer:
         one = torch.cuda.get_device_name() if self.weights[0].is_cuda else f"CPU, {torch.get_num_threads()} threads ({platform.machine()})"
         return one if team.size() == 1 else f"{team.size()} x {one}"
 
-    def export(self, path: Path) -> None:
-        """Write the averaged weights in half precision, with the recipe and its cost."""
+    @property
+    def record(self) -> dict[str, object]:
+        """The recipe and what it cost."""
+        return {**asdict(self.recipe), "steps": self.step, "seconds": round(self.seconds), "device": self.device, "torch": torch.__version__}
+
+    def export(self, path: Path, *, after: "Trainer | None" = None) -> None:
+        """Write the averaged weights in half precision, with the recipe and its cost, and those of the training that this one went on from."""
         names = [name for name, weight in self.task.network.named_parameters() if weight.requires_grad]
         tensors = {name: average.detach().half().contiguous().cpu() for name, average in zip(names, self.average, strict=True)}
-        record = {**asdict(self.recipe), "steps": self.step, "seconds": round(self.seconds), "device": self.device, "torch": torch.__version__}
+        record = {**self.record, "after": after.record} if after else self.record
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(serialise(tensors, metadata={"recipe": json.dumps(record)}))
 

@@ -1,20 +1,37 @@
 """The recipes of the embedded models, on a few small batches: the same weights each time, also after a stop."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from open_clip import CLIP
 from torch import Tensor
 
-from htbench.emoji.train import ClipTask, GeneratorTask, drawn_words
+from htbench.emoji import clip
+from htbench.emoji.generator import Generator
+from htbench.emoji.icons import FOLDER
+from htbench.emoji.pretrained import recipe, restore
+from htbench.emoji.sampling import draw_batch
+from htbench.emoji.train import ClipTask, GeneratorTask, drawn_words, strangeness, train_generator, untrained_generator
 from htbench.emoji.vocabulary import vocabulary
 from htbench.training import Recipe, Task, Trainer
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(steps=5, batch=6, seed=1, warmup=2)
+
+
+def eye() -> CLIP:
+    network = clip.build("clip-a")
+    restore(network, "clip-a")
+    network.visual.output_tokens = True
+    return network
+
+
 TASKS: dict[str, Callable[[], Task]] = {
-    "generator": lambda: GeneratorTask(RECIPE, CPU, compiled=False),
+    "generator": lambda: GeneratorTask(untrained_generator(), RECIPE, CPU),
+    "generator-finish": lambda: GeneratorTask(untrained_generator(), RECIPE, CPU, eye=eye()),
     "clip-a": lambda: ClipTask("clip-a", RECIPE, CPU, compiled=False),
     "clip-b": lambda: ClipTask("clip-b", RECIPE, CPU, compiled=False),
 }
@@ -49,6 +66,22 @@ def test_a_recipe_twice_gives_the_same_weights(stage: str) -> None:
 def test_a_recipe_stopped_in_the_middle_gives_the_same_weights(stage: str, tmp_path: Path) -> None:
     stopped_at_step_3(stage, tmp_path)
     assert all(torch.equal(first, second) for first, second in zip(trained(stage, tmp_path), trained(stage, None), strict=True))
+
+
+def test_a_generator_says_both_how_it_learnt_to_draw_and_how_it_was_finished(tmp_path: Path) -> None:
+    for name in ("clip-a.safetensors", "vocabulary.txt"):
+        (tmp_path / name).write_bytes((FOLDER / name).read_bytes())
+    train_generator(RECIPE, replace(RECIPE, steps=3), CPU, tmp_path / "checkpoints", tmp_path, compiled=False)
+    restore(Generator(), "generator", tmp_path)
+    made = recipe("generator", tmp_path)
+    assert made["steps"] == 3
+    assert made["after"]["steps"] == RECIPE.steps
+
+
+def test_true_images_are_not_strange_and_those_in_another_order_are() -> None:
+    true = draw_batch(seed=1, number=0, size=4).pixels
+    assert strangeness(eye(), true, true).item() == pytest.approx(0, abs=1e-5)
+    assert 0.5 < strangeness(eye(), true.roll(1, 0), true).item() <= 4
 
 
 def test_every_word_of_a_noun_starts_from_its_drawings() -> None:

@@ -18,6 +18,8 @@ STYLED = CHANCES | {"style": 0.7}
 """The same for a CLIP that has learnt what drawings look like, and now learns what each looks like in every style."""
 DRESSED = CHANCES | {"style": 0.5, "background": 0.5}
 """The same for a generator that has learnt to draw, and now learns to draw under every style and on every ground."""
+FINISHED = DRESSED | {"weather": 0.25}
+"""The same for its last steps: weather, which it saw least of, twice as often."""
 REWORDED = 0.15
 """How often a modifier is not said in the usual way."""
 
