@@ -1,4 +1,4 @@
-"""`python benchmarks/curves.py CHECKPOINTS FILE.svg`: the losses of the embedded models' trainings, each from its start to 0."""
+"""`python benchmarks/curves.py docs/curves docs/curves.svg`: the losses of the embedded models' trainings, each as a share of its start."""
 
 import argparse
 import json
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from htbench.chart import Axis, Point, Series, linear, lines
 
-COLOURS = ("#0072b2", "#d55e00", "#00875f", "#b5478a")
+COLOURS = ("#0072b2", "#d55e00", "#00875f", "#b5478a", "#7a5c00")
 STYLE = (
     "<style>svg { font: 11px system-ui, sans-serif; background: #fff } text { fill: #3c4250 } .middle { text-anchor: middle } .end { text-anchor: end } "
     ".grid { stroke: #e3e6ea; fill: none } .axis { stroke: #7b828d; fill: none } .line { stroke-width: 2; fill: none } "
@@ -15,21 +15,20 @@ STYLE = (
 )
 
 
-def curve(stage: Path, tone: int) -> Series:
+def curve(log: Path, tone: int) -> Series:
     """A stage's smoothed loss, as a share of its first."""
-    rows = {row["step"]: row["loss"] for row in map(json.loads, (stage / "curve.jsonl").read_text().splitlines())}
+    rows = {row["step"]: row["loss"] for row in map(json.loads, log.read_text().splitlines())}
     steps = sorted(rows)
     points = [Point(x=step / steps[-1], y=rows[step] / rows[steps[0]]) for step in steps]
-    return Series(name=stage.name, tone=tone, points=[*points[:-1], Point(x=1, y=points[-1].y, label=f"{stage.name} {rows[steps[-1]]:.3f}")])
+    return Series(name=log.stem, tone=tone, points=[*points[:-1], Point(x=1, y=points[-1].y, label=f"{log.stem} {rows[steps[-1]]:.3f}")])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkpoints", type=Path, help="what --checkpoints of htbench.emoji.train was")
+    parser.add_argument("logs", type=Path, help="folder of STAGE.jsonl, each the curve.jsonl that a stage wrote beside its checkpoint")
     parser.add_argument("out", type=Path)
     given = parser.parse_args()
-    stages = [path.parent for path in sorted(given.checkpoints.glob("*/curve.jsonl"))]
-    series = [curve(stage, tone) for tone, stage in enumerate(stages, start=1)]
+    series = [curve(log, tone) for tone, log in enumerate(sorted(given.logs.glob("*.jsonl")), start=1)]
     ends = [Series(name=one.name, tone=one.tone, points=one.points[-1:]) for one in series]
     bare = [Series(name=one.name, tone=one.tone, points=one.points, bare=True) for one in series]
     shares = [point.y for one in series for point in one.points]
