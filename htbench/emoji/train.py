@@ -62,7 +62,7 @@ class GeneratorTask:
         pixels = batch.pixels.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16):
             made = self.network(batch.latents.to(self.device), self.network.encode(batch.captions)).float()
-            half = len(made) // 2  # an eye costs as much as the network
+            half = len(made) // 2  # which is enough, and makes the step shorter
             strange = strangeness(self.eye, made[:half], pixels[:half]) if self.eye else 0.0
         error: Tensor = made - pixels
         return error.abs().mean() + error.square().mean() + 0.3 * strange
