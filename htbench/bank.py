@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, TypeGuard, cast
 
 import torch
 from jaxtyping import Float
@@ -26,7 +26,7 @@ from htbench.intervention import Affine, Intervention, Origin
 from htbench.method import Training, learn_base
 from htbench.model import Model
 from htbench.phase import phase
-from htbench.types import Site
+from htbench.types import Digest, Site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,31 @@ class Bank:
         return Affine(*parts)
 
 
+class WantsBank(ABC):
+    """A method that learns from the maps which another card fits to every training concept."""
+
+    base: str
+    """Card that the maps are fitted by."""
+
+
+def place(maps: Path, base: str, revision: Digest, concept: Concept, *, seed: int) -> Path:
+    """Where below `maps` the map that the card `base` fits to `concept` is kept, for every bank; the digest is of all that decides it."""
+    return maps / "bank" / f"{content.digest(['bank', registry.card(base).digest, revision, concept.digest, seed])}.safetensors"
+
+
+def keep(change: Intervention, path: Path, origin: Origin) -> None:
+    """Keep a map at its place, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}")
+    intervention.save(change, fresh, origin=origin)
+    fresh.replace(path)
+
+
+def can_hold(change: Intervention) -> TypeGuard[Affine]:
+    """Whether a bank is made of such maps."""
+    return isinstance(change, Affine) and not change.low
+
+
 def gather(base: str, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None) -> Bank:
     """The maps of `concepts` by the card `base`; each is kept beside `folder` by the digest of all that decides it, and fitted once.
 
@@ -57,8 +82,7 @@ def gather(base: str, model: Model, concepts: Sequence[Concept], *, seed: int, f
     steering = learn_base(base, model, concepts, seed=seed, folder=folder.parent if folder and team.size() == 1 else None)
 
     def fitted(concept: Concept) -> tuple[Affine, float]:
-        key = content.digest(["bank", registry.card(base).digest, model.revision, concept.digest, seed])
-        path = folder.parent / "bank" / f"{key}.safetensors" if folder else None
+        path = place(folder.parent, base, model.revision, concept, seed=seed) if folder else None
         if path and path.exists():
             change, spent = intervention.load(path, model=model), cast(Origin, intervention.origin(path)).seconds
         else:
@@ -66,8 +90,9 @@ def gather(base: str, model: Model, concepts: Sequence[Concept], *, seed: int, f
             change = steering.towards(concept)
             model.synchronise()
             spent = time.perf_counter() - began
-            _keep(change, path, Origin(model=model.name, revision=model.revision, method=base, concept=concept.id, seed=seed, seconds=spent))
-        if not isinstance(change, Affine) or change.low:
+            if path:
+                keep(change, path, Origin(model=model.name, revision=model.revision, method=base, concept=concept.id, seed=seed, seconds=spent))
+        if not can_hold(change):
             raise UsageError(f"card {base!r} does not learn affine maps, which a bank is made of", remedy="Use a base such as linear-act or lineas.")
         return Affine(*({site: values.cpu() for site, values in part.items()} for part in (change.scale, change.shift))), spent
 
@@ -82,11 +107,10 @@ def gather(base: str, model: Model, concepts: Sequence[Concept], *, seed: int, f
 
 
 @dataclass(frozen=True, kw_only=True)
-class FromBank(ABC):
+class FromBank(WantsBank):
     """A control: it says how much of each map in the bank a concept is made of."""
 
     base: str = "lineas"
-    """Card that the bank's maps are fitted by."""
     condition: Condition | Literal["nothing"] = "text"
     """What concepts are told apart by: their words, their reference images, or not at all."""
     encoder: str = ""
@@ -159,14 +183,6 @@ class Blended:
         maps = {f"{part}/{site}": each for part, maps in (("scale", self.bank.scale), ("shift", self.bank.shift)) for site, each in maps.items()}
         tensors = {name: tensor.cpu().contiguous() for name, tensor in {**maps, "known": self.known}.items()}
         path.write_bytes(serialise(tensors, metadata={"bank": json.dumps(record)}))
-
-
-def _keep(change: Intervention, path: Path | None, origin: Origin) -> None:
-    if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f".{path.name}")
-        intervention.save(change, fresh, origin=origin)
-        fresh.replace(path)
 
 
 def _encoder(method: FromBank, model: Model) -> Encoder:

@@ -1,20 +1,24 @@
 """Runs a plan: learn, generate, score; what the store already has is not done again."""
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from htbench import content, fleet, gauge, gauging, record, registry, tuning
+from htbench import bank, content, fleet, gauge, gauging, record, registry, tuning
 from htbench import device as devices
 from htbench import plan as plans
+from htbench.bank import WantsBank
 from htbench.concept import Concept, ConceptSet
 from htbench.errors import Refused, UsageError
-from htbench.fleet.task import Fit, Fitted, Outfit, Shared, Spell, Spelt, ask, every
+from htbench.fleet.task import Change, Fit, Fitted, Outfit, Shared, Source, Spell, Spelt, Towards, ask, every
 from htbench.generation import generate
+from htbench.intervention import Origin
 from htbench.job import Job, Patience, Tools, Unlearnt
 from htbench.leaderboard import Summary
+from htbench.method import steering_key
 from htbench.plan import Circumstances, Plan, cells, image_key
 from htbench.registry import Card
 from htbench.scoring import score
@@ -32,7 +36,7 @@ def run(plan: Plan, folder: Path, how: Circumstances | None = None, *, voice: Vo
     checked = plans.check(plan)
     fleet.check(how)
     with Store.open(folder) as store, voice.speaking(), _hired(plan, how, checked[0], store, voice) as tools:
-        learnt = _learn_shared(plan, tools)
+        learnt = _learn_shared(plan, tools, checked[0].splits["train"], maps=store.folder / "maps")
         _run(plan, store, how, tools, checked, learnt)
 
 
@@ -57,8 +61,9 @@ class _Learnt:
     broken: dict[str, Failure]
 
 
-def _learn_shared(plan: Plan, tools: Tools) -> _Learnt:
+def _learn_shared(plan: Plan, tools: Tools, concepts: Sequence[Concept], *, maps: Path) -> _Learnt:
     cards = {name: registry.card(method) for name, method in plans.labels(plan).items()}
+    _fill_banks(plan, tools, cards.values(), concepts, maps=maps)
     chains: dict[str, list[str]] = {}
     for name, card in cards.items():  # cards that build on the same one are learnt by one worker in turn, since they share what it learns
         chains.setdefault(getattr(registry.method(card), "base", name), []).append(name)
@@ -68,6 +73,29 @@ def _learn_shared(plan: Plan, tools: Tools) -> _Learnt:
     for name, failure in broken.items():
         tools.voice.warn(f"{name} cannot be learnt: {failure.message}")
     return _Learnt(cards=cards, methods={name: each for name in cards if isinstance(each := found[name], Shared)}, broken=broken)
+
+
+def _fill_banks(plan: Plan, tools: Tools, cards: Iterable[Card], concepts: Sequence[Concept], *, maps: Path) -> None:
+    """Share out the fitting of maps that banks still lack: who learns from a bank would fit them alone, while the others wait."""
+    model, seed = tools.crew.model, plan.seed
+    unlearnt = [card for card in cards if not (maps / f"steering-{steering_key(card, model.revision, concepts, seed=seed)}").exists()]
+    methods = [registry.method(card) for card in unlearnt if model.name not in card.artifacts]
+    for base in sorted({method.base for method in methods if isinstance(method, WantsBank)}):
+        places = {concept.id: bank.place(maps, base, model.revision, concept, seed=seed) for concept in concepts}
+        waiting = deque(concept for concept in concepts if not places[concept.id].exists())
+        source = tools.crew.source(f"bank of {base}", registry.card(base), seed=seed)
+        stage = tools.voice.stage(f"fit {base} to training concepts", len(waiting))
+
+        def supply(source: Source = source, waiting: deque[Concept] = waiting) -> Towards | None:
+            return Towards(source=source, concept=waiting.popleft(), spare=None) if waiting else None
+
+        for task, result in tools.crew.work(supply):
+            stage.advance()
+            if isinstance(task, Towards) and isinstance(result, Change) and bank.can_hold(result.intervention):
+                about = Origin(model=model.name, revision=model.revision, method=base, concept=task.concept.id, seed=seed, seconds=result.seconds)
+                bank.keep(result.intervention, places[task.concept.id], about)
+            else:
+                waiting.clear()  # learning from this bank will fail on the same, and say why
 
 
 def _run(plan: Plan, store: Store, how: Circumstances, tools: Tools, checked: tuple[ConceptSet, tuple[Concept, ...]], learnt: _Learnt) -> None:

@@ -55,7 +55,7 @@ def test_ridge_is_least_squares_with_an_intercept_and_a_penalty() -> None:
 
 def test_a_bank_is_fitted_once(model: Toy, several: list[Concept], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = RidgeRegression(base="mean-shift").fit(model, several, seed=0, folder=tmp_path / "own")
-    monkeypatch.setattr(bank, "_keep", None)
+    monkeypatch.setattr(bank, "keep", None)
     second = MeanOfMaps(base="mean-shift").fit(model, several, seed=0, folder=tmp_path / "another")
     assert first.bank.seconds == second.bank.seconds > 0
     assert torch.equal(first.bank.shift[TOKENS], second.bank.shift[TOKENS])

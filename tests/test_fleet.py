@@ -13,10 +13,11 @@ import pytest
 import toy_plugin
 
 from htbench import cli, fleet, intervention, registry, runner
+from htbench.concept import load
 from htbench.errors import UsageError
 from htbench.fleet.alone import Alone
 from htbench.fleet.share import Node, share
-from htbench.fleet.task import Crew, Outfit, Result, Task
+from htbench.fleet.task import Crew, Outfit, Result, Task, Towards
 from htbench.fleet.worker import Worker
 from htbench.plan import Circumstances, build
 from htbench.store import Store
@@ -83,6 +84,45 @@ def test_a_run_is_the_same_in_any_order_of_completion(toy_plugins: Path, tmp_pat
     whole = contents(tmp_path / "alone")
     assert contents(tmp_path / "unruly") == whole
     assert [len(part) for part in whole] == [120, 5 * 120, 4 * 4, 3 + 4 * 3 * (1 + 2 + 2)]  # a prompt is the same at both strengths
+
+
+def _blend(folder: Path, name: str, *, base: str, condition: str = "text") -> str:
+    settings = f'[settings]\nbase = "{base}"\ncondition = "{condition}"\n'
+    card = folder / f"{name}.toml"
+    card.write_text(f'name = "{name}"\nmethod = "mean-of-maps"\nsummary = "Learns from all concepts."\n{settings}')
+    return str(card)
+
+
+@pytest.fixture
+def fitted(toy_plugins: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Training concepts whose maps an unruly crew has fitted for a bank by itself, which nobody else may do."""
+    found: list[str] = []
+
+    class Watched(Unruly):
+        def work(self, supply: Callable[[], Task | None]) -> Iterator[tuple[Task, Result]]:
+            for task, result in super().work(supply):
+                found.extend([task.concept.id] if isinstance(task, Towards) and task.source.name.startswith("bank of") else [])
+                yield task, result
+
+    @contextmanager
+    def watched(outfit: Outfit, how: Circumstances, *, folder: Path, voice: object) -> Iterator[Crew]:
+        yield Watched(Worker(outfit, device="cpu", folder=folder))
+
+    monkeypatch.setattr(fleet, "hire", watched)
+    return found
+
+
+def test_the_maps_of_a_bank_are_shared_out_and_each_is_fitted_once(fitted: list[str], tmp_path: Path) -> None:
+    plan = build(PLAN, {"methods": [_blend(tmp_path, "one", base="mean-shift"), _blend(tmp_path, "other", base="mean-shift", condition="nothing")]})
+    for _ in range(2):
+        runner.run(plan, tmp_path / "run")
+    assert sorted(fitted) == sorted(concept.id for concept in load("emoji").splits["train"])
+
+
+def test_a_base_that_no_bank_can_hold_is_found_out_at_once(fitted: list[str], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'bures-ot' does not learn affine maps"):
+        runner.run(build(PLAN, {"methods": [_blend(tmp_path, "one", base="bures-ot")]}), tmp_path / "run")
+    assert len(fitted) < 10
 
 
 @pytest.mark.parametrize(
@@ -156,9 +196,7 @@ def test_what_a_lost_worker_had_in_hand_goes_to_another(poison: Path, tmp_path: 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_any_number_of_workers_leaves_the_same_run(poison: Path, tmp_path: Path, workers: int) -> None:
-    card = tmp_path / "blend.toml"
-    card.write_text('name = "blend"\nmethod = "mean-of-maps"\nsummary = "Learns from all concepts."\n[settings]\nbase = "mean-shift"\n')
-    plan = build(PLAN, {"methods": [*PLAN["methods"], str(card)]})
+    plan = build(PLAN, {"methods": [*PLAN["methods"], _blend(tmp_path, "blend", base="mean-shift")]})
     runner.run(plan, tmp_path / "alone", Circumstances(threads=1))
     runner.run(plan, tmp_path / "fleet", Circumstances(workers=workers, ray="auto", threads=1))
     assert contents(tmp_path / "fleet") == contents(tmp_path / "alone")

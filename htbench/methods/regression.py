@@ -15,18 +15,17 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from htbench.bank import Bank, gather
+from htbench.bank import Bank, WantsBank, gather
 from htbench.concept import Concept
 from htbench.hypernetwork import Amortised, Amortising, Hypernetwork, Readings, train
 from htbench.model import Model, select_sites
 
 
 @dataclass(frozen=True, kw_only=True)
-class Regression(Amortising):
+class Regression(Amortising, WantsBank):
     """A hypernetwork that imitates."""
 
     base: str = "lineas"
-    """Card that the maps are fitted by."""
     steps: int = 1000
     concepts: int = 32
 
