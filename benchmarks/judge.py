@@ -22,6 +22,7 @@ import judged_run
 
 from htbench import judge_card
 from htbench.ranking.standing import Standing
+from htbench.stats import Interval
 from htbench.tournament.audit import Audit
 from htbench.tournament.board import Board, board
 from htbench.tournament.entry import Wish, enter
@@ -78,10 +79,10 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def world(run: Path, pairs: int | None) -> None:
-    """Print a run's tournament by the judge `clip` as Markdown."""
+def world(run: Path, pairs: int | None, methods: tuple[str, ...]) -> None:
+    """Print a run's tournament by the judge `clip` as Markdown; of all methods if none is named."""
     with Ledger.open(run) as ledger:
-        tournament = enter(run, ledger, judge_card.find("clip"), Wish(pairs=pairs), Voice())
+        tournament = enter(run, ledger, judge_card.find("clip"), Wish(pairs=pairs, methods=methods), Voice())
         tournament.play()
         print(markdown(board(ledger, tournament.id)))
 
@@ -92,19 +93,20 @@ def markdown(found: Board) -> str:
     for criterion in found.criteria:
         ranking = criterion.ranking
         lines += [f"**{criterion.name}**, {sum(criterion.endings.values()):,} pairs", ""]
-        lines += ["| method | rank | tier | rating | win rate |", "|---|---|---|---|---|"]
-        lines += [_line(one) for one in (ranking.standings if ranking else ())]
-        lines += [f"| `{method}`° | | | | {share:.3f} |" for method, share in criterion.circular.items()]
-        if met := criterion.preferred("hypertransport", "prompt"):
-            lines += ["", f"`hypertransport` is preferred to `prompt` in {met.value:.3f} [{met.low:.3f}, {met.high:.3f}] of pairs."]
+        lines += ["| method | rank | tier | rating | win rate | preferred to `prompt` |", "|---|---|---|---|---|---|"]
+        lines += [_line(one, criterion.preferred(one.name, "prompt")) for one in (ranking.standings if ranking else ())]
+        lines += [f"| `{method}`° | | | | {share:.3f} | |" for method, share in criterion.circular.items()]
         lines += ["", _audited(criterion.audit), ""]
     return "\n".join(lines)
 
 
-def _line(one: Standing) -> str:
+def _line(one: Standing, against: Interval | None) -> str:
     rating = f"{one.limit} all" if one.limit else f"{one.rating.value:.2f} [{one.rating.low:.2f}, {one.rating.high:.2f}]"
-    wins = one.win_rate
-    return f"| `{one.name}` | {one.ranks} | {one.tier} | {rating} | {wins.value:.3f} [{wins.low:.3f}, {wins.high:.3f}] |"
+    return f"| `{one.name}` | {one.ranks} | {one.tier} | {rating} | {_share(one.win_rate)} | {_share(against) if against else ''} |"
+
+
+def _share(found: Interval) -> str:
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
 def _audited(audit: Audit) -> str:
@@ -124,10 +126,11 @@ def main() -> None:
     parser.add_argument("what", choices=["rate", "memory", "world"])
     parser.add_argument("run", nargs="?", type=Path)
     parser.add_argument("--pairs", type=int)
+    parser.add_argument("--method", action="append", default=[])
     chosen = parser.parse_args(sys.argv[1:])
     with tempfile.TemporaryDirectory() as folder:
         if chosen.what == "world":
-            world(chosen.run or parser.error("world needs a run's folder"), chosen.pairs)
+            world(chosen.run or parser.error("world needs a run's folder"), chosen.pairs, tuple(chosen.method))
         elif chosen.what == "rate":
             rate(chosen.pairs or 500, Path(folder))
         else:
