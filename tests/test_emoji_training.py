@@ -9,13 +9,16 @@ import torch
 from open_clip import CLIP
 from torch import Tensor
 
-from htbench.emoji import clip
+from htbench import registry
+from htbench.emoji import clip, train
 from htbench.emoji.generator import Generator
 from htbench.emoji.icons import FOLDER
 from htbench.emoji.pretrained import recipe, restore
 from htbench.emoji.sampling import draw_batch
 from htbench.emoji.train import ClipTask, GeneratorTask, drawn_words, strangeness, train_generator, untrained_generator
 from htbench.emoji.vocabulary import vocabulary
+from htbench.errors import Missing
+from htbench.registry import Card
 from htbench.training import Recipe, Task, Trainer
 
 CPU = torch.device("cpu")
@@ -76,6 +79,44 @@ def test_a_generator_says_both_how_it_learnt_to_draw_and_how_it_was_finished(tmp
     made = recipe("generator", tmp_path)
     assert made["steps"] == 3
     assert made["after"]["steps"] == RECIPE.steps
+
+
+def test_stages_build_on_each_other_in_a_folder_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "RECIPES", dict.fromkeys(train.RECIPES, RECIPE))
+    monkeypatch.setattr(train, "FINISH", RECIPE)
+    for stage in ("clip-a", "generator"):
+        monkeypatch.setattr("sys.argv", ["train", "--stage", stage, "--steps", "1", "--out", str(tmp_path / "own"), "--checkpoints", str(tmp_path)])
+        train.main()
+    restore(Generator(), "generator", tmp_path / "own")
+
+
+def test_a_stage_that_lacks_another_names_the_command_that_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["train", "--stage", "generator", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit) as stop:
+        train.main()
+    assert stop.value.code == Missing.exit_code
+    assert capsys.readouterr().err.splitlines()[1:] == ["Make them: python -m htbench.emoji.train --stage clip-a"]
+
+
+def test_hypertransport_can_be_trained_for_fewer_steps_into_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, Path]] = []
+
+    class Told:
+        def __init__(self, card: Card) -> None:
+            self.steps = card.settings["steps"]
+
+        def fit(self, *_: object, **__: object) -> "Told":
+            return self
+
+        def save(self, path: Path) -> None:
+            asked.append((self.steps, path))
+
+    monkeypatch.setattr(registry, "method", Told)
+    monkeypatch.setattr("sys.argv", ["train", "--stage", "hypertransport", "--steps", "7", "--out", str(tmp_path)])
+    train.main()
+    assert asked == [(7, tmp_path / "hypertransport-emoji.safetensors")]
 
 
 def test_true_images_are_not_strange_and_those_in_another_order_are() -> None:

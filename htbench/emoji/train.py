@@ -1,6 +1,7 @@
 """`python -m htbench.emoji.train --stage clip-a|generator|clip-b|hypertransport`: makes the embedded world's weights from nothing, in this order."""
 
 import argparse
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -13,12 +14,14 @@ from jaxtyping import Float, Int
 from open_clip import CLIP
 from torch import Tensor, nn
 
-from htbench import concept, registry
+from htbench import concept, device, registry
 from htbench.emoji import clip, scenes, vocabulary
 from htbench.emoji.generator import PARTS, WIDTH, Generator
 from htbench.emoji.icons import FOLDER, appearance, nouns
 from htbench.emoji.pretrained import restore
 from htbench.emoji.sampling import CHANCES, DRESSED, FINISHED, STYLED, Batch, draw_batch, draw_wordings
+from htbench.errors import HtbenchError
+from htbench.method import Method
 from htbench.model import Model
 from htbench.training import Recipe, Trainer
 
@@ -246,39 +249,56 @@ def train_generator(recipe: Recipe, finish: Recipe, device: torch.device, checkp
     finishing.export(out / "generator.safetensors", after=drawing)
 
 
-def train_hypertransport(device: str, checkpoints: Path) -> None:
-    """Train the shipped HyperTransport on the train concepts, with the settings of its card; needs the other stages' weights."""
+def train_hypertransport(device: str, checkpoints: Path, out: Path | None, steps: int | None) -> None:
+    """Train HyperTransport on the train concepts, with the settings of its card, for the weights that are shipped; into `out` instead of their place."""
     card = registry.card("hypertransport")
+    method: Method = registry.method(card.with_settings({"steps": steps}) if steps else card)
     model: Model = registry.load("models", "emoji")(device)
-    steering = registry.method(card).fit(model, concept.load("emoji").splits["train"], seed=0, folder=checkpoints)
-    steering.save(card.artifacts["emoji"])
+    steering = method.fit(model, concept.load("emoji").splits["train"], seed=0, folder=checkpoints)
+    place = card.artifacts["emoji"]
+    steering.save(out / place.name if out else place)
 
 
 def main() -> None:
+    """A mistake is two lines on stderr and an exit code, as in `htbench`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stage", choices=[*RECIPES, "hypertransport"], required=True)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", help="cpu or cuda")
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
     parser.add_argument("--checkpoints", type=Path, default=Path("runs/train"), help="folder that an interrupted run continues from")
-    parser.add_argument("--out", type=Path, default=FOLDER, help="where the finished weights go")
-    parser.add_argument("--compile", action="store_true", help="compile the network: a minute to start, a quarter faster")
+    parser.add_argument("--out", type=Path, help="where the finished weights go and those of clip-a are; not given: where they are shipped")
+    parser.add_argument("--compile", action="store_true", help="compile the network, unless it is hypertransport's: a minute to start, a quarter faster")
     given = parser.parse_args()
-    if given.stage == "hypertransport":
-        train_hypertransport(given.device, given.checkpoints / given.stage)
+    if given.steps is not None and given.steps < 1:
+        parser.error(f"--steps {given.steps}: at least 1")
+    try:
+        if given.out:
+            given.out.mkdir(parents=True, exist_ok=True)
+        _train(given.stage, device.choose(given.device), given.checkpoints, given.out, given.steps, compiled=given.compile)
+    except HtbenchError as error:
+        sys.stderr.write(f"{error}\n{error.remedy}\n")
+        sys.exit(error.exit_code)
+
+
+def _train(stage: str, on: str, checkpoints: Path, out: Path | None, steps: int | None, *, compiled: bool) -> None:
+    if stage == "hypertransport":
+        train_hypertransport(on, checkpoints / stage, out, steps)
         return
-    recipe, finish = RECIPES[given.stage], FINISH
-    if given.steps:
-        recipe, finish = replace(recipe, steps=given.steps), replace(finish, steps=given.steps)
-    (FOLDER / "vocabulary.txt").write_text("".join(f"{word}\n" for word in scenes.words()), encoding="utf-8")
+    recipe, finish = RECIPES[stage], FINISH
+    if steps:
+        recipe, finish = replace(recipe, steps=steps), replace(finish, steps=steps)
+    words = "".join(f"{word}\n" for word in scenes.words()).encode()
+    for path in {folder / "vocabulary.txt" for folder in (FOLDER, out or FOLDER)}:  # weights are read together with it
+        if not (path.is_file() and path.read_bytes() == words):
+            path.write_bytes(words)
     torch.manual_seed(recipe.seed)
-    device = torch.device(given.device)
-    if given.stage == "generator":
-        train_generator(recipe, finish, device, given.checkpoints, given.out, compiled=given.compile)
+    if stage == "generator":
+        train_generator(recipe, finish, torch.device(on), checkpoints, out or FOLDER, compiled=compiled)
         return
-    with plain_attention() if given.device == "cpu" else nullcontext():
-        trainer = Trainer(ClipTask(given.stage, recipe, device, compiled=given.compile), recipe, given.checkpoints / given.stage)
+    with plain_attention() if on == "cpu" else nullcontext():
+        trainer = Trainer(ClipTask(stage, recipe, torch.device(on), compiled=compiled), recipe, checkpoints / stage)
         trainer.run()
-        trainer.export(given.out / f"{given.stage}.safetensors")
+        trainer.export((out or FOLDER) / f"{stage}.safetensors")
 
 
 if __name__ == "__main__":
