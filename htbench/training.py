@@ -81,14 +81,17 @@ class Trainer:
         self.average = [weight.detach().clone() for weight in self.weights]
         self.step, self.seconds = 0, 0.0
 
-    def run(self, *, save_every: int = 200, log_every: int = 25, say: Callable[[str], None] = _to_stderr) -> None:
-        """Train to the end, or on from where an earlier run stopped."""
+    def run(self, *, save_every: float = 60.0, log_every: int = 25, say: Callable[[str], None] = _to_stderr) -> None:
+        """Train to the end, or on from where an earlier run stopped.
+
+        A checkpoint is written after every `save_every` seconds of training, a line of the log every `log_every` steps.
+        """
         folder = self.folder if team.is_first() else None
         if self.folder:
             self._resume(self.folder / "checkpoint.pt")
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
-        smooth, start = 0.0, self.step
+        smooth, start, saved = 0.0, self.step, self.seconds
         for loss in self._losses():
             smooth = loss if self.step == start + 1 else 0.97 * smooth + 0.03 * loss
             if self.step % log_every == 0 and team.is_first():
@@ -98,8 +101,9 @@ class Trainer:
                     with (folder / "curve.jsonl").open("a") as file:
                         file.write(json.dumps(line) + "\n")
                 say(f"step {self.step}/{self.recipe.steps}  loss {smooth:.4f}  {pace:.2f} s/step  {(self.recipe.steps - self.step) * pace / 60:.0f} min left")
-            if folder and (self.step % save_every == 0 or self.step == self.recipe.steps):
+            if folder and (self.seconds - saved >= save_every or self.step == self.recipe.steps):
                 self._save(folder / "checkpoint.pt")
+                saved = self.seconds
 
     def use_average(self) -> None:
         """Give the network the averaged weights."""

@@ -43,7 +43,7 @@ TASKS: dict[str, Callable[[], Task]] = {
 def trained(stage: str, folder: Path | None) -> list[Tensor]:
     torch.manual_seed(RECIPE.seed)
     trainer = Trainer(TASKS[stage](), RECIPE, folder)
-    trainer.run(save_every=2, log_every=5, say=lambda _: None)
+    trainer.run(save_every=0, log_every=5, say=lambda _: None)
     return trainer.average
 
 
@@ -57,7 +57,7 @@ def stopped_at_step_3(stage: str, folder: Path) -> None:
 
     torch.manual_seed(RECIPE.seed)
     with pytest.raises(Stopped):
-        Trainer(TASKS[stage](), RECIPE, folder).run(save_every=2, log_every=3, say=stop)
+        Trainer(TASKS[stage](), RECIPE, folder).run(save_every=0, log_every=3, say=stop)
 
 
 @pytest.mark.parametrize("stage", TASKS)

@@ -40,7 +40,7 @@ def say(line):
 
 with team.assembled("cpu"):
     trainer = Trainer(Halves(), RECIPE, Path(sys.argv[1]) if team.is_first() else Path("not there"))
-    trainer.run(save_every=10, log_every=5, say=say)
+    trainer.run(save_every=0, log_every=5, say=say)
     if team.is_first():
         trainer.export(Path(sys.argv[2]))
 """

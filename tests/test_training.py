@@ -43,7 +43,7 @@ def weights(folder: Path | None, out: Path, *, stop: int | None = None) -> dict[
             raise Stopped
 
     trainer = Trainer(Regression(), RECIPE, folder)
-    trainer.run(save_every=10, log_every=5, say=interrupt)
+    trainer.run(save_every=0, log_every=5, say=interrupt)
     trainer.export(out)
     return load_file(out)
 
