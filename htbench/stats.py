@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -35,14 +35,18 @@ def over_concepts(values: Mapping[str, Sequence[float]], *, seed: int = 0, round
         return None
     if len(means) == 1:
         return Estimate(mean=float(means[0]), low=math.nan, high=math.nan, n=1)
-    low, high = np.quantile(means[_picks(len(means), seed=seed, rounds=rounds)].mean(1), [0.025, 0.975])
+    drawn = resamples(len(means), seed=seed, rounds=rounds) @ means / len(means)
+    low, high = np.quantile(drawn, [0.025, 0.975])
     return Estimate(mean=float(means.mean()), low=float(low), high=float(high), n=len(means))
 
 
+@lru_cache(maxsize=4)
 def resamples(n: int, *, seed: int = 0, rounds: int = 10_000) -> NDArray[np.float64]:
-    """The draws of `over_concepts` for any other statistic: how often each of `n` concepts, or raters, is in each resample; (rounds, n)."""
-    picks = _picks(n, seed=seed, rounds=rounds)
-    return np.bincount((picks + n * np.arange(rounds)[:, None]).ravel(), minlength=n * rounds).reshape(rounds, n).astype(float)
+    """The draws of `over_concepts` for any other statistic: how often each of `n` concepts, or raters, is in each resample; (rounds, n), to read only."""
+    picks = np.random.default_rng(seed).integers(0, n, (rounds, n))
+    counts = np.bincount((picks + n * np.arange(rounds)[:, None]).ravel(), minlength=n * rounds).reshape(rounds, n).astype(float)
+    counts.flags.writeable = False
+    return counts
 
 
 def tail(n: int) -> float:
@@ -52,10 +56,6 @@ def tail(n: int) -> float:
         Hesterberg. What Teachers Should Know About the Bootstrap. 2015. https://doi.org/10.1080/00031305.2015.1089789
     """
     return float(ndtr(-math.sqrt(n / (n - 1)) * stdtrit(n - 1, 0.975))) if n > 1 else math.nan
-
-
-def _picks(n: int, *, seed: int, rounds: int) -> NDArray[np.int64]:
-    return np.random.default_rng(seed).integers(0, n, (rounds, n))
 
 
 EXACT = 20

@@ -190,10 +190,12 @@ class Votes:
         low, high = np.minimum(first, second), np.maximum(first, second)
         cells = np.concatenate([first * size + second, second * size + first, size * size + low * size + high])
         amounts = np.concatenate([weight * outcome * ~tied, weight * (1 - outcome) * ~tied, weight * tied])
-        row = np.zeros(len(first), int) if groups is None or draws is None else groups[cast]
-        height = 1 if draws is None else draws.shape[1]
-        sums = csr_array((amounts, (np.tile(row, 3), cells)), shape=(height, 2 * size * size))
-        flat = sums.toarray()[0] if draws is None else np.asarray((sums.T @ draws.T).T)
+        if draws is None:
+            flat = np.bincount(cells, amounts, minlength=2 * size * size)
+        else:
+            row = np.zeros(len(first), int) if groups is None else groups[cast]
+            sums = csr_array((amounts, (np.tile(row, 3), cells)), shape=(draws.shape[1], 2 * size * size))
+            flat = np.asarray((sums.T @ draws.T).T)
         wins, ties = np.moveaxis(flat.reshape(*flat.shape[:-1], 2, size, size), -3, 0)
         return Tally(wins=wins, ties=ties + ties.swapaxes(-1, -2))
 
