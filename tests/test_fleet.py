@@ -21,6 +21,7 @@ from htbench.fleet.task import Crew, Outfit, Result, Task, Towards
 from htbench.fleet.worker import Worker
 from htbench.plan import Circumstances, build
 from htbench.store import Store
+from htbench.voice import Voice
 
 PLAN: dict[str, Any] = {"model": "toy", "methods": ["prompt", "mean-shift", "linear-act"], "limit": 4, "prompts": 3, "strengths": [0.0, 0.5, 1.0], "batch": 8}
 
@@ -166,6 +167,17 @@ def test_without_ray_several_workers_end_with_the_command_that_installs_it(
         assert stop.value.code == 4
         assert "pip install 'htbench[ray]'" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+def test_an_interrupt_inside_ray_is_still_an_interrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from htbench.fleet import cluster
+
+    def interrupted() -> None:
+        raise SystemError from KeyboardInterrupt()
+
+    monkeypatch.setattr(cluster, "ray", SimpleNamespace(is_initialized=lambda: True, nodes=interrupted))
+    with pytest.raises(KeyboardInterrupt), cluster.joined(cast("Outfit", None), Circumstances(), folder=tmp_path, voice=Voice()):
+        pass
 
 
 @pytest.fixture(scope="module")

@@ -55,6 +55,10 @@ def joined(outfit: Outfit, how: Circumstances, *, folder: Path, voice: Voice) ->
         fleet = Fleet(outfit, share(nodes, workers=how.workers, on_gpu=on_gpu, threads=how.threads), folder=folder, voice=voice, device=how.device)
         fleet.wait()
         yield fleet
+    except SystemError as error:  # Ray's compiled code makes this of what an interrupt raises in it
+        if error.__cause__ is None:
+            raise
+        raise error.__cause__ from None
     finally:
         if fleet:
             fleet.dismiss()
