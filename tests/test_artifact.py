@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partialmethod
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from htbench.intervention import Intervention
 from htbench.method import Training, learn_shared
 from htbench.model import Model, Tap
 from htbench.registry import Card
+from htbench.training import Trainer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +112,9 @@ class Mortal(Toy):
         super().trace(prompts, seeds, tap)
 
 
-def test_hypertransport_interrupted_ends_with_the_same_weights_as_undisturbed(tmp_path: Path, lemon: Concept) -> None:
-    small = registry.card("hypertransport").with_settings({"steps": 230, "targets": 2, "images": 2, "concepts": 2, "width": 8, "rank": 2})
+def test_hypertransport_interrupted_ends_with_the_same_weights_as_undisturbed(tmp_path: Path, lemon: Concept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trainer, "run", partialmethod(Trainer.run, save_every=0))
+    small = registry.card("hypertransport").with_settings({"steps": 30, "targets": 2, "images": 2, "concepts": 2, "width": 8, "rank": 2})
     concepts = [lemon, replace(lemon, id="companion/fig", text="with fig", template="{prompt} with fig")]
 
     def end(model: Toy, folder: Path) -> dict[str, torch.Tensor]:
@@ -119,7 +122,7 @@ def test_hypertransport_interrupted_ends_with_the_same_weights_as_undisturbed(tm
         return load_file(made.steering)
 
     with pytest.raises(KeyboardInterrupt):
-        end(Mortal(225), tmp_path / "disturbed")
+        end(Mortal(25), tmp_path / "disturbed")
     assert list((tmp_path / "disturbed").rglob("checkpoint.pt"))
     disturbed, calm = end(Toy(), tmp_path / "disturbed"), end(Toy(), tmp_path / "calm")
     assert disturbed.keys() == calm.keys()
