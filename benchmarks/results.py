@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from htbench import chart
+from htbench.comparison import compare
 from htbench.leaderboard import METRICS, Summary
 from htbench.report import strength
 from htbench.stats import Estimate, Interval
@@ -71,6 +72,21 @@ def policies(summary: Summary) -> None:
     table(["method", "chosen on dev", "gain", "kept", f"best that keeps {found.floor:g}", "gain", "kept", "hypervolume"], rows)
 
 
+def paired(summary: Summary, one: str, other: str, *, margin: float = 0.05) -> None:
+    """How far two methods are apart, both at full strength and at the strengths chosen for them, and whether presence is equivalent within `margin`."""
+    tuned = {line.method: line.strength for line in summary.tuned}
+    for at in [dict.fromkeys((one, other), summary.full), *([tuned] if {one, other} <= tuned.keys() else [])]:
+        found = []
+        for metric in ("presence", "concept_gain", "image_preservation"):
+            scores = {method: summary.means(method, at[method], metric) for method in (one, other)}
+            (comparison,) = compare(scores, reference=other, margin=margin)
+            test = comparison.equivalence
+            assert test, "a margin was given, and concepts are many"
+            same = f", {'' if test.holds else 'not '}equivalent within {number(margin)}" if metric == "presence" else ""
+            found.append(f"{METRICS[metric].lower()} {test.difference:.3f} [{test.low:.3f}, {test.high:.3f}]{same}")
+        print(f"`{one}` at {at[one]:g} less `{other}` at {at[other]:g} [90 % interval]: {'; '.join(found)}.\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="folder of the run")
@@ -80,6 +96,8 @@ def main() -> None:
         kinds(summary)
         if len(summary.strengths) > 2:
             policies(summary)
+        if {"hypertransport", "lineas"} <= set(summary.methods):
+            paired(summary, "hypertransport", "lineas")
 
 
 if __name__ == "__main__":
