@@ -66,6 +66,17 @@ def test_a_match_is_tested_as_scipy_tests_it(tmp_path: Path) -> None:
     assert f"p = {p:.3f}" in line
 
 
+def test_a_match_is_also_told_at_the_strengths_that_dev_concepts_chose(tmp_path: Path) -> None:
+    folder = run(tmp_path / "run", {"hypertransport": 0.2, "lineas": 0.4, "linear-act": 0.1}, strengths=(0.0, 0.5, 1.0))
+    with Store.open(folder) as store:
+        store.set_facts(tuned={"hypertransport": {"strength": 1.0}, "lineas": {"strength": 0.5}})
+    claim = found(folder)["match"]
+    assert claim.verdict == "not supported"
+    told = next(text for text in claim.findings if text.startswith("at the strengths chosen on dev concepts"))
+    assert "hypertransport (1) against lineas (0.5): " in told
+    assert abs(float(told.split(": ")[1].split(" ")[0].replace("−", "-"))) < 0.02
+
+
 def test_a_speed_up_is_told_with_both_times_and_by_what_it_was_measured(tmp_path: Path) -> None:
     folder = run(tmp_path / "run", {})
     with Store.open(folder) as store:

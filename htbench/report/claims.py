@@ -3,7 +3,7 @@
 import math
 import shlex
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -135,7 +135,8 @@ def match(evidence: Evidence) -> Finding:
     why = f"{own} reaches {words.percent(share)} of the concept gain of {best.first}, the best per-concept method here, at strength {words.strength(at)}."
     if worst <= -margin and -decisive.equivalence.low >= -margin:
         why += f" {_NEITHER}"
-    return Finding(verdict=_verdict(worst > -margin), why=why, findings=[*texts, *_kept(evidence, own, best.first)])
+    texts += _kept(summary, dict.fromkeys((own, best.first), at))
+    return Finding(verdict=_verdict(worst > -margin), why=why, findings=[*texts, *_as_tuned(evidence, own)])
 
 
 def judges(evidence: Evidence) -> Finding:
@@ -274,11 +275,23 @@ def _parts(fit: Sequence[float], predict: Sequence[float]) -> str:
     return f"{chart.duration(_median(fit))} / {chart.duration(_median(predict))}"
 
 
-def _kept(evidence: Evidence, *methods: str) -> list[str]:
+def _kept(summary: Summary, strengths: Mapping[str, float]) -> list[str]:
     """What it costs: a method that wipes pictures out gains, too."""
-    lines = {method: evidence.summary.line(method, evidence.summary.full).scores["image_preservation"] for method in methods}
+    lines = {method: summary.line(method, at).scores["image_preservation"] for method, at in strengths.items()}
     known = [f"{method} {chart.score(score.mean)}" for method, score in lines.items() if score]
     return [f"image preservation meanwhile: {', '.join(known)}"] if known else []
+
+
+def _as_tuned(evidence: Evidence, own: str) -> list[str]:
+    """Against the best per-concept method where each has the strength that dev concepts chose, at which they keep more alike."""
+    summary, rivals = evidence.summary, set(evidence.roles.fits) - set(evidence.roles.circular)
+    chosen = {line.method: line.strength for line in summary.tuned if line.method == own or line.method in rivals}
+    scores = {method: summary.means(method, at) for method, at in chosen.items()}
+    best = max(compare(scores, reference=own) if own in scores else [], key=lambda one: one.difference.mean, default=None)
+    if best is None:
+        return []
+    apart = f"{own} ({words.strength(chosen[own])}) against {best.first} ({words.strength(chosen[best.first])}): {_difference(best)}"
+    return [f"at the strengths chosen on dev concepts, {apart}", *_kept(summary, {method: chosen[method] for method in (own, best.first)})]
 
 
 def _difference(one: Comparison) -> str:
