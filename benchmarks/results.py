@@ -8,7 +8,9 @@ from pathlib import Path
 from htbench import chart
 from htbench.comparison import compare
 from htbench.leaderboard import METRICS, Summary
-from htbench.report import strength
+from htbench.report import claims, novelty, strength
+from htbench.report.novelty import Part
+from htbench.report.roles import roles
 from htbench.stats import Estimate, Interval
 from htbench.store import Store
 from htbench.tradeoff import Policy
@@ -59,6 +61,19 @@ def kinds(summary: Summary) -> None:
     table([f"presence at strength {summary.full:g}", *(f"{name} ({list(kind.values()).count(name)})" for name in names)], rows)
 
 
+def new_words(summary: Summary) -> None:
+    """Presence of concepts all of whose words training had and of others, beside the best per-concept method's."""
+
+    def cells(part: Part | None) -> list[str]:
+        return [str(part.score.n), estimate(part.score), estimate(part.rival), estimate(part.difference)] if part else [""] * 4
+
+    found = novelty.collect(summary, roles(summary, claims.stated()["paper"]), metric="presence")
+    rows = [[f"`{one.method}`", *cells(one.known), *cells(one.novel), estimate(one.loss)] for one in found]
+    if found:
+        rival = f"`{found[0].rival}`"
+        table(["presence", "known words", "method", rival, "less", "new words", "method", rival, "less", "lost on new words"], rows)
+
+
 def policies(summary: Summary) -> None:
     """Gain and preservation at three choices of the strength, and over all strengths."""
     found = strength.collect(summary)
@@ -94,6 +109,7 @@ def main() -> None:
         summary = Summary(store)
         scores(summary)
         kinds(summary)
+        new_words(summary)
         if len(summary.strengths) > 2:
             policies(summary)
         if {"hypertransport", "lineas"} <= set(summary.methods):

@@ -49,6 +49,8 @@ class Audit:
     nearest: float
     """The largest cosine of any pair that is not the same; 0 without training concepts."""
     encoder: str
+    novel: tuple[str, ...] | None
+    """Ids with a word, as `stems` has it, that no training concept has; None where not all training concepts' words are known."""
 
     @property
     def leaked(self) -> tuple[str, ...]:
@@ -72,7 +74,8 @@ def audit(
     pairs = _nearest(others, train, vectors)
     near = tuple(sorted((pair for pair in pairs if pair.cosine >= NEAR), key=lambda pair: -pair.cosine))
     nearest = max((pair.cosine for pair in pairs), default=0.0)
-    return Audit(trained_on=len(trained), exact=exact, normalised=normalised, near=near, nearest=nearest, encoder=encoder)
+    novel = _novel(chosen, train) if len(train) == len(trained) else None
+    return Audit(trained_on=len(trained), exact=exact, normalised=normalised, near=near, nearest=nearest, encoder=encoder, novel=novel)
 
 
 def normalise(text: str) -> str:
@@ -109,6 +112,11 @@ def neighbours(concepts: Sequence[Concept], *, shared: float = SHARED) -> list[t
 def mentioned(concept: Concept, prompts: Iterable[str]) -> list[str]:
     """The prompts that share a word with the concept's text."""
     return [prompt for prompt in prompts if stems(concept.text) & stems(prompt)]
+
+
+def _novel(chosen: Sequence[Concept], train: Sequence[Concept]) -> tuple[str, ...]:
+    had = frozenset[str]().union(*(stems(concept.text) for concept in train))
+    return tuple(concept.id for concept in chosen if concept.text and not stems(concept.text) <= had)
 
 
 def _nearest(chosen: Sequence[Concept], train: Sequence[Concept], vectors: Mapping[str, NDArray[np.float32]]) -> list[Pair]:

@@ -40,6 +40,18 @@ def over_concepts(values: Mapping[str, Sequence[float]], *, seed: int = 0, round
     return Estimate(mean=float(means.mean()), low=float(low), high=float(high), n=len(means))
 
 
+def contrast(first: Sequence[float], second: Sequence[float], *, rounds: int = 10_000) -> Estimate | None:
+    """How much higher the mean of some concepts is than that of others, with the 95 % interval of a bootstrap that resamples either; None for fewer than two.
+
+    `n` is the number of all of them.
+    """
+    if min(len(first), len(second)) < 2:
+        return None
+    means = [resamples(len(group), seed=seed, rounds=rounds) @ np.array(group) / len(group) for seed, group in enumerate((first, second))]
+    low, high = np.quantile(means[0] - means[1], [0.025, 0.975])
+    return Estimate(mean=float(np.mean(first) - np.mean(second)), low=float(low), high=float(high), n=len(first) + len(second))
+
+
 @lru_cache(maxsize=4)
 def resamples(n: int, *, seed: int = 0, rounds: int = 10_000) -> NDArray[np.float64]:
     """The draws of `over_concepts` for any other statistic: how often each of `n` concepts, or raters, is in each resample; (rounds, n), to read only."""

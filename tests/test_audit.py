@@ -10,6 +10,8 @@ from htbench.concept import Concept
 
 VECTORS = {"with lemon": (1.0, 0.0), "With  Lemon!": (1.0, 0.0), "with lime": (0.96, 0.28), "as a linocut": (0.0, 1.0)}
 
+_UNIT = {text: np.array((1.0, 0.0), np.float32) for text in VECTORS}
+
 
 def _concept(name: str, text: str) -> Concept:
     return Concept(id=name, kind="k", text=text, template="{prompt} x")
@@ -68,3 +70,25 @@ def test_a_paraphrase_makes_neighbours_of_synonyms() -> None:
 
 def test_a_prompt_mentions_a_concept_whose_noun_it_has() -> None:
     assert mentioned(_concept("a", "with a lemon"), ["two lemons on a table", "a cat with a dog"]) == ["two lemons on a table"]
+
+
+def _novel(*texts: str, trained: tuple[str, ...]) -> tuple[str, ...] | None:
+    known = {text: _concept(text, text) for text in trained}
+    every = {text: np.array((1.0, 0.0), np.float32) for text in (*texts, *trained)}
+    return audit([_concept(text, text) for text in texts], list(known), known, every, encoder="clip").novel
+
+
+def test_words_that_training_had_in_other_concepts_are_not_new() -> None:
+    assert _novel("navy dots background", "teal dots", trained=("navy background", "red dots background")) == ("teal dots",)
+
+
+def test_neither_endings_nor_words_that_say_how_a_concept_is_put_are_new() -> None:
+    assert _novel("in the style of a sketch", "with lemons", trained=("sketches", "lemon")) == ()
+
+
+def test_a_concept_given_by_pictures_alone_has_no_new_word() -> None:
+    assert _novel("", trained=("lemon",)) == ()
+
+
+def test_what_is_new_is_not_known_where_training_is_not() -> None:
+    assert audit([_concept("a", "with lime")], ["lemon", "foreign"], {"lemon": _concept("lemon", "with lemon")}, _UNIT, encoder="clip").novel is None

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ def htbench(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess
     return subprocess.run([sys.executable, "-m", "htbench", *words], check=False, capture_output=True, text=True, cwd=cwd)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["list", "methods"], ["list", "concepts"], ["list", "plans"], ["run", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["list"], ["list", "methods"], ["list", "concepts"], ["list", "plans"], ["run", "--help"]])
 def test_looking_around_imports_no_torch(words: list[str]) -> None:
     script = (
         f"import sys; sys.argv = ['htbench', *{words!r}]\nfrom htbench.cli import main\ntry: main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
@@ -28,6 +29,21 @@ def test_looking_around_imports_no_torch(words: list[str]) -> None:
 def test_methods_are_listed_with_what_they_do() -> None:
     lines = htbench("list", "methods").stdout.splitlines()
     assert [line.split()[0] for line in lines] == list(registry.cards())
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    assert htbench("--version").stdout == f"htbench {metadata.version('htbench')}\n"
+
+
+def test_what_can_be_listed_is_listed_and_each_of_it_can(tmp_path: Path) -> None:
+    topics = [line.split()[0] for line in htbench("list").stdout.splitlines()]
+    assert "methods" in topics
+    assert [htbench("list", topic, cwd=tmp_path).returncode for topic in topics] == [0] * len(topics)
+
+
+def test_a_folder_without_runs_is_told_so(tmp_path: Path) -> None:
+    assert htbench("list", "runs", cwd=tmp_path).stderr == "htbench: no runs in 'runs'\n"
+    assert "no run 'quickstart'; there is none" in htbench("report", "quickstart", cwd=tmp_path).stderr
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from scipy.stats import ttest_1samp
 
 from htbench.leaderboard import Summary
 from htbench.ranking.votes import Votes
-from htbench.report import claims, judged, people, strength
+from htbench.report import claims, judged, novelty, people, strength
 from htbench.report.claims import Claim
 from htbench.report.judged import Block, Judged, Judgement
 from htbench.report.roles import roles
@@ -28,7 +28,10 @@ def found(folder: Path, judges: Judged | None = None) -> dict[str, Claim]:
     with Store.read(folder) as store:
         summary = Summary(store)
         who = roles(summary, claims.stated()["paper"])
-        all_ = claims.collect(summary, who, judged=judges or judged.collect(summary), people=people.collect(summary), strength=strength.collect(summary))
+        asked = people.collect(summary)
+        all_ = claims.collect(
+            summary, who, judged=judges or judged.collect(summary), people=asked, strength=strength.collect(summary), novelty=novelty.collect(summary, who)
+        )
     return dict(zip(claims._RULES, all_.claims, strict=True))
 
 

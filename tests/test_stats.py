@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap, permutation_test
+from scipy.stats import bootstrap, permutation_test, ttest_ind
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from htbench.stats import Amortisation, Saving, duration, equivalence, holm, over_concepts, probe, resamples, sign_flip, spread, tail
+from htbench.stats import Amortisation, Saving, contrast, duration, equivalence, holm, over_concepts, probe, resamples, sign_flip, spread, tail
 
 PAPER = Amortisation(training=36_000, fit=360, predict=0.1, generate=0.5)
 
@@ -49,6 +49,20 @@ def test_equal_concepts_have_an_interval_of_no_width() -> None:
 def test_one_concept_has_no_interval() -> None:
     estimate = over_concepts({"a": [1.0, 3.0]})
     assert (estimate.mean, estimate.n, math.isnan(estimate.low), math.isnan(estimate.high)) == (2, 1, True, True)
+
+
+def test_the_contrast_of_two_groups_is_about_that_of_welch() -> None:
+    dice = np.random.default_rng(3)
+    first, second = dice.normal(0.3, 0.1, 60), dice.normal(0.2, 0.2, 90)
+    found, welch = contrast(list(first), list(second)), ttest_ind(first, second, equal_var=False).confidence_interval()
+    assert found is not None
+    assert found.mean == pytest.approx(first.mean() - second.mean())
+    assert (found.low, found.high) == pytest.approx((welch.low, welch.high), abs=0.005)
+    assert found.n == 150
+
+
+def test_groups_of_one_concept_cannot_be_contrasted() -> None:
+    assert contrast([0.1], [0.1, 0.2]) is contrast([0.1, 0.2], []) is None
 
 
 @pytest.mark.parametrize("values", [{}, {"a": []}])

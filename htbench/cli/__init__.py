@@ -3,16 +3,31 @@
 import errno
 import signal
 import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
 from htbench.cli import check, doctor, fetch, judge, listing, power, report, run, runs, show, steer, study, time, train
 from htbench.errors import HtbenchError, Missing
 
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"htbench {metadata.version('htbench')}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Benchmark activation steering of text-to-image models: how good, and how much cheaper, is amortised steering?",
 )  # fmt: skip
+
+
+@app.callback()
+def _common(version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")] = False) -> None: ...
+
+
 app.command()(run.run)
 app.command()(report.report)
 app.command("list")(listing.list_)

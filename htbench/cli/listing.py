@@ -13,7 +13,9 @@ from htbench.errors import UnknownName
 
 
 def list_(
-    what: Annotated[str, typer.Argument(help="methods, models, encoders, concepts, judges, metrics, plans or runs")],
+    what: Annotated[
+        str | None, typer.Argument(help="methods, models, encoders, concepts, judges, metrics, plans or runs; left out: what each of these is.")
+    ] = None,
     concept_set: Annotated[str | None, typer.Option(help="With `concepts`: list each of this set, shipped or your own.")] = None,
     out: Out = Path("runs"),
     as_json: Json = False,
@@ -31,9 +33,12 @@ def list_(
         "plans": lambda: [(name, f"htbench run {name}") for name in plans.names()],
         "runs": lambda: [(folder.name, _progress(folder)) for folder in sorted(path.parent for path in out.glob("*/run.sqlite"))],
     }
-    if what not in listings:
+    if what is None:
+        rows = list(_TOPICS.items())
+    elif what in listings:
+        rows = listings[what]()
+    else:
         raise UnknownName("list", what, listings)
-    rows = listings[what]()
     if as_json:
         for name, text in rows:
             print_json(name=name, about=text)
@@ -41,6 +46,20 @@ def list_(
     width = min(40, max((len(name) for name, _ in rows), default=0))
     for name, text in rows:
         typer.echo(f"{plain(name, longest=200):<{width}}  {plain(text, longest=300)}")
+    if not rows:
+        typer.echo(f"htbench: no {what} in {str(out)!r}", err=True)
+
+
+_TOPICS = {
+    "methods": "what steers: for htbench run --method",
+    "models": "text-to-image models that are steered: --model",
+    "encoders": "what scores images, and what reads concepts: --scorer",
+    "concepts": "sets of concepts to steer towards: --concept-set",
+    "judges": "what compares pictures in pairs: htbench judge --judge",
+    "metrics": "the scores of a leaderboard",
+    "plans": "runs with all their settings: htbench run NAME",
+    "runs": "what was run: htbench report, judge, check, diff and export",
+}
 
 
 def _methods() -> list[tuple[str, str]]:

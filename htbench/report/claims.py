@@ -12,6 +12,7 @@ from htbench.comparison import Comparison, compare
 from htbench.leaderboard import HEADLINE, Summary
 from htbench.report import commands, strength, words
 from htbench.report.judged import Judged
+from htbench.report.novelty import Novelty
 from htbench.report.people import People
 from htbench.report.roles import Roles
 from htbench.report.strength import Strength
@@ -64,6 +65,7 @@ class Evidence:
     judged: Judged
     people: People
     strength: Strength
+    novelty: Sequence[Novelty]
     rule: dict[str, Any]
     """Its numbers."""
 
@@ -78,12 +80,12 @@ def stated() -> dict[str, Any]:
     return tomllib.loads((content.folder("reports") / "claims" / "hypertransport.toml").read_text(encoding="utf-8"))
 
 
-def collect(summary: Summary, who: Roles, *, judged: Judged, people: People, strength: Strength) -> Claims:
+def collect(summary: Summary, who: Roles, *, judged: Judged, people: People, strength: Strength, novelty: Sequence[Novelty]) -> Claims:
     """Every claim of the paper."""
     paper = stated()
     found = []
     for name, rule in _RULES.items():
-        evidence = Evidence(summary=summary, roles=who, judged=judged, people=people, strength=strength, rule=paper[name])
+        evidence = Evidence(summary=summary, roles=who, judged=judged, people=people, strength=strength, novelty=novelty, rule=paper[name])
         came = rule(evidence) if evidence.subject else Finding(verdict=_UNTESTED, why=f"No method of {paper['name']} is in this run.", command=_BRIEF)
         texts = {part: str(paper[name][part]) for part in ("claim", "conditions", "rule")}
         found.append(Claim(**texts, verdict=came.verdict, why=came.why, findings=list(came.findings), command=came.command))
@@ -136,7 +138,7 @@ def match(evidence: Evidence) -> Finding:
     if worst <= -margin and -decisive.equivalence.low >= -margin:
         why += f" {_NEITHER}"
     texts += _kept(summary, dict.fromkeys((own, best.first), at))
-    return Finding(verdict=_verdict(worst > -margin), why=why, findings=[*texts, *_as_tuned(evidence, own)])
+    return Finding(verdict=_verdict(worst > -margin), why=why, findings=[*texts, *_as_new(evidence, own), *_as_tuned(evidence, own)])
 
 
 def judges(evidence: Evidence) -> Finding:
@@ -280,6 +282,14 @@ def _kept(summary: Summary, strengths: Mapping[str, float]) -> list[str]:
     lines = {method: summary.line(method, at).scores["image_preservation"] for method, at in strengths.items()}
     known = [f"{method} {chart.score(score.mean)}" for method, score in lines.items() if score]
     return [f"image preservation meanwhile: {', '.join(known)}"] if known else []
+
+
+def _as_new(evidence: Evidence, own: str) -> list[str]:
+    """Against the best per-concept method, apart for concepts in words that training had and for others."""
+    one = next((one for one in evidence.novelty if one.method == own), None)
+    sorts = {"all of whose words training had": one.known, "with a word that training had not": one.novel} if one else {}
+    texts = [f"{part.score.n:,} {sort}: {_estimate(part.difference, signed=True)}" for sort, part in sorts.items() if part and part.difference]
+    return [f"{own} against {one.rival} on concepts {'; '.join(texts)}"] if one and texts else []
 
 
 def _as_tuned(evidence: Evidence, own: str) -> list[str]:
