@@ -74,5 +74,5 @@ def test_a_run_whose_audit_does_not_tell_has_no_such_table(tmp_path: Path) -> No
 def test_the_page_shows_both_sorts_and_the_claim_names_them(tmp_path: Path) -> None:
     text = report.write(run(tmp_path / "run", GAINS)).read_text(encoding="utf-8")
     assert "Known words and new ones" in text
-    assert "hypertransport against lineas on concepts 8 all of whose words training had: +0.050" in text
-    assert "4 with a word that training had not: −0.100" in text
+    assert "hypertransport against lineas: on 8 concepts in words that it was trained with +0.050" in text
+    assert "on 4 concepts with a new word −0.100" in text

@@ -287,9 +287,9 @@ def _kept(summary: Summary, strengths: Mapping[str, float]) -> list[str]:
 def _as_new(evidence: Evidence, own: str) -> list[str]:
     """Against the best per-concept method, apart for concepts in words that training had and for others."""
     one = next((one for one in evidence.novelty if one.method == own), None)
-    sorts = {"all of whose words training had": one.known, "with a word that training had not": one.novel} if one else {}
-    texts = [f"{part.score.n:,} {sort}: {_estimate(part.difference, signed=True)}" for sort, part in sorts.items() if part and part.difference]
-    return [f"{own} against {one.rival} on concepts {'; '.join(texts)}"] if one and texts else []
+    sorts = {"in words that it was trained with": one.known, "with a new word": one.novel} if one else {}
+    texts = [f"on {part.score.n:,} concepts {sort} {_estimate(part.difference, signed=True)}" for sort, part in sorts.items() if part and part.difference]
+    return [f"{own} against {one.rival}: {'; '.join(texts)}"] if one and texts else []
 
 
 def _as_tuned(evidence: Evidence, own: str) -> list[str]:
