@@ -2,7 +2,7 @@
 
 import argparse
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from htbench import chart
@@ -17,8 +17,8 @@ from htbench.tradeoff import Policy
 
 
 def number(value: float) -> str:
-    """Two decimals, no leading zero."""
-    text = f"{value:.2f}"
+    """Two decimals, no leading zero; zero has no sign."""
+    text = f"{round(value, 2) + 0.0:.2f}"
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
 
@@ -62,16 +62,18 @@ def kinds(summary: Summary) -> None:
 
 
 def new_words(summary: Summary) -> None:
-    """Presence of concepts all of whose words training had and of others, beside the best per-concept method's."""
+    """Presence of concepts all of whose words training had and of others, beside that of LinEAS, or of the best per-concept method without it."""
 
     def cells(part: Part | None) -> list[str]:
-        return [str(part.score.n), estimate(part.score), estimate(part.rival), estimate(part.difference)] if part else [""] * 4
+        return [estimate(part.score), estimate(part.rival), estimate(part.difference)] if part else [""] * 3
 
-    found = novelty.collect(summary, roles(summary, claims.stated()["paper"]), metric="presence")
+    against = "lineas" if "lineas" in summary.methods else None
+    found = novelty.collect(summary, roles(summary, claims.stated()["paper"]), metric="presence", rival=against)
     rows = [[f"`{one.method}`", *cells(one.known), *cells(one.novel), estimate(one.loss)] for one in found]
     if found:
-        rival = f"`{found[0].rival}`"
-        table(["presence", "known words", "method", rival, "less", "new words", "method", rival, "less", "lost on new words"], rows)
+        counts = [f"{sort} words ({part.score.n if part else 0})" for sort, part in (("known", found[0].known), ("new", found[0].novel))]
+        beside = [f"`{found[0].rival}`", "difference"]
+        table(["presence", counts[0], *beside, counts[1], *beside, "lost on new words"], rows)
 
 
 def policies(summary: Summary) -> None:
@@ -87,19 +89,29 @@ def policies(summary: Summary) -> None:
     table(["method", "chosen on dev", "gain", "kept", f"best that keeps {found.floor:g}", "gain", "kept", "hypervolume"], rows)
 
 
-def paired(summary: Summary, one: str, other: str, *, margin: float = 0.05) -> None:
-    """How far two methods are apart, both at full strength and at the strengths chosen for them, and whether presence is equivalent within `margin`."""
+def paired(summary: Summary, one: str, other: str) -> None:
+    """How far two methods are apart at full strength and at those chosen for them, on all concepts and on those in words that `one` was trained with or not."""
     tuned = {line.method: line.strength for line in summary.tuned}
+    novel = (summary.facts["methods"][one].get("audit") or {}).get("novel")
+    sorts = {"all words": (False, True)} | ({} if novel is None else {"known words": (False,), "new words": (True,)})
     for at in [dict.fromkeys((one, other), summary.full), *([tuned] if {one, other} <= tuned.keys() else [])]:
-        found = []
-        for metric in ("presence", "concept_gain", "image_preservation"):
-            scores = {method: summary.means(method, at[method], metric) for method in (one, other)}
-            (comparison,) = compare(scores, reference=other, margin=margin)
-            test = comparison.equivalence
-            assert test, "a margin was given, and concepts are many"
-            same = f", {'' if test.holds else 'not '}equivalent within {number(margin)}" if metric == "presence" else ""
-            found.append(f"{METRICS[metric].lower()} {test.difference:.3f} [{test.low:.3f}, {test.high:.3f}]{same}")
-        print(f"`{one}` at {at[one]:g} less `{other}` at {at[other]:g} [90 % interval]: {'; '.join(found)}.\n")
+        for sort, new in sorts.items():
+            found = []
+            for metric in ("presence", "concept_gain", "image_preservation"):
+                means = {method: summary.means(method, at[method], metric) for method in (one, other)}
+                found.append(difference(metric, {method: {name: of[name] for name in of if (name in (novel or ())) in new} for method, of in means.items()}))
+            print(f"`{one}` at {at[one]:g} less `{other}` at {at[other]:g}, {sort} [90 % interval]: {'; '.join(found)}.\n")
+
+
+def difference(metric: str, scores: Mapping[str, Mapping[str, float]], *, margin: float = 0.05) -> str:
+    """The first method's scores less the second's, and whether they are equivalent: within `margin`, or, of concept gain, within a tenth of the second's."""
+    first, second = (statistics.fmean(of.values()) for of in scores.values())
+    within = abs(second) / 10 if metric == "concept_gain" else margin
+    (comparison,) = compare(scores, reference=list(scores)[1], margin=within)
+    test = comparison.equivalence
+    assert test, "a margin was given, and concepts are many"
+    apart = f"{METRICS[metric].lower()} {number(first)} less {number(second)}: {test.difference:.3f} [{test.low:.3f}, {test.high:.3f}]"
+    return f"{apart}, {'' if test.holds else 'not '}equivalent within {within:.3f}"
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ class Novelty:
     trained_on: int
     """Training concepts."""
     rival: str | None
-    """The best per-concept method of the run; None if there is none."""
+    """The per-concept method beside it; None if there is none."""
     known: Part | None
     """All words of these concepts are words of training concepts."""
     novel: Part | None
@@ -42,9 +42,9 @@ class Novelty:
     """By how much less the method has of the per-concept one's score where a word is new."""
 
 
-def collect(summary: Summary, who: Roles, *, metric: str = HEADLINE) -> list[Novelty]:
-    """Of every method whose training is known word by word, and that the scorer can judge."""
-    rival = _rival(summary, who)
+def collect(summary: Summary, who: Roles, *, metric: str = HEADLINE, rival: str | None = None) -> list[Novelty]:
+    """Of every method whose training is known word by word, and that the scorer can judge; beside another `rival` than the best if one is named."""
+    rival = rival or _rival(summary, who)
     against = summary.means(rival, summary.full, metric) if rival else {}
     worded = [concept for concept, facts in words.mapping(summary.facts.get("concepts")).items() if words.mapping(facts).get("text")]
     found = []
