@@ -23,20 +23,20 @@ def list_(
     """List what there is, a line each."""
     from htbench.voice import plain, print_json
 
-    listings: dict[str, Callable[[], list[tuple[str, str]]]] = {
-        "methods": _methods,
-        "models": lambda: [(name, entry.value) for name, entry in sorted(registry.plugins("models").items())],
-        "encoders": lambda: [(name, entry.value) for name, entry in sorted(registry.plugins("encoders").items())],
-        "concepts": lambda: _concepts_of(concept_set) if concept_set else _concepts(),
-        "judges": lambda: [(name, _judge(name)) for name in judge_card.names()],
-        "metrics": _metrics,
-        "plans": lambda: [(name, f"htbench run {name}") for name in plans.names()],
-        "runs": lambda: [(folder.name, _progress(folder)) for folder in sorted(path.parent for path in out.glob("*/run.sqlite"))],
+    listings: dict[str, tuple[str, Callable[[], list[tuple[str, str]]]]] = {
+        "methods": ("what steers: htbench run --method", _methods),
+        "models": ("text-to-image models that are steered: --model", lambda: _plugins("models")),
+        "encoders": ("what scores images, and what reads concepts: --scorer", lambda: _plugins("encoders")),
+        "concepts": ("sets of concepts to steer towards: --concept-set", lambda: _concepts_of(concept_set) if concept_set else _concepts()),
+        "judges": ("what compares pictures in pairs: htbench judge --judge", lambda: [(name, _judge(name)) for name in judge_card.names()]),
+        "metrics": ("the scores of a leaderboard", _metrics),
+        "plans": ("runs with all their settings: htbench run NAME", lambda: [(name, f"htbench run {name}") for name in plans.names()]),
+        "runs": ("what was run: htbench report, judge, check, diff and export", lambda: _runs(out)),
     }
     if what is None:
-        rows = list(_TOPICS.items())
+        rows = [(name, about) for name, (about, _) in listings.items()]
     elif what in listings:
-        rows = listings[what]()
+        rows = listings[what][1]()
     else:
         raise UnknownName("list", what, listings)
     if as_json:
@@ -50,18 +50,6 @@ def list_(
         typer.echo(f"htbench: no {what} in {str(out)!r}", err=True)
 
 
-_TOPICS = {
-    "methods": "what steers: for htbench run --method",
-    "models": "text-to-image models that are steered: --model",
-    "encoders": "what scores images, and what reads concepts: --scorer",
-    "concepts": "sets of concepts to steer towards: --concept-set",
-    "judges": "what compares pictures in pairs: htbench judge --judge",
-    "metrics": "the scores of a leaderboard",
-    "plans": "runs with all their settings: htbench run NAME",
-    "runs": "what was run: htbench report, judge, check, diff and export",
-}
-
-
 def _methods() -> list[tuple[str, str]]:
     """Kind, cost of a new concept, encoders and reference of each baseline, then what it does."""
     cards = registry.cards()
@@ -69,6 +57,14 @@ def _methods() -> list[tuple[str, str]]:
     widths = [max(map(len, column)) for column in zip(*facts.values(), strict=True)]
     rows = {name: "  ".join(f"{fact or '-':<{width}}" for fact, width in zip(fact_row, widths, strict=True)) for name, fact_row in facts.items()}
     return [(name, f"{rows[name]}  {card.summary}") for name, card in cards.items()]
+
+
+def _plugins(group: registry.Group) -> list[tuple[str, str]]:
+    return [(name, entry.value) for name, entry in sorted(registry.plugins(group).items())]
+
+
+def _runs(out: Path) -> list[tuple[str, str]]:
+    return [(folder.name, _progress(folder)) for folder in sorted(path.parent for path in out.glob("*/run.sqlite"))]
 
 
 def _judge(name: str) -> str:
