@@ -25,14 +25,13 @@ def htbench(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "htbench", *words], check=False, capture_output=True, text=True, cwd=cwd)
 
 
-def test_a_method_is_trained_and_its_card_can_be_used(tmp_path: Path) -> None:
+def test_a_method_is_trained_and_the_command_that_is_printed_runs_it(tmp_path: Path) -> None:
     small = [f"--set={each}" for each in ("steps=2", "targets=2", "images=2", "concepts=2", "width=8", "rank=2")]
     answer = htbench("train", "hypertransport", "--limit", "2", *small, cwd=tmp_path)
     assert (answer.returncode, answer.stdout.splitlines()[-1]) == (0, "Use it: htbench run --model emoji --method runs/train/hypertransport-emoji.toml")
-    strip = htbench(
-        "steer", "--method", "runs/train/hypertransport-emoji.toml", "--concept", "with lemon", "--prompt", "panda", "--strength", "1", cwd=tmp_path
-    )
-    assert strip.returncode == 0
+    command = answer.stdout.splitlines()[-1].removeprefix("Use it: htbench ")
+    run = htbench(*command.split(), "--limit=1", "--prompts=1", "--seeds=1", "--strength=0,1", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ from htbench.fleet.task import (
 from htbench.intervention import Intervention
 from htbench.method import Learnt, learn_shared
 from htbench.model import HasFacts, Model, unknown_words
+from htbench.registry import Card
 from htbench.store import Failure
 
 _NOTHING = torch.zeros(0, 0)
@@ -101,14 +102,18 @@ class Worker:
 
     def _steering(self, source: Source) -> Learnt:
         if source.name not in self._learnt:
-            files: Mapping[str, bytes] = self._fetch(source.files) if source.files is not None else {}
-            for name, content in files.items():
-                path = self.folder / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-            card = source.card.model_copy(update={"artifacts": {name: self.folder / path for name, path in source.card.artifacts.items()}})
+            card = source.card if source.files is None else self._received(source)
             self._learnt[source.name] = learn_shared(card, self.model, self._outfit.concepts, folder=self.folder, seed=source.seed)
         return self._learnt[source.name]
+
+    def _received(self, source: Source) -> Card:
+        """The card of `source`, whose artifacts are among the files that came with it, which are written below the folder."""
+        files: Mapping[str, bytes] = self._fetch(source.files)
+        for name, content in files.items():
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return source.card.model_copy(update={"artifacts": {name: self.folder / path for name, path in source.card.artifacts.items()}})
 
     def _towards(self, task: Towards) -> Change | Failure:
         try:
