@@ -1,12 +1,11 @@
 """Interventions: what a method has learnt, as a value that can be applied, saved and loaded."""
 
 import hashlib
-import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 import torch
 from jaxtyping import Float
@@ -21,6 +20,8 @@ from htbench.types import Digest, Site
 class Intervention:
     """Does nothing; what does something overrides `prompts` or `apply`, and strength 0 never changes anything."""
 
+    kind: ClassVar[str] = "none"
+    """What files call the class; a subclass that has none of its own is called by its module and name."""
     sites: frozenset[Site] = frozenset()
     """Where `apply` does something."""
 
@@ -45,6 +46,8 @@ class Intervention:
 class Rewrite(Intervention):
     """Asks for the concept in the prompt: `more` at positive strength, `less` at negative; `{prompt}` stands for the prompt."""
 
+    kind = "rewrite"
+
     def __init__(self, *, more: str, less: str) -> None:
         self.more, self.less = more, less
 
@@ -59,6 +62,8 @@ class Rewrite(Intervention):
 
 class Interpolate(Intervention):
     """Walks, at strength `s`, from the encoded prompt to the one that asks for the concept and beyond: weights `1 - s` and `s`."""
+
+    kind = "interpolate"
 
     def __init__(self, *, template: str) -> None:
         self.template = template
@@ -83,6 +88,8 @@ class Affine(Intervention):
     References:
         Rodriguez et al. Controlling Language and Diffusion Models by Transporting Activations. 2024. https://arxiv.org/abs/2410.23054
     """
+
+    kind = "affine"
 
     def __init__(self, scale: PerChannel, shift: PerChannel, *, low: PerChannel | None = None, high: PerChannel | None = None) -> None:
         self.scale, self.shift, self.low, self.high = dict(scale), dict(shift), dict(low or {}), dict(high or {})
@@ -109,6 +116,8 @@ class Affine(Intervention):
 
 class LowRank(Intervention):
     r"""A full matrix a site, as identity plus low rank: `z + s * ((z @ down) @ up + shift)` at strength `s`, for every position alike."""
+
+    kind = "low-rank"
 
     def __init__(self, down: Mapping[Site, Float[Tensor, "channels rank"]], up: Mapping[Site, Float[Tensor, "rank channels"]], shift: PerChannel) -> None:
         self.down, self.up, self.shift = dict(down), dict(up), dict(shift)
@@ -153,12 +162,21 @@ class Origin:
     """What learning it took."""
 
 
+_BEFORE_SHORT_NAMES = {
+    "htbench.intervention:Intervention": "none",
+    "htbench.intervention:Rewrite": "rewrite",
+    "htbench.intervention:Interpolate": "interpolate",
+    "htbench.intervention:Affine": "affine",
+    "htbench.intervention:LowRank": "low-rank",
+}
+"""What files of version 0.1.0 call the classes; read for one release."""
+
+
 def save(intervention: Intervention, path: Path, *, origin: Origin | None = None) -> None:
     """Write an intervention of any class as safetensors, with its sites, its digest and where it comes from."""
     tensors, settings = intervention.state()
-    kind = type(intervention)
     stored = {name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors.items()} or {"none": torch.zeros(0)}
-    metadata = {"kind": f"{kind.__module__}:{kind.__qualname__}", "settings": json.dumps(settings), "sites": json.dumps(sorted(intervention.sites))}
+    metadata = {"kind": _kind(type(intervention)), "settings": json.dumps(settings), "sites": json.dumps(sorted(intervention.sites))}
     metadata |= {"origin": json.dumps(asdict(origin))} if origin else {}
     path.write_bytes(serialise(stored, metadata={**metadata, "digest": _digest(stored, metadata)}))
 
@@ -173,13 +191,9 @@ def load(path: Path, *, model: Named | None = None) -> Intervention:
         tensors, metadata = _read(path)
         if metadata["digest"] != _digest(tensors, {name: value for name, value in metadata.items() if name != "digest"}):
             raise ValueError("its content does not have its digest")
-        module, _, name = metadata["kind"].partition(":")
-        kind = getattr(importlib.import_module(module), name)
-        if not issubclass(kind, Intervention):
-            raise TypeError(f"{name} is not an intervention")
-        restored: Intervention = kind.restore({name: tensor for name, tensor in tensors.items() if name != "none"}, json.loads(metadata["settings"]))
+        restored = _class(metadata["kind"]).restore({name: tensor for name, tensor in tensors.items() if name != "none"}, json.loads(metadata["settings"]))
         origin = Origin(**json.loads(metadata["origin"])) if "origin" in metadata else None
-    except (SafetensorError, KeyError, TypeError, ImportError, AttributeError, ValueError, OSError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise Refused(f"intervention {str(path)!r} cannot be read: {error}", remedy="Delete the file to learn it again.") from None
     if model and origin and (origin.model, origin.revision) != (model.name, model.revision):
         raise Refused(
@@ -196,6 +210,31 @@ def origin(path: Path) -> Origin | None:
         return Origin(**json.loads(metadata["origin"])) if "origin" in metadata else None
     except (SafetensorError, TypeError, ValueError, OSError) as error:
         raise Refused(f"intervention {str(path)!r} cannot be read: {error}", remedy="Delete the file to learn it again.") from None
+
+
+def _kind(of: type[Intervention]) -> str:
+    """What files call a class of interventions: its own short name, or where it is defined."""
+    short: str = vars(of).get("kind", "")
+    return short or f"{of.__module__}:{of.__qualname__}"
+
+
+def _class(kind: str) -> type[Intervention]:
+    """The class that files call `kind`: one of ours, or of a plug-in that was imported for its card; nothing is imported for a file.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    classes = {_kind(each): each for each in _with_subclasses(Intervention)}
+    name = _BEFORE_SHORT_NAMES.get(kind, kind)
+    if name not in classes:
+        raise ValueError(f"there is no intervention {kind[:200]!r} among {', '.join(sorted(classes))}")
+    return classes[name]
+
+
+def _with_subclasses(of: type[Intervention]) -> Iterator[type[Intervention]]:
+    yield of
+    for each in of.__subclasses__():
+        yield from _with_subclasses(each)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

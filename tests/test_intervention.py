@@ -1,14 +1,15 @@
 """Interventions as values: what they do, and that a file gives them back or is refused."""
 
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from htbench.errors import Refused
-from htbench.intervention import Affine, Interpolate, Intervention, LowRank, Origin, Rewrite, load, origin, save
+from htbench.intervention import Affine, Interpolate, Intervention, LowRank, Origin, Rewrite, _digest, load, origin, save
 from htbench.types import Digest, Site
 
 A, B = Site("a.norm"), Site("b/odd.norm")
@@ -187,6 +188,7 @@ METADATA = [
     {"kind": "htbench.nowhere:Affine", "settings": "{}"},
     {"kind": "pathlib:Path", "settings": "{}"},
     {"kind": "", "settings": "{}"},
+    {"kind": "affine", "settings": "{"},
     {"kind": "htbench.intervention:Affine", "settings": "{"},
 ]
 
@@ -196,6 +198,21 @@ def test_a_file_that_names_no_intervention_is_refused(tmp_path: Path, metadata: 
     save_file({"none": torch.zeros(0)}, tmp_path / "map", metadata=metadata)
     with pytest.raises(Refused):
         load(tmp_path / "map")
+
+
+def test_a_file_of_an_unknown_kind_is_refused_by_name_and_imports_nothing(tmp_path: Path) -> None:
+    save(Rewrite(more="", less=""), tmp_path / "map")
+    tensors, metadata = load_file(tmp_path / "map"), {"kind": "antigravity:Affine", "settings": "{}", "sites": "[]"}
+    save_file(tensors, tmp_path / "map", metadata={**metadata, "digest": _digest(tensors, metadata)})
+    with pytest.raises(Refused, match="no intervention 'antigravity:Affine' among affine, interpolate, low-rank, none, rewrite"):
+        load(tmp_path / "map")
+    assert "antigravity" not in sys.modules
+
+
+@pytest.mark.parametrize("change", [Intervention(), Rewrite(more="a", less="b"), Interpolate(template="a")])
+def test_a_file_names_no_module(change: Intervention, tmp_path: Path) -> None:
+    save(change, tmp_path / "map")
+    assert b"htbench" not in (tmp_path / "map").read_bytes()
 
 
 def test_a_map_without_its_shift_is_refused(tmp_path: Path) -> None:
