@@ -16,18 +16,20 @@ from typing import cast
 
 import torch
 
-from htbench import concept, device, machine, registry
-from htbench.concept import ConceptSet
-from htbench.encoder import Encoder
-from htbench.end_to_end import EndToEnd
-from htbench.hooks import activations
-from htbench.hypernetwork import Hypernetwork, read_training_concepts
-from htbench.intervention import Affine, Intervention
-from htbench.method import fitting_images
+from htbench.core import device, registry
+from htbench.core.phase import phase
 from htbench.methods.hypertransport import HyperTransport, TransportTask
-from htbench.model import Model, Request
-from htbench.phase import phase
-from htbench.stopwatch import Stopwatch
+from htbench.run.timing import machine
+from htbench.run.timing.stopwatch import Stopwatch
+from htbench.steering import concept
+from htbench.steering.concept import ConceptSet
+from htbench.steering.encoder import Encoder
+from htbench.steering.fitting.end_to_end import EndToEnd
+from htbench.steering.fitting.hypernetwork import Hypernetwork, read_training_concepts
+from htbench.steering.hooks import activations
+from htbench.steering.intervention import Affine, Intervention
+from htbench.steering.method import fitting_images
+from htbench.steering.model import Model, Request
 
 Work = Callable[[], object]
 

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from htbench.chart import Axis, Point, Series, linear, lines
+from htbench.report.chart import Axis, Point, Series, linear, lines
 
 COLOURS = ("#0072b2", "#d55e00", "#00875f", "#b5478a", "#7a5c00")
 STYLE = (

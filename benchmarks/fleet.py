@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import ray
 
-from htbench import runner
-from htbench.plan import Circumstances, build
-from htbench.store import Store
-from htbench.voice import Stage, Voice
+from htbench.core.display import Stage, Voice
+from htbench.run import runner
+from htbench.run.plan import Circumstances, build
+from htbench.run.store import Store
 
 FIT = {"methods": ["linear-act", "mean-shift"], "limit": 40, "prompts": 1, "strengths": [0.0]}
 CELLS = {"model": "toy", "methods": ["prompt", "mean-shift"], "limit": 50, "prompts": 8, "seeds": 5, "strengths": [0.0, 0.25, 0.5, 0.75, 1.0]}
@@ -51,7 +51,7 @@ def fit(folder: Path) -> None:
 def memory(folder: Path) -> None:
     """Print resident megabytes of this process at each tenth of the images."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    import toy_plugin
+    from kit import toy_plugin
 
     with pytest.MonkeyPatch.context() as patch:
         toy_plugin.install(folder / "plugins", patch)

@@ -13,14 +13,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from htbench import content, device, integrity, registry, runner
-from htbench import plan as plans
-from htbench.intervention import Intervention
-from htbench.leaderboard import METRICS, Summary
-from htbench.model import KeepsPrompts, Model, Request
-from htbench.plan import Plan, build
-from htbench.store import Picture, Store
-from htbench.voice import Stage, Voice
+from htbench.core import content, device, registry
+from htbench.core.display import Stage, Voice
+from htbench.run import check, runner
+from htbench.run import plan as plans
+from htbench.run.plan import Plan, build
+from htbench.run.store import Picture, Store
+from htbench.run.summary import METRICS, Summary
+from htbench.steering.intervention import Intervention
+from htbench.steering.model import KeepsPrompts, Model, Request
 
 GRID = {"methods": ["prompt", "mean-shift", "linear-act", "hypertransport"], "limit": 12, "prompts": 8}
 STRENGTHS = [0.0, 0.25, 0.5, 0.75, 1.0]
@@ -114,7 +115,7 @@ def million(folder: Path, cells: int, files: int) -> None:
         with _timed("resume: what is not scored"):
             store.unscored("clip@1", len(METRICS))
     with _timed("check, reading every image file"):
-        found = integrity.check(folder)
+        found = check.check(folder)
     print(f"{time.perf_counter() - total:8.2f} s, {time.process_time() - processor:6.2f} s of processor: open, resume and check together")
     print(f"{found.done:,}/{found.planned:,} done, damaged: {found.damaged}")
     with Store.read(folder) as store, _timed("leaderboard"):

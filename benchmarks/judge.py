@@ -17,17 +17,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-import judge_servers
-import judged_run
+from kit import judge_servers, judged_run
 
-from htbench import judge_card
-from htbench.ranking.standing import Standing
-from htbench.stats import Interval
-from htbench.tournament.audit import Audit
-from htbench.tournament.board import Board, board
-from htbench.tournament.entry import Wish, enter
-from htbench.tournament.ledger import Ledger
-from htbench.voice import Voice
+from htbench.core.display import Voice
+from htbench.judging import card as judge_cards
+from htbench.judging.audit import Audit
+from htbench.judging.leaderboard import Board, board
+from htbench.judging.ledger import Ledger
+from htbench.judging.prepare import Wish, enter
+from htbench.stats.durations import Interval
+from htbench.stats.ranking.leaderboard import Standing
 
 
 def _serve(pipe: Connection) -> None:
@@ -82,7 +81,7 @@ def _peak() -> float:
 def world(run: Path, pairs: int | None, methods: tuple[str, ...]) -> None:
     """Print a run's tournament by the judge `clip` as Markdown; of all methods if none is named."""
     with Ledger.open(run) as ledger:
-        tournament = enter(run, ledger, judge_card.find("clip"), Wish(pairs=pairs, methods=methods), Voice())
+        tournament = enter(run, ledger, judge_cards.find("clip"), Wish(pairs=pairs, methods=methods), Voice())
         tournament.play()
         print(markdown(board(ledger, tournament.id)))
 

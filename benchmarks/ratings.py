@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from htbench.ranking.fragility import fragility, sensitivity
-from htbench.ranking.standing import rank
-from htbench.ranking.votes import Votes
+from htbench.stats.ranking.leaderboard import rank
+from htbench.stats.ranking.robustness import fragility, sensitivity
+from htbench.stats.ranking.votes import Votes
 
 VERDICTS, ROUNDS, CONTENDERS, CONCEPTS, RATERS = 20_000, 2_000, 6, 167, 40
 

@@ -13,19 +13,20 @@ from dataclasses import dataclass
 
 import torch
 
-from htbench import concept, registry
-from htbench.concept import Concept
-from htbench.encoder import Encoder
-from htbench.end_to_end import EndToEnd
-from htbench.estimation import affine, fit_in_passing
-from htbench.hooks import activations, steer
-from htbench.hypernetwork import Amortised, Hypernetwork, read_training_concepts
-from htbench.intervention import Affine, Intervention
-from htbench.method import Images, Training, fitting_images
+from htbench.core import registry
+from htbench.core.types import Site
 from htbench.methods.hypertransport import HyperTransport, TransportTask
-from htbench.model import Model, Request
-from htbench.transport import linear_map
-from htbench.types import Site
+from htbench.steering import concept
+from htbench.steering.concept import Concept
+from htbench.steering.encoder import Encoder
+from htbench.steering.fitting.closed_form import affine, fit_in_passing
+from htbench.steering.fitting.end_to_end import EndToEnd
+from htbench.steering.fitting.hypernetwork import Amortised, Hypernetwork, read_training_concepts
+from htbench.steering.fitting.transport import linear_map
+from htbench.steering.hooks import activations, steer
+from htbench.steering.intervention import Affine, Intervention
+from htbench.steering.method import Images, Training, fitting_images
+from htbench.steering.model import Model, Request
 
 Work = Callable[[], object]
 

@@ -19,10 +19,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from htbench import content, plan, report
-from htbench.concept import Concept
-from htbench.leaderboard import METRICS
-from htbench.store import Picture, Store
+from htbench import report
+from htbench.core import content
+from htbench.run import plan
+from htbench.run.store import Picture, Store
+from htbench.run.summary import METRICS
+from htbench.steering.concept import Concept
 
 METHODS = ("none", "prompt", "mean-shift", "linear-act", "lineas", "hypertransport")
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)

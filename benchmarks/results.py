@@ -5,15 +5,16 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from htbench import chart
-from htbench.comparison import compare
-from htbench.leaderboard import METRICS, Summary
-from htbench.report import claims, novelty, strength
-from htbench.report.novelty import Part
+from htbench.report import format
 from htbench.report.roles import roles
-from htbench.stats import Estimate, Interval
-from htbench.store import Store
-from htbench.tradeoff import Policy
+from htbench.report.sections import claims, novelty, strengths
+from htbench.report.sections.novelty import Part
+from htbench.run.store import Store
+from htbench.run.summary import METRICS, Summary
+from htbench.stats.durations import Interval
+from htbench.stats.estimates import Estimate
+from htbench.stats.paired import compare
+from htbench.stats.tradeoff import Policy
 
 
 def number(value: float) -> str:
@@ -42,8 +43,8 @@ def scores(summary: Summary) -> None:
     rows = []
     for line in summary.leaderboard:
         cost, place = costs.get(line.method), places.of(line.method) if places else None
-        concept = chart.duration(cost.concept.median) if cost and cost.concept else ""
-        training = chart.duration(summary.training(line.method)) if summary.training(line.method) else ""
+        concept = format.duration(cost.concept.median) if cost and cost.concept else ""
+        training = format.duration(summary.training(line.method)) if summary.training(line.method) else ""
         found = [estimate(line.scores[metric]) for metric in METRICS]
         rows.append([f"`{line.method}`", *((place.ranks, str(place.tier)) if place else ("", "")), *found, concept, training])
     table(["method", "rank", "tier", *(title.lower() for title in METRICS.values()), "a concept", "training"], rows)
@@ -78,7 +79,7 @@ def new_words(summary: Summary) -> None:
 
 def policies(summary: Summary) -> None:
     """Gain and preservation at three choices of the strength, and over all strengths."""
-    found = strength.collect(summary)
+    found = strengths.collect(summary)
 
     def cells(policy: Policy | None) -> list[str]:
         return ["", "", ""] if policy is None else [f"{policy.strength:g}", number(policy.gain.mean), number(policy.preservation.mean)]

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook(["htbench.transport", "htbench.metric"], "beartype.beartype")
+install_import_hook(["htbench.steering.fitting.transport", "htbench.scorers.metrics"], "beartype.beartype")
 
-from toy import Toy  # noqa: E402
+from kit.toy import Toy  # noqa: E402
 
-from htbench import content, registry  # noqa: E402
-from htbench.concept import Concept  # noqa: E402
+from htbench.core import content, registry  # noqa: E402
+from htbench.steering.concept import Concept  # noqa: E402
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def lemon() -> Concept:
 @pytest.fixture
 def own_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder of content instead of what is shipped."""
-    for name in ("baselines", "concepts", "reports"):
-        (tmp_path / name).mkdir()
+    for name in ("baselines", "concepts", "reports/plans"):
+        (tmp_path / name).mkdir(parents=True)
     monkeypatch.setattr(content, "folder", lambda name: tmp_path / name)
     return tmp_path
 
@@ -36,9 +36,42 @@ def own_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def toy_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder that, on the path of Python, installs the toy model and its encoder as plug-ins; here and in processes started from here."""
-    import toy_plugin
+    from kit import toy_plugin
 
     folder = tmp_path / "plugins"
     toy_plugin.install(folder, monkeypatch)
     yield folder
     registry.plugins.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Tiny twins of the published generators as saved pipelines, by family."""
+    from kit.tiny_twins import save_flux, save_pixart, save_sdxl
+
+    savers = {"sdxl": save_sdxl, "pixart-sigma": save_pixart, "flux": save_flux}
+    saved = {family: tmp_path_factory.mktemp(family) for family in savers}
+    for family, save in savers.items():
+        save(saved[family])
+    return saved
+
+
+@pytest.fixture
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache folder of the tests' own, also in processes started from here."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def tiny(folders: dict[str, Path], own_cache: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Architectures of the twins instead of the published ones."""
+    from kit.tiny_twins import TEXT, WORDS
+
+    from htbench.models.published import adapter
+    from htbench.models.published.preset import architecture
+
+    def shrunk(family: str) -> dict[str, object]:
+        saved = adapter._configs(folders[family], adapter.FAMILIES[family])
+        return {**saved, "scheduler": architecture(family)["scheduler"], "words": WORDS[family], "text_encoders": TEXT[family]}
+
+    monkeypatch.setattr(adapter, "architecture", shrunk)

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from htbench.cli import check, doctor, fetch, judge, listing, power, report, run, runs, show, steer, study, time, train
-from htbench.errors import HtbenchError, Missing
+from htbench.cli import check, diff, doctor, export, fetch, judge, listing, power, report, run, show, steer, study, time, train
+from htbench.core.errors import HtbenchError, Missing
 
 
 def _show_version(wanted: bool) -> None:
@@ -33,10 +33,9 @@ app.command()(report.report)
 app.command("list")(listing.list_)
 app.command()(show.show)
 app.command()(fetch.fetch)
-app.command()(runs.diff)
-app.command()(runs.export)
+app.command()(diff.diff)
+app.command()(export.export)
 app.command()(doctor.doctor)
-check.app.command("run")(runs.check)
 app.command()(steer.steer)
 app.command()(train.train)
 app.command()(time.time)
@@ -78,7 +77,7 @@ def _outside(error: OSError) -> HtbenchError:
 
 
 def _fail(error: HtbenchError) -> None:
-    from htbench.voice import plain
+    from htbench.core.display import plain
 
     sys.stderr.write(plain(f"htbench: {error}") + "\n" + (f"{plain(error.remedy)}\n" if error.remedy else ""))
     sys.exit(error.exit_code)

@@ -2,20 +2,22 @@
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperGroup
 
-from htbench import concept, registry
-from htbench.cli.options import ModelOption, Weights, loading
-from htbench.errors import Refused, UsageError
+from htbench.cli.options import Json, ModelOption, Out, RunName, Weights, loading, run_folder
+from htbench.core import registry
+from htbench.core.errors import Refused, UsageError
+from htbench.steering import baseline, concept
 
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from htbench.contracts import Finding
+    from htbench.steering.contracts import Finding
 
 
 class _OrRun(TyperGroup):
@@ -38,16 +40,16 @@ def method(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1; on a CPU promises about images hold to the bit.")] = "cpu",
 ) -> None:
     """Try on a method every promise that methods give; exit code 5 if one is broken."""
-    card = registry.card(name)
+    card = baseline.card(name)
     registry.check("models", model)
     loaded_with = loading(weights, model_option)
     concept_set = concept.load(concepts)
     from rich.console import Console
 
-    from htbench import contracts
-    from htbench import device as devices
+    from htbench.core import device as devices
+    from htbench.steering import contracts
 
-    registry.method(card)
+    baseline.method(card)
     waiting, broken = Console(stderr=True).status(f"{card.name} on {model}"), 0
     with tempfile.TemporaryDirectory() as folder:
         with waiting:
@@ -74,13 +76,42 @@ def instruments(
         raise UsageError(f"{model} draws no scenes whose truth is known", remedy=f"Use --model {' or '.join(registry.plugins('instruments'))}.")
     from rich.console import Console
 
-    from htbench import device as devices
+    from htbench.core import device as devices
 
     with Console(stderr=True).status(f"instruments of {model}"):
         table, trusted = registry.load("instruments", model)(devices.choose(device), split=split, scenes=scenes)
     typer.echo(table)
     if not trusted:
         raise Refused("not every concept can be told", remedy="The concepts above are no test of a method: leave them out.")
+
+
+@app.command("run")
+def run(
+    run: RunName,
+    out: Out = Path("runs"),
+    quick: Annotated[bool, typer.Option("--quick", help="Do not read the images, only look whether they are there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check a run: what is done, missing, failed or stale, and whether every file is what was written.
+
+    Exit code 3 if cells are missing, 5 if anything is damaged.
+    """
+    from htbench.core.display import plain, print_json
+    from htbench.run import check
+
+    folder = run_folder(run, out)
+    found = check.check(folder, hashes=not quick)
+    if as_json:
+        print_json(run=str(folder), **asdict(found))
+    else:
+        parts = {"failed": found.failed, "not made yet": found.pending, "not scored yet": found.unscored}
+        rest = "".join(f", {number:,} {what}" for what, number in parts.items() if number)
+        typer.echo(f"Cells: {found.done:,}/{found.planned:,} done{rest}\nImages: {found.images:,} {'there' if quick else 'read'}")
+        for finding in found.findings:
+            typer.echo(f"{finding.kind}: {plain(finding.what, longest=300)}")
+    if found.damaged:
+        raise Refused(f"run {str(folder)!r} is damaged", remedy="Delete the images named above; then the command of the run makes them again.")
+    raise typer.Exit(0 if found.done == found.planned else 3)
 
 
 def _next(findings: "Iterator[Finding]", waiting: "Status") -> "Finding | None":

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from htbench import registry
-from htbench.errors import UsageError
-from htbench.registry import Group
+from htbench.core import registry
+from htbench.core.errors import UsageError
+from htbench.core.registry import Group
 
 
 def fetch(
@@ -19,7 +19,7 @@ def fetch(
 
     if (model, encoder, scorer).count(None) != 2:
         raise UsageError("give one of --model, --encoder and --scorer", remedy="Such as: htbench fetch --model dmd2")
-    alone: tuple[Group, str] = ("encoders", encoder or "") if scorer is None else ("gauges", scorer)
+    alone: tuple[Group, str] = ("encoders", encoder or "") if scorer is None else ("scorers", scorer)
     wanted: list[tuple[Group, str]] = _needed(model) if model else [alone]
     for group, name in wanted:
         plugin = registry.load(group, name)

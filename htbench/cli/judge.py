@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from htbench import judge_card
 from htbench.cli.options import Json, Out, RunName, Verbose, run_folder
-from htbench.errors import HtbenchError, Incomplete, UnknownName
-from htbench.judge import FINAL
+from htbench.core.errors import HtbenchError, Incomplete, UnknownName
+from htbench.judging import card as judge_cards
+from htbench.judging.judge import FINAL
 
 if TYPE_CHECKING:
-    from htbench.tournament.agreement import HumanVote
-    from htbench.tournament.board import Board
-    from htbench.tournament.conduct import Tournament
+    from htbench.judging.agreement import HumanVote
+    from htbench.judging.leaderboard import Board
+    from htbench.judging.tournament import Tournament
 
 
 def judge(
@@ -47,14 +47,14 @@ def judge(
     as_json: Json = False,
 ) -> None:
     """Have pictures of a run's methods compared in pairs; the same command again asks only what has no verdict yet."""
-    from htbench.tournament.agreement import read_votes
-    from htbench.tournament.entry import Wish, enter
-    from htbench.tournament.ledger import Ledger
-    from htbench.voice import Voice
+    from htbench.core.display import Voice
+    from htbench.judging.agreement import read_votes
+    from htbench.judging.ledger import Ledger
+    from htbench.judging.prepare import Wish, enter
 
     if batch not in (None, "submit", "collect"):
         raise UnknownName("thing to do with batches", batch, ["submit", "collect"])
-    folder, card = run_folder(run, out), judge_card.find(judge).with_model(model)
+    folder, card = run_folder(run, out), judge_cards.find(judge).with_model(model)
     wish = Wish(
         methods=tuple(method or ()), criteria=tuple(criterion or ()), strength=strength, against=against, pairs=pairs, swiss=swiss, controls=controls,
         both_orders=not one_order, seed=seed, max_requests=max_requests, max_cost=max_cost, prices=prices,
@@ -94,9 +94,9 @@ def _do(tournament: "Tournament", *, batch: str | None, reparse: bool) -> Htbenc
 
 
 def _show(tournament: "Tournament", votes: "list[HumanVote]", *, files: Path | None, as_json: bool) -> "Board":
-    from htbench.tournament import agreement, table
-    from htbench.tournament.board import board, others
-    from htbench.voice import print_json
+    from htbench.core.display import print_json
+    from htbench.judging import agreement, tables
+    from htbench.judging.leaderboard import board, others
 
     found = board(tournament.ledger, tournament.id)
     people, corrected = agreement.with_people(found, votes), agreement.corrected(found, votes)
@@ -106,17 +106,17 @@ def _show(tournament: "Tournament", votes: "list[HumanVote]", *, files: Path | N
         "corrected": [asdict(each) for each in corrected],
         "judges": {name: [asdict(each) for each in agreed] for name, agreed in judges.items()},
     }
-    paths = table.write(found, files, **more) if files else []
+    paths = tables.write(found, files, **more) if files else []
     if as_json:
         for criterion in found.criteria:
             print_json(event="judged", judge=found.about["judge"], model=found.about["model"], **criterion.facts())
         print_json(event="end", calls=found.calls, pending=found.pending, outcomes=found.outcomes, files=list(map(str, paths)), **more)
         return found
-    table.show(found)
-    table.show_agreement("People", people)
-    table.show_corrected(corrected)
+    tables.show(found)
+    tables.show_agreement("People", people)
+    tables.show_corrected(corrected)
     for name, agreed in judges.items():
-        table.show_agreement(f"Judge {name}", agreed)
+        tables.show_agreement(f"Judge {name}", agreed)
     for path in paths:
         typer.echo(f"File: {os.path.relpath(path)}")
     return found
@@ -135,8 +135,8 @@ def _incomplete(board: "Board", *, offline: bool) -> Incomplete:
 
 
 def _print_forecast(tournament: "Tournament", *, as_json: bool) -> None:
-    from htbench.tournament.forecast import forecast
-    from htbench.voice import print_json
+    from htbench.core.display import print_json
+    from htbench.judging.forecast import forecast
 
     if not tournament.ledger.spent(tournament.judge.model).calls:
         tournament.ask(at_most=1)

@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
-from htbench import judge_card, registry
-from htbench import plan as plans
 from htbench.cli.options import Json, Out
-from htbench.errors import UnknownName
+from htbench.core import registry
+from htbench.core.errors import UnknownName
+from htbench.judging import card as judge_cards
+from htbench.run import plan as plans
+from htbench.steering import baseline
 
 
 def list_(
@@ -21,14 +23,14 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List what there is, a line each."""
-    from htbench.voice import plain, print_json
+    from htbench.core.display import plain, print_json
 
     listings: dict[str, tuple[str, Callable[[], list[tuple[str, str]]]]] = {
         "methods": ("what steers: htbench run --method", _methods),
         "models": ("text-to-image models that are steered: --model", lambda: _plugins("models")),
         "encoders": ("what scores images, and what reads concepts: --scorer", lambda: _plugins("encoders")),
         "concepts": ("sets of concepts to steer towards: --concept-set", lambda: _concepts_of(concept_set) if concept_set else _concepts()),
-        "judges": ("what compares pictures in pairs: htbench judge --judge", lambda: [(name, _judge(name)) for name in judge_card.names()]),
+        "judges": ("what compares pictures in pairs: htbench judge --judge", lambda: [(name, _judge(name)) for name in judge_cards.names()]),
         "metrics": ("the scores of a leaderboard", _metrics),
         "plans": ("runs with all their settings: htbench run NAME", lambda: [(name, f"htbench run {name}") for name in plans.names()]),
         "runs": ("what was run: htbench report, judge, check, diff and export", lambda: _runs(out)),
@@ -52,7 +54,7 @@ def list_(
 
 def _methods() -> list[tuple[str, str]]:
     """Kind, cost of a new concept, encoders and reference of each baseline, then what it does."""
-    cards = registry.cards()
+    cards = baseline.cards()
     facts = {name: (card.kind, card.cost, " ".join(card.encoders), card.paper.removeprefix("https://")) for name, card in cards.items()}
     widths = [max(map(len, column)) for column in zip(*facts.values(), strict=True)]
     rows = {name: "  ".join(f"{fact or '-':<{width}}" for fact, width in zip(fact_row, widths, strict=True)) for name, fact_row in facts.items()}
@@ -68,20 +70,20 @@ def _runs(out: Path) -> list[tuple[str, str]]:
 
 
 def _judge(name: str) -> str:
-    card = judge_card.find(name)
+    card = judge_cards.find(name)
     return f"{card.kind}  {card.model or '(model: --model, or what is there)'}  {', '.join(card.criteria)}: {card.summary}"
 
 
 def _metrics() -> list[tuple[str, str]]:
-    from htbench.leaderboard import METRICS
+    from htbench.run.summary import METRICS
 
     return [(f"{metric}", title) for metric, title in METRICS.items()]
 
 
 def _progress(folder: Path) -> str:
-    from htbench.errors import HtbenchError
-    from htbench.leaderboard import Summary
-    from htbench.store import Store
+    from htbench.core.errors import HtbenchError
+    from htbench.run.store import Store
+    from htbench.run.summary import Summary
 
     try:
         with Store.read(folder) as store:
@@ -92,13 +94,13 @@ def _progress(folder: Path) -> str:
 
 
 def _concepts() -> list[tuple[str, str]]:
-    from htbench import concept
+    from htbench.steering import concept
 
     sets = [concept.load(name) for name in concept.names()]
     return [(each.name, f"version {each.version}: " + ", ".join(f"{len(each.splits[split])} {split}" for split in concept.SPLITS)) for each in sets]
 
 
 def _concepts_of(name: str) -> list[tuple[str, str]]:
-    from htbench import concept
+    from htbench.steering import concept
 
     return [(each.id, f"{split:<5}  {each.text}") for split, concepts in concept.load(name).splits.items() for each in concepts]

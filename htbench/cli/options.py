@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from htbench.errors import UnknownName, UsageError
+from htbench.core.errors import UnknownName, UsageError
 
 Out = Annotated[Path, typer.Option(help="Folder that runs are kept in.", show_default=True)]
 Json = Annotated[bool, typer.Option("--json", help="Lines of JSON on stdout, for machines.")]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from htbench.cli.options import Json, Out, run_folder
-from htbench.errors import UsageError
+from htbench.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from htbench.power import Detectable
+    from htbench.stats.power import Detectable
 
 
 def power(
@@ -28,8 +28,8 @@ def power(
     as_json: Json = False,
 ) -> None:
     """Votes, pairs and calls that an effect needs; or the effects that a judged run can show, with the correlation that it has."""
-    from htbench.power import need
-    from htbench.voice import print_json
+    from htbench.core.display import print_json
+    from htbench.stats.power import need
 
     if run is not None:
         _run(run_folder(run, out), alpha=alpha, chance=chance, as_json=as_json)
@@ -49,10 +49,10 @@ def power(
 
 
 def _run(folder: Path, *, alpha: float, chance: float, as_json: bool) -> None:
-    from htbench.power import detectable
-    from htbench.tournament.board import board
-    from htbench.tournament.ledger import Ledger
-    from htbench.voice import plain, print_json
+    from htbench.core.display import plain, print_json
+    from htbench.judging.leaderboard import board
+    from htbench.judging.ledger import Ledger
+    from htbench.stats.power import detectable
 
     with Ledger.read(folder) as ledger:
         boards = [board(ledger, id_, rounds=2) for id_ in ledger.tournaments()]

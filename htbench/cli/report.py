@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from htbench.cli.options import Json, run_folder
-from htbench.errors import UsageError
+from htbench.core.errors import UsageError
 
 _SEVERAL = "Write: htbench report RUN RUN --out FOLDER"
 
@@ -23,7 +23,7 @@ def report(
 ) -> None:
     """Write the HTML report of a run, finished or not, or of several; needs neither GPU nor network."""
     from htbench import report
-    from htbench.serve import serve as show
+    from htbench.report.serve import serve as show
 
     kept = Path("runs")
     if len(runs) > 1:
@@ -40,19 +40,18 @@ def report(
 
 def _several(folders: list[Path], out: Path, *, as_json: bool) -> int:
     """One report of several runs; 3 if cells or their scores are missing."""
-    from htbench import merging, table
-    from htbench.report import merged
-    from htbench.voice import plain, print_json
+    from htbench.core.display import plain, print_json
+    from htbench.report import merge, several, terminal
 
-    with merging.boards(folders) as boards:
-        page = merged.write(boards, out)
+    with merge.boards(folders) as boards:
+        page = several.write(boards, out)
         for board in boards:
             if as_json:
                 print_json(event="board", name=board.name)
-                table.print_lines(board.summary, page)
+                terminal.print_lines(board.summary, page)
             else:
                 sys.stdout.write(f"{plain(board.name, longest=100)}\n")
-                table.show(board.summary)
+                terminal.show(board.summary)
         if not as_json:
             _tell(page)
         return 0 if all(board.summary.done == board.summary.planned for board in boards) else 3
@@ -60,19 +59,20 @@ def _several(folders: list[Path], out: Path, *, as_json: bool) -> int:
 
 def finish(folder: Path, page: Path, *, as_json: bool) -> int:
     """Print the tables; 3 if cells or their scores are missing."""
-    from htbench import readings, table
-    from htbench.leaderboard import Summary
-    from htbench.store import Store
+    from htbench.report import terminal
+    from htbench.report.sections import other_scores
+    from htbench.run.store import Store
+    from htbench.run.summary import Summary
 
     with Store.read(folder) as store:
         summary = Summary(store)
-        boards = readings.collect(summary)
+        boards = other_scores.collect(summary)
         if as_json:
-            readings.print_lines(boards)
-            table.print_lines(summary, page)
+            other_scores.print_lines(boards)
+            terminal.print_lines(summary, page)
         else:
-            table.show(summary)
-            readings.show(boards)
+            terminal.show(summary)
+            other_scores.show(boards)
             _tell(page)
         return 0 if summary.done == summary.planned and all(board.done == board.planned for board in boards) else 3
 

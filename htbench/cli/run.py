@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from htbench import content, settings
-from htbench import plan as plans
 from htbench.cli.options import Json, ModelOption, Verbose, Weights, loading, numbers
 from htbench.cli.report import finish
-from htbench.errors import Incomplete
-from htbench.plan import Circumstances, Plan
+from htbench.core import content
+from htbench.core.errors import Incomplete
+from htbench.run import plan as plans
+from htbench.run import settings
+from htbench.run.plan import Circumstances, Plan
 
 Layers = Mapping[str, Mapping[str, object]]
 
@@ -81,8 +82,9 @@ def run(
 
 
 def _run(chosen: Plan, folder: Path, how: Circumstances, *, verbose: bool, as_json: bool) -> int:
-    from htbench import report, runner
-    from htbench.voice import Voice
+    from htbench import report
+    from htbench.core.display import Voice
+    from htbench.run import runner
 
     try:
         runner.run(chosen, folder, how, voice=Voice(verbose=verbose, as_json=as_json))
@@ -99,7 +101,7 @@ def _name(plan: str | None, chosen: Plan) -> str:
 
 
 def _print_plan(chosen: Plan, how: Circumstances, layers: Layers, *, as_json: bool) -> None:
-    from htbench.voice import plain, print_json
+    from htbench.core.display import plain, print_json
 
     for each in settings.origins([chosen, how], layers):
         if as_json:
@@ -112,9 +114,9 @@ def _print_plan(chosen: Plan, how: Circumstances, layers: Layers, *, as_json: bo
 def _print_forecast(chosen: Plan, concepts: int, folder: Path, out: Path, *, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from htbench.chart import duration
-    from htbench.forecast import forecast
-    from htbench.voice import print_json
+    from htbench.core.display import print_json
+    from htbench.report.format import duration
+    from htbench.run.forecast import forecast
 
     found = forecast(chosen, concepts=concepts, folder=folder, out=out)
     if as_json:

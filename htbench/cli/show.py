@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from htbench import concept, registry
-from htbench import plan as plans
 from htbench.cli.options import Json, ModelOption, loading
-from htbench.errors import UnknownName, UsageError
+from htbench.core import registry
+from htbench.core.errors import UnknownName, UsageError
+from htbench.run import plan as plans
+from htbench.steering import baseline, concept
 
 
 def show(
@@ -22,7 +23,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show all that is known of a method, a model, a plan or a concept; a model needs neither its weights nor a GPU."""
-    from htbench.voice import plain, print_json
+    from htbench.core.display import plain, print_json
 
     if (needs or model_option) and what != "model":
         raise UsageError(f"--needs and --model-option are of a model, not of a {what[:60]}", remedy="Write: htbench show model NAME --needs")
@@ -47,7 +48,7 @@ def show(
 
 
 def _method(name: str) -> dict[str, object]:
-    card = registry.card(name)
+    card = baseline.card(name)
     published = [f"{figure.what}: {figure.value} ({figure.conditions})" for figure in card.published]
     return {**card.model_dump(mode="json", exclude={"bibtex"}), "published": published, "digest": card.digest, "bibtex": card.bibtex.strip()}
 

@@ -8,11 +8,12 @@ from typing import Annotated
 
 import typer
 
-from htbench import concept as concepts
-from htbench import registry
 from htbench.cli.options import ModelOption, Weights, loading, numbers
-from htbench.concept import Concept, ConceptSet
-from htbench.errors import UsageError
+from htbench.core import registry
+from htbench.core.errors import UsageError
+from htbench.steering import baseline
+from htbench.steering import concept as concepts
+from htbench.steering.concept import Concept, ConceptSet
 
 FORMATS = (".png", ".webp", ".jpg", ".jpeg")
 FOLDER = Path("runs") / "steer"
@@ -37,9 +38,9 @@ def steer(
     out: Annotated[Path | None, typer.Option(help="The picture to write; in runs/steer if not given.")] = None,
 ) -> None:
     """Show images at rising strengths of any concept, given in words or as pictures: a row a prompt, a column a strength."""
-    from htbench import steer as steering
+    from htbench.steering import steer as steering
 
-    card = registry.card(method)
+    card = baseline.card(method)
     registry.check("models", model)
     loaded_with = loading(weights, model_option)
     known = concepts.load(concept_set)
@@ -50,8 +51,8 @@ def steer(
 
     from rich.console import Console
 
-    from htbench import device as devices
-    from htbench.model import unknown_words
+    from htbench.core import device as devices
+    from htbench.steering.model import unknown_words
 
     with Console(stderr=True).status(f"load {model}") as status:
         loaded = registry.model(model, devices.choose(device), loaded_with)
@@ -67,7 +68,7 @@ def steer(
 
 
 def _wanted(concept: str | None, image: list[Path] | None, template: str | None, known: ConceptSet) -> Concept:
-    from htbench import steer as steering
+    from htbench.steering import steer as steering
 
     if (concept is None) == (not image):
         raise UsageError("give either --concept or --image", remedy='Such as: htbench steer --concept "with lemon" --prompt panda')

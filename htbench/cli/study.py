@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from htbench.cli.options import Json, Out, RunName, run_folder
-from htbench.errors import UsageError
+from htbench.core.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="People: a blinded page of pairs, the votes that come back, and what they say.")
 
@@ -40,8 +40,8 @@ def export(
     """Write a blinded page of pairs to publish, and the key that stays with you."""
     from dataclasses import asdict
 
-    from htbench.study import export as page
-    from htbench.voice import print_json
+    from htbench.core.display import print_json
+    from htbench.study.ask import export as page
 
     text = _text(consent) if consent else page.CONSENT
     wish = page.Wish(
@@ -65,8 +65,8 @@ def template(
     as_json: Json = False,
 ) -> None:
     """Write an exported study for another platform: the same sheets, which htbench study import reads back with the same key."""
-    from htbench.study import template as forms
-    from htbench.voice import print_json
+    from htbench.core.display import print_json
+    from htbench.study.ask import platforms as forms
 
     files = forms.write(study, platform, pictures=pictures)
     if as_json:
@@ -86,8 +86,8 @@ def rehearse(
     """Have made-up people answer an exported study, to try import, rules and report before anybody is asked."""
     from dataclasses import asdict
 
-    from htbench.study import rehearsal
-    from htbench.voice import print_json
+    from htbench.core.display import print_json
+    from htbench.study.ask import rehearsal
 
     found = rehearsal.write(study, to, bots=bots, seed=seed)
     if as_json:
@@ -111,11 +111,11 @@ def import_(
     """Read votes into the study's canonical table, people under pseudonyms; the same file again changes nothing."""
     from dataclasses import asdict
 
-    from htbench.study import intake, sniffing
-    from htbench.study.profile import find
-    from htbench.voice import plain, print_json
+    from htbench.core.display import plain, print_json
+    from htbench.study.collect import detect, intake
+    from htbench.study.collect.profile import find
 
-    how = find(profile) if profile else sniffing.sniff(files[0]).profile
+    how = find(profile) if profile else detect.sniff(files[0]).profile
     found = intake.take(files, study, how=how, key=key, secret=secret or study.with_name(f"{study.resolve().name}.secret"), rules=rules, people=people)
     if as_json:
         print_json(profile=how.name, **asdict(found))
@@ -129,9 +129,9 @@ def import_(
 @app.command()
 def sniff(file: Annotated[Path, typer.Argument(help="A file of votes.", show_default=False)]) -> None:
     """Guess which platform a file comes from, and print its profile, to be changed and given to --profile."""
-    from htbench.study import sniffing
+    from htbench.study.collect import detect
 
-    typer.echo(sniffing.text(sniffing.sniff(file)), nl=False)
+    typer.echo(detect.text(detect.sniff(file)), nl=False)
 
 
 @app.command()
@@ -144,17 +144,17 @@ def report(
     as_json: Json = False,
 ) -> None:
     """What a study's votes say, with whom it left out and how far people, judges and metrics agree: report.md, report.json, and votes.csv for judges."""
-    from htbench.study import paper
-    from htbench.voice import plain, print_json
+    from htbench.core.display import plain, print_json
+    from htbench.study.analyse import writeup
 
-    found = paper.write(study, run_folder(run, out) if run else None, rounds=rounds, seed=seed)
+    found = writeup.write(study, run_folder(run, out) if run else None, rounds=rounds, seed=seed)
     for criterion in found.criteria:
         for preference in criterion.preferences:
             if as_json:
-                print_json(criterion=criterion.name, headline=paper.headline(preference))
+                print_json(criterion=criterion.name, headline=writeup.headline(preference))
             else:
-                typer.echo(f"{plain(criterion.name, longest=60)}: {plain(paper.headline(preference))}")
-    typer.echo(f"{len(found.flow.kept):,} of {found.flow.steps[0].answers:,} answers kept; see {study / paper.REPORT}", err=True)
+                typer.echo(f"{plain(criterion.name, longest=60)}: {plain(writeup.headline(preference))}")
+    typer.echo(f"{len(found.flow.kept):,} of {found.flow.steps[0].answers:,} answers kept; see {study / writeup.REPORT}", err=True)
 
 
 def _text(path: Path) -> str:

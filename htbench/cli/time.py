@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from htbench import concept, registry
 from htbench.cli.options import Json, ModelOption, Out, Verbose, Weights, loading
-from htbench.errors import UsageError
+from htbench.core import registry
+from htbench.core.errors import UsageError
+from htbench.steering import baseline, concept
 
 
 def time(
@@ -35,19 +36,21 @@ def time(
     """Time methods by one protocol and write what learning once saves, with every raw sample, into a report."""
     registry.check("models", model)
     loaded_with = loading(weights, model_option)
-    methods = list(dict.fromkeys(method or registry.cards()))
+    methods = list(dict.fromkeys(method or baseline.cards()))
     for each in methods:
-        registry.method(registry.card(each))
+        baseline.method(baseline.card(each))
     if encoder:
         registry.check("encoders", encoder)
     concepts = concept.load(concept_set)
     if len(concepts.splits["test"]) < 3 or not concepts.splits["dev"] or len(concepts.splits["train"]) < 2:
         raise UsageError(f"concept set {concept_set!r} is too small to time on", remedy="It needs 3 test, 1 dev and 2 train concepts.")
-    from htbench import device as devices
-    from htbench import report, session, timesheet
-    from htbench.store import Store
-    from htbench.timing import Protocol
-    from htbench.voice import Voice
+    from htbench import report
+    from htbench.core import device as devices
+    from htbench.core.display import Voice
+    from htbench.report.sections import time as time_section
+    from htbench.run.store import Store
+    from htbench.run.timing import session
+    from htbench.run.timing.protocol import Protocol
 
     protocol = Protocol(rounds=rounds, minutes=minutes, steps=steps, train_concepts=train_concepts, train_steps=train_steps, encoder=encoder, seed=seed)
     folder = out / (name or f"time-{model}" + ("-random" if weights == "random" else ""))
@@ -55,4 +58,4 @@ def time(
     session.run(folder, methods, concepts, protocol, model=model, device=devices.choose(device), loading=loaded_with, voice=voice)
     page = report.write(folder)
     with Store.read(folder) as store:
-        timesheet.show(store, os.path.relpath(page), as_json=as_json)
+        time_section.show(store, os.path.relpath(page), as_json=as_json)

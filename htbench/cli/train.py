@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from htbench import concept, registry
 from htbench.cli.options import ModelOption, Weights, loading
-from htbench.errors import UsageError
+from htbench.core import registry
+from htbench.core.errors import UsageError
+from htbench.steering import baseline, concept
 
 
 def train(
@@ -30,7 +31,7 @@ def train(
 
     On several GPUs: torchrun --nproc-per-node 8 -m htbench train …
     """
-    card = registry.card(method)
+    card = baseline.card(method)
     if setting:
         card = card.with_settings(dict(map(_setting, setting)))
     registry.check("models", model)
@@ -43,13 +44,14 @@ def train(
 
     from rich.console import Console
 
-    from htbench import artifact, team
+    from htbench.core import distributed
+    from htbench.steering import artifact
 
     artifact.trainable(card)
-    with team.assembled(device) as own, Console(stderr=True, quiet=not team.is_first()).status(f"{card.name} learns from {len(chosen)} concepts"):
+    with distributed.assembled(device) as own, Console(stderr=True, quiet=not distributed.is_first()).status(f"{card.name} learns from {len(chosen)} concepts"):
         loaded = registry.model(model, own, loaded_with)
         made = artifact.train(card, loaded, chosen, seed=seed, checkpoints=checkpoints, path=path)
-        if team.is_first():
+        if distributed.is_first():
             paths = os.path.relpath(made.steering), os.path.relpath(made.card)
             typer.echo(f"{paths[0]}\n{paths[1]}\nUse it: htbench run --model {model} --method {paths[1]}")
 

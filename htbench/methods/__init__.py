@@ -1,0 +1,1 @@
+"""Plug-ins: steering methods, one file per method."""

@@ -1,6 +1,6 @@
 """Gaussian transport: matches mean and standard deviation of each channel, site after site.
 
-`T(z) = w z + m_b - w m_a` with `w = s_b / s_a`: `htbench.transport.gaussian_map`.
+`T(z) = w z + m_b - w m_a` with `w = s_b / s_a`: `htbench.steering.fitting.transport.gaussian_map`.
 
 References:
     Peyré and Cuturi. Computational Optimal Transport. 2019. https://arxiv.org/abs/1803.00567
@@ -8,10 +8,10 @@ References:
 
 from dataclasses import dataclass
 
-from htbench.estimation import FitsEachSite, affine
-from htbench.intervention import Affine
-from htbench.transport import Others, Samples, gaussian_map
-from htbench.types import Site
+from htbench.core.types import Site
+from htbench.steering.fitting.closed_form import FitsEachSite, affine
+from htbench.steering.fitting.transport import Others, Samples, gaussian_map
+from htbench.steering.intervention import Affine
 
 
 @dataclass(frozen=True, kw_only=True)

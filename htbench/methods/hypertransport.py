@@ -15,14 +15,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from htbench import team
-from htbench.concept import Concept
-from htbench.end_to_end import distance, mapped
-from htbench.hooks import activations
-from htbench.hypernetwork import Amortised, Amortising, Hypernetwork, Readings, train
-from htbench.method import Images, fitting_images
-from htbench.model import Model
-from htbench.types import Site
+from htbench.core import distributed
+from htbench.core.types import Site
+from htbench.steering.concept import Concept
+from htbench.steering.fitting.end_to_end import distance, mapped
+from htbench.steering.fitting.hypernetwork import Amortised, Amortising, Hypernetwork, Readings, train
+from htbench.steering.hooks import activations
+from htbench.steering.method import Images, fitting_images
+from htbench.steering.model import Model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class TransportTask:
     def __init__(self, method: HyperTransport, model: Model, network: Hypernetwork, readings: Readings, concepts: Sequence[Concept], *, seed: int) -> None:
         self.method, self.model, self.network, self.readings, self.concepts, self.seed = method, model, network, readings, concepts, seed
         with torch.no_grad():
-            self.wanted = team.each(lambda concept: self._pooled(fitting_images(concept, method.targets, seed=seed)[1]), concepts)
+            self.wanted = distributed.each(lambda concept: self._pooled(fitting_images(concept, method.targets, seed=seed)[1]), concepts)
             plain = self._pooled(fitting_images(concepts[0], method.targets, seed=seed)[0])
         self.unsteered = torch.stack([distance(plain, wanted, network.site_names) for wanted in self.wanted])
 

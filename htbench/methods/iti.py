@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from htbench.estimation import FitsEachSite
-from htbench.intervention import Affine
-from htbench.transport import Others, Samples
-from htbench.types import Site
+from htbench.core.types import Site
+from htbench.steering.fitting.closed_form import FitsEachSite
+from htbench.steering.fitting.transport import Others, Samples
+from htbench.steering.intervention import Affine
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Linear-AcT: an affine optimal-transport map a channel, fitted site after site.
 
-Least squares on the optimal coupling of activations: `htbench.transport.linear_map`.
+Least squares on the optimal coupling of activations: `htbench.steering.fitting.transport.linear_map`.
 
 References:
     Rodriguez et al. Controlling Language and Diffusion Models by Transporting Activations. 2024. https://arxiv.org/abs/2410.23054
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from htbench.estimation import FitsEachSite, affine, spread
-from htbench.hooks import pooled
-from htbench.intervention import Affine
-from htbench.transport import Others, Samples, linear_map
-from htbench.types import Site
+from htbench.core.types import Site
+from htbench.steering.fitting.closed_form import FitsEachSite, affine, spread
+from htbench.steering.fitting.transport import Others, Samples, linear_map
+from htbench.steering.hooks import pooled
+from htbench.steering.intervention import Affine
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,11 +6,11 @@ References:
 
 from dataclasses import dataclass
 
-from htbench.concept import Concept
-from htbench.end_to_end import EndToEnd
-from htbench.intervention import Affine
-from htbench.method import FitsEachConcept
-from htbench.model import Model
+from htbench.steering.concept import Concept
+from htbench.steering.fitting.end_to_end import EndToEnd
+from htbench.steering.intervention import Affine
+from htbench.steering.method import FitsEachConcept
+from htbench.steering.model import Model
 
 
 @dataclass(frozen=True, kw_only=True)

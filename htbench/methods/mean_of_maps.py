@@ -6,8 +6,8 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from htbench.bank import FromBank
-from htbench.encoder import Condition
+from htbench.steering.encoder import Condition
+from htbench.steering.fitting.map_bank import FromBank
 
 
 @dataclass(frozen=True, kw_only=True)

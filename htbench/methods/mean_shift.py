@@ -10,10 +10,10 @@ References:
 
 from dataclasses import dataclass
 
-from htbench.estimation import FitsEachSite, affine
-from htbench.intervention import Affine
-from htbench.transport import Others, Samples, mean_map
-from htbench.types import Site
+from htbench.core.types import Site
+from htbench.steering.fitting.closed_form import FitsEachSite, affine
+from htbench.steering.fitting.transport import Others, Samples, mean_map
+from htbench.steering.intervention import Affine
 
 
 @dataclass(frozen=True, kw_only=True)

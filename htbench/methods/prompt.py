@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from htbench.concept import Concept
-from htbench.intervention import Interpolate, Rewrite
-from htbench.method import FitsEachConcept
-from htbench.model import Model
+from htbench.steering.concept import Concept
+from htbench.steering.intervention import Interpolate, Rewrite
+from htbench.steering.method import FitsEachConcept
+from htbench.steering.model import Model
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from htbench.bank import Bank, WantsBank, gather
-from htbench.concept import Concept
-from htbench.hypernetwork import Amortised, Amortising, Hypernetwork, Readings, train
-from htbench.model import Model, select_sites
+from htbench.steering.concept import Concept
+from htbench.steering.fitting.hypernetwork import Amortised, Amortising, Hypernetwork, Readings, train
+from htbench.steering.fitting.map_bank import Bank, WantsBank, gather
+from htbench.steering.model import Model, select_sites
 
 
 @dataclass(frozen=True, kw_only=True)

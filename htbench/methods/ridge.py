@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from htbench.bank import FromBank
+from htbench.steering.fitting.map_bank import FromBank
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Plug-ins: text-to-image models and the encoders that read their images."""

@@ -3,19 +3,19 @@
 import shlex
 from collections.abc import Sequence
 
-from htbench.leaderboard import Summary
-from htbench.report import words
+from htbench.report import format
+from htbench.run.summary import Summary
 
 
 def with_methods(summary: Summary, *more: str) -> str:
     """With methods beside those that the run has."""
-    known = [str(method) for method in words.listing(words.mapping(summary.facts.get("plan")).get("methods"))]
+    known = [str(method) for method in format.listing(format.mapping(summary.facts.get("plan")).get("methods"))]
     return _with(summary, "--method", [*known, *(method for method in more if method not in known)])
 
 
 def with_strengths(summary: Summary, *more: float) -> str:
     """With strengths beside those that the run has."""
-    known = [words.number(value) for value in words.listing(words.mapping(summary.facts.get("plan")).get("strengths"))]
+    known = [format.number(value) for value in format.listing(format.mapping(summary.facts.get("plan")).get("strengths"))]
     return _with(summary, "--strength", [",".join(f"{value:g}" for value in sorted({*known, *more}))])
 
 

@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from shutil import rmtree
 
-from htbench import gallery, pictures, sheet
-from htbench.errors import UsageError
-from htbench.gallery import Gallery, Shard
-from htbench.leaderboard import Summary
-from htbench.report import shell
+from htbench.core.errors import UsageError
+from htbench.report import files as run_files
+from htbench.report import html
+from htbench.report.gallery import grid, pictures
+from htbench.report.gallery.grid import Gallery, Shard
 from htbench.report.page import render
-from htbench.store import Store
+from htbench.run.store import Store
+from htbench.run.summary import Summary
 
 CAP = 15_000_000
 """Bytes of a report in one file."""
@@ -33,7 +34,7 @@ class _Source:
     note: str = ""
 
     def block(self) -> str:
-        return shell.block("gallery-source", asdict(self))
+        return html.block("gallery-source", asdict(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ class _Draft:
             path.unlink()
         smaller = placed != dict(zip(names, names, strict=True)) and (folder.parent / "images").is_dir()
         source = _Source(pictures="pictures/", originals="../images/" if smaller else "")
-        put(folder / "index.html", _bytes(shell.bind(self.text, shell.FOLDER, data=source.block(), switch=switch)))
+        put(folder / "index.html", _bytes(html.bind(self.text, html.FOLDER, data=source.block(), switch=switch)))
         return folder / "index.html"
 
     def _inline(self, held: Mapping[str, pictures.Held], source: _Source) -> str:
@@ -84,8 +85,8 @@ class _Draft:
             found = [held.get(name, "") for name in shard.images]
             images = [pictures.uri(picture) if isinstance(picture, bytes) else "" for picture in found]
             broken = {number: picture for number, picture in enumerate(found) if isinstance(picture, str) and picture}
-            texts.append(shell.block(f"shard-{k}", {**asdict(shard), "images": images, "broken": broken}))
-        return shell.bind(self.text, shell.FILE, data=source.block() + "".join(texts))
+            texts.append(html.block(f"shard-{k}", {**asdict(shard), "images": images, "broken": broken}))
+        return html.bind(self.text, html.FILE, data=source.block() + "".join(texts))
 
 
 def write(folder: Path) -> Path:
@@ -114,7 +115,7 @@ def publish(summary: Summary, folder: Path) -> Path:
         text = draft.single()
         if text is None:
             return _placed(draft, folder)
-        sheet.write(summary, folder)
+        run_files.write(summary, folder)
         put(folder / "report.html", _bytes(text))
         _forget(folder / "report")
         return folder / "report.html"
@@ -129,14 +130,14 @@ def publish_folder(summary: Summary, folder: Path) -> Path:
 def place(summary: Summary, folder: Path, *, switch: str) -> None:
     """Write the page as a folder of its own, with a switch to other pages, and the leaderboard's files beside it."""
     _draft(summary).place(folder, switch)
-    sheet.write(summary, folder)
+    run_files.write(summary, folder)
 
 
 def live(folder: Path) -> dict[str, bytes]:
     """The page and its data as the run is now, by the paths that a server gives them; pictures are the run's own."""
     with opened(folder) as summary:
         draft = _draft(summary)
-        page = shell.bind(draft.text, shell.SERVED, data=_Source(pictures="images/").block())
+        page = html.bind(draft.text, html.SERVED, data=_Source(pictures="images/").block())
         return {"": _bytes(page), **{f"data/{k}.js": _script(k, shard, {}) for k, shard in enumerate(draft.gallery.shards)}}
 
 
@@ -149,13 +150,13 @@ def opened(folder: Path) -> Iterator[Summary]:
 
 
 def _draft(summary: Summary) -> _Draft:
-    found = gallery.collect(summary)
+    found = grid.collect(summary)
     return _Draft(summary=summary, gallery=found, text=render(summary, found))
 
 
 def _placed(draft: _Draft, folder: Path) -> Path:
     path = draft.place(folder / "report", "")
-    sheet.write(draft.summary, folder)
+    run_files.write(draft.summary, folder)
     (folder / "report.html").unlink(missing_ok=True)
     return path
 

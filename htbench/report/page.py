@@ -1,50 +1,54 @@
-"""The page: every section's contents, put into the templates of `reports`."""
+"""The page: every section's contents, put into the templates of `reports/page`."""
 
 from dataclasses import asdict
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from htbench import chart, content, readings, timesheet, trust
-from htbench.gallery import Gallery
-from htbench.leaderboard import HEADLINE, METRICS, Summary
-from htbench.report import curves, headline, kinds, provenance, sections, shell, speed, words
+from htbench.core import content
+from htbench.report import chart, commands, format, html
+from htbench.report.gallery.grid import Gallery
+from htbench.report.roles import roles
+from htbench.report.sections import claims, curves, kinds, leaderboard, novelty, other_scores, people, provenance, speed, time, trust
+from htbench.report.sections import judges as judges_section
+from htbench.report.sections import strengths as strengths_section
+from htbench.run.summary import HEADLINE, METRICS, Summary
 
 _NONE = "none"
 
 
 def render(summary: Summary, found: Gallery) -> str:
     """The whole page but for what `shell.bind` puts into it; equal runs give equal text."""
-    folder = content.folder("reports")
+    folder = content.folder("reports") / "page"
     environment = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     tones = _tones(summary)
-    environment.filters.update(words.FILTERS)
+    environment.filters.update(format.FILTERS)
     environment.globals.update(interval=chart.interval, swatch=lambda method: chart.swatch(tones.get(method, 0)), tone=lambda method: tones.get(method, 0))
     board = summary.leaderboard
     lines = [line for method in summary.methods for strength in summary.strengths if (line := summary.line(method, strength)).planned]
     return environment.get_template("report.html").render(
-        style=shell.style(),
-        policy=shell.POLICY,
-        data=shell.DATA,
-        switch=shell.SWITCH,
+        style=html.style(),
+        policy=html.POLICY,
+        data=html.DATA,
+        switch=html.SWITCH,
         summary=summary,
-        facts={name: words.mapping(summary.facts.get(name)) for name in ("plan", "environment", "model", "scorer", "concept_set")},
+        facts={name: format.mapping(summary.facts.get(name)) for name in ("plan", "environment", "model", "scorer", "concept_set")},
         command=str(summary.facts.get("command", "")),
         counts=_counts(summary),
         warnings=trust.warnings(summary),
         audits=trust.audits(summary),
         other_scorers=summary.by_scorer,
-        tuned=words.mapping(summary.facts.get("tuned")),
+        tuned=format.mapping(summary.facts.get("tuned")),
         metrics=METRICS,
         headline=HEADLINE,
         board=board,
         full=next((line.strength for line in board if line.method != _NONE), 0.0),
-        ends={metric: headline.ends(board, metric) for metric in METRICS},
+        ends={metric: leaderboard.ends(board, metric) for metric in METRICS},
         seconds={cost.method: cost.concept for cost in summary.costs},
         costs=speed.collect(summary, tones),
-        timesheet=timesheet.collect(summary, tones),
-        readings=readings.collect(summary),
+        timesheet=time.collect(summary, tones),
+        readings=other_scores.collect(summary),
         lines=lines,
-        **sections.collect(summary, tones),
+        **_sections(summary),
         curves=curves.collect(lines, tones),
         kinds=kinds.collect(summary),
         cards=provenance.collect(summary),
@@ -52,8 +56,36 @@ def render(summary: Summary, found: Gallery) -> str:
     )
 
 
+def _sections(summary: Summary) -> dict[str, object]:
+    """What depends on who is compared, by the names that the templates know it by."""
+    who = roles(summary, claims.stated()["paper"])
+    judges, persons, strengths, new = (
+        judges_section.collect(summary),
+        people.collect(summary),
+        strengths_section.collect(summary),
+        novelty.collect(summary, who),
+    )
+    return {
+        "places": summary.places,
+        "circular": [line.method for line in summary.leaderboard if line.circular],
+        "verdict": leaderboard.verdict(summary),
+        "claims": claims.collect(summary, who, judged=judges, people=persons, strength=strengths, novelty=new),
+        "judged": judges,
+        "people": persons,
+        "strength": strengths,
+        "novelty": new,
+        "modal": strengths_section.modal(summary, who),
+        "coverage": trust.coverage(summary),
+        "parts": provenance.parts(summary),
+        "citations": provenance.citations(summary),
+        "judging": commands.of_run(summary, "judge"),
+        "asking": commands.of_run(summary, "study export"),
+        "finer": commands.with_strengths(summary, 0, 0.25, 0.5, 0.75, 1),
+    }
+
+
 def _tones(summary: Summary) -> dict[str, int]:
-    methods = dict.fromkeys([*summary.methods, *timesheet.methods(summary.store)])
+    methods = dict.fromkeys([*summary.methods, *time.methods(summary.store)])
     steering = [method for method in methods if method != _NONE]
     return {method: k + 1 for k, method in enumerate(steering)}
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from htbench.leaderboard import Summary
-from htbench.report import words
+from htbench.report import format
+from htbench.run.summary import Summary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +30,9 @@ class Roles:
 
 def roles(summary: Summary, paper: str) -> Roles:
     """Of the methods of a run; `paper` is the address of the one whose claims are looked at."""
-    cards = {method: words.mapping(words.mapping(summary.facts.get("methods")).get(method)) for method in summary.methods}
+    cards = {method: format.mapping(format.mapping(summary.facts.get("methods")).get(method)) for method in summary.methods}
     own = [method for method, card in cards.items() if paper in str(card.get("paper")) and card.get("cost", "prediction") == "prediction"]
-    pictured = [method for method in own if words.listing(cards[method].get("reads")) == ["image"]]
+    pictured = [method for method in own if format.listing(cards[method].get("reads")) == ["image"]]
     return Roles(
         by_words=[method for method in own if method not in pictured],
         by_pictures=pictured,

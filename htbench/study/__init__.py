@@ -1,1 +1,1 @@
-"""People: from a blinded page to a pooled result."""
+"""User studies: pairwise comparison of images by people."""

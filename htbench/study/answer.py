@@ -6,9 +6,9 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Literal, NamedTuple, Self, get_args
 
-from htbench.content import digest
-from htbench.errors import Missing, Refused, UsageError
-from htbench.types import Digest
+from htbench.core.content import digest
+from htbench.core.errors import Missing, Refused, UsageError
+from htbench.core.types import Digest
 
 Choice = Literal["left", "right", "tie", "skip"]
 """`skip`: looked, and would not say; it is missing, not a tie."""

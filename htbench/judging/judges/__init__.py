@@ -1,0 +1,1 @@
+"""Plug-ins: judges that compare two images."""

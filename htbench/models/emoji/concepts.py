@@ -1,0 +1,121 @@
+"""`python -m htbench.models.emoji.concepts FOLDER`: writes the embedded world's concept set."""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from zipfile import ZipFile, ZipInfo
+
+import numpy as np
+from PIL import Image
+
+from htbench.models.emoji.icons import nouns
+from htbench.models.emoji.scenes import LATENT, VALUES, WORDINGS, Scene, caption, phrase
+
+TEST, DEV, TOTAL = 167, 60, 674
+COMPANIONS = 160
+"""Of the nouns that there are: maps of channels cannot say where a companion goes, so that it is one kind of several, not three concepts in four."""
+FIT_PROMPTS = 312
+PICTURES = 4
+"""Reference images a concept."""
+CARD = """\
+name = "emoji"
+version = "3"
+licence = "Apache-2.0 (icons: Noto Emoji) and MIT (icons: Fluent Emoji)"
+about = \"\"\"
+Modifiers of emoji scenes: companions, picture styles, backgrounds, frames, weather, and looks, a style with a background. Split at random within each kind; \\
+what a held-out concept shows is in no other split, not even as a part of a look. Made by htbench.models.emoji.concepts.\"\"\"
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modifier:
+    """What a concept changes in a scene."""
+
+    kind: str
+    facts: Mapping[str, str]
+    """Values by kind of modifier: one, or the two of a look."""
+    split: str
+
+    @property
+    def id(self) -> str:
+        """The concept's id."""
+        name = next(iter(self.facts.values())) if len(self.facts) == 1 else " and ".join(phrase(kind, value) for kind, value in self.facts.items())
+        return f"{self.kind}/{name}".replace(" ", "-")
+
+    def text(self, wording: int = 0) -> str:
+        """Its words, said in one of the ways of `WORDINGS`."""
+        return caption(self.facts, dict.fromkeys(self.facts, wording))
+
+
+@cache
+def modifiers() -> dict[str, Modifier]:
+    """All of them by id, in an order that spreads each kind evenly over each split."""
+    rng = np.random.default_rng(20)
+    parts = {kind: _parted(rng.permutation(values).tolist()[: COMPANIONS if kind == "companion" else None]) for kind, values in VALUES.items()}
+    single = [Modifier(kind=kind, facts={kind: value}, split=split) for kind, splits in parts.items() for split, values in splits.items() for value in values]
+    counts = {"test": TEST, "dev": DEV, "train": TOTAL - TEST - DEV}
+    found = single + [each for split, count in counts.items() for each in _looks(rng, parts, split, count - sum(one.split == split for one in single))]
+    groups: dict[tuple[str, str], list[Modifier]] = {}
+    for each in found:
+        groups.setdefault((each.kind, each.split), []).append(each)
+    spread = sorted((((k + 0.5) / len(group), each.id, each) for group in groups.values() for k, each in enumerate(group)), key=lambda turn: turn[:2])
+    return {name: each for _, name, each in spread}
+
+
+def _parted(values: Sequence[str]) -> dict[str, Sequence[str]]:
+    test, dev = (round(len(values) * count / TOTAL) for count in (TEST, DEV))
+    return {"test": values[:test], "dev": values[test : test + dev], "train": values[test + dev :]}
+
+
+def _looks(rng: np.random.Generator, parts: Mapping[str, Mapping[str, Sequence[str]]], split: str, count: int) -> list[Modifier]:
+    """A style and a background at once: one of them of the split's own, the other its own or a training one."""
+    found: dict[str, Modifier] = {}
+    while len(found) < count:
+        own = str(rng.choice(["style", "background"]))
+        values = {kind: parts[kind][split] if kind == own else [*parts[kind][split], *parts[kind]["train"]] for kind in ("style", "background")}
+        each = Modifier(kind="look", facts={kind: str(rng.choice(choice)) for kind, choice in values.items()}, split=split)
+        found[each.id] = each
+    return list(found.values())
+
+
+def write(folder: Path) -> None:
+    """Write card, concepts, prompts and reference images; the same bytes each time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(21)
+    order = rng.permutation(nouns()).tolist()
+    prompts = [{"text": noun, "use": "fit" if k < FIT_PROMPTS else "evaluation"} for k, noun in enumerate(order)]
+    rows = [
+        {
+            "id": name,
+            "kind": each.kind,
+            "split": each.split,
+            "text": each.text(),
+            "template": ("{prompt} " if each.kind == "companion" else "{prompt}, ") + each.text(),
+            "paraphrases": [each.text(wording) for wording in range(1, len(WORDINGS["style"]))],
+        }
+        for name, each in modifiers().items()
+    ]
+    (folder / "card.toml").write_text(CARD, encoding="utf-8")
+    _write_lines(folder / "concepts.jsonl", rows)
+    _write_lines(folder / "prompts.jsonl", prompts)
+    with ZipFile(folder / "references.zip", "w") as archive:
+        for name, each in modifiers().items():
+            for k in range(PICTURES):
+                scene = Scene(noun=order[int(rng.integers(FIT_PROMPTS))], **each.facts)
+                picture = BytesIO()
+                Image.fromarray(scene.draw(rng.standard_normal(LATENT))).save(picture, "WEBP", quality=85, method=6)
+                archive.writestr(ZipInfo(f"{name}/{k}.webp"), picture.getvalue())
+
+
+def _write_lines(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    write(parser.parse_args().folder)

@@ -1,0 +1,32 @@
+"""The embedded CLIPs as encoders."""
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from htbench.models.emoji import clip
+from htbench.models.emoji.pretrained import restore
+from htbench.models.emoji.scenes import SIZE
+from htbench.steering.encoder import ClipEncoder
+
+
+def load_a(device: str) -> ClipEncoder:
+    """CLIP `a`, which conditions hypernetworks."""
+    return _load("clip-a", device)
+
+
+def load_b(device: str) -> ClipEncoder:
+    """CLIP `b`, which scores."""
+    return _load("clip-b", device)
+
+
+def _load(name: str, device: str) -> ClipEncoder:
+    network = clip.build(name)
+    revision = restore(network, name)
+    return ClipEncoder(f"emoji-{name}", revision, network, width=network.text_projection.shape[-1], prepare=_prepare, tokenise=clip.tokenise, device=device)
+
+
+def _prepare(image: Image.Image) -> Tensor:
+    small = image.convert("RGB") if image.size == (SIZE, SIZE) else image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BOX)
+    return torch.from_numpy(np.array(small)).permute(2, 0, 1).float() / 127.5 - 1

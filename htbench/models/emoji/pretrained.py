@@ -1,0 +1,41 @@
+"""Reads the embedded models' weights."""
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from htbench.core.content import file_digest
+from htbench.core.errors import Missing, Refused
+from htbench.core.types import Digest
+from htbench.models.emoji.icons import FOLDER
+
+
+def restore(network: nn.Module, name: str, folder: Path = FOLDER) -> Digest:
+    """Fill `network` with the weights called `name`; gives the digest of all that decides what it computes.
+
+    Raises:
+        Missing: if the file is not there.
+        Refused: if it is damaged or of another architecture.
+    """
+    path = folder / f"{name}.safetensors"
+    if not path.is_file():
+        raise Missing(f"no weights {str(path)!r}", remedy=f"Make them: python -m htbench.models.emoji.train --stage {name}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+        network.load_state_dict(tensors, strict=False)
+        absent = {key for key, _ in network.named_parameters()} ^ tensors.keys()
+        if absent:
+            raise RuntimeError(f"{len(absent)} tensors too many or too few, such as {min(absent)!r}")
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise Refused(f"weights {str(path)!r} cannot be read: {str(error)[:200]}", remedy="Install htbench again.") from None
+    return file_digest(path, folder / "vocabulary.txt")
+
+
+def recipe(name: str, folder: Path = FOLDER) -> dict[str, object]:
+    """How these weights were made: settings, steps, seconds and device."""
+    with safe_open(folder / f"{name}.safetensors", framework="pt") as file:
+        made: dict[str, object] = json.loads(file.metadata()["recipe"])
+    return made

@@ -1,0 +1,71 @@
+"""What the embedded models are trained on: endless captioned scenes, each batch a function of the seed and its number."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from htbench.models.emoji.icons import nouns
+from htbench.models.emoji.scenes import LATENT, TAUGHT, VALUES, Scene, caption
+
+CHANCES = {"companion": 0.5, "style": 0.3, "background": 0.35, "frame": 0.12, "weather": 0.12}
+"""How often a training scene has a modifier of each kind."""
+STYLED = CHANCES | {"style": 0.7}
+"""The same for a CLIP that has learnt what drawings look like, and now learns what each looks like in every style."""
+DRESSED = CHANCES | {"style": 0.5, "background": 0.5}
+"""The same for a generator that has learnt to draw, and now learns to draw under every style and on every ground."""
+FINISHED = DRESSED | {"weather": 0.25}
+"""The same for its last steps: weather, which it saw least of, twice as often."""
+REWORDED = 0.15
+"""How often a modifier is not said in the usual way."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Scenes with their noise and pixels."""
+
+    scenes: list[Scene]
+    captions: list[str]
+    latents: Float[Tensor, "scenes 4 8 8"]
+    pixels: Float[Tensor, "scenes rgb 64 64"]
+    """From -1 (black) to 1 (white)."""
+
+
+def unseen(noun: str, kind: str, value: str) -> bool:
+    """Whether this pair is among the one in twenty that no embedded model meets in training."""
+    return hashlib.sha256(f"{noun}|{kind}|{value}".encode()).digest()[0] < 256 // 20
+
+
+def draw_scene(rng: np.random.Generator, chances: Mapping[str, float] = CHANCES) -> Scene:
+    """A random scene without unseen pairs."""
+    scene = Scene(noun=str(rng.choice(nouns())))
+    for kind, chance in chances.items():
+        if rng.random() < chance:
+            value = str(rng.choice(VALUES[kind]))
+            if not unseen(scene.noun, kind, value):
+                scene = replace(scene, **{kind: value})
+    return scene
+
+
+def draw_batch(seed: int, number: int, size: int, chances: Mapping[str, float] = CHANCES) -> Batch:
+    """Batch `number` of a training run."""
+    rng = np.random.default_rng((seed, number))
+    scenes = [draw_scene(rng, chances) for _ in range(size)]
+    latents = rng.standard_normal((size, *LATENT), np.float32)
+    captions = [caption(scene.facts(), draw_wordings(rng)) for scene in scenes]
+    return Batch(scenes=scenes, captions=captions, latents=torch.from_numpy(latents), pixels=render(scenes, latents))
+
+
+def draw_wordings(rng: np.random.Generator) -> dict[str, int]:
+    """How to say the modifiers that are not said in the usual way."""
+    return {kind: int(rng.integers(1, TAUGHT)) for kind in CHANCES if rng.random() < REWORDED}
+
+
+def render(scenes: list[Scene], latents: np.ndarray) -> Float[Tensor, "scenes rgb 64 64"]:
+    """True images of scenes, from -1 to 1."""
+    pixels = np.stack([scene.draw(latent) for scene, latent in zip(scenes, latents, strict=True)])
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1

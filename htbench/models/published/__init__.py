@@ -1,0 +1,1 @@
+"""Published few-step generators, through diffusers."""

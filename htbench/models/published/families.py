@@ -1,0 +1,169 @@
+"""What differs between the pipelines that few-step generators were distilled from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from htbench.models.published.prompts import Reader, Words
+
+
+class Family(Protocol):
+    """One kind of pipeline."""
+
+    @property
+    def prefix(self) -> str:
+        """What its denoiser is called: the start of the names of sites, and the folder of its settings."""
+
+    @property
+    def patterns(self) -> Mapping[str, str]:
+        """Preset sites: regular expressions."""
+
+    def build(self, config: Mapping[str, Any]) -> nn.Module:
+        """The denoiser, with random weights."""
+
+    def inputs(self, config: Mapping[str, Any]) -> tuple[Float[Tensor, "1 channels rows columns"], Words]:
+        """Latents and words of the right shapes, without numbers."""
+
+    def predict(self, network: nn.Module, latents: Tensor, timestep: Tensor, words: Words, *, size: int) -> Float[Tensor, "images channels rows columns"]:
+        """The denoiser's answer, as the scheduler wants it."""
+
+    def reader(self, folder: Path, dtype: torch.dtype) -> Reader:
+        """The pipeline's own text encoders."""
+
+
+class Sdxl:
+    """Stable Diffusion XL: a UNet that is also told the size of the image."""
+
+    prefix = "unet"
+    patterns = {"norms": r"unet\..*norm.*", "attention": r"unet\..*\.attn[12]", "mlp": r"unet\..*\.ff"}  # noqa: RUF012
+
+    def build(self, config: Mapping[str, Any]) -> nn.Module:
+        from diffusers import UNet2DConditionModel
+
+        network: nn.Module = UNet2DConditionModel.from_config(dict(config))
+        return network
+
+    def inputs(self, config: Mapping[str, Any]) -> tuple[Float[Tensor, "1 channels rows columns"], Words]:
+        pooled = config["projection_class_embeddings_input_dim"] - 6 * config["addition_time_embed_dim"]
+        words = Words(states=torch.empty(1, 8, config["cross_attention_dim"]), pooled=torch.empty(1, pooled))
+        return torch.empty(1, config["in_channels"], config["sample_size"], config["sample_size"]), words
+
+    def predict(self, network: nn.Module, latents: Tensor, timestep: Tensor, words: Words, *, size: int) -> Float[Tensor, "images channels rows columns"]:
+        seen = torch.tensor([size, size, 0, 0, size, size], dtype=words.states.dtype, device=latents.device).repeat(len(latents), 1)
+        told = {"text_embeds": words.pooled, "time_ids": seen}
+        answer: Tensor = network(latents, timestep, encoder_hidden_states=words.states, added_cond_kwargs=told, return_dict=False)[0]
+        return answer
+
+    def reader(self, folder: Path, dtype: torch.dtype) -> Reader:
+        from diffusers import StableDiffusionXLPipeline
+
+        return _Sdxl(StableDiffusionXLPipeline.from_pretrained(folder, unet=None, vae=None, torch_dtype=dtype, variant=_variant(folder)))
+
+
+class PixArtSigma:
+    """PixArt-Sigma: a transformer that reads T5's words."""
+
+    prefix = "transformer"
+    patterns = {"norms": r"transformer\..*norm(1|2|_out)", "attention": r"transformer\..*\.attn[12]", "mlp": r"transformer\..*\.ff"}  # noqa: RUF012
+
+    def build(self, config: Mapping[str, Any]) -> nn.Module:
+        from diffusers import PixArtTransformer2DModel
+
+        network: nn.Module = PixArtTransformer2DModel.from_config(dict(config))
+        return network
+
+    def inputs(self, config: Mapping[str, Any]) -> tuple[Float[Tensor, "1 channels rows columns"], Words]:
+        words = Words(states=torch.empty(1, 8, config["caption_channels"]), mask=torch.ones(1, 8, dtype=torch.bool))
+        return torch.empty(1, config["in_channels"], config["sample_size"], config["sample_size"]), words
+
+    def predict(self, network: nn.Module, latents: Tensor, timestep: Tensor, words: Words, *, size: int) -> Float[Tensor, "images channels rows columns"]:
+        answer: Tensor = network(
+            latents, encoder_hidden_states=words.states, encoder_attention_mask=words.mask, timestep=timestep.expand(len(latents)),
+            added_cond_kwargs={"resolution": None, "aspect_ratio": None}, return_dict=False,
+        )[0]  # fmt: skip
+        return answer[:, : latents.shape[1]]  # the other half is the variance, which was learnt and is not used
+
+    def reader(self, folder: Path, dtype: torch.dtype) -> Reader:
+        from diffusers import PixArtSigmaPipeline
+
+        return _T5(PixArtSigmaPipeline.from_pretrained(folder, transformer=None, vae=None, torch_dtype=dtype, variant=_variant(folder)))
+
+
+class Flux:
+    """FLUX.1: a transformer over words and cells of 2 x 2 latents together; in its later blocks a site's output holds both."""
+
+    prefix = "transformer"
+    patterns = {  # noqa: RUF012
+        "norms": r"transformer\..*\.norm(1|1_context)?\.norm|transformer\..*\.norm2(_context)?|transformer\.norm_out\.norm",
+        "attention": r"transformer\.transformer_blocks\..*\.attn\.to(_out\.0|_add_out)|transformer\.single_transformer_blocks\.\d+\.attn",
+        "mlp": r"transformer\..*\.(ff|ff_context|act_mlp)",
+    }
+
+    def build(self, config: Mapping[str, Any]) -> nn.Module:
+        from diffusers import FluxTransformer2DModel
+
+        network: nn.Module = FluxTransformer2DModel.from_config(dict(config))
+        return network
+
+    def inputs(self, config: Mapping[str, Any]) -> tuple[Float[Tensor, "1 channels rows columns"], Words]:
+        words = Words(states=torch.empty(1, 8, config["joint_attention_dim"]), pooled=torch.empty(1, config["pooled_projection_dim"]))
+        return torch.empty(1, config["in_channels"] // 4, 4, 4), words
+
+    def predict(self, network: nn.Module, latents: Tensor, timestep: Tensor, words: Words, *, size: int) -> Float[Tensor, "images channels rows columns"]:
+        rows, columns = latents.shape[2] // 2, latents.shape[3] // 2
+        down, right = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+        places = torch.stack([torch.zeros_like(down), down, right], -1).flatten(0, 1)
+        cells: Tensor = network(
+            nn.functional.pixel_unshuffle(latents, 2).flatten(2).transpose(1, 2), encoder_hidden_states=words.states, pooled_projections=words.pooled,
+            timestep=timestep.expand(len(latents)).to(latents.dtype) / 1000, img_ids=places.to(latents), return_dict=False,
+            txt_ids=torch.zeros(words.states.shape[1], 3, dtype=latents.dtype, device=latents.device),
+        )[0]  # fmt: skip
+        return nn.functional.pixel_shuffle(cells.transpose(1, 2).reshape(len(latents), -1, rows, columns), 2)
+
+    def reader(self, folder: Path, dtype: torch.dtype) -> Reader:
+        from diffusers import FluxPipeline
+
+        return _Flux(FluxPipeline.from_pretrained(folder, transformer=None, vae=None, torch_dtype=dtype))
+
+
+FAMILIES: Mapping[str, Family] = {"sdxl": Sdxl(), "pixart-sigma": PixArtSigma(), "flux": Flux()}
+
+
+class _TextEncoders:
+    """A pipeline without its denoiser and decoder."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self._pipeline, self._device = pipeline, "cpu"
+
+    def move(self, device: str) -> None:
+        for part in self._pipeline.components.values():
+            if isinstance(part, nn.Module):
+                part.to(device)
+        self._device = device
+
+
+class _Sdxl(_TextEncoders):
+    def read(self, prompt: str) -> Words:
+        states, _, pooled, _ = self._pipeline.encode_prompt(prompt, device=self._device, do_classifier_free_guidance=False)
+        return Words(states=states, pooled=pooled)
+
+
+class _T5(_TextEncoders):
+    def read(self, prompt: str) -> Words:
+        states, mask, _, _ = self._pipeline.encode_prompt(prompt, device=self._device, do_classifier_free_guidance=False)
+        return Words(states=states, mask=mask.bool())
+
+
+class _Flux(_TextEncoders):
+    def read(self, prompt: str) -> Words:
+        states, pooled, _ = self._pipeline.encode_prompt(prompt, device=self._device, max_sequence_length=256)
+        return Words(states=states, pooled=pooled)
+
+
+def _variant(folder: Path) -> str | None:
+    """`fp16` where weights were downloaded in half precision, whose files say so in their names."""
+    return "fp16" if any(folder.glob("*/*.fp16.safetensors")) else None

@@ -1,0 +1,1 @@
+"""The gallery of a report: its grid and its packed pictures."""

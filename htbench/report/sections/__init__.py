@@ -1,0 +1,1 @@
+"""Sections of the report, one file per section, named as its template."""

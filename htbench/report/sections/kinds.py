@@ -1,0 +1,44 @@
+"""Concept gain by kind of concept."""
+
+from dataclasses import dataclass, replace
+
+from htbench.report.gallery import grid
+from htbench.run.summary import HEADLINE, Summary
+from htbench.stats import estimates
+
+_NONE = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """Concept gain of every method on one kind of concept at the leaderboard's strength."""
+
+    name: str
+    concepts: int
+    gains: dict[str, estimates.Estimate | None]
+    scored: int
+    planned: int
+    """Cells."""
+
+
+def collect(summary: Summary) -> list[Kind]:
+    kinds = {name: label.kind for name, label in grid.labels(summary).items()}
+    found: dict[str, Kind] = {}
+    for (method, strength, concept), planned in summary.planned_cells.items():
+        if method == _NONE or strength != summary.full:
+            continue
+        name = kinds[concept]
+        kind = found.get(name, Kind(name=name, concepts=0, gains={}, scored=0, planned=0))
+        done = summary.done_cells.get((method, strength, concept), 0)
+        found[name] = replace(kind, scored=kind.scored + done, planned=kind.planned + planned)
+    for name, kind in found.items():
+        concepts = {concept for concept, its in kinds.items() if its == name}
+        gains = {
+            method: estimates.over_concepts(
+                {concept: value for concept, value in summary.values(method, summary.full, HEADLINE).items() if concept in concepts}
+            )
+            for method in summary.methods
+            if method != _NONE
+        }
+        found[name] = replace(kind, concepts=len(concepts), gains=gains)
+    return sorted(found.values(), key=lambda one: one.name)

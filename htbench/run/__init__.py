@@ -1,0 +1,1 @@
+"""A run: plan, fit, generate, score, into a store."""

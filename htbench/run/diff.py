@@ -1,0 +1,86 @@
+"""Two runs compared cell by cell."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from htbench.core.errors import UsageError
+from htbench.run.summary import METRICS, Summary
+from htbench.stats import estimates
+
+Cells = dict[tuple[str, str, str, int, float], tuple[int, str]]
+"""Id and image key by method, concept, prompt, seed and strength."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """How much higher a score of one method at one strength is in the second run, over the cells that both have."""
+
+    method: str
+    strength: float
+    metric: str
+    estimate: estimates.Estimate
+    pairs: int
+    same_images: int
+    """Pairs whose images have the same identity."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """What two runs have in common and where they differ."""
+
+    settings: dict[str, tuple[object, object]]
+    """Settings of plans, models and scorers that are not equal."""
+    only_first: int
+    only_second: int
+    paired: int
+    changes: list[Change]
+
+
+def difference(first: Summary, second: Summary) -> Difference:
+    """Paired differences, second minus first, with intervals that resample concepts.
+
+    Raises:
+        UsageError: if the runs share no cell, or are scored by different encoders.
+    """
+    if first.scorer != second.scorer:
+        raise UsageError(f"the runs are scored by different encoders, {first.scorer!r} and {second.scorer!r}: their scores cannot be compared")
+    mine, theirs = _cells(first), _cells(second)
+    shared = mine.keys() & theirs.keys()
+    if not shared:
+        raise UsageError("the runs have no cell in common", remedy="See what they hold: htbench check RUN")
+    groups: dict[tuple[str, float, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    same: dict[tuple[str, float, str], int] = defaultdict(int)
+    for cell in sorted(shared):
+        method, concept, _, _, strength = cell
+        before, after = first.scores.get(mine[cell][0], {}), second.scores.get(theirs[cell][0], {})
+        for metric in METRICS:
+            if metric in before and metric in after:
+                groups[method, strength, metric][concept].append(after[metric] - before[metric])
+                same[method, strength, metric] += mine[cell][1] == theirs[cell][1]
+    changes = [
+        Change(
+            method=method, strength=strength, metric=metric, estimate=estimate, pairs=sum(map(len, values.values())), same_images=same[method, strength, metric]
+        )
+        for (method, strength, metric), values in groups.items()
+        if (estimate := estimates.over_concepts(values))
+    ]
+    order = {method: k for k, method in enumerate(first.methods)}
+    changes.sort(key=lambda change: (order[change.method], change.strength, list(METRICS).index(change.metric)))
+    return Difference(
+        settings=_settings(first, second), only_first=len(mine) - len(shared), only_second=len(theirs) - len(shared), paired=len(shared), changes=changes
+    )
+
+
+def _cells(summary: Summary) -> Cells:
+    query = "SELECT method, concept, prompt, seed, strength, id, image FROM cells"
+    return {tuple(key): (id_, image) for *key, id_, image in summary.store.select(query)}
+
+
+def _settings(first: Summary, second: Summary) -> dict[str, tuple[object, object]]:
+    found = {}
+    for name in ("plan", "model", "scorer", "environment"):
+        before, after = first.facts.get(name), second.facts.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            keys = [key for key in dict.fromkeys((*before, *after)) if before.get(key) != after.get(key) and key != "started"]
+            found.update({f"{name}.{key}": (before.get(key), after.get(key)) for key in keys})
+    return found

@@ -1,0 +1,123 @@
+"""One call of `htbench time`: from the names of methods to samples in a run's folder."""
+
+import os
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from htbench.core import content, registry
+from htbench.core.display import Voice
+from htbench.core.errors import HtbenchError
+from htbench.run.store import Sample, Store
+from htbench.run.timing import machine
+from htbench.run.timing.protocol import Bench, Entry, Protocol
+from htbench.steering.concept import ConceptSet
+from htbench.steering.model import KeepsPrompts, Model
+
+
+def conditions(model: Model, *, loading: Mapping[str, str]) -> dict[str, object]:
+    """All that times depend on besides methods."""
+    return {
+        "machine": machine.name(),
+        "device": "cpu" if model.device == "cpu" else torch.cuda.get_device_name(model.device),
+        "threads": torch.get_num_threads(),
+        "dtype": str(getattr(model, "dtype", "float32")).removeprefix("torch."),
+        "model": model.name,
+        "revision": model.revision,
+        "weights": loading.get("weights") or "the model's own",
+        "loaded with": ", ".join(f"{name}={value}" for name, value in sorted(loading.items()) if name != "weights"),
+        "torch": torch.__version__,
+        "process": os.getpid(),
+    }
+
+
+def run(
+    folder: Path,
+    methods: Sequence[str],
+    concepts: ConceptSet,
+    protocol: Protocol,
+    *,
+    model: str,
+    device: str,
+    loading: Mapping[str, str],
+    voice: Voice,
+) -> None:
+    """Time `methods` and write what was measured into `folder`, a new run or one that is there."""
+    with Store.open(folder) as store, tempfile.TemporaryDirectory() as kept, voice.speaking():
+        registry.load("models", model)  # importing its code is no part of loading it
+        began, start = time.perf_counter(), time.monotonic()
+        loaded: Model = registry.model(model, device, loading)
+        loaded.synchronise()
+        took = time.perf_counter() - began
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        facts: dict[str, object] = {
+            "started": started,
+            "command": shlex.join(["htbench", *sys.argv[1:]]),
+            "conditions": conditions(loaded, loading=loading),
+            "protocol": asdict(protocol),
+            "forgets": isinstance(loaded, KeepsPrompts),
+            "before": machine.busy() | machine.gpu(device),
+        }
+        session = content.digest([started, facts["conditions"]])
+        bench = Bench(
+            model=loaded,
+            concepts=concepts.splits["test"],
+            training=concepts.splits["train"],
+            warm=concepts.splits["dev"][0],
+            prompt=concepts.prompts[0],
+            protocol=protocol,
+            folder=Path(kept),
+            sink=lambda samples: store.add_samples(session, samples),
+            began=start,
+            weights=loading.get("weights") != "random",
+        )
+        bench.sink([Sample(method="", work="load", phase="load", concept="", round=1, seconds=took)])
+        _name(store, facts, loaded)
+        entries, untimed = _prepare(bench, methods, voice)
+        facts |= {"methods": {entry.card.name: entry.facts() for entry in entries}, "untimed": untimed}
+        stage = voice.stage("time", min(protocol.rounds, len(bench.concepts)))
+        _write(store, session, facts)
+        for _ in bench.run(entries):
+            stage.advance()
+            _write(store, session, facts | {"after": machine.busy() | machine.gpu(device)})
+
+
+def _prepare(bench: Bench, methods: Sequence[str], voice: Voice) -> tuple[list[Entry], dict[str, str]]:
+    """What can be timed, warm, and why the rest cannot."""
+    entries, untimed = [], {}
+    stage = voice.stage("prepare", len(methods))
+    for name in methods:
+        voice.say(f"prepare {name}")
+        try:
+            entry = bench.prepare(name)
+            bench.warm_up(entry)
+        except Exception as error:  # one method's fault is not that of the others
+            untimed[name] = str(error) if isinstance(error, HtbenchError) else f"{type(error).__name__}: {error}"
+            voice.warn(f"{name} is not timed: {untimed[name]}")
+        else:
+            entries.append(entry)
+        stage.advance()
+    return entries, untimed
+
+
+def _name(store: Store, facts: Mapping[str, object], model: Model) -> None:
+    """Say what the run is of, if it is a new one."""
+    if "model" not in store.facts():
+        sites = {"sites": len(model.sites), "channels": sum(site.channels for site in model.sites.values())}
+        store.set_facts(
+            model={"name": model.name, "revision": model.revision, **sites},
+            command=facts["command"],
+            environment={"started": facts["started"], "torch": torch.__version__, "device": model.device},
+        )
+
+
+def _write(store: Store, session: str, facts: Mapping[str, object]) -> None:
+    known = {name: fact for name, fact in store.facts().get("timing", {}).items() if name != session}
+    store.set_facts(timing={**known, session: dict(facts)})

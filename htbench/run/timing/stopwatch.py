@@ -1,0 +1,124 @@
+"""Measures a piece of work and its phases: by the host's clock between synchronisations and, on a GPU, by events as well."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from htbench.core.phase import Phase, listening
+
+if TYPE_CHECKING:
+    import torch
+
+Result = TypeVar("Result")
+_LEARNING: tuple[Phase, ...] = ("extract", "fit", "train")
+"""Hooks that learning puts on at every step are part of it; installing is what a learnt intervention needs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lap(Generic[Result]):
+    """One piece of work, measured."""
+
+    result: Result
+    seconds: float
+    """By the host's clock, the device idle at both ends."""
+    device_seconds: float | None
+    """By the GPU's events; None where there is none."""
+    phases: dict[Phase, float]
+    """Seconds of each phase without the phases inside it; by events on a GPU, so that telling phases apart adds no synchronisation."""
+    memory: dict[Phase, int]
+    """Peak bytes while in each phase, of the device, or of the process on a CPU; empty unless asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Mark:
+    """From here on, work belongs to a phase."""
+
+    phase: Phase
+    host: float
+    event: "torch.cuda.Event | None"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopwatch:
+    """Measures work on a device."""
+
+    device: str
+    synchronise: Callable[[], None]
+    """Waits until the device has done all it was given."""
+
+    def lap(self, work: Callable[[], Result], *, memory: bool = False) -> Lap[Result]:
+        """Do `work` and measure it; reading `memory` takes time of its own, so it is for laps whose times do not count."""
+        marks: list[_Mark] = []
+        peaks: dict[Phase, int] = defaultdict(int)
+
+        def switch(phase: Phase) -> None:
+            if memory and marks:
+                peaks[marks[-1].phase] = max(peaks[marks[-1].phase], self._peak())
+            marks.append(_Mark(phase=phase, host=time.perf_counter(), event=self._event()))
+
+        @contextmanager
+        def listen(phase: Phase) -> Iterator[None]:
+            outer = marks[-1].phase
+            switch(outer if phase == "install" and outer in _LEARNING else phase)
+            try:
+                yield
+            finally:
+                switch(outer)
+
+        self.synchronise()
+        if memory:
+            self._peak()
+        switch("other")
+        with listening(listen):
+            result = work()
+        last = self._event()
+        self.synchronise()
+        marks.append(_Mark(phase="other", host=time.perf_counter(), event=last))
+        if memory:
+            peaks[marks[-2].phase] = max(peaks[marks[-2].phase], self._peak())
+        phases: dict[Phase, float] = defaultdict(float)
+        for begin, end in pairwise(marks):
+            phases[begin.phase] += _between(begin, end)
+        whole = None if last is None else _between(marks[0], marks[-1])
+        return Lap(result=result, seconds=marks[-1].host - marks[0].host, device_seconds=whole, phases=dict(phases), memory=dict(peaks))
+
+    def _event(self) -> "torch.cuda.Event | None":
+        if not self.device.startswith("cuda"):
+            return None
+        import torch
+
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record(torch.cuda.current_stream(self.device))
+        return event
+
+    def _peak(self) -> int:
+        """Most bytes in use since the last call."""
+        if not self.device.startswith("cuda"):
+            return _process_peak()
+        import torch
+
+        most = torch.cuda.max_memory_allocated(self.device)
+        torch.cuda.reset_peak_memory_stats(self.device)
+        return most
+
+
+def _between(begin: _Mark, end: _Mark) -> float:
+    if begin.event is None or end.event is None:
+        return end.host - begin.host
+    return float(begin.event.elapsed_time(end.event)) / 1e3
+
+
+def _process_peak() -> int:
+    """The process's peak since the last call, which Linux alone can forget; 0 elsewhere."""
+    try:
+        (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    except (OSError, ValueError):
+        return 0
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return int(line.split()[1]) * 1024

@@ -1,0 +1,112 @@
+r"""LPIPS: how far a picture has moved from the unsteered one, as people see it.
+
+A weighted sum of squared differences between normalised activations of AlexNet's five layers, the weights fitted to people's judgements.
+0 for equal pictures, lower keeps more. The package `lpips` has those weights; AlexNet's own are downloaded, or in a folder.
+
+References:
+    Zhang et al. The Unreasonable Effectiveness of Deep Features as a Perceptual Metric. 2018. https://arxiv.org/abs/1801.03924
+"""
+
+import math
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from htbench.core import weights as files
+from htbench.core.errors import Missing
+from htbench.scorers.scorer import Declaration, GaugeCard, Look
+
+TRUNK = "alexnet-owt-7be5be79.pth"
+CARD = GaugeCard(
+    name="lpips-alex", gauge="lpips-alex", better="lower", against="unsteered", licence="BSD-2-Clause", paper="https://arxiv.org/abs/1801.03924",
+    summary="LPIPS distance to the unsteered picture, by AlexNet",
+)  # fmt: skip
+
+
+class Lpips:
+    """Implements `htbench.scorers.scorer.Gauge`."""
+
+    def __init__(self, device: str, *, weights: str = "hub", card: GaugeCard = CARD) -> None:
+        self.card, self._device = card, device
+        try:
+            import lpips
+        except ImportError:
+            raise Missing("scorer lpips-alex needs the package lpips", remedy="Install it: pip install 'htbench[perceptual]'") from None
+        self._trunk = trunk(weights)
+        heads = Path(lpips.__file__).parent / "weights" / "v0.1" / "alex.pth"
+        self.declared = Declaration(name=card.name, version=f"lpips {version('lpips')}, v0.1", weights=files.fingerprint(self._trunk, heads))
+        self._network: Any = None
+
+    def measure(self, looks: Sequence[Look]) -> list[float | str]:
+        self._network = self._network or self._open()
+        return [self._one(look) for look in looks]
+
+    def close(self) -> None:
+        self._network = None
+
+    @torch.no_grad()
+    def _one(self, look: Look) -> float | str:
+        """One by one: pictures of a run may differ in size, and AlexNet is quick."""
+        image, unsteered = (_levels(path).to(self._device) for path in (look.image, look.unsteered))
+        if image.shape != unsteered.shape:
+            return "the picture and the unsteered one differ in size"
+        value = float(self._network(image, unsteered))
+        return value if math.isfinite(value) else "the distance is not finite"
+
+    def _open(self) -> Any:
+        import lpips
+
+        network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+        wanted = network.net.state_dict()  # `slice2.3.weight` of it is `features.3.weight` of AlexNet
+        learnt = files.read(self._trunk)
+        here = {own: learnt[name] for own in wanted if (name := f"features.{own.partition('.')[2]}") in learnt}
+        files.check(here, wanted, self._trunk)
+        network.net.load_state_dict(here)
+        return network.to(self._device).eval()
+
+
+def _levels(path: Path) -> Tensor:
+    """Rows of a batch of one, from -1 to 1."""
+    levels = torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1)
+    return levels[None].float() / 127.5 - 1
+
+
+def trunk(weights: str) -> Path:
+    """The file with AlexNet's weights, in a folder, or where torchvision downloads it to.
+
+    Raises:
+        Missing: if it is not there.
+    """
+    folder = Path(torch.hub.get_dir()) / "checkpoints" if weights == "hub" else Path(weights)
+    if not (folder / TRUNK).is_file():
+        remedy = "Get it: htbench fetch --scorer lpips-alex; or give a card with its folder: docs/scorers.md"
+        raise Missing(f"the weights of AlexNet, {TRUNK}, are not in {str(folder)!r}", remedy=remedy)
+    return folder / TRUNK
+
+
+def fetch() -> dict[str, Path]:
+    """Download what is missing and check it; gives the folder of the file."""
+    from urllib.error import URLError
+
+    from torchvision.models import AlexNet_Weights
+
+    try:
+        AlexNet_Weights.IMAGENET1K_V1.get_state_dict(check_hash=True, progress=False)
+    except (URLError, OSError, RuntimeError) as error:
+        raise Missing(f"AlexNet's weights cannot be downloaded: {' '.join(str(error).split())[:200]}", remedy="Check the network.") from None
+    return {TRUNK: trunk("hub").parent}
+
+
+def missing() -> list[str]:
+    """Files that are not on this machine."""
+    try:
+        trunk("hub")
+    except Missing:
+        return [TRUNK]
+    return []

@@ -1,0 +1,188 @@
+"""Durations and what amortisation saves: spreads, medians with intervals, speed-ups, the break-even point."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from htbench.stats.estimates import sign_flip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """A sample of durations in seconds."""
+
+    median: float
+    low: float
+    """First quartile."""
+    high: float
+    """Third quartile."""
+    n: int
+
+
+def spread(seconds: ArrayLike) -> Spread | None:
+    """Median and quartiles; None for no sample."""
+    sample = np.asarray(seconds, float)
+    if not sample.size:
+        return None
+    low, median, high = np.quantile(sample, [0.25, 0.5, 0.75])
+    return Spread(median=float(median), low=float(low), high=float(high), n=int(sample.size))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amortisation:
+    """Learning once and predicting against fitting each concept, all in seconds."""
+
+    training: float
+    """C, the one-off cost."""
+    fit: float
+    """c, one per-concept fit."""
+    predict: float
+    """h, one prediction."""
+    generate: float
+    """g, one image."""
+
+    def speedup(self, images: int = 0) -> float:
+        """S(m) = (c + m g) / (h + m g): how much faster a user is who makes `images` images of one concept."""
+        return (self.fit + images * self.generate) / (self.predict + images * self.generate)
+
+    @property
+    def break_even(self) -> float:
+        """N* = C / (c - h): from how many concepts on the training has paid; infinite where a prediction costs no less than a fit."""
+        saved = self.fit - self.predict
+        return self.training / saved if saved > 0 else math.inf
+
+
+NOISY, INVALID = 0.10, 0.25
+"""Interquartile range over median past which a sample of durations is called so."""
+FEWEST = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duration:
+    """A sample of durations in seconds, as a time is reported."""
+
+    median: float
+    low: float
+    high: float
+    """95 % interval of the median, by order statistics; NaN below 6 samples, of which no two can give it."""
+    first_quartile: float
+    third_quartile: float
+    p90: float
+    n: int
+
+    @property
+    def noise(self) -> float:
+        """Interquartile range over median."""
+        return (self.third_quartile - self.first_quartile) / self.median if self.median else math.inf
+
+    @property
+    def verdict(self) -> Literal["steady", "few", "noisy", "invalid"]:
+        """What the sample is worth; `few` below 10 samples."""
+        if self.noise > INVALID:
+            return "invalid"
+        return "noisy" if self.noise > NOISY else "few" if self.n < FEWEST else "steady"
+
+
+def duration(seconds: ArrayLike) -> Duration | None:
+    """Median with its interval, quartiles, ninth decile; None for no sample.
+
+    References:
+        David, Nagaraja. Order Statistics. 2003. Section 7.1.
+    """
+    sample = np.sort(np.asarray(seconds, float).ravel())
+    n = len(sample)
+    if not n:
+        return None
+    below = np.cumsum([math.comb(n, k) for k in range(n // 2)]) / 2**n  # of n fair coins, at most k show heads
+    rank = int((below <= 0.025).sum())
+    low, high = (sample[rank - 1], sample[n - rank]) if rank else (math.nan, math.nan)
+    first, median, third, p90 = np.quantile(sample, [0.25, 0.5, 0.75, 0.9])
+    return Duration(median=float(median), low=float(low), high=float(high), first_quartile=float(first), third_quartile=float(third), p90=float(p90), n=n)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saving:
+    """What amortisation saves by raw samples in seconds: `Amortisation` of their medians, with percentile intervals that resample them.
+
+    Fewer than 3 samples of anything have no interval (NaN).
+    """
+
+    training: float
+    """C, the one-off cost, which is known once and has no interval."""
+    fit: tuple[float, ...]
+    predict: tuple[float, ...]
+    generate: tuple[float, ...]
+    seed: int = 0
+    rounds: int = 2000
+
+    def speedup(self, images: int = 0) -> Interval:
+        """S(m)."""
+        fit, predict, generate = self._medians
+        return _interval(self.point.speedup(images), (fit + images * generate) / (predict + images * generate))
+
+    @property
+    def break_even(self) -> Interval:
+        """N*, infinite where a prediction costs no less than a fit."""
+        fit, predict, _ = self._medians
+        saved = fit - predict
+        return _interval(self.point.break_even, np.where(saved <= 0, np.inf, self.training / np.where(saved <= 0, 1, saved)))
+
+    @cached_property
+    def point(self) -> Amortisation:
+        """By the medians."""
+        fit, predict, generate = (float(np.median(sample)) for sample in (self.fit, self.predict, self.generate))
+        return Amortisation(training=self.training, fit=fit, predict=predict, generate=generate)
+
+    @cached_property
+    def _medians(self) -> list[NDArray[np.float64]]:
+        random = np.random.default_rng(self.seed)
+        samples = [np.asarray(sample if len(sample) > 2 else [math.nan], float) for sample in (self.fit, self.predict, self.generate)]
+        return [np.median(sample[random.integers(0, len(sample), (self.rounds, len(sample)))], 1) for sample in samples]
+
+
+def _interval(value: float, drawn: NDArray[np.float64]) -> Interval:
+    low, high = np.quantile(drawn, [0.025, 0.975], method="nearest")
+    return Interval(value=value, low=float(low), high=float(high))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """Whether concepts that were asked for before are answered faster than when they were new."""
+
+    ratio: float
+    """Geometric mean over concepts of the time when new over the time again."""
+    p: float
+    """One-sided."""
+    n: int
+    """Concepts."""
+
+    @property
+    def caches(self) -> bool:
+        """Whether answers are kept: faster by more than a tenth, and not by chance."""
+        return self.p < 0.01 and self.ratio > 1.1
+
+
+def probe(new: Sequence[float], again: Sequence[float], *, seed: int = 0, rounds: int = 10_000) -> Probe | None:
+    """A paired sign-flip test on logarithms, each concept against itself, so that concepts may differ in what they cost; None for no pair.
+
+    References:
+        Good. Permutation, Parametric and Bootstrap Tests of Hypotheses. 2005.
+    """
+    if not len(new):
+        return None
+    logs = np.log(np.asarray(new, float)) - np.log(np.asarray(again, float))
+    return Probe(ratio=float(np.exp(logs.mean())), p=sign_flip(logs, greater=True, seed=seed, rounds=rounds), n=len(logs))

@@ -1,0 +1,1 @@
+"""From votes to a leaderboard: Bradley-Terry ratings, their bootstrap, tiers and ranks."""

@@ -1,0 +1,1 @@
+"""The library: concepts, interventions, hooks, and the protocols of models and methods."""

@@ -1,0 +1,73 @@
+"""Calculating with affine maps: one after another, backwards, and their average."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from htbench.core.errors import Refused, UsageError
+from htbench.core.types import Site
+from htbench.steering.intervention import Affine, Intervention
+
+LEAST_SCALE = 1e-3
+"""A channel whose scale is nearer to 0 than this has lost what came in, and cannot be inverted."""
+
+Change = TypeVar("Change", bound=Intervention)
+
+
+def compose(*changes: Affine) -> Affine:
+    """The map that applies `changes` in their order, the first one first; a site that one of them lacks is the identity there.
+
+    Raises:
+        UsageError: if one has a support, outside which it is not affine.
+    """
+    _refuse_supports(changes)
+    scale: dict[Site, Tensor] = {}
+    shift: dict[Site, Tensor] = {}
+    for change in changes:
+        for site, gain in change.scale.items():
+            before = scale.get(site), shift.get(site)
+            scale[site] = gain if before[0] is None else gain * before[0]
+            shift[site] = change.shift[site] if before[1] is None else gain * before[1] + change.shift[site]
+    return Affine(scale, shift)
+
+
+def invert(change: Affine) -> Affine:
+    """The map that undoes `change`: `(z - shift) / scale`.
+
+    Raises:
+        Refused: if a channel's scale is nearly 0, with its site and number.
+        UsageError: if `change` has a support.
+    """
+    _refuse_supports([change])
+    for site, gain in change.scale.items():
+        if lost := (gain.abs() < LEAST_SCALE).nonzero().flatten().tolist():
+            raise Refused(f"channel {lost[0]} of site {site!r} is scaled by {float(gain[lost[0]]):g} and cannot be inverted, like {len(lost) - 1} more there")
+    return Affine({site: 1 / gain for site, gain in change.scale.items()}, {site: -shift / change.scale[site] for site, shift in change.shift.items()})
+
+
+def average(changes: Sequence[Affine]) -> Affine:
+    """The mean of maps, channel by channel; a site that one of them lacks counts as the identity there.
+
+    Raises:
+        UsageError: if there is none, or one has a support.
+    """
+    if not changes:
+        raise UsageError("there are no maps to average")
+    _refuse_supports(changes)
+    example = {site: gain for change in changes for site, gain in change.scale.items()}
+    scale = {site: torch.stack([change.scale.get(site, torch.ones_like(like)) for change in changes]).mean(0) for site, like in example.items()}
+    shift = {site: torch.stack([change.shift.get(site, torch.zeros_like(like)) for change in changes]).mean(0) for site, like in example.items()}
+    return Affine(scale, shift)
+
+
+def join(parts: Sequence[Change]) -> Change:
+    """One intervention out of several of one class, each on sites of its own."""
+    states = [part.state() for part in parts]
+    return type(parts[0]).restore({name: tensor for tensors, _ in states for name, tensor in tensors.items()}, states[0][1])
+
+
+def _refuse_supports(changes: Sequence[Affine]) -> None:
+    if any(change.low for change in changes):
+        raise UsageError("a map with a support is not affine outside of it, and cannot be calculated with")

@@ -1,0 +1,77 @@
+"""Artifacts: what an amortised method learnt, as a file with a card that names it."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from htbench.core import content, distributed
+from htbench.core.errors import UsageError
+from htbench.steering import baseline
+from htbench.steering.baseline import Card
+from htbench.steering.concept import Concept
+from htbench.steering.method import FitsEachConcept, Method
+from htbench.steering.model import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """Where the two files are."""
+
+    steering: Path
+    card: Path
+
+
+def trainable(card: Card) -> Method:
+    """The method of `card`, which learns something that all concepts share.
+
+    Raises:
+        UsageError: if it fits each concept by itself.
+    """
+    method: Method = baseline.method(card)
+    if isinstance(method, FitsEachConcept):
+        raise UsageError(f"{card.name} has nothing to train: it fits each concept by itself", remedy=f"Use it as it is: htbench run --method {card.name}")
+    return method
+
+
+def train(card: Card, model: Model, concepts: Sequence[Concept], *, seed: int, checkpoints: Path, path: Path) -> Artifact:
+    """What `card` learns from `concepts`, written to `path`, with a card beside it.
+
+    An interrupted training goes on where it stopped: its place in `checkpoints` is named by all that decides its result.
+    Of a team of processes the first alone writes.
+    """
+    method = trainable(card)
+    folder = checkpoints / content.digest([card.digest, model.revision, [concept.digest for concept in concepts], seed])
+    folder.mkdir(parents=True, exist_ok=True)
+    finished = folder / "finished"
+    beside = path.with_suffix(".toml")
+    steering = None if distributed.from_first(finished.exists) else method.fit(model, concepts, seed=seed, folder=folder)
+    if distributed.is_first():
+        if steering:
+            fresh = folder / "finished.new"
+            steering.save(fresh)
+            fresh.replace(finished)
+        shutil.copyfile(finished, path)
+        beside.write_text(_card(card, model.name, path), encoding="utf-8")
+    return Artifact(steering=path, card=beside)
+
+
+def _card(card: Card, model: str, path: Path) -> str:
+    code = f"{card.code.resolve()}:{card.method.rpartition(':')[2]}" if card.code else card.method
+    named = card.model_copy(update={"name": path.stem, "method": code})
+    written = named.model_dump(mode="json", exclude={"settings", "artifacts"}, exclude_defaults=True)
+    tables = {"settings": card.settings, "artifacts": {model: path.name}}
+    lines = [f"{key} = {_toml(value)}" for key, value in written.items()]
+    for table, values in tables.items():
+        lines += ["", f"[{table}]", *(f"{json.dumps(key)} = {_toml(value)}" for key, value in values.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: object) -> str:
+    """A value of a card as TOML, whose strings, numbers and lists are those of JSON."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,177 @@
+"""The loop that trains networks: resumable to the bit, averaged, logged; on several devices where a team of processes runs it."""
+
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors.torch import save as serialise
+from torch import Tensor, nn
+
+from htbench.core import distributed
+from htbench.core.phase import phase
+
+
+class Task(Protocol):
+    """What is trained: a network, a loss for each step, and which of its weights are the hidden matrices that Muon suits.
+
+    In a team of processes each gives the loss of its share of a step, scaled so that the mean over processes is the loss of the step.
+    """
+
+    @property
+    def network(self) -> nn.Module: ...
+    def loss(self, step: int) -> Tensor: ...
+    def is_hidden_matrix(self, name: str, weight: nn.Parameter) -> bool: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Settings of one training run; with the code they determine the weights."""
+
+    steps: int
+    batch: int
+    seed: int
+    rate: float = 1e-3
+    """AdamW's learning rate, for biases and heads."""
+    embedding_rate: float | None = None
+    """AdamW's learning rate for embeddings, of which a step sees few; None: `rate`."""
+    matrix_rate: float = 1e-2
+    """Muon's learning rate."""
+    warmup: int = 100
+    average: float = 0.998
+    """Decay of the exponential average of the weights, which is what is kept."""
+    cooldown: float = 0.5
+    """Share of the steps, the last ones, over which the learning rates fall to 0; before them, more steps change nothing."""
+
+    def pace(self, step: int) -> float:
+        """Share of the learning rate at `step`: up in `warmup` steps, down to 0 over the `cooldown`."""
+        return min(1.0, (step + 1) / self.warmup) * min(1.0, (1 - step / self.steps) / self.cooldown)
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+class Trainer:
+    """Runs a task by its recipe, from the last checkpoint in `folder` if there is one; without a folder it keeps none.
+
+    Of a team only the first process reads and writes the folder.
+    """
+
+    def __init__(self, task: Task, recipe: Recipe, folder: Path | None) -> None:
+        self.task, self.recipe, self.folder = task, recipe, folder
+        named = [(name, weight) for name, weight in task.network.named_parameters() if weight.requires_grad]
+        hidden = [weight for name, weight in named if task.is_hidden_matrix(name, weight)]
+        tables = {module.weight for module in task.network.modules() if isinstance(module, nn.Embedding)}
+        others = [weight for name, weight in named if not task.is_hidden_matrix(name, weight) and weight not in tables]
+        groups: list[dict[str, object]] = [{"params": others, "top": recipe.rate}]
+        if tables:
+            embeddings = [weight for _, weight in named if weight in tables]
+            groups.append({"params": embeddings, "top": recipe.rate if recipe.embedding_rate is None else recipe.embedding_rate})
+        self.optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0, fused=True)]
+        if hidden:
+            matrices = [{"params": hidden, "top": recipe.matrix_rate}]
+            self.optimisers.append(torch.optim.Muon(matrices, weight_decay=0.0, adjust_lr_fn="original"))
+        self.weights = [weight for _, weight in named]
+        self.average = [weight.detach().clone() for weight in self.weights]
+        self.step, self.seconds = 0, 0.0
+
+    def run(self, *, save_every: float = 60.0, log_every: int = 25, say: Callable[[str], None] = _to_stderr) -> None:
+        """Train to the end, or on from where an earlier run stopped.
+
+        A checkpoint is written after every `save_every` seconds of training, a line of the log every `log_every` steps.
+        """
+        folder = self.folder if distributed.is_first() else None
+        if self.folder:
+            self._resume(self.folder / "checkpoint.pt")
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+        smooth, start, saved = 0.0, self.step, self.seconds
+        for loss in self._losses():
+            smooth = loss if self.step == start + 1 else 0.97 * smooth + 0.03 * loss
+            if self.step % log_every == 0 and distributed.is_first():
+                pace = self.seconds / self.step
+                line = {"step": self.step, "loss": round(smooth, 5), "seconds": round(self.seconds)}
+                if folder:
+                    with (folder / "curve.jsonl").open("a") as file:
+                        file.write(json.dumps(line) + "\n")
+                say(f"step {self.step}/{self.recipe.steps}  loss {smooth:.4f}  {pace:.2f} s/step  {(self.recipe.steps - self.step) * pace / 60:.0f} min left")
+            if folder and (self.seconds - saved >= save_every or self.step == self.recipe.steps):
+                self._save(folder / "checkpoint.pt")
+                saved = self.seconds
+
+    def use_average(self) -> None:
+        """Give the network the averaged weights."""
+        with torch.no_grad():
+            for weight, average in zip(self.weights, self.average, strict=True):
+                weight.copy_(average)
+
+    @property
+    def device(self) -> str:
+        """What the training ran on, for the record."""
+        one = torch.cuda.get_device_name() if self.weights[0].is_cuda else f"CPU, {torch.get_num_threads()} threads ({platform.machine()})"
+        return one if distributed.size() == 1 else f"{distributed.size()} x {one}"
+
+    @property
+    def record(self) -> dict[str, object]:
+        """The recipe and what it cost."""
+        return {**asdict(self.recipe), "steps": self.step, "seconds": round(self.seconds), "device": self.device, "torch": torch.__version__}
+
+    def export(self, path: Path, *, after: "Trainer | None" = None) -> None:
+        """Write the averaged weights in half precision, with the recipe and its cost, and those of the training that this one went on from."""
+        names = [name for name, weight in self.task.network.named_parameters() if weight.requires_grad]
+        tensors = {name: average.detach().half().contiguous().cpu() for name, average in zip(names, self.average, strict=True)}
+        record = {**self.record, "after": after.record} if after else self.record
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(serialise(tensors, metadata={"recipe": json.dumps(record)}))
+
+    def _losses(self) -> Iterator[float]:
+        for step in range(self.step, self.recipe.steps):
+            began = time.perf_counter()
+            with phase("train"):
+                value = self._advance(step)
+            self.seconds += time.perf_counter() - began
+            self.step = step + 1
+            yield value
+
+    def _advance(self, step: int) -> float:
+        """One step; gives its loss."""
+        for group in (group for optimiser in self.optimisers for group in optimiser.param_groups):
+            group["lr"] = group["top"] * self.recipe.pace(step)
+        loss = self.task.loss(step)
+        self.task.network.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        value = loss.detach()
+        distributed.average([value, *(weight.grad for weight in self.weights if weight.grad is not None)])
+        nn.utils.clip_grad_norm_(self.weights, 1.0)
+        for optimiser in self.optimisers:
+            optimiser.step()
+        decay = min(self.recipe.average, (step + 1) / (step + 50))
+        torch._foreach_lerp_(self.average, [weight.detach() for weight in self.weights], 1 - decay)
+        return value.item()
+
+    def _save(self, path: Path) -> None:
+        state = {
+            "step": self.step, "seconds": self.seconds, "weights": self.task.network.state_dict(), "average": self.average,
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+        }  # fmt: skip
+        fresh = path.with_suffix(".new")
+        torch.save(state, fresh)
+        fresh.replace(path)
+
+    def _resume(self, path: Path) -> None:
+        place = self.weights[0].device if distributed.size() == 1 else "cpu"
+        state = distributed.from_first(lambda: torch.load(path, map_location=place, weights_only=True) if path.exists() else None)
+        if state is None:
+            return
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.task.network.load_state_dict(state["weights"])
+        for average, saved in zip(self.average, state["average"], strict=True):
+            average.copy_(saved)
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)

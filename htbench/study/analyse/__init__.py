@@ -1,0 +1,1 @@
+"""Results of a study: reliability, agreement with judges and metrics, write-up."""

@@ -1,0 +1,100 @@
+"""How far people agree with each other, and with themselves."""
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import evalica
+import numpy as np
+import pandas as pd
+from evalica import InsufficientRatingsError
+
+from htbench.stats.durations import Interval
+from htbench.stats.proportions import Share
+from htbench.study.analyse.agreement import said
+from htbench.study.answer import Answer
+from htbench.study.exclusions import alike, by_person
+
+ROUNDS = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reliability:
+    """Of one criterion's answers; NaN where nobody answered what somebody else did."""
+
+    alpha: Interval
+    """Krippendorff's, nominal: won, lost, tied; its interval resamples pairs of pictures."""
+    ac1: float
+    """Gwet's, which a strong preference of all does not push down."""
+    ceiling: Share
+    """How often two people who answered the same, and decided, agree: what no judge of one voice can be asked to exceed by much."""
+    self_agreement: Share
+    """Of swapped repeats, how often a person says the same again."""
+    overlap: int
+    """Pairs of pictures with answers of two people or more."""
+    answers_each: float
+    """Mean number of answers a pair of pictures has."""
+
+
+def reliability(answers: Sequence[Answer], *, seed: int = 0) -> Reliability:
+    """Of votes and swapped repeats of one criterion."""
+    table = said(answers)
+    counts = _counts(table.values())
+    same = [again for own in by_person(answers).values() for again in alike(own)]
+    return Reliability(
+        alpha=alpha(table.values(), seed=seed),
+        ac1=gwet_ac1(counts),
+        ceiling=_ceiling(table.values()),
+        self_agreement=Share(count=sum(same), of=len(same)),
+        overlap=int((counts.sum(1) > 1).sum()) if len(counts) else 0,
+        answers_each=float(counts.sum(1).mean()) if len(counts) else math.nan,
+    )
+
+
+def alpha(units: Collection[Mapping[str, float]], *, seed: int = 0) -> Interval:
+    """Krippendorff's nominal alpha of answers by rater, a mapping a unit, with a 95 % bootstrap interval; NaN if no unit has two.
+
+    References:
+        Krippendorff. Content Analysis: An Introduction to Its Methodology. 2018. Chapter 12.
+    """
+    raters = sorted({rater for votes in units for rater in votes})
+    rows = [[votes.get(rater, math.nan) for rater in raters] for votes in units]
+    try:
+        found = evalica.alpha_bootstrap(pd.DataFrame(rows).T, "nominal", n_resamples=ROUNDS, random_state=seed)
+    except (InsufficientRatingsError, ValueError):
+        return Interval(value=math.nan, low=math.nan, high=math.nan)
+    return Interval(value=float(found.alpha), low=float(found.low), high=float(found.high))
+
+
+def gwet_ac1(counts: np.ndarray) -> float:
+    r"""Agreement of any number of raters beyond chance, from how often each unit got each category; (units, categories).
+
+    .. math:: \frac{p_a - p_e}{1 - p_e}, \quad p_e = \frac{1}{q - 1} \sum_k \pi_k (1 - \pi_k)
+
+    Units with one answer count for the shares of categories alone. NaN if no unit has two answers.
+
+    References:
+        Gwet. Computing Inter-rater Reliability and Its Variance in the Presence of High Agreement. 2008. https://doi.org/10.1348/000711006X126600
+    """
+    n = counts.sum(1) if len(counts) else np.zeros(0)
+    several = n > 1
+    if not several.any():
+        return math.nan
+    agreed = ((counts * (counts - 1)).sum(1)[several] / (n * (n - 1))[several]).mean()
+    shares = (counts / n[:, None]).mean(0)
+    chance = float((shares * (1 - shares)).sum() / (counts.shape[1] - 1))
+    return float((agreed - chance) / (1 - chance))
+
+
+def _counts(votes: Iterable[Mapping[str, float]]) -> np.ndarray:
+    """(pairs of pictures, won lost tied), of the categories that anybody used, two at least."""
+    rows = [[Counter(each.values())[value] for value in (1.0, 0.0, 0.5)] for each in votes]
+    counts = np.array(rows, float).reshape(-1, 3)
+    return counts if counts[:, 2].any() else counts[:, :2]
+
+
+def _ceiling(votes: Iterable[Mapping[str, float]]) -> Share:
+    tallies = [Counter(each.values()) for each in votes]
+    same = sum(math.comb(tally[1.0], 2) + math.comb(tally[0.0], 2) for tally in tallies)
+    return Share(count=same, of=sum(math.comb(tally[1.0] + tally[0.0], 2) for tally in tallies))

@@ -1,0 +1,1 @@
+"""Exporting a study: assignment, the blinded page, other platforms."""

@@ -1,0 +1,1 @@
+"""Importing answers: detecting formats, mapping columns, removing identities."""

@@ -1,0 +1,173 @@
+"""Rows of files as platforms export them, one after the other, each with its number.
+
+The csv module and not pandas: it takes one row at a time, so that a million rows need no more memory than one; it changes no cell; and it can say in which
+row a file is broken.
+"""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from htbench.core.errors import Missing, UnknownName, UsageError
+
+Row = dict[str, str]
+_BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_CHUNK = 1 << 16
+_LONGEST = 1 << 24
+"""Characters of one JSON object; more is no answer of a person."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """A file of rows: CSV or TSV with a header, or JSON objects."""
+
+    path: Path
+    delimiter: str = ","
+    header_rows: int = 1
+    """The first names the columns, further ones are left out."""
+    unpack: tuple[str, ...] = field(default=())
+    """Columns that hold JSON, whose parts become columns `Answer.…` in their stead."""
+
+    @property
+    def is_json(self) -> bool:
+        """Whether it holds JSON objects, by its name."""
+        return self.path.suffix.lower() in (".json", ".jsonl", ".ndjson")
+
+    @property
+    def varies(self) -> bool:
+        """Whether one row may have columns that another has not."""
+        return self.is_json or bool(self.unpack)
+
+    def error(self, number: int, what: str, *, remedy: str = "") -> UsageError:
+        """That something is wrong in a row."""
+        return UsageError(f"row {number} of {str(self.path)[:300]!r}: {what}", remedy=remedy)
+
+    def rows(self) -> Iterator[tuple[int, Row]]:
+        """Each row with its number; the header's is 1. Of JSON, each object.
+
+        Raises:
+            Missing: if there is no such file.
+            UnknownName: if there is none, but one of nearly that name.
+            UsageError: with the number of the row that cannot be read.
+        """
+        try:
+            encoding = self._encoding()
+            with self.path.open(newline="", encoding=encoding, errors="surrogateescape") as file:
+                yield from self._objects(file) if self.is_json else self._lines(file)
+        except FileNotFoundError:
+            beside = [path.name for path in self.path.parent.iterdir() if path.is_file()] if self.path.parent.is_dir() else []
+            if beside:
+                raise UnknownName("file", self.path.name, beside) from None
+            raise Missing(f"no file {str(self.path)[:300]!r}") from None
+        except UnicodeError as error:
+            raise UsageError(f"{str(self.path)[:300]!r} cannot be read: {error}", remedy="Save it as UTF-8.") from None
+
+    def _encoding(self) -> str:
+        with self.path.open("rb") as file:
+            return _BOMS.get(file.read(2), "utf-8-sig")
+
+    def _lines(self, file: TextIO) -> Iterator[tuple[int, Row]]:
+        number = 0
+        try:
+            lines = csv.reader(file, delimiter=self.delimiter, strict=True)
+            header: list[str] = []
+            for number, cells in enumerate(lines, start=1):
+                self._check_text(number, cells)
+                if number == 1:
+                    header = self._header(cells)
+                elif number > self.header_rows and cells:
+                    if len(cells) != len(header):
+                        raise self.error(number, f"{len(cells)} cells under {len(header)} columns", remedy="Is the delimiter right, and every quote closed?")
+                    yield number, self._unpacked(number, dict(zip(header, cells, strict=True)))
+            if not header:
+                raise self.error(1, "the file is empty")
+        except csv.Error as error:
+            raise self.error(number + 1, str(error), remedy="Is every quote closed?") from None
+
+    def _header(self, cells: list[str]) -> list[str]:
+        names = [cell.strip() for cell in cells]
+        doubled = [name for name, times in Counter(names).items() if times > 1 and name]
+        if doubled:
+            raise self.error(1, f"{names.count(doubled[0])} columns are named {doubled[0][:80]!r}", remedy="Rename all but one.")
+        return names
+
+    def _objects(self, file: TextIO) -> Iterator[tuple[int, Row]]:
+        for number, value in enumerate(_json_values(file, self), start=1):
+            if not isinstance(value, dict):
+                raise self.error(number, f"{json.dumps(value)[:40]} is no object")
+            for flat in _flattened(value):
+                self._check_text(number, flat.values())
+                yield number, self._unpacked(number, flat)
+
+    def _unpacked(self, number: int, row: Row) -> Row:
+        for column in self.unpack:
+            if text := row.pop(column, ""):
+                try:
+                    packed = json.loads(text)
+                except ValueError as error:
+                    raise self.error(number, f"{column} holds no JSON: {error}") from None
+                for part in packed if isinstance(packed, list) else [packed]:
+                    row.update({f"Answer.{name}": _chosen(value) for name, value in part.items()} if isinstance(part, dict) else {})
+        return row
+
+    def _check_text(self, number: int, cells: Iterable[str]) -> None:
+        for cell in cells:
+            if not cell.isascii() and any("\ud800" <= char <= "\udfff" for char in cell):
+                raise self.error(number, f"{cell[:40].encode('utf-8', 'surrogateescape')!r} is not UTF-8", remedy="Save the file as UTF-8.")
+
+
+def _json_values(file: TextIO, sheet: Sheet) -> Iterator[object]:
+    """Members of an array, or objects one after the other, with no more than one of them in memory."""
+    decoder, text, done, number = json.JSONDecoder(), "", False, 0
+    while True:
+        text = text.lstrip(" \t\r\n,[]")
+        if text:
+            try:
+                value, end = decoder.raw_decode(text)
+            except (ValueError, RecursionError) as error:
+                if done or len(text) > _LONGEST:
+                    raise sheet.error(number + 1, f"no JSON: {error}") from None
+            else:
+                if end < len(text) or done:
+                    text, number = text[end:], number + 1
+                    yield value
+                    continue
+        elif done:
+            return
+        chunk = file.read(max(_CHUNK, len(text)))
+        text, done = text + chunk, not chunk
+
+
+def _flattened(value: dict[str, object]) -> Iterator[Row]:
+    """An object as a row of text; a Label Studio task as one row an annotation."""
+    annotations, data = value.get("annotations"), value.get("data")
+    if not (isinstance(annotations, list) and isinstance(data, dict)):
+        yield {name: _chosen(part) for name, part in value.items()}
+        return
+    for annotation in annotations:
+        by = annotation.get("completed_by")
+        row = {**data, **{name: annotation.get(name, "") for name in ("was_cancelled", "ground_truth", "lead_time", "created_at")}}
+        row["annotator"] = (by.get("email") or by.get("id")) if isinstance(by, dict) else by
+        for result in annotation.get("result", ()):
+            row[result.get("from_name", "")] = result.get("value", {})
+        yield {name: _chosen(part) for name, part in row.items()}
+
+
+def _chosen(value: object) -> str:
+    """A JSON value as a cell: of options that are true or false, or of a list of one, the option itself."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case str() | int() | float():
+            return str(value)
+        case [one] | {"selected": one} | {"choices": [one]}:
+            return _chosen(one)
+        case dict() if value and all(isinstance(part, bool) for part in value.values()):
+            return " ".join(str(name) for name, part in value.items() if part)
+    return json.dumps(value, sort_keys=True)

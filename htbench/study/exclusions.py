@@ -1,0 +1,206 @@
+"""Who and what is left out, by rules that are declared before the answers are read; no rule looks at methods."""
+
+import tomllib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from statistics import median
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from scipy.stats import binomtest
+
+from htbench.core.content import digest
+from htbench.core.errors import Missing, UsageError
+from htbench.core.types import Digest
+from htbench.study.answer import Answer, Kind
+
+_ENDED = ("RETURNED", "TIMED-OUT", "TIMED OUT", "REJECTED")
+_REPEATS = 4
+"""Swapped repeats from which on a person's consistency says something."""
+
+
+class Rules(BaseModel):
+    """What is left out; 0 switches a rule off."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fastest_ms: int = Field(default=400, ge=0)
+    """Answers faster than this are left out, and people of whom more than half are."""
+    median_share: float = Field(default=0.33, ge=0, le=1)
+    """People whose median time is below this share of the median person's."""
+    failed_checks: int = Field(default=2, ge=0)
+    """People who failed so many checks."""
+    failed_sentinels: int = Field(default=2, ge=0)
+    """People who so often did not prefer a picture to noise."""
+    answered: float = Field(default=0.5, ge=0, le=1)
+    """People who answered less than this share of what the median person did."""
+    longest_run: int = Field(default=15, ge=0)
+    """People who gave the same answer so many times in a row."""
+    side_p: float = Field(default=0.001, ge=0, le=1)
+    """People whose share of left is as far from a half as happens by chance so rarely."""
+    consistent: float = Field(default=0.25, ge=0, le=1)
+    """People who, of four swapped repeats or more, answered a smaller share alike."""
+
+    @property
+    def digest(self) -> Digest:
+        """Tells whether they changed after the answers were read."""
+        return digest(self.model_dump())
+
+    @classmethod
+    def read(cls, path: Path) -> "Rules":
+        """From a TOML file.
+
+        Raises:
+            Missing: if there is none.
+            UsageError: if it has something else in it.
+        """
+        try:
+            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise Missing(f"no rules {str(path)!r}") from None
+        except ValidationError as error:
+            place, first = ".".join(map(str, error.errors()[0]["loc"])), error.errors()[0]["msg"]
+            raise UsageError(f"rules {str(path)!r}: {place}: {first}", remedy=f"Known: {', '.join(cls.model_fields)}.") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"rules {str(path)!r} cannot be read: {error}") from None
+
+    def text(self) -> str:
+        """As TOML."""
+        return "\n".join(f"{name} = {value}" for name, value in self.model_dump().items()) + "\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One line of the flow of exclusions."""
+
+    name: str
+    people: int
+    """Left after it."""
+    answers: int
+    gone: tuple[str, ...] = ()
+    """Pseudonyms of the people whom it left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """What became of the answers."""
+
+    steps: tuple[Step, ...]
+    kept: tuple[Answer, ...]
+    unique: tuple[Answer, ...]
+    """With duplicates left out and nothing else: results without exclusions."""
+
+
+def sift(answers: Iterable[Answer], rules: Rules, *, statuses: Mapping[str, str] | None = None) -> Flow:
+    """Apply the rules one after the other; `statuses` says of people how their platform ended with them, in capitals."""
+    rows = list(answers)
+    steps = [_step("answers read", rows)]
+    unique = _first_ones(rows)
+    steps.append(_step("given twice, the first kept", unique, rows))
+    rest = unique
+    if statuses:
+        rest = [answer for answer in unique if statuses.get(answer.rater, "") not in _ENDED]
+        steps.append(_step("returned, timed out or rejected", rest, unique))
+    if rules.fastest_ms:
+        hasty = _people(rest, lambda own: sum(_fast(answer, rules) for answer in own) > len(own) / 2)
+        before, rest = rest, [answer for answer in rest if answer.rater not in hasty]
+        steps.append(_step(f"mostly faster than {rules.fastest_ms} ms", rest, before))
+        before, rest = rest, [answer for answer in rest if not _fast(answer, rules)]
+        steps.append(_step(f"answers faster than {rules.fastest_ms} ms", rest, before))
+    for name, bad in _tests(rules):
+        out = bad(rest)
+        before, rest = rest, [answer for answer in rest if answer.rater not in out]
+        steps.append(_step(name, rest, before))
+    return Flow(steps=tuple(steps), kept=tuple(rest), unique=tuple(unique))
+
+
+Test = Callable[[Sequence[Answer]], set[str]]
+
+
+def _tests(rules: Rules) -> list[tuple[str, Test]]:
+    """Each names the people to leave out."""
+    found: list[tuple[bool, str, Test]] = [
+        (rules.failed_checks > 0, f"failed {rules.failed_checks} checks or more", lambda rows: _failing(rows, "check", rules.failed_checks)),
+        (
+            rules.failed_sentinels > 0,
+            f"missed {rules.failed_sentinels} pictures beside noise or more",
+            lambda rows: _failing(rows, "sentinel", rules.failed_sentinels),
+        ),
+        (rules.answered > 0, f"answered less than {rules.answered:.0%} of the median", lambda rows: _below(rows, len, rules.answered)),
+        (rules.median_share > 0, f"faster than {rules.median_share:.0%} of the median person", lambda rows: _below(rows, _pace, rules.median_share)),
+        (rules.longest_run > 0, f"the same answer {rules.longest_run} times in a row", lambda rows: _people(rows, lambda own: _run(own) >= rules.longest_run)),
+        (rules.side_p > 0, f"one side too often (p < {rules.side_p:g})", lambda rows: _people(rows, lambda own: _lean(own) < rules.side_p)),
+        (rules.consistent > 0, f"swapped repeats alike in less than {rules.consistent:.0%}", lambda rows: _people(rows, lambda own: _swings(own, rules))),
+    ]
+    return [(name, test) for active, name, test in found if active]
+
+
+def by_person(rows: Iterable[Answer]) -> dict[str, list[Answer]]:
+    """Each person's answers, in the order in which they were given as far as that is known."""
+    found: dict[str, list[Answer]] = defaultdict(list)
+    for answer in rows:
+        found[answer.rater].append(answer)
+    return {rater: sorted(own, key=lambda answer: (answer.position or 0, answer.time)) for rater, own in sorted(found.items())}
+
+
+def alike(own: Sequence[Answer]) -> list[bool]:
+    """Of each swapped repeat, whether it says the same as the first time."""
+    first = {answer.pair: _winner(answer) for answer in own if answer.kind == "vote"}
+    return [first[answer.pair] == _winner(answer) for answer in own if answer.kind == "repeat" and answer.pair in first and answer.choice != "skip"]
+
+
+def _winner(answer: Answer) -> str:
+    return {"left": answer.left, "right": answer.right}.get(answer.choice, answer.choice)
+
+
+def _first_ones(rows: Sequence[Answer]) -> list[Answer]:
+    seen: dict[tuple[object, ...], Answer] = {}
+    for answer in sorted(rows, key=lambda each: (each.time, each.position or 0, each.source_row)):
+        seen.setdefault((answer.rater, answer.kind, answer.pair), answer)
+    return list(seen.values())
+
+
+def _people(rows: Sequence[Answer], bad: Callable[[list[Answer]], bool]) -> set[str]:
+    return {rater for rater, own in by_person(rows).items() if bad(own)}
+
+
+def _below(rows: Sequence[Answer], size: Callable[[list[Answer]], float | None], share: float) -> set[str]:
+    sizes = {rater: value for rater, own in by_person(rows).items() if (value := size(own)) is not None}
+    least = share * median(sizes.values()) if sizes else 0.0
+    return {rater for rater, value in sizes.items() if value < least}
+
+
+def _pace(own: list[Answer]) -> float | None:
+    times = [answer.rt_ms for answer in own if answer.rt_ms is not None]
+    return median(times) if times else None
+
+
+def _fast(answer: Answer, rules: Rules) -> bool:
+    return answer.rt_ms is not None and answer.rt_ms < rules.fastest_ms
+
+
+def _failing(rows: Sequence[Answer], kind: Kind, times: int) -> set[str]:
+    return _people(rows, lambda own: sum(answer.kind == kind and answer.choice != answer.expected for answer in own) >= times)
+
+
+def _run(own: Sequence[Answer]) -> int:
+    if any(answer.position is None for answer in own):
+        return 0
+    return max((len(list(group)) for _, group in groupby(answer.choice for answer in own if answer.kind in ("vote", "repeat"))), default=0)
+
+
+def _lean(own: Sequence[Answer]) -> float:
+    sides = [answer.choice == "left" for answer in own if answer.kind == "vote" and answer.choice in ("left", "right")]
+    return float(binomtest(sum(sides), len(sides)).pvalue) if sides else 1.0
+
+
+def _swings(own: Sequence[Answer], rules: Rules) -> bool:
+    same = alike(own)
+    return len(same) >= _REPEATS and sum(same) < rules.consistent * len(same)
+
+
+def _step(name: str, rows: Sequence[Answer], before: Sequence[Answer] = ()) -> Step:
+    people = {answer.rater for answer in rows}
+    return Step(name=name, people=len(people), answers=len(rows), gone=tuple(sorted({answer.rater for answer in before} - people)))

@@ -1,0 +1,32 @@
+"""Where a study comes from: `export.json` in its folder says of which run it is, how it was exported, and whether its answers are made up."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from htbench.core.errors import Refused
+
+FILE = "export.json"
+MADE_UP = "rehearsal-"
+"""How the ids of made-up people begin."""
+
+
+def note(study: Path, *, run: str, strength: float, wish: dict[str, Any], rehearsal: bool = False) -> None:
+    """Write it."""
+    facts = {"run": run, "strength": strength, "wish": wish, "rehearsal": rehearsal}
+    (study / FILE).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def noted(study: Path) -> dict[str, Any]:
+    """What `note` wrote; empty of a study whose items were made elsewhere.
+
+    Raises:
+        Refused: if it is damaged.
+    """
+    path = study / FILE
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError:
+        raise Refused(f"{str(path)!r} is damaged", remedy="Delete it; the run's full strength is taken then.") from None

@@ -1,0 +1,106 @@
+"""Judges against people and against each other; win rates that people's votes put right."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kit import judged_run
+from kit.judge_servers import Endpoint, fair, first_picker, serving
+
+from htbench.core.errors import Missing, UsageError
+from htbench.judging import agreement
+from htbench.judging.agreement import HumanVote, difference_estimate
+from htbench.judging.leaderboard import Board, Pairing
+
+HEADER = "criterion,concept,prompt,seed,left,right,choice,rater\n"
+
+
+def played(folder: Path, mind: object = fair) -> Board:
+    judged_run.build(folder / "run", concepts=6)
+    with serving(Endpoint(mind=mind)) as endpoint:  # type: ignore[arg-type]
+        return judged_run.judged(folder / "run", judged_run.card(folder / "judge", endpoint.url))
+
+
+def people(found: Board, *, contrary: int = 0) -> list[HumanVote]:
+    """Two people, the first of whom agrees with the judge throughout, the second all but so often."""
+    values = list(found.criteria[0].preferences.items())
+    votes = [HumanVote(criterion="presence", pairing=pairing, value=value, rater="ann") for pairing, value in values]
+    return votes + [
+        HumanVote(criterion="presence", pairing=pairing, value=1 - value if k < contrary else value, rater="bob") for k, (pairing, value) in enumerate(values)
+    ]
+
+
+def test_people_who_say_the_same_agree_fully(tmp_path: Path) -> None:
+    found = played(tmp_path)
+    (agreed,) = agreement.with_people(found, people(found))
+    assert (agreed.decided.value, agreed.all.value, agreed.kappa, agreed.tau) == (1.0, 1.0, 1.0, pytest.approx(1.0))
+    assert agreed.ceiling
+    assert agreed.ceiling.value == 1.0
+
+
+def test_the_ceiling_is_how_often_people_agree(tmp_path: Path) -> None:
+    found = played(tmp_path)
+    (agreed,) = agreement.with_people(found, people(found, contrary=9))
+    assert agreed.ceiling
+    assert (agreed.ceiling.count, agreed.ceiling.of) == (27, 36)
+
+
+def test_judges_are_compared_on_what_both_decide(tmp_path: Path) -> None:
+    one, other = played(tmp_path / "one"), played(tmp_path / "other", first_picker)
+    (same,) = agreement.with_judge(one, one)
+    (none,) = agreement.with_judge(one, other)
+    assert (same.decided.value, same.tau) == (1.0, pytest.approx(1.0))
+    assert (none.decided.of, none.all.count) == (0, 0)
+
+
+def simulated(seed: int) -> tuple[dict[Pairing, float], dict[Pairing, float]]:
+    """A judge that favours the first method by 0.15, on 200 concepts with 5 pairings each, of which people judged a tenth; the truth is 0.5."""
+    dice = np.random.default_rng(seed)
+    judged, labelled = {}, {}
+    for concept in range(200):
+        rate = 0.5 + 0.1 * dice.standard_normal()
+        for k in range(5):
+            pairing = ("a", "b", f"c{concept:03}", f"p{k}", 0)
+            person = float(dice.random() < rate)
+            judged[pairing] = float(dice.random() < 0.15) or person if person == 0 else person
+            judged[pairing] = max(judged[pairing], person)
+            if dice.random() < 0.1:
+                labelled[pairing] = person
+    return judged, labelled
+
+
+def test_corrected_win_rates_cover_the_truth_where_a_biased_judges_do_not() -> None:
+    found = [difference_estimate(*simulated(seed), rounds=400) for seed in range(150)]
+    assert np.mean([raw.low <= 0.5 <= raw.high for raw, _ in found]) < 0.5
+    assert np.mean([mended.low <= 0.5 <= mended.high for _, mended in found]) >= 0.92
+
+
+def test_corrections_are_made_for_pairs_that_people_judged(tmp_path: Path) -> None:
+    found = played(tmp_path)
+    votes = [vote for vote in people(found) if vote.pairing[:2] == ("good", "none")]
+    (mended,) = agreement.corrected(found, votes)
+    assert (mended.one, mended.two, mended.labelled) == ("good", "none", 6)
+    assert mended.corrected.value == pytest.approx(mended.raw.value)
+
+
+def test_votes_are_read_from_either_side(tmp_path: Path) -> None:
+    rows = ["presence,c,p,0,b,a,left,ann", "presence,c,p,0,a,b,right,bob", "presence,c,p,0,a,b,tie,eve"]
+    (tmp_path / "votes.csv").write_text(HEADER + "\n".join(rows))
+    votes = agreement.read_votes(tmp_path / "votes.csv")
+    assert [vote.value for vote in votes] == [0.0, 0.0, 0.5]
+    assert {vote.pairing for vote in votes} == {("a", "b", "c", "p", 0)}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("criterion,concept\n", "no column 'prompt'"), (HEADER + "x,c,p,0,a,b,maybe,r", "row 2 .*'maybe'"), (HEADER + "x,c,p,no,a,b,tie,r", "row 2 .*seed 'no'")],
+)
+def test_votes_that_make_no_sense_are_one_line_with_their_row(text: str, why: str, tmp_path: Path) -> None:
+    (tmp_path / "votes.csv").write_text(text)
+    with pytest.raises(UsageError, match=why):
+        agreement.read_votes(tmp_path / "votes.csv")
+
+
+def test_a_file_of_votes_that_is_not_there_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(Missing, match="no file of votes"):
+        agreement.read_votes(tmp_path / "votes.csv")

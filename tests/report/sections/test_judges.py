@@ -1,0 +1,121 @@
+"""What judges and people said, in the report: of real tournaments by judges with known faults, and of a study that came back."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kit import judged_run, study_people
+from kit.html_page import Page
+from kit.judge_servers import Endpoint, Mind, fair, first_picker, refuser, serving
+from kit.posted_study import study
+
+from htbench import report
+from htbench.judging.audit import MEANING
+from htbench.study.analyse import publish
+from htbench.study.analyse.result import result
+from htbench.study.exclusions import Rules, sift
+
+
+def page(folder: Path) -> Page:
+    return Page(report.write(folder).read_text(encoding="utf-8"))
+
+
+def judged_by(mind: Mind, folder: Path, **wish: object) -> Page:
+    judged_run.build(folder / "run", concepts=6)
+    with serving(Endpoint(mind=mind)) as endpoint:
+        judged_run.judged(folder / "run", judged_run.card(folder / "judge", endpoint.url), **wish)
+    return page(folder / "run")
+
+
+@pytest.fixture(scope="module")
+def fairly(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    return judged_by(fair, tmp_path_factory.mktemp("fair"), controls=6)
+
+
+def test_a_fair_judge_ranks_methods_as_they_were_planted_and_has_no_flags(fairly: Page) -> None:
+    said = fairly.text.partition("openai scripted")[2]
+    assert "no flags" in said
+    ranked = re.findall(r"(\w+) [\d–]+ tier", said)
+    assert (ranked[0], ranked[-1], len(ranked)) == ("good", "none", 4)
+
+
+def test_every_flag_of_the_audit_is_listed_with_what_it_rests_on(fairly: Page) -> None:
+    said = fairly.text.partition("What it rests on")[2]
+    assert all(f"{flag} no {meaning}" in said for flag, meaning in MEANING.items())
+    assert "the picture won 6 of 6, 0 went the other way" in said
+
+
+def test_the_matrix_and_what_the_order_hangs_on_are_there(fairly: Page) -> None:
+    assert "Win rates of each against each by presence" in fairly.text
+    assert re.search(r"Without \d+ votes?, [\d.]+ % of all, \w+ would be first; fewer may do.", fairly.text)
+    assert all(f"{name} good" in fairly.text for name in ("ties: drop", "ties: davidson", "prior: 0.1", "prior: 1.5"))
+
+
+def test_a_planted_fault_is_flagged_on_the_page(tmp_path: Path) -> None:
+    said = judged_by(first_picker, tmp_path).text
+    assert "flagged: first slot" in said
+    assert "the first won 100 % [" in said
+
+
+def test_verdicts_that_are_missing_are_told_by_method_and_reason(tmp_path: Path) -> None:
+    said = judged_by(refuser, tmp_path).text
+    assert "Not ranked: no verdict on any picture of shy" in said
+    assert re.search(r"poor \d\S* tier \d .*? 33.3 % \d+ refus", said)
+
+
+def test_without_judges_and_studies_the_page_names_the_commands(tmp_path: Path) -> None:
+    said = page(judged_run.build(tmp_path / "run", concepts=2)).text
+    assert "No judge has compared the pictures: htbench judge run" in said
+    assert "No people have compared the pictures: htbench study export run" in said
+
+
+def test_a_damaged_ledger_is_one_line_and_the_rest_of_the_page_is_there(tmp_path: Path) -> None:
+    folder = judged_run.build(tmp_path / "run", concepts=2)
+    (folder / "judge.sqlite").write_bytes(b"nothing of the kind" * 100)
+    seen = page(folder)
+    assert "The ledger of judges cannot be read" in seen.text
+    assert "gallery" in {attributes.get("id") for _, attributes in seen.tags}
+
+
+def test_what_people_said_is_on_the_page_as_text(tmp_path: Path) -> None:
+    folder = judged_run.build(tmp_path / "run", concepts=2)
+    (folder / "studies").mkdir()
+    (folder / "studies" / "a.json").write_text(json.dumps({**study("good", "poor", (0.66, 0.6, 0.7)), "study": "<script>alert(1)</script>"}))
+    seen = page(folder)
+    assert "<script>alert(1)</script>" in seen.text
+    assert "120 votes of 20 people on 40 pairs" in seen.text
+    assert "0.660 [0.600, 0.700]" in seen.text
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"version": 2}', '{"version": 1, "study": "x"}', "\udcff"])
+def test_a_damaged_study_is_one_line(tmp_path: Path, text: str) -> None:
+    folder = judged_run.build(tmp_path / "run", concepts=2)
+    (folder / "studies").mkdir()
+    (folder / "studies" / "a.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert "The study a.json is damaged, or of another version" in page(folder).text
+
+
+def test_a_judge_that_comes_later_is_on_the_next_page_beside_the_first(tmp_path: Path) -> None:
+    folder = judged_run.build(tmp_path / "run", concepts=3)
+    with serving(Endpoint(mind=fair)) as endpoint:
+        card = judged_run.card(tmp_path / "judge", endpoint.url)
+        judged_run.judged(folder, card)
+        assert "openai second" not in page(folder).text
+        judged_run.judged(folder, card.with_model("second"))
+    text = page(folder).text
+    assert "openai scripted" in text
+    assert "With openai second by presence: alike on 100 % of" in text
+
+
+def test_what_a_study_leaves_in_its_run_is_read_whole(tmp_path: Path) -> None:
+    run, made = judged_run.build(tmp_path / "run", concepts=2), tmp_path / "my-study"
+    made.mkdir()
+    answers = study_people.study(np.random.default_rng(0), concepts=12, each=10, raters=6)
+    publish.post(result(sift(answers, Rules()), rounds=100), run, study=made, rules_changed=True)
+    seen = page(run).text
+    assert "my-study" in seen
+    assert "The rules of exclusion were changed after the first import." in seen
+    assert "120 votes of 6 people" in seen
+    assert re.findall(r"(\w) [\d–]+ tier", seen.partition("my-study")[2])[0] == "a"  # planted best

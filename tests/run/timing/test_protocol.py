@@ -1,0 +1,155 @@
+"""The timing protocol on the toy model, with methods of known cost."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from kit.toy import Toy
+
+from htbench.core.phase import phase
+from htbench.run.store import Sample
+from htbench.run.timing.figures import Session
+from htbench.run.timing.protocol import Bench, Entry, Protocol, steady
+from htbench.steering import baseline, concept
+from htbench.steering.concept import Concept
+from htbench.steering.intervention import Intervention, Rewrite
+from htbench.steering.method import Training
+
+CONCEPTS = concept.load("emoji").splits
+STEPS = baseline.card("hypertransport").settings["steps"]
+SHORT = Protocol(rounds=8, steps=2, train_concepts=2, train_steps=1)
+
+
+def spin(seconds: float) -> float:
+    """Keeps the processor busy until `seconds` have passed; gives how many did."""
+    began = time.perf_counter()
+    while (passed := time.perf_counter() - began) < seconds:
+        pass
+    return passed
+
+
+@dataclass
+class Costs:
+    """A steering that takes as long as `work` does, and writes down what it was asked for."""
+
+    work: Callable[[Concept], float]
+    asked: list[str] = field(default_factory=list)
+    took: list[float] = field(default_factory=list)
+    training: Training = field(default_factory=Training)
+
+    def towards(self, concept: Concept) -> Intervention:
+        self.asked.append(concept.id)
+        with phase("fit"):
+            self.took.append(self.work(concept))
+        return Rewrite(more=concept.template, less="{prompt}")
+
+    def save(self, path: Path) -> None:
+        path.touch()
+
+
+class Forgetful(Toy):
+    """Counts how often it was told to forget prompts."""
+
+    forgot = 0
+
+    def forget_prompts(self) -> None:
+        self.forgot += 1
+
+
+def bench(folder: Path, taken: list[Sample], *, model: Toy | None = None, protocol: Protocol = SHORT) -> Bench:
+    return Bench(
+        model=model or Toy(), concepts=CONCEPTS["test"], training=CONCEPTS["train"], warm=CONCEPTS["dev"][0], prompt="a cat", protocol=protocol,
+        folder=folder, sink=taken.extend,
+    )  # fmt: skip
+
+
+def entry(name: str, steering: Costs) -> Entry:
+    return Entry(card=baseline.card(name), steering=steering)
+
+
+def timed(folder: Path, *entries: Entry, protocol: Protocol = SHORT) -> Session:
+    taken: list[Sample] = []
+    list(bench(folder, taken, protocol=protocol).run(entries))
+    return Session(taken, {"methods": {each.card.name: each.facts() for each in entries}})
+
+
+def test_spins_of_known_length_are_measured_within_2_percent(tmp_path: Path) -> None:
+    known = Costs(lambda _: spin(0.05))
+    (pace,) = timed(tmp_path, entry("lineas", known), protocol=Protocol(rounds=9, again=0)).paces
+    assert pace.phases["fit"].median == pytest.approx(sorted(known.took)[4], rel=0.02)
+    assert pace.concept.median == pytest.approx(sorted(known.took)[4], rel=0.02)
+
+
+def test_a_method_that_keeps_answers_is_flagged(tmp_path: Path) -> None:
+    kept: dict[str, float] = {}
+    (pace,) = timed(tmp_path, entry("lineas", Costs(lambda c: 0.0 if c.id in kept else kept.setdefault(c.id, spin(0.01))))).paces
+    assert pace.probe.caches
+
+
+def test_a_method_whose_cost_varies_by_concept_is_not_flagged(tmp_path: Path) -> None:
+    costs = {concept.id: 0.002 * (1 + 5 * k % 13) for k, concept in enumerate(CONCEPTS["test"])}
+    (pace,) = timed(tmp_path, entry("lineas", Costs(lambda c: spin(costs[c.id])))).paces
+    assert not pace.probe.caches
+
+
+def test_methods_take_turns_on_concepts_that_are_new_to_them(tmp_path: Path) -> None:
+    first, second = Costs(lambda _: 0.0), Costs(lambda _: 0.0)
+    timed(tmp_path, entry("lineas", first), entry("linear-act", second), protocol=Protocol(rounds=6, again=2))
+    assert first.asked == second.asked
+    assert [id_ for k, id_ in enumerate(first.asked) if id_ not in first.asked[:k]] == [each.id for each in CONCEPTS["test"][:6]]
+    assert len(first.asked) == 8
+
+
+def test_prompts_are_encoded_anew_for_every_measurement(tmp_path: Path) -> None:
+    model = Forgetful()
+    list(bench(tmp_path, [], model=model, protocol=Protocol(rounds=1, again=1)).run([entry("lineas", Costs(lambda _: 0.0))]))
+    assert model.forgot == 4  # the bare image, a concept, its image, the concept again
+
+
+def test_warming_up_is_kept_and_does_not_count(tmp_path: Path) -> None:
+    taken: list[Sample] = []
+    ready = entry("lineas", Costs(lambda _: 0.0))
+    bench(tmp_path, taken).warm_up(ready)
+    assert {sample.round for sample in taken} == {0}
+    assert Session(taken, {"methods": {"lineas": ready.facts()}}).paces == []
+    assert all(sample.memory for sample in taken)
+
+
+def test_timing_ends_in_time(tmp_path: Path) -> None:
+    taken: list[Sample] = []
+    assert list(bench(tmp_path, taken, protocol=Protocol(minutes=0)).run([entry("lineas", Costs(lambda _: 0.0))])) == [1]
+
+
+def test_noise_is_steady_once_three_more_samples_leave_it_as_it_is() -> None:
+    assert steady([1.0] * 10)
+    assert not steady([1.0] * 7 + [1.5] * 4)
+    assert steady([1e-6, 9e-6] * 5)
+
+
+def test_a_fit_of_many_steps_is_measured_over_a_few_and_scaled(tmp_path: Path) -> None:
+    ready = bench(tmp_path, []).prepare("lineas-1000")
+    assert (ready.scale, ready.facts()["steps"]) == (500, 1000)
+    assert bench(tmp_path, []).prepare("linear-act").scale == 1
+
+
+def test_the_phase_that_is_scaled_is_the_fit_alone() -> None:
+    rows = [("concept", "", 3.0), ("concept", "extract", 1.0), ("concept", "fit", 2.0), ("image", "", 0.6), ("image", "install", 0.5)]
+    samples = [Sample(method="lineas", work=work, phase=phase, concept="c", round=1, seconds=seconds) for work, phase, seconds in rows]
+    (pace,) = Session(samples, {"methods": {"lineas": {"scale": 10.0}}}).paces
+    assert pace.seconds == (1 + 10 * 2 + 0.5,)
+
+
+def test_a_training_is_done_on_a_few_concepts_in_a_few_steps_and_scaled(tmp_path: Path) -> None:
+    taken: list[Sample] = []
+    shared = bench(tmp_path, taken).prepare("hypertransport").shared
+    assert (shared.concepts, shared.of_concepts, shared.steps, shared.of_steps) == (2, len(CONCEPTS["train"]), 1, STEPS)
+    train = next(sample.seconds for sample in taken if (sample.work, sample.phase) == ("learn", "train"))
+    assert shared.seconds > STEPS * train
+
+
+def test_a_method_that_refines_predictions_learns_what_predicts(tmp_path: Path) -> None:
+    ready = bench(tmp_path, []).prepare("hypertransport-warm")
+    assert (ready.shared.of_steps, ready.scale) == (STEPS, 1)
+    assert ready.steering.towards(CONCEPTS["test"][0]).sites

@@ -1,0 +1,226 @@
+"""Interventions as values: what they do, and that a file gives them back or is refused."""
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from htbench.core.errors import Refused
+from htbench.core.types import Digest, Site
+from htbench.steering.intervention import Affine, Interpolate, Intervention, LowRank, Origin, Rewrite, _digest, load, origin, save
+
+A, B = Site("a.norm"), Site("b/odd.norm")
+
+
+class Model(NamedTuple):
+    """What a file is checked against."""
+
+    name: str
+    revision: Digest
+
+
+def _affine() -> Affine:
+    return Affine({A: torch.tensor([2.0, -1.0]), B: torch.tensor([0.5])}, {A: torch.tensor([1.0, 0.0]), B: torch.tensor([-3.0])})
+
+
+@pytest.mark.parametrize("strength", [-1.0, 0.3, 1.0, 2.5])
+def test_strength_walks_the_line_from_z_to_its_image(strength: float) -> None:
+    z, change = torch.randn(3, 4, 2), _affine()
+    there = change.scale[A] * z + change.shift[A]
+    torch.testing.assert_close(change.apply(A, z, strength=strength), z + strength * (there - z))
+
+
+def test_strength_0_gives_back_the_same_tensor() -> None:
+    z = torch.randn(1, 2, 2)
+    assert _affine().apply(A, z, strength=0) is z
+
+
+def test_a_site_without_a_map_gives_back_the_same_tensor() -> None:
+    z = torch.randn(1, 2, 2)
+    assert _affine().apply(Site("c"), z, strength=1) is z
+
+
+def test_the_input_is_not_written_to() -> None:
+    z = torch.randn(1, 2, 2)
+    before = z.clone()
+    _affine().apply(A, z, strength=1)
+    assert torch.equal(z, before)
+
+
+def test_half_precision_stays_half_precision() -> None:
+    assert _affine().apply(A, torch.randn(1, 2, 2).half(), strength=1).dtype == torch.float16
+
+
+def test_an_affine_map_names_its_sites() -> None:
+    assert _affine().sites == {A, B}
+
+
+def test_the_plain_intervention_does_nothing() -> None:
+    z = torch.randn(1, 2, 2)
+    assert Intervention().apply(A, z, strength=5) is z
+    assert Intervention().prompts("a cat", strength=5) == {"a cat": 1.0}
+    assert not Intervention().sites
+
+
+@pytest.mark.parametrize(("strength", "prompt"), [(1, "cat with lemon"), (0.1, "cat with lemon"), (0, "cat"), (-1, "cat without lemon")])
+def test_the_sign_of_the_strength_chooses_the_words(strength: float, prompt: str) -> None:
+    change = Rewrite(more="{prompt} with lemon", less="{prompt} without lemon")
+    assert change.prompts("cat", strength=strength) == {prompt: 1.0}
+
+
+def test_braces_in_a_prompt_are_only_text() -> None:
+    assert Rewrite(more="{prompt}!", less="").prompts("a {cat} {0}", strength=1) == {"a {cat} {0}!": 1.0}
+
+
+@pytest.mark.parametrize("strength", [-1.0, 0.25, 3.0])
+def test_interpolation_weighs_the_prompt_and_the_one_that_asks(strength: float) -> None:
+    assert Interpolate(template="{prompt}!").prompts("cat", strength=strength) == {"cat": 1 - strength, "cat!": strength}
+
+
+@pytest.mark.parametrize(("strength", "prompt"), [(0.0, "cat"), (1.0, "cat!")])
+def test_an_end_of_the_interpolation_is_one_prompt_alone(strength: float, prompt: str) -> None:
+    assert Interpolate(template="{prompt}!").prompts("cat", strength=strength) == {prompt: 1.0}
+
+
+def test_an_affine_map_comes_back_from_its_file(tmp_path: Path) -> None:
+    save(_affine(), tmp_path / "map")
+    back = load(tmp_path / "map")
+    assert type(back) is Affine
+    torch.testing.assert_close((back.scale, back.shift), (_affine().scale, _affine().shift), rtol=0, atol=0)
+
+
+def test_a_rewriting_comes_back_from_its_file(tmp_path: Path) -> None:
+    save(Rewrite(more="{prompt} é", less="no"), tmp_path / "map")
+    back = load(tmp_path / "map")
+    assert (type(back), vars(back)) == (Rewrite, {"more": "{prompt} é", "less": "no"})
+
+
+def test_the_plain_intervention_comes_back_from_its_file(tmp_path: Path) -> None:
+    save(Intervention(), tmp_path / "map")
+    assert type(load(tmp_path / "map")) is Intervention
+
+
+def test_an_affine_map_without_sites_comes_back_from_its_file(tmp_path: Path) -> None:
+    save(Affine({}, {}), tmp_path / "map")
+    assert load(tmp_path / "map").sites == frozenset()
+
+
+def test_a_map_that_is_a_view_or_needs_a_gradient_is_saved(tmp_path: Path) -> None:
+    table = torch.arange(6.0, requires_grad=True).reshape(2, 3)
+    save(Affine({A: table[0], B: table[:, 1]}, {A: table[1], B: table[:, 1]}), tmp_path / "map")
+    torch.testing.assert_close(load(tmp_path / "map").scale[B], torch.tensor([1.0, 4.0]))
+
+
+def test_a_cut_file_is_refused(tmp_path: Path) -> None:
+    save(_affine(), tmp_path / "map")
+    (tmp_path / "map").write_bytes((tmp_path / "map").read_bytes()[:-3])
+    with pytest.raises(Refused, match="cannot be read") as caught:
+        load(tmp_path / "map")
+    assert (caught.value.exit_code, caught.value.remedy) == (5, "Delete the file to learn it again.")
+
+
+@pytest.mark.parametrize("text", [b"", b"hello", b"\x00" * 64])
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "map").write_bytes(text)
+    with pytest.raises(Refused):
+        load(tmp_path / "map")
+
+
+def test_a_map_for_another_model_is_refused_with_both_names(tmp_path: Path) -> None:
+    save(_affine(), tmp_path / "map", origin=Origin(model="toy", revision=Digest("1" * 16)))
+    assert load(tmp_path / "map", model=Model("toy", Digest("1" * 16))).sites == {A, B}
+    with pytest.raises(Refused, match=r"was learnt for model 'toy' \(1{16}\), this is 'emoji' \(2{16}\)"):
+        load(tmp_path / "map", model=Model("emoji", Digest("2" * 16)))
+
+
+def test_a_file_says_where_it_comes_from(tmp_path: Path) -> None:
+    made = Origin(model="toy", revision=Digest("1" * 16), method="lineas", concept="companion/lemon", seed=3, seconds=1.5)
+    save(_affine(), tmp_path / "map", origin=made)
+    assert origin(tmp_path / "map") == made
+
+
+def test_a_file_need_not_say_where_it_comes_from(tmp_path: Path) -> None:
+    save(_affine(), tmp_path / "map")
+    assert origin(tmp_path / "map") is None
+
+
+def test_a_changed_number_is_refused(tmp_path: Path) -> None:
+    save(_affine(), tmp_path / "map")
+    data = bytearray((tmp_path / "map").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "map").write_bytes(bytes(data))
+    with pytest.raises(Refused, match="digest"):
+        load(tmp_path / "map")
+
+
+def test_a_support_and_a_matrix_come_back_from_their_files(tmp_path: Path) -> None:
+    z = torch.randn(2, 3, 2)
+    ends = {A: torch.zeros(2)}, {A: torch.ones(2)}
+    changes = Affine(*ends, low=ends[0], high=ends[1]), LowRank({A: torch.randn(2, 1)}, {A: torch.randn(1, 2)}, {A: torch.ones(2)})
+    for change in changes:
+        save(change, tmp_path / "map")
+        assert torch.equal(load(tmp_path / "map").apply(A, z, strength=0.7), change.apply(A, z, strength=0.7))
+
+
+@pytest.mark.parametrize("strength", [-1.0, 0.3, 2.0])
+def test_a_low_rank_matrix_walks_the_line_too(strength: float) -> None:
+    z, change = torch.randn(3, 4, 2), LowRank({A: torch.randn(2, 1)}, {A: torch.randn(1, 2)}, {A: torch.ones(2)})
+    there = z @ (torch.eye(2) + change.down[A] @ change.up[A]) + 1
+    torch.testing.assert_close(change.apply(A, z, strength=strength), z + strength * (there - z))
+    assert change.apply(A, z, strength=0) is z
+
+
+def test_outside_its_support_a_map_changes_nothing() -> None:
+    z = torch.tensor([[[-0.5], [0.5], [1.5]]])
+    change = Affine({A: torch.full((1,), 2.0)}, {A: torch.ones(1)}, low={A: torch.zeros(1)}, high={A: torch.ones(1)})
+    torch.testing.assert_close(change.apply(A, z, strength=1.0), torch.tensor([[[-0.5], [2.0], [1.5]]]))
+
+
+METADATA = [
+    None,
+    {},
+    {"kind": "htbench.intervention:Affine"},
+    {"kind": "htbench.intervention:Rewrite", "settings": "{}"},
+    {"kind": "htbench.intervention:Nothing", "settings": "{}"},
+    {"kind": "htbench.nowhere:Affine", "settings": "{}"},
+    {"kind": "pathlib:Path", "settings": "{}"},
+    {"kind": "", "settings": "{}"},
+    {"kind": "affine", "settings": "{"},
+    {"kind": "htbench.intervention:Affine", "settings": "{"},
+]
+
+
+@pytest.mark.parametrize("metadata", METADATA)
+def test_a_file_that_names_no_intervention_is_refused(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+    save_file({"none": torch.zeros(0)}, tmp_path / "map", metadata=metadata)
+    with pytest.raises(Refused):
+        load(tmp_path / "map")
+
+
+def test_a_file_of_an_unknown_kind_is_refused_by_name_and_imports_nothing(tmp_path: Path) -> None:
+    save(Rewrite(more="", less=""), tmp_path / "map")
+    tensors, metadata = load_file(tmp_path / "map"), {"kind": "antigravity:Affine", "settings": "{}", "sites": "[]"}
+    save_file(tensors, tmp_path / "map", metadata={**metadata, "digest": _digest(tensors, metadata)})
+    with pytest.raises(Refused, match="no intervention 'antigravity:Affine' among affine, interpolate, low-rank, none, rewrite"):
+        load(tmp_path / "map")
+    assert "antigravity" not in sys.modules
+
+
+@pytest.mark.parametrize("change", [Intervention(), Rewrite(more="a", less="b"), Interpolate(template="a")])
+def test_a_file_names_no_module(change: Intervention, tmp_path: Path) -> None:
+    save(change, tmp_path / "map")
+    assert b"htbench" not in (tmp_path / "map").read_bytes()
+
+
+def test_a_map_without_its_shift_is_refused(tmp_path: Path) -> None:
+    save_file({"scale/a": torch.ones(2)}, tmp_path / "map", metadata={"kind": "htbench.intervention:Affine", "settings": "{}"})
+    with pytest.raises(Refused):
+        load(tmp_path / "map")
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused):
+        load(tmp_path / "map")
