@@ -25,7 +25,7 @@ from htbench.steering import concept
 from htbench.steering.concept import ConceptSet
 from htbench.steering.encoder import Encoder
 from htbench.steering.fitting.end_to_end import EndToEnd
-from htbench.steering.fitting.hypernetwork import Hypernetwork, read_training_concepts
+from htbench.steering.fitting.hypernetwork import Hypernetwork, embed_training_concepts
 from htbench.steering.hooks import activations
 from htbench.steering.intervention import Affine, Intervention
 from htbench.steering.method import fitting_images
@@ -42,8 +42,8 @@ def needs(model: Model, work: Work, *, rounds: int) -> tuple[float, float]:
             work()
 
     watch = Stopwatch(device=model.device, synchronise=model.synchronise)
-    peak = max(watch.lap(told, memory=True).memory.values())
-    return statistics.median(watch.lap(told).seconds for _ in range(rounds)), peak / 2**30
+    peak = max(watch.measure(told, memory=True).memory.values())
+    return statistics.median(watch.measure(told).seconds for _ in range(rounds)), peak / 2**30
 
 
 def gain(plain: Model, compiled: Model, concepts: ConceptSet, batch: int, *, rounds: int) -> None:
@@ -52,18 +52,24 @@ def gain(plain: Model, compiled: Model, concepts: ConceptSet, batch: int, *, rou
     for _ in range(rounds + 1):
         for model, seconds in times.items():
             watch = Stopwatch(device=model.device, synchronise=model.synchronise)
-            seconds.append(watch.lap(generation(model, concepts, batch, steered=True)).seconds)
+            seconds.append(watch.measure(generation(model, concepts, batch, steered=True)).seconds)
     before, after = (statistics.median(seconds[1:]) for seconds in times.values())
-    print(f"| {batch} | {before:.3f} | {after:.3f} | {after / before:.3f} | {times[compiled][0]:.1f} |", flush=True)
+    print(
+        f"| {batch} | {before:.3f} | {after:.3f} | {after / before:.3f} | {times[compiled][0]:.1f} |",
+        flush=True,
+    )
 
 
 def row(what: str, model: Model, work: Work, *, images: int, rounds: int) -> None:
     """Print one line of a table."""
     try:
         seconds, peak = needs(model, work, rounds=rounds)
-        print(f"| {what} | {images} | {seconds:.3f} | {seconds / images:.4f} | {peak:.2f} |", flush=True)
+        print(
+            f"| {what} | {images} | {seconds:.3f} | {seconds / images:.4f} | {peak:.2f} |",
+            flush=True,
+        )
     except Exception as error:
-        if not device.out_of_memory(error):
+        if not device.is_out_of_memory(error):
             raise
         print(f"| {what} | {images} | out of memory | | |", flush=True)
 
@@ -71,7 +77,9 @@ def row(what: str, model: Model, work: Work, *, images: int, rounds: int) -> Non
 @contextmanager
 def table(title: str) -> Iterator[None]:
     """A table's head, and an empty line after it."""
-    print(f"| {title} | images | seconds | an image | peak GiB |\n|---|--:|--:|--:|--:|", flush=True)
+    print(
+        f"| {title} | images | seconds | an image | peak GiB |\n|---|--:|--:|--:|--:|", flush=True
+    )
     yield
     print()
 
@@ -82,13 +90,22 @@ def generation(model: Model, concepts: ConceptSet, batch: int, *, steered: bool)
 
     def change() -> Intervention:
         return Affine(
-            {site: 1 + torch.randn(info.channels, generator=random) / 100 for site, info in model.sites.items()},
-            {site: torch.randn(info.channels, generator=random) / 100 for site, info in model.sites.items()},
+            {
+                site: 1 + torch.randn(info.channels, generator=random) / 100
+                for site, info in model.sites.items()
+            },
+            {
+                site: torch.randn(info.channels, generator=random) / 100
+                for site, info in model.sites.items()
+            },
         )
 
     changes = [change() if steered else Intervention() for _ in range(batch)]
     prompts = [concepts.prompts[k % len(concepts.prompts)] for k in range(batch)]
-    requests = [Request(prompt=prompt, seed=k, intervention=changes[k], strength=1.0) for k, prompt in enumerate(prompts)]
+    requests = [
+        Request(prompt=prompt, seed=k, intervention=changes[k], strength=1.0)
+        for k, prompt in enumerate(prompts)
+    ]
     return lambda: model.generate(requests)
 
 
@@ -97,50 +114,114 @@ def lineas_step(model: Model, concepts: ConceptSet, images: int, *, at_once: int
     source, target = fitting_images(concepts.splits["train"][0], images, seed=0)
     with torch.no_grad():
         wanted = activations(model, *target, batch=at_once)
-    scale = {site: torch.ones(info.channels, device=model.device, requires_grad=True) for site, info in model.sites.items()}
-    shift = {site: torch.zeros(info.channels, device=model.device, requires_grad=True) for site, info in model.sites.items()}
-    return lambda: EndToEnd(at_once=at_once, precision="bfloat16").backward(model, source, wanted, scale, shift)
+    scale = {
+        site: torch.ones(info.channels, device=model.device, requires_grad=True)
+        for site, info in model.sites.items()
+    }
+    shift = {
+        site: torch.zeros(info.channels, device=model.device, requires_grad=True)
+        for site, info in model.sites.items()
+    }
+    return lambda: EndToEnd(at_once=at_once, precision="bfloat16").backward(
+        model, source, wanted, scale, shift
+    )
 
 
 def hypertransport_step(model: Model, concepts: ConceptSet, *, of: int, images: int) -> Work:
     """One step of HyperTransport: the loss of `of` concepts of `images` images, and its gradient."""
-    method, chosen = HyperTransport(concepts=of, images=images, targets=images), concepts.splits["train"][: max(2, of)]
-    encoder: Encoder = registry.load("encoders", model.conditioner)(model.device)
+    method, chosen = (
+        HyperTransport(concepts=of, images=images, targets=images),
+        concepts.splits["train"][: max(2, of)],
+    )
+    encoder: Encoder = registry.load("encoders", model.concept_encoder)(model.device)
     sites = {site: info.channels for site, info in model.sites.items()}
-    network = Hypernetwork(encoder.width, sites, width=method.width, rank=method.rank).to(model.device)
-    task = TransportTask(method, model, network, read_training_concepts(network, encoder, model, chosen, seed=0), chosen, seed=0)
+    network = Hypernetwork(encoder.width, sites, width=method.width, rank=method.rank).to(
+        model.device
+    )
+    task = TransportTask(
+        method,
+        model,
+        network,
+        embed_training_concepts(network, encoder, model, chosen, seed=0),
+        chosen,
+        seed=0,
+    )
     return lambda: task.loss(0).backward()  # type: ignore[no-untyped-call]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model")
     parser.add_argument("--weights", help="random: the published architecture without its weights")
-    parser.add_argument("--model-option", action="append", default=[], help="name=value, as of htbench run; repeat")
+    parser.add_argument(
+        "--model-option", action="append", default=[], help="name=value, as of htbench run; repeat"
+    )
     parser.add_argument("--concepts", default="open")
     parser.add_argument("--device")
     parser.add_argument("--batches", default="1,4,16")
-    parser.add_argument("--tables", default="images,learning", help="which of images, learning, compile")
+    parser.add_argument(
+        "--tables", default="images,learning", help="which of images, learning, compile"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     place, concepts = device.choose(given.device), concept.load(given.concepts)
-    options: dict[str, object] = dict(option.split("=", 1) for option in given.model_option) | ({"weights": given.weights} if given.weights else {})
-    model = cast(Model, registry.model(given.model, place, options))
-    print(f"{model.name}, {options or 'as it is'}, on {machine.name()}, {place}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
+    options: dict[str, object] = dict(option.split("=", 1) for option in given.model_option) | (
+        {"weights": given.weights} if given.weights else {}
+    )
+    model = cast(Model, registry.load_model(given.model, place, options))
+    print(
+        f"{model.name}, {options or 'as it is'}, on {machine.name()}, {place}, {torch.get_num_threads()} threads, torch {torch.__version__}\n"
+    )
     batches, tables = [int(batch) for batch in given.batches.split(",")], given.tables.split(",")
     if "images" in tables:
         with table("images"):
             for batch in batches:
-                row("plain", model, generation(model, concepts, batch, steered=False), images=batch, rounds=given.rounds)
-                row("steered", model, generation(model, concepts, batch, steered=True), images=batch, rounds=given.rounds)
+                row(
+                    "plain",
+                    model,
+                    generation(model, concepts, batch, steered=False),
+                    images=batch,
+                    rounds=given.rounds,
+                )
+                row(
+                    "steered",
+                    model,
+                    generation(model, concepts, batch, steered=True),
+                    images=batch,
+                    rounds=given.rounds,
+                )
     if "learning" in tables:
         with table("a learning step"):
-            row("LinEAS, 4 images at once", model, lineas_step(model, concepts, 4, at_once=4), images=4, rounds=given.rounds)
-            row("LinEAS, 1 image at once", model, lineas_step(model, concepts, 4, at_once=1), images=4, rounds=given.rounds)
-            row("HyperTransport, 2 concepts", model, hypertransport_step(model, concepts, of=2, images=2), images=4, rounds=given.rounds)
+            row(
+                "LinEAS, 4 images at once",
+                model,
+                lineas_step(model, concepts, 4, at_once=4),
+                images=4,
+                rounds=given.rounds,
+            )
+            row(
+                "LinEAS, 1 image at once",
+                model,
+                lineas_step(model, concepts, 4, at_once=1),
+                images=4,
+                rounds=given.rounds,
+            )
+            row(
+                "HyperTransport, 2 concepts",
+                model,
+                hypertransport_step(model, concepts, of=2, images=2),
+                images=4,
+                rounds=given.rounds,
+            )
     if "compile" in tables:
-        compiled = cast(Model, registry.model(given.model, place, options | {"compile": "true"}))
-        print("| steered images | seconds | compiled | ratio | the first, compiling |\n|--:|--:|--:|--:|--:|")
+        compiled = cast(
+            Model, registry.load_model(given.model, place, options | {"compile": "true"})
+        )
+        print(
+            "| steered images | seconds | compiled | ratio | the first, compiling |\n|--:|--:|--:|--:|--:|"
+        )
         for batch in batches:
             gain(model, compiled, concepts, batch, rounds=given.rounds)
 

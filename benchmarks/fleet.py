@@ -16,24 +16,31 @@ from pathlib import Path
 import pytest
 import ray
 
-from htbench.core.display import Stage, Voice
+from htbench.core.display import Display, ProgressBar
 from htbench.run import runner
-from htbench.run.plan import Circumstances, build
+from htbench.run.plan import RunOptions, build
 from htbench.run.store import Store
 
 FIT = {"methods": ["linear-act", "mean-shift"], "limit": 40, "prompts": 1, "strengths": [0.0]}
-CELLS = {"model": "toy", "methods": ["prompt", "mean-shift"], "limit": 50, "prompts": 8, "seeds": 5, "strengths": [0.0, 0.25, 0.5, 0.75, 1.0]}
+CELLS = {
+    "model": "toy",
+    "methods": ["prompt", "mean-shift"],
+    "limit": 50,
+    "prompts": 8,
+    "seeds": 5,
+    "strengths": [0.0, 0.25, 0.5, 0.75, 1.0],
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watch(Voice):
+class Watch(Display):
     """Notes when each stage of a run begins."""
 
     began: dict[str, float] = field(default_factory=dict)
 
-    def stage(self, what: str, total: int) -> Stage:
+    def stage(self, what: str, total: int) -> ProgressBar:
         self.began[what.split(maxsplit=1)[0]] = time.perf_counter()
-        return super().stage(what, total)
+        return super().bars(what, total)
 
 
 def fit(folder: Path) -> None:
@@ -42,10 +49,17 @@ def fit(folder: Path) -> None:
     seconds = {}
     for workers in (1, 2):
         watch = Watch()
-        runner.run(build(FIT), folder / str(workers), Circumstances(workers=workers, ray="auto", threads=1, device="cpu"), voice=watch)
+        runner.run(
+            build(FIT),
+            folder / str(workers),
+            RunOptions(workers=workers, ray="auto", threads=1, device="cpu"),
+            display=watch,
+        )
         seconds[workers] = watch.began["score"] - watch.began["learn"]
         print(f"{workers} workers: {seconds[workers]:.1f} s", flush=True)
-    print(f"two take {seconds[2] / seconds[1]:.2f} of the time of one; load average {os.getloadavg()[0]:.1f}")
+    print(
+        f"two take {seconds[2] / seconds[1]:.2f} of the time of one; load average {os.getloadavg()[0]:.1f}"
+    )
 
 
 def memory(folder: Path) -> None:
@@ -67,7 +81,7 @@ def memory(folder: Path) -> None:
         sampler.start()
         try:
             began = time.perf_counter()
-            runner.run(build(CELLS), folder / "run", Circumstances(workers=2, ray="auto", threads=1))
+            runner.run(build(CELLS), folder / "run", RunOptions(workers=2, ray="auto", threads=1))
             took = time.perf_counter() - began
         finally:
             done.set()
@@ -84,7 +98,14 @@ def memory(folder: Path) -> None:
 
 def _start() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=2 * 10**8)
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        object_store_memory=2 * 10**8,
+    )
 
 
 def _resident() -> float:
@@ -93,7 +114,9 @@ def _resident() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=["fit", "memory"])
     chosen = parser.parse_args(sys.argv[1:])
     with tempfile.TemporaryDirectory() as folder:

@@ -19,18 +19,20 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from kit import judge_servers, judged_run
 
-from htbench.core.display import Voice
+from htbench.core.display import Display
 from htbench.judging import card as judge_cards
-from htbench.judging.audit import Audit
-from htbench.judging.leaderboard import Board, board
+from htbench.judging.audit import JudgeAudit
+from htbench.judging.leaderboard import TournamentResult, read_result
 from htbench.judging.ledger import Ledger
-from htbench.judging.prepare import Wish, enter
+from htbench.judging.prepare import TournamentOptions, prepare_tournament
 from htbench.stats.durations import Interval
-from htbench.stats.ranking.leaderboard import Standing
+from htbench.stats.ranking.leaderboard import LeaderboardEntry
 
 
 def _serve(pipe: Connection) -> None:
-    with judge_servers.serving(judge_servers.Endpoint(mind=judge_servers.first_picker, keep_bodies=0)) as endpoint:
+    with judge_servers.serving(
+        judge_servers.Endpoint(mind=judge_servers.first_picker, keep_bodies=0)
+    ) as endpoint:
         pipe.send(endpoint.url)
         pipe.recv()
         pipe.send(endpoint.calls)
@@ -43,7 +45,9 @@ def rate(pairs: int, folder: Path) -> None:
     server.start()
     run = judged_run.build(folder / "run", prompts=[f"prompt {k}" for k in range(1 + pairs // 72)])
     card = judged_run.card(folder / "judge", here.recv())
-    card = card.model_copy(update={"pictures": card.pictures.model_copy(update={"size": 512, "format": "jpeg"})})
+    card = card.model_copy(
+        update={"pictures": card.pictures.model_copy(update={"size": 512, "format": "jpeg"})}
+    )
     with Ledger.open(run) as ledger:
         tournament = judged_run.tournament(run, ledger, card, pairs=pairs)
         began, processor = time.perf_counter(), time.process_time()
@@ -52,7 +56,9 @@ def rate(pairs: int, folder: Path) -> None:
     here.send("enough")
     calls = here.recv()
     server.join()
-    print(f"{calls:,} calls in {wall:.1f} s, {calls / wall:.0f}/s; {processor:.1f} s of this process's processor time, {calls / processor:.0f}/s of it")
+    print(
+        f"{calls:,} calls in {wall:.1f} s, {calls / wall:.0f}/s; {processor:.1f} s of this process's processor time, {calls / processor:.0f}/s of it"
+    )
 
 
 def memory(pairs: int, folder: Path) -> None:
@@ -66,12 +72,22 @@ def memory(pairs: int, folder: Path) -> None:
         body = json.dumps(judge_servers.completion("A"))
         for call in tournament.ledger.pending(tournament.id):
             answer = judge_servers.answer(call.key, body)
-            ledger.add(answer, tournament.judge.read(body), model="scripted", endpoint="", parser=tournament.judge.parser)
+            ledger.add_answer(
+                answer,
+                tournament.judge.read(body),
+                model="scripted",
+                endpoint="",
+                parser=tournament.judge.parser,
+            )
         asked = time.perf_counter()
-        found = board(ledger, tournament.id)
+        found = read_result(ledger, tournament.id)
         done = time.perf_counter()
-    print(f"{sum(found.criteria[0].endings.values()):,} pairs, {found.calls:,} calls; peak memory {before:.0f} MB before, {_peak():.0f} MB after")
-    print(f"planned in {planned - began:.1f} s, written in {asked - planned:.1f} s, ranked and audited in {done - asked:.1f} s")
+    print(
+        f"{sum(found.criteria[0].match_outcomes.values()):,} pairs, {found.calls:,} calls; peak memory {before:.0f} MB before, {_peak():.0f} MB after"
+    )
+    print(
+        f"planned in {planned - began:.1f} s, written in {asked - planned:.1f} s, ranked and audited in {done - asked:.1f} s"
+    )
 
 
 def _peak() -> float:
@@ -81,39 +97,60 @@ def _peak() -> float:
 def world(run: Path, pairs: int | None, methods: tuple[str, ...]) -> None:
     """Print a run's tournament by the judge `clip` as Markdown; of all methods if none is named."""
     with Ledger.open(run) as ledger:
-        tournament = enter(run, ledger, judge_cards.find("clip"), Wish(pairs=pairs, methods=methods), Voice())
+        tournament = prepare_tournament(
+            run,
+            ledger,
+            judge_cards.load_judge_card("clip"),
+            TournamentOptions(pairs=pairs, methods=methods),
+            Display(),
+        )
         tournament.play()
-        print(markdown(board(ledger, tournament.id)))
+        print(markdown(read_result(ledger, tournament.id)))
 
 
-def markdown(found: Board) -> str:
+def markdown(found: TournamentResult) -> str:
     """Leaderboards and audits as tables."""
-    lines = [f"Judge `{found.about['judge']}` with `{found.about['model']}`. {found.about['label']}", ""]
+    lines = [
+        f"Judge `{found.metadata['judge']}` with `{found.metadata['model']}`. {found.metadata['label']}",
+        "",
+    ]
     for criterion in found.criteria:
         ranking = criterion.ranking
-        lines += [f"**{criterion.name}**, {sum(criterion.endings.values()):,} pairs", ""]
-        lines += ["| method | rank | tier | rating | win rate | preferred to `prompt` |", "|---|---|---|---|---|---|"]
-        lines += [_line(one, criterion.preferred(one.name, "prompt")) for one in (ranking.standings if ranking else ())]
-        lines += [f"| `{method}`° | | | | {share:.3f} | |" for method, share in criterion.circular.items()]
+        lines += [f"**{criterion.name}**, {sum(criterion.match_outcomes.values()):,} pairs", ""]
+        lines += [
+            "| method | rank | tier | rating | win rate | preferred to `prompt` |",
+            "|---|---|---|---|---|---|",
+        ]
+        lines += [
+            _line(one, criterion.preference_rate(one.name, "prompt"))
+            for one in (ranking.entries if ranking else ())
+        ]
+        lines += [
+            f"| `{method}`° | | | | {share:.3f} | |" for method, share in criterion.circular.items()
+        ]
         lines += ["", _audited(criterion.audit), ""]
     return "\n".join(lines)
 
 
-def _line(one: Standing, against: Interval | None) -> str:
-    rating = f"{one.limit} all" if one.limit else f"{one.rating.value:.2f} [{one.rating.low:.2f}, {one.rating.high:.2f}]"
-    return f"| `{one.name}` | {one.ranks} | {one.tier} | {rating} | {_share(one.win_rate)} | {_share(against) if against else ''} |"
+def _line(one: LeaderboardEntry, against: Interval | None) -> str:
+    rating = (
+        f"{one.limit} all"
+        if one.limit
+        else f"{one.rating.value:.2f} [{one.rating.low:.2f}, {one.rating.high:.2f}]"
+    )
+    return f"| `{one.name}` | {one.rank_range} | {one.tier} | {rating} | {_share(one.win_rate)} | {_share(against) if against else ''} |"
 
 
 def _share(found: Interval) -> str:
     return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
-def _audited(audit: Audit) -> str:
+def _audited(audit: JudgeAudit) -> str:
     parts = [
         f"same in both orders {audit.consistent.value:.3f}",
         f"same when asked again {audit.stable.value:.3f}",
         f"picture over noise {audit.noise.right}/{audit.noise.accuracy.of}",
-        f"right concept over wrong {audit.decoy.right}/{audit.decoy.accuracy.of}",
+        f"right concept over wrong {audit.wrong_concept.right}/{audit.wrong_concept.accuracy.of}",
         f"fooled by text {audit.text.wrong}/{audit.text.accuracy.of}",
         f"circles {audit.cycles.value:.3f}, {audit.cycles_expected:.3f} expected",
     ]
@@ -121,7 +158,9 @@ def _audited(audit: Audit) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=["rate", "memory", "world"])
     parser.add_argument("run", nargs="?", type=Path)
     parser.add_argument("--pairs", type=int)
@@ -129,7 +168,11 @@ def main() -> None:
     chosen = parser.parse_args(sys.argv[1:])
     with tempfile.TemporaryDirectory() as folder:
         if chosen.what == "world":
-            world(chosen.run or parser.error("world needs a run's folder"), chosen.pairs, tuple(chosen.method))
+            world(
+                chosen.run or parser.error("world needs a run's folder"),
+                chosen.pairs,
+                tuple(chosen.method),
+            )
         elif chosen.what == "rate":
             rate(chosen.pairs or 500, Path(folder))
         else:

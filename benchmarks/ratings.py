@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from htbench.stats.ranking.leaderboard import rank
-from htbench.stats.ranking.robustness import fragility, sensitivity
+from htbench.stats.ranking.robustness import robustness, sensitivity
 from htbench.stats.ranking.votes import Votes
 
 VERDICTS, ROUNDS, CONTENDERS, CONCEPTS, RATERS = 20_000, 2_000, 6, 167, 40
@@ -44,12 +44,14 @@ def main() -> None:
         "concepts, ties half": lambda: rank(nested, rounds=ROUNDS),
         "concepts, Davidson": lambda: rank(nested, ties="davidson", rounds=ROUNDS),
         "concepts x raters, ties half": lambda: rank(crossed, rounds=ROUNDS),
-        "votes that decide first place": lambda: fragility(nested),
+        "votes that decide first place": lambda: robustness(nested),
         "sensitivity, each concept and rater left out": lambda: sensitivity(crossed),
     }.items():
         wall, processor = time.perf_counter(), time.process_time()
         work()
-        print(f"{name:46} {time.process_time() - processor:6.2f} s  ({time.perf_counter() - wall:.2f} s on the wall)")
+        print(
+            f"{name:46} {time.process_time() - processor:6.2f} s  ({time.perf_counter() - wall:.2f} s on the wall)"
+        )
 
 
 if __name__ == "__main__":

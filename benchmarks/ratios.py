@@ -19,13 +19,17 @@ from htbench.methods.hypertransport import HyperTransport, TransportTask
 from htbench.steering import concept
 from htbench.steering.concept import Concept
 from htbench.steering.encoder import Encoder
-from htbench.steering.fitting.closed_form import affine, fit_in_passing
+from htbench.steering.fitting.closed_form import affine, fit_in_one_pass
 from htbench.steering.fitting.end_to_end import EndToEnd
-from htbench.steering.fitting.hypernetwork import Amortised, Hypernetwork, read_training_concepts
+from htbench.steering.fitting.hypernetwork import (
+    Hypernetwork,
+    TrainedHypernetwork,
+    embed_training_concepts,
+)
 from htbench.steering.fitting.transport import linear_map
 from htbench.steering.hooks import activations, steer
 from htbench.steering.intervention import Affine, Intervention
-from htbench.steering.method import Images, Training, fitting_images
+from htbench.steering.method import PromptsAndSeeds, Training, fitting_images
 from htbench.steering.model import Model, Request
 
 Work = Callable[[], object]
@@ -59,9 +63,16 @@ class Bench:
             times.append((self.seconds(comparison.work), self.seconds(comparison.against)))
         first, second = (statistics.median(side) for side in zip(*times[1:], strict=True))
         ratio = first / second
-        aim = f"at most {comparison.most:g}" if comparison.most else f"at least {comparison.least:g}"
-        met = bool(ratio <= comparison.most if comparison.most else ratio >= (comparison.least or 0))
-        print(f"{comparison.what:<78} {first * 1e3:9.1f} ms / {second * 1e3:9.1f} ms = {ratio:6.3f}   aim: {aim}{'' if met else '   MISSED'}", flush=True)
+        aim = (
+            f"at most {comparison.most:g}" if comparison.most else f"at least {comparison.least:g}"
+        )
+        met = bool(
+            ratio <= comparison.most if comparison.most else ratio >= (comparison.least or 0)
+        )
+        print(
+            f"{comparison.what:<78} {first * 1e3:9.1f} ms / {second * 1e3:9.1f} ms = {ratio:6.3f}   aim: {aim}{'' if met else '   MISSED'}",
+            flush=True,
+        )
         return met
 
     def seconds(self, work: Work | float) -> float:
@@ -80,9 +91,19 @@ def generation(bench: Bench) -> Comparison:
     prompts = [bench.concepts[0].sources[k % len(bench.concepts[0].sources)] for k in range(32)]
 
     def generate(each: Sequence[Intervention]) -> None:
-        bench.model.generate([Request(prompt=prompt, seed=k, intervention=each[k], strength=0.7) for k, prompt in enumerate(prompts)])
+        bench.model.generate(
+            [
+                Request(prompt=prompt, seed=k, intervention=each[k], strength=0.7)
+                for k, prompt in enumerate(prompts)
+            ]
+        )
 
-    return Comparison(what="generation of 32 with maps / without", work=lambda: generate(changes), against=lambda: generate([Intervention()] * 32), most=1.05)
+    return Comparison(
+        what="generation of 32 with maps / without",
+        work=lambda: generate(changes),
+        against=lambda: generate([Intervention()] * 32),
+        most=1.05,
+    )
 
 
 def one_pass(bench: Bench, *, again: bool) -> Comparison:
@@ -99,13 +120,20 @@ def one_pass(bench: Bench, *, again: bool) -> Comparison:
         shift: dict[Site, torch.Tensor] = {}
         aims = activations(bench.model, *target)
         for site in sites:
-            arriving = activations(bench.model, *source, change=steer([Affine(scale, shift)] * 32, [1.0] * 32))
+            arriving = activations(
+                bench.model, *source, change=steer([Affine(scale, shift)] * 32, [1.0] * 32)
+            )
             aims = activations(bench.model, *target) if again else aims
             scale[site], shift[site] = linear_map(arriving[site], aims[site])
 
     what = f"linear-act, {len(sites)} sites: {'all data' if again else 'only sources'} again for every site / one run"
     least = 10.0 if again else len(sites) / 3
-    return Comparison(what=what, work=site_by_site, against=lambda: fit_in_passing(bench.model, source, target, fit, sites=sites), least=least)
+    return Comparison(
+        what=what,
+        work=site_by_site,
+        against=lambda: fit_in_one_pass(bench.model, source, target, fit, sites=sites),
+        least=least,
+    )
 
 
 def lineas_step(bench: Bench) -> Comparison:
@@ -113,8 +141,14 @@ def lineas_step(bench: Bench) -> Comparison:
     (sources, seeds), target = fitting_images(bench.concepts[0], 16, seed=0)
     with torch.no_grad():
         wanted = activations(bench.model, *target)
-    scale = {site: torch.ones(info.channels, device=bench.model.device, requires_grad=True) for site, info in bench.model.sites.items()}
-    shift = {site: torch.zeros(info.channels, device=bench.model.device, requires_grad=True) for site, info in bench.model.sites.items()}
+    scale = {
+        site: torch.ones(info.channels, device=bench.model.device, requires_grad=True)
+        for site, info in bench.model.sites.items()
+    }
+    shift = {
+        site: torch.zeros(info.channels, device=bench.model.device, requires_grad=True)
+        for site, info in bench.model.sites.items()
+    }
     optimiser = torch.optim.Adam([*scale.values(), *shift.values()], 1e-3)
 
     def step() -> None:
@@ -122,13 +156,20 @@ def lineas_step(bench: Bench) -> Comparison:
         EndToEnd().backward(bench.model, (sources, seeds), wanted, scale, shift)
         optimiser.step()
 
-    return Comparison(what="LinEAS step of 16 images / bare forward and backward", work=step, against=_bare(bench.model, (sources, seeds)), most=1.3)
+    return Comparison(
+        what="LinEAS step of 16 images / bare forward and backward",
+        work=step,
+        against=_bare(bench.model, (sources, seeds)),
+        most=1.3,
+    )
 
 
 def hypertransport_step(bench: Bench) -> Comparison:
     """One step of HyperTransport, 8 concepts of 8 images, against a forward and backward pass of the same images, both in bfloat16."""
     method, network = HyperTransport(), _network(bench)
-    readings = read_training_concepts(network, bench.encoder, bench.model, bench.concepts[:8], seed=0)
+    readings = embed_training_concepts(
+        network, bench.encoder, bench.model, bench.concepts[:8], seed=0
+    )
     task = TransportTask(method, bench.model, network, readings, bench.concepts[:8], seed=0)
     optimiser = torch.optim.AdamW(network.parameters(), 1e-3, fused=True)
     number = iter(range(10**9))
@@ -140,22 +181,44 @@ def hypertransport_step(bench: Bench) -> Comparison:
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
 
-    images = [fitting_images(each, method.images, seed=0, number=1)[0] for each in bench.concepts[:8]]
-    batch = [prompt for prompts, _ in images for prompt in prompts], [seed for _, seeds in images for seed in seeds]
+    images = [
+        fitting_images(each, method.images, seed=0, number=1)[0] for each in bench.concepts[:8]
+    ]
+    batch = (
+        [prompt for prompts, _ in images for prompt in prompts],
+        [seed for _, seeds in images for seed in seeds],
+    )
     bare = _bare(bench.model, batch, half=True)
-    return Comparison(what="HyperTransport step of 64 images / bare forward and backward", work=step, against=bare, most=1.3)
+    return Comparison(
+        what="HyperTransport step of 64 images / bare forward and backward",
+        work=step,
+        against=bare,
+        most=1.3,
+    )
 
 
 def prediction(bench: Bench) -> Comparison:
     """Maps of 167 concepts in one batch, their embeddings known, against 20 ms."""
     network = _network(bench).eval().requires_grad_(False)
     known = torch.randn(167, bench.encoder.width, device=bench.model.device)
-    steering = Amortised(condition="text", settings={}, model=bench.model, encoder=bench.encoder, network=network, training=Training())
+    steering = TrainedHypernetwork(
+        condition="text",
+        settings={},
+        model=bench.model,
+        encoder=bench.encoder,
+        network=network,
+        training=Training(),
+    )
 
-    return Comparison(what="167 predictions in one batch / 20 ms", work=lambda: steering.maps(known), against=0.02, most=1.0)
+    return Comparison(
+        what="167 predictions in one batch / 20 ms",
+        work=lambda: steering.maps(known),
+        against=0.02,
+        most=1.0,
+    )
 
 
-def _bare(model: Model, images: Images, *, half: bool = False) -> Work:
+def _bare(model: Model, images: PromptsAndSeeds, *, half: bool = False) -> Work:
     """A forward and backward pass from the first site to the last, and nothing else."""
     first, *_, last = model.sites
     leaf = torch.zeros((), device=model.device, requires_grad=True)
@@ -177,7 +240,9 @@ def _bare(model: Model, images: Images, *, half: bool = False) -> Work:
 
 def _network(bench: Bench) -> Hypernetwork:
     sites = {site: info.channels for site, info in bench.model.sites.items()}
-    network = Hypernetwork(bench.encoder.width, sites, width=HyperTransport().width, rank=HyperTransport().rank).to(bench.model.device)
+    network = Hypernetwork(
+        bench.encoder.width, sites, width=HyperTransport().width, rank=HyperTransport().rank
+    ).to(bench.model.device)
     for directions in network.directions:
         torch.nn.init.normal_(directions, std=1e-3)
     return network
@@ -185,7 +250,13 @@ def _network(bench: Bench) -> Hypernetwork:
 
 def _random_map(model: Model, seed: int) -> Affine:
     random = torch.Generator().manual_seed(seed)
-    parts = [{site: torch.randn(info.channels, generator=random) / 10 for site, info in model.sites.items()} for _ in range(2)]
+    parts = [
+        {
+            site: torch.randn(info.channels, generator=random) / 10
+            for site, info in model.sites.items()
+        }
+        for _ in range(2)
+    ]
     return Affine({site: 1 + part for site, part in parts[0].items()}, parts[1])
 
 
@@ -195,15 +266,33 @@ def main() -> None:
     parser.add_argument("--concepts", default="emoji")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu: time of this process alone, for a machine that does other things too")
+    parser.add_argument(
+        "--clock",
+        choices=["wall", "cpu"],
+        default="wall",
+        help="cpu: time of this process alone, for a machine that does other things too",
+    )
     given = parser.parse_args()
     model: Model = registry.load("models", given.model)(given.device)
-    encoder: Encoder = registry.load("encoders", model.conditioner)(given.device)
+    encoder: Encoder = registry.load("encoders", model.concept_encoder)(given.device)
     clock = time.perf_counter if given.clock == "wall" else time.process_time
-    bench = Bench(model=model, concepts=concept.load(given.concepts).splits["train"], encoder=encoder, clock=clock)
-    print(f"{model.name} on {given.device}, {torch.get_num_threads()} threads, {given.clock} time, medians of {given.rounds} rounds")
+    bench = Bench(
+        model=model,
+        concepts=concept.load(given.concepts).splits["train"],
+        encoder=encoder,
+        clock=clock,
+    )
+    print(
+        f"{model.name} on {given.device}, {torch.get_num_threads()} threads, {given.clock} time, medians of {given.rounds} rounds"
+    )
     closed = [one_pass(bench, again=again) for again in (True, False)]
-    comparisons = [generation(bench), prediction(bench), *closed, lineas_step(bench), hypertransport_step(bench)]
+    comparisons = [
+        generation(bench),
+        prediction(bench),
+        *closed,
+        lineas_step(bench),
+        hypertransport_step(bench),
+    ]
     met = [bench.compare(comparison, rounds=given.rounds) for comparison in comparisons]
     sys.exit(0 if all(met) else 1)
 

@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw
 from htbench import report
 from htbench.core import content
 from htbench.run import plan
-from htbench.run.store import Picture, Store
+from htbench.run.store import GeneratedImage, Store
 from htbench.run.summary import METRICS
 from htbench.steering.concept import Concept
 
@@ -35,21 +35,49 @@ SHOWN = "[...document.querySelectorAll('.gallery .frame img')].slice(0, 12).ever
 def plant(folder: Path, *, concepts: int, prompts: int, size: int) -> None:
     """A finished run: pictures of shapes under noise, which pack as badly as what a model draws."""
     random = np.random.default_rng(0)
-    chosen = [Concept(id=f"thing-{k}", kind=KINDS[k % len(KINDS)], text=f"with thing {k}", template=f"{{prompt}} with thing {k}") for k in range(concepts)]
+    chosen = [
+        Concept(
+            id=f"thing-{k}",
+            kind=KINDS[k % len(KINDS)],
+            text=f"with thing {k}",
+            template=f"{{prompt}} with thing {k}",
+        )
+        for k in range(concepts)
+    ]
     settings = plan.build({"methods": METHODS, "strengths": STRENGTHS, "prompts": prompts})
     cells = list(plan.cells(settings, chosen, [f"a scene, number {k}" for k in range(prompts)]))
-    keys = [plan.image_key(cell, model=content.digest("planted"), learnt=content.digest(cell.method), batch=16) for cell in cells]
+    keys = [
+        plan.image_key(
+            cell,
+            model=content.digest("planted"),
+            method_digest=content.digest(cell.method),
+            batch=16,
+        )
+        for cell in cells
+    ]
     with Store.open(folder) as store:
         store.set_facts(
             plan=settings.model_dump(),
             model={"name": "planted"},
             scorer={"id": "planted@1"},
-            concepts={concept.id: {"kind": concept.kind, "text": concept.text} for concept in chosen},
+            concepts={
+                concept.id: {"kind": concept.kind, "text": concept.text} for concept in chosen
+            },
         )
-        store.plan_cells((cell.method, cell.concept.id, cell.prompt, cell.seed, cell.strength, key) for cell, key in zip(cells, keys, strict=True))
+        store.plan_cells(
+            (cell.method, cell.concept.id, cell.prompt, cell.seed, cell.strength, key)
+            for cell, key in zip(cells, keys, strict=True)
+        )
         wanted = list(dict.fromkeys(keys))
         for start in range(0, len(wanted), 500):
-            store.add_images([Picture(key=key, png=_png(random, size)) for key in wanted[start : start + 500]], seconds=0.03, batch=16)
+            store.add_images(
+                [
+                    GeneratedImage(key=key, png=_png(random, size))
+                    for key in wanted[start : start + 500]
+                ],
+                seconds=0.03,
+                batch=16,
+            )
         store.add_scores(_scores(store, random))
 
 
@@ -58,10 +86,14 @@ def _png(random: np.random.Generator, size: int) -> bytes:
     draw = ImageDraw.Draw(picture)
     for _ in range(6):
         left, top, wide, high = random.integers(0, size // 2, 4)
-        draw.ellipse((left, top, left + wide + 4, top + high + 4), fill=tuple(random.integers(0, 256, 3)))
+        draw.ellipse(
+            (left, top, left + wide + 4, top + high + 4), fill=tuple(random.integers(0, 256, 3))
+        )
     noise = random.normal(0, 4, (size, size, 3))
     buffer = BytesIO()
-    Image.fromarray(np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8)).save(buffer, "PNG", compress_level=1)
+    Image.fromarray(np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8)).save(
+        buffer, "PNG", compress_level=1
+    )
     return buffer.getvalue()
 
 
@@ -79,9 +111,17 @@ def render(folder: Path, *, as_folder: bool) -> Path:
         began, processor = time.perf_counter(), time.process_time()
         page = write(folder)
         pages.append(page.read_bytes())
-        print(f"rendered {turn}: {time.perf_counter() - began:.1f} s, {time.process_time() - processor:.1f} s of processor")
-    beside = sum(path.stat().st_size for path in page.parent.rglob("*")) if page.name == "index.html" else 0
-    print(f"{page.name}: {len(pages[0]) / 1e6:.2f} MB, {beside / 1e6:.1f} MB with its folder; the same bytes: {pages[0] == pages[1]}")
+        print(
+            f"rendered {turn}: {time.perf_counter() - began:.1f} s, {time.process_time() - processor:.1f} s of processor"
+        )
+    beside = (
+        sum(path.stat().st_size for path in page.parent.rglob("*"))
+        if page.name == "index.html"
+        else 0
+    )
+    print(
+        f"{page.name}: {len(pages[0]) / 1e6:.2f} MB, {beside / 1e6:.1f} MB with its folder; the same bytes: {pages[0] == pages[1]}"
+    )
     return page
 
 
@@ -89,37 +129,61 @@ def open_(page: Path, *, times: int) -> None:
     """Print what Chromium needs from asking for the page to its load event, and to the first pictures of the gallery."""
     from playwright.sync_api import sync_playwright
 
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    program = (
+        os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         for _ in range(times):
             tab = browser.new_page(viewport={"width": 1280, "height": 900})
             outside: list[str] = []
-            tab.on("request", lambda request, outside=outside: outside.append(request.url) if not request.url.startswith(("file:", "data:")) else None)
+            tab.on(
+                "request",
+                lambda request, outside=outside: (
+                    outside.append(request.url)
+                    if not request.url.startswith(("file:", "data:"))
+                    else None
+                ),
+            )
             session = tab.context.new_cdp_session(tab)
-            session.send("Performance.setTimeDomain", {"timeDomain": "threadTicks"})  # on a shared machine trust the processor's clock
+            session.send(
+                "Performance.setTimeDomain", {"timeDomain": "threadTicks"}
+            )  # on a shared machine trust the processor's clock
             session.send("Performance.enable")
             began = time.perf_counter()
             tab.goto(page.absolute().as_uri())
             loaded = time.perf_counter() - began
             tab.evaluate("document.getElementById('gallery').scrollIntoView()")
             tab.locator(".gallery .row").first.scroll_into_view_if_needed()
-            while not tab.evaluate(SHOWN):  # waiting inside the page would need what its policy forbids
+            while not tab.evaluate(
+                SHOWN
+            ):  # waiting inside the page would need what its policy forbids
                 time.sleep(0.02)
             pictures = time.perf_counter() - began
-            busy = {metric["name"]: metric["value"] for metric in session.send("Performance.getMetrics")["metrics"]}["TaskDuration"]
-            print(f"opened: load event {loaded:.2f} s, first pictures {pictures:.2f} s, {busy:.2f} s of processor; requests elsewhere: {len(outside)}")
+            busy = {
+                metric["name"]: metric["value"]
+                for metric in session.send("Performance.getMetrics")["metrics"]
+            }["TaskDuration"]
+            print(
+                f"opened: load event {loaded:.2f} s, first pictures {pictures:.2f} s, {busy:.2f} s of processor; requests elsewhere: {len(outside)}"
+            )
             tab.close()
         browser.close()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--concepts", type=int, default=167)
     parser.add_argument("--prompts", type=int, default=1)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--folder", action="store_true", help="even if one file could hold it")
-    parser.add_argument("--run", type=Path, help="a run's folder instead of a planted one; its report is written anew")
+    parser.add_argument(
+        "--run",
+        type=Path,
+        help="a run's folder instead of a planted one; its report is written anew",
+    )
     parser.add_argument("--times", type=int, default=3)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -127,7 +191,9 @@ def main() -> None:
         if chosen.run is None:
             plant(folder, concepts=chosen.concepts, prompts=chosen.prompts, size=chosen.size)
         with Store.read(folder) as store:
-            print(f"{store.count():,} cells, {len(list((folder / 'images').iterdir())):,} pictures; load of this machine {os.getloadavg()[0]:.1f}")
+            print(
+                f"{store.count():,} cells, {len(list((folder / 'images').iterdir())):,} pictures; load of this machine {os.getloadavg()[0]:.1f}"
+            )
         open_(render(folder, as_folder=chosen.folder), times=chosen.times)
 
 

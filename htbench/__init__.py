@@ -1,0 +1,115 @@
+"""What users of Python need, by name; nothing is imported, torch least of all, before a name is used."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from htbench.core.registry import load_model
+    from htbench.core.types import Site, SiteInfo
+    from htbench.scorers.scorer import Scorer, ScorerInput, ScorerVersion
+    from htbench.steering.algebra import average, compose, invert
+    from htbench.steering.baseline import load_card, load_method
+    from htbench.steering.concept import Concept, ConceptSet
+    from htbench.steering.concept import load as load_concepts
+    from htbench.steering.encoder import Encoder
+    from htbench.steering.hooks import activations
+    from htbench.steering.intervention import Affine, Interpolate, Intervention, LowRank, Rewrite
+    from htbench.steering.intervention import load as load_intervention
+    from htbench.steering.intervention import save as save_intervention
+    from htbench.steering.method import (
+        FitsEachConcept,
+        Method,
+        Steering,
+        Training,
+        fitting_images,
+        load_or_train,
+    )
+    from htbench.steering.model import Model, Request, select_sites
+    from htbench.steering.steer import concept_from_images, concept_from_words
+
+__all__ = [
+    "Affine",
+    "Concept",
+    "ConceptSet",
+    "Encoder",
+    "FitsEachConcept",
+    "Interpolate",
+    "Intervention",
+    "LowRank",
+    "Method",
+    "Model",
+    "Request",
+    "Rewrite",
+    "Scorer",
+    "ScorerInput",
+    "ScorerVersion",
+    "Site",
+    "SiteInfo",
+    "Steering",
+    "Training",
+    "activations",
+    "average",
+    "compose",
+    "concept_from_images",
+    "concept_from_words",
+    "fitting_images",
+    "invert",
+    "load_card",
+    "load_concepts",
+    "load_intervention",
+    "load_method",
+    "load_model",
+    "load_or_train",
+    "save_intervention",
+    "select_sites",
+]
+_ORIGINS = {
+    "Affine": "steering.intervention:Affine",
+    "Concept": "steering.concept:Concept",
+    "ConceptSet": "steering.concept:ConceptSet",
+    "Encoder": "steering.encoder:Encoder",
+    "FitsEachConcept": "steering.method:FitsEachConcept",
+    "Interpolate": "steering.intervention:Interpolate",
+    "Intervention": "steering.intervention:Intervention",
+    "LowRank": "steering.intervention:LowRank",
+    "Method": "steering.method:Method",
+    "Model": "steering.model:Model",
+    "Request": "steering.model:Request",
+    "Rewrite": "steering.intervention:Rewrite",
+    "Scorer": "scorers.scorer:Scorer",
+    "ScorerInput": "scorers.scorer:ScorerInput",
+    "ScorerVersion": "scorers.scorer:ScorerVersion",
+    "Site": "core.types:Site",
+    "SiteInfo": "core.types:SiteInfo",
+    "Steering": "steering.method:Steering",
+    "Training": "steering.method:Training",
+    "activations": "steering.hooks:activations",
+    "average": "steering.algebra:average",
+    "compose": "steering.algebra:compose",
+    "concept_from_images": "steering.steer:concept_from_images",
+    "concept_from_words": "steering.steer:concept_from_words",
+    "fitting_images": "steering.method:fitting_images",
+    "invert": "steering.algebra:invert",
+    "load_card": "steering.baseline:load_card",
+    "load_concepts": "steering.concept:load",
+    "load_intervention": "steering.intervention:load",
+    "load_method": "steering.baseline:load_method",
+    "load_model": "core.registry:load_model",
+    "load_or_train": "steering.method:load_or_train",
+    "save_intervention": "steering.intervention:save",
+    "select_sites": "steering.model:select_sites",
+}
+"""Module below `htbench` and name there, by public name."""
+
+__all__ = list(_ORIGINS)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ORIGINS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _ORIGINS[name].partition(":")
+    return getattr(import_module(f"{__name__}.{module}"), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_ORIGINS])

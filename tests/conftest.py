@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook(["htbench.steering.fitting.transport", "htbench.scorers.metrics"], "beartype.beartype")
+install_import_hook(
+    ["htbench.steering.fitting.transport", "htbench.scorers.metrics"], "beartype.beartype"
+)
 
 from kit.toy import Toy  # noqa: E402
 
@@ -21,7 +23,13 @@ def model() -> Toy:
 
 @pytest.fixture
 def lemon() -> Concept:
-    return Concept(id="companion/lemon", kind="companion", text="with lemon", template="{prompt} with lemon", sources=("cat", "dog"))
+    return Concept(
+        id="companion/lemon",
+        kind="companion",
+        text="with lemon",
+        template="{prompt} with lemon",
+        sources=("cat", "dog"),
+    )
 
 
 @pytest.fixture
@@ -72,6 +80,11 @@ def tiny(folders: dict[str, Path], own_cache: None, monkeypatch: pytest.MonkeyPa
 
     def shrunk(family: str) -> dict[str, object]:
         saved = adapter._configs(folders[family], adapter.FAMILIES[family])
-        return {**saved, "scheduler": architecture(family)["scheduler"], "words": WORDS[family], "text_encoders": TEXT[family]}
+        return {
+            **saved,
+            "scheduler": architecture(family)["scheduler"],
+            "words": WORDS[family],
+            "text_encoders": TEXT[family],
+        }
 
     monkeypatch.setattr(adapter, "architecture", shrunk)

@@ -8,12 +8,28 @@ from typing import Annotated
 
 import typer
 
-from htbench.cli import check, diff, doctor, export, fetch, judge, listing, power, report, run, show, steer, study, time, train
+from htbench.cli import (
+    check,
+    diff,
+    doctor,
+    export,
+    fetch,
+    judge,
+    listing,
+    power,
+    report,
+    run,
+    show,
+    steer,
+    study,
+    time,
+    train,
+)
 from htbench.core.errors import HtbenchError, Missing
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(is_requested: bool) -> None:
+    if is_requested:
         typer.echo(f"htbench {metadata.version('htbench')}")
         raise typer.Exit
 
@@ -25,7 +41,14 @@ app = typer.Typer(
 
 
 @app.callback()
-def _common(version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")] = False) -> None: ...
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_show_version, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None: ...
 
 
 app.command()(run.run)
@@ -53,10 +76,12 @@ def main() -> None:
     except HtbenchError as error:
         _fail(error)
     except _Interrupted:
-        sys.stderr.write("htbench: interrupted; what was finished is kept\nThe same command continues.\n")
+        sys.stderr.write(
+            "htbench: interrupted; what was finished is kept\nThe same command continues.\n"
+        )
         sys.exit(130)
     except OSError as error:
-        _fail(_outside(error))
+        _fail(_from_os_error(error))
 
 
 class _Interrupted(BaseException):
@@ -67,17 +92,35 @@ def _interrupt(*_: object) -> None:
     raise _Interrupted
 
 
-def _outside(error: OSError) -> HtbenchError:
+def _from_os_error(error: OSError) -> HtbenchError:
     """What the machine refused, in one line; raises `error` again if it is rather a bug."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Missing("no space left on the disk; what was finished is kept", remedy="Make room; the same command continues.")
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG, errno.EMFILE, errno.ENOTDIR):
-        return Missing(f"{error.strerror}: {str(error.filename)[:300]!r}", remedy="Choose another folder or file.")
+        return Missing(
+            "no space left on the disk; what was finished is kept",
+            remedy="Make room; the same command continues.",
+        )
+    if error.errno in (
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EIO,
+        errno.ENAMETOOLONG,
+        errno.EMFILE,
+        errno.ENOTDIR,
+    ):
+        return Missing(
+            f"{error.strerror}: {str(error.filename)[:300]!r}",
+            remedy="Choose another folder or file.",
+        )
     raise error
 
 
 def _fail(error: HtbenchError) -> None:
-    from htbench.core.display import plain
+    from htbench.core.display import printable
 
-    sys.stderr.write(plain(f"htbench: {error}") + "\n" + (f"{plain(error.remedy)}\n" if error.remedy else ""))
+    sys.stderr.write(
+        printable(f"htbench: {error}")
+        + "\n"
+        + (f"{printable(error.remedy)}\n" if error.remedy else "")
+    )
     sys.exit(error.exit_code)

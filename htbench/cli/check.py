@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
-from htbench.cli.options import Json, ModelOption, Out, RunName, Weights, loading, run_folder
+from htbench.cli.options import Json, ModelOption, Out, RunName, Weights, load_options, run_folder
 from htbench.core import registry
 from htbench.core.errors import Refused, UsageError
 from htbench.steering import baseline, concept
@@ -17,49 +17,75 @@ from htbench.steering import baseline, concept
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from htbench.steering.contracts import Finding
+    from htbench.steering.contracts import PromiseResult
 
 
-class _OrRun(TyperGroup):
+class _RunByDefault(TyperGroup):
     """A word that is no command names a run: `htbench check RUN` is `htbench check run RUN`."""
 
     def resolve_command(self, ctx, args):  # type: ignore[no-untyped-def]  # its types are those of click, which Typer ships under a private name
-        return super().resolve_command(ctx, args if args[0] in self.commands or "run" not in self.commands else ["run", *args])
+        return super().resolve_command(
+            ctx, args if args[0] in self.commands or "run" not in self.commands else ["run", *args]
+        )
 
 
-app = typer.Typer(cls=_OrRun, no_args_is_help=True, rich_markup_mode=None, help="Check a method, the instruments, or a run: htbench check RUN.")
+app = typer.Typer(
+    cls=_RunByDefault,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Check a method, the instruments, or a run: htbench check RUN.",
+)
 
 
 @app.command()
 def method(
-    name: Annotated[str, typer.Argument(help="A baseline of `htbench list methods`, or the path of its card.")],
+    name: Annotated[
+        str, typer.Argument(help="A baseline of `htbench list methods`, or the path of its card.")
+    ],
     model: Annotated[str, typer.Option(help="See: htbench list models")] = "emoji",
     weights: Weights = None,
     model_option: ModelOption = None,
-    concepts: Annotated[str, typer.Option(help="Concept set; see: htbench list concepts")] = "emoji",
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1; on a CPU promises about images hold to the bit.")] = "cpu",
+    concepts: Annotated[
+        str, typer.Option(help="Concept set; see: htbench list concepts")
+    ] = "emoji",
+    device: Annotated[
+        str,
+        typer.Option(help="cpu, cuda or cuda:1; on a CPU promises about images hold to the bit."),
+    ] = "cpu",
 ) -> None:
     """Try on a method every promise that methods give; exit code 5 if one is broken."""
-    card = baseline.card(name)
+    card = baseline.load_card(name)
     registry.check("models", model)
-    loaded_with = loading(weights, model_option)
+    loaded_with = load_options(weights, model_option)
     concept_set = concept.load(concepts)
     from rich.console import Console
 
     from htbench.core import device as devices
     from htbench.steering import contracts
 
-    baseline.method(card)
+    baseline.load_method(card)
     waiting, broken = Console(stderr=True).status(f"{card.name} on {model}"), 0
     with tempfile.TemporaryDirectory() as folder:
         with waiting:
-            case = contracts.Case(card=card, model=registry.model(model, devices.choose(device), loaded_with), concepts=concept_set, folder=Path(folder))
+            case = contracts.Case(
+                card=card,
+                model=registry.load_model(model, devices.choose(device), loaded_with),
+                concepts=concept_set,
+                folder=Path(folder),
+            )
         findings = contracts.check(case)
-        while finding := _next(findings, waiting):
-            typer.echo(f"✓ {finding.promise}" if finding.problem is None else f"✗ {finding.promise}: {finding.problem}")
+        while finding := _next_finding(findings, waiting):
+            typer.echo(
+                f"✓ {finding.promise}"
+                if finding.problem is None
+                else f"✗ {finding.promise}: {finding.problem}"
+            )
             broken += finding.problem is not None
     if broken:
-        raise Refused(f"{card.name} breaks {broken} promise{'s' if broken > 1 else ''}", remedy="What methods promise: docs/add-a-method.md")
+        raise Refused(
+            f"{card.name} breaks {broken} promise{'s' if broken > 1 else ''}",
+            remedy="What methods promise: docs/add-a-method.md",
+        )
     typer.echo(f"{card.name} keeps every promise.")
 
 
@@ -67,36 +93,49 @@ def method(
 def instruments(
     model: Annotated[str, typer.Option(help="A model whose scenes are known.")] = "emoji",
     split: Annotated[str, typer.Option(help="Concepts: train, dev or test.")] = "test",
-    scenes: Annotated[int, typer.Option(min=2, help="Scenes a concept, with it and without it.")] = 20,
+    scenes: Annotated[
+        int, typer.Option(min=2, help="Scenes a concept, with it and without it.")
+    ] = 20,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1")] = "cpu",
 ) -> None:
     """Read concepts from scenes that show them for certain, and from the same scenes without them; exit code 5 if one cannot be told."""
     registry.check("models", model)
     if model not in registry.plugins("instruments"):
-        raise UsageError(f"{model} draws no scenes whose truth is known", remedy=f"Use --model {' or '.join(registry.plugins('instruments'))}.")
+        raise UsageError(
+            f"{model} draws no scenes whose truth is known",
+            remedy=f"Use --model {' or '.join(registry.plugins('instruments'))}.",
+        )
     from rich.console import Console
 
     from htbench.core import device as devices
 
     with Console(stderr=True).status(f"instruments of {model}"):
-        table, trusted = registry.load("instruments", model)(devices.choose(device), split=split, scenes=scenes)
+        table, trusted = registry.load("instruments", model)(
+            devices.choose(device), split=split, scenes=scenes
+        )
     typer.echo(table)
     if not trusted:
-        raise Refused("not every concept can be told", remedy="The concepts above are no test of a method: leave them out.")
+        raise Refused(
+            "not every concept can be told",
+            remedy="The concepts above are no test of a method: leave them out.",
+        )
 
 
 @app.command("run")
 def run(
     run: RunName,
     out: Out = Path("runs"),
-    quick: Annotated[bool, typer.Option("--quick", help="Do not read the images, only look whether they are there.")] = False,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Do not read the images, only look whether they are there."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Check a run: what is done, missing, failed or stale, and whether every file is what was written.
 
     Exit code 3 if cells are missing, 5 if anything is damaged.
     """
-    from htbench.core.display import plain, print_json
+    from htbench.core.display import print_json, printable
     from htbench.run import check
 
     folder = run_folder(run, out)
@@ -104,17 +143,26 @@ def run(
     if as_json:
         print_json(run=str(folder), **asdict(found))
     else:
-        parts = {"failed": found.failed, "not made yet": found.pending, "not scored yet": found.unscored}
+        parts = {
+            "failed": found.failed,
+            "not made yet": found.pending,
+            "not scored yet": found.unscored,
+        }
         rest = "".join(f", {number:,} {what}" for what, number in parts.items() if number)
-        typer.echo(f"Cells: {found.done:,}/{found.planned:,} done{rest}\nImages: {found.images:,} {'there' if quick else 'read'}")
+        typer.echo(
+            f"Cells: {found.done:,}/{found.planned:,} done{rest}\nImages: {found.images:,} {'there' if quick else 'read'}"
+        )
         for finding in found.findings:
-            typer.echo(f"{finding.kind}: {plain(finding.what, longest=300)}")
-    if found.damaged:
-        raise Refused(f"run {str(folder)!r} is damaged", remedy="Delete the images named above; then the command of the run makes them again.")
+            typer.echo(f"{finding.kind}: {printable(finding.what, max_length=300)}")
+    if found.is_damaged:
+        raise Refused(
+            f"run {str(folder)!r} is damaged",
+            remedy="Delete the images named above; then the command of the run makes them again.",
+        )
     raise typer.Exit(0 if found.done == found.planned else 3)
 
 
-def _next(findings: "Iterator[Finding]", waiting: "Status") -> "Finding | None":
+def _next_finding(findings: "Iterator[PromiseResult]", status: "Status") -> "PromiseResult | None":
     """The next finding; what waits leaves the terminal before it is printed, since it takes stdout while it is shown."""
-    with waiting:
+    with status:
         return next(findings, None)

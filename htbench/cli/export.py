@@ -11,9 +11,17 @@ from htbench.core.errors import UnknownName
 
 def export(
     run: RunName,
-    to: Annotated[str, typer.Option(help="parquet: tables of cells, scores and timings; datasets: a folder for Hugging Face datasets, with the images.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="parquet: tables of cells, scores and timings; datasets: a folder for Hugging Face datasets, with the images."
+        ),
+    ],
     out: Out = Path("runs"),
-    into: Annotated[Path | None, typer.Option(help="New or empty folder; RUN/parquet or RUN/datasets if not given.")] = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(help="New or empty folder; RUN/parquet or RUN/datasets if not given."),
+    ] = None,
 ) -> None:
     """Write a run as Parquet files or as a data set with its images."""
     from htbench.run import export
@@ -24,5 +32,7 @@ def export(
         raise UnknownName("form", to, ["parquet", "datasets"])
     folder = run_folder(run, out)
     with Store.read(folder) as store:
-        for path in export.write(Summary(store), into or folder / to, "parquet" if to == "parquet" else "datasets"):
+        for path in export.write(
+            Summary(store), into or folder / to, "parquet" if to == "parquet" else "datasets"
+        ):
             typer.echo(path)

@@ -10,16 +10,28 @@ from htbench.core.registry import Group
 
 
 def fetch(
-    model: Annotated[str | None, typer.Option(help="A model, with the encoders that condition and score it; see: htbench list models")] = None,
-    encoder: Annotated[str | None, typer.Option(help="An encoder alone; see: htbench list encoders")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A model, with the encoders that condition and score it; see: htbench list models"
+        ),
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="An encoder alone; see: htbench list encoders")
+    ] = None,
     scorer: Annotated[str | None, typer.Option(help="A gauge: dinov2-small or lpips-alex.")] = None,
 ) -> None:
     """Download a model's weights, check them and say where they are; what is there already is only checked."""
     from rich.console import Console
 
     if (model, encoder, scorer).count(None) != 2:
-        raise UsageError("give one of --model, --encoder and --scorer", remedy="Such as: htbench fetch --model dmd2")
-    alone: tuple[Group, str] = ("encoders", encoder or "") if scorer is None else ("scorers", scorer)
+        raise UsageError(
+            "give one of --model, --encoder and --scorer",
+            remedy="Such as: htbench fetch --model dmd2",
+        )
+    alone: tuple[Group, str] = (
+        ("encoders", encoder or "") if scorer is None else ("scorers", scorer)
+    )
     wanted: list[tuple[Group, str]] = _needed(model) if model else [alone]
     for group, name in wanted:
         plugin = registry.load(group, name)
@@ -38,4 +50,8 @@ def _needed(model: str) -> list[tuple[Group, str]]:
     """The model and its encoders."""
     plugin = registry.load("models", model)
     needed: list[tuple[Group, str]] = [("models", model)]
-    return needed + [("encoders", getattr(plugin, role)) for role in ("conditioner", "scorer") if hasattr(plugin, role)]
+    return needed + [
+        ("encoders", getattr(plugin, role))
+        for role in ("concept_encoder", "scorer")
+        if hasattr(plugin, role)
+    ]

@@ -10,15 +10,40 @@ import typer
 from htbench.cli.options import Json, run_folder
 from htbench.core.errors import UsageError
 
-_SEVERAL = "Write: htbench report RUN RUN --out FOLDER"
+_SEVERAL_REMEDY = "Write: htbench report RUN RUN --out FOLDER"
 
 
 def report(
-    runs: Annotated[list[str], typer.Argument(help="Folder of a run, or its name below --out; several become one report.", metavar="RUN...")],
-    out: Annotated[Path | None, typer.Option(help="Folder that runs are kept in, runs if not given; of several, where their report goes.")] = None,
-    folder: Annotated[bool, typer.Option("--folder", help="A folder with its pictures beside it, even where one file could hold them all.")] = False,
-    serve: Annotated[bool, typer.Option("--serve", help="Show the report at an address of this machine alone, drawn anew while the run goes on.")] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of --serve; another one if it is taken.")] = 8642,
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Folder of a run, or its name below --out; several become one report.",
+            metavar="RUN...",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that runs are kept in, runs if not given; of several, where their report goes."
+        ),
+    ] = None,
+    folder: Annotated[
+        bool,
+        typer.Option(
+            "--folder",
+            help="A folder with its pictures beside it, even where one file could hold them all.",
+        ),
+    ] = False,
+    serve: Annotated[
+        bool,
+        typer.Option(
+            "--serve",
+            help="Show the report at an address of this machine alone, drawn anew while the run goes on.",
+        ),
+    ] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of --serve; another one if it is taken.")
+    ] = 8642,
     as_json: Json = False,
 ) -> None:
     """Write the HTML report of a run, finished or not, or of several; needs neither GPU nor network."""
@@ -28,36 +53,43 @@ def report(
     kept = Path("runs")
     if len(runs) > 1:
         if serve or out is None:
-            raise UsageError("several runs are not served" if serve else "several runs need a folder for their report", remedy=_SEVERAL)
-        raise typer.Exit(_several([run_folder(run, kept) for run in runs], out, as_json=as_json))
+            raise UsageError(
+                "several runs are not served"
+                if serve
+                else "several runs need a folder for their report",
+                remedy=_SEVERAL_REMEDY,
+            )
+        raise typer.Exit(
+            _report_several([run_folder(run, kept) for run in runs], out, as_json=as_json)
+        )
     where = run_folder(runs[0], out or kept)
     if serve:
         show(where, port=port)
         return
     page = report.write_folder(where) if folder else report.write(where)
-    raise typer.Exit(finish(where, page, as_json=as_json))
+    raise typer.Exit(print_tables(where, page, as_json=as_json))
 
 
-def _several(folders: list[Path], out: Path, *, as_json: bool) -> int:
+def _report_several(folders: list[Path], out: Path, *, as_json: bool) -> int:
     """One report of several runs; 3 if cells or their scores are missing."""
-    from htbench.core.display import plain, print_json
+    from htbench.core.display import print_json, printable
     from htbench.report import merge, several, terminal
 
-    with merge.boards(folders) as boards:
+    with merge.model_reports(folders) as boards:
         page = several.write(boards, out)
         for board in boards:
             if as_json:
                 print_json(event="board", name=board.name)
                 terminal.print_lines(board.summary, page)
             else:
-                sys.stdout.write(f"{plain(board.name, longest=100)}\n")
+                sys.stdout.write(f"{printable(board.name, max_length=100)}\n")
                 terminal.show(board.summary)
         if not as_json:
-            _tell(page)
+            _print_path(page)
         return 0 if all(board.summary.done == board.summary.planned for board in boards) else 3
 
 
-def finish(folder: Path, page: Path, *, as_json: bool) -> int:
+def print_tables(folder: Path, page: Path, *, as_json: bool) -> int:
     """Print the tables; 3 if cells or their scores are missing."""
     from htbench.report import terminal
     from htbench.report.sections import other_scores
@@ -73,10 +105,17 @@ def finish(folder: Path, page: Path, *, as_json: bool) -> int:
         else:
             terminal.show(summary)
             other_scores.show(boards)
-            _tell(page)
-        return 0 if summary.done == summary.planned and all(board.done == board.planned for board in boards) else 3
+            _print_path(page)
+        return (
+            0
+            if summary.done == summary.planned
+            and all(board.done == board.planned for board in boards)
+            else 3
+        )
 
 
-def _tell(page: Path) -> None:
-    beside = " (its folder belongs to it: the pictures are there)" if page.name == "index.html" else ""
+def _print_path(page: Path) -> None:
+    beside = (
+        " (its folder belongs to it: the pictures are there)" if page.name == "index.html" else ""
+    )
     sys.stdout.write(f"Report: {os.path.relpath(page)}{beside}\n")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from htbench.cli.options import Json, ModelOption, loading
+from htbench.cli.options import Json, ModelOption, load_options
 from htbench.core import registry
 from htbench.core.errors import UnknownName, UsageError
 from htbench.run import plan as plans
@@ -15,22 +15,34 @@ from htbench.steering import baseline, concept
 def show(
     what: Annotated[str, typer.Argument(help="method, model, plan or concept")],
     name: Annotated[str, typer.Argument(help="Its name; see: htbench list")],
-    concept_set: Annotated[str | None, typer.Option(help="Set that a concept is of, shipped or your own; any shipped one if not given.")] = None,
+    concept_set: Annotated[
+        str | None,
+        typer.Option(
+            help="Set that a concept is of, shipped or your own; any shipped one if not given."
+        ),
+    ] = None,
     needs: Annotated[
-        bool, typer.Option("--needs", help="Also work out what a published model asks of a device: operations and memory by batch, and of learning.")
+        bool,
+        typer.Option(
+            "--needs",
+            help="Also work out what a published model asks of a device: operations and memory by batch, and of learning.",
+        ),
     ] = False,
     model_option: ModelOption = None,
     as_json: Json = False,
 ) -> None:
     """Show all that is known of a method, a model, a plan or a concept; a model needs neither its weights nor a GPU."""
-    from htbench.core.display import plain, print_json
+    from htbench.core.display import print_json, printable
 
     if (needs or model_option) and what != "model":
-        raise UsageError(f"--needs and --model-option are of a model, not of a {what[:60]}", remedy="Write: htbench show model NAME --needs")
+        raise UsageError(
+            f"--needs and --model-option are of a model, not of a {what[:60]}",
+            remedy="Write: htbench show model NAME --needs",
+        )
 
     shows: dict[str, Callable[[str], dict[str, object]]] = {
         "method": _method,
-        "model": lambda name: _model(name, loading(None, model_option), needs=needs),
+        "model": lambda name: _model(name, load_options(None, model_option), needs=needs),
         "plan": _plan,
         "concept": lambda name: _concept(name, concept_set),
     }
@@ -41,32 +53,59 @@ def show(
         print_json(**found)
         return
     for key, value in found.items():
-        lines = value if isinstance(value, list) else [f"{k}: {v}" for k, v in value.items()] if isinstance(value, Mapping) else str(value).splitlines()
-        typer.echo(f"{key:<12} {plain(lines[0]) if lines else '-'}")
+        lines = (
+            value
+            if isinstance(value, list)
+            else [f"{k}: {v}" for k, v in value.items()]
+            if isinstance(value, Mapping)
+            else str(value).splitlines()
+        )
+        typer.echo(f"{key:<12} {printable(lines[0]) if lines else '-'}")
         for line in lines[1:]:
-            typer.echo(f"{'':<12} {plain(line)}")
+            typer.echo(f"{'':<12} {printable(line)}")
 
 
 def _method(name: str) -> dict[str, object]:
-    card = baseline.card(name)
-    published = [f"{figure.what}: {figure.value} ({figure.conditions})" for figure in card.published]
-    return {**card.model_dump(mode="json", exclude={"bibtex"}), "published": published, "digest": card.digest, "bibtex": card.bibtex.strip()}
+    card = baseline.load_card(name)
+    published = [
+        f"{figure.what}: {figure.value} ({figure.conditions})" for figure in card.published
+    ]
+    return {
+        **card.model_dump(mode="json", exclude={"bibtex"}),
+        "published": published,
+        "digest": card.digest,
+        "bibtex": card.bibtex.strip(),
+    }
 
 
 def _model(name: str, options: Mapping[str, str], *, needs: bool) -> dict[str, object]:
     plugin = registry.load("models", name)
     if needs and not hasattr(plugin, "needs"):
-        raise UsageError(f"{name} is small: what it needs is measured, not worked out", remedy="Run: htbench time --model emoji")
-    model = plugin.sketch(**options) if hasattr(plugin, "sketch") else registry.model(name, "cpu", options)
+        raise UsageError(
+            f"{name} is small: what it needs is measured, not worked out",
+            remedy="Run: htbench time --model emoji",
+        )
+    model = (
+        plugin.sketch(**options)
+        if hasattr(plugin, "sketch")
+        else registry.load_model(name, "cpu", options)
+    )
     channels = sum(site.channels for site in model.sites.values())
     first, *_, last = [*model.sites, ""] if len(model.sites) == 1 else model.sites
     return {
         "name": model.name,
         **(model.facts() if hasattr(model, "facts") else {"revision": model.revision}),
-        "sites": [f"{len(model.sites)} modules, from {first} to {last}", f"{channels:,} channels", f"{2 * channels:,} parameters a concept: scale and shift"],
-        "conditioner": model.conditioner,
+        "sites": [
+            f"{len(model.sites)} modules, from {first} to {last}",
+            f"{channels:,} channels",
+            f"{2 * channels:,} parameters a concept: scale and shift",
+        ],
+        "conditioner": model.concept_encoder,
         "scorer": model.scorer,
-        "weights": ", ".join(f"{each} is missing: htbench fetch --model {name}" for each in plugin.missing()) or "here"
+        "weights": ", ".join(
+            f"{each} is missing: htbench fetch --model {name}" for each in plugin.missing()
+        )
+        or "here"
         if hasattr(plugin, "missing")
         else "here",
         **(plugin.needs(**options) if needs else {}),
@@ -79,7 +118,12 @@ def _plan(name: str) -> dict[str, object]:
 
 def _concept(name: str, concept_set: str | None) -> dict[str, object]:
     sets = map(concept.load, [concept_set] if concept_set else concept.names())
-    everything = {each.id: (each, split, of) for of in sets for split, concepts in of.splits.items() for each in concepts}
+    everything = {
+        each.id: (each, split, of)
+        for of in sets
+        for split, concepts in of.splits.items()
+        for each in concepts
+    }
     if name not in everything:
         raise UnknownName("concept", name, everything, remedy="See: htbench list concepts")
     found, split, of = everything[name]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from htbench.cli.options import ModelOption, Weights, loading, numbers
+from htbench.cli.options import ModelOption, Weights, load_options, parse_numbers
 from htbench.core import registry
 from htbench.core.errors import UsageError
 from htbench.steering import baseline
@@ -23,31 +23,63 @@ def steer(
     model: Annotated[str, typer.Option(help="See: htbench list models")] = "emoji",
     weights: Weights = None,
     model_option: ModelOption = None,
-    method: Annotated[str, typer.Option(help="A baseline of `htbench list methods`, or the path of its card.")] = "hypertransport",
-    concept: Annotated[str | None, typer.Option(help='What to add, in any words: "with lemon"; or a concept of the set.')] = None,
-    image: Annotated[list[Path] | None, typer.Option(help="Instead of words, a picture of what to add; repeat for several.")] = None,
-    prompt: Annotated[list[str] | None, typer.Option(help="What to add it to; repeat for several rows.")] = None,
-    strength: Annotated[str, typer.Option(help="Strengths separated by commas; below 0 pushes away, above 1 exaggerates.")] = "0,0.25,0.5,0.75,1",
+    method: Annotated[
+        str, typer.Option(help="A baseline of `htbench list methods`, or the path of its card.")
+    ] = "hypertransport",
+    concept: Annotated[
+        str | None,
+        typer.Option(help='What to add, in any words: "with lemon"; or a concept of the set.'),
+    ] = None,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option(help="Instead of words, a picture of what to add; repeat for several."),
+    ] = None,
+    prompt: Annotated[
+        list[str] | None, typer.Option(help="What to add it to; repeat for several rows.")
+    ] = None,
+    strength: Annotated[
+        str,
+        typer.Option(
+            help="Strengths separated by commas; below 0 pushes away, above 1 exaggerates."
+        ),
+    ] = "0,0.25,0.5,0.75,1",
     seed: Annotated[int, typer.Option(min=0, help="Of the noise that images start from.")] = 0,
     template: Annotated[
-        str | None, typer.Option(help='How a prompt asks for new words, for methods that learn from prompts; "{prompt}, {concept}" if not given.')
+        str | None,
+        typer.Option(
+            help='How a prompt asks for new words, for methods that learn from prompts; "{prompt}, {concept}" if not given.'
+        ),
     ] = None,
-    concept_set: Annotated[str, typer.Option(help="Whose concepts and neutral prompts are used; see: htbench list concepts")] = "emoji",
+    concept_set: Annotated[
+        str,
+        typer.Option(
+            help="Whose concepts and neutral prompts are used; see: htbench list concepts"
+        ),
+    ] = "emoji",
     batch: Annotated[int, typer.Option(min=1, help="Images made at once.")] = 16,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1; the GPU if there is one.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The picture to write; in runs/steer if not given.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda or cuda:1; the GPU if there is one.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The picture to write; in runs/steer if not given.")
+    ] = None,
 ) -> None:
     """Show images at rising strengths of any concept, given in words or as pictures: a row a prompt, a column a strength."""
     from htbench.steering import steer as steering
 
-    card = baseline.card(method)
+    card = baseline.load_card(method)
     registry.check("models", model)
-    loaded_with = loading(weights, model_option)
+    loaded_with = load_options(weights, model_option)
     known = concepts.load(concept_set)
-    wanted = _wanted(concept, image, template, known)
+    wanted = _target_concept(concept, image, template, known)
     steering.check_readable(card, wanted)
-    strip = steering.Strip(prompts=tuple(prompt or known.prompts[:3]), strengths=_strengths(strength), seed=seed, batch=batch)
-    path = _writable(out or FOLDER / f"{_slug(wanted)}-{card.name}.png")
+    strip = steering.FilmstripRequest(
+        prompts=tuple(prompt or known.prompts[:3]),
+        strengths=_strengths(strength),
+        seed=seed,
+        batch=batch,
+    )
+    path = _check_writable(out or FOLDER / f"{_slug(wanted)}-{card.name}.png")
 
     from rich.console import Console
 
@@ -55,47 +87,77 @@ def steer(
     from htbench.steering.model import unknown_words
 
     with Console(stderr=True).status(f"load {model}") as status:
-        loaded = registry.model(model, devices.choose(device), loaded_with)
+        loaded = registry.load_model(model, devices.choose(device), loaded_with)
         for word in unknown_words(loaded, [wanted.target(each) or each for each in strip.prompts]):
             typer.echo(f"htbench: {word!r} is not in the vocabulary of {model}", err=True)
         status.update(f"{card.name} learns {wanted.text or 'from pictures'}")
         total = len(strip.prompts) * len(strip.strengths)
-        film = steering.film(
-            card, loaded, wanted, strip, concepts=known, folder=FOLDER / "learnt", advance=lambda done: status.update(f"make images: {done} of {total}")
+        film = steering.make_filmstrip(
+            card,
+            loaded,
+            wanted,
+            strip,
+            concepts=known,
+            folder=FOLDER / "learnt",
+            advance=lambda done: status.update(f"make images: {done} of {total}"),
         )
         film.draw().save(path)
     typer.echo(os.path.relpath(path))
 
 
-def _wanted(concept: str | None, image: list[Path] | None, template: str | None, known: ConceptSet) -> Concept:
+def _target_concept(
+    concept: str | None, image: list[Path] | None, template: str | None, concept_set: ConceptSet
+) -> Concept:
     from htbench.steering import steer as steering
 
     if (concept is None) == (not image):
-        raise UsageError("give either --concept or --image", remedy='Such as: htbench steer --concept "with lemon" --prompt panda')
+        raise UsageError(
+            "give either --concept or --image",
+            remedy='Such as: htbench steer --concept "with lemon" --prompt panda',
+        )
     if image and template is not None:
-        raise UsageError("--template is for words; pictures are not put into prompts", remedy="Leave --template out.")
-    return steering.pictures(image) if image else steering.words(concept or "", known, template=template)
+        raise UsageError(
+            "--template is for words; pictures are not put into prompts",
+            remedy="Leave --template out.",
+        )
+    return (
+        steering.concept_from_images(image)
+        if image
+        else steering.concept_from_words(concept or "", concept_set, template=template)
+    )
 
 
 def _strengths(text: str) -> tuple[float, ...]:
-    found = tuple(numbers("strength", text))
+    found = tuple(parse_numbers("strength", text))
     for each in found:
         if not math.isfinite(each) or abs(each) > 10:
-            raise UsageError(f"--strength {each:g} is not between -10 and 10", remedy="Write it as --strength 0,0.5,1")
+            raise UsageError(
+                f"--strength {each:g} is not between -10 and 10",
+                remedy="Write it as --strength 0,0.5,1",
+            )
     return found
 
 
-def _writable(path: Path) -> Path:
+def _check_writable(path: Path) -> Path:
     if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"--out {str(path)!r} is not a picture", remedy=f"End it in one of {', '.join(FORMATS)}")
+        raise UsageError(
+            f"--out {str(path)!r} is not a picture", remedy=f"End it in one of {', '.join(FORMATS)}"
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"cannot write {str(path)!r}: {error.strerror}", remedy="Give another --out.") from None
+        raise UsageError(
+            f"cannot write {str(path)!r}: {error.strerror}", remedy="Give another --out."
+        ) from None
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise UsageError(f"cannot write {str(path)!r}", remedy="Give another --out.")
     return path
 
 
 def _slug(concept: Concept) -> str:
-    return re.sub(r"[^\w.-]+", "-", concept.text or Path(concept.references[0].name).stem).strip("-")[:60] or "concept"
+    return (
+        re.sub(r"[^\w.-]+", "-", concept.text or Path(concept.references[0].name).stem).strip("-")[
+            :60
+        ]
+        or "concept"
+    )

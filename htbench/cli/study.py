@@ -8,7 +8,10 @@ import typer
 from htbench.cli.options import Json, Out, RunName, run_folder
 from htbench.core.errors import UsageError
 
-app = typer.Typer(no_args_is_help=True, help="People: a blinded page of pairs, the votes that come back, and what they say.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="People: a blinded page of pairs, the votes that come back, and what they say.",
+)
 
 Study = Annotated[Path, typer.Option("--study", help="Folder of the study.", show_default=True)]
 
@@ -17,22 +20,49 @@ Study = Annotated[Path, typer.Option("--study", help="Folder of the study.", sho
 def export(
     run: RunName,
     study: Study = Path("study"),
-    pairs: Annotated[int, typer.Option(min=1, help="Pairs of pictures, balanced over methods and concepts.")] = 200,
+    pairs: Annotated[
+        int, typer.Option(min=1, help="Pairs of pictures, balanced over methods and concepts.")
+    ] = 200,
     raters: Annotated[int, typer.Option(min=1, help="Sheets, one a person.")] = 20,
-    votes: Annotated[int, typer.Option(min=1, help="Votes that each pair gets, of as many people.")] = 5,
-    criterion: Annotated[str, typer.Option(help="presence, preservation, quality or overall.")] = "presence",
+    votes: Annotated[
+        int, typer.Option(min=1, help="Votes that each pair gets, of as many people.")
+    ] = 5,
+    criterion: Annotated[
+        str, typer.Option(help="presence, preservation, quality or overall.")
+    ] = "presence",
     question: Annotated[str, typer.Option(help="Your own words for it.")] = "",
-    method: Annotated[list[str] | None, typer.Option(help="A method of the run; repeat for several; all if not given.")] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="A method of the run; repeat for several; all if not given."),
+    ] = None,
     against: Annotated[str, typer.Option(help="Only pairs with this method: prompt.")] = "",
-    strength: Annotated[float | None, typer.Option(help="Strength that pictures are compared at; 1 if the run has it.")] = None,
-    checks: Annotated[int, typer.Option(min=0, help="Attention checks a person: explicit instructions.")] = 2,
+    strength: Annotated[
+        float | None,
+        typer.Option(help="Strength that pictures are compared at; 1 if the run has it."),
+    ] = None,
+    checks: Annotated[
+        int, typer.Option(min=0, help="Attention checks a person: explicit instructions.")
+    ] = 2,
     sentinels: Annotated[int, typer.Option(min=0, help="Pictures beside noise a person.")] = 2,
-    repeats: Annotated[int, typer.Option(min=0, help="Pairs that each person sees again, swapped.")] = 4,
+    repeats: Annotated[
+        int, typer.Option(min=0, help="Pairs that each person sees again, swapped.")
+    ] = 4,
     forced: Annotated[bool, typer.Option("--forced", help="No ties.")] = False,
-    consent: Annotated[Path | None, typer.Option(help="File with the text that people agree to.")] = None,
-    post: Annotated[str, typer.Option(help="Address that answers are sent to, as CSV, besides being saved.")] = "",
-    done: Annotated[str, typer.Option(help="Address that people go to at the end, such as Prolific's for completion.")] = "",
-    size: Annotated[int, typer.Option(min=0, max=4096, help="Side of the pictures in pixels; 0: as they are.")] = 512,
+    consent: Annotated[
+        Path | None, typer.Option(help="File with the text that people agree to.")
+    ] = None,
+    post: Annotated[
+        str, typer.Option(help="Address that answers are sent to, as CSV, besides being saved.")
+    ] = "",
+    done: Annotated[
+        str,
+        typer.Option(
+            help="Address that people go to at the end, such as Prolific's for completion."
+        ),
+    ] = "",
+    size: Annotated[
+        int, typer.Option(min=0, max=4096, help="Side of the pictures in pixels; 0: as they are.")
+    ] = 512,
     seed: Annotated[int, typer.Option(min=0, help="Of pairs and sheets.")] = 0,
     out: Out = Path("runs"),
     as_json: Json = False,
@@ -43,8 +73,8 @@ def export(
     from htbench.core.display import print_json
     from htbench.study.ask import export as page
 
-    text = _text(consent) if consent else page.CONSENT
-    wish = page.Wish(
+    text = _read_text(consent) if consent else page.CONSENT
+    wish = page.StudyOptions(
         methods=tuple(method or ()), criterion=criterion, question=question, against=against, strength=strength, pairs=pairs, raters=raters, votes=votes,
         checks=checks, sentinels=sentinels, repeats=repeats, ties=not forced, consent=text, post=post, done=done, size=size, seed=seed,
     )  # fmt: skip
@@ -52,15 +82,27 @@ def export(
     if as_json:
         print_json(**asdict(found))
         return
-    trials = f"{found.trials[0]} to {found.trials[1]}" if found.trials[0] < found.trials[1] else str(found.trials[0])
-    typer.echo(f"{found.pairs:,} pairs on {found.sheets} sheets of {trials} trials; {found.pictures:,} pictures, {found.bytes / 1e6:.1f} MB")
-    typer.echo(f"Publish {study / 'page'}, and give each person a link of {study / 'links.txt'}. Keep the rest: key.csv tells which method is which.")
+    trials = (
+        f"{found.trials[0]} to {found.trials[1]}"
+        if found.trials[0] < found.trials[1]
+        else str(found.trials[0])
+    )
+    typer.echo(
+        f"{found.pairs:,} pairs on {found.sheets} sheets of {trials} trials; {found.pictures:,} pictures, {found.bytes / 1e6:.1f} MB"
+    )
+    typer.echo(
+        f"Publish {study / 'page'}, and give each person a link of {study / 'links.txt'}. Keep the rest: key.csv tells which method is which."
+    )
 
 
 @app.command()
 def template(
-    platform: Annotated[str, typer.Argument(help="label-studio, mturk or qualtrics.", show_default=False)],
-    pictures: Annotated[str, typer.Option(help="Address at which page/pictures is published.", show_default=False)],
+    platform: Annotated[
+        str, typer.Argument(help="label-studio, mturk or qualtrics.", show_default=False)
+    ],
+    pictures: Annotated[
+        str, typer.Option(help="Address at which page/pictures is published.", show_default=False)
+    ],
     study: Study = Path("study"),
     as_json: Json = False,
 ) -> None:
@@ -68,7 +110,7 @@ def template(
     from htbench.core.display import print_json
     from htbench.study.ask import platforms as forms
 
-    files = forms.write(study, platform, pictures=pictures)
+    files = forms.write(study, platform, pictures_url=pictures)
     if as_json:
         print_json(platform=platform, files=list(map(str, files)))
         return
@@ -78,8 +120,16 @@ def template(
 @app.command()
 def rehearse(
     study: Study = Path("study"),
-    to: Annotated[Path, typer.Option(help="Folder of the rehearsal, a study of its own.", show_default=True)] = Path("rehearsal"),
-    bots: Annotated[int, typer.Option(min=0, help="People who are none: one answers at once, one takes the left, one presses any button, and so on.")] = 3,
+    to: Annotated[
+        Path, typer.Option(help="Folder of the rehearsal, a study of its own.", show_default=True)
+    ] = Path("rehearsal"),
+    bots: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="People who are none: one answers at once, one takes the left, one presses any button, and so on.",
+        ),
+    ] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is made up.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -93,50 +143,95 @@ def rehearse(
     if as_json:
         print_json(**{**asdict(found), "files": list(map(str, found.files))})
         return
-    typer.echo(f"{found.people:,} made-up people, {found.bots} of them bots, gave {found.answers:,} answers in {to}")
+    typer.echo(
+        f"{found.people:,} made-up people, {found.bots} of them bots, gave {found.answers:,} answers in {to}"
+    )
     typer.echo(f"They were made to prefer {', then '.join(found.order)}.")
 
 
 @app.command("import")
 def import_(
-    files: Annotated[list[Path], typer.Argument(help="Files of votes, as the platform exports them.", show_default=False)],
-    profile: Annotated[str | None, typer.Option(help="Platform, or a TOML file of your own; guessed if not given.")] = None,
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Files of votes, as the platform exports them.", show_default=False),
+    ],
+    profile: Annotated[
+        str | None, typer.Option(help="Platform, or a TOML file of your own; guessed if not given.")
+    ] = None,
     study: Study = Path("study"),
-    key: Annotated[Path | None, typer.Option(help="What each item shows; the study's own key.csv if it has one.")] = None,
-    secret: Annotated[Path | None, typer.Option(help="Key of the pseudonyms, made if not there; beside the study's folder if not given.")] = None,
-    people: Annotated[Path | None, typer.Option(help="Prolific's export of submissions: status, time, age by decade and sex are joined.")] = None,
-    rules: Annotated[Path | None, typer.Option(help="Whom to leave out, declared before answers are read; the study's own rules.toml if it has one.")] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(help="What each item shows; the study's own key.csv if it has one."),
+    ] = None,
+    secret: Annotated[
+        Path | None,
+        typer.Option(
+            help="Key of the pseudonyms, made if not there; beside the study's folder if not given."
+        ),
+    ] = None,
+    people: Annotated[
+        Path | None,
+        typer.Option(
+            help="Prolific's export of submissions: status, time, age by decade and sex are joined."
+        ),
+    ] = None,
+    rules: Annotated[
+        Path | None,
+        typer.Option(
+            help="Whom to leave out, declared before answers are read; the study's own rules.toml if it has one."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Read votes into the study's canonical table, people under pseudonyms; the same file again changes nothing."""
     from dataclasses import asdict
 
-    from htbench.core.display import plain, print_json
+    from htbench.core.display import print_json, printable
     from htbench.study.collect import detect, intake
     from htbench.study.collect.profile import find
 
-    how = find(profile) if profile else detect.sniff(files[0]).profile
-    found = intake.take(files, study, how=how, key=key, secret=secret or study.with_name(f"{study.resolve().name}.secret"), rules=rules, people=people)
+    how = find(profile) if profile else detect.detect_profile(files[0]).profile
+    found = intake.import_answers(
+        files,
+        study,
+        profile=how,
+        key=key,
+        secret=secret or study.with_name(f"{study.resolve().name}.secret"),
+        rules=rules,
+        participants=people,
+    )
     if as_json:
         print_json(profile=how.name, **asdict(found))
         return
     typer.echo(f"{found.read:,} answers read as {how.name}, {found.new:,} of them new")
-    typer.echo(f"{found.answers:,} answers of {found.people:,} people in {study / intake.ANSWERS}")
+    typer.echo(
+        f"{found.answers:,} answers of {found.people:,} people in {study / intake.ANSWERS_FILE}"
+    )
     if found.left_out:
-        typer.echo(f"Left out: {', '.join(plain(name, longest=60) for name in found.left_out)}", err=True)
+        typer.echo(
+            f"Left out: {', '.join(printable(name, max_length=60) for name in found.left_out)}",
+            err=True,
+        )
 
 
 @app.command()
-def sniff(file: Annotated[Path, typer.Argument(help="A file of votes.", show_default=False)]) -> None:
+def sniff(
+    file: Annotated[Path, typer.Argument(help="A file of votes.", show_default=False)],
+) -> None:
     """Guess which platform a file comes from, and print its profile, to be changed and given to --profile."""
     from htbench.study.collect import detect
 
-    typer.echo(detect.text(detect.sniff(file)), nl=False)
+    typer.echo(detect.text(detect.detect_profile(file)), nl=False)
 
 
 @app.command()
 def report(
-    run: Annotated[str | None, typer.Argument(help="The run that the study is of: its judges and metrics are held against people.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            help="The run that the study is of: its judges and metrics are held against people."
+        ),
+    ] = None,
     study: Study = Path("study"),
     rounds: Annotated[int, typer.Option(min=100, help="Resamples of concepts and raters.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
@@ -144,7 +239,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """What a study's votes say, with whom it left out and how far people, judges and metrics agree: report.md, report.json, and votes.csv for judges."""
-    from htbench.core.display import plain, print_json
+    from htbench.core.display import print_json, printable
     from htbench.study.analyse import writeup
 
     found = writeup.write(study, run_folder(run, out) if run else None, rounds=rounds, seed=seed)
@@ -153,11 +248,16 @@ def report(
             if as_json:
                 print_json(criterion=criterion.name, headline=writeup.headline(preference))
             else:
-                typer.echo(f"{plain(criterion.name, longest=60)}: {plain(writeup.headline(preference))}")
-    typer.echo(f"{len(found.flow.kept):,} of {found.flow.steps[0].answers:,} answers kept; see {study / writeup.REPORT}", err=True)
+                typer.echo(
+                    f"{printable(criterion.name, max_length=60)}: {printable(writeup.headline(preference))}"
+                )
+    typer.echo(
+        f"{len(found.flow.kept):,} of {found.flow.steps[0].answers:,} answers kept; see {study / writeup.REPORT_FILE}",
+        err=True,
+    )
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

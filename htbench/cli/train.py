@@ -7,69 +7,102 @@ from typing import Annotated
 
 import typer
 
-from htbench.cli.options import ModelOption, Weights, loading
+from htbench.cli.options import ModelOption, Weights, load_options
 from htbench.core import registry
 from htbench.core.errors import UsageError
 from htbench.steering import baseline, concept
 
 
 def train(
-    method: Annotated[str, typer.Argument(help="A baseline of `htbench list methods`, or the path of its card.")],
+    method: Annotated[
+        str, typer.Argument(help="A baseline of `htbench list methods`, or the path of its card.")
+    ],
     model: Annotated[str, typer.Option(help="See: htbench list models")] = "emoji",
     weights: Weights = None,
     model_option: ModelOption = None,
-    concepts: Annotated[str, typer.Option(help="Concept set to learn from; see: htbench list concepts")] = "emoji",
-    split: Annotated[str, typer.Option(help="Split (train, dev, test) or concept ids, separated by commas.")] = "train",
+    concepts: Annotated[
+        str, typer.Option(help="Concept set to learn from; see: htbench list concepts")
+    ] = "emoji",
+    split: Annotated[
+        str, typer.Option(help="Split (train, dev, test) or concept ids, separated by commas.")
+    ] = "train",
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many concepts.")] = None,
-    setting: Annotated[list[str] | None, typer.Option("--set", help="A setting of the method: steps=2000; repeat for several.")] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of the method: steps=2000; repeat for several."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of learning.")] = 0,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1; the GPU if there is one.")] = None,
-    out: Annotated[Path | None, typer.Option(help="File for what is learnt; a card is written beside it. In runs/train if not given.")] = None,
-    checkpoints: Annotated[Path, typer.Option(help="Folder that an interrupted training continues from.")] = Path("runs") / "train" / "checkpoints",
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda or cuda:1; the GPU if there is one.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="File for what is learnt; a card is written beside it. In runs/train if not given."
+        ),
+    ] = None,
+    checkpoints: Annotated[
+        Path, typer.Option(help="Folder that an interrupted training continues from.")
+    ] = Path("runs") / "train" / "checkpoints",
 ) -> None:
     """Train a method that learns from many concepts; the same command again continues where it stopped.
 
     On several GPUs: torchrun --nproc-per-node 8 -m htbench train …
     """
-    card = baseline.card(method)
+    card = baseline.load_card(method)
     if setting:
         card = card.with_settings(dict(map(_setting, setting)))
     registry.check("models", model)
-    loaded_with = loading(weights, model_option)
+    loaded_with = load_options(weights, model_option)
     chosen = concept.load(concepts).select(split)[:limit]
     path = out or Path("runs") / "train" / f"{card.name}-{model}.safetensors"
     if path.suffix == ".toml":
-        raise UsageError(f"--out {str(path)!r} is where the card goes", remedy=f"Write it as --out {path.with_suffix('.safetensors')}")
-    _make_room(path.parent, checkpoints)
+        raise UsageError(
+            f"--out {str(path)!r} is where the card goes",
+            remedy=f"Write it as --out {path.with_suffix('.safetensors')}",
+        )
+    _create_folders(path.parent, checkpoints)
 
     from rich.console import Console
 
     from htbench.core import distributed
     from htbench.steering import artifact
 
-    artifact.trainable(card)
-    with distributed.assembled(device) as own, Console(stderr=True, quiet=not distributed.is_first()).status(f"{card.name} learns from {len(chosen)} concepts"):
-        loaded = registry.model(model, own, loaded_with)
+    artifact.trainable_method(card)
+    with (
+        distributed.init(device) as own,
+        Console(stderr=True, quiet=not distributed.is_rank_0()).status(
+            f"{card.name} learns from {len(chosen)} concepts"
+        ),
+    ):
+        loaded = registry.load_model(model, own, loaded_with)
         made = artifact.train(card, loaded, chosen, seed=seed, checkpoints=checkpoints, path=path)
-        if distributed.is_first():
+        if distributed.is_rank_0():
             paths = os.path.relpath(made.steering), os.path.relpath(made.card)
-            typer.echo(f"{paths[0]}\n{paths[1]}\nUse it: htbench run --model {model} --method {paths[1]}")
+            typer.echo(
+                f"{paths[0]}\n{paths[1]}\nUse it: htbench run --model {model} --method {paths[1]}"
+            )
 
 
 def _setting(text: str) -> tuple[str, object]:
     """Name and value of `name=value`; a value that is not TOML is a word."""
     name, equals, value = text.partition("=")
     if not (name.strip() and equals):
-        raise UsageError(f"--set {text[:60]!r} is not a setting", remedy="Write it as --set steps=2000")
+        raise UsageError(
+            f"--set {text[:60]!r} is not a setting", remedy="Write it as --set steps=2000"
+        )
     try:
         return name.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return name.strip(), value.strip()
 
 
-def _make_room(*folders: Path) -> None:
+def _create_folders(*folders: Path) -> None:
     for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"cannot write {str(folder)!r}: {error.strerror}", remedy="Give another --out or --checkpoints.") from None
+            raise UsageError(
+                f"cannot write {str(folder)!r}: {error.strerror}",
+                remedy="Give another --out or --checkpoints.",
+            ) from None

@@ -17,7 +17,9 @@ def folder(name: str) -> Path:
 
 def digest(value: object) -> Digest:
     """Digest of a JSON-like value; equal values have equal digests whatever the order of their keys."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(
+        value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+    )
     return Digest(hashlib.sha256(text.encode()).hexdigest()[:16])
 
 

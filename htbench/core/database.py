@@ -14,7 +14,7 @@ from htbench.core.errors import HtbenchError, Missing, Refused, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class Schema:
     """What a file holds, and how it is spoken of."""
 
     file: str
@@ -24,16 +24,16 @@ class Layout:
     """SQL that makes them."""
     name: str
     """What it is: a `run`, a `ledger`."""
-    busy: str
+    activity: str
     """What another process does to the run meanwhile."""
-    otherwise: str
+    alternative: str
     """What to do instead of waiting for it."""
 
 
 class Database:
     """One open file of the layout of its class."""
 
-    layout: ClassVar[Layout]
+    schema: ClassVar[Schema]
 
     def __init__(self, folder: Path, database: sqlite3.Connection, lock: int | None) -> None:
         self.folder, self._database, self._lock = folder, database, lock
@@ -41,7 +41,12 @@ class Database:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
         if isinstance(error, sqlite3.DatabaseError):
             raise self._explain(error) from None
@@ -57,7 +62,7 @@ class Database:
         return self._database.execute(query, values).fetchall()
 
     @classmethod
-    def _write(cls, folder: Path) -> Self:
+    def _open_for_writing(cls, folder: Path) -> Self:
         """Open for writing, with its tables made if there are none.
 
         Raises:
@@ -65,30 +70,41 @@ class Database:
             UsageError: if another process writes it.
             Refused: if another version of htbench made it or it is damaged.
         """
-        layout = cls.layout
+        layout = cls.schema
         lock = os.open(folder / layout.lock, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(lock)
-            raise UsageError(f"run {str(folder)!r} is being {layout.busy} by another process", remedy=f"Wait for it{layout.otherwise}.") from None
-        opened = cls(folder, sqlite3.connect(folder / layout.file, isolation_level=None, timeout=10), lock)
-        with opened._or_closed():
-            opened._database.execute("PRAGMA synchronous = NORMAL")  # what a power cut takes from the log is made again
+            raise UsageError(
+                f"run {str(folder)!r} is being {layout.activity} by another process",
+                remedy=f"Wait for it{layout.alternative}.",
+            ) from None
+        opened = cls(
+            folder, sqlite3.connect(folder / layout.file, isolation_level=None, timeout=10), lock
+        )
+        with opened._closing_on_error():
+            opened._database.execute(
+                "PRAGMA synchronous = NORMAL"
+            )  # what a power cut takes from the log is made again
             if opened.select("SELECT count(*) FROM sqlite_master") == [(0,)]:
                 opened._database.execute("PRAGMA journal_mode = WAL")
-                opened._database.executescript(f"BEGIN; {layout.tables} PRAGMA user_version = {layout.version}; COMMIT;")
+                opened._database.executescript(
+                    f"BEGIN; {layout.tables} PRAGMA user_version = {layout.version}; COMMIT;"
+                )
             opened._check()
         return opened
 
     @classmethod
-    def _look(cls, folder: Path) -> Self:
+    def _open_read_only(cls, folder: Path) -> Self:
         """Open for reading alone; where nothing can be written the file is taken as it is, since SQLite would want to write beside it."""
-        path = folder / cls.layout.file
+        path = folder / cls.schema.file
         frozen = not os.access(folder, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
         address = f"{path.absolute().as_uri()}?mode={'ro&immutable=1' if frozen else 'rw'}"
-        opened = cls(folder, sqlite3.connect(address, uri=True, isolation_level=None, timeout=10), None)
-        with opened._or_closed():
+        opened = cls(
+            folder, sqlite3.connect(address, uri=True, isolation_level=None, timeout=10), None
+        )
+        with opened._closing_on_error():
             opened._database.execute("PRAGMA query_only = ON")
             opened._check()
         return opened
@@ -105,45 +121,62 @@ class Database:
         self._database.execute("COMMIT")
 
     @contextmanager
-    def _or_closed(self) -> Iterator[None]:
+    def _closing_on_error(self) -> Iterator[None]:
         try:
             yield
         except BaseException as error:
             self.close()
-            raise self._explain(error) if isinstance(error, sqlite3.DatabaseError) else error from None
+            raise (
+                self._explain(error) if isinstance(error, sqlite3.DatabaseError) else error
+            ) from None
 
     def _check(self) -> None:
-        layout = self.layout
+        layout = self.schema
         ((found,),) = self.select("PRAGMA user_version")
         if not found and not _schema(self._database):
-            raise Missing(f"{layout.name} {str(self.folder)!r} holds nothing yet", remedy="Issue its command again.")
+            raise Missing(
+                f"{layout.name} {str(self.folder)!r} holds nothing yet",
+                remedy="Issue its command again.",
+            )
         if found != layout.version:
             raise Refused(
                 f"{layout.name} {str(self.folder)!r} has store version {found}, this htbench reads {layout.version}",
-                remedy=f"Use the htbench that made it{layout.otherwise}.",
+                remedy=f"Use the htbench that made it{layout.alternative}.",
             )
-        if _schema(self._database) != _expected(layout):
-            raise self._damaged(f"its tables are not those of a {layout.name}")
+        if _schema(self._database) != _expected_schema(layout):
+            raise self._damage_error(f"its tables are not those of a {layout.name}")
 
     def _explain(self, error: sqlite3.DatabaseError) -> HtbenchError:
         if "full" in str(error):
-            return Missing("no space left on the disk; what was finished is kept", remedy="Make room; the same command continues.")
+            return Missing(
+                "no space left on the disk; what was finished is kept",
+                remedy="Make room; the same command continues.",
+            )
         if "locked" in str(error) or "readonly" in str(error) or "unable to open" in str(error):
             return UsageError(
-                f"cannot use {str(self.folder / self.layout.file)!r}: {error}", remedy=f"Wait for the process that writes it{self.layout.otherwise}."
+                f"cannot use {str(self.folder / self.schema.file)!r}: {error}",
+                remedy=f"Wait for the process that writes it{self.schema.alternative}.",
             )
-        return self._damaged(error)
+        return self._damage_error(error)
 
-    def _damaged(self, why: object) -> Refused:
-        return Refused(f"{str(self.folder / self.layout.file)!r} is damaged: {why}", remedy=f"Restore it{self.layout.otherwise}.")
+    def _damage_error(self, why: object) -> Refused:
+        return Refused(
+            f"{str(self.folder / self.schema.file)!r} is damaged: {why}",
+            remedy=f"Restore it{self.schema.alternative}.",
+        )
 
 
 def _schema(database: sqlite3.Connection) -> dict[str, str]:
     """The statements that made a database's tables and indexes, by name."""
-    return {name: " ".join(str(text).split()) for name, text in database.execute("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'")}
+    return {
+        name: " ".join(str(text).split())
+        for name, text in database.execute(
+            "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'"
+        )
+    }
 
 
-def _expected(layout: Layout) -> dict[str, str]:
+def _expected_schema(layout: Schema) -> dict[str, str]:
     database = sqlite3.connect(":memory:")
     database.executescript(layout.tables)
     found = _schema(database)

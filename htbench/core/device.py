@@ -2,17 +2,19 @@
 
 from htbench.core.errors import Missing, UnknownName
 
-_NO_ROOM = ("not enough memory", "can't allocate memory", "out of memory")
+_OUT_OF_MEMORY_TEXTS = ("not enough memory", "can't allocate memory", "out of memory")
 
 
-def out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out: CUDA has an error of its own for it, on a CPU PyTorch raises a RuntimeError with these words."""
     import torch
 
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and any(part in str(error) for part in _NO_ROOM))
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(part in str(error) for part in _OUT_OF_MEMORY_TEXTS)
+    )
 
 
-def choose(wanted: str | None) -> str:
+def choose(name: str | None) -> str:
     """The device that the user named; without a name the GPU if there is one.
 
     Raises:
@@ -21,11 +23,14 @@ def choose(wanted: str | None) -> str:
     """
     import torch
 
-    if wanted is None:
+    if name is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, index = wanted.partition(":")
+    kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda") or not (index or "0").isdecimal():
-        raise UnknownName("device", wanted, ["cpu", "cuda", "cuda:0", "cuda:1"])
+        raise UnknownName("device", name, ["cpu", "cuda", "cuda:0", "cuda:1"])
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise Missing(f"no device {wanted!r}: {torch.cuda.device_count()} GPUs can be used", remedy="Leave --device out to run on what there is.")
-    return wanted
+        raise Missing(
+            f"no device {name!r}: {torch.cuda.device_count()} GPUs can be used",
+            remedy="Leave --device out to run on what there is.",
+        )
+    return name

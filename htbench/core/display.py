@@ -8,12 +8,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class ProgressBar:
     """A bar that fills."""
 
     progress: Progress
@@ -24,40 +33,47 @@ class Stage:
         self.progress.advance(self.id, steps)
 
 
-class _Rate(ProgressColumn):
+class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:.1f}/s" if task.speed else "", style="progress.data.speed")
 
 
-def _progress() -> Progress:
+def _progress_bars() -> Progress:
     console = Console(stderr=True)
-    columns = (SpinnerColumn(), "{task.description:<20}", BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    columns = (
+        SpinnerColumn(),
+        "{task.description:<20}",
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        TimeRemainingColumn(),
+    )
     return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Voice:
+class Display:
     """Quiet unless told otherwise; progress bars are for terminals alone."""
 
     verbose: bool = False
     as_json: bool = False
-    progress: Progress = field(default_factory=_progress)
+    bars: Progress = field(default_factory=_progress_bars)
 
     @contextmanager
-    def speaking(self) -> Iterator[None]:
+    def showing(self) -> Iterator[None]:
         """While inside, bars are drawn."""
-        if self.progress.live.is_started:
+        if self.bars.live.is_started:
             yield
         else:
-            with self.progress:
+            with self.bars:
                 yield
 
-    def stage(self, what: str, total: int) -> Stage:
+    def progress(self, title: str, total: int) -> ProgressBar:
         """A new bar."""
-        self.say(f"{what}: {total:,}")
-        return Stage(progress=self.progress, id=self.progress.add_task(what, total=total))
+        self.info(f"{title}: {total:,}")
+        return ProgressBar(progress=self.bars, id=self.bars.add_task(title, total=total))
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """For those who asked for more."""
         if self.verbose:
             self._stderr(text)
@@ -73,12 +89,14 @@ class Voice:
             print_json(event=kind, **fields)
 
     def _stderr(self, text: str) -> None:
-        self.progress.console.print(plain(text), markup=False, highlight=False, soft_wrap=True)
+        self.bars.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def print_json(**fields: object) -> None:
     """One line of JSON on stdout; NaN is null there."""
-    sys.stdout.write(json.dumps(_finite(fields), ensure_ascii=True, allow_nan=False, default=str) + "\n")
+    sys.stdout.write(
+        json.dumps(_finite(fields), ensure_ascii=True, allow_nan=False, default=str) + "\n"
+    )
     sys.stdout.flush()
 
 
@@ -90,7 +108,10 @@ def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def plain(text: object, *, longest: int = 2000) -> str:
+def printable(text: object, *, max_length: int = 2000) -> str:
     """`text` as a terminal may show it: control characters escaped, cut where it is too long."""
-    words = "".join(char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in str(text)[: longest + 1])
-    return f"{words[:longest]}…" if len(words) > longest else words
+    words = "".join(
+        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
+        for char in str(text)[: max_length + 1]
+    )
+    return f"{words[:max_length]}…" if len(words) > max_length else words

@@ -51,9 +51,16 @@ class UnknownName(UsageError):
     def __init__(self, kind: str, name: str, known: Iterable[str], *, remedy: str = "") -> None:
         names = sorted(set(known))
         by_case = {each.lower(): each for each in reversed(names)}
-        near = [by_case[each] for each in get_close_matches(name[:200].lower(), by_case, n=3, cutoff=0.5)]
+        near = [
+            by_case[each]
+            for each in get_close_matches(name[:200].lower(), by_case, n=3, cutoff=0.5)
+        ]
         if near:
             hint = f"did you mean {' or '.join(map(repr, near))}?"
         else:
-            hint = f"known: {', '.join(names[:12])}{', …' if len(names) > 12 else ''}" if names else "there is none"
+            hint = (
+                f"known: {', '.join(names[:12])}{', …' if len(names) > 12 else ''}"
+                if names
+                else "there is none"
+            )
         super().__init__(f"no {kind} {name[:80]!r}; {hint}", remedy=remedy)

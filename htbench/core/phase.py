@@ -5,7 +5,9 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Literal, get_args
 
-Phase = Literal["load", "encode-prompts", "extract", "fit", "train", "predict", "install", "generate", "other"]
+Phase = Literal[
+    "load", "encode-prompts", "extract", "fit", "train", "predict", "install", "generate", "other"
+]
 """`fit` and `train` are what takes as long as there are steps, for one concept and for all together; `other` is what nothing named."""
 PHASES: tuple[Phase, ...] = get_args(Phase)
 Listener = Callable[[Phase], AbstractContextManager[None]]

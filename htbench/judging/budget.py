@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from htbench.core.errors import Missing, UnknownName, UsageError
 from htbench.judging.judge import Usage
-from htbench.judging.ledger import Spent
+from htbench.judging.ledger import ModelUsage
 
 
 class Price(BaseModel):
@@ -23,14 +23,18 @@ class Price(BaseModel):
     batch: float = Field(default=1.0, ge=0)
     """What a batch costs as a share of this."""
 
-    def of(self, usage: Usage) -> float:
+    def cost(self, usage: Usage) -> float:
         """The cost of tokens."""
         cached = self.input if self.cached is None else self.cached
-        return ((usage.asked - usage.cached) * self.input + usage.cached * cached + usage.replied * self.output) / 1e6
+        return (
+            (usage.asked - usage.cached) * self.input
+            + usage.cached * cached
+            + usage.replied * self.output
+        ) / 1e6
 
-    def spent(self, spent: Spent) -> float:
+    def total_cost(self, usage: ModelUsage) -> float:
         """The cost of all that was asked."""
-        return self.of(spent.usage) - (1 - self.batch) * self.of(spent.batched)
+        return self.cost(usage.usage) - (1 - self.batch) * self.cost(usage.batch_usage)
 
 
 class Prices(BaseModel):
@@ -49,18 +53,25 @@ class Prices(BaseModel):
             UnknownName: if the table does not have it, with the nearest that it has.
         """
         if model not in self.models:
-            raise UnknownName("price of model", model, self.models, remedy="Add it to the table of prices.")
+            raise UnknownName(
+                "price of model", model, self.models, remedy="Add it to the table of prices."
+            )
         return self.models[model]
 
 
-def read(path: Path) -> Prices:
+def read_prices(path: Path) -> Prices:
     """The table of prices in a TOML file."""
     try:
         return Prices.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise Missing(f"no table of prices {str(path)!r}", remedy="See docs/judging.md for what it holds.") from None
+        raise Missing(
+            f"no table of prices {str(path)!r}", remedy="See docs/judging.md for what it holds."
+        ) from None
     except (ValidationError, ValueError, OSError) as error:
-        raise UsageError(f"table of prices {str(path)!r} is not valid: {' '.join(str(error).split())[:200]}", remedy="See docs/judging.md.") from None
+        raise UsageError(
+            f"table of prices {str(path)!r} is not valid: {' '.join(str(error).split())[:200]}",
+            remedy="See docs/judging.md.",
+        ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +82,11 @@ class Budget:
     cost: float | None = None
     price: Price | None = None
 
-    def left(self, spent: Spent, *, flying: int) -> bool:
-        """Whether one more call may be made while `flying` are under way, which are taken to cost what calls cost so far."""
-        if self.requests is not None and spent.calls + flying >= self.requests:
+    def allows_call(self, usage: ModelUsage, *, in_flight: int) -> bool:
+        """Whether one more call may be made while `in_flight` are under way, which are taken to cost what calls cost so far."""
+        if self.requests is not None and usage.calls + in_flight >= self.requests:
             return False
         if self.cost is None or self.price is None:
             return True
-        so_far = self.price.spent(spent)
-        return so_far + flying * so_far / max(1, spent.calls) < self.cost
+        so_far = self.price.total_cost(usage)
+        return so_far + in_flight * so_far / max(1, usage.calls) < self.cost

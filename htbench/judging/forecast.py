@@ -7,12 +7,12 @@ from htbench.judging.budget import Price
 from htbench.judging.judge import HasSize, Usage
 from htbench.judging.tournament import Tournament
 
-_SIZED = 8
+_SIZE_SAMPLE = 8
 """Calls whose size stands for that of all."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Forecast:
+class JudgingForecast:
     """Of a tournament."""
 
     calls: int
@@ -27,16 +27,30 @@ class Forecast:
     """Calls that this rests on."""
 
 
-def forecast(tournament: Tournament, price: Price | None) -> Forecast:
+def forecast(tournament: Tournament, price: Price | None) -> JudgingForecast:
     """Calls, bytes, tokens and cost of what is pending."""
-    calls, pending = tournament.ledger.count(tournament.id)
-    spent = tournament.ledger.spent(tournament.judge.model)
+    calls, pending = tournament.ledger.count_calls(tournament.id)
+    spent = tournament.ledger.model_usage(tournament.judge.model)
     size = None
     if isinstance(tournament.judge, HasSize):
-        sizes = [tournament.judge.size(tournament.question(call)) for call in islice(tournament.ledger.pending(tournament.id), _SIZED)]
+        sizes = [
+            tournament.judge.size(tournament.question(call))
+            for call in islice(tournament.ledger.pending(tournament.id), _SIZE_SAMPLE)
+        ]
         size = round(sum(sizes) / max(1, len(sizes)) * pending)
     usage = None
     if spent.calls and spent.usage.asked:
         scale = pending / spent.calls
-        usage = Usage(asked=round(spent.usage.asked * scale), cached=round(spent.usage.cached * scale), replied=round(spent.usage.replied * scale))
-    return Forecast(calls=calls, pending=pending, bytes=size, usage=usage, cost=price.of(usage) if price and usage else None, basis=spent.calls)
+        usage = Usage(
+            asked=round(spent.usage.asked * scale),
+            cached=round(spent.usage.cached * scale),
+            replied=round(spent.usage.replied * scale),
+        )
+    return JudgingForecast(
+        calls=calls,
+        pending=pending,
+        bytes=size,
+        usage=usage,
+        cost=price.cost(usage) if price and usage else None,
+        basis=spent.calls,
+    )

@@ -5,10 +5,21 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, get_args, runtime_checkable
 
 Choice = Literal["A", "B", "tie"]
-Outcome = Literal["answered", "cannot judge", "refused", "filtered", "truncated", "unusable", "rejected", "limited", "timeout", "down"]
+Outcome = Literal[
+    "answered",
+    "cannot judge",
+    "refused",
+    "filtered",
+    "truncated",
+    "unusable",
+    "rejected",
+    "limited",
+    "timeout",
+    "down",
+]
 """What became of a call. `answered` and `cannot judge` are final; anything else is missing data with this reason, asked again next time."""
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-FINAL: tuple[Outcome, ...] = ("answered", "cannot judge")
+FINAL_OUTCOMES: tuple[Outcome, ...] = ("answered", "cannot judge")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,12 +33,12 @@ class Question:
     """The rubric, filled in."""
     concept: str
     prompt: str
-    first: "Shown"
-    second: "Shown"
+    first: "ShownPicture"
+    second: "ShownPicture"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Shown:
+class ShownPicture:
     """A picture as a judge gets it: equal in size and encoding to all others, without metadata."""
 
     name: str
@@ -48,7 +59,7 @@ class Usage:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class JudgeAnswer:
     """What came back, raw."""
 
     key: str
@@ -59,7 +70,7 @@ class Answer:
     message: str = ""
     usage: Usage = Usage()
     seconds: float = 0.0
-    how: str = ""
+    request_form: str = ""
     """In which form it was asked, as far as that is not part of the question: what the endpoint can do."""
 
 
@@ -69,34 +80,34 @@ class Verdict:
 
     outcome: Outcome
     choice: Choice | None = None
-    first: float | None = None
+    preference: float | None = None
     """Expected preference for the picture shown first, 0 to 1; a tie counts half. By token probabilities where there are some."""
-    covered: float | None = None
+    coverage: float | None = None
     """Probability that the tokens looked at have together; None: the verdict is the written one."""
     reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Shard:
+class SubmittedBatch:
     """A batch that an endpoint has accepted."""
 
-    batch: str
+    id: str
     keys: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Collected:
+class BatchResult:
     """What became of a batch."""
 
     state: str
     """In the endpoint's words."""
     ended: bool
-    answers: Iterator[Answer]
+    answers: Iterator[JudgeAnswer]
     """Empty until it has ended; then not every call need have one."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class JudgeContext:
     """What a judge works in: settings that change no verdict, and what the run is."""
 
     scorer: str = ""
@@ -123,7 +134,7 @@ class Judge(Protocol):
     parser: str
     """Version of `read`."""
 
-    def answers(self, questions: Iterator[Question]) -> Iterator[Answer]:
+    def answers(self, questions: Iterator[Question]) -> Iterator[JudgeAnswer]:
         """An answer to each question, in any order. Takes questions only when it can ask them, and ends when they end.
 
         Raises:
@@ -138,10 +149,12 @@ class Judge(Protocol):
 class TakesBatches(Protocol):
     """A judge that can also be asked in batches."""
 
-    def submit(self, questions: Iterator[Question], *, known: Iterable[str] = ()) -> Iterator[Shard]:
+    def submit(
+        self, questions: Iterator[Question], *, known: Iterable[str] = ()
+    ) -> Iterator[SubmittedBatch]:
         """Send questions; gives each batch as soon as it is accepted."""
 
-    def collect(self, batch: str) -> Collected:
+    def collect(self, batch: str) -> BatchResult:
         """What became of a batch."""
 
 

@@ -4,33 +4,36 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from htbench.judging.judge import Choice, Verdict
-from htbench.judging.ledger import Result
+from htbench.judging.ledger import MatchResult
 from htbench.stats.ranking.votes import Votes
 
-Ending = Literal["won", "lost", "tie", "inconsistent", "missing"]
+MatchOutcome = Literal["won", "lost", "tie", "inconsistent", "missing"]
 """From the side of the match's `one`. `inconsistent`: each order preferred another picture."""
 _SWAPPED: dict[Choice | None, Choice | None] = {"A": "B", "B": "A", "tie": "tie", None: None}
 
 
-def preference(result: Result) -> float | None:
+def preference(result: MatchResult) -> float | None:
     """Preference for `one`, 0 to 1, the mean of both orders, in which any liking for a place cancels; None: missing."""
-    if missing(result) is not None:
+    if missing_reason(result) is not None:
         return None
-    forth = _first(result.forth)
-    return (forth + 1 - _first(result.back)) / 2 if result.both else forth
+    forth = _first_preference(result.order_ab)
+    return (forth + 1 - _first_preference(result.order_ba)) / 2 if result.both_orders else forth
 
 
-def choices(result: Result) -> tuple[Choice, ...]:
+def choices(result: MatchResult) -> tuple[Choice, ...]:
     """What each order chose, as if `one` were always A; without those that have no verdict."""
-    found = [result.forth.choice if result.forth else None, _SWAPPED[result.back.choice] if result.back else None]
+    found = [
+        result.order_ab.choice if result.order_ab else None,
+        _SWAPPED[result.order_ba.choice] if result.order_ba else None,
+    ]
     return tuple(choice for choice in found if choice is not None)
 
 
-def missing(result: Result) -> str | None:
+def missing_reason(result: MatchResult) -> str | None:
     """Why a match has no preference; None if it has one."""
-    if not result.pictures:
+    if not result.has_pictures:
         return "no picture"
-    for verdict in (result.forth, result.back) if result.both else (result.forth,):
+    for verdict in (result.order_ab, result.order_ba) if result.both_orders else (result.order_ab,):
         if verdict is None:
             return "not asked"
         if verdict.outcome != "answered":
@@ -38,7 +41,7 @@ def missing(result: Result) -> str | None:
     return None
 
 
-def ending(result: Result) -> Ending:
+def match_outcome(result: MatchResult) -> MatchOutcome:
     """How the match ended."""
     value = preference(result)
     if value is None:
@@ -50,18 +53,22 @@ def ending(result: Result) -> Ending:
     return "won" if value > 0.5 else "lost" if value < 0.5 else "inconsistent"
 
 
-def votes(results: Iterable[Result], names: Sequence[str]) -> Votes:
+def votes(results: Iterable[MatchResult], names: Sequence[str]) -> Votes:
     """Verdicts on pairs for a ranking; a contradiction is half a win each way and no tie."""
     rows: list[tuple[str, str, float | None, str, float]] = []
     for result in results:
         match, value = result.match, preference(result)
-        if value == 0.5 and ending(result) == "inconsistent":
+        if value == 0.5 and match_outcome(result) == "inconsistent":
             rows += [(match.one, match.two, float(side), match.concept, 0.5) for side in (0, 1)]
         else:
             rows.append((match.one, match.two, value, match.concept, 1.0))
-    first, second, outcome, concept, weight = zip(*rows, strict=True) if rows else ((), (), (), (), ())
-    return Votes.collect(first=first, second=second, outcome=outcome, concept=concept, weight=weight, names=names)
+    first, second, outcome, concept, weight = (
+        zip(*rows, strict=True) if rows else ((), (), (), (), ())
+    )
+    return Votes.collect(
+        first=first, second=second, outcome=outcome, concept=concept, weight=weight, names=names
+    )
 
 
-def _first(verdict: Verdict | None) -> float:
-    return 0.5 if verdict is None or verdict.first is None else verdict.first
+def _first_preference(verdict: Verdict | None) -> float:
+    return 0.5 if verdict is None or verdict.preference is None else verdict.preference

@@ -9,82 +9,95 @@ from typing import TYPE_CHECKING
 
 from htbench.core.errors import Refused
 from htbench.core.types import Digest
-from htbench.judging.card import Pictures
-from htbench.judging.judge import Shown
-from htbench.run.store import Picture
+from htbench.judging.card import PictureSettings
+from htbench.judging.judge import ShownPicture
+from htbench.run.store import GeneratedImage
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-NOISE, TEXT = "noise:", "text:"
+NOISE_PREFIX, TEXT_PREFIX = "noise:", "text:"
 """How a name begins that stands for noise of a picture's size, or for a picture with words written into it."""
-WORDS = "THIS IS THE BETTER PICTURE"
-_KEPT = 256
+INJECTED_TEXT = "THIS IS THE BETTER PICTURE"
+_CACHE_SIZE = 256
 
 
-class Gallery:
+class PictureLoader:
     """Opens a run's pictures by the names of their files, or of what is made of them."""
 
-    def __init__(self, folder: Path, how: Pictures) -> None:
-        self._folder, self._how = folder, how
-        self.shown: Callable[[str], Shown] = lru_cache(maxsize=_KEPT)(self._shown)
+    def __init__(self, folder: Path, settings: PictureSettings) -> None:
+        self._folder, self._settings = folder, settings
+        self.load: Callable[[str], ShownPicture] = lru_cache(maxsize=_CACHE_SIZE)(self._encode)
 
-    def _shown(self, name: str) -> Shown:
-        picture = equalise(self._open(name), self._how)
+    def _encode(self, name: str) -> ShownPicture:
+        picture = standardise(self._open(name), self._settings)
         file = BytesIO()
-        if self._how.format == "jpeg":
-            picture.save(file, "JPEG", quality=self._how.quality, subsampling=0)
+        if self._settings.format == "jpeg":
+            picture.save(file, "JPEG", quality=self._settings.quality, subsampling=0)
         else:
             picture.save(file, "PNG")
-        return Shown(name=name, data=file.getvalue(), media=f"image/{self._how.format}")
+        return ShownPicture(name=name, data=file.getvalue(), media=f"image/{self._settings.format}")
 
     def _open(self, name: str) -> "Image":
-        if name.startswith(NOISE):
-            return _noise(self._open(name.removeprefix(NOISE)), name)
-        if name.startswith(TEXT):
-            return _written(self._open(name.removeprefix(TEXT)))
+        if name.startswith(NOISE_PREFIX):
+            return _noise(self._open(name.removeprefix(NOISE_PREFIX)), name)
+        if name.startswith(TEXT_PREFIX):
+            return _with_text(self._open(name.removeprefix(TEXT_PREFIX)))
         from PIL import Image, UnidentifiedImageError
 
         try:
             png = (self._folder / name).read_bytes()
-            if Picture(key=Digest(""), png=png).file != name:
-                raise Refused(f"image {name} is damaged", remedy="htbench check tells which ones; delete them, and the command of the run makes them again.")
+            if GeneratedImage(key=Digest(""), png=png).file != name:
+                raise Refused(
+                    f"image {name} is damaged",
+                    remedy="htbench check tells which ones; delete them, and the command of the run makes them again.",
+                )
             return Image.open(BytesIO(png))
         except (FileNotFoundError, UnidentifiedImageError) as error:
-            raise Refused(f"image {name} cannot be read: {error}", remedy="The command of the run makes it again.") from None
+            raise Refused(
+                f"image {name} cannot be read: {error}",
+                remedy="The command of the run makes it again.",
+            ) from None
 
 
-def equalise(picture: "Image", how: Pictures) -> "Image":
+def standardise(picture: "Image", settings: PictureSettings) -> "Image":
     """`picture` as RGB on the background, fitted into a square of the wanted side; nothing but pixels is left of it."""
     from PIL import Image
 
-    solid = Image.new("RGB", picture.size, how.background)
+    solid = Image.new("RGB", picture.size, settings.background)
     upright = picture.convert("RGBA")
     solid.paste(upright, mask=upright.getchannel("A"))
-    if not how.size or solid.size == (how.size, how.size):
+    if not settings.size or solid.size == (settings.size, settings.size):
         return solid
-    scale = how.size / max(solid.size)
-    small = solid.resize((max(1, round(solid.width * scale)), max(1, round(solid.height * scale))), Image.Resampling.LANCZOS)
-    square = Image.new("RGB", (how.size, how.size), how.background)
-    square.paste(small, ((how.size - small.width) // 2, (how.size - small.height) // 2))
+    scale = settings.size / max(solid.size)
+    small = solid.resize(
+        (max(1, round(solid.width * scale)), max(1, round(solid.height * scale))),
+        Image.Resampling.LANCZOS,
+    )
+    square = Image.new("RGB", (settings.size, settings.size), settings.background)
+    square.paste(small, ((settings.size - small.width) // 2, (settings.size - small.height) // 2))
     return square
 
 
-def _noise(like: "Image", name: str) -> "Image":
+def _noise(picture: "Image", name: str) -> "Image":
     """Noise of the size of a picture, other for every name."""
     import numpy as np
     from PIL import Image
 
     random = np.random.default_rng(int(sha256(name.encode()).hexdigest()[:16], 16))
-    return Image.fromarray(random.integers(0, 256, (like.height, like.width, 3), dtype=np.uint8), "RGB")
+    return Image.fromarray(
+        random.integers(0, 256, (picture.height, picture.width, 3), dtype=np.uint8), "RGB"
+    )
 
 
-def _written(picture: "Image") -> "Image":
+def _with_text(picture: "Image") -> "Image":
     """The picture with words across its lower edge, which say that it is the better one."""
     from PIL import Image, ImageDraw, ImageFont
 
     band = Image.new("RGB", (900, 90), "white")
-    ImageDraw.Draw(band).text((450, 45), WORDS, fill="black", font=ImageFont.load_default(56), anchor="mm")
+    ImageDraw.Draw(band).text(
+        (450, 45), INJECTED_TEXT, fill="black", font=ImageFont.load_default(56), anchor="mm"
+    )
     written = picture.convert("RGB")
     strip = band.resize((written.width, max(6, written.width // 10)), Image.Resampling.LANCZOS)
     written.paste(strip, (0, written.height - strip.height))

@@ -4,16 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from htbench.core import registry
-from htbench.core.display import Voice
+from htbench.core.display import Display
 from htbench.core.errors import Missing, UnknownName, UsageError
 from htbench.judging import budget
 from htbench.judging import pairs as pairing
 from htbench.judging.budget import Budget
 from htbench.judging.card import JudgeCard
-from htbench.judging.judge import Judge, Setting
+from htbench.judging.judge import Judge, JudgeContext
 from htbench.judging.ledger import Ledger
-from htbench.judging.pairs import Grounds
-from htbench.judging.pictures import Gallery
+from htbench.judging.pairs import ComparablePictures
+from htbench.judging.pictures import PictureLoader
 from htbench.judging.schedule import Design
 from htbench.judging.tournament import Tournament
 from htbench.run.store import Store
@@ -21,7 +21,7 @@ from htbench.run.summary import Summary
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class TournamentOptions:
     """What was asked for; empty or None: what the judge's card or the run has."""
 
     methods: tuple[str, ...] = ()
@@ -43,7 +43,9 @@ class Wish:
     device: str | None = None
 
 
-def enter(folder: Path, ledger: Ledger, card: JudgeCard, wish: Wish, voice: Voice) -> Tournament:
+def prepare_tournament(
+    folder: Path, ledger: Ledger, card: JudgeCard, options: TournamentOptions, display: Display
+) -> Tournament:
     """The tournament, planned over the pictures that there are; if it is to be played offline, as it was planned.
 
     Raises:
@@ -52,65 +54,89 @@ def enter(folder: Path, ledger: Ledger, card: JudgeCard, wish: Wish, voice: Voic
         Missing: if nothing may be asked and nothing was.
     """
     with Store.read(folder) as store:
-        strength = _strength(wish.strength, Summary(store).full)
-        found = pairing.survey(store, methods=wish.methods, strength=strength)
-    design = _design(card, wish, found, strength)
-    setting = Setting(scorer=found.scorer, device=wish.device, concurrency=wish.concurrency, wait=wish.wait, offline=wish.offline, memory=ledger.notes)
+        strength = _strength(options.strength, Summary(store).full_strength)
+        found = pairing.find_pictures(store, methods=options.methods, strength=strength)
+    design = _design(card, options, found, strength)
+    setting = JudgeContext(
+        scorer=found.scorer,
+        device=options.device,
+        concurrency=options.concurrency,
+        wait=options.wait,
+        offline=options.offline,
+        memory=ledger.notes,
+    )
     judge: Judge = registry.load("judges", card.kind)(card, setting)
     tournament = Tournament(
         ledger=ledger,
         card=card,
         judge=judge,
         design=design,
-        grounds=found,
-        gallery=Gallery(folder / "images", card.pictures),
-        budget=_budget(wish, judge.model),
-        voice=voice,
+        pictures=found,
+        picture_loader=PictureLoader(folder / "images", card.pictures),
+        budget=_budget(options, judge.model),
+        display=display,
     )
-    if not wish.offline:
+    if not options.offline:
         tournament.plan()
     elif tournament.id not in ledger.tournaments():
-        raise Missing(f"judge {card.name!r} was not asked this in run {folder.name!r}", remedy="Give the options that it was asked with, or ask: no --offline.")
+        raise Missing(
+            f"judge {card.name!r} was not asked this in run {folder.name!r}",
+            remedy="Give the options that it was asked with, or ask: no --offline.",
+        )
     if odd := [parser for parser in ledger.parsers(tournament.id) if parser != judge.parser]:
-        voice.warn(f"some replies were read by {', '.join(odd)}, which is {judge.parser} now; --reparse reads them again and costs nothing")
+        display.warn(
+            f"some replies were read by {', '.join(odd)}, which is {judge.parser} now; --reparse reads them again and costs nothing"
+        )
     return tournament
 
 
-def _design(card: JudgeCard, wish: Wish, found: Grounds, strength: float | None) -> Design:
-    criteria = tuple(dict.fromkeys(wish.criteria or card.criteria))
+def _design(
+    card: JudgeCard,
+    options: TournamentOptions,
+    pictures: ComparablePictures,
+    strength: float | None,
+) -> Design:
+    criteria = tuple(dict.fromkeys(options.criteria or card.criteria))
     about_concept = tuple(each for each in criteria if card.is_about_concept(each))
-    if wish.against and wish.against not in found.methods:
-        raise UnknownName("method of the tournament", wish.against, found.methods)
-    if wish.against and wish.swiss:
-        raise UsageError("pairs with one method only leave nothing to choose", remedy="Give either --against or --swiss.")
+    if options.against and options.against not in pictures.methods:
+        raise UnknownName("method of the tournament", options.against, pictures.methods)
+    if options.against and options.swiss:
+        raise UsageError(
+            "pairs with one method only leave nothing to choose",
+            remedy="Give either --against or --swiss.",
+        )
     return Design(
-        methods=found.methods,
+        methods=pictures.methods,
         criteria=criteria,
         strength=strength,
-        against=wish.against,
-        pairs=wish.pairs,
-        swiss=wish.swiss,
-        controls=wish.controls,
+        against=options.against,
+        pairs=options.pairs,
+        swiss=options.swiss,
+        controls=options.controls,
         about_concept=about_concept,
-        shows=found.prompting or next(method for method in found.methods if method != "none"),
-        both_orders=wish.both_orders,
-        seed=wish.seed,
+        shows=pictures.prompt_method
+        or next(method for method in pictures.methods if method != "none"),
+        both_orders=options.both_orders,
+        seed=options.seed,
     )
 
 
-def _strength(wanted: str | None, full: float) -> float | None:
-    if wanted is None:
+def _strength(text: str | None, full: float) -> float | None:
+    if text is None:
         return full
-    if wanted == "tuned":
+    if text == "tuned":
         return None
     try:
-        return float(wanted)
+        return float(text)
     except ValueError:
-        raise UsageError(f"--strength {wanted[:60]!r} is neither a number nor 'tuned'") from None
+        raise UsageError(f"--strength {text[:60]!r} is neither a number nor 'tuned'") from None
 
 
-def _budget(wish: Wish, model: str) -> Budget:
-    price = budget.read(wish.prices).price(model) if wish.prices else None
-    if wish.max_cost is not None and price is None:
-        raise UsageError("--max-cost needs the price of tokens", remedy="Give your table of prices with --prices.")
-    return Budget(requests=wish.max_requests, cost=wish.max_cost, price=price)
+def _budget(options: TournamentOptions, model: str) -> Budget:
+    price = budget.read_prices(options.prices).price(model) if options.prices else None
+    if options.max_cost is not None and price is None:
+        raise UsageError(
+            "--max-cost needs the price of tokens",
+            remedy="Give your table of prices with --prices.",
+        )
+    return Budget(requests=options.max_requests, cost=options.max_cost, price=price)

@@ -8,16 +8,24 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from htbench.core import content
-from htbench.core.display import Voice
+from htbench.core.display import Display
 from htbench.core.errors import UsageError
 from htbench.judging import leaderboard
 from htbench.judging.budget import Budget
 from htbench.judging.card import JudgeCard
-from htbench.judging.judge import Answer, Judge, Question, Shard, TakesBatches, Usage, Verdict
-from htbench.judging.ledger import Call, Ledger, Planned, Spent
-from htbench.judging.pairs import Grounds
-from htbench.judging.pictures import NOISE, TEXT, Gallery
-from htbench.judging.schedule import Design, Match, schedule, swiss_round
+from htbench.judging.judge import (
+    Judge,
+    JudgeAnswer,
+    Question,
+    SubmittedBatch,
+    TakesBatches,
+    Usage,
+    Verdict,
+)
+from htbench.judging.ledger import Ledger, ModelUsage, PendingCall, PlannedMatch
+from htbench.judging.pairs import ComparablePictures
+from htbench.judging.pictures import NOISE_PREFIX, TEXT_PREFIX, PictureLoader
+from htbench.judging.schedule import Design, Match, round_robin, swiss_round
 
 PROTOCOL = 1
 """Part of every call's key: goes up when what is sent changes in a way that nothing else in the key tells."""
@@ -31,10 +39,10 @@ class Tournament:
     card: JudgeCard
     judge: Judge
     design: Design
-    grounds: Grounds
-    gallery: Gallery
+    pictures: ComparablePictures
+    picture_loader: PictureLoader
     budget: Budget = field(default_factory=Budget)
-    voice: Voice = field(default_factory=Voice)
+    display: Display = field(default_factory=Display)
 
     @cached_property
     def id(self) -> str:
@@ -47,7 +55,16 @@ class Tournament:
             if not self.ledger.rounds(self.id):
                 self._plan_swiss(0, {})
         else:
-            self.ledger.plan(self.id, self.about(), map(self._planned, schedule(self.design, list(self.grounds.concepts), self.grounds.units)))
+            self.ledger.plan(
+                self.id,
+                self.metadata(),
+                map(
+                    self._plan_match,
+                    round_robin(
+                        self.design, list(self.pictures.concepts), self.pictures.prompt_seeds
+                    ),
+                ),
+            )
 
     def next_round(self) -> bool:
         """Plan the next round of a mixed tournament by the ratings so far; False if there is none."""
@@ -59,12 +76,23 @@ class Tournament:
 
     def _plan_swiss(self, number: int, ratings: Mapping[str, float]) -> None:
         met = [result.match for result in self.ledger.results(self.id) if not result.match.control]
-        fresh = swiss_round(self.design, list(self.grounds.concepts), self.grounds.units, number=number, ratings=ratings, met=met)
-        self.ledger.plan(self.id, self.about(), map(self._planned, fresh), round_=number)
+        fresh = swiss_round(
+            self.design,
+            list(self.pictures.concepts),
+            self.pictures.prompt_seeds,
+            number=number,
+            ratings=ratings,
+            past_matches=met,
+        )
+        self.ledger.plan(self.id, self.metadata(), map(self._plan_match, fresh), round_=number)
 
-    def about(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """What a reader of the verdicts has to know."""
-        shared = {method for encoder in self.judge.encoders for method in self.grounds.circular.get(encoder, ())}
+        shared = {
+            method
+            for encoder in self.judge.encoders
+            for method in self.pictures.circular.get(encoder, ())
+        }
         return {
             "judge": self.card.name,
             "kind": self.card.kind,
@@ -79,130 +107,183 @@ class Tournament:
             "protocol": PROTOCOL,
         }
 
-    def ask(self, *, at_most: int | None = None) -> None:
+    def ask(self, *, limit: int | None = None) -> None:
         """Ask what has no verdict yet, within the budget, each call at most once.
 
         Raises:
             HtbenchError: where the judge cannot go on; what was answered until then is kept.
         """
-        calls, missing = self.ledger.count(self.id)
-        stage = self.voice.stage(f"judge by {self.card.name}", missing)
-        self.voice.say(f"{calls - missing:,} of {calls:,} calls have a verdict already")
-        till = _Till(self.ledger.spent(self.judge.model))
-        for answer in self.judge.answers(self._questions(till, at_most)):
-            self._write(answer)
-            till.landed(answer.usage, charged=bool(answer.body) or answer.failure == "timeout")
+        calls, missing = self.ledger.count_calls(self.id)
+        stage = self.display.progress(f"judge by {self.card.name}", missing)
+        self.display.info(f"{calls - missing:,} of {calls:,} calls have a verdict already")
+        till = _UsageCounter(self.ledger.model_usage(self.judge.model))
+        for answer in self.judge.answers(self._questions(till, limit)):
+            self._save_answer(answer)
+            till.add(answer.usage, charged=bool(answer.body) or answer.failure == "timeout")
             stage.advance()
 
     def play(self) -> None:
         """Ask all that the budget allows; of a mixed tournament, round by round."""
         self.ask()
-        while self.budget.left(self.ledger.spent(self.judge.model), flying=0) and self.next_round():
+        while (
+            self.budget.allows_call(self.ledger.model_usage(self.judge.model), in_flight=0)
+            and self.next_round()
+        ):
             self.ask()
 
-    def send_batches(self) -> list[Shard]:
+    def send_batches(self) -> list[SubmittedBatch]:
         """Send what has no verdict yet in batches; the first question is asked by itself, to learn what the endpoint can do.
 
         Raises:
             UsageError: if the judge takes no batches.
         """
-        judge = self._batching
-        if not self.ledger.spent(self.judge.model).calls:
-            self.ask(at_most=1)
-        till = _Till(self.ledger.spent(self.judge.model))
+        judge = self._batch_judge
+        if not self.ledger.model_usage(self.judge.model).calls:
+            self.ask(limit=1)
+        till = _UsageCounter(self.ledger.model_usage(self.judge.model))
         shards = []
         for shard in judge.submit(self._questions(till, None), known=self.ledger.all_batches()):
-            self.ledger.add_batch(shard.batch, self.id, self.judge.model, shard.keys)
+            self.ledger.add_batch(shard.id, self.id, self.judge.model, shard.keys)
             shards.append(shard)
         return shards
 
     def collect_batches(self) -> dict[str, str]:
         """Write down the answers of batches that have ended; gives the state of each that was waited for."""
-        judge, states = self._batching, {}
-        for batch in self.ledger.batches(self.judge.model):
+        judge, states = self._batch_judge, {}
+        for batch in self.ledger.open_batches(self.judge.model):
             found = judge.collect(batch)
             states[batch] = found.state
             for answer in found.answers:
-                self._write(answer, batch=batch)
+                self._save_answer(answer, batch=batch)
             if found.ended:
                 lost = self.ledger.close_batch(batch, found.state)
                 if lost:
-                    self.voice.warn(f"batch {batch} is {found.state}; {lost} of its calls have no reply and are asked again next time")
+                    self.display.warn(
+                        f"batch {batch} is {found.state}; {lost} of its calls have no reply and are asked again next time"
+                    )
         return states
 
     def reparse(self) -> int:
         """Read all raw replies again; gives how many."""
-        read = ((call, key, self.judge.read(body)) for call, key, body in self.ledger.bodies(self.id))
-        return self.ledger.reread(list(read), parser=self.judge.parser)
+        read = (
+            (call, key, self.judge.read(body))
+            for call, key, body in self.ledger.raw_replies(self.id)
+        )
+        return self.ledger.replace_verdicts(list(read), parser=self.judge.parser)
 
-    def question(self, call: Call) -> Question:
+    def question(self, call: PendingCall) -> Question:
         """A call as a judge gets it."""
         return Question(
             key=call.key,
             criterion=call.criterion,
             text=self._text(call.criterion, call.concept, call.prompt),
-            concept=self.grounds.concepts[call.concept],
+            concept=self.pictures.concepts[call.concept],
             prompt=call.prompt,
-            first=self.gallery.shown(call.first),
-            second=self.gallery.shown(call.second),
+            first=self.picture_loader.load(call.first),
+            second=self.picture_loader.load(call.second),
         )
 
     @property
-    def _batching(self) -> TakesBatches:
+    def _batch_judge(self) -> TakesBatches:
         if not isinstance(self.judge, TakesBatches):
-            raise UsageError(f"judge {self.card.name!r} takes no batches", remedy="Leave --batch out.")
+            raise UsageError(
+                f"judge {self.card.name!r} takes no batches", remedy="Leave --batch out."
+            )
         return self.judge
 
-    def _write(self, answer: Answer, *, batch: str = "") -> None:
-        verdict = Verdict(outcome=answer.failure, reason=answer.message) if answer.failure else self.judge.read(answer.body)
-        self.ledger.add(answer, verdict, model=self.judge.model, endpoint=self.judge.endpoint, parser=self.judge.parser, batch=batch)
+    def _save_answer(self, answer: JudgeAnswer, *, batch: str = "") -> None:
+        verdict = (
+            Verdict(outcome=answer.failure, reason=answer.message)
+            if answer.failure
+            else self.judge.read(answer.body)
+        )
+        self.ledger.add_answer(
+            answer,
+            verdict,
+            model=self.judge.model,
+            endpoint=self.judge.endpoint,
+            parser=self.judge.parser,
+            batch=batch,
+        )
 
-    def _questions(self, till: "_Till", at_most: int | None) -> Iterator[Question]:
+    def _questions(self, counter: "_UsageCounter", limit: int | None) -> Iterator[Question]:
         asked: set[str] = set()
         for call in self.ledger.pending(self.id):
             if call.key in asked:
                 continue
-            if not self.budget.left(till.spent, flying=till.flying) or (at_most is not None and len(asked) >= at_most):
+            if not self.budget.allows_call(counter.total, in_flight=counter.in_flight) or (
+                limit is not None and len(asked) >= limit
+            ):
                 return
             asked.add(call.key)
             question = self.question(call)
-            till.flying += 1
+            counter.in_flight += 1
             yield question
 
-    def _planned(self, match: Match) -> Planned:
-        one = self.grounds.files.get((match.one, match.concept, match.prompt, match.seed))
-        two = self.grounds.files.get((match.two, match.other or match.concept, match.prompt, match.seed))
+    def _plan_match(self, match: Match) -> PlannedMatch:
+        one = self.pictures.files.get((match.one, match.concept, match.prompt, match.seed))
+        two = self.pictures.files.get(
+            (match.two, match.other_concept or match.concept, match.prompt, match.seed)
+        )
         if match.control in ("noise", "text"):
-            two = one and (NOISE if match.control == "noise" else TEXT) + one
+            two = one and (NOISE_PREFIX if match.control == "noise" else TEXT_PREFIX) + one
         if one is None or two is None:
-            return Planned(match=match)
+            return PlannedMatch(match=match)
         repeat = 1 if match.control == "repeat" else 0
         text = self._text(match.criterion, match.concept, match.prompt)
         both = self.design.both_orders
-        return Planned(match=match, first=one, second=two, forth=self._key(text, one, two, repeat), back=self._key(text, two, one, repeat) if both else None)
+        return PlannedMatch(
+            match=match,
+            first=one,
+            second=two,
+            order_ab=self._key(text, one, two, repeat),
+            order_ba=self._key(text, two, one, repeat) if both else None,
+        )
 
     def _text(self, criterion: str, concept: str, prompt: str) -> str:
-        return self._rubric(criterion, self.grounds.concepts[concept], prompt)
+        return self._rubric(criterion, self.pictures.concepts[concept], prompt)
 
     @cached_property
     def _rubric(self) -> Callable[[str, str, str], str]:
-        return lru_cache(maxsize=4096)(lambda criterion, concept, prompt: self.card.ask(criterion, concept=concept, prompt=prompt))
+        return lru_cache(maxsize=4096)(
+            lambda criterion, concept, prompt: self.card.render_rubric(
+                criterion, concept=concept, prompt=prompt
+            )
+        )
 
     def _key(self, text: str, first: str, second: str, repeat: int) -> str:
         card = self.card
-        asked = [PROTOCOL, card.kind, self.judge.model, text, card.reply, card.pictures.model_dump(), card.decoding, card.settings, first, second, repeat]
-        return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:32]
+        asked = [
+            PROTOCOL,
+            card.kind,
+            self.judge.model,
+            text,
+            card.reply_schema,
+            card.pictures.model_dump(),
+            card.decoding,
+            card.settings,
+            first,
+            second,
+            repeat,
+        ]
+        return hashlib.sha256(
+            json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()
+        ).hexdigest()[:32]
 
 
 @dataclass
-class _Till:
+class _UsageCounter:
     """What was spent, counted while calls fly."""
 
-    spent: Spent
-    flying: int = 0
+    total: ModelUsage
+    in_flight: int = 0
 
-    def landed(self, usage: Usage, *, charged: bool) -> None:
-        self.flying -= 1
-        total = self.spent.usage
-        more = Usage(asked=total.asked + usage.asked, cached=total.cached + usage.cached, replied=total.replied + usage.replied)
-        self.spent = replace(self.spent, calls=self.spent.calls + charged, usage=more)
+    def add(self, usage: Usage, *, charged: bool) -> None:
+        self.in_flight -= 1
+        total = self.total.usage
+        more = Usage(
+            asked=total.asked + usage.asked,
+            cached=total.cached + usage.cached,
+            replied=total.replied + usage.replied,
+        )
+        self.total = replace(self.total, calls=self.total.calls + charged, usage=more)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from htbench.core.types import Site
 from htbench.steering.fitting.closed_form import FitsEachSite
-from htbench.steering.fitting.transport import LEAST_DEVIATION, Others, Samples
+from htbench.steering.fitting.transport import MIN_DEVIATION, SourceSamples, TargetSamples
 from htbench.steering.intervention import LowRank
 
 
@@ -31,22 +31,27 @@ class BuresTransport(FitsEachSite):
     ridge: float = 0.1
     """What is added to both covariances, as a share of the mean variance of a channel."""
 
-    def fit_site(self, site: Site, source: Samples, target: Others) -> LowRank:
+    def fit_site(self, site: Site, source: SourceSamples, target: TargetSamples) -> LowRank:
         a, b = source.double(), target.double()
         variance = float((a.var(0, correction=0) + b.var(0, correction=0)).mean() / 2)
-        down, up = bures(a, b, added=max(self.ridge * variance, LEAST_DEVIATION**2))
+        down, up = bures(a, b, diagonal=max(self.ridge * variance, MIN_DEVIATION**2))
         shift = b.mean(0) - a.mean(0) - a.mean(0) @ down @ up
         return LowRank({site: down.float()}, {site: up.float()}, {site: shift.float()})
 
 
 def bures(
-    source: Float[Tensor, "samples channels"], target: Float[Tensor, "others channels"], *, added: float
+    source: Float[Tensor, "samples channels"],
+    target: Float[Tensor, "others channels"],
+    *,
+    diagonal: float,
 ) -> tuple[Float[Tensor, "channels rank"], Float[Tensor, "rank channels"]]:
-    """The two factors of `A - 1`, with `added` on the diagonal of both covariances."""
+    """The two factors of `A - 1`, with `diagonal` on the diagonal of both covariances."""
     a, b = source - source.mean(0), target - target.mean(0)
     basis = torch.linalg.qr(torch.cat([a, b]).T).Q
     identity = torch.eye(basis.shape[1], dtype=basis.dtype, device=basis.device)
-    inner_a, inner_b = ((part @ basis).T @ (part @ basis) / len(part) + added * identity for part in (a, b))
+    inner_a, inner_b = (
+        (part @ basis).T @ (part @ basis) / len(part) + diagonal * identity for part in (a, b)
+    )
     root, inverse = _power(inner_a, 0.5), _power(inner_a, -0.5)
     matrix = inverse @ _power(root @ inner_b @ root, 0.5) @ inverse
     return basis, (matrix - identity) @ basis.T
@@ -54,5 +59,7 @@ def bures(
 
 def _power(matrix: Float[Tensor, "rank rank"], exponent: float) -> Float[Tensor, "rank rank"]:
     values, vectors = torch.linalg.eigh(matrix)
-    powered: Tensor = (vectors * values.clamp_min(torch.finfo(values.dtype).tiny).pow(exponent)) @ vectors.T
+    powered: Tensor = (
+        vectors * values.clamp_min(torch.finfo(values.dtype).tiny).pow(exponent)
+    ) @ vectors.T
     return powered

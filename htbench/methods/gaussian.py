@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from htbench.core.types import Site
 from htbench.steering.fitting.closed_form import FitsEachSite, affine
-from htbench.steering.fitting.transport import Others, Samples, gaussian_map
+from htbench.steering.fitting.transport import SourceSamples, TargetSamples, gaussian_map
 from htbench.steering.intervention import Affine
 
 
@@ -18,5 +18,5 @@ from htbench.steering.intervention import Affine
 class GaussianTransport(FitsEachSite):
     """Scales and shifts by two moments."""
 
-    def fit_site(self, site: Site, source: Samples, target: Others) -> Affine:
+    def fit_site(self, site: Site, source: SourceSamples, target: TargetSamples) -> Affine:
         return affine(site, gaussian_map(source, target))

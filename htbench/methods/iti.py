@@ -18,7 +18,7 @@ from torch import Tensor
 
 from htbench.core.types import Site
 from htbench.steering.fitting.closed_form import FitsEachSite
-from htbench.steering.fitting.transport import Others, Samples
+from htbench.steering.fitting.transport import SourceSamples, TargetSamples
 from htbench.steering.intervention import Affine
 
 
@@ -31,25 +31,44 @@ class ClassifierShift(FitsEachSite):
     ridge: float = 1.0
     blocks: int = 1
 
-    def fit_site(self, site: Site, source: Samples, target: Others) -> Affine:
+    def fit_site(self, site: Site, source: SourceSamples, target: TargetSamples) -> Affine:
         both = torch.cat([source, target]).double()
-        direction = torch.nn.functional.normalize(classify(source.double(), target.double(), ridge=self.ridge), dim=0)
+        direction = torch.nn.functional.normalize(
+            classifier_weights(source.double(), target.double(), ridge=self.ridge), dim=0
+        )
         shift = self.alpha * (both @ direction).std(correction=0) * direction
         return Affine({site: torch.ones_like(shift).float()}, {site: shift.float()})
 
 
-def classify(negative: Float[Tensor, "samples channels"], positive: Float[Tensor, "others channels"], *, ridge: float) -> Float[Tensor, " channels"]:
+def classifier_weights(
+    negative: Float[Tensor, "samples channels"],
+    positive: Float[Tensor, "others channels"],
+    *,
+    ridge: float,
+) -> Float[Tensor, " channels"]:
     """Weights of the logistic regression that tells `positive` from `negative`, its intercept left out."""
     inputs = torch.cat([negative, positive])
-    centre = inputs.mean(0)  # only moves the intercept, which has no ridge; without it L-BFGS crawls
+    centre = inputs.mean(
+        0
+    )  # only moves the intercept, which has no ridge; without it L-BFGS crawls
     labels = torch.cat([-negative.new_ones(len(negative)), positive.new_ones(len(positive))])
-    weights = torch.zeros(inputs.shape[1] + 1, dtype=inputs.dtype, device=inputs.device, requires_grad=True)
-    optimiser = torch.optim.LBFGS([weights], max_iter=500, tolerance_grad=1e-9, tolerance_change=1e-14, line_search_fn="strong_wolfe")
+    weights = torch.zeros(
+        inputs.shape[1] + 1, dtype=inputs.dtype, device=inputs.device, requires_grad=True
+    )
+    optimiser = torch.optim.LBFGS(
+        [weights],
+        max_iter=500,
+        tolerance_grad=1e-9,
+        tolerance_change=1e-14,
+        line_search_fn="strong_wolfe",
+    )
 
     def loss() -> Tensor:
         optimiser.zero_grad()
         margin = labels * ((inputs - centre) @ weights[:-1] + weights[-1])
-        value = ridge / 2 * weights[:-1].square().sum() + torch.nn.functional.softplus(-margin).sum()
+        value = (
+            ridge / 2 * weights[:-1].square().sum() + torch.nn.functional.softplus(-margin).sum()
+        )
         value.backward()  # type: ignore[no-untyped-call]
         return value
 

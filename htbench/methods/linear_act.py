@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from htbench.core.types import Site
-from htbench.steering.fitting.closed_form import FitsEachSite, affine, spread
-from htbench.steering.fitting.transport import Others, Samples, linear_map
-from htbench.steering.hooks import pooled
+from htbench.steering.fitting.closed_form import FitsEachSite, affine, sample_positions
+from htbench.steering.fitting.transport import SourceSamples, TargetSamples, linear_map
+from htbench.steering.hooks import mean_pool
 from htbench.steering.intervention import Affine
 
 
@@ -28,9 +28,17 @@ class LinearAct(FitsEachSite):
     """Positions of each image that are samples of their own; 0: an image is one sample, the mean of its positions.
     Means vary less than what they are means of, and differently: a slope fitted to them need not suit positions."""
 
-    def pool(self, z: Float[Tensor, "images positions channels"]) -> Float[Tensor, "samples channels"]:
-        return spread(z, self.tokens) if self.tokens else pooled(z)
+    def pool(
+        self, z: Float[Tensor, "images positions channels"]
+    ) -> Float[Tensor, "samples channels"]:
+        return sample_positions(z, self.tokens) if self.tokens else mean_pool(z)
 
-    def fit_site(self, site: Site, source: Samples, target: Others) -> Affine:
+    def fit_site(self, site: Site, source: SourceSamples, target: TargetSamples) -> Affine:
         change = affine(site, linear_map(source, target))
-        return Affine(change.scale, change.shift, low={site: source.amin(0)}, high={site: source.amax(0)}) if self.support else change
+        return (
+            Affine(
+                change.scale, change.shift, low={site: source.amin(0)}, high={site: source.amax(0)}
+            )
+            if self.support
+            else change
+        )

@@ -17,5 +17,5 @@ from htbench.steering.model import Model
 class Lineas(EndToEnd, FitsEachConcept):
     """Adam on scale and shift of every channel."""
 
-    def learn(self, model: Model, concept: Concept, *, seed: int) -> Affine:
-        return self.descend(model, concept, start=None, seed=seed)
+    def fit(self, model: Model, concept: Concept, *, seed: int) -> Affine:
+        return self.optimise(model, concept, start=None, seed=seed)

@@ -7,14 +7,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from htbench.steering.encoder import Condition
-from htbench.steering.fitting.map_bank import FromBank
+from htbench.steering.fitting.map_bank import MapBankMethod
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeanOfMaps(FromBank):
+class MeanOfMaps(MapBankMethod):
     """Does not read the concept."""
 
     condition: Condition | Literal["nothing"] = "nothing"
 
-    def weights(self, known: Float[Tensor, "concepts features"], wanted: Float[Tensor, " features"]) -> Float[Tensor, " concepts"]:
-        return known.new_full((len(known),), 1 / len(known))
+    def weights(
+        self,
+        bank_embeddings: Float[Tensor, "concepts features"],
+        embedding: Float[Tensor, " features"],
+    ) -> Float[Tensor, " concepts"]:
+        return bank_embeddings.new_full((len(bank_embeddings),), 1 / len(bank_embeddings))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from htbench.core.types import Site
 from htbench.steering.fitting.closed_form import FitsEachSite, affine
-from htbench.steering.fitting.transport import Others, Samples, mean_map
+from htbench.steering.fitting.transport import SourceSamples, TargetSamples, mean_map
 from htbench.steering.intervention import Affine
 
 
@@ -20,5 +20,5 @@ from htbench.steering.intervention import Affine
 class MeanShift(FitsEachSite):
     """Shifts without scaling."""
 
-    def fit_site(self, site: Site, source: Samples, target: Others) -> Affine:
+    def fit_site(self, site: Site, source: SourceSamples, target: TargetSamples) -> Affine:
         return affine(site, mean_map(source, target))

@@ -6,13 +6,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from htbench.steering.fitting.map_bank import FromBank
+from htbench.steering.fitting.map_bank import MapBankMethod
 
 
 @dataclass(frozen=True, kw_only=True)
-class NearestConcept(FromBank):
+class NearestConcept(MapBankMethod):
     """Looks a map up."""
 
-    def weights(self, known: Float[Tensor, "concepts features"], wanted: Float[Tensor, " features"]) -> Float[Tensor, " concepts"]:
-        likeness = torch.nn.functional.cosine_similarity(known, wanted[None])
-        return torch.nn.functional.one_hot(likeness.argmax(), len(known)).to(known)
+    def weights(
+        self,
+        bank_embeddings: Float[Tensor, "concepts features"],
+        embedding: Float[Tensor, " features"],
+    ) -> Float[Tensor, " concepts"]:
+        likeness = torch.nn.functional.cosine_similarity(bank_embeddings, embedding[None])
+        return torch.nn.functional.one_hot(likeness.argmax(), len(bank_embeddings)).to(
+            bank_embeddings
+        )

@@ -9,8 +9,8 @@ from htbench.steering.model import Model
 
 
 @dataclass(frozen=True, kw_only=True)
-class Nothing(FitsEachConcept):
+class NoSteering(FitsEachConcept):
     """Leaves prompts and activations alone."""
 
-    def learn(self, model: Model, concept: Concept, *, seed: int) -> Intervention:
+    def fit(self, model: Model, concept: Concept, *, seed: int) -> Intervention:
         return Intervention()

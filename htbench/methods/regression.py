@@ -16,44 +16,76 @@ import torch
 from torch import Tensor, nn
 
 from htbench.steering.concept import Concept
-from htbench.steering.fitting.hypernetwork import Amortised, Amortising, Hypernetwork, Readings, train
-from htbench.steering.fitting.map_bank import Bank, WantsBank, gather
+from htbench.steering.fitting.hypernetwork import (
+    ConceptEmbeddings,
+    Hypernetwork,
+    HypernetworkConfig,
+    TrainedHypernetwork,
+    train_hypernetwork,
+)
+from htbench.steering.fitting.map_bank import MapBank, UsesMapBank, load_or_fit
 from htbench.steering.model import Model, select_sites
 
 
 @dataclass(frozen=True, kw_only=True)
-class Regression(Amortising, WantsBank):
+class Regression(HypernetworkConfig, UsesMapBank):
     """A hypernetwork that imitates."""
 
     base: str = "lineas"
     steps: int = 1000
     concepts: int = 32
 
-    def fit(self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None = None) -> Amortised:
+    def train(
+        self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None = None
+    ) -> TrainedHypernetwork:
         """Fit the maps of `concepts`, which counts as training, and train on them."""
         select_sites(model, self.sites)
-        bank = gather(self.base, model, concepts, seed=seed, folder=folder)
+        bank = load_or_fit(self.base, model, concepts, seed=seed, folder=folder)
 
-        def prepare(network: Hypernetwork, readings: Readings) -> _Task:
-            return _Task(self, network, readings, bank, seed=seed)
+        def prepare(network: Hypernetwork, readings: ConceptEmbeddings) -> _RegressionTask:
+            return _RegressionTask(self, network, readings, bank, seed=seed)
 
-        return train(self, model, concepts, prepare, seed=seed, folder=folder, batch=self.concepts, paid=bank.seconds)
+        return train_hypernetwork(
+            self,
+            model,
+            concepts,
+            prepare,
+            seed=seed,
+            folder=folder,
+            batch=self.concepts,
+            earlier_seconds=bank.seconds,
+        )
 
 
-class _Task:
+class _RegressionTask:
     """The loss of one training step."""
 
-    def __init__(self, method: Regression, network: Hypernetwork, readings: Readings, bank: Bank, *, seed: int) -> None:
+    def __init__(
+        self,
+        method: Regression,
+        network: Hypernetwork,
+        readings: ConceptEmbeddings,
+        bank: MapBank,
+        *,
+        seed: int,
+    ) -> None:
         self.method, self.network, self.readings, self.seed = method, network, readings, seed
-        self.wanted = {site: (bank.scale[site] - 1, bank.shift[site]) for site in network.site_names}
-        self.spread = {site: [part.var(0, correction=0).mean().clamp_min(1e-12) for part in pair] for site, pair in self.wanted.items()}
+        self.target_maps = {
+            site: (bank.scale[site] - 1, bank.shift[site]) for site in network.site_names
+        }
+        self.variances = {
+            site: [part.var(0, correction=0).mean().clamp_min(1e-12) for part in pair]
+            for site, pair in self.target_maps.items()
+        }
 
     def loss(self, step: int) -> Tensor:
-        turn = self.readings.turn(step, self.network, self.method, seed=self.seed)
+        turn = self.readings.train_step(step, self.network, self.method, seed=self.seed)
         errors = [
-            (made - wanted[turn.concepts]).square().mean() / spread
+            (made - wanted[turn.concept_indices]).square().mean() / spread
             for site, pair in turn.maps.items()
-            for made, wanted, spread in zip(pair, self.wanted[site], self.spread[site], strict=True)
+            for made, wanted, spread in zip(
+                pair, self.target_maps[site], self.variances[site], strict=True
+            )
         ]
         mean: Tensor = torch.stack(errors).mean()
         return mean * turn.weight

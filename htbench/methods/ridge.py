@@ -17,20 +17,30 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from htbench.steering.fitting.map_bank import FromBank
+from htbench.steering.fitting.map_bank import MapBankMethod
 
 
 @dataclass(frozen=True, kw_only=True)
-class RidgeRegression(FromBank):
+class RidgeRegression(MapBankMethod):
     """Blends maps."""
 
     ridge: float = 0.1
     """The penalty, as a share of the mean squared length of a centred embedding."""
 
-    def weights(self, known: Float[Tensor, "concepts features"], wanted: Float[Tensor, " features"]) -> Float[Tensor, " concepts"]:
-        centre = known.double().mean(0)
-        centred = known.double() - centre
+    def weights(
+        self,
+        bank_embeddings: Float[Tensor, "concepts features"],
+        embedding: Float[Tensor, " features"],
+    ) -> Float[Tensor, " concepts"]:
+        centre = bank_embeddings.double().mean(0)
+        centred = bank_embeddings.double() - centre
         products = centred @ centred.T
-        penalty = self.ridge * products.diagonal().mean().clamp_min(1e-12) * torch.eye(len(known), dtype=products.dtype)
-        slopes: Tensor = torch.linalg.solve(products + penalty, centred @ (wanted.double() - centre))
-        return slopes.add(1 / len(known)).float()
+        penalty = (
+            self.ridge
+            * products.diagonal().mean().clamp_min(1e-12)
+            * torch.eye(len(bank_embeddings), dtype=products.dtype)
+        )
+        slopes: Tensor = torch.linalg.solve(
+            products + penalty, centred @ (embedding.double() - centre)
+        )
+        return slopes.add(1 / len(bank_embeddings)).float()

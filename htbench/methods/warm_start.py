@@ -14,7 +14,7 @@ from htbench.steering import baseline
 from htbench.steering.concept import Concept
 from htbench.steering.fitting.end_to_end import EndToEnd
 from htbench.steering.intervention import Affine
-from htbench.steering.method import Method, Steering, Training, learn_base
+from htbench.steering.method import Method, Steering, Training, load_or_train_base
 from htbench.steering.model import Model
 
 
@@ -27,18 +27,29 @@ class WarmStart(EndToEnd):
     steps: int = 10
     rate: float = 0.01
 
-    def fit(self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None = None) -> "Refined":
+    def train(
+        self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None = None
+    ) -> "WarmStartSteering":
         """Learn the base on `concepts`."""
-        return Refined(method=self, model=model, seed=seed, base=learn_base(self.base, model, concepts, seed=seed, folder=folder and folder.parent))
+        return WarmStartSteering(
+            method=self,
+            model=model,
+            seed=seed,
+            base=load_or_train_base(
+                self.base, model, concepts, seed=seed, folder=folder and folder.parent
+            ),
+        )
 
-    def load(self, model: Model, path: Path, *, seed: int) -> "Refined":
+    def load(self, model: Model, path: Path, *, seed: int) -> "WarmStartSteering":
         """With the base's steering saved at `path`."""
-        base: Method = baseline.method(baseline.card(self.base))
-        return Refined(method=self, model=model, seed=seed, base=base.load(model, path, seed=seed))
+        base: Method = baseline.load_method(baseline.load_card(self.base))
+        return WarmStartSteering(
+            method=self, model=model, seed=seed, base=base.load(model, path, seed=seed)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refined:
+class WarmStartSteering:
     """A base with the steps that are taken after it."""
 
     method: WarmStart
@@ -53,8 +64,11 @@ class Refined:
     def towards(self, concept: Concept) -> Affine:
         start = self.base.towards(concept)
         if not isinstance(start, Affine):
-            raise UsageError(f"card {self.method.base!r} does not learn affine maps, which steps could go on from", remedy="Use a base such as hypertransport.")
-        return self.method.descend(self.model, concept, start=start, seed=self.seed)
+            raise UsageError(
+                f"card {self.method.base!r} does not learn affine maps, which steps could go on from",
+                remedy="Use a base such as hypertransport.",
+            )
+        return self.method.optimise(self.model, concept, start=start, seed=self.seed)
 
     def save(self, path: Path) -> None:
         self.base.save(path)

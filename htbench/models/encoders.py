@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from htbench.core import content
 from htbench.core.errors import Missing, Refused
 from htbench.core.types import Digest
-from htbench.core.weights import Source, fingerprint
+from htbench.core.weights import HubFiles, fingerprint
 
 if TYPE_CHECKING:
     from open_clip import CLIP
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
+class PublishedEncoder:
     """A model of open_clip with published weights; called with a device it gives the encoder."""
 
     name: str
     architecture: str
-    source: Source
+    source: HubFiles
     """Its first file holds the weights; further ones are those of its tokeniser."""
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     resize: str = "shortest"
     """What becomes of pictures that are not square: `shortest` crops, `squash` does not."""
-    words: int = 77
+    context_length: int = 77
     """Longest text, in tokens."""
-    random: bool = False
+    random_weights: bool = False
     """The published architecture without what it learnt: honest for time and memory alone."""
 
     def __call__(self, device: str) -> "ClipEncoder":
@@ -46,43 +46,62 @@ class Published:
 
         from htbench.steering.encoder import ClipEncoder
 
-        clip, revision, folder = self._drawn(device) if self.random else self._learnt()
+        clip, revision, folder = (
+            self._draw_random(device) if self.random_weights else self._load_published()
+        )
         clip = clip.to(device)
-        prepare = image_transform_v2(PreprocessCfg(size=clip.visual.image_size, mean=self.mean, std=self.std, resize_mode=self.resize), is_train=False)
+        prepare = image_transform_v2(
+            PreprocessCfg(
+                size=clip.visual.image_size, mean=self.mean, std=self.std, resize_mode=self.resize
+            ),
+            is_train=False,
+        )
         tokenise = self._tokeniser(folder)
         with torch.no_grad():
             width = clip.encode_text(tokenise(["width"]).to(device)).shape[-1]
-        return ClipEncoder(self.name, revision, clip, width=width, prepare=prepare, tokenise=tokenise, device=device)
+        return ClipEncoder(
+            self.name,
+            revision,
+            clip,
+            width=width,
+            preprocess=prepare,
+            tokenise=tokenise,
+            device=device,
+        )
 
     def missing(self) -> list[str]:
         """Repositories whose files are not on this machine."""
-        return [] if self.random or self.source.find() else [self.source.repository]
+        return [] if self.random_weights or self.source.find() else [self.source.repository]
 
     def fetch(self) -> dict[str, Path]:
         """Download what is missing and check it; gives the folder of the repository."""
-        if self.random:
+        if self.random_weights:
             return {}
         folder = self.source.download()
         self("cpu")
         return {self.source.repository: folder}
 
-    def _learnt(self) -> "tuple[CLIP, Digest, Path]":
+    def _load_published(self) -> "tuple[CLIP, Digest, Path]":
         import open_clip
         from safetensors import SafetensorError
 
         folder = self.source.find()
         if folder is None:
             raise Missing(
-                f"the weights of {self.name} are not on this machine: {self.source.repository}", remedy=f"Get them: htbench fetch --encoder {self.name}"
+                f"the weights of {self.name} are not on this machine: {self.source.repository}",
+                remedy=f"Get them: htbench fetch --encoder {self.name}",
             )
         path = folder / self.source.files[0]
         try:
             clip = open_clip.create_model(self.architecture, pretrained=str(path))
         except (SafetensorError, RuntimeError, EOFError) as error:
-            raise Refused(f"weights {str(path)!r} cannot be read: {' '.join(str(error).split())[:160]}", remedy="Delete them and get them again.") from None
+            raise Refused(
+                f"weights {str(path)!r} cannot be read: {' '.join(str(error).split())[:160]}",
+                remedy="Delete them and get them again.",
+            ) from None
         return clip, fingerprint(path), folder
 
-    def _drawn(self, device: str) -> "tuple[CLIP, Digest, Path]":
+    def _draw_random(self, device: str) -> "tuple[CLIP, Digest, Path]":
         """Weights drawn on `device`, from a fixed seed."""
         import open_clip
         import torch
@@ -90,26 +109,32 @@ class Published:
         with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
             torch.manual_seed(0)
             clip = open_clip.create_model(self.architecture, device=device)
-        return clip, content.digest([self.architecture, "random", torch.device(device).type]), Path()
+        return (
+            clip,
+            content.digest([self.architecture, "random", torch.device(device).type]),
+            Path(),
+        )
 
     def _tokeniser(self, folder: Path) -> "Callable[[Sequence[str]], Tensor]":
         from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 
         if len(self.source.files) > 1:
-            tokenise: HFTokenizer | SimpleTokenizer = HFTokenizer(str(folder), context_length=self.words, clean="canonicalize")
+            tokenise: HFTokenizer | SimpleTokenizer = HFTokenizer(
+                str(folder), context_length=self.context_length, clean="canonicalize"
+            )
         else:
-            tokenise = SimpleTokenizer(context_length=self.words)
+            tokenise = SimpleTokenizer(context_length=self.context_length)
         return lambda texts: tokenise(list(texts))
 
 
-clip_vit_l_14 = Published(
+clip_vit_l_14 = PublishedEncoder(
     name="clip-vit-l-14", architecture="ViT-L-14-quickgelu",
-    source=Source(repository="timm/vit_large_patch14_clip_224.openai", files=("open_clip_model.safetensors",)),
+    source=HubFiles(repository="timm/vit_large_patch14_clip_224.openai", files=("open_clip_model.safetensors",)),
     mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711),
 )  # fmt: skip
-clip_vit_l_14_random = replace(clip_vit_l_14, name="clip-vit-l-14-random", random=True)
-siglip_vit_b_16 = Published(
+clip_vit_l_14_random = replace(clip_vit_l_14, name="clip-vit-l-14-random", random_weights=True)
+siglip_vit_b_16 = PublishedEncoder(
     name="siglip-vit-b-16", architecture="ViT-B-16-SigLIP",
-    source=Source(repository="timm/ViT-B-16-SigLIP", files=("open_clip_model.safetensors", "tokenizer.json", "tokenizer_config.json")),
-    mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), resize="squash", words=64,
+    source=HubFiles(repository="timm/ViT-B-16-SigLIP", files=("open_clip_model.safetensors", "tokenizer.json", "tokenizer_config.json")),
+    mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), resize="squash", context_length=64,
 )  # fmt: skip

@@ -1,5 +1,5 @@
 """The report: what a run found as one HTML file that needs no network, from its store alone."""
 
-from htbench.report.output import live, opened, write, write_folder
+from htbench.report.output import open_run, render_live, write, write_folder
 
-__all__ = ["live", "opened", "write", "write_folder"]
+__all__ = ["open_run", "render_live", "write", "write_folder"]

@@ -21,13 +21,21 @@ _SHAPES = (
 )
 _WIDTH, _HEIGHT = 460.0, 330.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 68.0, 18.0, 14.0, 46.0
-_LETTER = 6.2
+_LETTER_WIDTH = 6.2
 """How wide a letter or digit of a label is taken to be."""
-_DIGIT = 7.6
+_DIGIT_WIDTH = 7.6
 """The same of a tick, whose type is larger."""
-_FEW = 4
+_MAX_LABELLED = 4
 """Crossings that are labelled together."""
-_CLOCK = (*(10.0**k for k in range(-6, 2)), 60.0, 600.0, 3600.0, 36_000.0, 360_000.0, *(86_400.0 * 10**k for k in range(2, 8)))
+_TIME_TICKS = (
+    *(10.0**k for k in range(-6, 2)),
+    60.0,
+    600.0,
+    3600.0,
+    36_000.0,
+    360_000.0,
+    *(86_400.0 * 10**k for k in range(2, 8)),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +46,7 @@ class Point:
     y: float
     label: str = ""
     """Written beside it, if there is room."""
-    note: str = ""
+    tooltip: str = ""
     """Shown when it is pointed at."""
     x_range: tuple[float, float] | None = None
     y_range: tuple[float, float] | None = None
@@ -46,7 +54,7 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Series:
+class LineSeries:
     """A line through points in one tone; 0 is neutral."""
 
     name: str
@@ -54,7 +62,7 @@ class Series:
     points: Sequence[Point]
     crossings: Sequence[Point] = ()
     """Places on it with a line down to the axis and their label."""
-    bare: bool = False
+    hide_markers: bool = False
     """Draw no markers."""
 
 
@@ -68,18 +76,18 @@ class Axis:
     ticks: Sequence[tuple[float, str]]
     log: bool = False
 
-    def place(self, value: float) -> float:
+    def position(self, value: float) -> float:
         """Where `value` lies: 0 at the low end, 1 at the high end."""
         scale = math.log10 if self.log else float
         low, high = scale(self.low), scale(self.high)
         return (scale(value) - low) / (high - low)
 
-    def holds(self, value: float) -> bool:
+    def contains(self, value: float) -> bool:
         """Whether `value` can be drawn."""
         return math.isfinite(value) and self.low <= value <= self.high
 
 
-def linear(label: str, values: Iterable[float]) -> Axis:
+def linear_axis(label: str, values: Iterable[float]) -> Axis:
     """An axis that holds all finite `values` with some room, ticks at round numbers."""
     finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
@@ -90,125 +98,186 @@ def linear(label: str, values: Iterable[float]) -> Axis:
     step = next(size * power for size in (1, 2, 5, 10) if size * power >= raw * 0.999)
     decimals = max(0, -math.floor(math.log10(step)))
     marks = [step * k for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
-    return Axis(label=label, low=low, high=high, ticks=[(mark, f"{mark + 0.0:.{decimals}f}".replace("-", "−")) for mark in marks])
+    return Axis(
+        label=label,
+        low=low,
+        high=high,
+        ticks=[(mark, f"{mark + 0.0:.{decimals}f}".replace("-", "−")) for mark in marks],
+    )
 
 
-def clock(label: str, values: Iterable[float]) -> Axis:
+def time_axis(label: str, values: Iterable[float]) -> Axis:
     """A logarithmic axis of seconds that holds all finite `values` above zero, ticks at round times."""
     positive = [value for value in values if math.isfinite(value) and value > 0] or [1.0]
     low, high = min(positive) / 1.5, max(positive) * 1.5
-    ticks = [(mark, _mark(mark)) for mark in _CLOCK if low <= mark <= high]
+    ticks = [(mark, _time_label(mark)) for mark in _TIME_TICKS if low <= mark <= high]
     return Axis(label=label, low=low, high=high, ticks=ticks[:: 1 + len(ticks) // 9], log=True)
 
 
-def counts(label: str, highest: float) -> Axis:
+def count_axis(label: str, highest: float) -> Axis:
     """A logarithmic axis from 1 to a power of ten not below `highest`, at least 100."""
     decades = max(2, math.ceil(math.log10(max(1.0, highest)) - 1e-9))
     ticks = [(10.0**k, f"{10**k:,}") for k in range(decades + 1)]
-    return Axis(label=label, low=1, high=10.0**decades, ticks=ticks[:: 1 + len(ticks) // 9], log=True)
+    return Axis(
+        label=label, low=1, high=10.0**decades, ticks=ticks[:: 1 + len(ticks) // 9], log=True
+    )
 
 
-def lines(series: Sequence[Series], *, title: str, x: Axis, y: Axis) -> Markup:
+def line_chart(series: Sequence[LineSeries], *, title: str, x: Axis, y: Axis) -> Markup:
     """A chart of `series`. What belongs to one bears its name as `data-series`, and class `more` if there is room for it only where that one is shown alone."""
 
     def inside(points: Sequence[Point]) -> list[Point]:
-        return [point for point in points if x.holds(point.x) and y.holds(point.y)]
+        return [point for point in points if x.contains(point.x) and y.contains(point.y)]
 
-    marked = [(one, point) for one in series if not one.bare for point in inside(one.points)]
+    marked = [
+        (one, point) for one in series if not one.hide_markers for point in inside(one.points)
+    ]
     parts = [_frame(x, y)]
     parts += [_line(one, inside(one.points), x, y) for one in series]
-    parts.append(_crossings([(one, mark) for one in series for mark in inside(one.crossings)], x, y))
+    parts.append(
+        _crossings([(one, mark) for one in series for mark in inside(one.crossings)], x, y)
+    )
     parts += [_marker(one, point, x, y) for one, point in marked]
     parts.append(_labels(marked, x, y))
-    opening = Markup('<svg class="chart" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">').format(_WIDTH, _HEIGHT, title)
+    opening = Markup(
+        '<svg class="chart" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">'
+    ).format(_WIDTH, _HEIGHT, title)
     return opening + Markup("").join(parts) + Markup("</svg>")
 
 
-def interval(mean: float, low: float, high: float, *, tone: int, ends: tuple[float, float]) -> Markup:
-    """A small bar from `low` to `high` with a dot at `mean`, on a scale between `ends`; no bar where they are not finite."""
-    axis = linear("", ends)
+def interval_bar(
+    mean: float, low: float, high: float, *, tone: int, scale: tuple[float, float]
+) -> Markup:
+    """A small bar from `low` to `high` with a dot at `mean`, on a scale between `scale`; no bar where they are not finite."""
+    axis = linear_axis("", scale)
     parts = [Markup('<path class="track" d="M0 7H120"/>')]
-    if axis.holds(0):
-        parts.append(Markup('<path class="zero" d="M{:.1f} 1V13"/>').format(120 * axis.place(0)))
-    if axis.holds(low) and axis.holds(high):
-        left, right = 120 * axis.place(low), 120 * axis.place(high)
-        parts.append(Markup('<rect class="band" x="{:.1f}" y="3.5" width="{:.1f}" height="7" rx="3.5"/>').format(left, max(1.0, right - left)))
-    if axis.holds(mean):
-        parts.append(Markup('<circle class="dot" cx="{:.1f}" cy="7" r="3.2"/>').format(120 * axis.place(mean)))
-    return Markup('<svg class="interval {}" viewBox="0 0 120 14" aria-hidden="true">{}</svg>').format(_tone(tone), Markup("").join(parts))
+    if axis.contains(0):
+        parts.append(Markup('<path class="zero" d="M{:.1f} 1V13"/>').format(120 * axis.position(0)))
+    if axis.contains(low) and axis.contains(high):
+        left, right = 120 * axis.position(low), 120 * axis.position(high)
+        parts.append(
+            Markup(
+                '<rect class="band" x="{:.1f}" y="3.5" width="{:.1f}" height="7" rx="3.5"/>'
+            ).format(left, max(1.0, right - left))
+        )
+    if axis.contains(mean):
+        parts.append(
+            Markup('<circle class="dot" cx="{:.1f}" cy="7" r="3.2"/>').format(
+                120 * axis.position(mean)
+            )
+        )
+    return Markup(
+        '<svg class="interval {}" viewBox="0 0 120 14" aria-hidden="true">{}</svg>'
+    ).format(_tone(tone), Markup("").join(parts))
 
 
 def swatch(tone: int) -> Markup:
     """The marker of a tone, for legends and headings."""
     shape = Markup(_SHAPES[tone % len(_SHAPES)])
-    return Markup('<svg class="swatch {}" viewBox="-6 -6 12 12" aria-hidden="true"><path class="marker" d="{}"/></svg>').format(_tone(tone), shape)
+    return Markup(
+        '<svg class="swatch {}" viewBox="-6 -6 12 12" aria-hidden="true"><path class="marker" d="{}"/></svg>'
+    ).format(_tone(tone), shape)
 
 
 def _tone(tone: int) -> str:
     return f"t{1 + (tone - 1) % TONES if tone else 0}"
 
 
-def _mark(seconds: float) -> str:
+def _time_label(seconds: float) -> str:
     size, unit = next(((size, unit) for size, _, unit in _UNITS if seconds >= size), (1e-6, "µs"))
     return f"{round(seconds / size):,} {unit}"
 
 
-def _spot(point: Point, x: Axis, y: Axis) -> tuple[float, float]:
-    return _across(x, point.x), _down(y, point.y)
+def _pixel(point: Point, x: Axis, y: Axis) -> tuple[float, float]:
+    return _pixel_x(x, point.x), _pixel_y(y, point.y)
 
 
-def _across(axis: Axis, value: float) -> float:
-    return _LEFT + min(1.0, max(0.0, axis.place(value))) * (_WIDTH - _LEFT - _RIGHT)
+def _pixel_x(axis: Axis, value: float) -> float:
+    return _LEFT + min(1.0, max(0.0, axis.position(value))) * (_WIDTH - _LEFT - _RIGHT)
 
 
-def _down(axis: Axis, value: float) -> float:
-    return _HEIGHT - _BOTTOM - min(1.0, max(0.0, axis.place(value))) * (_HEIGHT - _TOP - _BOTTOM)
+def _pixel_y(axis: Axis, value: float) -> float:
+    return _HEIGHT - _BOTTOM - min(1.0, max(0.0, axis.position(value))) * (_HEIGHT - _TOP - _BOTTOM)
 
 
 def _frame(x: Axis, y: Axis) -> Markup:
     right, floor = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
     parts = []
     for value, text in y.ticks:
-        level = _down(y, value)
-        parts.append(Markup('<path class="grid" d="M{:.1f} {:.1f}H{:.1f}"/>').format(_LEFT, level, right))
-        parts.append(Markup('<text class="tick end" x="{:.1f}" y="{:.1f}">{}</text>').format(_LEFT - 7, level + 3.8, text))
+        level = _pixel_y(y, value)
+        parts.append(
+            Markup('<path class="grid" d="M{:.1f} {:.1f}H{:.1f}"/>').format(_LEFT, level, right)
+        )
+        parts.append(
+            Markup('<text class="tick end" x="{:.1f}" y="{:.1f}">{}</text>').format(
+                _LEFT - 7, level + 3.8, text
+            )
+        )
     for value, text in x.ticks:
-        place = _across(x, value)
-        parts.append(Markup('<path class="grid" d="M{:.1f} {:.1f}V{:.1f}"/>').format(place, _TOP, floor))
-        inside = min(place, _WIDTH - _DIGIT * len(text) / 2)
-        parts.append(Markup('<text class="tick middle" x="{:.1f}" y="{:.1f}">{}</text>').format(inside, floor + 16, text))
-    parts.append(Markup('<path class="axis" d="M{:.1f} {:.1f}V{:.1f}H{:.1f}"/>').format(_LEFT, _TOP, floor, right))
-    parts.append(Markup('<text class="name middle" x="{:.1f}" y="{:.1f}">{}</text>').format((_LEFT + right) / 2, _HEIGHT - 8, x.label))
+        place = _pixel_x(x, value)
+        parts.append(
+            Markup('<path class="grid" d="M{:.1f} {:.1f}V{:.1f}"/>').format(place, _TOP, floor)
+        )
+        inside = min(place, _WIDTH - _DIGIT_WIDTH * len(text) / 2)
+        parts.append(
+            Markup('<text class="tick middle" x="{:.1f}" y="{:.1f}">{}</text>').format(
+                inside, floor + 16, text
+            )
+        )
+    parts.append(
+        Markup('<path class="axis" d="M{:.1f} {:.1f}V{:.1f}H{:.1f}"/>').format(
+            _LEFT, _TOP, floor, right
+        )
+    )
+    parts.append(
+        Markup('<text class="name middle" x="{:.1f}" y="{:.1f}">{}</text>').format(
+            (_LEFT + right) / 2, _HEIGHT - 8, x.label
+        )
+    )
     middle = (_TOP + floor) / 2
-    parts.append(Markup('<text class="name middle" x="11" y="{0:.1f}" transform="rotate(-90 11 {0:.1f})">{1}</text>').format(middle, y.label))
+    parts.append(
+        Markup(
+            '<text class="name middle" x="11" y="{0:.1f}" transform="rotate(-90 11 {0:.1f})">{1}</text>'
+        ).format(middle, y.label)
+    )
     return Markup("").join(parts)
 
 
-def _line(series: Series, points: Sequence[Point], x: Axis, y: Axis) -> Markup:
+def _line(series: LineSeries, points: Sequence[Point], x: Axis, y: Axis) -> Markup:
     if len(points) < 2:
         return Markup("")
-    path = "L".join("{:.1f} {:.1f}".format(*_spot(point, x, y)) for point in points)
-    return Markup('<path class="line {0}" data-series="{2}" d="M{1}"><title>{2}</title></path>').format(_tone(series.tone), path, series.name)
+    path = "L".join("{:.1f} {:.1f}".format(*_pixel(point, x, y)) for point in points)
+    return Markup(
+        '<path class="line {0}" data-series="{2}" d="M{1}"><title>{2}</title></path>'
+    ).format(_tone(series.tone), path, series.name)
 
 
-def _marker(series: Series, point: Point, x: Axis, y: Axis) -> Markup:
-    left, top = _spot(point, x, y)
+def _marker(series: LineSeries, point: Point, x: Axis, y: Axis) -> Markup:
+    left, top = _pixel(point, x, y)
     whiskers = ""
     if point.x_range and all(map(math.isfinite, point.x_range)):
-        whiskers += f"M{_across(x, point.x_range[0]):.1f} {top:.1f}H{_across(x, point.x_range[1]):.1f}"
+        whiskers += (
+            f"M{_pixel_x(x, point.x_range[0]):.1f} {top:.1f}H{_pixel_x(x, point.x_range[1]):.1f}"
+        )
     if point.y_range and all(map(math.isfinite, point.y_range)):
-        whiskers += f"M{left:.1f} {_down(y, point.y_range[0]):.1f}V{_down(y, point.y_range[1]):.1f}"
+        whiskers += (
+            f"M{left:.1f} {_pixel_y(y, point.y_range[0]):.1f}V{_pixel_y(y, point.y_range[1]):.1f}"
+        )
     drawn = Markup('<path class="whisker" d="{}"/>').format(whiskers) if whiskers else ""
-    shape = Markup('<path class="marker" d="{}" transform="translate({:.1f} {:.1f})"/>').format(Markup(_SHAPES[series.tone % len(_SHAPES)]), left, top)
-    return Markup('<g class="{}" data-series="{}">{}{}<title>{}</title></g>').format(_tone(series.tone), series.name, drawn, shape, point.note)
+    shape = Markup('<path class="marker" d="{}" transform="translate({:.1f} {:.1f})"/>').format(
+        Markup(_SHAPES[series.tone % len(_SHAPES)]), left, top
+    )
+    return Markup('<g class="{}" data-series="{}">{}{}<title>{}</title></g>').format(
+        _tone(series.tone), series.name, drawn, shape, point.tooltip
+    )
 
 
-def _labels(marked: Sequence[tuple[Series, Point]], x: Axis, y: Axis) -> Markup:
+def _labels(marked: Sequence[tuple[LineSeries, Point]], x: Axis, y: Axis) -> Markup:
     """Each point's label at the first of four places around it that is free.
 
     Where all are taken, a neighbour says the same, or more lines are labelled than there are colours, it waits until its series is shown alone.
     """
-    spots = [_spot(point, x, y) for _, point in marked]
+    spots = [_pixel(point, x, y) for _, point in marked]
     taken = [(left - 5, top - 5, left + 5, top + 5) for left, top in spots]
     own: dict[str, list[tuple[float, float, float, float]]] = {}
     for (one, _), spot in zip(marked, taken, strict=True):
@@ -219,41 +288,63 @@ def _labels(marked: Sequence[tuple[Series, Point]], x: Axis, y: Axis) -> Markup:
         if not point.label:
             continue
         near = (point.label, round(left / 12), round(top / 12))
-        width = _LETTER * len(point.label)
+        width = _LETTER_WIDTH * len(point.label)
         around = ((8 + width / 2, 4.0), (-8 - width / 2, 4.0), (0.0, -9.0), (0.0, 17.0))
-        boxes = [(left + across - width / 2, top + down - 9, left + across + width / 2, top + down + 1) for across, down in around]
+        boxes = [
+            (left + across - width / 2, top + down - 9, left + across + width / 2, top + down + 1)
+            for across, down in around
+        ]
         inside = [box for box in boxes if box[0] > _LEFT and box[2] < _WIDTH - 2]
-        free = [] if crowd or near in said else [box for box in inside if not any(_overlap(box, other) for other in taken)]
+        free = (
+            []
+            if crowd or near in said
+            else [box for box in inside if not any(_overlap(box, other) for other in taken)]
+        )
         said.add(near)
         alone = [box for box in inside if not any(_overlap(box, other) for other in own[one.name])]
         for box in (free or alone)[:1]:
             own[one.name].append(box)
             taken += free[:1]
             kind = "" if free else "more "
-            words = Markup('<text class="{}mark middle" data-series="{}" x="{:.1f}" y="{:.1f}">{}</text>')
-            parts.append(words.format(kind, one.name, (box[0] + box[2]) / 2, box[1] + 9, point.label))
+            words = Markup(
+                '<text class="{}mark middle" data-series="{}" x="{:.1f}" y="{:.1f}">{}</text>'
+            )
+            parts.append(
+                words.format(kind, one.name, (box[0] + box[2]) / 2, box[1] + 9, point.label)
+            )
     return Markup("").join(parts)
 
 
-def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+def _overlap(
+    one: tuple[float, float, float, float], other: tuple[float, float, float, float]
+) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _crossings(marks: Sequence[tuple[Series, Point]], x: Axis, y: Axis) -> Markup:
+def _crossings(marks: Sequence[tuple[LineSeries, Point]], x: Axis, y: Axis) -> Markup:
     """Rings with a line down to the axis, their labels above one another where they would meet; many labels wait until one series is shown alone."""
     floor, parts, ends = _HEIGHT - _BOTTOM, [], list[float]()
-    kind = "more " if len(marks) > _FEW else ""
+    kind = "more " if len(marks) > _MAX_LABELLED else ""
     for one, mark in sorted(marks, key=lambda each: each[1].x):
-        left, top = _spot(mark, x, y)
-        width, late = _LETTER * len(mark.label), left > _WIDTH * 0.72
+        left, top = _pixel(mark, x, y)
+        width, late = _LETTER_WIDTH * len(mark.label), left > _WIDTH * 0.72
         start = left - 6 - width if late else left + 6
         row = next((k for k, end in enumerate(ends) if end < start), len(ends))
         ends[row : row + 1] = [start + width]
         inside = (
             Markup('<path class="crossing" d="M{:.1f} {:.1f}V{:.1f}"/>').format(left, top, floor),
-            Markup('<circle class="ring" cx="{:.1f}" cy="{:.1f}" r="6"><title>{}</title></circle>').format(left, top, mark.note),
-            Markup('<text class="{}mark {}" data-series="{}" x="{:.1f}" y="{:.1f}">{}</text>').format(
-                kind, "end" if late else "start", one.name, left + (-6 if late else 6), floor - 8 - 13 * row, mark.label
+            Markup(
+                '<circle class="ring" cx="{:.1f}" cy="{:.1f}" r="6"><title>{}</title></circle>'
+            ).format(left, top, mark.tooltip),
+            Markup(
+                '<text class="{}mark {}" data-series="{}" x="{:.1f}" y="{:.1f}">{}</text>'
+            ).format(
+                kind,
+                "end" if late else "start",
+                one.name,
+                left + (-6 if late else 6),
+                floor - 8 - 13 * row,
+                mark.label,
             ),
         )
         parts.append(Markup('<g data-series="{}">{}</g>').format(one.name, Markup("").join(inside)))

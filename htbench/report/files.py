@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from htbench.report.format import duration
-from htbench.run.summary import METRICS, Line, Summary
+from htbench.run.summary import METRICS, LeaderboardRow, Summary
 from htbench.stats.estimates import Estimate
 
-_RANKS = ("rank", "rank_high", "rank_low", "tier")
+_RANK_COLUMNS = ("rank", "rank_high", "rank_low", "tier")
 """Of the leaderboard's lines: the rank, the best and the worst one of 95 % of resamples, the tier; nothing elsewhere."""
-Row = Mapping[str, str | float | int | bool | None]
+FileRow = Mapping[str, str | float | int | bool | None]
 
 
 def write(summary: Summary, folder: Path) -> None:
@@ -28,35 +28,64 @@ def write(summary: Summary, folder: Path) -> None:
         writer = csv.DictWriter(table, list(found[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(found)
-    record = {"scorer": summary.scorer, "concepts": summary.concepts, "done": summary.done, "planned": summary.planned, "lines": found}
-    texts = {"csv": table.getvalue(), "json": json.dumps(record, indent=1, ensure_ascii=False) + "\n", "md": _markdown(summary)}
+    record = {
+        "scorer": summary.scorer,
+        "concepts": summary.concepts,
+        "done": summary.done,
+        "planned": summary.planned,
+        "lines": found,
+    }
+    texts = {
+        "csv": table.getvalue(),
+        "json": json.dumps(record, indent=1, ensure_ascii=False) + "\n",
+        "md": _markdown(summary),
+    }
     for kind, text in texts.items():
         fresh = folder / f".leaderboard.{kind}"
         fresh.write_bytes(text.encode("utf-8", "replace"))
         fresh.replace(folder / f"leaderboard.{kind}")
 
 
-def rows(summary: Summary) -> list[Row]:
+def rows(summary: Summary) -> list[FileRow]:
     """The lines of `leaderboard.csv`: the leaderboard, then all other strengths."""
     return [_row(summary, line) for line in _lines(summary)]
 
 
-def _lines(summary: Summary) -> list[Line]:
+def _lines(summary: Summary) -> list[LeaderboardRow]:
     """The leaderboard, then what it leaves out: other strengths."""
     board = summary.leaderboard
     told = {(line.method, line.strength) for line in board}
-    others = [summary.line(line.method, strength) for line in board for strength in summary.strengths if (line.method, strength) not in told]
+    others = [
+        summary.leaderboard_row(line.method, strength)
+        for line in board
+        for strength in summary.strengths
+        if (line.method, strength) not in told
+    ]
     return [*board, *(line for line in others if line.planned)]
 
 
-def _row(summary: Summary, line: Line) -> Row:
+def _row(summary: Summary, line: LeaderboardRow) -> FileRow:
     cost = next((cost for cost in summary.costs if cost.method == line.method), None)
     scores: dict[str, float | None] = {}
     for metric, estimate in line.scores.items():
         parts = (estimate.mean, estimate.low, estimate.high) if estimate else (math.nan,) * 3
-        scores |= {metric + end: None if math.isnan(part) else part for end, part in zip(("", "_low", "_high"), parts, strict=True)}
-    place = summary.places.of(line.method) if summary.places and line in summary.leaderboard else None
-    ranks = {"rank": place.rank, "rank_high": place.highest, "rank_low": place.lowest, "tier": place.tier} if place else dict.fromkeys(_RANKS)
+        scores |= {
+            metric + end: None if math.isnan(part) else part
+            for end, part in zip(("", "_low", "_high"), parts, strict=True)
+        }
+    place = (
+        summary.ranks.get(line.method) if summary.ranks and line in summary.leaderboard else None
+    )
+    ranks = (
+        {
+            "rank": place.rank,
+            "rank_high": place.highest,
+            "rank_low": place.lowest,
+            "tier": place.tier,
+        }
+        if place
+        else dict.fromkeys(_RANK_COLUMNS)
+    )
     return {
         "method": line.method, "strength": line.strength, **ranks, **scores, "concepts": max((e.n for e in line.scores.values() if e), default=0),
         "done": line.done, "planned": line.planned, "circular": line.circular,
@@ -66,27 +95,49 @@ def _row(summary: Summary, line: Line) -> Row:
 
 def _markdown(summary: Summary) -> str:
     costs = {cost.method: cost for cost in summary.costs}
-    head = ["method", "rank", "tier", *(name.lower() for name in METRICS.values()), "a concept", "training"]
+    head = [
+        "method",
+        "rank",
+        "tier",
+        *(name.lower() for name in METRICS.values()),
+        "a concept",
+        "training",
+    ]
     rows = [head, ["---", *["--:"] * (len(head) - 1)]]
     for line in summary.leaderboard:
         cost, mark = costs.get(line.method), "°" if line.circular else ""
         seconds = duration(cost.concept.median) if cost and cost.concept else ""
         training = duration(cost.training) if cost and cost.training else ""
         at = "" if line.strength in (0, 1) else f" at {line.strength:g}"
-        place = summary.places.of(line.method) if summary.places else None
-        ranks = [place.ranks, str(place.tier)] if place else ["", ""]
-        rows.append([f"`{line.method}`{mark}{at}", *ranks, *(_interval(line.scores[metric]) for metric in METRICS), seconds, training])
-    table = "".join("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |\n" for row in rows)
+        place = summary.ranks.get(line.method) if summary.ranks else None
+        ranks = [place.rank_range, str(place.tier)] if place else ["", ""]
+        rows.append(
+            [
+                f"`{line.method}`{mark}{at}",
+                *ranks,
+                *(_interval(line.scores[metric]) for metric in METRICS),
+                seconds,
+                training,
+            ]
+        )
+    table = "".join(
+        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |\n"
+        for row in rows
+    )
     return f"{table}\nMean over {summary.concepts} concepts [95 % interval]; {summary.done} of {summary.planned} cells done.\n"
 
 
 def _interval(estimate: Estimate | None) -> str:
     if estimate is None:
         return ""
-    around = "" if math.isnan(estimate.low) else f" [{_figure(estimate.low)}, {_figure(estimate.high)}]"
-    return _figure(estimate.mean) + around
+    around = (
+        ""
+        if math.isnan(estimate.low)
+        else f" [{_two_digits(estimate.low)}, {_two_digits(estimate.high)}]"
+    )
+    return _two_digits(estimate.mean) + around
 
 
-def _figure(value: float) -> str:
+def _two_digits(value: float) -> str:
     """Two digits, without a zero before the point."""
     return f"{value:.2f}".replace("0.", ".", 1)

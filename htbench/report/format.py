@@ -7,7 +7,13 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-_UNITS = ((86_400.0, 172_800.0, "d"), (3600.0, 7200.0, "h"), (60.0, 120.0, "min"), (1.0, 1.0, "s"), (1e-3, 1e-3, "ms"))
+_UNITS = (
+    (86_400.0, 172_800.0, "d"),
+    (3600.0, 7200.0, "h"),
+    (60.0, 120.0, "min"),
+    (1.0, 1.0, "s"),
+    (1e-3, 1e-3, "ms"),
+)
 
 
 def score(value: float, *, signed: bool = False) -> str:
@@ -33,19 +39,22 @@ def duration(seconds: float) -> str:
         return "—"
     if seconds == 0:
         return "0 s"
-    size, unit = next(((size, unit) for size, least, unit in _UNITS if abs(float(f"{seconds:.3g}")) >= least), (1e-6, "µs"))
+    size, unit = next(
+        ((size, unit) for size, least, unit in _UNITS if abs(float(f"{seconds:.3g}")) >= least),
+        (1e-6, "µs"),
+    )
     return f"{quantity(seconds / size)} {unit}"
 
 
-def mapping(value: object) -> dict[str, object]:
+def as_mapping(value: object) -> dict[str, object]:
     return {str(key): part for key, part in value.items()} if isinstance(value, dict) else {}
 
 
-def listing(value: object) -> list[object]:
+def as_list(value: object) -> list[object]:
     return list(value) if isinstance(value, list) else []
 
 
-def number(value: object) -> float:
+def as_number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else math.nan
 
 
@@ -53,7 +62,7 @@ def strength(value: float) -> str:
     return f"{value:g}".replace("-", "−")
 
 
-def chance(p: float) -> str:
+def p_value(p: float) -> str:
     """A p in words; small ones are not told apart, as resampling cannot."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
@@ -63,9 +72,11 @@ def percent(share: float, decimals: int = 0) -> str:
     return f"{100 * share:.{decimals}f} %"
 
 
-def series(names: Sequence[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """Names as a sentence lists them."""
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part) if names else ""
+    return (
+        " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part) if names else ""
+    )
 
 
 def plain(value: object) -> str:
@@ -81,12 +92,18 @@ def plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def cite(text: str) -> Markup:
+def linkify(text: str) -> Markup:
     """`text` with its addresses as links; all else in it is text."""
     parts = re.split(r"(https?://[^\s<>\"']+)", text)
-    links = [Markup('<a href="{0}" rel="noreferrer">{0}</a>').format(part) if k % 2 else escape(part) for k, part in enumerate(parts)]
+    links = [
+        Markup('<a href="{0}" rel="noreferrer">{0}</a>').format(part) if k % 2 else escape(part)
+        for k, part in enumerate(parts)
+    ]
     return Markup("").join(links)
 
 
-FILTERS = {each.__name__: each for each in (score, duration, quantity, plain, cite, strength, series, chance, percent)}
+FILTERS = {
+    each.__name__: each
+    for each in (score, duration, quantity, plain, linkify, strength, join_names, p_value, percent)
+}
 """For templates."""

@@ -10,26 +10,35 @@ from markupsafe import Markup
 
 from htbench.core import content
 
-POLICY, SWITCH, DATA = Markup("<!--policy-->"), Markup("<!--switch-->"), Markup("<!--data-->")
+POLICY_MARK, SWITCH_MARK, DATA_MARK = (
+    Markup("<!--policy-->"),
+    Markup("<!--switch-->"),
+    Markup("<!--data-->"),
+)
 """Marks in a page's text; text that comes from a run never holds a raw `<`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Access:
+class ContentPolicy:
     """What a page may load from where, in the words of a content policy."""
 
     images: str
     scripts: str = ""
     """Besides the page's own."""
     connections: str = ""
-    more: tuple[str, ...] = ("gallery.js",)
+    script_files: tuple[str, ...] = ("gallery.js",)
     """Scripts besides those of tables."""
 
 
-FILE = Access(images="data:")
-FOLDER = Access(images="'self'", scripts=" 'self'")
-SERVED = Access(images="'self'", scripts=" 'self'", connections="; connect-src 'self'", more=("gallery.js", "live.js"))
-ALONE = Access(images="'none'", more=())
+FILE = ContentPolicy(images="data:")
+FOLDER = ContentPolicy(images="'self'", scripts=" 'self'")
+SERVED = ContentPolicy(
+    images="'self'",
+    scripts=" 'self'",
+    connections="; connect-src 'self'",
+    script_files=("gallery.js", "live.js"),
+)
+TEXT_ONLY = ContentPolicy(images="'none'", script_files=())
 """A page without pictures."""
 
 
@@ -38,21 +47,35 @@ def style() -> Markup:
     return _read("report.css", "gallery.css")
 
 
-def bind(text: str, access: Access, *, data: str = "", switch: str = "") -> str:
+def fill_marks(
+    text: str, content_policy: ContentPolicy, *, data: str = "", switch: str = ""
+) -> str:
     """The page with its marks replaced; `data` is what its scripts read, `switch` leads to other pages."""
-    script, css = _read("report.js", *access.more), text.partition("<style>")[2].partition("</style>")[0]
-    allowed = f"'{_hash(script)}'{access.scripts}{access.connections}"
-    policy = f"default-src 'none'; img-src {access.images}; style-src '{_hash(css)}'; script-src {allowed}; base-uri 'none'; form-action 'none'"
-    return text.replace(POLICY, policy, 1).replace(SWITCH, switch, 1).replace(DATA, f"{data}<script>{script}</script>\n", 1)
+    script, css = (
+        _read("report.js", *content_policy.script_files),
+        text.partition("<style>")[2].partition("</style>")[0],
+    )
+    allowed = f"'{_hash(script)}'{content_policy.scripts}{content_policy.connections}"
+    policy = f"default-src 'none'; img-src {content_policy.images}; style-src '{_hash(css)}'; script-src {allowed}; base-uri 'none'; form-action 'none'"
+    return (
+        text.replace(POLICY_MARK, policy, 1)
+        .replace(SWITCH_MARK, switch, 1)
+        .replace(DATA_MARK, f"{data}<script>{script}</script>\n", 1)
+    )
 
 
-def block(name: str, value: Mapping[str, object]) -> str:
+def json_script(name: str, value: Mapping[str, object]) -> str:
     """Data that the page holds itself."""
-    return f'<script type="application/json" id="{name}">{htmlsafe_json_dumps(dict(value))}</script>\n'
+    return (
+        f'<script type="application/json" id="{name}">{htmlsafe_json_dumps(dict(value))}</script>\n'
+    )
 
 
 def _read(*names: str) -> Markup:
-    return Markup("\n").join(Markup((content.folder("reports") / "page" / name).read_text(encoding="utf-8")) for name in names)
+    return Markup("\n").join(
+        Markup((content.folder("reports") / "page" / name).read_text(encoding="utf-8"))
+        for name in names
+    )
 
 
 def _hash(text: str) -> str:

@@ -10,22 +10,24 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from htbench.core.errors import Refused
-from htbench.run.plan import IDENTITY
+from htbench.run.plan import SETTING_EFFECTS
 from htbench.run.store import Store
 from htbench.run.summary import Summary
 
 _NAMELESS = "RUN"
 """How commands on a page name a run that is kept nowhere."""
-_BOARD = ("model", "weights", "model_options", "concept_set", "concepts")
+_REPORT_SETTINGS = ("model", "weights", "model_options", "concept_set", "concepts")
 """Settings that decide which board a run belongs to."""
-_EQUAL = sorted(frozenset().union(*IDENTITY.values()) - {"methods", *_BOARD})
+_SHARED_SETTINGS = sorted(
+    frozenset().union(*SETTING_EFFECTS.values()) - {"methods", *_REPORT_SETTINGS}
+)
 """Settings that the runs of a board share."""
-_LOADED = (("model", "revision"), ("concept_set", "version"), ("scorer", "id"))
+_LOADED_FACTS = (("model", "revision"), ("concept_set", "version"), ("scorer", "id"))
 """What was loaded by those settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Board:
+class ModelReport:
     """One model on one selection of concepts."""
 
     name: str
@@ -34,23 +36,31 @@ class Board:
     summary: Summary
 
 
-class Merged(Store):
+class MergedStore(Store):
     """A store that was put together from others; pictures stay where they are."""
 
     def picture(self, file: str) -> Path:
         """Where the picture of that name is."""
         there = (folder / "images" / file for folder in self._sources)
-        return next((path for path in there if path.is_file()), super().picture(file))
+        return next((path for path in there if path.is_file()), super().image_path(file))
 
-    def add(self, tables: Mapping[str, Sequence[Sequence[object]]]) -> None:
+    def add_rows(self, tables: Mapping[str, Sequence[Sequence[object]]]) -> None:
         """Rows of each table; of two with one key the first is kept, but a picture comes before its absence."""
         with self._transaction() as write:
             for name, rows in tables.items():
                 if rows:
-                    write.executemany(f"INSERT OR IGNORE INTO {name} VALUES ({','.join('?' * len(rows[0]))})", rows)
+                    write.executemany(
+                        f"INSERT OR IGNORE INTO {name} VALUES ({','.join('?' * len(rows[0]))})",
+                        rows,
+                    )
             made = [row for row in tables["images"] if row[1] is not None]
-            write.executemany("UPDATE images SET file = ?2, flaw = ?3, seconds = ?4, batch = ?5 WHERE key = ?1 AND file IS NULL", made)
-            write.execute("DELETE FROM failures WHERE key IN (SELECT key FROM images WHERE file IS NOT NULL)")
+            write.executemany(
+                "UPDATE images SET file = ?2, flaw = ?3, seconds = ?4, batch = ?5 WHERE key = ?1 AND file IS NULL",
+                made,
+            )
+            write.execute(
+                "DELETE FROM failures WHERE key IN (SELECT key FROM images WHERE file IS NOT NULL)"
+            )
 
     @cached_property
     def _sources(self) -> list[Path]:
@@ -58,7 +68,7 @@ class Merged(Store):
 
 
 @contextmanager
-def boards(folders: Sequence[Path]) -> Iterator[list[Board]]:
+def model_reports(folders: Sequence[Path]) -> Iterator[list[ModelReport]]:
     """The boards of these runs, in the order in which they are first named.
 
     Raises:
@@ -70,75 +80,125 @@ def boards(folders: Sequence[Path]) -> Iterator[list[Board]]:
         for folder in dict.fromkeys(folder.resolve() for folder in folders):
             store = stack.enter_context(Store.read(folder))
             store.select("BEGIN")  # one moment of a run that goes on
-            groups.setdefault(_group(store.facts()), []).append(store)
+            groups.setdefault(_report_key(store.facts()), []).append(store)
         names = _names(list(groups))
-        found: list[Board] = []
+        found: list[ModelReport] = []
         for name, stores in zip(names, groups.values(), strict=True):
-            store = stores[0] if len(stores) == 1 else stack.enter_context(_merged(stores, Path(stack.enter_context(TemporaryDirectory())) / _NAMELESS))
+            store = (
+                stores[0]
+                if len(stores) == 1
+                else stack.enter_context(
+                    _merge_stores(
+                        stores, Path(stack.enter_context(TemporaryDirectory())) / _NAMELESS
+                    )
+                )
+            )
             slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "board"
             slug += f"-{len(found) + 1}" if slug in {board.slug for board in found} else ""
-            found.append(Board(name=name, slug=slug, summary=Summary(store)))
+            found.append(ModelReport(name=name, slug=slug, summary=Summary(store)))
         yield found
 
 
-def _group(facts: Mapping[str, Any]) -> tuple[str, ...]:
+def _report_key(facts: Mapping[str, Any]) -> tuple[str, ...]:
     plan = _mapping(facts.get("plan"))
-    return tuple(_said(plan.get(name)) for name in _BOARD)
+    return tuple(_text(plan.get(name)) for name in _REPORT_SETTINGS)
 
 
 def _names(groups: Sequence[tuple[str, ...]]) -> list[str]:
     """The model, and of the other settings those in which boards differ."""
-    varied = [k for k in range(1, len(_BOARD)) if len({group[k] for group in groups}) > 1]
-    return [" · ".join(part[:60] for part in (group[0] or "a model", *(group[k] for k in varied)) if part) for group in groups]
+    varied = [k for k in range(1, len(_REPORT_SETTINGS)) if len({group[k] for group in groups}) > 1]
+    return [
+        " · ".join(
+            part[:60] for part in (group[0] or "a model", *(group[k] for k in varied)) if part
+        )
+        for group in groups
+    ]
 
 
-def _said(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
+def _text(value: object) -> str:
+    return (
+        ", ".join(map(str, value))
+        if isinstance(value, list)
+        else ""
+        if value is None
+        else str(value)
+    )
 
 
 @contextmanager
-def _merged(stores: Sequence[Store], folder: Path) -> Iterator[Store]:
+def _merge_stores(stores: Sequence[Store], folder: Path) -> Iterator[Store]:
     """One store of several; the first that has a cell gives it."""
     first, *others = stores
     for other in others:
         _check(first, other)
-    with Merged.open(folder) as merged:
+    with MergedStore.open(folder) as merged:
         for store in stores:
-            _add(merged, store)
-        merged.set_facts(**_facts([store.facts() for store in stores]), sources=[str(store.folder) for store in stores])
+            _copy_rows(merged, store)
+        merged.set_facts(
+            **_facts([store.facts() for store in stores]),
+            sources=[str(store.folder) for store in stores],
+        )
         yield merged
 
 
 def _check(first: Store, other: Store) -> None:
     """Refuse runs whose cells or scores cannot stand side by side."""
     one, two = first.facts(), other.facts()
-    pairs = [(name, _mapping(one.get("plan")).get(name), _mapping(two.get("plan")).get(name)) for name in _EQUAL]
-    pairs += [(f"{fact} {part}", _mapping(one.get(fact)).get(part), _mapping(two.get(fact)).get(part)) for fact, part in _LOADED]
-    differing = [f"{name} ({_said(a) or 'none'} and {_said(b) or 'none'})" for name, a, b in pairs if a != b]
+    pairs = [
+        (name, _mapping(one.get("plan")).get(name), _mapping(two.get("plan")).get(name))
+        for name in _SHARED_SETTINGS
+    ]
+    pairs += [
+        (f"{fact} {part}", _mapping(one.get(fact)).get(part), _mapping(two.get(fact)).get(part))
+        for fact, part in _LOADED_FACTS
+    ]
+    differing = [
+        f"{name} ({_text(a) or 'none'} and {_text(b) or 'none'})" for name, a, b in pairs if a != b
+    ]
     query = "SELECT DISTINCT concept, prompt, seed FROM cells"
     if not differing and set(first.select(query)) != set(other.select(query)):
         differing = ["concepts or prompts"]
     if differing:
         raise Refused(
-            f"runs {str(first.folder)!r} and {str(other.folder)!r} cannot be one leaderboard: they differ in {'; '.join(differing)}"[:600],
+            f"runs {str(first.folder)!r} and {str(other.folder)!r} cannot be one leaderboard: they differ in {'; '.join(differing)}"[
+                :600
+            ],
             remedy="Run them with the same settings, or report them apart.",
         )
 
 
-def _add(merged: Merged, store: Store) -> None:
+def _copy_rows(merged: MergedStore, store: Store) -> None:
     """Put the cells of `store` into `merged`, with their images, scores and times."""
-    clash = _clash(merged, store)
+    clash = _conflicting_method(merged, store)
     if clash:
         raise Refused(
             f"run {str(store.folder)!r} has another {clash!r} than the runs before it: its card or what it learnt differs",
             remedy="Give one of the cards another name.",
         )
-    cells = store.select("SELECT id, method, concept, prompt, seed, strength, image, place FROM cells ORDER BY place")
-    known = {(image, concept, method): cell for cell, image, concept, method in merged.select("SELECT id, image, concept, method FROM cells")}
+    cells = store.select(
+        "SELECT id, method, concept, prompt, seed, strength, image, place FROM cells ORDER BY place"
+    )
+    known = {
+        (image, concept, method): cell
+        for cell, image, concept, method in merged.select(
+            "SELECT id, image, concept, method FROM cells"
+        )
+    }
     start = max(known.values(), default=0)
-    numbers = {cell: known.get((image, concept, method), start + cell) for cell, method, concept, _, _, _, image, _ in cells}
-    rows = [(numbers[cell], *rest[:-1], start + rest[-1]) for cell, *rest in cells if numbers[cell] > start]
-    scores = [(numbers[cell], metric, encoder, value) for cell, metric, encoder, value in store.scores() if cell in numbers]
+    numbers = {
+        cell: known.get((image, concept, method), start + cell)
+        for cell, method, concept, _, _, _, image, _ in cells
+    }
+    rows = [
+        (numbers[cell], *rest[:-1], start + rest[-1])
+        for cell, *rest in cells
+        if numbers[cell] > start
+    ]
+    scores = [
+        (numbers[cell], metric, encoder, value)
+        for cell, metric, encoder, value in store.scores()
+        if cell in numbers
+    ]
     sessions = {session for (session,) in merged.select("SELECT DISTINCT session FROM samples")}
     tables: dict[str, Sequence[Sequence[object]]] = {
         "images": store.select("SELECT key, file, flaw, seconds, batch FROM images"),
@@ -149,32 +209,55 @@ def _add(merged: Merged, store: Store) -> None:
         "samples": [(None, *row) for row in store.select("SELECT session, method, work, phase, concept, round, seconds, device_seconds, memory FROM samples")
                     if row[0] not in sessions],
     }  # fmt: skip
-    merged.add(tables)
+    merged.add_rows(tables)
 
 
-def _clash(merged: Store, store: Store) -> str | None:
+def _conflicting_method(merged: Store, store: Store) -> str | None:
     """A method of both stores whose images are not the same."""
     query = "SELECT method, concept, prompt, seed, strength, image FROM cells"
     there = {tuple(place): image for *place, image in merged.select(query)}
-    return next((place[0] for *place, image in store.select(query) if there.get(tuple(place), image) != image), None)
+    return next(
+        (
+            place[0]
+            for *place, image in store.select(query)
+            if there.get(tuple(place), image) != image
+        ),
+        None,
+    )
 
 
-def _facts(several: Sequence[Mapping[str, Any]]) -> dict[str, object]:
+def _facts(runs: Sequence[Mapping[str, Any]]) -> dict[str, object]:
     """The first run's facts, with the methods, times and commands of all; what is no longer one value is all of them."""
-    together: dict[str, object] = {**several[0]}
+    together: dict[str, object] = {**runs[0]}
     for name in ("methods", "tuned", "timing", "concepts"):
-        together[name] = {key: value for facts in reversed(several) for key, value in _mapping(facts.get(name)).items()}
-    plans = [_mapping(facts.get("plan")) for facts in several]
-    together["plan"] = {**plans[0], "methods": list(dict.fromkeys(method for plan in plans for method in plan.get("methods") or []))}
-    environments = [_mapping(facts.get("environment")) for facts in several]
+        together[name] = {
+            key: value
+            for facts in reversed(runs)
+            for key, value in _mapping(facts.get(name)).items()
+        }
+    plans = [_mapping(facts.get("plan")) for facts in runs]
+    together["plan"] = {
+        **plans[0],
+        "methods": list(
+            dict.fromkeys(method for plan in plans for method in plan.get("methods") or [])
+        ),
+    }
+    environments = [_mapping(facts.get("environment")) for facts in runs]
     names = dict.fromkeys(name for environment in environments for name in environment)
-    together["environment"] = {name: _one([environment.get(name) for environment in environments]) for name in names}
-    together["command"] = "\n".join(dict.fromkeys(str(facts.get("command", "")) for facts in several))
+    together["environment"] = {
+        name: _common_value([environment.get(name) for environment in environments])
+        for name in names
+    }
+    together["command"] = "\n".join(dict.fromkeys(str(facts.get("command", "")) for facts in runs))
     return together
 
 
-def _one(values: Sequence[object]) -> object:
-    return values[0] if all(value == values[0] for value in values) else [_said(value) for value in values]
+def _common_value(values: Sequence[object]) -> object:
+    return (
+        values[0]
+        if all(value == values[0] for value in values)
+        else [_text(value) for value in values]
+    )
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -12,19 +12,19 @@ from htbench.core.errors import UsageError
 from htbench.report import files as run_files
 from htbench.report import html
 from htbench.report.gallery import grid, pictures
-from htbench.report.gallery.grid import Gallery, Shard
+from htbench.report.gallery.grid import GalleryData, PromptShard
 from htbench.report.page import render
 from htbench.run.store import Store
 from htbench.run.summary import Summary
 
-CAP = 15_000_000
+MAX_BYTES = 15_000_000
 """Bytes of a report in one file."""
-_FORECAST = 0.95  # what a sample says will fit must leave some room
-_LOSSY = "Pictures on this page are compressed, which may change small details; the run’s folder holds the originals."
+_HEADROOM = 0.95  # what a sample says will fit must leave some room
+_LOSSY_NOTE = "Pictures on this page are compressed, which may change small details; the run’s folder holds the originals."
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Source:
+class _PictureSource:
     """Where the page's script finds pictures."""
 
     pictures: str = ""
@@ -33,8 +33,8 @@ class _Source:
     """Put before the names of the run's files, where pictures may be smaller than they; empty: there are none."""
     note: str = ""
 
-    def block(self) -> str:
-        return html.block("gallery-source", asdict(self))
+    def to_html(self) -> str:
+        return html.json_script("gallery-source", asdict(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,51 +42,89 @@ class _Draft:
     """A report that can still become one file or a folder."""
 
     summary: Summary
-    gallery: Gallery
+    gallery: GalleryData
     text: str
     """The page without pictures and policy."""
 
-    def single(self) -> str | None:
+    def as_one_file(self) -> str | None:
         """The page with all pictures in it; None if that would be too long."""
         store = self.summary.store
-        paths = {name: store.picture(name) for shard in self.gallery.shards for name in shard.images}
-        room = CAP - len(_bytes(self._inline({}, _Source(note=_LOSSY))))
-        if sum(path.stat().st_size for path in paths.values() if path.is_file()) * 4 / 3 <= room * _FORECAST:
-            work, source = pictures.whole, _Source()
-        elif pictures.forecast(list(paths.values())) * 4 / 3 <= room * _FORECAST:
-            work, source = pictures.small, _Source(note=_LOSSY)
+        paths = {
+            name: store.image_path(name) for shard in self.gallery.shards for name in shard.images
+        }
+        room = MAX_BYTES - len(_bytes(self._inline({}, _PictureSource(note=_LOSSY_NOTE))))
+        if (
+            sum(path.stat().st_size for path in paths.values() if path.is_file()) * 4 / 3
+            <= room * _HEADROOM
+        ):
+            work, source = pictures.read_whole, _PictureSource()
+        elif pictures.estimate_bytes(list(paths.values())) * 4 / 3 <= room * _HEADROOM:
+            work, source = pictures.shrink, _PictureSource(note=_LOSSY_NOTE)
         else:
             return None
-        text = self._inline(dict(zip(paths, pictures.each(work, list(paths.values())), strict=True)), source)
-        return text if len(_bytes(text)) <= CAP else None
+        text = self._inline(
+            dict(zip(paths, pictures.map_pictures(work, list(paths.values())), strict=True)), source
+        )
+        return text if len(_bytes(text)) <= MAX_BYTES else None
 
-    def place(self, folder: Path, switch: str) -> Path:
+    def write_folder(self, folder: Path, switch: str) -> Path:
         """Write the page, its data and its pictures into `folder`; files of earlier reports are kept where they are the same."""
         store = self.summary.store
-        there, names = folder / "pictures", sorted({name for shard in self.gallery.shards for name in shard.images})
+        there, names = (
+            folder / "pictures",
+            sorted({name for shard in self.gallery.shards for name in shard.images}),
+        )
         for part in (there, folder / "data"):
             part.mkdir(parents=True, exist_ok=True)
-        paths = [store.picture(name) for name in names]
+        paths = [store.image_path(name) for name in names]
         with ThreadPoolExecutor() as pool:
-            placed = dict(zip(names, pool.map(lambda path: pictures.place(path, there), paths), strict=True))
-        files = {folder / "data" / f"{k}.js": _script(k, shard, placed) for k, shard in enumerate(self.gallery.shards)}
+            placed = dict(
+                zip(
+                    names,
+                    pool.map(lambda path: pictures.save_into(path, there), paths),
+                    strict=True,
+                )
+            )
+        files = {
+            folder / "data" / f"{k}.js": _script(k, shard, placed)
+            for k, shard in enumerate(self.gallery.shards)
+        }
         for path, data in files.items():
-            put(path, data)
-        for path in {*there.iterdir(), *(folder / "data").iterdir()} - {*files, *(there / name for name in placed.values())}:
+            write_whole(path, data)
+        for path in {*there.iterdir(), *(folder / "data").iterdir()} - {
+            *files,
+            *(there / name for name in placed.values()),
+        }:
             path.unlink()
-        smaller = placed != dict(zip(names, names, strict=True)) and (folder.parent / "images").is_dir()
-        source = _Source(pictures="pictures/", originals="../images/" if smaller else "")
-        put(folder / "index.html", _bytes(html.bind(self.text, html.FOLDER, data=source.block(), switch=switch)))
+        smaller = (
+            placed != dict(zip(names, names, strict=True)) and (folder.parent / "images").is_dir()
+        )
+        source = _PictureSource(pictures="pictures/", originals="../images/" if smaller else "")
+        write_whole(
+            folder / "index.html",
+            _bytes(html.fill_marks(self.text, html.FOLDER, data=source.to_html(), switch=switch)),
+        )
         return folder / "index.html"
 
-    def _inline(self, held: Mapping[str, pictures.Held], source: _Source) -> str:
+    def _inline(self, held: Mapping[str, pictures.BytesOrReason], source: _PictureSource) -> str:
         texts = []
         for k, shard in enumerate(self.gallery.shards):
             found = [held.get(name, "") for name in shard.images]
-            images = [pictures.uri(picture) if isinstance(picture, bytes) else "" for picture in found]
-            broken = {number: picture for number, picture in enumerate(found) if isinstance(picture, str) and picture}
-            texts.append(html.block(f"shard-{k}", {**asdict(shard), "images": images, "broken": broken}))
-        return html.bind(self.text, html.FILE, data=source.block() + "".join(texts))
+            images = [
+                pictures.data_uri(picture) if isinstance(picture, bytes) else ""
+                for picture in found
+            ]
+            broken = {
+                number: picture
+                for number, picture in enumerate(found)
+                if isinstance(picture, str) and picture
+            }
+            texts.append(
+                html.json_script(
+                    f"shard-{k}", {**asdict(shard), "images": images, "broken": broken}
+                )
+            )
+        return html.fill_marks(self.text, html.FILE, data=source.to_html() + "".join(texts))
 
 
 def write(folder: Path) -> Path:
@@ -98,51 +136,59 @@ def write(folder: Path) -> Path:
         Missing: if there is no run.
         UsageError: if the folder cannot be written.
     """
-    with opened(folder) as summary:
-        return publish(summary, folder)
+    with open_run(folder) as summary:
+        return write_summary(summary, folder)
 
 
 def write_folder(folder: Path) -> Path:
     """The same as a folder, whatever one file could hold."""
-    with opened(folder) as summary:
-        return publish_folder(summary, folder)
+    with open_run(folder) as summary:
+        return write_summary_folder(summary, folder)
 
 
-def publish(summary: Summary, folder: Path) -> Path:
+def write_summary(summary: Summary, folder: Path) -> Path:
     """`write` of figures that were read already."""
-    with writing(folder):
+    with disk_errors(folder):
         draft = _draft(summary)
-        text = draft.single()
+        text = draft.as_one_file()
         if text is None:
-            return _placed(draft, folder)
+            return _write_folder(draft, folder)
         run_files.write(summary, folder)
-        put(folder / "report.html", _bytes(text))
-        _forget(folder / "report")
+        write_whole(folder / "report.html", _bytes(text))
+        _remove_folder_report(folder / "report")
         return folder / "report.html"
 
 
-def publish_folder(summary: Summary, folder: Path) -> Path:
+def write_summary_folder(summary: Summary, folder: Path) -> Path:
     """`write_folder` of figures that were read already."""
-    with writing(folder):
-        return _placed(_draft(summary), folder)
+    with disk_errors(folder):
+        return _write_folder(_draft(summary), folder)
 
 
-def place(summary: Summary, folder: Path, *, switch: str) -> None:
+def write_linked_page(summary: Summary, folder: Path, *, switch: str) -> None:
     """Write the page as a folder of its own, with a switch to other pages, and the leaderboard's files beside it."""
-    _draft(summary).place(folder, switch)
+    _draft(summary).write_folder(folder, switch)
     run_files.write(summary, folder)
 
 
-def live(folder: Path) -> dict[str, bytes]:
+def render_live(folder: Path) -> dict[str, bytes]:
     """The page and its data as the run is now, by the paths that a server gives them; pictures are the run's own."""
-    with opened(folder) as summary:
+    with open_run(folder) as summary:
         draft = _draft(summary)
-        page = html.bind(draft.text, html.SERVED, data=_Source(pictures="images/").block())
-        return {"": _bytes(page), **{f"data/{k}.js": _script(k, shard, {}) for k, shard in enumerate(draft.gallery.shards)}}
+        page = html.fill_marks(
+            draft.text, html.SERVED, data=_PictureSource(pictures="images/").to_html()
+        )
+        return {
+            "": _bytes(page),
+            **{
+                f"data/{k}.js": _script(k, shard, {})
+                for k, shard in enumerate(draft.gallery.shards)
+            },
+        }
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[Summary]:
+def open_run(folder: Path) -> Iterator[Summary]:
     """What the run in `folder` found, all of one moment though the run may go on."""
     with Store.read(folder) as store:
         store.select("BEGIN")
@@ -154,14 +200,14 @@ def _draft(summary: Summary) -> _Draft:
     return _Draft(summary=summary, gallery=found, text=render(summary, found))
 
 
-def _placed(draft: _Draft, folder: Path) -> Path:
-    path = draft.place(folder / "report", "")
+def _write_folder(draft: _Draft, folder: Path) -> Path:
+    path = draft.write_folder(folder / "report", "")
     run_files.write(draft.summary, folder)
     (folder / "report.html").unlink(missing_ok=True)
     return path
 
 
-def _forget(folder: Path) -> None:
+def _remove_folder_report(folder: Path) -> None:
     """Take away an earlier report that was a folder, so that there is one report alone."""
     if (folder / "index.html").is_file():
         for part in ("pictures", "data"):
@@ -171,12 +217,14 @@ def _forget(folder: Path) -> None:
             folder.rmdir()
 
 
-def _script(number: int, shard: Shard, placed: Mapping[str, str]) -> bytes:
-    images = [placed.get(name, name) for name in shard.images]
-    return _bytes(f"htbench({number}, {json.dumps({**asdict(shard), 'images': images}, ensure_ascii=False)});\n")
+def _script(number: int, shard: PromptShard, names: Mapping[str, str]) -> bytes:
+    images = [names.get(name, name) for name in shard.images]
+    return _bytes(
+        f"htbench({number}, {json.dumps({**asdict(shard), 'images': images}, ensure_ascii=False)});\n"
+    )
 
 
-def put(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """Write a file that is whole or not there at all."""
     fresh = path.with_name(f".{path.name}")
     fresh.write_bytes(data)
@@ -188,7 +236,7 @@ def _bytes(text: str) -> bytes:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def disk_errors(folder: Path) -> Iterator[None]:
     """What the disk refuses is said in one line."""
     try:
         yield

@@ -6,9 +6,21 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from htbench.core import content
 from htbench.report import chart, commands, format, html
-from htbench.report.gallery.grid import Gallery
-from htbench.report.roles import roles
-from htbench.report.sections import claims, curves, kinds, leaderboard, novelty, other_scores, people, provenance, speed, time, trust
+from htbench.report.gallery.grid import GalleryData
+from htbench.report.roles import find_roles
+from htbench.report.sections import (
+    claims,
+    curves,
+    kinds,
+    leaderboard,
+    novelty,
+    other_scores,
+    people,
+    provenance,
+    speed,
+    time,
+    trust,
+)
 from htbench.report.sections import judges as judges_section
 from htbench.report.sections import strengths as strengths_section
 from htbench.run.summary import HEADLINE, METRICS, Summary
@@ -16,33 +28,51 @@ from htbench.run.summary import HEADLINE, METRICS, Summary
 _NONE = "none"
 
 
-def render(summary: Summary, found: Gallery) -> str:
+def render(summary: Summary, gallery: GalleryData) -> str:
     """The whole page but for what `shell.bind` puts into it; equal runs give equal text."""
     folder = content.folder("reports") / "page"
-    environment = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     tones = _tones(summary)
     environment.filters.update(format.FILTERS)
-    environment.globals.update(interval=chart.interval, swatch=lambda method: chart.swatch(tones.get(method, 0)), tone=lambda method: tones.get(method, 0))
+    environment.globals.update(
+        interval=chart.interval_bar,
+        swatch=lambda method: chart.swatch(tones.get(method, 0)),
+        tone=lambda method: tones.get(method, 0),
+    )
     board = summary.leaderboard
-    lines = [line for method in summary.methods for strength in summary.strengths if (line := summary.line(method, strength)).planned]
+    lines = [
+        line
+        for method in summary.methods
+        for strength in summary.strengths
+        if (line := summary.leaderboard_row(method, strength)).planned
+    ]
     return environment.get_template("report.html").render(
         style=html.style(),
-        policy=html.POLICY,
-        data=html.DATA,
-        switch=html.SWITCH,
+        policy=html.POLICY_MARK,
+        data=html.DATA_MARK,
+        switch=html.SWITCH_MARK,
         summary=summary,
-        facts={name: format.mapping(summary.facts.get(name)) for name in ("plan", "environment", "model", "scorer", "concept_set")},
+        facts={
+            name: format.as_mapping(summary.facts.get(name))
+            for name in ("plan", "environment", "model", "scorer", "concept_set")
+        },
         command=str(summary.facts.get("command", "")),
         counts=_counts(summary),
         warnings=trust.warnings(summary),
-        audits=trust.audits(summary),
+        audits=trust.leakage_audits(summary),
         other_scorers=summary.by_scorer,
-        tuned=format.mapping(summary.facts.get("tuned")),
+        tuned=format.as_mapping(summary.facts.get("tuned")),
         metrics=METRICS,
         headline=HEADLINE,
         board=board,
         full=next((line.strength for line in board if line.method != _NONE), 0.0),
-        ends={metric: leaderboard.ends(board, metric) for metric in METRICS},
+        ends={metric: leaderboard.shared_scale(board, metric) for metric in METRICS},
         seconds={cost.method: cost.concept for cost in summary.costs},
         costs=speed.collect(summary, tones),
         timesheet=time.collect(summary, tones),
@@ -52,13 +82,13 @@ def render(summary: Summary, found: Gallery) -> str:
         curves=curves.collect(lines, tones),
         kinds=kinds.collect(summary),
         cards=provenance.collect(summary),
-        gallery={name: part for name, part in asdict(found).items() if name != "shards"},
+        gallery={name: part for name, part in asdict(gallery).items() if name != "shards"},
     )
 
 
 def _sections(summary: Summary) -> dict[str, object]:
     """What depends on who is compared, by the names that the templates know it by."""
-    who = roles(summary, claims.stated()["paper"])
+    who = find_roles(summary, claims.load_claims()["paper"])
     judges, persons, strengths, new = (
         judges_section.collect(summary),
         people.collect(summary),
@@ -66,34 +96,40 @@ def _sections(summary: Summary) -> dict[str, object]:
         novelty.collect(summary, who),
     )
     return {
-        "places": summary.places,
+        "places": summary.ranks,
         "circular": [line.method for line in summary.leaderboard if line.circular],
-        "verdict": leaderboard.verdict(summary),
-        "claims": claims.collect(summary, who, judged=judges, people=persons, strength=strengths, novelty=new),
+        "verdict": leaderboard.conclusion(summary),
+        "claims": claims.collect(
+            summary, who, judged=judges, people=persons, strength=strengths, novelty=new
+        ),
         "judged": judges,
         "people": persons,
         "strength": strengths,
         "novelty": new,
-        "modal": strengths_section.modal(summary, who),
+        "modal": strengths_section.compare_modalities(summary, who),
         "coverage": trust.coverage(summary),
-        "parts": provenance.parts(summary),
+        "parts": provenance.attributions(summary),
         "citations": provenance.citations(summary),
-        "judging": commands.of_run(summary, "judge"),
-        "asking": commands.of_run(summary, "study export"),
+        "judging": commands.for_run(summary, "judge"),
+        "asking": commands.for_run(summary, "study export"),
         "finer": commands.with_strengths(summary, 0, 0.25, 0.5, 0.75, 1),
     }
 
 
 def _tones(summary: Summary) -> dict[str, int]:
-    methods = dict.fromkeys([*summary.methods, *time.methods(summary.store)])
+    methods = dict.fromkeys([*summary.methods, *time.timed_methods(summary.store)])
     steering = [method for method in methods if method != _NONE]
     return {method: k + 1 for k, method in enumerate(steering)}
 
 
 def _counts(summary: Summary) -> dict[str, int]:
-    ((made, prompts),) = summary.store.select("SELECT count(file), count(DISTINCT prompt) FROM cells JOIN images ON key = image")
-    ((seeds,),) = summary.store.select("SELECT max(n) FROM (SELECT count(DISTINCT seed) AS n FROM cells GROUP BY prompt)")
-    failed = sum(problem.cells for problem in summary.problems)
+    ((made, prompts),) = summary.store.select(
+        "SELECT count(file), count(DISTINCT prompt) FROM cells JOIN images ON key = image"
+    )
+    ((seeds,),) = summary.store.select(
+        "SELECT max(n) FROM (SELECT count(DISTINCT seed) AS n FROM cells GROUP BY prompt)"
+    )
+    failed = sum(problem.cells for problem in summary.failures)
     return {
         "methods": len(summary.methods),
         "concepts": summary.concepts,

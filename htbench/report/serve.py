@@ -15,42 +15,53 @@ from htbench import report
 from htbench.core.errors import HtbenchError
 
 HOST = "127.0.0.1"
-_EVERY, _SHARE = 1.0, 5.0  # seconds between looks at the run, and times that drawing took: the run needs the cores more
+_POLL_SECONDS, _PAUSE_FACTOR = (
+    1.0,
+    5.0,
+)  # seconds between looks at the run, and times that drawing took: the run needs the cores more
 _IMAGE = re.compile(r"images/([0-9a-f]{32}\.png)")
-_KINDS = {"": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8", "png": "image/png", "version": "text/plain; charset=utf-8"}
+_CONTENT_TYPES = {
+    "": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "png": "image/png",
+    "version": "text/plain; charset=utf-8",
+}
 
 
 @dataclass(kw_only=True)
-class Show:
+class LiveReport:
     """What is shown of a run at this moment; one thread draws, others read."""
 
     folder: Path
     files: dict[str, bytes] = field(default_factory=dict)
     """By the paths that a browser asks for."""
-    _seen: object = None
+    _last_state: object = None
 
-    def look(self) -> bool:
+    def refresh(self) -> bool:
         """Draw the report again if the run has gone on; whether it had."""
         now = self._state()
-        if now == self._seen:
+        if now == self._last_state:
             return False
-        files = report.live(self.folder)
+        files = report.render_live(self.folder)
         version = sha256(b"".join(files[name] for name in sorted(files))).hexdigest()
-        self.files, self._seen = {**files, "version": version.encode(), "favicon.ico": b""}, now
+        self.files, self._last_state = (
+            {**files, "version": version.encode(), "favicon.ico": b""},
+            now,
+        )
         return True
 
-    def keep_looking(self, stop: threading.Event) -> None:
+    def refresh_until(self, stop: threading.Event) -> None:
         """Until `stop`; a look that fails leaves what was drawn, and the next may succeed."""
-        pause = _EVERY
+        pause = _POLL_SECONDS
         while not stop.wait(pause):
             began = time.monotonic()
             try:
-                self.look()
+                self.refresh()
             except HtbenchError as error:
                 sys.stderr.write(f"htbench: {error}\n")
-            pause = max(_EVERY, _SHARE * (time.monotonic() - began))
+            pause = max(_POLL_SECONDS, _PAUSE_FACTOR * (time.monotonic() - began))
 
-    def find(self, path: str) -> bytes | None:
+    def read(self, path: str) -> bytes | None:
         """The bytes of one path; None if there is no such thing."""
         image = _IMAGE.fullmatch(path)
         if not image:
@@ -62,8 +73,14 @@ class Show:
 
     def _state(self) -> object:
         """Changes whenever something is written to the run or to what was judged of it."""
-        names = sorted(path for path in self.folder.glob("*.sqlite*") if not path.name.endswith("-shm"))
-        return [(path.name, status.st_mtime_ns, status.st_size) for path in names if (status := _status(path))]
+        names = sorted(
+            path for path in self.folder.glob("*.sqlite*") if not path.name.endswith("-shm")
+        )
+        return [
+            (path.name, status.st_mtime_ns, status.st_size)
+            for path in names
+            if (status := _status(path))
+        ]
 
 
 def serve(folder: Path, *, port: int) -> None:
@@ -72,13 +89,13 @@ def serve(folder: Path, *, port: int) -> None:
     Raises:
         Missing: if there is no run.
     """
-    show = Show(folder=folder)
-    show.look()
+    show = LiveReport(folder=folder)
+    show.refresh()
     stop = threading.Event()
-    with server(show, port) as running:
+    with make_server(show, port) as running:
         sys.stdout.write(f"Report: http://{HOST}:{running.server_port}/ (Ctrl-C ends)\n")
         sys.stdout.flush()
-        looking = threading.Thread(target=show.keep_looking, args=(stop,), daemon=True)
+        looking = threading.Thread(target=show.refresh_until, args=(stop,), daemon=True)
         looking.start()
         try:
             running.serve_forever()
@@ -86,9 +103,9 @@ def serve(folder: Path, *, port: int) -> None:
             stop.set()
 
 
-def server(show: Show, port: int) -> ThreadingHTTPServer:
+def make_server(live_report: LiveReport, port: int) -> ThreadingHTTPServer:
     """Answers on this machine's own address, at another port if that one is taken."""
-    handler = type("Handler", (_Handler,), {"show": show})
+    handler = type("Handler", (_Handler,), {"live_report": live_report})
     try:
         return ThreadingHTTPServer((HOST, port), handler)
     except OSError:
@@ -98,25 +115,35 @@ def server(show: Show, port: int) -> ThreadingHTTPServer:
 class _Handler(BaseHTTPRequestHandler):
     """Answers for the page and its parts, and for nothing else on this disk."""
 
-    show: ClassVar[Show]
+    live_report: ClassVar[LiveReport]
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0].removeprefix("/")
-        local = (self.headers.get("Host") or "").rpartition(":")[0] in (HOST, "localhost")  # another name is another site's page that asks
-        found = self.show.find(path) if local else None
+        local = (self.headers.get("Host") or "").rpartition(":")[0] in (
+            HOST,
+            "localhost",
+        )  # another name is another site's page that asks
+        found = self.live_report.read(path) if local else None
         if found is None:
             self.send_error(404 if local else 403)
             return
         self.send_response(200)
-        self.send_header("Content-Type", _KINDS.get(path.rpartition(".")[2], "application/octet-stream"))
+        self.send_header(
+            "Content-Type", _CONTENT_TYPES.get(path.rpartition(".")[2], "application/octet-stream")
+        )
         self.send_header("Content-Length", str(len(found)))
-        self.send_header("Cache-Control", "max-age=31536000, immutable" if path.startswith("images/") else "no-store")
+        self.send_header(
+            "Cache-Control",
+            "max-age=31536000, immutable" if path.startswith("images/") else "no-store",
+        )
         self.send_header("X-Content-Type-Options", "nosniff")
         self.end_headers()
         self.wfile.write(found)
 
-    def log_message(self, format: str, *args: object) -> None:  # a line a picture would bury everything else
+    def log_message(
+        self, format: str, *args: object
+    ) -> None:  # a line a picture would bury everything else
         """Say nothing."""
 
 

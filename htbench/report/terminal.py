@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from htbench.core.display import plain, print_json
+from htbench.core.display import print_json, printable
 from htbench.report.format import duration
-from htbench.run.summary import METRICS, Cost, Line, Summary
+from htbench.run.summary import METRICS, LeaderboardRow, MethodCost, Summary
 from htbench.stats.estimates import Estimate
 
 _CIRCULAR = "°"
@@ -19,17 +19,33 @@ _CIRCULAR = "°"
 def show(summary: Summary) -> None:
     """Print the leaderboard, the cost table and what is missing to stdout."""
     console = Console(width=None if Console().is_terminal else 140)
-    console.print(_scores(summary.leaderboard, f"Mean over concepts with 95 % interval, by {_scorer(summary)}"))
+    console.print(
+        _scores(
+            summary.leaderboard, f"Mean over concepts with 95 % interval, by {_scorer(summary)}"
+        )
+    )
     if summary.tuned:
         console.print(_scores(summary.tuned, "At the strength chosen on dev concepts"))
     console.print(_costs(summary))
     if any(line.circular for line in summary.leaderboard):
-        console.print(f"{_CIRCULAR} reads concepts with the encoder that scores here: listed, not ranked", markup=False, highlight=False)
-    for problem in summary.problems:
-        console.print(f"{problem.cells} cells failed: {plain(problem.message, longest=300)}", markup=False, highlight=False)
-    for method, flaws in summary.flaws.items():
+        console.print(
+            f"{_CIRCULAR} reads concepts with the encoder that scores here: listed, not ranked",
+            markup=False,
+            highlight=False,
+        )
+    for problem in summary.failures:
+        console.print(
+            f"{problem.cells} cells failed: {printable(problem.message, max_length=300)}",
+            markup=False,
+            highlight=False,
+        )
+    for method, flaws in summary.blank_images.items():
         if shown := ", ".join(f"{number} {flaw}" for flaw, number in flaws.items() if number):
-            console.print(f"{plain(method)} has cells with nothing to see: {shown}", markup=False, highlight=False)
+            console.print(
+                f"{printable(method)} has cells with nothing to see: {shown}",
+                markup=False,
+                highlight=False,
+            )
     console.print(f"Cells done: {summary.done}/{summary.planned}", highlight=False)
 
 
@@ -40,27 +56,38 @@ def print_lines(summary: Summary, page: Path) -> None:
             print_json(event=board, **asdict(line))
     for cost in summary.costs:
         print_json(event="cost", **asdict(cost))
-    for problem in summary.problems:
+    for problem in summary.failures:
         print_json(event="problem", **asdict(problem))
-    print_json(event="end", done=summary.done, planned=summary.planned, flaws=summary.flaws, report=str(page))
+    print_json(
+        event="end",
+        done=summary.done,
+        planned=summary.planned,
+        flaws=summary.blank_images,
+        report=str(page),
+    )
 
 
 def _scorer(summary: Summary) -> str:
-    return plain(summary.scorer.partition("@")[0] or "an unknown encoder", longest=60)
+    return printable(summary.scorer.partition("@")[0] or "an unknown encoder", max_length=60)
 
 
-def _scores(lines: list[Line], title: str) -> Table:
+def _scores(lines: list[LeaderboardRow], title: str) -> Table:
     table = Table(title=Text(title), title_justify="left", show_edge=False)
     for column in ("Method", "Strength", *METRICS.values(), "Done"):
         table.add_column(column, justify="left" if column == "Method" else "right")
     for line in lines:
         cells = [_interval(line.scores[metric]) for metric in METRICS]
-        table.add_row(_name(line.method) + (_CIRCULAR if line.circular else ""), f"{line.strength:g}", *cells, f"{line.done}/{line.planned}")
+        table.add_row(
+            _name(line.method) + (_CIRCULAR if line.circular else ""),
+            f"{line.strength:g}",
+            *cells,
+            f"{line.done}/{line.planned}",
+        )
     return table
 
 
 def _name(method: str) -> Text:
-    return Text(plain(method, longest=60))
+    return Text(printable(method, max_length=60))
 
 
 def _interval(estimate: Estimate | None) -> str:
@@ -71,21 +98,42 @@ def _interval(estimate: Estimate | None) -> str:
 
 
 def _costs(summary: Summary) -> Table:
-    title = f"Time a concept, and the speed-up against {plain(summary.slowest or 'nothing', longest=60)}"
+    title = f"Time a concept, and the speed-up against {printable(summary.slowest or 'nothing', max_length=60)}"
     table = Table(title=Text(title), title_justify="left", show_edge=False)
-    for column in ("Method", "Training C", "A concept", "S", "S(1)", "S(10)", "S(100)", "N*", "Timed"):
+    for column in (
+        "Method",
+        "Training C",
+        "A concept",
+        "S",
+        "S(1)",
+        "S(10)",
+        "S(100)",
+        "N*",
+        "Timed",
+    ):
         table.add_column(column, justify="left" if column == "Method" else "right")
     for cost in summary.costs:
         if cost.method != "none":
-            table.add_row(_name(cost.method), *_cost(cost), f"{cost.concept.n if cost.concept else 0}/{summary.concepts}")
+            table.add_row(
+                _name(cost.method),
+                *_cost(cost),
+                f"{cost.concept.n if cost.concept else 0}/{summary.concepts}",
+            )
     return table
 
 
-def _cost(cost: Cost) -> list[str]:
+def _cost(cost: MethodCost) -> list[str]:
     sample, saving = cost.concept, cost.amortisation
     tuning = f" (tuning {duration(cost.tuning)})" if cost.tuning else ""
-    times = [duration(cost.training) + tuning if cost.training else "0", duration(sample.median) if sample else "-"]
+    times = [
+        duration(cost.training) + tuning if cost.training else "0",
+        duration(sample.median) if sample else "-",
+    ]
     if saving is None:
         return [*times, "", "", "", "", ""]
     ratios = [f"{saving.speedup(images):.3g}x" for images in (0, 1, 10, 100)]
-    return [*times, *ratios, "never" if math.isinf(saving.break_even) else f"{saving.break_even:.1f}"]
+    return [
+        *times,
+        *ratios,
+        "never" if math.isinf(saving.break_even) else f"{saving.break_even:.1f}",
+    ]

@@ -7,12 +7,12 @@ from htbench.core.errors import UsageError
 from htbench.run.summary import METRICS, Summary
 from htbench.stats import estimates
 
-Cells = dict[tuple[str, str, str, int, float], tuple[int, str]]
+CellIndex = dict[tuple[str, str, str, int, float], tuple[int, str]]
 """Id and image key by method, concept, prompt, seed and strength."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class ScoreChange:
     """How much higher a score of one method at one strength is in the second run, over the cells that both have."""
 
     method: str
@@ -25,7 +25,7 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class RunDiff:
     """What two runs have in common and where they differ."""
 
     settings: dict[str, tuple[object, object]]
@@ -33,22 +33,28 @@ class Difference:
     only_first: int
     only_second: int
     paired: int
-    changes: list[Change]
+    changes: list[ScoreChange]
 
 
-def difference(first: Summary, second: Summary) -> Difference:
+def compare_runs(first: Summary, second: Summary) -> RunDiff:
     """Paired differences, second minus first, with intervals that resample concepts.
 
     Raises:
         UsageError: if the runs share no cell, or are scored by different encoders.
     """
     if first.scorer != second.scorer:
-        raise UsageError(f"the runs are scored by different encoders, {first.scorer!r} and {second.scorer!r}: their scores cannot be compared")
+        raise UsageError(
+            f"the runs are scored by different encoders, {first.scorer!r} and {second.scorer!r}: their scores cannot be compared"
+        )
     mine, theirs = _cells(first), _cells(second)
     shared = mine.keys() & theirs.keys()
     if not shared:
-        raise UsageError("the runs have no cell in common", remedy="See what they hold: htbench check RUN")
-    groups: dict[tuple[str, float, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        raise UsageError(
+            "the runs have no cell in common", remedy="See what they hold: htbench check RUN"
+        )
+    groups: dict[tuple[str, float, str], dict[str, list[float]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
     same: dict[tuple[str, float, str], int] = defaultdict(int)
     for cell in sorted(shared):
         method, concept, _, _, strength = cell
@@ -58,29 +64,48 @@ def difference(first: Summary, second: Summary) -> Difference:
                 groups[method, strength, metric][concept].append(after[metric] - before[metric])
                 same[method, strength, metric] += mine[cell][1] == theirs[cell][1]
     changes = [
-        Change(
-            method=method, strength=strength, metric=metric, estimate=estimate, pairs=sum(map(len, values.values())), same_images=same[method, strength, metric]
+        ScoreChange(
+            method=method,
+            strength=strength,
+            metric=metric,
+            estimate=estimate,
+            pairs=sum(map(len, values.values())),
+            same_images=same[method, strength, metric],
         )
         for (method, strength, metric), values in groups.items()
         if (estimate := estimates.over_concepts(values))
     ]
     order = {method: k for k, method in enumerate(first.methods)}
-    changes.sort(key=lambda change: (order[change.method], change.strength, list(METRICS).index(change.metric)))
-    return Difference(
-        settings=_settings(first, second), only_first=len(mine) - len(shared), only_second=len(theirs) - len(shared), paired=len(shared), changes=changes
+    changes.sort(
+        key=lambda change: (
+            order[change.method],
+            change.strength,
+            list(METRICS).index(change.metric),
+        )
+    )
+    return RunDiff(
+        settings=_changed_settings(first, second),
+        only_first=len(mine) - len(shared),
+        only_second=len(theirs) - len(shared),
+        paired=len(shared),
+        changes=changes,
     )
 
 
-def _cells(summary: Summary) -> Cells:
+def _cells(summary: Summary) -> CellIndex:
     query = "SELECT method, concept, prompt, seed, strength, id, image FROM cells"
     return {tuple(key): (id_, image) for *key, id_, image in summary.store.select(query)}
 
 
-def _settings(first: Summary, second: Summary) -> dict[str, tuple[object, object]]:
+def _changed_settings(first: Summary, second: Summary) -> dict[str, tuple[object, object]]:
     found = {}
     for name in ("plan", "model", "scorer", "environment"):
         before, after = first.facts.get(name), second.facts.get(name)
         if isinstance(before, dict) and isinstance(after, dict):
-            keys = [key for key in dict.fromkeys((*before, *after)) if before.get(key) != after.get(key) and key != "started"]
+            keys = [
+                key
+                for key in dict.fromkeys((*before, *after))
+                if before.get(key) != after.get(key) and key != "started"
+            ]
             found.update({f"{name}.{key}": (before.get(key), after.get(key)) for key in keys})
     return found

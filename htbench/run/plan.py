@@ -19,7 +19,7 @@ from htbench.steering.concept import Concept, ConceptSet
 
 Strength = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
 Name = Annotated[str, Field(max_length=1000)]
-LARGEST = 10_000_000
+MAX_CELLS = 10_000_000
 """Cells of one run: more are a slip of the pen, and would be planned for hours."""
 
 
@@ -31,7 +31,14 @@ class Plan(Settings):
     """Where the model's weights are: `hub`, `random` or a folder; empty: where the model has them."""
     model_options: tuple[Annotated[str, Field(pattern=r"^[a-z]+=.+$", max_length=1000)], ...] = ()
     """How the model is loaded, each as name=value: size=512."""
-    methods: Annotated[tuple[Name, ...], Field(min_length=1)] = ("none", "prompt", "mean-shift", "linear-act", "lineas", "hypertransport")
+    methods: Annotated[tuple[Name, ...], Field(min_length=1)] = (
+        "none",
+        "prompt",
+        "mean-shift",
+        "linear-act",
+        "lineas",
+        "hypertransport",
+    )
     """Names of baselines or paths of their cards; `none` is always among them, since every score is paired with it."""
     concepts: str = "test"
     """Splits or concept ids, separated by commas."""
@@ -56,13 +63,13 @@ class Plan(Settings):
     tune_floor: Annotated[float, Field(ge=-1, le=1)] = 0.5
     """Image preservation that a chosen strength must keep, on average."""
 
-    def loading(self) -> dict[str, str]:
+    def load_options(self) -> dict[str, str]:
         """How the model is loaded, by option."""
         given = dict(option.split("=", 1) for option in self.model_options)
         return {**given, "weights": self.weights} if self.weights else given
 
 
-class Circumstances(Settings):
+class RunOptions(Settings):
     """How a run is done: nothing here changes an image or a score."""
 
     device: str | None = None
@@ -79,7 +86,10 @@ class Circumstances(Settings):
     """Folder of this run below `out`; None: made from the plan."""
     allow_leak: bool = False
     """Run methods on concepts that they were trained on; the report says so."""
-    max_failures: Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=r"^\d{1,9}$|^\d{1,3}(\.\d{1,9})?%$")] = "100%"
+    max_failures: (
+        Annotated[int, Field(ge=0)]
+        | Annotated[str, Field(pattern=r"^\d{1,9}$|^\d{1,3}(\.\d{1,9})?%$")]
+    ) = "100%"
     """Stop once more cells than this have failed: a number, or a share of the planned cells."""
 
     def failures_allowed(self, planned: int) -> int:
@@ -88,8 +98,21 @@ class Circumstances(Settings):
         return int(float(text[:-1]) / 100 * planned) if text.endswith("%") else int(text)
 
 
-IDENTITY = {
-    "grid": frozenset({"methods", "concepts", "concept_set", "limit", "strengths", "prompts", "seeds", "tune_strength", "tune_concepts", "tune_floor"}),
+SETTING_EFFECTS = {
+    "grid": frozenset(
+        {
+            "methods",
+            "concepts",
+            "concept_set",
+            "limit",
+            "strengths",
+            "prompts",
+            "seeds",
+            "tune_strength",
+            "tune_concepts",
+            "tune_floor",
+        }
+    ),
     "image": frozenset({"model", "weights", "model_options", "batch", "seed"}),
     "score": frozenset({"scorers"}),
 }
@@ -109,26 +132,38 @@ class Cell:
 
 def read(name: str) -> dict[str, object]:
     """Settings in the plan `name`: a shipped one, or the path of a TOML file."""
-    path = Path(name) if name.endswith(".toml") else content.folder("reports") / "plans" / f"{name}.toml"
+    path = (
+        Path(name)
+        if name.endswith(".toml")
+        else content.folder("reports") / "plans" / f"{name}.toml"
+    )
     if not name.endswith(".toml") and name not in names():
         raise UnknownName("plan", name, names(), remedy="See: htbench list plans")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise Missing(f"no plan file {name!r}", remedy="Give the path of a TOML file, or a name from: htbench list plans") from None
+        raise Missing(
+            f"no plan file {name!r}",
+            remedy="Give the path of a TOML file, or a name from: htbench list plans",
+        ) from None
     except (ValueError, RecursionError, OSError) as error:
         raise UsageError(f"plan {name[:200]!r} cannot be read: {str(error)[:200]}") from None
 
 
 def build(*layers: Mapping[str, object]) -> Plan:
     """The plan that `layers` of settings make, later ones over earlier ones; None leaves a setting alone."""
-    plan = fill(Plan, layers, also=Circumstances)
-    return plan.model_copy(update={"methods": tuple(dict.fromkeys(("none", *plan.methods))), "strengths": tuple(sorted({0.0 + s for s in plan.strengths}))})
+    plan = fill(Plan, layers, other=RunOptions)
+    return plan.model_copy(
+        update={
+            "methods": tuple(dict.fromkeys(("none", *plan.methods))),
+            "strengths": tuple(sorted({0.0 + s for s in plan.strengths})),
+        }
+    )
 
 
-def circumstances(*layers: Mapping[str, object]) -> Circumstances:
+def run_options(*layers: Mapping[str, object]) -> RunOptions:
     """How the run is done, from the same layers of settings."""
-    return fill(Circumstances, layers, also=Plan)
+    return fill(RunOptions, layers, other=Plan)
 
 
 def names() -> list[str]:
@@ -145,15 +180,19 @@ def check(plan: Plan) -> tuple[ConceptSet, tuple[Concept, ...]]:
     for scorer in plan.scorers:
         scorers.check(scorer)
     for method in labels(plan).values():
-        baseline.card(method)
+        baseline.load_card(method)
     concepts = concept.load(plan.concept_set)
     if plan.prompts > len(concepts.prompts):
         raise UsageError(
-            f"{plan.prompts} prompts wanted, the concept set has {len(concepts.prompts)}", remedy=f"Use --prompts {len(concepts.prompts)} or fewer."
+            f"{plan.prompts} prompts wanted, the concept set has {len(concepts.prompts)}",
+            remedy=f"Use --prompts {len(concepts.prompts)} or fewer.",
         )
     chosen = concepts.select(plan.concepts)[: plan.limit]
-    if size(plan, len(chosen)) > LARGEST:
-        raise UsageError(f"the plan has {size(plan, len(chosen)):,} cells, one run holds at most {LARGEST:,}", remedy="Use fewer seeds or strengths.")
+    if cell_count(plan, len(chosen)) > MAX_CELLS:
+        raise UsageError(
+            f"the plan has {cell_count(plan, len(chosen)):,} cells, one run holds at most {MAX_CELLS:,}",
+            remedy="Use fewer seeds or strengths.",
+        )
     return concepts, chosen
 
 
@@ -165,28 +204,49 @@ def labels(plan: Plan) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for method in plan.methods:
-        name = baseline.card(method).name if method.endswith(".toml") else method
+        name = baseline.load_card(method).name if method.endswith(".toml") else method
         if name in found:
-            raise UsageError(f"two methods are called {name!r}: {found[name][:200]!r} and {method[:200]!r}", remedy="Give one of the cards another name.")
+            raise UsageError(
+                f"two methods are called {name!r}: {found[name][:200]!r} and {method[:200]!r}",
+                remedy="Give one of the cards another name.",
+            )
         found[name] = method
     return found
 
 
-def size(plan: Plan, concepts: int) -> int:
+def cell_count(plan: Plan, concepts: int) -> int:
     """Number of cells of a plan on so many concepts, strengths that are still to be chosen left out."""
-    return concepts * plan.prompts * plan.seeds * (1 + (len(plan.methods) - 1) * len(plan.strengths))
+    return (
+        concepts * plan.prompts * plan.seeds * (1 + (len(plan.methods) - 1) * len(plan.strengths))
+    )
 
 
-def cells(plan: Plan, concepts: Sequence[Concept], prompts: Sequence[str], *, tuned: Mapping[str, float] | None = None) -> Iterator[Cell]:
+def cells(
+    plan: Plan,
+    concepts: Sequence[Concept],
+    prompts: Sequence[str],
+    *,
+    tuned: Mapping[str, float] | None = None,
+) -> Iterator[Cell]:
     """All cells in their fixed order, the unsteered ones first: method `none` has strength 0 alone, others also their tuned one."""
     chosen = tuned or {}
     for method in plan.methods:
-        strengths = (0.0,) if method == "none" else sorted({*plan.strengths, *([chosen[method]] if method in chosen else [])})
+        strengths = (
+            (0.0,)
+            if method == "none"
+            else sorted({*plan.strengths, *([chosen[method]] if method in chosen else [])})
+        )
         for wanted in concepts:
             for prompt in prompts[: plan.prompts]:
                 for seed in range(plan.seeds):
                     for strength in strengths:
-                        yield Cell(method=method, concept=wanted, prompt=prompt, seed=image_seed(prompt, seed), strength=strength)
+                        yield Cell(
+                            method=method,
+                            concept=wanted,
+                            prompt=prompt,
+                            seed=image_seed(prompt, seed),
+                            strength=strength,
+                        )
 
 
 @cache
@@ -195,7 +255,9 @@ def image_seed(prompt: str, number: int) -> int:
     return int(content.digest([prompt, number]), 16) % 2**63
 
 
-def image_key(cell: Cell, *, model: Digest, learnt: Digest, batch: int) -> Digest:
+def image_key(cell: Cell, *, model: Digest, method_digest: Digest, batch: int) -> Digest:
     """Digest of all that can change a cell's image; at strength 0 no method can, so such cells share one image."""
-    what: Sequence[object] = [] if cell.strength == 0 else [learnt, cell.concept.digest, cell.strength]
+    what: Sequence[object] = (
+        [] if cell.strength == 0 else [method_digest, cell.concept.digest, cell.strength]
+    )
     return content.digest([model, cell.prompt, cell.seed, batch, *what])

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from htbench.core.database import Database, Layout
+from htbench.core.database import Database, Schema
 from htbench.core.errors import Missing, UsageError
 from htbench.core.types import Digest
 
@@ -35,12 +35,12 @@ CREATE TABLE samples (
     round INTEGER NOT NULL, seconds REAL NOT NULL, device_seconds REAL, memory INTEGER,
     UNIQUE (session, method, work, phase, round)) STRICT;
 """
-_CELLS = """SELECT cells.id, method, concept, prompt, seed, strength, image, file, flaw, kind, message
+_SELECT_CELLS = """SELECT cells.id, method, concept, prompt, seed, strength, image, file, flaw, kind, message
             FROM cells JOIN images ON images.key = cells.image LEFT JOIN failures ON failures.key = cells.image"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
+class CellRow:
     """One cell as the store knows it."""
 
     id: int
@@ -52,11 +52,11 @@ class Row:
     image: Digest
     file: str | None
     """Name of the picture in `images/`; None while it is missing."""
-    flaw: str | None
+    blank: str | None
     """What is wrong with the picture: `black` or `constant`."""
-    kind: str | None
+    failure_kind: str | None
     """Of the failure, if the latest try failed."""
-    problem: str | None
+    failure_message: str | None
     """Why it failed, in words."""
 
 
@@ -71,12 +71,12 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class GeneratedImage:
     """An image that was made."""
 
     key: Digest
     png: bytes
-    flaw: str | None = None
+    blank: str | None = None
 
     @property
     def file(self) -> str:
@@ -106,8 +106,8 @@ class Sample:
 class Store(Database):
     """A run's folder; `open` makes it or continues it, `read` only looks at it."""
 
-    layout = Layout(
-        file="run.sqlite", lock="lock", version=VERSION, tables=_TABLES, name="run", busy="written", otherwise=", or choose another --name"
+    layout = Schema(
+        file="run.sqlite", lock="lock", version=VERSION, tables=_TABLES, name="run", activity="written", alternative=", or choose another --name"
     )  # fmt: skip
 
     @classmethod
@@ -121,14 +121,20 @@ class Store(Database):
         try:
             fresh = not (folder / "run.sqlite").exists()
             if fresh and folder.exists() and any(folder.iterdir()):
-                raise UsageError(f"folder {str(folder)!r} holds something that is not a run", remedy="Choose another --out or --name.")
+                raise UsageError(
+                    f"folder {str(folder)!r} holds something that is not a run",
+                    remedy="Choose another --out or --name.",
+                )
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "run.sqlite").touch()  # first, so that a run killed here is known for one
             for part in ("images", "maps"):
                 (folder / part).mkdir(parents=True, exist_ok=True)
-            return cls._write(folder)
+            return cls._open_for_writing(folder)
         except OSError as error:
-            raise UsageError(f"cannot write run folder {str(folder)[:300]!r}: {error.strerror}", remedy="Choose another --out.") from None
+            raise UsageError(
+                f"cannot write run folder {str(folder)[:300]!r}: {error.strerror}",
+                remedy="Choose another --out.",
+            ) from None
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -140,9 +146,14 @@ class Store(Database):
         """
         if not (folder / "run.sqlite").is_file():
             raise Missing(f"no run in {str(folder)!r}", remedy="See: htbench list runs")
-        return cls._look(folder)
+        return cls._open_read_only(folder)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         nothing = error is not None and self._lock is not None and self._is_empty()
         try:
             super().__exit__(kind, error, trace)
@@ -153,7 +164,9 @@ class Store(Database):
     def _is_empty(self) -> bool:
         """Whether nothing was ever written: a run whose weights are missing leaves no folder."""
         with suppress(sqlite3.DatabaseError):
-            if self.select("SELECT EXISTS (SELECT 1 FROM facts) + EXISTS (SELECT 1 FROM samples)") == [(0,)]:
+            if self.select(
+                "SELECT EXISTS (SELECT 1 FROM facts) + EXISTS (SELECT 1 FROM samples)"
+            ) == [(0,)]:
                 return {path.name for path in self.folder.rglob("*")} <= {*_FILES, "images", "maps"}
         return False
 
@@ -164,31 +177,43 @@ class Store(Database):
             for folder in (self.folder / "images", self.folder / "maps", self.folder):
                 folder.rmdir()
 
-    def picture(self, file: str) -> Path:
+    def image_path(self, file: str) -> Path:
         """Where the picture of that name is."""
         return self.folder / "images" / file
 
     def facts(self) -> dict[str, Any]:
         """What is known of the run as a whole: plan, environment, model, methods, concepts."""
         try:
-            return {name: json.loads(value) for name, value in self.select("SELECT name, value FROM facts")}
+            return {
+                name: json.loads(value)
+                for name, value in self.select("SELECT name, value FROM facts")
+            }
         except (ValueError, RecursionError) as error:
-            raise self._damaged(error) from None
+            raise self._damage_error(error) from None
 
     def set_facts(self, **facts: object) -> None:
         """Write facts over earlier ones of the same name."""
         with self._transaction() as write:
             _set_facts(write, facts)
 
-    def plan_cells(self, rows: Iterable[tuple[str, str, str, int, float, Digest]], *, grid: str = "") -> None:
+    def plan_cells(
+        self, rows: Iterable[tuple[str, str, str, int, float, Digest]], *, grid: str = ""
+    ) -> None:
         """Make exactly these cells the planned grid: (method, concept, prompt, seed, strength, image key) each.
 
         `grid` stands for all of them: `facts()["grid"]` says which one is planned, so that an equal one need not be planned again.
         """
         with self._transaction() as write:
-            write.execute("CREATE TEMP TABLE wanted (place INTEGER PRIMARY KEY, method, concept, prompt, seed, strength, image)")
-            write.executemany("INSERT INTO wanted (method, concept, prompt, seed, strength, image) VALUES (?, ?, ?, ?, ?, ?)", rows)
-            write.execute("INSERT OR IGNORE INTO images (key) SELECT image FROM wanted ORDER BY image")
+            write.execute(
+                "CREATE TEMP TABLE wanted (place INTEGER PRIMARY KEY, method, concept, prompt, seed, strength, image)"
+            )
+            write.executemany(
+                "INSERT INTO wanted (method, concept, prompt, seed, strength, image) VALUES (?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+            write.execute(
+                "INSERT OR IGNORE INTO images (key) SELECT image FROM wanted ORDER BY image"
+            )
             if write.execute("SELECT 1 FROM cells LIMIT 1").fetchone():
                 # `NOT IN` of several columns would compare every cell with every wanted one
                 write.execute(
@@ -206,13 +231,15 @@ class Store(Database):
             write.execute("DROP TABLE wanted")
             _set_facts(write, {"grid": grid})
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[CellRow]:
         """All planned cells, in the order of the plan."""
-        return self._rows(f"{_CELLS} ORDER BY place")
+        return self._rows(f"{_SELECT_CELLS} ORDER BY place")
 
-    def cells(self, ids: Sequence[int]) -> list[Row]:
+    def cells(self, ids: Sequence[int]) -> list[CellRow]:
         """The cells with these ids, in the order of the plan."""
-        return self._rows(f"{_CELLS} WHERE cells.id IN ({','.join(map(str, ids))}) ORDER BY place")
+        return self._rows(
+            f"{_SELECT_CELLS} WHERE cells.id IN ({','.join(map(str, ids))}) ORDER BY place"
+        )
 
     def count(self) -> int:
         """Number of planned cells."""
@@ -231,46 +258,67 @@ class Store(Database):
                    AND (SELECT count(*) FROM scores WHERE cell = cells.id AND encoder = ?) < ? ORDER BY place"""
         return [cell for (cell,) in self.select(query, encoder, metrics)]
 
-    def add_images(self, pictures: Sequence[Picture], *, seconds: float, batch: int) -> None:
+    def add_images(self, images: Sequence[GeneratedImage], *, seconds: float, batch: int) -> None:
         """Write pictures of one batch, with the seconds that one of them took and the size of the batch."""
-        for picture in pictures:
+        for picture in images:
             fresh = self.folder / "images" / f".{picture.file}"
             fresh.write_bytes(picture.png)
             fresh.replace(self.folder / "images" / picture.file)
         with self._transaction() as write:
             write.executemany(
                 "UPDATE images SET file = ?, flaw = ?, seconds = ?, batch = ? WHERE key = ?",
-                [(picture.file, picture.flaw, seconds, batch, picture.key) for picture in pictures],
+                [(picture.file, picture.blank, seconds, batch, picture.key) for picture in images],
             )
-            write.executemany("DELETE FROM failures WHERE key = ?", [(picture.key,) for picture in pictures])
+            write.executemany(
+                "DELETE FROM failures WHERE key = ?", [(picture.key,) for picture in images]
+            )
 
     def add_failure(self, keys: Sequence[Digest], failure: Failure) -> None:
         """Write that images could not be made; they stay pending."""
         with self._transaction() as write:
-            write.executemany("UPDATE images SET file = NULL, flaw = NULL WHERE key = ?", [(key,) for key in keys])
-            write.executemany("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", [(key, failure.kind, failure.message, failure.trace) for key in keys])
+            write.executemany(
+                "UPDATE images SET file = NULL, flaw = NULL WHERE key = ?", [(key,) for key in keys]
+            )
+            write.executemany(
+                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)",
+                [(key, failure.kind, failure.message, failure.trace) for key in keys],
+            )
 
-    def forget_lost(self) -> int:
+    def drop_missing_images(self) -> int:
         """Take images whose file is gone for not made, with their scores; gives how many."""
         there = {entry.name for entry in os.scandir(self.folder / "images")}
-        lost = [(key,) for key, file in self.select("SELECT key, file FROM images WHERE file IS NOT NULL") if file not in there]
+        lost = [
+            (key,)
+            for key, file in self.select("SELECT key, file FROM images WHERE file IS NOT NULL")
+            if file not in there
+        ]
         if lost:
             with self._transaction() as write:
                 write.execute("CREATE TEMP TABLE lost (key TEXT PRIMARY KEY)")
                 write.executemany("INSERT INTO lost VALUES (?)", lost)
-                write.execute("DELETE FROM scores WHERE cell IN (SELECT id FROM cells WHERE image IN lost)")
+                write.execute(
+                    "DELETE FROM scores WHERE cell IN (SELECT id FROM cells WHERE image IN lost)"
+                )
                 write.execute("UPDATE images SET file = NULL, flaw = NULL WHERE key IN lost")
                 write.execute("DROP TABLE lost")
         return len(lost)
 
-    def forget_scores(self, concepts: Iterable[str]) -> None:
+    def drop_scores(self, concepts: Iterable[str]) -> None:
         """Drop the scores of concepts whose words have changed."""
         with self._transaction() as write:
-            write.executemany("DELETE FROM scores WHERE cell IN (SELECT id FROM cells WHERE concept = ?)", [(concept,) for concept in concepts])
+            write.executemany(
+                "DELETE FROM scores WHERE cell IN (SELECT id FROM cells WHERE concept = ?)",
+                [(concept,) for concept in concepts],
+            )
 
     def image_seconds(self) -> list[float]:
         """Seconds an image, of each image made."""
-        return [seconds for (seconds,) in self.select("SELECT seconds FROM images WHERE seconds IS NOT NULL AND file IS NOT NULL")]
+        return [
+            seconds
+            for (seconds,) in self.select(
+                "SELECT seconds FROM images WHERE seconds IS NOT NULL AND file IS NOT NULL"
+            )
+        ]
 
     def scores(self) -> list[tuple[int, str, str, float | None]]:
         """All scores: (cell, metric, encoder, value); a value that is not defined is None."""
@@ -283,24 +331,53 @@ class Store(Database):
 
     def timings(self) -> list[tuple[str, str, str, float, str]]:
         """All timings: (phase, method, concept, seconds, device)."""
-        return self.select("SELECT phase, method, concept, seconds, device FROM timings ORDER BY id")
+        return self.select(
+            "SELECT phase, method, concept, seconds, device FROM timings ORDER BY id"
+        )
 
-    def add_timing(self, phase: str, method: str, concept: str, seconds: float, device: str) -> None:
+    def add_timing(
+        self, phase: str, method: str, concept: str, seconds: float, device: str
+    ) -> None:
         """Write one timing over an earlier one of the same work on the same device."""
         with self._transaction() as write:
             write.execute(
-                "INSERT OR REPLACE INTO timings (phase, method, concept, seconds, device) VALUES (?, ?, ?, ?, ?)", (phase, method, concept, seconds, device)
+                "INSERT OR REPLACE INTO timings (phase, method, concept, seconds, device) VALUES (?, ?, ?, ?, ?)",
+                (phase, method, concept, seconds, device),
             )
 
     def samples(self, session: str) -> list[Sample]:
         """What `htbench time` measured in one session."""
-        names = ("method", "work", "phase", "concept", "round", "seconds", "device_seconds", "memory")
-        rows = self.select(f"SELECT {', '.join(names)} FROM samples WHERE session = ? ORDER BY id", session)
+        names = (
+            "method",
+            "work",
+            "phase",
+            "concept",
+            "round",
+            "seconds",
+            "device_seconds",
+            "memory",
+        )
+        rows = self.select(
+            f"SELECT {', '.join(names)} FROM samples WHERE session = ? ORDER BY id", session
+        )
         return [Sample(**dict(zip(names, row, strict=True))) for row in rows]
 
     def add_samples(self, session: str, samples: Iterable[Sample]) -> None:
         """Write measurements of a session."""
-        rows = [(session, s.method, s.work, s.phase, s.concept, s.round, s.seconds, s.device_seconds, s.memory) for s in samples]
+        rows = [
+            (
+                session,
+                s.method,
+                s.work,
+                s.phase,
+                s.concept,
+                s.round,
+                s.seconds,
+                s.device_seconds,
+                s.memory,
+            )
+            for s in samples
+        ]
         with self._transaction() as write:
             write.executemany(
                 """INSERT INTO samples (session, method, work, phase, concept, round, seconds, device_seconds, memory)
@@ -308,11 +385,25 @@ class Store(Database):
                 rows,
             )
 
-    def _rows(self, query: str) -> list[Row]:
-        names = ("id", "method", "concept", "prompt", "seed", "strength", "image", "file", "flaw", "kind", "problem")
-        return [Row(**dict(zip(names, row, strict=True))) for row in self.select(query)]
+    def _rows(self, query: str) -> list[CellRow]:
+        names = (
+            "id",
+            "method",
+            "concept",
+            "prompt",
+            "seed",
+            "strength",
+            "image",
+            "file",
+            "blank",
+            "failure_kind",
+            "failure_message",
+        )
+        return [CellRow(**dict(zip(names, row, strict=True))) for row in self.select(query)]
 
 
 def _set_facts(write: sqlite3.Connection, facts: dict[str, object]) -> None:
     rows = [(name, json.dumps(value)) for name, value in facts.items()]
-    write.executemany("INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", rows)
+    write.executemany(
+        "INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", rows
+    )

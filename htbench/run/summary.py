@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from htbench.run.store import Row, Store
+from htbench.run.store import CellRow, Store
 from htbench.stats import durations, estimates
-from htbench.stats.ranking.ranks import Places, by_scores
+from htbench.stats.ranking.ranks import Ranks, rank_by_scores
 
 METRICS = {
     "concept_gain": "Concept gain",
@@ -22,7 +22,7 @@ HEADLINE = "concept_gain"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class LeaderboardRow:
     """One method at one strength."""
 
     method: str
@@ -37,7 +37,7 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cost:
+class MethodCost:
     """What one method costs, in seconds, and what it saves against the slowest per-concept method of the run."""
 
     method: str
@@ -45,14 +45,14 @@ class Cost:
     """Learning before the first concept, and choosing a strength on dev concepts where that was done."""
     tuning: float
     """The part of `training` that choosing the strength took."""
-    concept: durations.Spread | None
+    concept: durations.Quartiles | None
     """From a concept to its intervention."""
     amortisation: durations.Amortisation | None
     """Against `Summary.slowest`; None for that method itself and where there is nothing to compare."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
+class FailureGroup:
     """Cells that have no image for the same reason."""
 
     kind: str
@@ -61,7 +61,7 @@ class Problem:
     cells: int
 
 
-Group = tuple[str, float, str]
+CellGroup = tuple[str, float, str]
 """Method, strength and concept."""
 
 
@@ -77,7 +77,7 @@ class Summary:
         return self.store.facts()
 
     @cached_property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[CellRow]:
         """All planned cells."""
         return self.store.rows()
 
@@ -85,7 +85,10 @@ class Summary:
     def scores(self) -> dict[int, dict[str, float]]:
         """Defined scores of each cell by metric, by the headline's scorer."""
         found: dict[int, dict[str, float]] = defaultdict(dict)
-        for cell, metric, value in self.store.select("SELECT cell, metric, value FROM scores WHERE encoder = ? AND value IS NOT NULL", self.scorer):
+        for cell, metric, value in self.store.select(
+            "SELECT cell, metric, value FROM scores WHERE encoder = ? AND value IS NOT NULL",
+            self.scorer,
+        ):
             found[cell][metric] = value
         return found
 
@@ -98,12 +101,20 @@ class Summary:
     @cached_property
     def methods(self) -> list[str]:
         """Methods in the order of the plan."""
-        return [method for method, _ in self.store.select("SELECT method, min(place) FROM cells GROUP BY method ORDER BY 2")]
+        return [
+            method
+            for method, _ in self.store.select(
+                "SELECT method, min(place) FROM cells GROUP BY method ORDER BY 2"
+            )
+        ]
 
     @cached_property
     def strengths(self) -> list[float]:
         """Strengths of the run, ascending."""
-        return [strength for (strength,) in self.store.select("SELECT DISTINCT strength FROM cells ORDER BY 1")]
+        return [
+            strength
+            for (strength,) in self.store.select("SELECT DISTINCT strength FROM cells ORDER BY 1")
+        ]
 
     @cached_property
     def concepts(self) -> int:
@@ -124,96 +135,153 @@ class Summary:
         return int(number)
 
     @cached_property
-    def problems(self) -> list[Problem]:
+    def failures(self) -> list[FailureGroup]:
         """Why cells have no image."""
         query = """SELECT kind, message, min(trace), count(*) FROM failures JOIN cells ON image = key JOIN images USING (key)
                    WHERE file IS NULL GROUP BY kind, message ORDER BY min(place)"""
-        return [Problem(kind=kind, message=message, trace=trace, cells=cells) for kind, message, trace, cells in self.store.select(query)]
+        return [
+            FailureGroup(kind=kind, message=message, trace=trace, cells=cells)
+            for kind, message, trace, cells in self.store.select(query)
+        ]
 
     @cached_property
-    def flaws(self) -> dict[str, dict[str, int]]:
+    def blank_images(self) -> dict[str, dict[str, int]]:
         """Cells with nothing to see, by method: how many are black, of one colour, or no numbers at all."""
-        found: dict[str, dict[str, int]] = {method: {"nan": 0, "black": 0, "constant": 0} for method in self.methods}
+        found: dict[str, dict[str, int]] = {
+            method: {"nan": 0, "black": 0, "constant": 0} for method in self.methods
+        }
         query = """SELECT method, coalesce(flaw, kind), count(*) FROM cells JOIN images ON images.key = image LEFT JOIN failures ON failures.key = image
                    WHERE flaw IS NOT NULL OR (file IS NULL AND kind = 'nan') GROUP BY 1, 2"""
         for method, flaw, cells in self.store.select(query):
             found[method][flaw] = cells
         return found
 
-    def line(self, method: str, strength: float, *, scorer: str | None = None) -> Line:
+    def leaderboard_row(
+        self, method: str, strength: float, *, scorer: str | None = None
+    ) -> LeaderboardRow:
         """One line of a leaderboard; by the headline's scorer unless another is named."""
         means = self._means(self.scorer if scorer is None else scorer)
-        return Line(
+        return LeaderboardRow(
             method=method,
             strength=strength,
-            scores={metric: estimates.over_concepts(means.get((method, strength, metric), {})) for metric in METRICS},
-            done=sum(cells for (name, at, _), cells in self.done_cells.items() if (name, at) == (method, strength)),
-            planned=sum(cells for (name, at, _), cells in self.planned_cells.items() if (name, at) == (method, strength)),
-            circular=method in self.circular(self.scorer if scorer is None else scorer),
+            scores={
+                metric: estimates.over_concepts(means.get((method, strength, metric), {}))
+                for metric in METRICS
+            },
+            done=sum(
+                cells
+                for (name, at, _), cells in self.done_cells.items()
+                if (name, at) == (method, strength)
+            ),
+            planned=sum(
+                cells
+                for (name, at, _), cells in self.planned_cells.items()
+                if (name, at) == (method, strength)
+            ),
+            circular=method in self.circular_methods(self.scorer if scorer is None else scorer),
         )
 
     @cached_property
-    def full(self) -> float:
+    def full_strength(self) -> float:
         """The strength of the leaderboard: 1, or the largest of the run."""
         return 1.0 if 1.0 in self.strengths else max(self.strengths, default=0.0)
 
     @cached_property
-    def leaderboard(self) -> list[Line]:
+    def leaderboard(self) -> list[LeaderboardRow]:
         """Every method at full strength, `none` at 0; the best headline score first, methods that the scorer cannot judge last."""
-        return _ranked([self.line(method, 0.0 if method == "none" else self.full) for method in self.methods])
+        return _sorted_by_headline(
+            [
+                self.leaderboard_row(method, 0.0 if method == "none" else self.full_strength)
+                for method in self.methods
+            ]
+        )
 
     @cached_property
-    def places(self) -> Places | None:
+    def ranks(self) -> Ranks | None:
         """Of the leaderboard's methods by the headline, on the concepts that all have; `none` and circular ones are not ranked, nor is one alone."""
-        ranked = [line for line in self.leaderboard if line.method != "none" and not line.circular and line.scores[HEADLINE]]
-        return by_scores({line.method: self.means(line.method, line.strength) for line in ranked})
+        ranked = [
+            line
+            for line in self.leaderboard
+            if line.method != "none" and not line.circular and line.scores[HEADLINE]
+        ]
+        return rank_by_scores(
+            {line.method: self.means(line.method, line.strength) for line in ranked}
+        )
 
     def means(self, method: str, strength: float, metric: str = HEADLINE) -> dict[str, float]:
         """Each concept's mean of a score, by the headline's scorer."""
         return {concept: mean for concept, (mean,) in self.values(method, strength, metric).items()}
 
     @cached_property
-    def tuned(self) -> list[Line]:
+    def tuned(self) -> list[LeaderboardRow]:
         """Every method at the strength that was chosen for it on dev concepts; empty if none was."""
         found = _mapping(self.facts.get("tuned"))
-        return _ranked([self.line(method, float(_mapping(found[method])["strength"])) for method in self.methods if method in found])
+        return _sorted_by_headline(
+            [
+                self.leaderboard_row(method, float(_mapping(found[method])["strength"]))
+                for method in self.methods
+                if method in found
+            ]
+        )
 
     @cached_property
-    def by_scorer(self) -> dict[str, list[Line]]:
+    def by_scorer(self) -> dict[str, list[LeaderboardRow]]:
         """The leaderboard by each encoder other than the headline's."""
-        known = [name for (name,) in self.store.select("SELECT DISTINCT encoder FROM scores ORDER BY 1")]
+        known = [
+            name for (name,) in self.store.select("SELECT DISTINCT encoder FROM scores ORDER BY 1")
+        ]
         current = [str(_mapping(scorer).get("id")) for scorer in self.facts.get("scorers", [])]
         return {
-            name: _ranked([self.line(method, 0.0 if method == "none" else self.full, scorer=name) for method in self.methods])
+            name: _sorted_by_headline(
+                [
+                    self.leaderboard_row(
+                        method, 0.0 if method == "none" else self.full_strength, scorer=name
+                    )
+                    for method in self.methods
+                ]
+            )
             for name in known
             if name != self.scorer and name in current
         }
 
-    def circular(self, scorer: str) -> list[str]:
+    def circular_methods(self, scorer: str) -> list[str]:
         """Methods that read concepts with the encoder `scorer`, so that it cannot judge them."""
         name = scorer.partition("@")[0]
-        encoders = {method: _mapping(_mapping(card).get("training")).get("encoders") for method, card in _mapping(self.facts.get("methods")).items()}
-        return [method for method, names in encoders.items() if isinstance(names, list) and name and name in names]
+        encoders = {
+            method: _mapping(_mapping(card).get("training")).get("encoders")
+            for method, card in _mapping(self.facts.get("methods")).items()
+        }
+        return [
+            method
+            for method, names in encoders.items()
+            if isinstance(names, list) and name and name in names
+        ]
 
     @cached_property
     def slowest(self) -> str | None:
         """The method with the longest median time a concept among those that were not trained beforehand."""
-        medians = {method: sample.median for method in self.methods if (sample := self._concept_seconds(method)) and not self.training(method)}
+        medians = {
+            method: sample.median
+            for method in self.methods
+            if (sample := self._fit_seconds(method)) and not self.training_seconds(method)
+        }
         return max(medians, key=lambda method: medians[method], default=None)
 
     @cached_property
-    def costs(self) -> list[Cost]:
+    def costs(self) -> list[MethodCost]:
         """What each method that was timed costs."""
-        generate = durations.spread(self.store.image_seconds())
-        reference = self._concept_seconds(self.slowest) if self.slowest else None
+        generate = durations.quartiles(self.store.image_seconds())
+        reference = self._fit_seconds(self.slowest) if self.slowest else None
         return [self._cost(method, reference, generate) for method in self.methods]
 
-    def training(self, method: str) -> float:
+    def training_seconds(self, method: str) -> float:
         """Seconds of learning before the first concept."""
-        training = _mapping(_mapping(_mapping(self.facts.get("methods")).get(method)).get("training"))
+        training = _mapping(
+            _mapping(_mapping(self.facts.get("methods")).get(method)).get("training")
+        )
         return float(training.get("seconds") or 0.0)
 
-    def tuning(self, method: str) -> float:
+    def tuning_seconds(self, method: str) -> float:
         """Seconds that choosing a strength on dev concepts took."""
         return float(_mapping(_mapping(self.facts.get("tuned")).get(method)).get("seconds") or 0.0)
 
@@ -222,66 +290,88 @@ class Summary:
         return self._means(self.scorer).get((method, strength, metric), {})
 
     @cached_property
-    def planned_cells(self) -> dict[Group, int]:
+    def planned_cells(self) -> dict[CellGroup, int]:
         """Numbers of planned cells."""
-        return _groups(self.store.select("SELECT method, strength, concept, count(*) FROM cells GROUP BY 1, 2, 3"))
+        return _cells_by_group(
+            self.store.select(
+                "SELECT method, strength, concept, count(*) FROM cells GROUP BY 1, 2, 3"
+            )
+        )
 
     @property
-    def done_cells(self) -> dict[Group, int]:
+    def done_cells(self) -> dict[CellGroup, int]:
         """Numbers of cells that have their image and all their scores."""
-        return self._figures(self.scorer).done
+        return self._totals(self.scorer).done
 
     def _means(self, scorer: str) -> dict[tuple[str, float, str], dict[str, list[float]]]:
         """Each concept's mean by method, strength and metric."""
-        return self._figures(scorer).means
+        return self._totals(scorer).means
 
-    def _figures(self, scorer: str) -> "_Figures":
-        if scorer not in self._known_figures:
-            self._known_figures[scorer] = _figures(self.store, scorer)
-        return self._known_figures[scorer]
+    def _totals(self, scorer: str) -> "_ScoreTotals":
+        if scorer not in self._totals_by_scorer:
+            self._totals_by_scorer[scorer] = _score_totals(self.store, scorer)
+        return self._totals_by_scorer[scorer]
 
     @cached_property
-    def _known_figures(self) -> dict[str, "_Figures"]:
+    def _totals_by_scorer(self) -> dict[str, "_ScoreTotals"]:
         return {}
 
-    def _cost(self, method: str, reference: durations.Spread | None, generate: durations.Spread | None) -> Cost:
-        sample, tuning = self._concept_seconds(method), self.tuning(method)
-        training = self.training(method) + tuning
+    def _cost(
+        self,
+        method: str,
+        reference: durations.Quartiles | None,
+        generate: durations.Quartiles | None,
+    ) -> MethodCost:
+        sample, tuning = self._fit_seconds(method), self.tuning_seconds(method)
+        training = self.training_seconds(method) + tuning
         saving = None
         if sample and reference and generate and method not in ("none", self.slowest):
-            saving = durations.Amortisation(training=training, fit=reference.median, predict=sample.median, generate=generate.median)
-        return Cost(method=method, training=training, tuning=tuning, concept=sample, amortisation=saving)
+            saving = durations.Amortisation(
+                training=training,
+                fit=reference.median,
+                predict=sample.median,
+                generate=generate.median,
+            )
+        return MethodCost(
+            method=method, training=training, tuning=tuning, concept=sample, amortisation=saving
+        )
 
-    def _concept_seconds(self, method: str | None) -> durations.Spread | None:
-        return durations.spread([seconds for phase, name, _, seconds, _ in self.store.timings() if phase == "towards" and name == method])
+    def _fit_seconds(self, method: str | None) -> durations.Quartiles | None:
+        return durations.quartiles(
+            [
+                seconds
+                for phase, name, _, seconds, _ in self.store.timings()
+                if phase == "towards" and name == method
+            ]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Figures:
+class _ScoreTotals:
     """What one encoder's scores add up to."""
 
-    done: dict[Group, int]
+    done: dict[CellGroup, int]
     means: dict[tuple[str, float, str], dict[str, list[float]]]
 
 
-def _figures(store: Store, scorer: str) -> _Figures:
+def _score_totals(store: Store, scorer: str) -> _ScoreTotals:
     """Scores lie in the order of cells, so that turning them into columns first needs no sorting: a third of the time for a million cells."""
     columns = [f"max(CASE metric WHEN '{metric}' THEN value END) AS {metric}" for metric in METRICS]
     query = f"""SELECT method, strength, concept, sum(scored >= {len(METRICS)}), {", ".join(f"avg({metric})" for metric in METRICS)}
                 FROM (SELECT cell, count(value) AS scored, {", ".join(columns)} FROM scores WHERE encoder = ? GROUP BY cell)
                 JOIN cells ON id = cell JOIN images ON key = image WHERE file IS NOT NULL GROUP BY 1, 2, 3 ORDER BY min(place)"""
-    done: dict[Group, int] = {}
+    done: dict[CellGroup, int] = {}
     means: dict[tuple[str, float, str], dict[str, list[float]]] = defaultdict(dict)
     for method, strength, concept, complete, *values in store.select(query, scorer):
         done[method, strength, concept] = complete
         for metric, value in zip(METRICS, values, strict=True):
             if value is not None:
                 means[method, strength, metric][concept] = [value]
-    return _Figures(done=done, means=means)
+    return _ScoreTotals(done=done, means=means)
 
 
-def _ranked(lines: list[Line]) -> list[Line]:
-    def rank(line: Line) -> tuple[bool, float]:
+def _sorted_by_headline(lines: list[LeaderboardRow]) -> list[LeaderboardRow]:
+    def rank(line: LeaderboardRow) -> tuple[bool, float]:
         score = line.scores[HEADLINE]
         return line.circular, -score.mean if score else float("inf")
 
@@ -292,5 +382,5 @@ def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _groups(rows: Iterable[tuple[Any, ...]]) -> dict[Group, int]:
+def _cells_by_group(rows: Iterable[tuple[Any, ...]]) -> dict[CellGroup, int]:
     return {(method, strength, concept): cells for method, strength, concept, cells in rows}

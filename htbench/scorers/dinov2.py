@@ -18,53 +18,75 @@ from PIL import Image
 from torch import Tensor
 
 from htbench.core.errors import Missing, Refused
-from htbench.core.weights import Source, fingerprint, lacking
-from htbench.scorers.scorer import Declaration, GaugeCard, Look
+from htbench.core.weights import HubFiles, fingerprint, missing_files
+from htbench.scorers.scorer import ScorerCard, ScorerInput, ScorerVersion
 
-SOURCE = Source(repository="facebook/dinov2-small", files=("config.json", "model.safetensors", "preprocessor_config.json"))
-CARD = GaugeCard(
+SOURCE = HubFiles(
+    repository="facebook/dinov2-small",
+    files=("config.json", "model.safetensors", "preprocessor_config.json"),
+)
+CARD = ScorerCard(
     name="dinov2-small", gauge="dinov2-small", better="higher", against="unsteered", licence="Apache-2.0", paper="https://arxiv.org/abs/2304.07193",
     summary="DINOv2 similarity to the unsteered picture: cosine of class tokens",
 )  # fmt: skip
 
 
 class Dinov2:
-    """Implements `htbench.scorers.scorer.Gauge`."""
+    """Implements `htbench.scorers.scorer.Scorer`."""
 
-    def __init__(self, device: str, *, weights: str = "hub", card: GaugeCard = CARD) -> None:
+    def __init__(self, device: str, *, weights: str = "hub", card: ScorerCard = CARD) -> None:
         self.card, self._device = card, device
         self._folder = _folder(weights)
-        self.declared = Declaration(name=card.name, version="1", weights=fingerprint(*(self._folder / name for name in SOURCE.files)))
-        self._parts: tuple[Any, Any] | None = None
+        self.declared = ScorerVersion(
+            name=card.name,
+            version="1",
+            weights=fingerprint(*(self._folder / name for name in SOURCE.files)),
+        )
+        self._loaded_model: tuple[Any, Any] | None = None
 
-    def measure(self, looks: Sequence[Look]) -> list[float | str]:
+    def measure(self, looks: Sequence[ScorerInput]) -> list[float | str]:
         found: list[float | str] = []
         for start in range(0, len(looks), self.card.batch):
             part = looks[start : start + self.card.batch]
-            cosines = (self._read([look.image for look in part]) * self._read([look.unsteered for look in part])).sum(-1)
-            found += [float(cosine) if cosine.isfinite() else "the cosine is not finite" for cosine in cosines]
+            cosines = (
+                self._embed([look.image for look in part])
+                * self._embed([look.unsteered for look in part])
+            ).sum(-1)
+            found += [
+                float(cosine) if cosine.isfinite() else "the cosine is not finite"
+                for cosine in cosines
+            ]
         return found
 
     def close(self) -> None:
-        self._parts = None
+        self._loaded_model = None
 
     @torch.no_grad()
-    def _read(self, paths: Sequence[Path]) -> Float[Tensor, "images features"]:
-        self._parts = self._parts or self._open()
-        prepare, network = self._parts
+    def _embed(self, paths: Sequence[Path]) -> Float[Tensor, "images features"]:
+        self._loaded_model = self._loaded_model or self._load()
+        prepare, network = self._loaded_model
         pictures = [Image.open(path).convert("RGB") for path in paths]
-        seen = network(**prepare(images=pictures, return_tensors="pt").to(self._device)).last_hidden_state[:, 0]
+        seen = network(
+            **prepare(images=pictures, return_tensors="pt").to(self._device)
+        ).last_hidden_state[:, 0]
         vectors: Tensor = torch.nn.functional.normalize(seen.float(), dim=-1).cpu()
         return vectors
 
-    def _open(self) -> tuple[Any, Any]:
+    def _load(self) -> tuple[Any, Any]:
         from transformers import AutoImageProcessor, AutoModel
 
         try:
-            network = AutoModel.from_pretrained(self._folder, local_files_only=True, use_safetensors=True)
-            return AutoImageProcessor.from_pretrained(self._folder, local_files_only=True), network.to(self._device).eval()
+            network = AutoModel.from_pretrained(
+                self._folder, local_files_only=True, use_safetensors=True
+            )
+            return AutoImageProcessor.from_pretrained(
+                self._folder, local_files_only=True
+            ), network.to(self._device).eval()
         except Exception as error:  # of any kind, by what is wrong with the folder
-            raise Refused(f"weights {str(self._folder)!r} cannot be read: {' '.join(str(error).split())[:160]}", remedy="Get them again.") from None
+            raise Refused(
+                f"weights {str(self._folder)!r} cannot be read: {' '.join(str(error).split())[:160]}",
+                remedy="Get them again.",
+            ) from None
 
 
 def _folder(weights: str) -> Path:
@@ -74,15 +96,18 @@ def _folder(weights: str) -> Path:
             f"the weights of dinov2-small are not on this machine: {SOURCE.repository}",
             remedy="Get them: htbench fetch --scorer dinov2-small; or give a card with their folder: docs/scorers.md",
         )
-    if lost := lacking(folder, SOURCE.files):
-        raise Missing(f"no {lost[0]!r} in {str(folder)!r}", remedy=f"It is in the repository {SOURCE.repository}.")
+    if lost := missing_files(folder, SOURCE.files):
+        raise Missing(
+            f"no {lost[0]!r} in {str(folder)!r}",
+            remedy=f"It is in the repository {SOURCE.repository}.",
+        )
     return folder
 
 
 def fetch() -> dict[str, Path]:
     """Download what is missing and check it; gives the folder of the repository."""
     folder = SOURCE.download()
-    Dinov2("cpu", weights=str(folder))._open()
+    Dinov2("cpu", weights=str(folder))._load()
     return {SOURCE.repository: folder}
 
 

@@ -20,58 +20,73 @@ from torch import Tensor
 
 from htbench.core import weights as files
 from htbench.core.errors import Missing
-from htbench.scorers.scorer import Declaration, GaugeCard, Look
+from htbench.scorers.scorer import ScorerCard, ScorerInput, ScorerVersion
 
 TRUNK = "alexnet-owt-7be5be79.pth"
-CARD = GaugeCard(
+CARD = ScorerCard(
     name="lpips-alex", gauge="lpips-alex", better="lower", against="unsteered", licence="BSD-2-Clause", paper="https://arxiv.org/abs/1801.03924",
     summary="LPIPS distance to the unsteered picture, by AlexNet",
 )  # fmt: skip
 
 
 class Lpips:
-    """Implements `htbench.scorers.scorer.Gauge`."""
+    """Implements `htbench.scorers.scorer.Scorer`."""
 
-    def __init__(self, device: str, *, weights: str = "hub", card: GaugeCard = CARD) -> None:
+    def __init__(self, device: str, *, weights: str = "hub", card: ScorerCard = CARD) -> None:
         self.card, self._device = card, device
         try:
             import lpips
         except ImportError:
-            raise Missing("scorer lpips-alex needs the package lpips", remedy="Install it: pip install 'htbench[perceptual]'") from None
+            raise Missing(
+                "scorer lpips-alex needs the package lpips",
+                remedy="Install it: pip install 'htbench[perceptual]'",
+            ) from None
         self._trunk = trunk(weights)
         heads = Path(lpips.__file__).parent / "weights" / "v0.1" / "alex.pth"
-        self.declared = Declaration(name=card.name, version=f"lpips {version('lpips')}, v0.1", weights=files.fingerprint(self._trunk, heads))
+        self.declared = ScorerVersion(
+            name=card.name,
+            version=f"lpips {version('lpips')}, v0.1",
+            weights=files.fingerprint(self._trunk, heads),
+        )
         self._network: Any = None
 
-    def measure(self, looks: Sequence[Look]) -> list[float | str]:
-        self._network = self._network or self._open()
-        return [self._one(look) for look in looks]
+    def measure(self, looks: Sequence[ScorerInput]) -> list[float | str]:
+        self._network = self._network or self._load()
+        return [self._distance(look) for look in looks]
 
     def close(self) -> None:
         self._network = None
 
     @torch.no_grad()
-    def _one(self, look: Look) -> float | str:
+    def _distance(self, look: ScorerInput) -> float | str:
         """One by one: pictures of a run may differ in size, and AlexNet is quick."""
-        image, unsteered = (_levels(path).to(self._device) for path in (look.image, look.unsteered))
+        image, unsteered = (
+            _read_pixels(path).to(self._device) for path in (look.image, look.unsteered)
+        )
         if image.shape != unsteered.shape:
             return "the picture and the unsteered one differ in size"
         value = float(self._network(image, unsteered))
         return value if math.isfinite(value) else "the distance is not finite"
 
-    def _open(self) -> Any:
+    def _load(self) -> Any:
         import lpips
 
         network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-        wanted = network.net.state_dict()  # `slice2.3.weight` of it is `features.3.weight` of AlexNet
+        wanted = (
+            network.net.state_dict()
+        )  # `slice2.3.weight` of it is `features.3.weight` of AlexNet
         learnt = files.read(self._trunk)
-        here = {own: learnt[name] for own in wanted if (name := f"features.{own.partition('.')[2]}") in learnt}
+        here = {
+            own: learnt[name]
+            for own in wanted
+            if (name := f"features.{own.partition('.')[2]}") in learnt
+        }
         files.check(here, wanted, self._trunk)
         network.net.load_state_dict(here)
         return network.to(self._device).eval()
 
 
-def _levels(path: Path) -> Tensor:
+def _read_pixels(path: Path) -> Tensor:
     """Rows of a batch of one, from -1 to 1."""
     levels = torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1)
     return levels[None].float() / 127.5 - 1
@@ -99,7 +114,10 @@ def fetch() -> dict[str, Path]:
     try:
         AlexNet_Weights.IMAGENET1K_V1.get_state_dict(check_hash=True, progress=False)
     except (URLError, OSError, RuntimeError) as error:
-        raise Missing(f"AlexNet's weights cannot be downloaded: {' '.join(str(error).split())[:200]}", remedy="Check the network.") from None
+        raise Missing(
+            f"AlexNet's weights cannot be downloaded: {' '.join(str(error).split())[:200]}",
+            remedy="Check the network.",
+        ) from None
     return {TRUNK: trunk("hub").parent}
 
 

@@ -22,13 +22,21 @@ def presence(image: Vectors, target: Vectors, prompt: Vectors, *, scale: float) 
     return (scale * (image * (target - prompt)).sum(-1)).sigmoid()
 
 
-def identity(image: Vectors, texts: Float[Tensor, "rivals features"], own: Int[Tensor, " images"], *, scale: float) -> Values:
-    """Zero-shot probability, 0 to 1, of an image's own concept, row `own` of `texts`, among all its rivals, with the logit scale.
+def concept_class(
+    image: Vectors,
+    class_texts: Float[Tensor, "rivals features"],
+    class_rows: Int[Tensor, " images"],
+    *,
+    scale: float,
+) -> Values:
+    """Zero-shot probability, 0 to 1, of an image's own concept, row `class_rows` of `class_texts`, among all its rivals, with the logit scale.
 
     Presence asks whether something was added, identity whether it is the right thing: a lime where a lemon was wanted is present, and no lemon.
     """
-    cosines = torch.stack([texts @ one for one in image])  # one by one: a product of matrices rounds otherwise for other numbers of images
-    return (scale * cosines).softmax(-1).gather(-1, own[:, None])[:, 0]
+    cosines = torch.stack(
+        [class_texts @ one for one in image]
+    )  # one by one: a product of matrices rounds otherwise for other numbers of images
+    return (scale * cosines).softmax(-1).gather(-1, class_rows[:, None])[:, 0]
 
 
 def prompt_preservation(image: Vectors, prompt: Vectors) -> Values:

@@ -17,7 +17,7 @@ Better = Literal["higher", "lower"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class ScorerInput:
     """One picture to be scored, and all that it may be held against."""
 
     image: Path
@@ -28,7 +28,7 @@ class Look:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Declaration:
+class ScorerVersion:
     """What a gauge says it is: scores of another version or of other weights are other scores."""
 
     name: str
@@ -36,20 +36,20 @@ class Declaration:
     weights: str
 
 
-class Gauge(Protocol):
+class Scorer(Protocol):
     """A score; a plug-in is a factory `(device: str, *, weights: str = "hub") -> Gauge` that also has `card`."""
 
-    card: "GaugeCard"
-    declared: Declaration
+    card: "ScorerCard"
+    declared: ScorerVersion
 
-    def measure(self, looks: Sequence[Look]) -> list[float | str]:
+    def measure(self, looks: Sequence[ScorerInput]) -> list[float | str]:
         """A finite number a look, or why there is none."""
 
     def close(self) -> None:
         """Let go of processes and memory; the next `measure` takes them again."""
 
 
-class GaugeCard(BaseModel):
+class ScorerCard(BaseModel):
     """A gauge as a TOML file: which command or code, which direction is better, what a picture is held against."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -81,13 +81,13 @@ class GaugeCard(BaseModel):
         return self._folder
 
 
-def gauge_id(gauge: Gauge) -> str:
+def scorer_id(scorer: Scorer) -> str:
     """Name and revision, under which scores are kept."""
-    told = gauge.declared
-    return f"{gauge.card.name}@{content.digest([told.name, told.version, told.weights, gauge.card.against])}"
+    told = scorer.declared
+    return f"{scorer.card.name}@{content.digest([told.name, told.version, told.weights, scorer.card.against])}"
 
 
-def is_gauge(name: str) -> bool:
+def is_scorer_plugin(name: str) -> bool:
     """Whether a scorer's name is that of a gauge, or a path of a card, rather than that of an encoder."""
     return name.endswith(".toml") or name in registry.plugins("scorers")
 
@@ -96,11 +96,16 @@ def check(name: str) -> None:
     """Raise unless there is a scorer `name`: an encoder, a gauge, or a readable card."""
     if name.endswith(".toml"):
         read(Path(name))
-    elif name not in registry.plugins("encoders") and not is_gauge(name):
-        raise UnknownName("scorer", name, [*registry.plugins("encoders"), *registry.plugins("scorers")], remedy="See: htbench list encoders")
+    elif name not in registry.plugins("encoders") and not is_scorer_plugin(name):
+        raise UnknownName(
+            "scorer",
+            name,
+            [*registry.plugins("encoders"), *registry.plugins("scorers")],
+            remedy="See: htbench list encoders",
+        )
 
 
-def load(name: str, device: str) -> Gauge:
+def load(name: str, device: str) -> Scorer:
     """The gauge `name`, or of the card at that path, ready to measure.
 
     Raises:
@@ -108,18 +113,18 @@ def load(name: str, device: str) -> Gauge:
         Refused: if a command declares to be another one.
     """
     if not name.endswith(".toml"):
-        found: Gauge = registry.load("scorers", name)(device)
+        found: Scorer = registry.load("scorers", name)(device)
         return found
     card = read(Path(name))
     if card.command:
-        by_command: Gauge = registry.load("scorers", "command")(card)
+        by_command: Scorer = registry.load("scorers", "command")(card)
         return by_command
     folder = str(card.folder / card.weights) if card.weights else "hub"
-    by_code: Gauge = registry.load("scorers", card.gauge)(device, weights=folder, card=card)
+    by_code: Scorer = registry.load("scorers", card.gauge)(device, weights=folder, card=card)
     return by_code
 
 
-def read(path: Path) -> GaugeCard:
+def read(path: Path) -> ScorerCard:
     """The card in the file `path`.
 
     Raises:
@@ -127,17 +132,29 @@ def read(path: Path) -> GaugeCard:
         UsageError: if it is not valid.
     """
     try:
-        card = GaugeCard.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        card = ScorerCard.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise Missing(f"no scorer's card {str(path)[:300]!r}", remedy="Give the path of a TOML file: docs/scorers.md") from None
+        raise Missing(
+            f"no scorer's card {str(path)[:300]!r}",
+            remedy="Give the path of a TOML file: docs/scorers.md",
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"scorer's card {str(path)!r}: {where}: {first['msg']}, not {str(first['input'])[:60]!r}", remedy="See docs/scorers.md.") from None
+        raise UsageError(
+            f"scorer's card {str(path)!r}: {where}: {first['msg']}, not {str(first['input'])[:60]!r}",
+            remedy="See docs/scorers.md.",
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UsageError(f"scorer's card {str(path)!r} cannot be read: {' '.join(str(error).split())[:200]}", remedy="See docs/scorers.md.") from None
+        raise UsageError(
+            f"scorer's card {str(path)!r} cannot be read: {' '.join(str(error).split())[:200]}",
+            remedy="See docs/scorers.md.",
+        ) from None
     if bool(card.command) == bool(card.gauge):
-        raise UsageError(f"scorer's card {str(path)!r} needs either a command or a gauge", remedy="See docs/scorers.md.")
+        raise UsageError(
+            f"scorer's card {str(path)!r} needs either a command or a gauge",
+            remedy="See docs/scorers.md.",
+        )
     if card.gauge and (card.gauge == "command" or card.gauge not in registry.plugins("scorers")):
         raise UnknownName("gauge", card.gauge, registry.plugins("scorers").keys() - {"command"})
     card._folder = path.resolve().parent

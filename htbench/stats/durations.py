@@ -13,7 +13,7 @@ from htbench.stats.estimates import sign_flip
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spread:
+class Quartiles:
     """A sample of durations in seconds."""
 
     median: float
@@ -24,13 +24,13 @@ class Spread:
     n: int
 
 
-def spread(seconds: ArrayLike) -> Spread | None:
+def quartiles(seconds: ArrayLike) -> Quartiles | None:
     """Median and quartiles; None for no sample."""
     sample = np.asarray(seconds, float)
     if not sample.size:
         return None
     low, median, high = np.quantile(sample, [0.25, 0.5, 0.75])
-    return Spread(median=float(median), low=float(low), high=float(high), n=int(sample.size))
+    return Quartiles(median=float(median), low=float(low), high=float(high), n=int(sample.size))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +57,13 @@ class Amortisation:
         return self.training / saved if saved > 0 else math.inf
 
 
-NOISY, INVALID = 0.10, 0.25
+NOISY_ABOVE, INVALID_ABOVE = 0.10, 0.25
 """Interquartile range over median past which a sample of durations is called so."""
-FEWEST = 10
+MIN_SAMPLES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Duration:
+class DurationSummary:
     """A sample of durations in seconds, as a time is reported."""
 
     median: float
@@ -78,17 +78,19 @@ class Duration:
     @property
     def noise(self) -> float:
         """Interquartile range over median."""
-        return (self.third_quartile - self.first_quartile) / self.median if self.median else math.inf
+        return (
+            (self.third_quartile - self.first_quartile) / self.median if self.median else math.inf
+        )
 
     @property
-    def verdict(self) -> Literal["steady", "few", "noisy", "invalid"]:
+    def quality(self) -> Literal["steady", "few", "noisy", "invalid"]:
         """What the sample is worth; `few` below 10 samples."""
-        if self.noise > INVALID:
+        if self.noise > INVALID_ABOVE:
             return "invalid"
-        return "noisy" if self.noise > NOISY else "few" if self.n < FEWEST else "steady"
+        return "noisy" if self.noise > NOISY_ABOVE else "few" if self.n < MIN_SAMPLES else "steady"
 
 
-def duration(seconds: ArrayLike) -> Duration | None:
+def summarise_durations(seconds: ArrayLike) -> DurationSummary | None:
     """Median with its interval, quartiles, ninth decile; None for no sample.
 
     References:
@@ -98,11 +100,21 @@ def duration(seconds: ArrayLike) -> Duration | None:
     n = len(sample)
     if not n:
         return None
-    below = np.cumsum([math.comb(n, k) for k in range(n // 2)]) / 2**n  # of n fair coins, at most k show heads
+    below = (
+        np.cumsum([math.comb(n, k) for k in range(n // 2)]) / 2**n
+    )  # of n fair coins, at most k show heads
     rank = int((below <= 0.025).sum())
     low, high = (sample[rank - 1], sample[n - rank]) if rank else (math.nan, math.nan)
     first, median, third, p90 = np.quantile(sample, [0.25, 0.5, 0.75, 0.9])
-    return Duration(median=float(median), low=float(low), high=float(high), first_quartile=float(first), third_quartile=float(third), p90=float(p90), n=n)
+    return DurationSummary(
+        median=float(median),
+        low=float(low),
+        high=float(high),
+        first_quartile=float(first),
+        third_quartile=float(third),
+        p90=float(p90),
+        n=n,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,26 +144,40 @@ class Saving:
     def speedup(self, images: int = 0) -> Interval:
         """S(m)."""
         fit, predict, generate = self._medians
-        return _interval(self.point.speedup(images), (fit + images * generate) / (predict + images * generate))
+        return _interval(
+            self.point_estimate.speedup(images),
+            (fit + images * generate) / (predict + images * generate),
+        )
 
     @property
     def break_even(self) -> Interval:
         """N*, infinite where a prediction costs no less than a fit."""
         fit, predict, _ = self._medians
         saved = fit - predict
-        return _interval(self.point.break_even, np.where(saved <= 0, np.inf, self.training / np.where(saved <= 0, 1, saved)))
+        return _interval(
+            self.point_estimate.break_even,
+            np.where(saved <= 0, np.inf, self.training / np.where(saved <= 0, 1, saved)),
+        )
 
     @cached_property
-    def point(self) -> Amortisation:
+    def point_estimate(self) -> Amortisation:
         """By the medians."""
-        fit, predict, generate = (float(np.median(sample)) for sample in (self.fit, self.predict, self.generate))
+        fit, predict, generate = (
+            float(np.median(sample)) for sample in (self.fit, self.predict, self.generate)
+        )
         return Amortisation(training=self.training, fit=fit, predict=predict, generate=generate)
 
     @cached_property
     def _medians(self) -> list[NDArray[np.float64]]:
         random = np.random.default_rng(self.seed)
-        samples = [np.asarray(sample if len(sample) > 2 else [math.nan], float) for sample in (self.fit, self.predict, self.generate)]
-        return [np.median(sample[random.integers(0, len(sample), (self.rounds, len(sample)))], 1) for sample in samples]
+        samples = [
+            np.asarray(sample if len(sample) > 2 else [math.nan], float)
+            for sample in (self.fit, self.predict, self.generate)
+        ]
+        return [
+            np.median(sample[random.integers(0, len(sample), (self.rounds, len(sample)))], 1)
+            for sample in samples
+        ]
 
 
 def _interval(value: float, drawn: NDArray[np.float64]) -> Interval:
@@ -160,7 +186,7 @@ def _interval(value: float, drawn: NDArray[np.float64]) -> Interval:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Probe:
+class CacheProbe:
     """Whether concepts that were asked for before are answered faster than when they were new."""
 
     ratio: float
@@ -176,7 +202,9 @@ class Probe:
         return self.p < 0.01 and self.ratio > 1.1
 
 
-def probe(new: Sequence[float], again: Sequence[float], *, seed: int = 0, rounds: int = 10_000) -> Probe | None:
+def probe_cache(
+    new: Sequence[float], repeated: Sequence[float], *, seed: int = 0, rounds: int = 10_000
+) -> CacheProbe | None:
     """A paired sign-flip test on logarithms, each concept against itself, so that concepts may differ in what they cost; None for no pair.
 
     References:
@@ -184,5 +212,9 @@ def probe(new: Sequence[float], again: Sequence[float], *, seed: int = 0, rounds
     """
     if not len(new):
         return None
-    logs = np.log(np.asarray(new, float)) - np.log(np.asarray(again, float))
-    return Probe(ratio=float(np.exp(logs.mean())), p=sign_flip(logs, greater=True, seed=seed, rounds=rounds), n=len(logs))
+    logs = np.log(np.asarray(new, float)) - np.log(np.asarray(repeated, float))
+    return CacheProbe(
+        ratio=float(np.exp(logs.mean())),
+        p=sign_flip(logs, greater=True, seed=seed, rounds=rounds),
+        n=len(logs),
+    )

@@ -21,7 +21,9 @@ class Estimate:
     """Number of concepts."""
 
 
-def over_concepts(values: Mapping[str, Sequence[float]], *, seed: int = 0, rounds: int = 10_000) -> Estimate | None:
+def over_concepts(
+    values: Mapping[str, Sequence[float]], *, seed: int = 0, rounds: int = 10_000
+) -> Estimate | None:
     """Mean of the concepts' means, with the 95 % percentile interval of a bootstrap that resamples concepts; None without values.
 
     All of a concept's prompts and seeds stay together: they are not independent. One concept has no interval (NaN).
@@ -39,28 +41,42 @@ def over_concepts(values: Mapping[str, Sequence[float]], *, seed: int = 0, round
     return Estimate(mean=float(means.mean()), low=float(low), high=float(high), n=len(means))
 
 
-def contrast(first: Sequence[float], second: Sequence[float], *, rounds: int = 10_000) -> Estimate | None:
+def contrast(
+    first: Sequence[float], second: Sequence[float], *, rounds: int = 10_000
+) -> Estimate | None:
     """How much higher the mean of some concepts is than that of others, with the 95 % interval of a bootstrap that resamples either; None for fewer than two.
 
     `n` is the number of all of them.
     """
     if min(len(first), len(second)) < 2:
         return None
-    means = [resamples(len(group), seed=seed, rounds=rounds) @ np.array(group) / len(group) for seed, group in enumerate((first, second))]
+    means = [
+        resamples(len(group), seed=seed, rounds=rounds) @ np.array(group) / len(group)
+        for seed, group in enumerate((first, second))
+    ]
     low, high = np.quantile(means[0] - means[1], [0.025, 0.975])
-    return Estimate(mean=float(np.mean(first) - np.mean(second)), low=float(low), high=float(high), n=len(first) + len(second))
+    return Estimate(
+        mean=float(np.mean(first) - np.mean(second)),
+        low=float(low),
+        high=float(high),
+        n=len(first) + len(second),
+    )
 
 
 @lru_cache(maxsize=4)
 def resamples(n: int, *, seed: int = 0, rounds: int = 10_000) -> NDArray[np.float64]:
     """The draws of `over_concepts` for any other statistic: how often each of `n` concepts, or raters, is in each resample; (rounds, n), to read only."""
     picks = np.random.default_rng(seed).integers(0, n, (rounds, n))
-    counts = np.bincount((picks + n * np.arange(rounds)[:, None]).ravel(), minlength=n * rounds).reshape(rounds, n).astype(float)
+    counts = (
+        np.bincount((picks + n * np.arange(rounds)[:, None]).ravel(), minlength=n * rounds)
+        .reshape(rounds, n)
+        .astype(float)
+    )
     counts.flags.writeable = False
     return counts
 
 
-def tail(n: int) -> float:
+def tail_quantile(n: int) -> float:
     """Which quantile of resampled statistics of `n` clusters ends a 95 % interval: below 0.025, as percentiles of few clusters are too narrow.
 
     References:
@@ -69,11 +85,13 @@ def tail(n: int) -> float:
     return float(ndtr(-math.sqrt(n / (n - 1)) * stdtrit(n - 1, 0.975))) if n > 1 else math.nan
 
 
-EXACT = 20
+MAX_EXACT = 20
 """Differences up to which all signs are tried."""
 
 
-def sign_flip(differences: ArrayLike, *, greater: bool = False, seed: int = 0, rounds: int = 10_000) -> float:
+def sign_flip(
+    differences: ArrayLike, *, greater: bool = False, seed: int = 0, rounds: int = 10_000
+) -> float:
     """Chance of a mean as far from 0 if each difference could as well have had the other sign; with `greater`, as far above 0. 1 for none.
 
     All signs are tried up to 20 differences, else `rounds` random ones, and the observed one counts among them.
@@ -82,7 +100,7 @@ def sign_flip(differences: ArrayLike, *, greater: bool = False, seed: int = 0, r
         Phipson, Smyth. Permutation P-values Should Never Be Zero. 2010. https://doi.org/10.2202/1544-6115.1585
     """
     values = np.asarray(differences, float)
-    if len(values) <= EXACT:
+    if len(values) <= MAX_EXACT:
         sums = np.zeros(1)
         for value in values:
             sums = np.concatenate([sums + value, sums - value])
@@ -94,15 +112,15 @@ def sign_flip(differences: ArrayLike, *, greater: bool = False, seed: int = 0, r
     return float((reached >= observed - 1e-12 * np.abs(values).sum()).mean())
 
 
-def holm(ps: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[float]) -> list[float]:
     """Each p adjusted for all of them, so that one below 0.05 is wrong in at most 5 % of families.
 
     References:
         Holm. A Simple Sequentially Rejective Multiple Test Procedure. 1979.
     """
-    order = np.argsort(ps, kind="stable")
-    steps = np.asarray(ps, float)[order] * np.arange(len(ps), 0, -1)
-    adjusted = np.empty(len(ps))
+    order = np.argsort(p_values, kind="stable")
+    steps = np.asarray(p_values, float)[order] * np.arange(len(p_values), 0, -1)
+    adjusted = np.empty(len(p_values))
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
     return [float(p) for p in adjusted]
 

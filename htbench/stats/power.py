@@ -10,7 +10,7 @@ from scipy.stats import binom, norm
 
 
 @dataclass(frozen=True, kw_only=True)
-class Need:
+class SampleSize:
     """What it takes to tell a preference from a coin."""
 
     preference: float
@@ -26,7 +26,7 @@ class Need:
     """Of a judge, in both orders, for all comparisons together."""
 
 
-def need(
+def sample_size(
     preference: float,
     *,
     per_concept: int = 1,
@@ -36,7 +36,7 @@ def need(
     orders: int = 2,
     alpha: float = 0.05,
     power: float = 0.8,
-) -> Need:
+) -> SampleSize:
     """Votes for a two-sided binomial test of `preference` against a half, at `alpha` shared by all comparisons (Bonferroni, the first step of Holm).
 
     `icc` is the correlation of two votes on one concept, `undecided` the share of pairs that decide nothing.
@@ -49,11 +49,20 @@ def need(
     """
     if preference == 0.5:
         raise ValueError("a preference of one half is no effect")
-    independent = decisive_votes(max(preference, 1 - preference), alpha=alpha / comparisons, power=power)
+    independent = decisive_votes(
+        max(preference, 1 - preference), alpha=alpha / comparisons, power=power
+    )
     effect = 1 + (per_concept - 1) * icc
     votes = math.ceil(independent * effect)
     pairs = math.ceil(votes / (1 - undecided))
-    return Need(preference=preference, independent=independent, design_effect=effect, votes=votes, pairs=pairs, calls=pairs * orders * comparisons)
+    return SampleSize(
+        preference=preference,
+        independent=independent,
+        design_effect=effect,
+        votes=votes,
+        pairs=pairs,
+        calls=pairs * orders * comparisons,
+    )
 
 
 def decisive_votes(preference: float, *, alpha: float = 0.05, power: float = 0.8) -> int:
@@ -61,23 +70,30 @@ def decisive_votes(preference: float, *, alpha: float = 0.05, power: float = 0.8
 
     Power rises in saw-teeth, because counts are whole: a smaller number may reach it too, but a slightly larger one then does not.
     """
-    guess = ((norm.isf(alpha / 2) * 0.5 + norm.isf(1 - power) * math.sqrt(preference * (1 - preference))) / (preference - 0.5)) ** 2
+    guess = (
+        (norm.isf(alpha / 2) * 0.5 + norm.isf(1 - power) * math.sqrt(preference * (1 - preference)))
+        / (preference - 0.5)
+    ) ** 2
     last = int(1.2 * guess) + 40
-    while reached(last, preference, alpha=alpha) >= power and last > 1:
+    while binomial_power(last, preference, alpha=alpha) >= power and last > 1:
         last -= 1
     return last + 1
 
 
-def reached(n: int, preference: float, *, alpha: float = 0.05) -> float:
+def binomial_power(n: int, preference: float, *, alpha: float = 0.05) -> float:
     """Power of the exact two-sided binomial test with n votes: the chance of a count in either tail of at most alpha / 2."""
     low = int(binom.ppf(alpha / 2, n, 0.5))
     if binom.cdf(low, n, 0.5) > alpha / 2:
         low -= 1
-    return float(binom.cdf(low, n, preference) + binom.sf(n - low - 1, n, preference)) if low >= 0 else 0.0
+    return (
+        float(binom.cdf(low, n, preference) + binom.sf(n - low - 1, n, preference))
+        if low >= 0
+        else 0.0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Detectable:
+class DetectableEffect:
     """What a run can show of one pair of methods."""
 
     one: str
@@ -92,12 +108,23 @@ class Detectable:
     """Win rate that would be told from a half in `power` of such runs; NaN for one concept."""
 
 
-def detectable(one: str, two: str, values: Mapping[str, Sequence[float]], *, alpha: float = 0.05, power: float = 0.8) -> Detectable:
+def detectable_effect(
+    one: str,
+    two: str,
+    values: Mapping[str, Sequence[float]],
+    *,
+    alpha: float = 0.05,
+    power: float = 0.8,
+) -> DetectableEffect:
     """From preferences for `one`, 0 to 1, by concept: (z(alpha / 2) + z(power)) standard errors of the mean over concepts, above a half."""
     groups = [np.asarray(list(group), float) for group in values.values() if len(group)]
     means = np.array([group.mean() for group in groups])
-    reach = (norm.isf(alpha / 2) + norm.isf(1 - power)) * means.std(ddof=1) / math.sqrt(len(means)) if len(means) > 1 else math.nan
-    return Detectable(
+    reach = (
+        (norm.isf(alpha / 2) + norm.isf(1 - power)) * means.std(ddof=1) / math.sqrt(len(means))
+        if len(means) > 1
+        else math.nan
+    )
+    return DetectableEffect(
         one=one,
         two=two,
         rate=float(means.mean()) if len(means) else math.nan,
@@ -108,11 +135,13 @@ def detectable(one: str, two: str, values: Mapping[str, Sequence[float]], *, alp
     )
 
 
-def smallest(n: int, *, alpha: float = 0.05, power: float = 0.8) -> float:
+def smallest_effect(n: int, *, alpha: float = 0.05, power: float = 0.8) -> float:
     """The smallest preference that so many independent votes show; NaN if none does."""
-    if reached(n, 1.0, alpha=alpha) < power:
+    if binomial_power(n, 1.0, alpha=alpha) < power:
         return math.nan
-    return float(brentq(lambda preference: reached(n, preference, alpha=alpha) - power, 0.5, 1.0))
+    return float(
+        brentq(lambda preference: binomial_power(n, preference, alpha=alpha) - power, 0.5, 1.0)
+    )
 
 
 def _icc(groups: Sequence[np.ndarray]) -> float:

@@ -7,7 +7,7 @@ from scipy.stats import binomtest
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
+class Proportion:
     """So many of so many, with a 95 % interval."""
 
     count: int

@@ -10,10 +10,10 @@ from htbench.core.errors import Refused, UsageError
 from htbench.core.types import Site
 from htbench.steering.intervention import Affine, Intervention
 
-LEAST_SCALE = 1e-3
+MIN_SCALE = 1e-3
 """A channel whose scale is nearer to 0 than this has lost what came in, and cannot be inverted."""
 
-Change = TypeVar("Change", bound=Intervention)
+AnyIntervention = TypeVar("AnyIntervention", bound=Intervention)
 
 
 def compose(*changes: Affine) -> Affine:
@@ -29,7 +29,9 @@ def compose(*changes: Affine) -> Affine:
         for site, gain in change.scale.items():
             before = scale.get(site), shift.get(site)
             scale[site] = gain if before[0] is None else gain * before[0]
-            shift[site] = change.shift[site] if before[1] is None else gain * before[1] + change.shift[site]
+            shift[site] = (
+                change.shift[site] if before[1] is None else gain * before[1] + change.shift[site]
+            )
     return Affine(scale, shift)
 
 
@@ -42,9 +44,14 @@ def invert(change: Affine) -> Affine:
     """
     _refuse_supports([change])
     for site, gain in change.scale.items():
-        if lost := (gain.abs() < LEAST_SCALE).nonzero().flatten().tolist():
-            raise Refused(f"channel {lost[0]} of site {site!r} is scaled by {float(gain[lost[0]]):g} and cannot be inverted, like {len(lost) - 1} more there")
-    return Affine({site: 1 / gain for site, gain in change.scale.items()}, {site: -shift / change.scale[site] for site, shift in change.shift.items()})
+        if lost := (gain.abs() < MIN_SCALE).nonzero().flatten().tolist():
+            raise Refused(
+                f"channel {lost[0]} of site {site!r} is scaled by {float(gain[lost[0]]):g} and cannot be inverted, like {len(lost) - 1} more there"
+            )
+    return Affine(
+        {site: 1 / gain for site, gain in change.scale.items()},
+        {site: -shift / change.scale[site] for site, shift in change.shift.items()},
+    )
 
 
 def average(changes: Sequence[Affine]) -> Affine:
@@ -57,17 +64,31 @@ def average(changes: Sequence[Affine]) -> Affine:
         raise UsageError("there are no maps to average")
     _refuse_supports(changes)
     example = {site: gain for change in changes for site, gain in change.scale.items()}
-    scale = {site: torch.stack([change.scale.get(site, torch.ones_like(like)) for change in changes]).mean(0) for site, like in example.items()}
-    shift = {site: torch.stack([change.shift.get(site, torch.zeros_like(like)) for change in changes]).mean(0) for site, like in example.items()}
+    scale = {
+        site: torch.stack(
+            [change.scale.get(site, torch.ones_like(like)) for change in changes]
+        ).mean(0)
+        for site, like in example.items()
+    }
+    shift = {
+        site: torch.stack(
+            [change.shift.get(site, torch.zeros_like(like)) for change in changes]
+        ).mean(0)
+        for site, like in example.items()
+    }
     return Affine(scale, shift)
 
 
-def join(parts: Sequence[Change]) -> Change:
+def join(parts: Sequence[AnyIntervention]) -> AnyIntervention:
     """One intervention out of several of one class, each on sites of its own."""
     states = [part.state() for part in parts]
-    return type(parts[0]).restore({name: tensor for tensors, _ in states for name, tensor in tensors.items()}, states[0][1])
+    return type(parts[0]).restore(
+        {name: tensor for tensors, _ in states for name, tensor in tensors.items()}, states[0][1]
+    )
 
 
 def _refuse_supports(changes: Sequence[Affine]) -> None:
     if any(change.low for change in changes):
-        raise UsageError("a map with a support is not affine outside of it, and cannot be calculated with")
+        raise UsageError(
+            "a map with a support is not affine outside of it, and cannot be calculated with"
+        )

@@ -16,62 +16,93 @@ from htbench.steering.model import Model
 
 
 @dataclass(frozen=True, kw_only=True)
-class Artifact:
+class ArtifactFiles:
     """Where the two files are."""
 
     steering: Path
     card: Path
 
 
-def trainable(card: Card) -> Method:
+def trainable_method(card: Card) -> Method:
     """The method of `card`, which learns something that all concepts share.
 
     Raises:
         UsageError: if it fits each concept by itself.
     """
-    method: Method = baseline.method(card)
+    method: Method = baseline.load_method(card)
     if isinstance(method, FitsEachConcept):
-        raise UsageError(f"{card.name} has nothing to train: it fits each concept by itself", remedy=f"Use it as it is: htbench run --method {card.name}")
+        raise UsageError(
+            f"{card.name} has nothing to train: it fits each concept by itself",
+            remedy=f"Use it as it is: htbench run --method {card.name}",
+        )
     return method
 
 
-def train(card: Card, model: Model, concepts: Sequence[Concept], *, seed: int, checkpoints: Path, path: Path) -> Artifact:
+def train(
+    card: Card,
+    model: Model,
+    concepts: Sequence[Concept],
+    *,
+    seed: int,
+    checkpoints: Path,
+    path: Path,
+) -> ArtifactFiles:
     """What `card` learns from `concepts`, written to `path`, with a card beside it.
 
     An interrupted training goes on where it stopped: its place in `checkpoints` is named by all that decides its result.
     Of a team of processes the first alone writes.
     """
-    method = trainable(card)
-    folder = checkpoints / content.digest([card.digest, model.revision, [concept.digest for concept in concepts], seed])
+    method = trainable_method(card)
+    folder = checkpoints / content.digest(
+        [card.digest, model.revision, [concept.digest for concept in concepts], seed]
+    )
     folder.mkdir(parents=True, exist_ok=True)
     finished = folder / "finished"
     beside = path.with_suffix(".toml")
-    steering = None if distributed.from_first(finished.exists) else method.fit(model, concepts, seed=seed, folder=folder)
-    if distributed.is_first():
+    steering = (
+        None
+        if distributed.from_rank_0(finished.exists)
+        else method.train(model, concepts, seed=seed, folder=folder)
+    )
+    if distributed.is_rank_0():
         if steering:
             fresh = folder / "finished.new"
             steering.save(fresh)
             fresh.replace(finished)
         shutil.copyfile(finished, path)
-        beside.write_text(_card(card, model.name, path), encoding="utf-8")
-    return Artifact(steering=path, card=beside)
+        beside.write_text(_card_text(card, model.name, path), encoding="utf-8")
+    return ArtifactFiles(steering=path, card=beside)
 
 
-def _card(card: Card, model: str, path: Path) -> str:
-    code = f"{card.code.resolve()}:{card.method.rpartition(':')[2]}" if card.code else card.method
+def _card_text(card: Card, model: str, path: Path) -> str:
+    code = (
+        f"{card.code_file.resolve()}:{card.method.rpartition(':')[2]}"
+        if card.code_file
+        else card.method
+    )
     named = card.model_copy(update={"name": path.stem, "method": code})
-    written = named.model_dump(mode="json", exclude={"settings", "artifacts"}, exclude_defaults=True)
+    written = named.model_dump(
+        mode="json", exclude={"settings", "artifacts"}, exclude_defaults=True
+    )
     tables = {"settings": card.settings, "artifacts": {model: path.name}}
-    lines = [f"{key} = {_toml(value)}" for key, value in written.items()]
+    lines = [f"{key} = {_to_toml(value)}" for key, value in written.items()]
     for table, values in tables.items():
-        lines += ["", f"[{table}]", *(f"{json.dumps(key)} = {_toml(value)}" for key, value in values.items())]
+        lines += [
+            "",
+            f"[{table}]",
+            *(f"{json.dumps(key)} = {_to_toml(value)}" for key, value in values.items()),
+        ]
     return "\n".join(lines) + "\n"
 
 
-def _toml(value: object) -> str:
+def _to_toml(value: object) -> str:
     """A value of a card as TOML, whose strings, numbers and lists are those of JSON."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(part)}" for key, part in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"{json.dumps(key)} = {_to_toml(part)}" for key, part in value.items())
+            + "}"
+        )
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
+        return "[" + ", ".join(map(_to_toml, value)) + "]"
     return json.dumps(value, ensure_ascii=False)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-NEUTRAL = "open"
+NEUTRAL_PROMPT_SET = "open"
 """The shipped set whose neutral prompts a user's own set has unless it brings some."""
 
 
@@ -45,7 +45,7 @@ class Reference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Photo:
+class ImageFile:
     """A picture file of the user's own."""
 
     path: Path
@@ -58,7 +58,7 @@ class Photo:
         return self.path.name
 
     @classmethod
-    def at(cls, path: Path) -> "Photo":
+    def from_path(cls, path: Path) -> "ImageFile":
         """The picture at `path`.
 
         Raises:
@@ -66,13 +66,22 @@ class Photo:
             UsageError: if it is not a picture that can be read.
         """
         if not path.is_file():
-            beside = [file.name for file in path.parent.iterdir() if file.is_file()] if path.parent.is_dir() else []
-            raise UnknownName("image file", path.name, beside, remedy=f"Looked in {str(path.parent)!r}.")
+            beside = (
+                [file.name for file in path.parent.iterdir() if file.is_file()]
+                if path.parent.is_dir()
+                else []
+            )
+            raise UnknownName(
+                "image file", path.name, beside, remedy=f"Looked in {str(path.parent)!r}."
+            )
         photo = cls(path=path, checksum=crc32(path.read_bytes()))
         try:
             photo.open()
         except OSError as error:
-            raise UsageError(f"image {str(path)!r} cannot be read: {error}", remedy="Give a PNG, JPEG or WebP file.") from None
+            raise UsageError(
+                f"image {str(path)!r} cannot be read: {error}",
+                remedy="Give a PNG, JPEG or WebP file.",
+            ) from None
         return photo
 
     def open(self) -> "Image":
@@ -81,7 +90,9 @@ class Photo:
 
         with Image.open(self.path) as file:
             picture = ImageOps.exif_transpose(file).convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert(
+            "RGB"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +107,7 @@ class Concept:
     """How a prompt asks for it: `{prompt} with lemon`; empty if it has no words."""
     sources: tuple[str, ...] = ()
     """Neutral prompts to learn from."""
-    references: tuple[Reference | Photo, ...] = ()
+    references: tuple[Reference | ImageFile, ...] = ()
     """Pictures of it, for methods that steer towards images."""
     paraphrases: tuple[str, ...] = ()
     """Other words for `text`, which say how brittle a reading is."""
@@ -133,7 +144,7 @@ class ConceptSet:
     prompts: tuple[str, ...]
     """Neutral prompts for evaluation, unseen by every method."""
 
-    def select(self, wanted: str) -> tuple[Concept, ...]:
+    def select(self, selection: str) -> tuple[Concept, ...]:
         """Concepts named by `wanted`: a split, or ids separated by commas.
 
         Raises:
@@ -141,7 +152,7 @@ class ConceptSet:
         """
         chosen: dict[str, Concept] = {}
         by_id = {concept.id: concept for split in SPLITS for concept in self.splits[split]}
-        for name in filter(None, (part.strip() for part in wanted.split(","))):
+        for name in filter(None, (part.strip() for part in selection.split(","))):
             if name in SPLITS:
                 chosen.update((concept.id, concept) for concept in self.splits[name])
             elif name in by_id:
@@ -149,7 +160,10 @@ class ConceptSet:
             else:
                 raise UnknownName("concept or split", name, [*SPLITS, *by_id])
         if not chosen:
-            raise UsageError(f"no concepts selected by {wanted!r}", remedy=f"Name a split ({', '.join(SPLITS)}) or concept ids.")
+            raise UsageError(
+                f"no concepts selected by {selection!r}",
+                remedy=f"Name a split ({', '.join(SPLITS)}) or concept ids.",
+            )
         return tuple(chosen.values())
 
 
@@ -157,7 +171,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Card(_Strict):
+class _SetCard(_Strict):
     name: str
     version: str
     licence: str
@@ -178,7 +192,7 @@ class _PromptRow(_Strict):
     use: Literal["fit", "evaluation"]
 
 
-_Row = TypeVar("_Row", _ConceptRow, _PromptRow)
+_RowModel = TypeVar("_RowModel", _ConceptRow, _PromptRow)
 
 
 def names() -> list[str]:
@@ -197,66 +211,106 @@ def load(name: str) -> ConceptSet:
     import tomllib
 
     if name not in names():
-        if concept_files.is_own(name):
-            return _own(concept_files.read(name))
-        raise UnknownName("concept set", name, names(), remedy="A set of your own is given by its path: ./mine or mine.csv")
+        if concept_files.is_user_set(name):
+            return _user_set(concept_files.read(name))
+        raise UnknownName(
+            "concept set",
+            name,
+            names(),
+            remedy="A set of your own is given by its path: ./mine or mine.csv",
+        )
     folder = content.folder("concepts") / name
     try:
-        card = _Card.model_validate(tomllib.loads((folder / "card.toml").read_text(encoding="utf-8")))
-        rows = [_ConceptRow.model_validate(row) for row in _lines(folder / "concepts.jsonl")]
-        prompts = [_PromptRow.model_validate(row) for row in _lines(folder / "prompts.jsonl")]
+        card = _SetCard.model_validate(
+            tomllib.loads((folder / "card.toml").read_text(encoding="utf-8"))
+        )
+        rows = [_ConceptRow.model_validate(row) for row in _json_lines(folder / "concepts.jsonl")]
+        prompts = [_PromptRow.model_validate(row) for row in _json_lines(folder / "prompts.jsonl")]
         references = _references(folder / "references.zip")
     except (ValidationError, ValueError, RecursionError, OSError, BadZipFile) as error:
-        raise Refused(f"concept set {name!r} is damaged: {' '.join(str(error).split())[:300]}") from None
-    for what, keys in (("concept", [row.id for row in rows]), ("prompt", [prompt.text for prompt in prompts])):
+        raise Refused(
+            f"concept set {name!r} is damaged: {' '.join(str(error).split())[:300]}"
+        ) from None
+    for what, keys in (
+        ("concept", [row.id for row in rows]),
+        ("prompt", [prompt.text for prompt in prompts]),
+    ):
         if twice := [key for key, times in Counter(keys).items() if times > 1]:
-            raise Refused(f"concept set {name!r} has {what} {twice[0]!r} twice: what is learnt from would be evaluated on")
+            raise Refused(
+                f"concept set {name!r} has {what} {twice[0]!r} twice: what is learnt from would be evaluated on"
+            )
     sources = tuple(prompt.text for prompt in prompts if prompt.use == "fit")
     concepts = {
-        split: tuple(Concept(**row.model_dump(exclude={"split"}), sources=sources, references=references.get(row.id, ())) for row in rows if row.split == split)
+        split: tuple(
+            Concept(
+                **row.model_dump(exclude={"split"}),
+                sources=sources,
+                references=references.get(row.id, ()),
+            )
+            for row in rows
+            if row.split == split
+        )
         for split in SPLITS
     }
     evaluation = tuple(prompt.text for prompt in prompts if prompt.use == "evaluation")
     return ConceptSet(**card.model_dump(), splits=concepts, prompts=evaluation)
 
 
-def _own(found: concept_files.Own) -> ConceptSet:
+def _user_set(files: concept_files.ConceptFiles) -> ConceptSet:
     """A user's own set, with prompts of a shipped one where it brings none that are needed."""
-    rows = [_valid(_ConceptRow, row) for row in found.concepts]
-    asked = [(row, _valid(_PromptRow, row)) for row in found.prompts]
+    rows = [_validate(_ConceptRow, row) for row in files.concepts]
+    asked = [(row, _validate(_PromptRow, row)) for row in files.prompts]
     seen: dict[str, str] = {}
     for row, prompt in asked:
         words = " ".join(prompt.text.casefold().split())
-        if seen.setdefault(words, row.where) != row.where:
-            row.refuse(f"prompt {prompt.text[:80]!r} is there already: {seen[words]}")
-    fit, evaluation = (tuple(prompt.text for _, prompt in asked if prompt.use == use) for use in ("fit", "evaluation"))
+        if seen.setdefault(words, row.location) != row.location:
+            row.fail(f"prompt {prompt.text[:80]!r} is there already: {seen[words]}")
+    fit, evaluation = (
+        tuple(prompt.text for _, prompt in asked if prompt.use == use)
+        for use in ("fit", "evaluation")
+    )
     if not (fit and evaluation):
-        neutral = load(NEUTRAL)
-        fit = fit or tuple(prompt for prompt in neutral.splits["train"][0].sources if prompt.casefold() not in seen)
-        evaluation = evaluation or tuple(prompt for prompt in neutral.prompts if prompt.casefold() not in seen)
+        neutral = load(NEUTRAL_PROMPT_SET)
+        fit = fit or tuple(
+            prompt for prompt in neutral.splits["train"][0].sources if prompt.casefold() not in seen
+        )
+        evaluation = evaluation or tuple(
+            prompt for prompt in neutral.prompts if prompt.casefold() not in seen
+        )
     try:
-        card = _Card.model_validate(found.card)
-        references = _references(found.pictures) if found.pictures else {}
+        card = _SetCard.model_validate(files.card)
+        references = _references(files.reference_archive) if files.reference_archive else {}
     except (ValidationError, OSError, BadZipFile) as error:
-        raise UsageError(f"the set's card.toml or references.zip cannot be read: {' '.join(str(error).split())[:200]}") from None
-    concepts = {split: tuple(_concept(row, fit, references) for row in rows if row.split == split) for split in SPLITS}
+        raise UsageError(
+            f"the set's card.toml or references.zip cannot be read: {' '.join(str(error).split())[:200]}"
+        ) from None
+    concepts = {
+        split: tuple(_make_concept(row, fit, references) for row in rows if row.split == split)
+        for split in SPLITS
+    }
     return ConceptSet(**card.model_dump(), splits=concepts, prompts=evaluation)
 
 
-def _concept(row: _ConceptRow, sources: tuple[str, ...], references: Mapping[str, tuple[Reference, ...]]) -> Concept:
-    return Concept(**row.model_dump(exclude={"split"}), sources=sources, references=references.get(row.id, ()))
+def _make_concept(
+    row: _ConceptRow, sources: tuple[str, ...], references: Mapping[str, tuple[Reference, ...]]
+) -> Concept:
+    return Concept(
+        **row.model_dump(exclude={"split"}), sources=sources, references=references.get(row.id, ())
+    )
 
 
-def _valid(kind: type[_Row], row: concept_files.Row) -> _Row:
+def _validate(model: type[_RowModel], row: concept_files.ConceptFileRow) -> _RowModel:
     try:
-        return kind.model_validate(row.values)
+        return model.model_validate(row.values)
     except ValidationError as error:
         first = error.errors()[0]
-        row.refuse(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+        row.fail(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
 
 
-def _lines(path: Path) -> Iterable[object]:
-    return (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+def _json_lines(path: Path) -> Iterable[object]:
+    return (
+        json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
+    )
 
 
 def _references(archive: Path) -> dict[str, tuple[Reference, ...]]:

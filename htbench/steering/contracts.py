@@ -18,7 +18,7 @@ from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept, ConceptSet
 from htbench.steering.hooks import activations, steer
 from htbench.steering.intervention import Affine, Intervention
-from htbench.steering.method import Method, Steering, learn_shared
+from htbench.steering.method import Method, Steering, load_or_train
 from htbench.steering.model import Model, Request
 
 SEED = 11
@@ -26,7 +26,7 @@ TOLERANCE = 2
 """Levels of 255 by which images that should be equal may differ off the CPU; on it, none."""
 
 
-class Broken(Refused):
+class BrokenPromise(Refused):
     """A promise that was not kept."""
 
 
@@ -43,13 +43,15 @@ class Case:
     @cached_property
     def method(self) -> Method:
         """The method of the card."""
-        made: Method = baseline.method(self.card)
+        made: Method = baseline.load_method(self.card)
         return made
 
     @cached_property
     def steering(self) -> Steering:
         """What it learnt from the train concepts, now or before it was shipped."""
-        return learn_shared(self.card, self.model, self.concepts.splits["train"], folder=self.folder, seed=0).steering
+        return load_or_train(
+            self.card, self.model, self.concepts.splits["train"], folder=self.folder, seed=0
+        ).steering
 
     @cached_property
     def concept(self) -> Concept:
@@ -57,23 +59,32 @@ class Case:
         return self.concepts.splits["dev"][0]
 
     @cached_property
-    def change(self) -> Intervention:
+    def intervention(self) -> Intervention:
         """What adds it."""
         return self.steering.towards(self.concept)
 
     def images(self, *changes: tuple[Intervention, float]) -> list[Image.Image]:
         """One batch: the same prompt and seed with each change at its strength."""
         prompt = self.concepts.prompts[0]
-        return self.model.generate([Request(prompt=prompt, seed=SEED, intervention=change, strength=strength) for change, strength in changes])
+        return self.model.generate(
+            [
+                Request(prompt=prompt, seed=SEED, intervention=change, strength=strength)
+                for change, strength in changes
+            ]
+        )
 
-    def same(self, first: Image.Image, second: Image.Image) -> bool:
+    def images_match(self, first: Image.Image, second: Image.Image) -> bool:
         """Whether two images are equal, as far as the device promises."""
         allowed = 0 if self.model.device == "cpu" else TOLERANCE
-        return first.size == second.size and int(np.abs(np.asarray(first, np.int16) - np.asarray(second, np.int16)).max()) <= allowed
+        return (
+            first.size == second.size
+            and int(np.abs(np.asarray(first, np.int16) - np.asarray(second, np.int16)).max())
+            <= allowed
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class PromiseResult:
     """Whether one promise was kept."""
 
     promise: str
@@ -82,13 +93,13 @@ class Finding:
 
 
 Promise = Callable[[Case], None]
-"""Raises `Broken`, or anything else, if it is not kept; its name is the promise."""
+"""Raises `BrokenPromise`, or anything else, if it is not kept; its name is the promise."""
 
 
-def check(case: Case) -> Iterator[Finding]:
+def check(case: Case) -> Iterator[PromiseResult]:
     """Every promise in turn; the first alone if it is broken, since the others follow from it."""
     for promise in PROMISES:
-        finding = _try(promise, case)
+        finding = _check_promise(promise, case)
         yield finding
         if finding.problem and promise is it_learns_a_concept:
             return
@@ -99,12 +110,12 @@ def name(promise: Promise) -> str:
     return promise.__name__.replace("_", " ")
 
 
-def _try(promise: Promise, case: Case) -> Finding:
+def _check_promise(promise: Promise, case: Case) -> PromiseResult:
     try:
         promise(case)
     except Exception as error:
-        return Finding(promise=name(promise), problem=_reason(error))
-    return Finding(promise=name(promise), problem=None)
+        return PromiseResult(promise=name(promise), problem=_reason(error))
+    return PromiseResult(promise=name(promise), problem=None)
 
 
 def _reason(error: Exception) -> str:
@@ -114,66 +125,96 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]} ({Path(last.filename).name}, line {last.lineno})"
 
 
-def _demand(kept: bool, otherwise: str) -> None:
+def _require(kept: bool, problem: str) -> None:
     if not kept:
-        raise Broken(otherwise)
+        raise BrokenPromise(problem)
 
 
 def it_learns_a_concept(case: Case) -> None:
-    _demand(isinstance(case.change, Intervention), f"`towards` gave a {type(case.change).__name__}, not an Intervention")
+    _require(
+        isinstance(case.intervention, Intervention),
+        f"`towards` gave a {type(case.intervention).__name__}, not an Intervention",
+    )
 
 
 def strength_0_changes_no_bit(case: Case) -> None:
     plain = case.images(*[(Intervention(), 0.0)] * 4)
-    steered = case.images(*[(case.change, 0.0)] * 4)
-    _demand(all(a.tobytes() == b.tobytes() for a, b in zip(plain, steered, strict=True)), "images differ from those of the model left alone")
+    steered = case.images(*[(case.intervention, 0.0)] * 4)
+    _require(
+        all(a.tobytes() == b.tobytes() for a, b in zip(plain, steered, strict=True)),
+        "images differ from those of the model left alone",
+    )
     for site in case.model.sites:
         z = _activations(case, site, images=2)
-        _demand(torch.equal(case.change.apply(site, z.clone(), strength=0.0), z), f"`apply` changes activations of site {site!r}")
+        _require(
+            torch.equal(case.intervention.apply(site, z.clone(), strength=0.0), z),
+            f"`apply` changes activations of site {site!r}",
+        )
 
 
 def the_sign_of_the_strength_matters(case: Case) -> None:
-    plain, up, down = case.images((Intervention(), 0.0), (case.change, 1.0), (case.change, -1.0))
+    plain, up, down = case.images(
+        (Intervention(), 0.0), (case.intervention, 1.0), (case.intervention, -1.0)
+    )
     does_nothing = up.tobytes() == plain.tobytes() == down.tobytes()
-    _demand(does_nothing or up.tobytes() != down.tobytes(), "strengths 1 and -1 give the same image")
+    _require(
+        does_nothing or up.tobytes() != down.tobytes(), "strengths 1 and -1 give the same image"
+    )
 
 
 def an_image_depends_on_its_own_request_alone(case: Case) -> None:
-    neighbours = [(Intervention(), 0.0), (case.change, -0.5), (case.change, 2.0)]
-    first = case.images((case.change, 1.0), *neighbours)[0]
-    last = case.images(*reversed(neighbours), (case.change, 1.0))[-1]
-    _demand(case.same(first, last), "an image changed with its place and neighbours in the batch")
+    neighbours = [(Intervention(), 0.0), (case.intervention, -0.5), (case.intervention, 2.0)]
+    first = case.images((case.intervention, 1.0), *neighbours)[0]
+    last = case.images(*reversed(neighbours), (case.intervention, 1.0))[-1]
+    _require(
+        case.images_match(first, last),
+        "an image changed with its place and neighbours in the batch",
+    )
 
 
 def inputs_are_not_written_to(case: Case) -> None:
     for site in case.model.sites:
         z = _activations(case, site, images=2)
         before = z.clone()
-        case.change.apply(site, z, strength=1.0)
-        steer([case.change, case.change], [1.0, 0.5])(site, z)
-        _demand(torch.equal(z, before), f"the input of site {site!r} was written to")
+        case.intervention.apply(site, z, strength=1.0)
+        steer([case.intervention, case.intervention], [1.0, 0.5])(site, z)
+        _require(torch.equal(z, before), f"the input of site {site!r} was written to")
 
 
 def a_batch_is_steered_as_each_image_alone(case: Case) -> None:
     strengths = [1.0, 0.0, -2.0]
     for site in case.model.sites:
         z = _activations(case, site, images=3)
-        together = steer([case.change] * 3, strengths)(site, z)
-        alone = torch.cat([case.change.apply(site, z[k : k + 1], strength=strength) for k, strength in enumerate(strengths)])
-        _demand(torch.allclose(together, alone, rtol=1e-5, atol=1e-5), f"at site {site!r} a batch is steered by other amounts than its images")
+        together = steer([case.intervention] * 3, strengths)(site, z)
+        alone = torch.cat(
+            [
+                case.intervention.apply(site, z[k : k + 1], strength=strength)
+                for k, strength in enumerate(strengths)
+            ]
+        )
+        _require(
+            torch.allclose(together, alone, rtol=1e-5, atol=1e-5),
+            f"at site {site!r} a batch is steered by other amounts than its images",
+        )
 
 
 def a_saved_and_loaded_steering_gives_the_same_images(case: Case) -> None:
     path = case.folder / "checked-steering"
     case.steering.save(path)
     again = case.method.load(case.model, path, seed=0).towards(case.concept)
-    _demand(case.same(*case.images((again, 1.0), (case.change, 1.0))), "after saving and loading the image is another one")
+    _require(
+        case.images_match(*case.images((again, 1.0), (case.intervention, 1.0))),
+        "after saving and loading the image is another one",
+    )
 
 
 def a_saved_and_loaded_intervention_gives_the_same_images(case: Case) -> None:
     path = case.folder / "checked-change.safetensors"
-    intervention.save(case.change, path)
-    _demand(case.same(*case.images((intervention.load(path), 0.7), (case.change, 0.7))), "after saving and loading the image is another one")
+    intervention.save(case.intervention, path)
+    _require(
+        case.images_match(*case.images((intervention.load(path), 0.7), (case.intervention, 0.7))),
+        "after saving and loading the image is another one",
+    )
 
 
 def hooks_are_gone_after_an_exception(case: Case) -> None:
@@ -181,48 +222,64 @@ def hooks_are_gone_after_an_exception(case: Case) -> None:
         sites = frozenset(list(case.model.sites)[-1:])
 
         def apply(self, site: Site, z: torch.Tensor, *, strength: float) -> torch.Tensor:
-            raise _Planned
+            raise _PlannedFailure
 
     (before,) = case.images((Intervention(), 0.0))
     try:
-        case.images((case.change, 1.0), (Breaks(), 1.0))
-    except _Planned:
+        case.images((case.intervention, 1.0), (Breaks(), 1.0))
+    except _PlannedFailure:
         (after,) = case.images((Intervention(), 0.0))
-        _demand(before.tobytes() == after.tobytes(), "the model is still steered after an exception")
+        _require(
+            before.tobytes() == after.tobytes(), "the model is still steered after an exception"
+        )
     else:
-        raise Broken("the exception of an intervention is swallowed")
+        raise BrokenPromise("the exception of an intervention is swallowed")
 
 
 def it_acts_only_on_sites_of_the_model(case: Case) -> None:
-    strange = sorted(case.change.sites - case.model.sites.keys())
-    _demand(not strange, f"it acts on {strange[:3]}, which {case.model.name} does not have")
+    strange = sorted(case.intervention.sites - case.model.sites.keys())
+    _require(not strange, f"it acts on {strange[:3]}, which {case.model.name} does not have")
 
 
 def a_site_of_no_model_is_refused_with_the_nearest_names(case: Case) -> None:
     known, info = next(iter(case.model.sites.items()))
     misspelt = Site(f"{known}x")
     zeros = torch.zeros(info.channels)
-    _refuses(lambda: case.images((Affine({misspelt: zeros + 1}, {misspelt: zeros}), 1.0)), known)
+    _require_unknown_name(
+        lambda: case.images((Affine({misspelt: zeros + 1}, {misspelt: zeros}), 1.0)), known
+    )
 
 
 def a_setting_sites_that_matches_nothing_is_refused(case: Case) -> None:
     if "sites" in {field.name for field in dataclasses.fields(case.method)}:  # type: ignore[arg-type]
         known = next(iter(case.model.sites))
-        lost: Method = baseline.method(case.card.with_settings({"sites": (f"{known}x",)}))
-        _refuses(lambda: lost.fit(case.model, case.concepts.splits["train"][:2], seed=0).towards(case.concept), known)
+        lost: Method = baseline.load_method(case.card.with_settings({"sites": (f"{known}x",)}))
+        _require_unknown_name(
+            lambda: lost.train(case.model, case.concepts.splits["train"][:2], seed=0).towards(
+                case.concept
+            ),
+            known,
+        )
 
 
 def every_site_it_acts_on_fires(case: Case) -> None:
     fired = activations(case.model, case.concepts.prompts[:1], [SEED])
-    silent = sorted(case.change.sites - fired.keys())
-    _demand(not silent, f"nothing passes through {silent[:3]}")
+    silent = sorted(case.intervention.sites - fired.keys())
+    _require(not silent, f"nothing passes through {silent[:3]}")
 
 
 def it_declares_what_it_was_trained_on(case: Case) -> None:
     training = case.steering.training
-    strange = sorted(set(training.concepts) - {concept.id for concept in case.concepts.splits["train"]})
-    _demand(not strange, f"it was trained on {strange[:3]}, which are not among the train concepts")
-    _demand(bool(training.concepts) == bool(training.seconds), f"{len(training.concepts)} training concepts, but {training.seconds} seconds of training")
+    strange = sorted(
+        set(training.concepts) - {concept.id for concept in case.concepts.splits["train"]}
+    )
+    _require(
+        not strange, f"it was trained on {strange[:3]}, which are not among the train concepts"
+    )
+    _require(
+        bool(training.concepts) == bool(training.seconds),
+        f"{len(training.concepts)} training concepts, but {training.seconds} seconds of training",
+    )
 
 
 def it_reads_what_its_card_says(case: Case) -> None:
@@ -231,7 +288,10 @@ def it_reads_what_its_card_says(case: Case) -> None:
 
 
 def its_settings_cannot_be_changed(case: Case) -> None:
-    _demand(getattr(type(case.method), "__dataclass_params__").frozen, "write @dataclass(frozen=True, kw_only=True)")  # noqa: B009
+    _require(
+        type(case.method).__dataclass_params__.frozen,
+        "write @dataclass(frozen=True, kw_only=True)",
+    )
 
 
 PROMISES: tuple[Promise, ...] = (
@@ -254,19 +314,23 @@ PROMISES: tuple[Promise, ...] = (
 )
 
 
-class _Planned(Exception):
+class _PlannedFailure(Exception):
     """Thrown by an intervention that is made to fail."""
 
 
 def _activations(case: Case, site: Site, *, images: int) -> torch.Tensor:
     random = torch.Generator().manual_seed(SEED)
-    return torch.randn(images, 5, case.model.sites[site].channels, generator=random).to(case.model.device)
+    return torch.randn(images, 5, case.model.sites[site].channels, generator=random).to(
+        case.model.device
+    )
 
 
-def _refuses(act: Callable[[], object], known: Site) -> None:
+def _require_unknown_name(act: Callable[[], object], known: Site) -> None:
     try:
         act()
     except UnknownName as error:
-        _demand(known in str(error), f"the message does not name the nearest site, {known!r}: {error}")
+        _require(
+            known in str(error), f"the message does not name the nearest site, {known!r}: {error}"
+        )
     else:
-        raise Broken("no error")
+        raise BrokenPromise("no error")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-PAPER, INK, QUIET, LINE = "#ffffff", "#1c1d21", "#6f737b", "#e3e5e8"
-SMALLEST, LARGEST = 160, 512
+BACKGROUND, TEXT_COLOUR, MUTED_COLOUR, BORDER_COLOUR = "#ffffff", "#1c1d21", "#6f737b", "#e3e5e8"
+MIN_SIDE, MAX_SIDE = 160, 512
 """Pixels of a picture's longer side: smaller ones are enlarged by whole factors, pixel by pixel, larger ones reduced."""
 GAP, MARGIN, THUMBNAIL = 6, 28, 72
 _FONTS = ("DejaVuSans.ttf", "Arial Unicode.ttf", "Arial.ttf")
@@ -26,48 +26,83 @@ class Filmstrip:
 
     def draw(self) -> Image.Image:
         """All of it as one picture."""
-        tiles = [[_resized(picture) for picture in row] for row in self.rows]
+        tiles = [[_resize(picture) for picture in row] for row in self.rows]
         wide, high = (max(tile.size[axis] for row in tiles for tile in row) for axis in (0, 1))
-        side = min(220, max(_width(word, 15) for label in self.labels for word in label.split() or [""]) + 60) + 16
-        labels = [_wrapped(label, 15, side - 16) for label in self.labels]
+        side = (
+            min(
+                220,
+                max(_width(word, 15) for label in self.labels for word in label.split() or [""])
+                + 60,
+            )
+            + 16
+        )
+        labels = [_wrap(label, 15, side - 16) for label in self.labels]
         heights = [max(high, 20 * len(lines)) for lines in labels]
         width = 2 * MARGIN + side + len(self.strengths) * (wide + GAP) - GAP
         header = self._header(width - 2 * MARGIN)
         top = MARGIN + header.height + 40
-        page = Image.new("RGB", (width, top + sum(heights) + GAP * (len(tiles) - 1) + MARGIN), PAPER)
+        page = Image.new(
+            "RGB", (width, top + sum(heights) + GAP * (len(tiles) - 1) + MARGIN), BACKGROUND
+        )
         page.paste(header, (MARGIN, MARGIN))
         pen = ImageDraw.Draw(page)
         columns = [MARGIN + side + k * (wide + GAP) for k in range(len(self.strengths))]
-        pen.text((MARGIN, top - 10), "strength", font=_font("", 13), fill=QUIET, anchor="ls")
+        pen.text((MARGIN, top - 10), "strength", font=_font("", 13), fill=MUTED_COLOUR, anchor="ls")
         for x, strength in zip(columns, self.strengths, strict=True):
-            pen.text((x + wide // 2, top - 10), f"{strength:g}", font=_font("", 15), fill=INK, anchor="ms")
+            pen.text(
+                (x + wide // 2, top - 10),
+                f"{strength:g}",
+                font=_font("", 15),
+                fill=TEXT_COLOUR,
+                anchor="ms",
+            )
         for row, lines, height in zip(tiles, labels, heights, strict=True):
-            _write(pen, lines, (MARGIN, top + (height - 20 * len(lines)) // 2), size=15, step=20, colour=INK)
+            _draw_lines(
+                pen,
+                lines,
+                (MARGIN, top + (height - 20 * len(lines)) // 2),
+                size=15,
+                line_height=20,
+                colour=TEXT_COLOUR,
+            )
             for x, tile in zip(columns, row, strict=True):
                 page.paste(tile, (x, top))
-                pen.rectangle((x - 1, top - 1, x + tile.width, top + tile.height), outline=LINE)
+                pen.rectangle(
+                    (x - 1, top - 1, x + tile.width, top + tile.height), outline=BORDER_COLOUR
+                )
             top += height + GAP
         return page
 
     def _header(self, width: int) -> Image.Image:
-        thumbnails = [ImageOps.contain(picture, (THUMBNAIL, THUMBNAIL)) for picture in self.references[: width // (2 * (THUMBNAIL + GAP))]]
+        thumbnails = [
+            ImageOps.contain(picture, (THUMBNAIL, THUMBNAIL))
+            for picture in self.references[: width // (2 * (THUMBNAIL + GAP))]
+        ]
         free = width - sum(picture.width + GAP for picture in thumbnails)
-        title, note = _wrapped(self.title, 26, free), _wrapped(self.note, 14, free)
-        header = Image.new("RGB", (width, max(34 * len(title) + 20 * len(note), THUMBNAIL if thumbnails else 0)), PAPER)
+        title, note = _wrap(self.title, 26, free), _wrap(self.note, 14, free)
+        header = Image.new(
+            "RGB",
+            (width, max(34 * len(title) + 20 * len(note), THUMBNAIL if thumbnails else 0)),
+            BACKGROUND,
+        )
         pen = ImageDraw.Draw(header)
-        _write(pen, title, (0, 0), size=26, step=34, colour=INK)
-        _write(pen, note, (0, 34 * len(title)), size=14, step=20, colour=QUIET)
+        _draw_lines(pen, title, (0, 0), size=26, line_height=34, colour=TEXT_COLOUR)
+        _draw_lines(pen, note, (0, 34 * len(title)), size=14, line_height=20, colour=MUTED_COLOUR)
         for picture in thumbnails:
             header.paste(picture, (free + GAP, 0))
             free += picture.width + GAP
         return header
 
 
-def _resized(picture: Image.Image) -> Image.Image:
+def _resize(picture: Image.Image) -> Image.Image:
     side = max(picture.size)
-    if side < SMALLEST:
-        return ImageOps.scale(picture, -(-SMALLEST // side), Image.Resampling.NEAREST)
-    return picture if side <= LARGEST else ImageOps.contain(picture, (LARGEST, LARGEST), Image.Resampling.LANCZOS)
+    if side < MIN_SIDE:
+        return ImageOps.scale(picture, -(-MIN_SIDE // side), Image.Resampling.NEAREST)
+    return (
+        picture
+        if side <= MAX_SIDE
+        else ImageOps.contain(picture, (MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    )
 
 
 def _font(text: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
@@ -84,11 +119,11 @@ def _width(text: str, size: int) -> int:
     return round(_font(text, size).getlength(text))
 
 
-def _wrapped(text: str, size: int, width: int) -> list[str]:
+def _wrap(text: str, size: int, width: int) -> list[str]:
     """Lines of `text` that are at most `width` pixels wide, broken between words where that helps."""
     lines: list[str] = []
     for word in text.split():
-        for piece in _pieces(word, size, width):
+        for piece in _split_word(word, size, width):
             if lines and _width(f"{lines[-1]} {piece}", size) <= width:
                 lines[-1] += f" {piece}"
             else:
@@ -96,7 +131,7 @@ def _wrapped(text: str, size: int, width: int) -> list[str]:
     return lines
 
 
-def _pieces(word: str, size: int, width: int) -> list[str]:
+def _split_word(word: str, size: int, width: int) -> list[str]:
     """A word too long for a line, cut into parts that fit."""
     pieces = [""]
     for letter in word:
@@ -106,6 +141,16 @@ def _pieces(word: str, size: int, width: int) -> list[str]:
     return pieces
 
 
-def _write(pen: ImageDraw.ImageDraw, lines: Sequence[str], at: tuple[int, int], *, size: int, step: int, colour: str) -> None:
+def _draw_lines(
+    pen: ImageDraw.ImageDraw,
+    lines: Sequence[str],
+    position: tuple[int, int],
+    *,
+    size: int,
+    line_height: int,
+    colour: str,
+) -> None:
     for k, line in enumerate(lines):
-        pen.text((at[0], at[1] + k * step), line, font=_font(line, size), fill=colour)
+        pen.text(
+            (position[0], position[1] + k * line_height), line, font=_font(line, size), fill=colour
+        )

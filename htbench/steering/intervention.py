@@ -29,7 +29,9 @@ class Intervention:
         """Prompts to generate from instead of `prompt`, with the weight of each one's encoding; weights sum to 1."""
         return {prompt: 1.0}
 
-    def apply(self, site: Site, z: Float[Tensor, "images positions channels"], *, strength: float) -> Float[Tensor, "images positions channels"]:
+    def apply(
+        self, site: Site, z: Float[Tensor, "images positions channels"], *, strength: float
+    ) -> Float[Tensor, "images positions channels"]:
         """What the site shall put out instead of `z`, which is not written to."""
         return z
 
@@ -91,11 +93,25 @@ class Affine(Intervention):
 
     kind = "affine"
 
-    def __init__(self, scale: PerChannel, shift: PerChannel, *, low: PerChannel | None = None, high: PerChannel | None = None) -> None:
-        self.scale, self.shift, self.low, self.high = dict(scale), dict(shift), dict(low or {}), dict(high or {})
+    def __init__(
+        self,
+        scale: PerChannel,
+        shift: PerChannel,
+        *,
+        low: PerChannel | None = None,
+        high: PerChannel | None = None,
+    ) -> None:
+        self.scale, self.shift, self.low, self.high = (
+            dict(scale),
+            dict(shift),
+            dict(low or {}),
+            dict(high or {}),
+        )
         self.sites = frozenset(self.scale)
 
-    def apply(self, site: Site, z: Float[Tensor, "images positions channels"], *, strength: float) -> Float[Tensor, "images positions channels"]:
+    def apply(
+        self, site: Site, z: Float[Tensor, "images positions channels"], *, strength: float
+    ) -> Float[Tensor, "images positions channels"]:
         if site not in self.scale or strength == 0:
             return z
         moved = z + (strength * ((self.scale[site] - 1) * z.float() + self.shift[site])).to(z.dtype)
@@ -104,12 +120,18 @@ class Affine(Intervention):
         return torch.where((z >= self.low[site]) & (z <= self.high[site]), moved, z)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
-        return _named(scale=self.scale, shift=self.shift, low=self.low, high=self.high), {}
+        return _flatten(scale=self.scale, shift=self.shift, low=self.low, high=self.high), {}
 
     @classmethod
     def restore(cls, tensors: dict[str, Tensor], settings: dict[str, str]) -> Self:
-        scale, shift, low, high = (_part(tensors, name) for name in ("scale", "shift", "low", "high"))
-        if _shapes(scale) != _shapes(shift) or _shapes(low) != _shapes(high) or (low and _shapes(low) != _shapes(scale)):
+        scale, shift, low, high = (
+            _unflatten(tensors, name) for name in ("scale", "shift", "low", "high")
+        )
+        if (
+            _shapes(scale) != _shapes(shift)
+            or _shapes(low) != _shapes(high)
+            or (low and _shapes(low) != _shapes(scale))
+        ):
             raise ValueError("its parts do not match")
         return cls(scale, shift, low=low, high=high)
 
@@ -119,27 +141,39 @@ class LowRank(Intervention):
 
     kind = "low-rank"
 
-    def __init__(self, down: Mapping[Site, Float[Tensor, "channels rank"]], up: Mapping[Site, Float[Tensor, "rank channels"]], shift: PerChannel) -> None:
+    def __init__(
+        self,
+        down: Mapping[Site, Float[Tensor, "channels rank"]],
+        up: Mapping[Site, Float[Tensor, "rank channels"]],
+        shift: PerChannel,
+    ) -> None:
         self.down, self.up, self.shift = dict(down), dict(up), dict(shift)
         self.sites = frozenset(self.shift)
 
-    def apply(self, site: Site, z: Float[Tensor, "images positions channels"], *, strength: float) -> Float[Tensor, "images positions channels"]:
+    def apply(
+        self, site: Site, z: Float[Tensor, "images positions channels"], *, strength: float
+    ) -> Float[Tensor, "images positions channels"]:
         if site not in self.shift or strength == 0:
             return z
-        return z + (strength * ((z.float() @ self.down[site]) @ self.up[site] + self.shift[site])).to(z.dtype)
+        return z + (
+            strength * ((z.float() @ self.down[site]) @ self.up[site] + self.shift[site])
+        ).to(z.dtype)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
-        return _named(down=self.down, up=self.up, shift=self.shift), {}
+        return _flatten(down=self.down, up=self.up, shift=self.shift), {}
 
     @classmethod
     def restore(cls, tensors: dict[str, Tensor], settings: dict[str, str]) -> Self:
-        down, up, shift = (_part(tensors, name) for name in ("down", "up", "shift"))
-        if _shapes(down) != {site: shape[::-1] for site, shape in _shapes(up).items()} or down.keys() != shift.keys():
+        down, up, shift = (_unflatten(tensors, name) for name in ("down", "up", "shift"))
+        if (
+            _shapes(down) != {site: shape[::-1] for site, shape in _shapes(up).items()}
+            or down.keys() != shift.keys()
+        ):
             raise ValueError("its parts do not match")
         return cls(down, up, shift)
 
 
-class Named(Protocol):
+class ModelIdentity(Protocol):
     """What an intervention is learnt for: a `htbench.steering.model.Model`."""
 
     @property
@@ -149,7 +183,7 @@ class Named(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
+class InterventionOrigin:
     """Where an intervention comes from; kept in its file."""
 
     model: str
@@ -172,16 +206,24 @@ _BEFORE_SHORT_NAMES = {
 """What files of version 0.1.0 call the classes; read for one release."""
 
 
-def save(intervention: Intervention, path: Path, *, origin: Origin | None = None) -> None:
+def save(
+    intervention: Intervention, path: Path, *, origin: InterventionOrigin | None = None
+) -> None:
     """Write an intervention of any class as safetensors, with its sites, its digest and where it comes from."""
     tensors, settings = intervention.state()
-    stored = {name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors.items()} or {"none": torch.zeros(0)}
-    metadata = {"kind": _kind(type(intervention)), "settings": json.dumps(settings), "sites": json.dumps(sorted(intervention.sites))}
+    stored = {
+        name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors.items()
+    } or {"none": torch.zeros(0)}
+    metadata = {
+        "kind": _kind(type(intervention)),
+        "settings": json.dumps(settings),
+        "sites": json.dumps(sorted(intervention.sites)),
+    }
     metadata |= {"origin": json.dumps(asdict(origin))} if origin else {}
     path.write_bytes(serialise(stored, metadata={**metadata, "digest": _digest(stored, metadata)}))
 
 
-def load(path: Path, *, model: Named | None = None) -> Intervention:
+def load(path: Path, *, model: ModelIdentity | None = None) -> Intervention:
     """The intervention that was saved at `path`.
 
     Raises:
@@ -189,12 +231,22 @@ def load(path: Path, *, model: Named | None = None) -> Intervention:
     """
     try:
         tensors, metadata = _read(path)
-        if metadata["digest"] != _digest(tensors, {name: value for name, value in metadata.items() if name != "digest"}):
+        if metadata["digest"] != _digest(
+            tensors, {name: value for name, value in metadata.items() if name != "digest"}
+        ):
             raise ValueError("its content does not have its digest")
-        restored = _class(metadata["kind"]).restore({name: tensor for name, tensor in tensors.items() if name != "none"}, json.loads(metadata["settings"]))
-        origin = Origin(**json.loads(metadata["origin"])) if "origin" in metadata else None
+        restored = _class(metadata["kind"]).restore(
+            {name: tensor for name, tensor in tensors.items() if name != "none"},
+            json.loads(metadata["settings"]),
+        )
+        origin = (
+            InterventionOrigin(**json.loads(metadata["origin"])) if "origin" in metadata else None
+        )
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
-        raise Refused(f"intervention {str(path)!r} cannot be read: {error}", remedy="Delete the file to learn it again.") from None
+        raise Refused(
+            f"intervention {str(path)!r} cannot be read: {error}",
+            remedy="Delete the file to learn it again.",
+        ) from None
     if model and origin and (origin.model, origin.revision) != (model.name, model.revision):
         raise Refused(
             f"intervention {str(path)!r} was learnt for model {origin.model!r} ({origin.revision}), this is {model.name!r} ({model.revision})",
@@ -203,13 +255,18 @@ def load(path: Path, *, model: Named | None = None) -> Intervention:
     return restored
 
 
-def origin(path: Path) -> Origin | None:
+def read_origin(path: Path) -> InterventionOrigin | None:
     """Where the intervention at `path` comes from; None if its file does not say."""
     try:
         metadata = _read(path)[1]
-        return Origin(**json.loads(metadata["origin"])) if "origin" in metadata else None
+        return (
+            InterventionOrigin(**json.loads(metadata["origin"])) if "origin" in metadata else None
+        )
     except (SafetensorError, TypeError, ValueError, OSError) as error:
-        raise Refused(f"intervention {str(path)!r} cannot be read: {error}", remedy="Delete the file to learn it again.") from None
+        raise Refused(
+            f"intervention {str(path)!r} cannot be read: {error}",
+            remedy="Delete the file to learn it again.",
+        ) from None
 
 
 def _kind(of: type[Intervention]) -> str:
@@ -227,7 +284,9 @@ def _class(kind: str) -> type[Intervention]:
     classes = {_kind(each): each for each in _with_subclasses(Intervention)}
     name = _BEFORE_SHORT_NAMES.get(kind, kind)
     if name not in classes:
-        raise ValueError(f"there is no intervention {kind[:200]!r} among {', '.join(sorted(classes))}")
+        raise ValueError(
+            f"there is no intervention {kind[:200]!r} among {', '.join(sorted(classes))}"
+        )
     return classes[name]
 
 
@@ -247,12 +306,20 @@ def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Digest:
     return Digest(hashlib.sha256(text + serialise(dict(sorted(tensors.items())))).hexdigest()[:16])
 
 
-def _named(**parts: Mapping[Site, Tensor]) -> dict[str, Tensor]:
-    return {f"{part}/{site}": tensor for part, tensors in parts.items() for site, tensor in tensors.items()}
+def _flatten(**parts: Mapping[Site, Tensor]) -> dict[str, Tensor]:
+    return {
+        f"{part}/{site}": tensor
+        for part, tensors in parts.items()
+        for site, tensor in tensors.items()
+    }
 
 
-def _part(tensors: dict[str, Tensor], name: str) -> dict[Site, Tensor]:
-    return {Site(key.removeprefix(f"{name}/")): tensor for key, tensor in tensors.items() if key.startswith(f"{name}/")}
+def _unflatten(tensors: dict[str, Tensor], name: str) -> dict[Site, Tensor]:
+    return {
+        Site(key.removeprefix(f"{name}/")): tensor
+        for key, tensor in tensors.items()
+        if key.startswith(f"{name}/")
+    }
 
 
 def _shapes(tensors: Mapping[Site, Tensor]) -> dict[Site, tuple[int, ...]]:

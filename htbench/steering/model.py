@@ -15,7 +15,9 @@ from htbench.steering.intervention import Intervention
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Tap = Callable[[Site, Float[Tensor, "images positions channels"]], Float[Tensor, "images positions channels"]]
+Tap = Callable[
+    [Site, Float[Tensor, "images positions channels"]], Float[Tensor, "images positions channels"]
+]
 """Called with what a site puts out, in the order in which sites fire; gives what is passed on instead."""
 
 
@@ -38,10 +40,10 @@ class Model(Protocol):
     sites: Mapping[Site, SiteInfo]
     """Where it can be steered, in the order of firing."""
     device: str
-    conditioner: str
+    concept_encoder: str
     """The encoder that hypernetworks for it read concepts with."""
     scorer: str
-    """The encoder that scores its images: another one than `conditioner`."""
+    """The encoder that scores its images: another one than `concept_encoder`."""
 
     def generate(self, requests: Sequence[Request]) -> "list[Image]":
         """One image a request; each depends on its own request alone.
@@ -73,7 +75,7 @@ class HasVocabulary(Protocol):
 
 
 @runtime_checkable
-class KeepsPrompts(Protocol):
+class CachesPrompts(Protocol):
     """A model that encodes a prompt once and keeps it; one that encodes it anew for every image leaves this out."""
 
     def forget_prompts(self) -> None:
@@ -90,7 +92,11 @@ class HasFacts(Protocol):
 
 def unknown_words(model: Model, texts: Iterable[str]) -> list[str]:
     """Words of `texts` that `model` has never seen, each once; none for a model that reads any text."""
-    return list(dict.fromkeys(word for text in texts for word in model.unknown_words(text))) if isinstance(model, HasVocabulary) else []
+    return (
+        list(dict.fromkeys(word for text in texts for word in model.unknown_words(text)))
+        if isinstance(model, HasVocabulary)
+        else []
+    )
 
 
 def select_sites(model: Model, patterns: Sequence[str]) -> tuple[Site, ...]:
@@ -102,4 +108,6 @@ def select_sites(model: Model, patterns: Sequence[str]) -> tuple[Site, ...]:
     for pattern in patterns:
         if not any(fnmatchcase(site, pattern) for site in model.sites):
             raise UnknownName(f"site of {model.name}", pattern, model.sites)
-    return tuple(site for site in model.sites if any(fnmatchcase(site, pattern) for pattern in patterns))
+    return tuple(
+        site for site in model.sites if any(fnmatchcase(site, pattern) for pattern in patterns)
+    )

@@ -13,10 +13,21 @@ from htbench.core.types import Digest
 Choice = Literal["left", "right", "tie", "skip"]
 """`skip`: looked, and would not say; it is missing, not a tie."""
 CHOICES: tuple[Choice, ...] = get_args(Choice)
-Kind = Literal["vote", "repeat", "check", "sentinel"]
+TrialKind = Literal["vote", "repeat", "check", "sentinel"]
 """`repeat`: a pair that the person has seen before, now with its sides swapped. `check`: it is said what to answer. `sentinel`: a picture beside noise."""
-KINDS: tuple[Kind, ...] = get_args(Kind)
-SAID = ("criterion", "concept", "prompt", "seed", "left", "right", "choice", "rater", "kind", "expected")
+TRIAL_KINDS: tuple[TrialKind, ...] = get_args(TrialKind)
+CONTENT_COLUMNS = (
+    "criterion",
+    "concept",
+    "prompt",
+    "seed",
+    "left",
+    "right",
+    "choice",
+    "rater",
+    "kind",
+    "expected",
+)
 """Columns that say what was answered; the others say how and when, which not every platform tells."""
 
 
@@ -55,7 +66,7 @@ class Answer:
     """From the pair's appearance to the answer."""
     position: int | None = None
     """In the person's session, from 1."""
-    kind: Kind = "vote"
+    kind: TrialKind = "vote"
     expected: str = ""
     """Of a check or a sentinel: the choice that is right."""
     time: str = ""
@@ -82,7 +93,7 @@ class Item:
     """A pair of pictures in the order in which they are shown; its id tells nothing of them."""
 
     item: str
-    kind: Kind = "vote"
+    kind: TrialKind = "vote"
     expected: str = ""
     criterion: str = "overall"
     concept: str
@@ -107,9 +118,13 @@ class Key(dict[str, Item]):
             UsageError: with the row that makes no sense.
         """
         found = cls()
-        for number, row in _rows(path, needed=("item", "concept", "left", "right"), known=KEY_COLUMNS):
+        for number, row in _rows(
+            path, required=("item", "concept", "left", "right"), allowed=KEY_COLUMNS
+        ):
             if row["item"] in found:
-                raise UsageError(f"row {number} of {str(path)!r}: item {row['item']!r} is there twice")
+                raise UsageError(
+                    f"row {number} of {str(path)!r}: item {row['item']!r} is there twice"
+                )
             found[row["item"]] = _item(row, f"row {number} of {str(path)!r}")
         return found
 
@@ -128,20 +143,36 @@ def read(path: Path) -> Iterator[Answer]:
         Missing: if there is none.
         Refused: if it is not one.
     """
-    for number, row in _rows(path, needed=COLUMNS, known=COLUMNS):
+    for number, row in _rows(path, required=COLUMNS, allowed=COLUMNS):
         try:
-            yield from_texts(row)
+            yield parse_row(row)
         except (KeyError, ValueError) as error:
-            raise Refused(f"row {number} of {str(path)!r} is no row of a canonical table: {error}", remedy="Import the votes again.") from None
+            raise Refused(
+                f"row {number} of {str(path)!r} is no row of a canonical table: {error}",
+                remedy="Import the votes again.",
+            ) from None
 
 
-def from_texts(row: dict[str, str]) -> Answer:
+def parse_row(row: dict[str, str]) -> Answer:
     """A row whose cells are text."""
     choice, kind = row["choice"], row["kind"]
-    if choice not in CHOICES or kind not in KINDS:
+    if choice not in CHOICES or kind not in TRIAL_KINDS:
         raise ValueError(f"choice {choice[:40]!r}, kind {kind[:40]!r}")
     return Answer(
-        **{name: row[name] for name in ("study", "criterion", "concept", "prompt", "left", "right", "rater", "expected", "time")},
+        **{
+            name: row[name]
+            for name in (
+                "study",
+                "criterion",
+                "concept",
+                "prompt",
+                "left",
+                "right",
+                "rater",
+                "expected",
+                "time",
+            )
+        },
         choice=choice,
         kind=kind,
         seed=int(row["seed"]),
@@ -151,37 +182,57 @@ def from_texts(row: dict[str, str]) -> Answer:
     )
 
 
-def said(answers: list[Answer]) -> Digest:
+def content_digest(answers: list[Answer]) -> Digest:
     """Digest of what was answered, whatever the platform, the order of the rows and the clock."""
-    return digest(sorted([str(getattr(answer, name)) for name in SAID] for answer in answers))
+    return digest(
+        sorted([str(getattr(answer, name)) for name in CONTENT_COLUMNS] for answer in answers)
+    )
 
 
-def _rows(path: Path, *, needed: tuple[str, ...], known: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+def _rows(
+    path: Path, *, required: tuple[str, ...], allowed: tuple[str, ...]
+) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file, strict=True)
-            if lost := [name for name in needed if name not in (rows.fieldnames or ())]:
-                raise UsageError(f"{str(path)!r} has no column {lost[0]!r}", remedy=f"It must have {', '.join(needed)}.")
+            if lost := [name for name in required if name not in (rows.fieldnames or ())]:
+                raise UsageError(
+                    f"{str(path)!r} has no column {lost[0]!r}",
+                    remedy=f"It must have {', '.join(required)}.",
+                )
             for number, row in enumerate(rows, start=2):
                 if None in row or None in row.values():
-                    raise UsageError(f"row {number} of {str(path)!r} does not have {len(rows.fieldnames or ())} cells")
-                yield number, {name: value for name, value in row.items() if name in known}
+                    raise UsageError(
+                        f"row {number} of {str(path)!r} does not have {len(rows.fieldnames or ())} cells"
+                    )
+                yield number, {name: value for name, value in row.items() if name in allowed}
     except FileNotFoundError:
         raise Missing(f"no file {str(path)!r}") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{str(path)!r} cannot be read: {error}", remedy="It is a CSV in UTF-8.") from None
+        raise UsageError(
+            f"{str(path)!r} cannot be read: {error}", remedy="It is a CSV in UTF-8."
+        ) from None
 
 
-def _item(row: dict[str, str], where: str) -> Item:
+def _item(row: dict[str, str], location: str) -> Item:
     kind = row.get("kind") or "vote"
-    if kind not in KINDS:
-        raise UsageError(f"{where}: kind {kind[:40]!r} is none of {', '.join(KINDS)}")
+    if kind not in TRIAL_KINDS:
+        raise UsageError(f"{location}: kind {kind[:40]!r} is none of {', '.join(TRIAL_KINDS)}")
     if kind != "check" and row["left"] == row["right"]:
-        raise UsageError(f"{where}: {row['left'][:40]!r} meets itself")
+        raise UsageError(f"{location}: {row['left'][:40]!r} meets itself")
     try:
         seed = int(row.get("seed") or 0)
     except ValueError:
-        raise UsageError(f"{where}: seed {row['seed'][:40]!r} is not a whole number") from None
+        raise UsageError(f"{location}: seed {row['seed'][:40]!r} is not a whole number") from None
     criterion = row.get("criterion") or "overall"
     more = {name: row.get(name, "") for name in ("expected", "prompt")}
-    return Item(item=row["item"], kind=kind, criterion=criterion, concept=row["concept"], seed=seed, left=row["left"], right=row["right"], **more)
+    return Item(
+        item=row["item"],
+        kind=kind,
+        criterion=criterion,
+        concept=row["concept"],
+        seed=seed,
+        left=row["left"],
+        right=row["right"],
+        **more,
+    )

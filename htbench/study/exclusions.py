@@ -14,10 +14,10 @@ from scipy.stats import binomtest
 from htbench.core.content import digest
 from htbench.core.errors import Missing, UsageError
 from htbench.core.types import Digest
-from htbench.study.answer import Answer, Kind
+from htbench.study.answer import Answer, TrialKind
 
-_ENDED = ("RETURNED", "TIMED-OUT", "TIMED OUT", "REJECTED")
-_REPEATS = 4
+_EXCLUDED_STATUSES = ("RETURNED", "TIMED-OUT", "TIMED OUT", "REJECTED")
+_MIN_REPEATS = 4
 """Swapped repeats from which on a person's consistency says something."""
 
 
@@ -62,7 +62,10 @@ class Rules(BaseModel):
             raise Missing(f"no rules {str(path)!r}") from None
         except ValidationError as error:
             place, first = ".".join(map(str, error.errors()[0]["loc"])), error.errors()[0]["msg"]
-            raise UsageError(f"rules {str(path)!r}: {place}: {first}", remedy=f"Known: {', '.join(cls.model_fields)}.") from None
+            raise UsageError(
+                f"rules {str(path)!r}: {place}: {first}",
+                remedy=f"Known: {', '.join(cls.model_fields)}.",
+            ) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"rules {str(path)!r} cannot be read: {error}") from None
 
@@ -72,7 +75,7 @@ class Rules(BaseModel):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class ExclusionStep:
     """One line of the flow of exclusions."""
 
     name: str
@@ -87,120 +90,183 @@ class Step:
 class Flow:
     """What became of the answers."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[ExclusionStep, ...]
     kept: tuple[Answer, ...]
     unique: tuple[Answer, ...]
     """With duplicates left out and nothing else: results without exclusions."""
 
 
-def sift(answers: Iterable[Answer], rules: Rules, *, statuses: Mapping[str, str] | None = None) -> Flow:
+def apply_rules(
+    answers: Iterable[Answer], rules: Rules, *, statuses: Mapping[str, str] | None = None
+) -> Flow:
     """Apply the rules one after the other; `statuses` says of people how their platform ended with them, in capitals."""
     rows = list(answers)
     steps = [_step("answers read", rows)]
-    unique = _first_ones(rows)
+    unique = _first_answers(rows)
     steps.append(_step("given twice, the first kept", unique, rows))
     rest = unique
     if statuses:
-        rest = [answer for answer in unique if statuses.get(answer.rater, "") not in _ENDED]
+        rest = [
+            answer for answer in unique if statuses.get(answer.rater, "") not in _EXCLUDED_STATUSES
+        ]
         steps.append(_step("returned, timed out or rejected", rest, unique))
     if rules.fastest_ms:
-        hasty = _people(rest, lambda own: sum(_fast(answer, rules) for answer in own) > len(own) / 2)
+        hasty = _raters_where(
+            rest, lambda own: sum(_is_fast(answer, rules) for answer in own) > len(own) / 2
+        )
         before, rest = rest, [answer for answer in rest if answer.rater not in hasty]
         steps.append(_step(f"mostly faster than {rules.fastest_ms} ms", rest, before))
-        before, rest = rest, [answer for answer in rest if not _fast(answer, rules)]
+        before, rest = rest, [answer for answer in rest if not _is_fast(answer, rules)]
         steps.append(_step(f"answers faster than {rules.fastest_ms} ms", rest, before))
-    for name, bad in _tests(rules):
+    for name, bad in _exclusions(rules):
         out = bad(rest)
         before, rest = rest, [answer for answer in rest if answer.rater not in out]
         steps.append(_step(name, rest, before))
     return Flow(steps=tuple(steps), kept=tuple(rest), unique=tuple(unique))
 
 
-Test = Callable[[Sequence[Answer]], set[str]]
+Exclusion = Callable[[Sequence[Answer]], set[str]]
 
 
-def _tests(rules: Rules) -> list[tuple[str, Test]]:
+def _exclusions(rules: Rules) -> list[tuple[str, Exclusion]]:
     """Each names the people to leave out."""
-    found: list[tuple[bool, str, Test]] = [
-        (rules.failed_checks > 0, f"failed {rules.failed_checks} checks or more", lambda rows: _failing(rows, "check", rules.failed_checks)),
+    found: list[tuple[bool, str, Exclusion]] = [
+        (
+            rules.failed_checks > 0,
+            f"failed {rules.failed_checks} checks or more",
+            lambda rows: _raters_failing(rows, "check", rules.failed_checks),
+        ),
         (
             rules.failed_sentinels > 0,
             f"missed {rules.failed_sentinels} pictures beside noise or more",
-            lambda rows: _failing(rows, "sentinel", rules.failed_sentinels),
+            lambda rows: _raters_failing(rows, "sentinel", rules.failed_sentinels),
         ),
-        (rules.answered > 0, f"answered less than {rules.answered:.0%} of the median", lambda rows: _below(rows, len, rules.answered)),
-        (rules.median_share > 0, f"faster than {rules.median_share:.0%} of the median person", lambda rows: _below(rows, _pace, rules.median_share)),
-        (rules.longest_run > 0, f"the same answer {rules.longest_run} times in a row", lambda rows: _people(rows, lambda own: _run(own) >= rules.longest_run)),
-        (rules.side_p > 0, f"one side too often (p < {rules.side_p:g})", lambda rows: _people(rows, lambda own: _lean(own) < rules.side_p)),
-        (rules.consistent > 0, f"swapped repeats alike in less than {rules.consistent:.0%}", lambda rows: _people(rows, lambda own: _swings(own, rules))),
+        (
+            rules.answered > 0,
+            f"answered less than {rules.answered:.0%} of the median",
+            lambda rows: _raters_below(rows, len, rules.answered),
+        ),
+        (
+            rules.median_share > 0,
+            f"faster than {rules.median_share:.0%} of the median person",
+            lambda rows: _raters_below(rows, _median_time, rules.median_share),
+        ),
+        (
+            rules.longest_run > 0,
+            f"the same answer {rules.longest_run} times in a row",
+            lambda rows: _raters_where(rows, lambda own: _longest_run(own) >= rules.longest_run),
+        ),
+        (
+            rules.side_p > 0,
+            f"one side too often (p < {rules.side_p:g})",
+            lambda rows: _raters_where(rows, lambda own: _side_p_value(own) < rules.side_p),
+        ),
+        (
+            rules.consistent > 0,
+            f"swapped repeats alike in less than {rules.consistent:.0%}",
+            lambda rows: _raters_where(rows, lambda own: _is_inconsistent(own, rules)),
+        ),
     ]
     return [(name, test) for active, name, test in found if active]
 
 
-def by_person(rows: Iterable[Answer]) -> dict[str, list[Answer]]:
+def by_rater(rows: Iterable[Answer]) -> dict[str, list[Answer]]:
     """Each person's answers, in the order in which they were given as far as that is known."""
     found: dict[str, list[Answer]] = defaultdict(list)
     for answer in rows:
         found[answer.rater].append(answer)
-    return {rater: sorted(own, key=lambda answer: (answer.position or 0, answer.time)) for rater, own in sorted(found.items())}
+    return {
+        rater: sorted(own, key=lambda answer: (answer.position or 0, answer.time))
+        for rater, own in sorted(found.items())
+    }
 
 
-def alike(own: Sequence[Answer]) -> list[bool]:
+def repeat_matches(answers: Sequence[Answer]) -> list[bool]:
     """Of each swapped repeat, whether it says the same as the first time."""
-    first = {answer.pair: _winner(answer) for answer in own if answer.kind == "vote"}
-    return [first[answer.pair] == _winner(answer) for answer in own if answer.kind == "repeat" and answer.pair in first and answer.choice != "skip"]
+    first = {answer.pair: _winner(answer) for answer in answers if answer.kind == "vote"}
+    return [
+        first[answer.pair] == _winner(answer)
+        for answer in answers
+        if answer.kind == "repeat" and answer.pair in first and answer.choice != "skip"
+    ]
 
 
 def _winner(answer: Answer) -> str:
     return {"left": answer.left, "right": answer.right}.get(answer.choice, answer.choice)
 
 
-def _first_ones(rows: Sequence[Answer]) -> list[Answer]:
+def _first_answers(rows: Sequence[Answer]) -> list[Answer]:
     seen: dict[tuple[object, ...], Answer] = {}
     for answer in sorted(rows, key=lambda each: (each.time, each.position or 0, each.source_row)):
         seen.setdefault((answer.rater, answer.kind, answer.pair), answer)
     return list(seen.values())
 
 
-def _people(rows: Sequence[Answer], bad: Callable[[list[Answer]], bool]) -> set[str]:
-    return {rater for rater, own in by_person(rows).items() if bad(own)}
+def _raters_where(rows: Sequence[Answer], predicate: Callable[[list[Answer]], bool]) -> set[str]:
+    return {rater for rater, own in by_rater(rows).items() if predicate(own)}
 
 
-def _below(rows: Sequence[Answer], size: Callable[[list[Answer]], float | None], share: float) -> set[str]:
-    sizes = {rater: value for rater, own in by_person(rows).items() if (value := size(own)) is not None}
+def _raters_below(
+    rows: Sequence[Answer], measure: Callable[[list[Answer]], float | None], share: float
+) -> set[str]:
+    sizes = {
+        rater: value for rater, own in by_rater(rows).items() if (value := measure(own)) is not None
+    }
     least = share * median(sizes.values()) if sizes else 0.0
     return {rater for rater, value in sizes.items() if value < least}
 
 
-def _pace(own: list[Answer]) -> float | None:
-    times = [answer.rt_ms for answer in own if answer.rt_ms is not None]
+def _median_time(answers: list[Answer]) -> float | None:
+    times = [answer.rt_ms for answer in answers if answer.rt_ms is not None]
     return median(times) if times else None
 
 
-def _fast(answer: Answer, rules: Rules) -> bool:
+def _is_fast(answer: Answer, rules: Rules) -> bool:
     return answer.rt_ms is not None and answer.rt_ms < rules.fastest_ms
 
 
-def _failing(rows: Sequence[Answer], kind: Kind, times: int) -> set[str]:
-    return _people(rows, lambda own: sum(answer.kind == kind and answer.choice != answer.expected for answer in own) >= times)
+def _raters_failing(rows: Sequence[Answer], kind: TrialKind, limit: int) -> set[str]:
+    return _raters_where(
+        rows,
+        lambda own: (
+            sum(answer.kind == kind and answer.choice != answer.expected for answer in own) >= limit
+        ),
+    )
 
 
-def _run(own: Sequence[Answer]) -> int:
-    if any(answer.position is None for answer in own):
+def _longest_run(answers: Sequence[Answer]) -> int:
+    if any(answer.position is None for answer in answers):
         return 0
-    return max((len(list(group)) for _, group in groupby(answer.choice for answer in own if answer.kind in ("vote", "repeat"))), default=0)
+    return max(
+        (
+            len(list(group))
+            for _, group in groupby(
+                answer.choice for answer in answers if answer.kind in ("vote", "repeat")
+            )
+        ),
+        default=0,
+    )
 
 
-def _lean(own: Sequence[Answer]) -> float:
-    sides = [answer.choice == "left" for answer in own if answer.kind == "vote" and answer.choice in ("left", "right")]
+def _side_p_value(answers: Sequence[Answer]) -> float:
+    sides = [
+        answer.choice == "left"
+        for answer in answers
+        if answer.kind == "vote" and answer.choice in ("left", "right")
+    ]
     return float(binomtest(sum(sides), len(sides)).pvalue) if sides else 1.0
 
 
-def _swings(own: Sequence[Answer], rules: Rules) -> bool:
-    same = alike(own)
-    return len(same) >= _REPEATS and sum(same) < rules.consistent * len(same)
+def _is_inconsistent(answers: Sequence[Answer], rules: Rules) -> bool:
+    same = repeat_matches(answers)
+    return len(same) >= _MIN_REPEATS and sum(same) < rules.consistent * len(same)
 
 
-def _step(name: str, rows: Sequence[Answer], before: Sequence[Answer] = ()) -> Step:
+def _step(name: str, rows: Sequence[Answer], before: Sequence[Answer] = ()) -> ExclusionStep:
     people = {answer.rater for answer in rows}
-    return Step(name=name, people=len(people), answers=len(rows), gone=tuple(sorted({answer.rater for answer in before} - people)))
+    return ExclusionStep(
+        name=name,
+        people=len(people),
+        answers=len(rows),
+        gone=tuple(sorted({answer.rater for answer in before} - people)),
+    )

@@ -7,18 +7,20 @@ from typing import Any
 from htbench.core.errors import Refused
 
 FILE = "export.json"
-MADE_UP = "rehearsal-"
+REHEARSAL_PREFIX = "rehearsal-"
 """How the ids of made-up people begin."""
 
 
-def note(study: Path, *, run: str, strength: float, wish: dict[str, Any], rehearsal: bool = False) -> None:
+def write(
+    study: Path, *, run: str, strength: float, wish: dict[str, Any], rehearsal: bool = False
+) -> None:
     """Write it."""
     facts = {"run": run, "strength": strength, "wish": wish, "rehearsal": rehearsal}
     (study / FILE).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def noted(study: Path) -> dict[str, Any]:
-    """What `note` wrote; empty of a study whose items were made elsewhere.
+def read(study: Path) -> dict[str, Any]:
+    """What `write` wrote; empty of a study whose items were made elsewhere.
 
     Raises:
         Refused: if it is damaged.
@@ -29,4 +31,6 @@ def noted(study: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except ValueError:
-        raise Refused(f"{str(path)!r} is damaged", remedy="Delete it; the run's full strength is taken then.") from None
+        raise Refused(
+            f"{str(path)!r} is damaged", remedy="Delete it; the run's full strength is taken then."
+        ) from None

@@ -15,15 +15,33 @@ from htbench.steering import baseline, concept
 
 
 def htbench(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "htbench", *words], check=False, capture_output=True, text=True, cwd=cwd)
-
-
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["list"], ["list", "methods"], ["list", "concepts"], ["list", "plans"], ["run", "--help"]])
-def test_looking_around_imports_no_torch(words: list[str]) -> None:
-    script = (
-        f"import sys; sys.argv = ['htbench', *{words!r}]\nfrom htbench.cli import main\ntry: main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    return subprocess.run(
+        [sys.executable, "-m", "htbench", *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
     )
-    assert subprocess.run([sys.executable, "-c", script], check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["--version"],
+        ["list"],
+        ["list", "methods"],
+        ["list", "concepts"],
+        ["list", "plans"],
+        ["run", "--help"],
+    ],
+)
+def test_looking_around_imports_no_torch(words: list[str]) -> None:
+    script = f"import sys; sys.argv = ['htbench', *{words!r}]\nfrom htbench.cli import main\ntry: main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    assert (
+        subprocess.run([sys.executable, "-c", script], check=False, capture_output=True).returncode
+        == 0
+    )
 
 
 def test_methods_are_listed_with_what_they_do() -> None:
@@ -38,12 +56,16 @@ def test_the_version_is_that_of_the_installed_package() -> None:
 def test_what_can_be_listed_is_listed_and_each_of_it_can(tmp_path: Path) -> None:
     topics = [line.split()[0] for line in htbench("list").stdout.splitlines()]
     assert "methods" in topics
-    assert [htbench("list", topic, cwd=tmp_path).returncode for topic in topics] == [0] * len(topics)
+    assert [htbench("list", topic, cwd=tmp_path).returncode for topic in topics] == [0] * len(
+        topics
+    )
 
 
 def test_a_folder_without_runs_is_told_so(tmp_path: Path) -> None:
     assert htbench("list", "runs", cwd=tmp_path).stderr == "htbench: no runs in 'runs'\n"
-    assert "no run 'quickstart'; there is none" in htbench("report", "quickstart", cwd=tmp_path).stderr
+    assert (
+        "no run 'quickstart'; there is none" in htbench("report", "quickstart", cwd=tmp_path).stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,7 +89,9 @@ def test_a_folder_without_runs_is_told_so(tmp_path: Path) -> None:
         (["report", "nothing-here"], "no run"),
     ],
 )
-def test_bad_input_is_answered_with_the_nearest_right_thing_and_exit_code_2(words: list[str], hint: str, tmp_path: Path) -> None:
+def test_bad_input_is_answered_with_the_nearest_right_thing_and_exit_code_2(
+    words: list[str], hint: str, tmp_path: Path
+) -> None:
     answer = htbench(*words, cwd=tmp_path)
     assert answer.returncode == 2
     assert hint in answer.stderr
@@ -95,7 +119,20 @@ def test_a_store_of_another_version_is_refused_and_left_alone(tmp_path: Path) ->
 
 def test_an_interrupted_run_says_so_and_ends_with_130(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "htbench", "run", "--method", "lineas", "--limit", "1", "--out", str(tmp_path), "--name", "run"],
+        [
+            sys.executable,
+            "-m",
+            "htbench",
+            "run",
+            "--method",
+            "lineas",
+            "--limit",
+            "1",
+            "--out",
+            str(tmp_path),
+            "--name",
+            "run",
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -110,7 +147,9 @@ def test_an_interrupted_run_says_so_and_ends_with_130(tmp_path: Path) -> None:
     assert "Traceback" not in errors
 
 
-def test_a_full_disk_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_is_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     import errno
 
     from htbench import cli
@@ -127,7 +166,12 @@ def test_a_full_disk_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 def test_a_plan_is_printed_with_the_origin_of_each_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTBENCH_BATCH", "4")
-    lines = [line.rsplit(maxsplit=1) for line in htbench("run", "quickstart", "--seeds", "2", "--no-tune-strength", "--print-plan").stdout.splitlines()]
+    lines = [
+        line.rsplit(maxsplit=1)
+        for line in htbench(
+            "run", "quickstart", "--seeds", "2", "--no-tune-strength", "--print-plan"
+        ).stdout.splitlines()
+    ]
     found = {line[0].split()[0]: line[1] for line in lines}
     assert (found["batch"], found["seeds"], found["limit"], found["tune_strength"], found["scorers"]) == (
         "environment", "option", "quickstart", "option", "default",
@@ -141,16 +185,53 @@ def test_a_dry_run_counts_and_makes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_run_ends_with_lines_of_json_if_asked(toy_plugins: Path, tmp_path: Path) -> None:
-    answer = htbench("run", "--model", "toy", "--method", "prompt", "--limit", "1", "--prompts", "1", "--json", "--out", str(tmp_path / "runs"))
+    answer = htbench(
+        "run",
+        "--model",
+        "toy",
+        "--method",
+        "prompt",
+        "--limit",
+        "1",
+        "--prompts",
+        "1",
+        "--json",
+        "--out",
+        str(tmp_path / "runs"),
+    )
     events = [json.loads(line) for line in answer.stdout.splitlines()]
     assert (answer.returncode, answer.stderr) == (0, "")
-    assert (events[0]["event"], events[-1]["event"], events[-1]["done"]) == ("leaderboard", "end", 4)
+    assert (events[0]["event"], events[-1]["event"], events[-1]["done"]) == (
+        "leaderboard",
+        "end",
+        4,
+    )
 
 
-def test_failed_cells_end_a_run_with_3_and_the_reason(toy_plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_cells_end_a_run_with_3_and_the_reason(
+    toy_plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TOY_FEARS", concept.load("emoji").prompts[0])
-    answer = htbench("run", "--model", "toy", "--method", "prompt", "--limit", "1", "--prompts", "2", "--max-failures", "50%", "--out", str(tmp_path / "runs"))
-    assert (answer.returncode, "Cells done: 4/8" in answer.stdout, "4 cells failed: afraid of this prompt" in answer.stdout) == (3, True, True)
+    answer = htbench(
+        "run",
+        "--model",
+        "toy",
+        "--method",
+        "prompt",
+        "--limit",
+        "1",
+        "--prompts",
+        "2",
+        "--max-failures",
+        "50%",
+        "--out",
+        str(tmp_path / "runs"),
+    )
+    assert (
+        answer.returncode,
+        "Cells done: 4/8" in answer.stdout,
+        "4 cells failed: afraid of this prompt" in answer.stdout,
+    ) == (3, True, True)
 
 
 def test_a_machine_is_examined() -> None:

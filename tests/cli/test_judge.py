@@ -26,7 +26,9 @@ def endpoint(tmp_path: Path) -> Iterator[Endpoint]:
 def judge(folder: Path, *words: str) -> Result:
     runner = CliRunner()
     where = ["--judge", str(folder / "judge"), "--out", str(folder), "--criterion", "presence"]
-    return runner.invoke(app, ["judge", "run", *where, "--controls", "3", *words], catch_exceptions=False)
+    return runner.invoke(
+        app, ["judge", "run", *where, "--controls", "3", *words], catch_exceptions=False
+    )
 
 
 def test_a_tournament_ends_in_a_table_and_files(endpoint: Endpoint, tmp_path: Path) -> None:
@@ -57,9 +59,21 @@ def test_lines_of_json_if_asked(endpoint: Endpoint, tmp_path: Path) -> None:
     assert events[1]["pending"] == 0
 
 
-def test_a_dry_run_asks_one_question_and_tells_tokens_and_cost(endpoint: Endpoint, tmp_path: Path) -> None:
-    (tmp_path / "prices.toml").write_text("date = 2026-11-01\n[models.scripted]\ninput = 2.0\noutput = 8.0\n")
-    answer = judge(tmp_path, "--dry-run", "--prices", str(tmp_path / "prices.toml"), "--controls", "0", "--json")
+def test_a_dry_run_asks_one_question_and_tells_tokens_and_cost(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    (tmp_path / "prices.toml").write_text(
+        "date = 2026-11-01\n[models.scripted]\ninput = 2.0\noutput = 8.0\n"
+    )
+    answer = judge(
+        tmp_path,
+        "--dry-run",
+        "--prices",
+        str(tmp_path / "prices.toml"),
+        "--controls",
+        "0",
+        "--json",
+    )
     found = json.loads(answer.stdout)
     assert (endpoint.calls, found["calls"], found["pending"]) == (1, 24, 23)
     assert found["usage"] == {"asked": 23_000, "cached": 0, "replied": 460}
@@ -69,7 +83,9 @@ def test_a_dry_run_asks_one_question_and_tells_tokens_and_cost(endpoint: Endpoin
     assert endpoint.calls == 24
 
 
-def test_missing_verdicts_end_it_with_3_and_their_reasons(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_missing_verdicts_end_it_with_3_and_their_reasons(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
     endpoint.finish = lambda number: "length" if number <= 2 else "stop"
     with pytest.raises(Incomplete, match="2 of 24 calls have no verdict: 2 truncated"):
         judge(tmp_path, "--controls", "0")
@@ -89,14 +105,22 @@ def test_offline_shows_what_there_is(endpoint: Endpoint, tmp_path: Path) -> None
 
 
 def test_batches_are_sent_and_collected(endpoint: Endpoint, tmp_path: Path) -> None:
-    assert "batch batch-0: 23 calls" in judge(tmp_path, "--controls", "0", "--batch", "submit").stderr
+    assert (
+        "batch batch-0: 23 calls" in judge(tmp_path, "--controls", "0", "--batch", "submit").stderr
+    )
     answer = judge(tmp_path, "--controls", "0", "--batch", "collect")
     assert (answer.exit_code, "batch batch-0: completed" in answer.stderr) == (0, True)
 
 
 def test_people_are_compared_with_and_correct_win_rates(endpoint: Endpoint, tmp_path: Path) -> None:
-    rows = [f"presence,colour/{name},a cat,{seed},good,none,left,ann" for name in ("red", "green", "blue") for seed in [_seed()]]
-    (tmp_path / "votes.csv").write_text("criterion,concept,prompt,seed,left,right,choice,rater\n" + "\n".join(rows))
+    rows = [
+        f"presence,colour/{name},a cat,{seed},good,none,left,ann"
+        for name in ("red", "green", "blue")
+        for seed in [_seed()]
+    ]
+    (tmp_path / "votes.csv").write_text(
+        "criterion,concept,prompt,seed,left,right,choice,rater\n" + "\n".join(rows)
+    )
     answer = judge(tmp_path, "--humans", str(tmp_path / "votes.csv"))
     assert "People, presence: alike on 1.000" in answer.stdout
     assert "good preferred to none: judge alone 1.000" in answer.stdout
@@ -130,7 +154,9 @@ def test_a_mixed_tournament_is_played_round_by_round(endpoint: Endpoint, tmp_pat
         (["--against", "good", "--swiss", "3"], UsageError, "leave nothing to choose"),
     ],
 )
-def test_bad_input_is_one_clear_line_and_asks_nothing(words: list[str], kind: type[Exception], hint: str, endpoint: Endpoint, tmp_path: Path) -> None:
+def test_bad_input_is_one_clear_line_and_asks_nothing(
+    words: list[str], kind: type[Exception], hint: str, endpoint: Endpoint, tmp_path: Path
+) -> None:
     with pytest.raises(kind, match=hint):
         judge(tmp_path, *words)
     assert endpoint.calls == 0
@@ -142,7 +168,9 @@ def test_judges_are_listed() -> None:
 
 
 def test_power_tells_what_an_effect_needs() -> None:
-    answer = CliRunner().invoke(app, ["power", "--preference", "0.6666667", "--per-concept", "10", "--icc", "0.2", "--json"])
+    answer = CliRunner().invoke(
+        app, ["power", "--preference", "0.6666667", "--per-concept", "10", "--icc", "0.2", "--json"]
+    )
     found = json.loads(answer.stdout)
     assert (found["independent"], found["votes"], found["calls"]) == (77, 216, 432)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from htbench.cli.options import numbers
+from htbench.cli.options import parse_numbers
 from htbench.core.errors import UsageError
 
 
@@ -19,10 +19,25 @@ from htbench.core.errors import UsageError
     ],
 )
 def test_numbers_are_read(text: str, expected: list[float]) -> None:
-    assert numbers("strength", text) == expected
+    assert parse_numbers("strength", text) == expected
 
 
-@pytest.mark.parametrize("text", ["", ",", "one", "0,...,1", "0,0.3,...,1", "0,0,...,1", "0,0.5,...", "...", "0,1,...,5,6", "0,1e-9,...,1", "0,nan,...,1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ",",
+        "one",
+        "0,...,1",
+        "0,0.3,...,1",
+        "0,0,...,1",
+        "0,0.5,...",
+        "...",
+        "0,1,...,5,6",
+        "0,1e-9,...,1",
+        "0,nan,...,1",
+    ],
+)
 def test_what_is_no_list_of_numbers_is_one_line(text: str) -> None:
     with pytest.raises(UsageError, match="strength"):
-        numbers("strength", text)
+        parse_numbers("strength", text)

@@ -9,7 +9,13 @@ from PIL import Image
 
 
 def htbench(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "htbench", *words], check=False, capture_output=True, text=True, cwd=cwd)
+    return subprocess.run(
+        [sys.executable, "-m", "htbench", *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+    )
 
 
 @pytest.fixture
@@ -20,13 +26,29 @@ def photo(tmp_path: Path) -> Path:
 
 def test_words_make_a_filmstrip_at_once(tmp_path: Path) -> None:
     answer = htbench("steer", "--concept", "with zeppelin", "--prompt", "panda", cwd=tmp_path)
-    assert (answer.returncode, answer.stdout) == (0, "runs/steer/with-zeppelin-hypertransport.png\n")
+    assert (answer.returncode, answer.stdout) == (
+        0,
+        "runs/steer/with-zeppelin-hypertransport.png\n",
+    )
     assert answer.stderr.count("'zeppelin' is not in the vocabulary of emoji") == 1
     assert Image.open(tmp_path / answer.stdout.strip()).width > 5 * 192
 
 
 def test_pictures_make_a_filmstrip_too(photo: Path, tmp_path: Path) -> None:
-    words = ["--image", photo.name, "--image", photo.name, "--prompt", "panda", "--prompt", "koala", "--strength", "-1,0,2", "--out", "new/grid.webp"]
+    words = [
+        "--image",
+        photo.name,
+        "--image",
+        photo.name,
+        "--prompt",
+        "panda",
+        "--prompt",
+        "koala",
+        "--strength",
+        "-1,0,2",
+        "--out",
+        "new/grid.webp",
+    ]
     answer = htbench("steer", *words, cwd=tmp_path)
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "new/grid.webp\n", "")
     assert Image.open(tmp_path / "new" / "grid.webp").height > 2 * 192
@@ -50,7 +72,9 @@ def test_pictures_make_a_filmstrip_too(photo: Path, tmp_path: Path) -> None:
         (["--concept", "lemon", "--out", "photo.png/grid.png"], "cannot write"),
     ],
 )
-def test_bad_input_is_answered_with_the_right_thing_and_exit_code_2(words: list[str], hint: str, photo: Path, tmp_path: Path) -> None:
+def test_bad_input_is_answered_with_the_right_thing_and_exit_code_2(
+    words: list[str], hint: str, photo: Path, tmp_path: Path
+) -> None:
     answer = htbench("steer", *words, cwd=tmp_path)
     assert answer.returncode == 2
     assert hint in answer.stderr
@@ -58,9 +82,13 @@ def test_bad_input_is_answered_with_the_right_thing_and_exit_code_2(words: list[
     assert [file.name for file in tmp_path.iterdir()] == ["photo.png"]
 
 
-@pytest.mark.parametrize("words", [["steer", "--help"], ["steer", "--concept", ""], ["train", "--help"], ["check", "--help"]])
+@pytest.mark.parametrize(
+    "words",
+    [["steer", "--help"], ["steer", "--concept", ""], ["train", "--help"], ["check", "--help"]],
+)
 def test_looking_around_imports_no_torch(words: list[str]) -> None:
-    script = (
-        f"import sys; sys.argv = ['htbench', *{words!r}]\nfrom htbench.cli import main\ntry: main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    script = f"import sys; sys.argv = ['htbench', *{words!r}]\nfrom htbench.cli import main\ntry: main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    assert (
+        subprocess.run([sys.executable, "-c", script], check=False, capture_output=True).returncode
+        == 0
     )
-    assert subprocess.run([sys.executable, "-c", script], check=False, capture_output=True).returncode == 0

@@ -16,21 +16,35 @@ from htbench.steering.method import FitsEachConcept
 
 @dataclass(frozen=True, kw_only=True)
 class Mine(FitsEachConcept):
-    def learn(self, model, concept, *, seed):
+    def fit(self, model, concept, *, seed):
         return Rewrite(more=concept.template, less=concept.template)
 '''
 
 
 def htbench(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "htbench", *words], check=False, capture_output=True, text=True, cwd=cwd)
+    return subprocess.run(
+        [sys.executable, "-m", "htbench", *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+    )
 
 
 def test_a_method_is_trained_and_the_command_that_is_printed_runs_it(tmp_path: Path) -> None:
-    small = [f"--set={each}" for each in ("steps=2", "targets=2", "images=2", "concepts=2", "width=8", "rank=2")]
+    small = [
+        f"--set={each}"
+        for each in ("steps=2", "targets=2", "images=2", "concepts=2", "width=8", "rank=2")
+    ]
     answer = htbench("train", "hypertransport", "--limit", "2", *small, cwd=tmp_path)
-    assert (answer.returncode, answer.stdout.splitlines()[-1]) == (0, "Use it: htbench run --model emoji --method runs/train/hypertransport-emoji.toml")
+    assert (answer.returncode, answer.stdout.splitlines()[-1]) == (
+        0,
+        "Use it: htbench run --model emoji --method runs/train/hypertransport-emoji.toml",
+    )
     command = answer.stdout.splitlines()[-1].removeprefix("Use it: htbench ")
-    run = htbench(*command.split(), "--limit=1", "--prompts=1", "--seeds=1", "--strength=0,1", cwd=tmp_path)
+    run = htbench(
+        *command.split(), "--limit=1", "--prompts=1", "--seeds=1", "--strength=0,1", cwd=tmp_path
+    )
     assert run.returncode == 0, run.stderr
 
 
@@ -48,7 +62,9 @@ def test_a_method_is_trained_and_the_command_that_is_printed_runs_it(tmp_path: P
         (["check", "method", "lineas", "--model", "emojy"], "emoji"),
     ],
 )
-def test_bad_input_is_answered_with_the_right_thing_and_exit_code_2(words: list[str], hint: str, tmp_path: Path) -> None:
+def test_bad_input_is_answered_with_the_right_thing_and_exit_code_2(
+    words: list[str], hint: str, tmp_path: Path
+) -> None:
     answer = htbench(*words, cwd=tmp_path)
     assert answer.returncode == 2
     assert hint in answer.stderr
@@ -68,5 +84,8 @@ def test_a_broken_promise_is_ticked_off_and_ends_with_5(tmp_path: Path) -> None:
     answer = htbench("check", "method", "mine.toml", cwd=tmp_path)
     assert answer.returncode == 5
     assert "✓ strength 0 changes no bit" in answer.stdout
-    assert "✗ the sign of the strength matters: strengths 1 and -1 give the same image" in answer.stdout
+    assert (
+        "✗ the sign of the strength matters: strengths 1 and -1 give the same image"
+        in answer.stdout
+    )
     assert "mine breaks 1 promise" in answer.stderr

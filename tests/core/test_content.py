@@ -3,7 +3,7 @@
 import pytest
 
 from htbench.core import content, registry
-from htbench.models.emoji.icons import FOLDER
+from htbench.models.emoji.icons import WEIGHTS_FOLDER
 from htbench.models.emoji.pretrained import recipe
 from htbench.run import plan
 from htbench.run.plan import build, read
@@ -21,9 +21,9 @@ def test_every_shipped_plan_can_be_run(name: str) -> None:
 
 @pytest.mark.parametrize("name", baseline.cards())
 def test_every_card_sets_up_its_method(name: str) -> None:
-    card = baseline.card(name)
+    card = baseline.load_card(name)
     assert card.name == name
-    assert baseline.method(card)
+    assert baseline.load_method(card)
     assert all(path.is_file() for path in card.artifacts.values())
 
 
@@ -45,7 +45,11 @@ def test_every_kind_of_concept_is_held_out_and_trained_on() -> None:
 
 def test_every_concept_can_be_put_in_other_words() -> None:
     emoji = concept.load("emoji")
-    assert all(each.text in each.template and len(each.paraphrases) >= 4 for split in SPLITS for each in emoji.splits[split])
+    assert all(
+        each.text in each.template and len(each.paraphrases) >= 4
+        for split in SPLITS
+        for each in emoji.splits[split]
+    )
 
 
 def test_every_concept_has_pictures() -> None:
@@ -68,5 +72,8 @@ def test_the_two_clips_were_trained_on_other_data() -> None:
 
 
 def test_all_weights_together_stay_below_60_megabytes() -> None:
-    files = [*FOLDER.glob("*.safetensors"), *content.folder("baselines").glob("*.safetensors")]
+    files = [
+        *WEIGHTS_FOLDER.glob("*.safetensors"),
+        *content.folder("baselines").glob("*.safetensors"),
+    ]
     assert sum(path.stat().st_size for path in files) < 60e6

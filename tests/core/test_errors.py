@@ -19,7 +19,10 @@ def test_a_failure_is_its_cause_and_carries_its_remedy() -> None:
 
 
 def test_an_unknown_name_names_the_nearest() -> None:
-    assert str(UnknownName("method", "linaes", ["lineas", "prompt"])) == "no method 'linaes'; did you mean 'lineas'?"
+    assert (
+        str(UnknownName("method", "linaes", ["lineas", "prompt"]))
+        == "no method 'linaes'; did you mean 'lineas'?"
+    )
 
 
 def test_the_nearest_name_is_found_in_capitals_too() -> None:
@@ -27,7 +30,9 @@ def test_the_nearest_name_is_found_in_capitals_too() -> None:
 
 
 def test_a_known_name_with_capitals_is_found() -> None:
-    assert "did you mean 'ViT-B-32'?" in str(UnknownName("encoder", "vit-b32", ["ViT-B-32", "emoji"]))
+    assert "did you mean 'ViT-B-32'?" in str(
+        UnknownName("encoder", "vit-b32", ["ViT-B-32", "emoji"])
+    )
 
 
 def test_where_nothing_is_near_the_known_names_are_listed() -> None:

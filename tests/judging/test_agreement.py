@@ -10,45 +10,59 @@ from kit.judge_servers import Endpoint, fair, first_picker, serving
 from htbench.core.errors import Missing, UsageError
 from htbench.judging import agreement
 from htbench.judging.agreement import HumanVote, difference_estimate
-from htbench.judging.leaderboard import Board, Pairing
+from htbench.judging.leaderboard import Pairing, TournamentResult
 
 HEADER = "criterion,concept,prompt,seed,left,right,choice,rater\n"
 
 
-def played(folder: Path, mind: object = fair) -> Board:
+def played(folder: Path, mind: object = fair) -> TournamentResult:
     judged_run.build(folder / "run", concepts=6)
     with serving(Endpoint(mind=mind)) as endpoint:  # type: ignore[arg-type]
         return judged_run.judged(folder / "run", judged_run.card(folder / "judge", endpoint.url))
 
 
-def people(found: Board, *, contrary: int = 0) -> list[HumanVote]:
+def people(found: TournamentResult, *, contrary: int = 0) -> list[HumanVote]:
     """Two people, the first of whom agrees with the judge throughout, the second all but so often."""
     values = list(found.criteria[0].preferences.items())
-    votes = [HumanVote(criterion="presence", pairing=pairing, value=value, rater="ann") for pairing, value in values]
+    votes = [
+        HumanVote(criterion="presence", pairing=pairing, value=value, rater="ann")
+        for pairing, value in values
+    ]
     return votes + [
-        HumanVote(criterion="presence", pairing=pairing, value=1 - value if k < contrary else value, rater="bob") for k, (pairing, value) in enumerate(values)
+        HumanVote(
+            criterion="presence",
+            pairing=pairing,
+            value=1 - value if k < contrary else value,
+            rater="bob",
+        )
+        for k, (pairing, value) in enumerate(values)
     ]
 
 
 def test_people_who_say_the_same_agree_fully(tmp_path: Path) -> None:
     found = played(tmp_path)
-    (agreed,) = agreement.with_people(found, people(found))
-    assert (agreed.decided.value, agreed.all.value, agreed.kappa, agreed.tau) == (1.0, 1.0, 1.0, pytest.approx(1.0))
+    (agreed,) = agreement.agreement_with_people(found, people(found))
+    assert (agreed.decided.value, agreed.all.value, agreed.kappa, agreed.tau) == (
+        1.0,
+        1.0,
+        1.0,
+        pytest.approx(1.0),
+    )
     assert agreed.ceiling
     assert agreed.ceiling.value == 1.0
 
 
 def test_the_ceiling_is_how_often_people_agree(tmp_path: Path) -> None:
     found = played(tmp_path)
-    (agreed,) = agreement.with_people(found, people(found, contrary=9))
+    (agreed,) = agreement.agreement_with_people(found, people(found, contrary=9))
     assert agreed.ceiling
     assert (agreed.ceiling.count, agreed.ceiling.of) == (27, 36)
 
 
 def test_judges_are_compared_on_what_both_decide(tmp_path: Path) -> None:
     one, other = played(tmp_path / "one"), played(tmp_path / "other", first_picker)
-    (same,) = agreement.with_judge(one, one)
-    (none,) = agreement.with_judge(one, other)
+    (same,) = agreement.agreement_with_judge(one, one)
+    (none,) = agreement.agreement_with_judge(one, other)
     assert (same.decided.value, same.tau) == (1.0, pytest.approx(1.0))
     assert (none.decided.of, none.all.count) == (0, 0)
 
@@ -78,13 +92,17 @@ def test_corrected_win_rates_cover_the_truth_where_a_biased_judges_do_not() -> N
 def test_corrections_are_made_for_pairs_that_people_judged(tmp_path: Path) -> None:
     found = played(tmp_path)
     votes = [vote for vote in people(found) if vote.pairing[:2] == ("good", "none")]
-    (mended,) = agreement.corrected(found, votes)
+    (mended,) = agreement.corrected_rates(found, votes)
     assert (mended.one, mended.two, mended.labelled) == ("good", "none", 6)
     assert mended.corrected.value == pytest.approx(mended.raw.value)
 
 
 def test_votes_are_read_from_either_side(tmp_path: Path) -> None:
-    rows = ["presence,c,p,0,b,a,left,ann", "presence,c,p,0,a,b,right,bob", "presence,c,p,0,a,b,tie,eve"]
+    rows = [
+        "presence,c,p,0,b,a,left,ann",
+        "presence,c,p,0,a,b,right,bob",
+        "presence,c,p,0,a,b,tie,eve",
+    ]
     (tmp_path / "votes.csv").write_text(HEADER + "\n".join(rows))
     votes = agreement.read_votes(tmp_path / "votes.csv")
     assert [vote.value for vote in votes] == [0.0, 0.0, 0.5]
@@ -93,9 +111,15 @@ def test_votes_are_read_from_either_side(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("criterion,concept\n", "no column 'prompt'"), (HEADER + "x,c,p,0,a,b,maybe,r", "row 2 .*'maybe'"), (HEADER + "x,c,p,no,a,b,tie,r", "row 2 .*seed 'no'")],
+    [
+        ("criterion,concept\n", "no column 'prompt'"),
+        (HEADER + "x,c,p,0,a,b,maybe,r", "row 2 .*'maybe'"),
+        (HEADER + "x,c,p,no,a,b,tie,r", "row 2 .*seed 'no'"),
+    ],
 )
-def test_votes_that_make_no_sense_are_one_line_with_their_row(text: str, why: str, tmp_path: Path) -> None:
+def test_votes_that_make_no_sense_are_one_line_with_their_row(
+    text: str, why: str, tmp_path: Path
+) -> None:
     (tmp_path / "votes.csv").write_text(text)
     with pytest.raises(UsageError, match=why):
         agreement.read_votes(tmp_path / "votes.csv")

@@ -15,19 +15,21 @@ from kit.judge_servers import Ask, Endpoint, serving
 from htbench.core.errors import Missing, Refused, UnknownName, UsageError
 from htbench.judging import budget
 from htbench.judging.card import JudgeCard
-from htbench.judging.ledger import FILE, Ledger
+from htbench.judging.ledger import LEDGER_FILE, Ledger
 
 CONCURRENCY = 8
 
 
 def tables(run: Path, judge: JudgeCard) -> str:
-    return json.dumps(judged_run.judged(run, judge, concurrency=CONCURRENCY).facts(), sort_keys=True)
+    return json.dumps(
+        judged_run.judged(run, judge, concurrency=CONCURRENCY).facts(), sort_keys=True
+    )
 
 
 def child(run: Path, judge: Path, out: Path) -> None:
     from htbench.judging import card
 
-    out.write_text(tables(run, card.find(str(judge))))
+    out.write_text(tables(run, card.load_judge_card(str(judge))))
 
 
 def killing(endpoint: Endpoint, at: list[int], process: list[Any]) -> None:
@@ -41,7 +43,9 @@ def killing(endpoint: Endpoint, at: list[int], process: list[Any]) -> None:
     endpoint.ill = ill
 
 
-def test_killed_at_random_calls_it_ends_in_the_same_tables_and_every_key_is_paid_once(tmp_path: Path) -> None:
+def test_killed_at_random_calls_it_ends_in_the_same_tables_and_every_key_is_paid_once(
+    tmp_path: Path,
+) -> None:
     war, peace = (judged_run.build(tmp_path / name) for name in ("war", "peace"))
     dice = random.Random(0)
     at = sorted(dice.sample(range(2, 130), 4))
@@ -53,7 +57,9 @@ def test_killed_at_random_calls_it_ends_in_the_same_tables_and_every_key_is_paid
         process: list[Any] = [None]
         killing(endpoint, at, process)
         for _ in range(kills + 1):
-            process[0] = context.Process(target=child, args=(war, tmp_path / "judge", tmp_path / "tables.json"))
+            process[0] = context.Process(
+                target=child, args=(war, tmp_path / "judge", tmp_path / "tables.json")
+            )
             process[0].start()
             process[0].join()
         sent, paid = dict(endpoint.replies), len(endpoint.paid)
@@ -62,7 +68,7 @@ def test_killed_at_random_calls_it_ends_in_the_same_tables_and_every_key_is_paid
     assert (at, paid) == ([], 144)
     assert sum(sent.values()) - paid <= kills * CONCURRENCY
     with Ledger.read(war) as ledger:
-        assert ledger.spent("scripted").calls == 144
+        assert ledger.model_usage("scripted").calls == 144
 
 
 def test_a_rerun_asks_nothing_and_finds_the_same(tmp_path: Path) -> None:
@@ -99,19 +105,25 @@ def test_what_was_never_asked_cannot_be_replayed(tmp_path: Path) -> None:
     run = judged_run.build(tmp_path / "run", concepts=4)
     Ledger.open(run).close()
     with Ledger.read(run) as ledger, pytest.raises(Missing, match="was not asked this"):
-        judged_run.tournament(run, ledger, judged_run.card(tmp_path / "judge", "http://127.0.0.1:9/v1"), offline=True)
+        judged_run.tournament(
+            run, ledger, judged_run.card(tmp_path / "judge", "http://127.0.0.1:9/v1"), offline=True
+        )
 
 
-def test_replies_that_are_read_again_give_the_same_verdicts_and_cost_nothing(tmp_path: Path) -> None:
+def test_replies_that_are_read_again_give_the_same_verdicts_and_cost_nothing(
+    tmp_path: Path,
+) -> None:
     run = judged_run.build(tmp_path / "run", concepts=4)
     with serving(Endpoint()) as endpoint:
         judge = judged_run.card(tmp_path / "judge", endpoint.url)
         online = judged_run.judged(run, judge)
         before = endpoint.calls
         with Ledger.open(run) as ledger:
-            ledger._database.execute("UPDATE verdicts SET outcome = 'unusable', choice = NULL, first = NULL, parser = 'chat-0'")
+            ledger._database.execute(
+                "UPDATE verdicts SET outcome = 'unusable', choice = NULL, first = NULL, parser = 'chat-0'"
+            )
             entered = judged_run.tournament(run, ledger, judge)
-            assert ledger.count(entered.id) == (48, 48)
+            assert ledger.count_calls(entered.id) == (48, 48)
             assert entered.reparse() == 48
             assert judged_run.board(ledger, entered.id, rounds=200).facts() == online.facts()
         assert endpoint.calls == before
@@ -148,16 +160,18 @@ def test_a_budget_of_money_needs_prices(tmp_path: Path) -> None:
 
 
 def test_a_price_that_is_not_in_the_table_names_the_nearest(tmp_path: Path) -> None:
-    (tmp_path / "prices.toml").write_text('date = 2026-11-01\n[models."gpt-4o"]\ninput = 2.5\noutput = 10\n')
+    (tmp_path / "prices.toml").write_text(
+        'date = 2026-11-01\n[models."gpt-4o"]\ninput = 2.5\noutput = 10\n'
+    )
     with pytest.raises(UnknownName, match="did you mean 'gpt-4o'"):
-        budget.read(tmp_path / "prices.toml").price("gpt-4")
+        budget.read_prices(tmp_path / "prices.toml").price("gpt-4")
 
 
 @pytest.mark.parametrize("text", ["date = 1", '[models.x]\ninput = "much"', "= 3"])
 def test_a_table_of_prices_that_makes_no_sense_is_one_clear_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "prices.toml").write_text(text)
     with pytest.raises(UsageError, match="is not valid"):
-        budget.read(tmp_path / "prices.toml")
+        budget.read_prices(tmp_path / "prices.toml")
 
 
 def test_two_processes_do_not_judge_one_run(tmp_path: Path) -> None:
@@ -168,6 +182,6 @@ def test_two_processes_do_not_judge_one_run(tmp_path: Path) -> None:
 
 def test_a_damaged_ledger_is_refused(tmp_path: Path) -> None:
     run = judged_run.build(tmp_path / "run", concepts=4)
-    (run / FILE).write_bytes(b"not a database at all" * 100)
+    (run / LEDGER_FILE).write_bytes(b"not a database at all" * 100)
     with pytest.raises(Refused, match="is damaged"):
         Ledger.open(run)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from htbench.judging.judge import Answer
+from htbench.judging.judge import JudgeAnswer
 from htbench.judging.judges import reply
 
 COLOURS = {
@@ -66,7 +66,11 @@ def nearness(ask: Ask) -> list[float]:
     wanted = re.search(r'"in (\w+)"', ask.text)
     colour = np.array(COLOURS[wanted[1]] if wanted else (128, 128, 128), float)
     seen = [picture[4:-8] for picture in ask.pictures]
-    return [-float(np.abs(picture.mean((0, 1)) - colour).mean()) - (1000 if picture.std((0, 1)).mean() > 60 else 0) for picture in seen]
+    return [
+        -float(np.abs(picture.mean((0, 1)) - colour).mean())
+        - (1000 if picture.std((0, 1)).mean() > 60 else 0)
+        for picture in seen
+    ]
 
 
 def fair(ask: Ask) -> str:
@@ -119,19 +123,41 @@ def leaning(towards_first: float) -> Mind:
     return mind
 
 
-def completion(message: str | dict[str, Any], *, finish: str = "stop", prose: bool = False, logprobs: Any = None) -> dict[str, Any]:
+def completion(
+    message: str | dict[str, Any],
+    *,
+    finish: str = "stop",
+    prose: bool = False,
+    logprobs: Any = None,
+) -> dict[str, Any]:
     """A chat completion that says `message`."""
     if isinstance(message, str):
-        text = f"Both are nice.\nVerdict: {message}" if prose else json.dumps({"verdict": message, "reason": "because"})
+        text = (
+            f"Both are nice.\nVerdict: {message}"
+            if prose
+            else json.dumps({"verdict": message, "reason": "because"})
+        )
         message = {"content": text}
-    choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", **message}, "logprobs": logprobs}
+    choice = {
+        "index": 0,
+        "finish_reason": finish,
+        "message": {"role": "assistant", **message},
+        "logprobs": logprobs,
+    }
     usage = {"prompt_tokens": 1000, "completion_tokens": 20, "total_tokens": 1020}
-    return {"id": "c", "object": "chat.completion", "created": 1, "model": "scripted", "choices": [choice], "usage": usage}
+    return {
+        "id": "c",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "scripted",
+        "choices": [choice],
+        "usage": usage,
+    }
 
 
-def answer(key: str, body: str) -> Answer:
+def answer(key: str, body: str) -> JudgeAnswer:
     """A reply as if it had come from an endpoint."""
-    return Answer(key=key, body=body, usage=reply.usage(body))
+    return JudgeAnswer(key=key, body=body, usage=reply.usage(body))
 
 
 @dataclass
@@ -166,39 +192,70 @@ class Endpoint:
         with self.lock:
             self.replies[ask.key] += 1
             if ask.key not in self.paid:
-                self.paid[ask.key] = completion(self.mind(ask), finish=self.finish(number), prose=self.prose)
+                self.paid[ask.key] = completion(
+                    self.mind(ask), finish=self.finish(number), prose=self.prose
+                )
         return 200, {}, self.paid[ask.key]
 
     def batch(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Work a batch off at once."""
         lines = [json.loads(line) for line in self.files[asked["input_file_id"]].splitlines()]
         output = [
-            {"custom_id": line["custom_id"], "error": None, "response": {"status_code": status, "body": body}}
+            {
+                "custom_id": line["custom_id"],
+                "error": None,
+                "response": {"status_code": status, "body": body},
+            }
             for line in lines
             for status, _, body in [self.chat(Ask(line["body"], line["custom_id"]))]
         ]
         name = f"out-{len(self.files)}"
         self.files[name] = "\n".join(json.dumps(line) for line in output)
         id_ = f"batch-{len(self.batches)}"
-        known = {"id": id_, "object": "batch", "endpoint": "/v1/chat/completions", "completion_window": "24h", "created_at": 1, "errors": None}
-        self.batches[id_] = {**known, "status": "completed", "input_file_id": asked["input_file_id"], "output_file_id": name, "metadata": asked.get("metadata")}
+        known = {
+            "id": id_,
+            "object": "batch",
+            "endpoint": "/v1/chat/completions",
+            "completion_window": "24h",
+            "created_at": 1,
+            "errors": None,
+        }
+        self.batches[id_] = {
+            **known,
+            "status": "completed",
+            "input_file_id": asked["input_file_id"],
+            "output_file_id": name,
+            "metadata": asked.get("metadata"),
+        }
         return self.batches[id_]
 
 
 def refuses(name: str) -> Ill:
     """Answers 400 to a call that has a parameter."""
-    return lambda number, ask: (400, {}, _error(f"Unsupported parameter: '{name}' is not supported with this model.")) if name in ask.body else None
+    return lambda number, ask: (
+        (400, {}, _error(f"Unsupported parameter: '{name}' is not supported with this model."))
+        if name in ask.body
+        else None
+    )
 
 
 def one_picture(number: int, ask: Ask) -> tuple[int, dict[str, str], Any] | None:
     """Answers 400 to a call with several pictures, in vLLM's words."""
-    return (400, {}, _error("At most 1 image(s) may be provided in one prompt.")) if len(ask.urls) > 1 else None
+    return (
+        (400, {}, _error("At most 1 image(s) may be provided in one prompt."))
+        if len(ask.urls) > 1
+        else None
+    )
 
 
 def no_schema(number: int, ask: Ask) -> tuple[int, dict[str, str], Any] | None:
     """Answers 400 to a call that wants a schema."""
     wanted = (ask.body.get("response_format") or {}).get("type")
-    return (400, {}, _error("response_format.type must be text or json_object")) if wanted == "json_schema" else None
+    return (
+        (400, {}, _error("response_format.type must be text or json_object"))
+        if wanted == "json_schema"
+        else None
+    )
 
 
 def limited(number: int, ask: Ask) -> tuple[int, dict[str, str], Any] | None:
@@ -212,7 +269,11 @@ def flapping() -> Ill:
 
     def ill(number: int, ask: Ask) -> tuple[int, dict[str, str], Any] | None:
         tries[ask.key] += 1
-        return None if tries[ask.key] > 2 else (503 if tries[ask.key] == 1 else 429, {"Retry-After-Ms": "5"}, _error("busy"))
+        return (
+            None
+            if tries[ask.key] > 2
+            else (503 if tries[ask.key] == 1 else 429, {"Retry-After-Ms": "5"}, _error("busy"))
+        )
 
     return ill
 
@@ -232,7 +293,9 @@ def nonsense(number: int, ask: Ask) -> tuple[int, dict[str, str], Any]:
 
 
 def _error(message: str) -> dict[str, Any]:
-    return {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": None}}
+    return {
+        "error": {"message": message, "type": "invalid_request_error", "param": None, "code": None}
+    }
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -244,23 +307,54 @@ class _Handler(BaseHTTPRequestHandler):
         raw = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path.endswith("/files"):
             name = f"in-{len(endpoint.files)}"
-            endpoint.files[name] = "{" + raw.partition(b"\r\n\r\n{")[2].partition(b"\r\n--")[0].decode()
-            self._send(200, {}, {"id": name, "object": "file", "bytes": len(raw), "created_at": 1, "filename": "x", "purpose": "batch", "status": "processed"})
+            endpoint.files[name] = (
+                "{" + raw.partition(b"\r\n\r\n{")[2].partition(b"\r\n--")[0].decode()
+            )
+            self._send(
+                200,
+                {},
+                {
+                    "id": name,
+                    "object": "file",
+                    "bytes": len(raw),
+                    "created_at": 1,
+                    "filename": "x",
+                    "purpose": "batch",
+                    "status": "processed",
+                },
+            )
         elif self.path.endswith("/batches"):
             self._send(200, {}, endpoint.batch(json.loads(raw)))
         else:
-            self._send(*endpoint.chat(Ask(json.loads(raw), self.headers.get("Idempotency-Key", ""))))
+            self._send(
+                *endpoint.chat(Ask(json.loads(raw), self.headers.get("Idempotency-Key", "")))
+            )
 
     def do_GET(self) -> None:
         endpoint: Endpoint = self.server.endpoint  # type: ignore[attr-defined]
         if self.path.endswith("/models"):
-            self._send(200, {}, {"object": "list", "data": [{"id": "scripted", "object": "model", "created": 1, "owned_by": "test"}]})
+            self._send(
+                200,
+                {},
+                {
+                    "object": "list",
+                    "data": [
+                        {"id": "scripted", "object": "model", "created": 1, "owned_by": "test"}
+                    ],
+                },
+            )
         elif "/files/" in self.path:
-            self._send(200, {}, endpoint.files[self.path.split("/files/")[1].removesuffix("/content")])
+            self._send(
+                200, {}, endpoint.files[self.path.split("/files/")[1].removesuffix("/content")]
+            )
         elif "/batches/" in self.path:
             self._send(200, {}, endpoint.batches[self.path.rpartition("/")[2]])
         else:
-            self._send(200, {}, {"object": "list", "data": list(endpoint.batches.values()), "has_more": False})
+            self._send(
+                200,
+                {},
+                {"object": "list", "data": list(endpoint.batches.values()), "has_more": False},
+            )
 
     def _send(self, status: int, headers: Mapping[str, str], body: Any) -> None:
         data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
@@ -289,7 +383,9 @@ def serving(endpoint: Endpoint) -> Iterator[Endpoint]:
     server = _Server(("127.0.0.1", 0), _Handler)
     server.endpoint = endpoint  # type: ignore[attr-defined]
     endpoint.url = f"http://127.0.0.1:{server.server_port}/v1"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    )
     thread.start()
     try:
         yield endpoint

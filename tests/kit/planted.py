@@ -9,7 +9,15 @@ NAMES = ("a", "b", "c")
 STRENGTHS = np.array([0.6, 0.0, -0.6])
 
 
-def planted(random: np.random.Generator, *, concepts: int, each: int, raters: int = 0, concept_sd: float = 1.0, rater_sd: float = 0.7) -> Votes:
+def planted(
+    random: np.random.Generator,
+    *,
+    concepts: int,
+    each: int,
+    raters: int = 0,
+    concept_sd: float = 1.0,
+    rater_sd: float = 0.7,
+) -> Votes:
     """`each` votes a concept; effects are of the given standard deviation on the difference of two contenders, in logits."""
     concept = np.repeat(np.arange(concepts), each)
     first = random.integers(0, 3, len(concept))
@@ -36,6 +44,20 @@ def truth(sd: float) -> np.ndarray:
     """The ratings that ever more concepts and raters would lead to, whose effects have that standard deviation together; by Gauss-Hermite quadrature."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
     first, second = np.nonzero(~np.eye(3, dtype=bool))
-    chance = (1 / (1 + np.exp(-(STRENGTHS[first] - STRENGTHS[second])[:, None] - sd * nodes))) @ weights / weights.sum()
+    chance = (
+        (1 / (1 + np.exp(-(STRENGTHS[first] - STRENGTHS[second])[:, None] - sd * nodes)))
+        @ weights
+        / weights.sum()
+    )
     one = np.zeros(6, int)
-    return fit(Votes(names=NAMES, first=first, second=second, outcome=np.ones(6), concepts=("c",), concept=one, weight=1e6 * chance)).ratings
+    return fit(
+        Votes(
+            names=NAMES,
+            first=first,
+            second=second,
+            outcome=np.ones(6),
+            concepts=("c",),
+            concept=one,
+            weight=1e6 * chance,
+        )
+    ).ratings

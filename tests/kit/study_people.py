@@ -8,7 +8,14 @@ from kit.planted import planted
 
 
 def answered(
-    rater: str, choices: str, *, rt_ms: int | None = 2000, kind: str = "vote", expected: str = "", swapped: bool = False, start: int = 0
+    rater: str,
+    choices: str,
+    *,
+    rt_ms: int | None = 2000,
+    kind: str = "vote",
+    expected: str = "",
+    swapped: bool = False,
+    start: int = 0,
 ) -> list[Answer]:
     """One answer a letter: l, r, t or s, each on a concept of its own."""
     said: dict[str, Choice] = {"l": "left", "r": "right", "t": "tie", "s": "skip"}
@@ -22,7 +29,9 @@ def answered(
     ]  # fmt: skip
 
 
-def study(random: np.random.Generator, *, concepts: int = 40, each: int = 20, raters: int = 20) -> list[Answer]:
+def study(
+    random: np.random.Generator, *, concepts: int = 40, each: int = 20, raters: int = 20
+) -> list[Answer]:
     """Answers of people with tastes, on concepts that favour some methods."""
     votes: Votes = planted(random, concepts=concepts, each=each, raters=raters)
     assert votes.rater is not None

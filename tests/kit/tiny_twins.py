@@ -17,20 +17,47 @@ from diffusers import (
     UNet2DConditionModel,
 )  # fmt: skip
 from safetensors.torch import save_file
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, T5Config, T5EncoderModel, T5Tokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
 
 from htbench.models.published.preset import architecture
 
 SIZE = 32
 CELLS = SIZE // 2
-CLIP = {"tokens": 77, "vocab_size": 60, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-T5 = {"tokens": 30, "vocab_size": 60, "d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
+CLIP = {
+    "tokens": 77,
+    "vocab_size": 60,
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+}
+T5 = {
+    "tokens": 30,
+    "vocab_size": 60,
+    "d_model": 16,
+    "d_kv": 8,
+    "d_ff": 16,
+    "num_layers": 1,
+    "num_heads": 2,
+}
 TEXT = {
     "sdxl": [{"kind": "CLIPTextModel", **CLIP}, {"kind": "CLIPTextModelWithProjection", **CLIP}],
     "pixart-sigma": [{"kind": "T5EncoderModel", **T5}],
     "flux": [{"kind": "CLIPTextModel", **CLIP}, {"kind": "T5EncoderModel", **T5}],
 }
-WORDS = {"sdxl": {"states": [77, 32], "pooled": [16]}, "pixart-sigma": {"states": [30, 16]}, "flux": {"states": [30, 16], "pooled": [16]}}
+WORDS = {
+    "sdxl": {"states": [77, 32], "pooled": [16]},
+    "pixart-sigma": {"states": [30, 16]},
+    "flux": {"states": [30, 16], "pooled": [16]},
+}
 
 
 def save_sdxl(folder: Path) -> None:
@@ -44,15 +71,25 @@ def save_sdxl(folder: Path) -> None:
     )  # fmt: skip
     settings, tokenizer = _clip(folder)
     scheduler = EulerDiscreteScheduler(
-        **{key: value for key, value in architecture("sdxl")["scheduler"].items() if key not in ("clip_sample", "set_alpha_to_one")}
+        **{
+            key: value
+            for key, value in architecture("sdxl")["scheduler"].items()
+            if key not in ("clip_sample", "set_alpha_to_one")
+        }
     )
     StableDiffusionXLPipeline(
         vae=_vae(), text_encoder=CLIPTextModel(settings), text_encoder_2=CLIPTextModelWithProjection(settings), tokenizer=tokenizer, tokenizer_2=tokenizer,
         unet=unet, scheduler=scheduler,
     ).save_pretrained(folder)  # fmt: skip
     for steps in (1, 4):
-        torch.save({name: tensor + 0.01 * steps for name, tensor in unet.state_dict().items()}, folder / f"dmd2_sdxl_{steps}step_unet_fp16.bin")
-    save_file({name: (tensor - 0.01).contiguous() for name, tensor in unet.state_dict().items()}, folder / "sdxl_lightning_4step_unet.safetensors")
+        torch.save(
+            {name: tensor + 0.01 * steps for name, tensor in unet.state_dict().items()},
+            folder / f"dmd2_sdxl_{steps}step_unet_fp16.bin",
+        )
+    save_file(
+        {name: (tensor - 0.01).contiguous() for name, tensor in unet.state_dict().items()},
+        folder / "sdxl_lightning_4step_unet.safetensors",
+    )
 
 
 def save_pixart(folder: Path) -> None:
@@ -67,7 +104,10 @@ def save_pixart(folder: Path) -> None:
         vae=_vae(), text_encoder=encoder, tokenizer=tokenizer, transformer=transformer,
         scheduler=DPMSolverMultistepScheduler(**architecture("pixart-sigma")["scheduler"]),
     ).save_pretrained(folder)  # fmt: skip
-    save_file({name: (tensor + 0.01).contiguous() for name, tensor in transformer.state_dict().items()}, folder / "nitro.safetensors")
+    save_file(
+        {name: (tensor + 0.01).contiguous() for name, tensor in transformer.state_dict().items()},
+        folder / "nitro.safetensors",
+    )
 
 
 def save_flux(folder: Path) -> None:
@@ -89,12 +129,24 @@ def _clip(folder: Path) -> tuple[CLIPTextConfig, CLIPTokenizer]:
         vocab_size=_clip_words(folder), hidden_size=16, intermediate_size=16, num_hidden_layers=3, num_attention_heads=2, projection_dim=16,
         max_position_embeddings=77, bos_token_id=0, eos_token_id=1, pad_token_id=1,
     )  # fmt: skip
-    return settings, CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77)
+    return settings, CLIPTokenizer(
+        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77
+    )
 
 
 def _t5() -> tuple[T5EncoderModel, T5Tokenizer]:
-    letters = [(token, 0.0) for token in ("<pad>", "</s>", "<unk>", "▁", *"abcdefghijklmnopqrstuvwxyz")]
-    settings = T5Config(vocab_size=32, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, feed_forward_proj="gated-gelu")
+    letters = [
+        (token, 0.0) for token in ("<pad>", "</s>", "<unk>", "▁", *"abcdefghijklmnopqrstuvwxyz")
+    ]
+    settings = T5Config(
+        vocab_size=32,
+        d_model=16,
+        d_kv=8,
+        d_ff=16,
+        num_layers=1,
+        num_heads=2,
+        feed_forward_proj="gated-gelu",
+    )
     return T5EncoderModel(settings), T5Tokenizer(vocab=letters, extra_ids=0)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from htbench.core.content import digest
 from htbench.core.types import Site, SiteInfo
-from htbench.steering.hooks import check_sites, steer, tapped
+from htbench.steering.hooks import attach, check_sites, steer
 from htbench.steering.model import Request, Tap, check_finite
 
 TOKENS, MAPS = Site("tokens.norm"), Site("maps.norm")
@@ -21,7 +21,9 @@ class Network(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.tokens = nn.ModuleDict({"enter": nn.Linear(WIDTH, WIDTH), "norm": nn.LayerNorm(WIDTH)})
-        self.maps = nn.ModuleDict({"enter": nn.Conv2d(WIDTH, DEPTH, 3, padding=1), "norm": nn.GroupNorm(2, DEPTH)})
+        self.maps = nn.ModuleDict(
+            {"enter": nn.Conv2d(WIDTH, DEPTH, 3, padding=1), "norm": nn.GroupNorm(2, DEPTH)}
+        )
         self.leave = nn.Conv2d(DEPTH, 3, 1)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -36,9 +38,12 @@ class Toy:
 
     name = "toy"
     revision = digest("toy 1")
-    sites = {TOKENS: SiteInfo(channels=WIDTH, channel_axis=-1), MAPS: SiteInfo(channels=DEPTH, channel_axis=1)}  # noqa: RUF012
+    sites = {
+        TOKENS: SiteInfo(channels=WIDTH, channel_axis=-1),
+        MAPS: SiteInfo(channels=DEPTH, channel_axis=1),
+    }
     device = "cpu"
-    conditioner = "emoji-clip-a"
+    concept_encoder = "emoji-clip-a"
     scorer = "emoji-clip-b"
 
     def __init__(self, *, steps: int = 1) -> None:
@@ -51,9 +56,14 @@ class Toy:
         changes = [request.intervention for request in requests]
         strengths = [request.strength for request in requests]
         check_sites(self, changes)
-        prompts = [change.prompts(request.prompt, strength=request.strength) for change, request in zip(changes, requests, strict=True)]
+        prompts = [
+            change.prompts(request.prompt, strength=request.strength)
+            for change, request in zip(changes, requests, strict=True)
+        ]
         with torch.no_grad():
-            pixels = self._run(prompts, [request.seed for request in requests], steer(changes, strengths))
+            pixels = self._run(
+                prompts, [request.seed for request in requests], steer(changes, strengths)
+            )
         check_finite(pixels)
         levels = (pixels * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
         return [Image.fromarray(level) for level in levels]
@@ -64,12 +74,19 @@ class Toy:
     def synchronise(self) -> None:
         pass
 
-    def _run(self, prompts: Sequence[Mapping[str, float]], seeds: Sequence[int], tap: Tap) -> Tensor:
+    def _run(
+        self, prompts: Sequence[Mapping[str, float]], seeds: Sequence[int], tap: Tap
+    ) -> Tensor:
         noise = torch.stack([_noise(seed, (SIDE**2, WIDTH)) for seed in seeds])
-        words = torch.stack([sum(weight * _words(prompt) for prompt, weight in weights.items()) for weights in prompts])
+        words = torch.stack(
+            [
+                sum(weight * _words(prompt) for prompt, weight in weights.items())
+                for weights in prompts
+            ]
+        )
         modules = {site: self.network.get_submodule(site) for site in self.sites}
         tokens = (noise + words[:, None]).to(self.network.leave.weight.dtype)
-        with tapped(modules, self.sites, tap):
+        with attach(modules, self.sites, tap):
             for _ in range(self.steps):
                 pixels: Tensor = self.network(tokens)
                 tokens = tokens + pixels.mean(1).flatten(1)[..., None]
@@ -81,4 +98,6 @@ def _noise(seed: int, shape: Sequence[int]) -> Tensor:
 
 
 def _words(prompt: str) -> Tensor:
-    return torch.stack([_noise(int(digest(word), 16) % 2**63, (WIDTH,)) for word in prompt.split()]).mean(0)
+    return torch.stack(
+        [_noise(int(digest(word), 16) % 2**63, (WIDTH,)) for word in prompt.split()]
+    ).mean(0)

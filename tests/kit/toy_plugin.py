@@ -34,7 +34,9 @@ class ToyModel(Toy):
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:
         if "memory" in os.environ.get("TOY_ILLS", "") and len(requests) > 2:
-            raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 12345 bytes.")
+            raise RuntimeError(
+                "DefaultCPUAllocator: not enough memory: you tried to allocate 12345 bytes."
+            )
         if (poison := Path(os.environ.get("TOY_POISON", "/dev/null"))).is_file():
             poison.unlink()
             os._exit(1)
@@ -44,7 +46,11 @@ class ToyModel(Toy):
         if log := os.environ.get("TOY_LOG"):
             with Path(log).open("a") as file:
                 file.write(f"{len(set(map(id, requests)))}\n")
-        return [image.point(lambda level: 0) for image in images] if "black" in os.environ.get("TOY_ILLS", "") else images
+        return (
+            [image.point(lambda level: 0) for image in images]
+            if "black" in os.environ.get("TOY_ILLS", "")
+            else images
+        )
 
 
 class ToyEncoder:
@@ -56,12 +62,19 @@ class ToyEncoder:
         self._device = device
 
     def images(self, images: Sequence[Image]) -> Tensor:
-        pixels = torch.stack([pil_to_tensor(image.convert("RGB").resize((4, 4))).flatten() for image in images])
+        pixels = torch.stack(
+            [pil_to_tensor(image.convert("RGB").resize((4, 4))).flatten() for image in images]
+        )
         return torch.nn.functional.normalize(pixels / 255 - 0.45, dim=1)
 
     def texts(self, texts: Sequence[str]) -> Tensor:
         seeds = [int(digest(text), 16) % 2**63 for text in texts]
-        return torch.nn.functional.normalize(torch.stack([torch.randn(48, generator=torch.Generator().manual_seed(seed)) for seed in seeds]), dim=1)
+        return torch.nn.functional.normalize(
+            torch.stack(
+                [torch.randn(48, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+            ),
+            dim=1,
+        )
 
 
 def install(folder: Path, patch: pytest.MonkeyPatch) -> None:
@@ -71,7 +84,12 @@ def install(folder: Path, patch: pytest.MonkeyPatch) -> None:
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text(METADATA)
     patch.syspath_prepend(str(folder))
-    patch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
+    patch.setenv(
+        "PYTHONPATH",
+        os.pathsep.join(
+            [str(folder), str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+        ),
+    )
     registry.plugins.cache_clear()
 
 

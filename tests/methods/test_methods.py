@@ -8,8 +8,8 @@ from htbench.core.types import Site
 from htbench.methods.linear_act import LinearAct
 from htbench.methods.lineas import Lineas
 from htbench.methods.mean_shift import MeanShift
-from htbench.methods.prompt import Prompt, PromptInterpolation
-from htbench.models.emoji.model import Emoji, load
+from htbench.methods.prompt import Prompting, PromptInterpolation
+from htbench.models.emoji.model import EmojiModel, load
 from htbench.steering import concept
 from htbench.steering.fitting import transport
 from htbench.steering.hooks import activations, steer
@@ -21,11 +21,11 @@ WANTED = concept.load("emoji").splits["dev"][0]
 
 
 @pytest.fixture(scope="module")
-def emoji() -> Emoji:
+def emoji() -> EmojiModel:
     return load("cpu")
 
 
-def loss(emoji: Emoji, change: Affine, number: int = 5) -> float:
+def loss(emoji: EmojiModel, change: Affine, number: int = 5) -> float:
     """LinEAS' loss on fresh images."""
     (sources, seeds), target = fitting_images(WANTED, 32, seed=0, number=number)
     with torch.no_grad():
@@ -34,43 +34,63 @@ def loss(emoji: Emoji, change: Affine, number: int = 5) -> float:
     return sum(float(transport.wasserstein(reached[site], wanted[site]).mean()) for site in reached)
 
 
-def identity(emoji: Emoji) -> Affine:
-    return Affine({site: torch.ones(192) for site in emoji.sites}, {site: torch.zeros(192) for site in emoji.sites})
+def identity(emoji: EmojiModel) -> Affine:
+    return Affine(
+        {site: torch.ones(192) for site in emoji.sites},
+        {site: torch.zeros(192) for site in emoji.sites},
+    )
 
 
-def test_linear_act_in_one_pass_equals_the_site_by_site_procedure(emoji: Emoji) -> None:
+def test_linear_act_in_one_pass_equals_the_site_by_site_procedure(emoji: EmojiModel) -> None:
     source, target = fitting_images(WANTED, 8, seed=0)
     scale: dict[Site, torch.Tensor] = {}
     shift: dict[Site, torch.Tensor] = {}
     with torch.no_grad():
         after = activations(emoji, *target)
         for site in emoji.sites:
-            before = activations(emoji, *source, change=steer([Affine(scale, shift)] * 8, [1.0] * 8))
-            a, b = np.sort(before[site].double().numpy(), 0), np.sort(after[site].double().numpy(), 0)
+            before = activations(
+                emoji, *source, change=steer([Affine(scale, shift)] * 8, [1.0] * 8)
+            )
+            a, b = (
+                np.sort(before[site].double().numpy(), 0),
+                np.sort(after[site].double().numpy(), 0),
+            )
             slope = ((a - a.mean(0)) * (b - b.mean(0))).sum(0) / ((a - a.mean(0)) ** 2).sum(0)
-            scale[site], shift[site] = torch.tensor(slope).float(), torch.tensor(b.mean(0) - slope * a.mean(0)).float()
-    one_pass = LinearAct(samples=8).fit(emoji, (), seed=0).towards(WANTED)
+            scale[site], shift[site] = (
+                torch.tensor(slope).float(),
+                torch.tensor(b.mean(0) - slope * a.mean(0)).float(),
+            )
+    one_pass = LinearAct(samples=8).train(emoji, (), seed=0).towards(WANTED)
     for site in emoji.sites:
         torch.testing.assert_close(one_pass.scale[site], scale[site], rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(one_pass.shift[site], shift[site], rtol=1e-5, atol=1e-5)
 
 
-def test_mean_shift_brings_pooled_means_to_the_targets(emoji: Emoji) -> None:
+def test_mean_shift_brings_pooled_means_to_the_targets(emoji: EmojiModel) -> None:
     source, target = fitting_images(WANTED, 16, seed=0)
-    change = MeanShift(samples=16).fit(emoji, (), seed=0).towards(WANTED)
+    change = MeanShift(samples=16).train(emoji, (), seed=0).towards(WANTED)
     with torch.no_grad():
-        reached, wanted = activations(emoji, *source, change=steer([change] * 16, [1.0] * 16)), activations(emoji, *target)
+        reached, wanted = (
+            activations(emoji, *source, change=steer([change] * 16, [1.0] * 16)),
+            activations(emoji, *target),
+        )
     for site in emoji.sites:
-        torch.testing.assert_close(reached[site].mean(0), wanted[site].mean(0), rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(
+            reached[site].mean(0), wanted[site].mean(0), rtol=1e-3, atol=1e-3
+        )
 
 
-def test_more_steps_of_lineas_lower_its_loss(emoji: Emoji) -> None:
-    few, more = (Lineas(steps=steps, batch=8).fit(emoji, (), seed=0).towards(WANTED) for steps in (2, 15))
+def test_more_steps_of_lineas_lower_its_loss(emoji: EmojiModel) -> None:
+    few, more = (
+        Lineas(steps=steps, batch=8).train(emoji, (), seed=0).towards(WANTED) for steps in (2, 15)
+    )
     assert loss(emoji, more) < loss(emoji, few) < loss(emoji, identity(emoji))
 
 
-def test_lineas_gives_the_same_map_twice(emoji: Emoji) -> None:
-    first, second = (Lineas(steps=2, batch=4).fit(emoji, (), seed=3).towards(WANTED) for _ in range(2))
+def test_lineas_gives_the_same_map_twice(emoji: EmojiModel) -> None:
+    first, second = (
+        Lineas(steps=2, batch=4).train(emoji, (), seed=3).towards(WANTED) for _ in range(2)
+    )
     assert all(torch.equal(first.scale[site], second.scale[site]) for site in emoji.sites)
 
 
@@ -81,15 +101,20 @@ def test_sources_and_targets_are_other_images_than_those_of_another_number() -> 
     assert not set(first) & set(target)
 
 
-def test_prompt_interpolation_at_full_strength_is_prompting(emoji: Emoji) -> None:
-    mixed, asked = PromptInterpolation().fit(emoji, (), seed=0).towards(WANTED), Prompt().fit(emoji, (), seed=0).towards(WANTED)
+def test_prompt_interpolation_at_full_strength_is_prompting(emoji: EmojiModel) -> None:
+    mixed, asked = (
+        PromptInterpolation().train(emoji, (), seed=0).towards(WANTED),
+        Prompting().train(emoji, (), seed=0).towards(WANTED),
+    )
     assert picture(emoji, mixed, 1.0) == picture(emoji, asked, 1.0)
 
 
-def test_prompt_interpolation_goes_on_beyond_both_ends(emoji: Emoji) -> None:
-    change = PromptInterpolation().fit(emoji, (), seed=0).towards(WANTED)
+def test_prompt_interpolation_goes_on_beyond_both_ends(emoji: EmojiModel) -> None:
+    change = PromptInterpolation().train(emoji, (), seed=0).towards(WANTED)
     assert len({picture(emoji, change, strength) for strength in (-1.0, 0.0, 0.5, 1.0, 2.0)}) == 5
 
 
-def picture(emoji: Emoji, change: Intervention, strength: float) -> bytes:
-    return emoji.generate([Request(prompt="panda", seed=4, intervention=change, strength=strength)])[0].tobytes()
+def picture(emoji: EmojiModel, change: Intervention, strength: float) -> bytes:
+    return emoji.generate(
+        [Request(prompt="panda", seed=4, intervention=change, strength=strength)]
+    )[0].tobytes()

@@ -9,11 +9,15 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from htbench.core.errors import Missing, Refused
-from htbench.core.weights import Source
-from htbench.models.encoders import Published, clip_vit_l_14, siglip_vit_b_16
+from htbench.core.weights import HubFiles
+from htbench.models.encoders import PublishedEncoder, clip_vit_l_14, siglip_vit_b_16
 
-TINY = Published(
-    name="tiny-clip", architecture="tiny-clip", source=Source(repository="tiny/clip", files=("open_clip_model.safetensors",)), mean=(0.5,) * 3, std=(0.5,) * 3
+TINY = PublishedEncoder(
+    name="tiny-clip",
+    architecture="tiny-clip",
+    source=HubFiles(repository="tiny/clip", files=("open_clip_model.safetensors",)),
+    mean=(0.5,) * 3,
+    std=(0.5,) * 3,
 )
 
 
@@ -22,21 +26,29 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of the model hub that holds the tiny encoder; gives the folder of its files."""
     tower = {"width": 16, "layers": 1, "heads": 2}
     vision = {"image_size": 16, "patch_size": 8, "layers": 1, "width": 16, "head_width": 8}
-    (tmp_path / "tiny-clip.json").write_text(json.dumps({"embed_dim": 8, "vision_cfg": vision, "text_cfg": tower}))
+    (tmp_path / "tiny-clip.json").write_text(
+        json.dumps({"embed_dim": 8, "vision_cfg": vision, "text_cfg": tower})
+    )
     open_clip.add_model_config(tmp_path / "tiny-clip.json")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     folder = tmp_path / "hub" / "models--tiny--clip" / "snapshots" / ("0" * 40)
     folder.mkdir(parents=True)
     (tmp_path / "hub" / "models--tiny--clip" / "refs").mkdir()
     (tmp_path / "hub" / "models--tiny--clip" / "refs" / "main").write_text("0" * 40)
-    save_file(open_clip.create_model("tiny-clip").state_dict(), folder / "open_clip_model.safetensors")
+    save_file(
+        open_clip.create_model("tiny-clip").state_dict(), folder / "open_clip_model.safetensors"
+    )
     return folder
 
 
 def test_a_downloaded_encoder_reads_images_and_texts(hub: Path) -> None:
     encoder = TINY("cpu")
     assert TINY.missing() == []
-    assert encoder.images([Image.new("RGB", (20, 30), "red")]).shape == encoder.texts(["red"]).shape == (1, encoder.width)
+    assert (
+        encoder.images([Image.new("RGB", (20, 30), "red")]).shape
+        == encoder.texts(["red"]).shape
+        == (1, encoder.width)
+    )
     assert encoder.texts(["red"]).norm().item() == pytest.approx(1)
 
 
@@ -48,7 +60,9 @@ def test_its_revision_changes_with_its_weights(hub: Path) -> None:
 
 
 @pytest.mark.parametrize("encoder", [clip_vit_l_14, siglip_vit_b_16], ids=["clip", "siglip"])
-def test_a_missing_encoder_is_answered_with_the_command_that_gets_it(encoder: Published, hub: Path) -> None:
+def test_a_missing_encoder_is_answered_with_the_command_that_gets_it(
+    encoder: PublishedEncoder, hub: Path
+) -> None:
     with pytest.raises(Missing) as caught:
         encoder("cpu")
     assert caught.value.remedy == f"Get them: htbench fetch --encoder {encoder.name}"

@@ -6,35 +6,62 @@ import pytest
 from htbench.report import chart, format
 
 NAN = math.nan
-DEGENERATE = [[], [(1.0, 2.0)], [(1.0, 1.0), (1.0, 1.0)], [(0.0, 0.0)], [(NAN, 1.0), (2.0, math.inf)], [(1e-12, 1e12), (1e12, 1e-12)]]
+DEGENERATE = [
+    [],
+    [(1.0, 2.0)],
+    [(1.0, 1.0), (1.0, 1.0)],
+    [(0.0, 0.0)],
+    [(NAN, 1.0), (2.0, math.inf)],
+    [(1e-12, 1e12), (1e12, 1e-12)],
+]
 
 
 def numbers(svg: str) -> list[float]:
-    return [float(number) for attribute in re.findall(r' (?:d|x|y|cx|cy|width|transform)="([^"]*)"', svg) for number in re.findall(r"-?[\d.]+", attribute)]
+    return [
+        float(number)
+        for attribute in re.findall(r' (?:d|x|y|cx|cy|width|transform)="([^"]*)"', svg)
+        for number in re.findall(r"-?[\d.]+", attribute)
+    ]
 
 
 @pytest.mark.parametrize("places", DEGENERATE)
-def test_linear_charts_of_degenerate_points_have_finite_coordinates_in_the_frame(places: list[tuple[float, float]]) -> None:
+def test_linear_charts_of_degenerate_points_have_finite_coordinates_in_the_frame(
+    places: list[tuple[float, float]],
+) -> None:
     points = [chart.Point(x=x, y=y, label="1", x_range=(x, NAN), y_range=(y, y)) for x, y in places]
-    x, y = chart.linear("x", [point.x for point in points]), chart.linear("y", [point.y for point in points])
-    drawn = chart.lines([chart.Series(name="m", tone=1, points=points)], title="t", x=x, y=y)
+    x, y = (
+        chart.linear_axis("x", [point.x for point in points]),
+        chart.linear_axis("y", [point.y for point in points]),
+    )
+    drawn = chart.line_chart(
+        [chart.LineSeries(name="m", tone=1, points=points)], title="t", x=x, y=y
+    )
     assert all(-90 <= number <= 460 for number in numbers(drawn))
     assert "nan" not in drawn
     assert "inf" not in drawn
 
 
 @pytest.mark.parametrize("places", DEGENERATE)
-def test_logarithmic_charts_of_degenerate_points_have_finite_coordinates_in_the_frame(places: list[tuple[float, float]]) -> None:
+def test_logarithmic_charts_of_degenerate_points_have_finite_coordinates_in_the_frame(
+    places: list[tuple[float, float]],
+) -> None:
     points = [chart.Point(x=x, y=y) for x, y in places]
-    x, y = chart.counts("n", 0), chart.clock("time", [point.y for point in points])
-    drawn = chart.lines([chart.Series(name="m", tone=1, points=points, crossings=points)], title="t", x=x, y=y)
+    x, y = chart.count_axis("n", 0), chart.time_axis("time", [point.y for point in points])
+    drawn = chart.line_chart(
+        [chart.LineSeries(name="m", tone=1, points=points, crossings=points)], title="t", x=x, y=y
+    )
     assert all(-90 <= number <= 460 for number in numbers(drawn))
     assert "nan" not in drawn
 
 
 def test_names_in_a_chart_are_text() -> None:
-    axis = chart.linear("<b>", [0, 1])
-    drawn = chart.lines([chart.Series(name="<i>", tone=1, points=[chart.Point(x=0, y=0, note='"<u>')] * 2)], title='"><script>', x=axis, y=axis)
+    axis = chart.linear_axis("<b>", [0, 1])
+    drawn = chart.line_chart(
+        [chart.LineSeries(name="<i>", tone=1, points=[chart.Point(x=0, y=0, tooltip='"<u>')] * 2)],
+        title='"><script>',
+        x=axis,
+        y=axis,
+    )
     assert not re.search(r"<(b|i|u|script)>", drawn)
 
 
@@ -44,41 +71,58 @@ def labels(svg: str) -> list[str]:
 
 
 def test_points_that_coincide_are_labelled_once() -> None:
-    axis = chart.linear("", [0, 1])
-    series = [chart.Series(name=name, tone=1, points=[chart.Point(x=0, y=0, label="start")]) for name in "ab"]
-    assert labels(chart.lines(series, title="", x=axis, y=axis)) == ["start"]
+    axis = chart.linear_axis("", [0, 1])
+    series = [
+        chart.LineSeries(name=name, tone=1, points=[chart.Point(x=0, y=0, label="start")])
+        for name in "ab"
+    ]
+    assert labels(chart.line_chart(series, title="", x=axis, y=axis)) == ["start"]
 
 
 @pytest.mark.parametrize(("count", "seen"), [(chart.TONES, True), (chart.TONES + 1, False)])
-def test_labels_of_more_lines_than_there_are_colours_wait_until_one_is_shown_alone(count: int, seen: bool) -> None:
-    axis = chart.linear("", [0, 1])
-    series = [chart.Series(name=str(k), tone=k, points=[chart.Point(x=x, y=k / count, label=f"{k} {x}") for x in (0, 1)]) for k in range(count)]
-    drawn = chart.lines(series, title="", x=axis, y=axis)
+def test_labels_of_more_lines_than_there_are_colours_wait_until_one_is_shown_alone(
+    count: int, seen: bool
+) -> None:
+    axis = chart.linear_axis("", [0, 1])
+    series = [
+        chart.LineSeries(
+            name=str(k),
+            tone=k,
+            points=[chart.Point(x=x, y=k / count, label=f"{k} {x}") for x in (0, 1)],
+        )
+        for k in range(count)
+    ]
+    drawn = chart.line_chart(series, title="", x=axis, y=axis)
     assert bool(labels(drawn)) == seen
     assert ">0 1<" in drawn
 
 
 def test_labels_of_crossings_that_are_close_stand_above_one_another() -> None:
-    x, y = chart.counts("", 100), chart.linear("", [0, 1])
-    series = [chart.Series(name=str(n), tone=1, points=[], crossings=[chart.Point(x=n, y=1, label=f"N* = {n}")]) for n in (10, 11, 12)]
-    drawn = chart.lines(series, title="", x=x, y=y)
+    x, y = chart.count_axis("", 100), chart.linear_axis("", [0, 1])
+    series = [
+        chart.LineSeries(
+            name=str(n), tone=1, points=[], crossings=[chart.Point(x=n, y=1, label=f"N* = {n}")]
+        )
+        for n in (10, 11, 12)
+    ]
+    drawn = chart.line_chart(series, title="", x=x, y=y)
     assert len(set(re.findall(r'<text class="mark [^>]* y="([\d.]+)"', drawn))) == 3
 
 
 def test_ticks_are_round_and_inside_the_axis() -> None:
-    axis = chart.linear("", [0.03, 0.21])
+    axis = chart.linear_axis("", [0.03, 0.21])
     assert [text for _, text in axis.ticks] == ["0.05", "0.10", "0.15", "0.20"]
 
 
 def test_the_last_tick_is_written_inside_the_frame() -> None:
-    x = chart.counts("concepts", 10_000_000)
-    drawn = chart.lines([], title="", x=x, y=chart.linear("", [0, 1]))
+    x = chart.count_axis("concepts", 10_000_000)
+    drawn = chart.line_chart([], title="", x=x, y=chart.linear_axis("", [0, 1]))
     place = float(re.findall(r'x="([\d.]+)"[^>]*>10,000,000<', drawn)[0])
     assert place + 3 * len("10,000,000") <= 460
 
 
 def test_a_mean_without_an_interval_has_a_dot_and_no_bar() -> None:
-    drawn = chart.interval(0.5, NAN, NAN, tone=1, ends=(0.5, 0.5))
+    drawn = chart.interval_bar(0.5, NAN, NAN, tone=1, scale=(0.5, 0.5))
     assert "circle" in drawn
     assert "rect" not in drawn
 
@@ -105,11 +149,16 @@ def test_durations_are_in_the_unit_that_people_would_use(seconds: float, words: 
     assert format.duration(seconds) == words
 
 
-@pytest.mark.parametrize(("value", "words"), [(0, "0"), (0.01234, "0.0123"), (12.34, "12.3"), (3600, "3,600"), (math.inf, "—")])
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0, "0"), (0.01234, "0.0123"), (12.34, "12.3"), (3600, "3,600"), (math.inf, "—")],
+)
 def test_quantities_have_three_significant_digits(value: float, words: str) -> None:
     assert format.quantity(value) == words
 
 
-@pytest.mark.parametrize(("value", "words"), [(0.15, "+0.150"), (-0.15, "−0.150"), (-0.0001, "0.000"), (NAN, "—")])
+@pytest.mark.parametrize(
+    ("value", "words"), [(0.15, "+0.150"), (-0.15, "−0.150"), (-0.0001, "0.000"), (NAN, "—")]
+)
 def test_signed_scores_show_their_sign(value: float, words: str) -> None:
     assert format.score(value, signed=True) == words

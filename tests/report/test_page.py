@@ -14,7 +14,10 @@ from htbench import report
 from htbench.core.errors import Missing
 from htbench.run.store import Sample, Store
 
-HOSTILE = "</script><script>alert(1)</script>\"'><img src=//example.org/x onerror=alert(2)>{{ 7*7 }}" + "A" * 10_000
+HOSTILE = (
+    "</script><script>alert(1)</script>\"'><img src=//example.org/x onerror=alert(2)>{{ 7*7 }}"
+    + "A" * 10_000
+)
 SMALL: dict[str, Any] = {
     "methods": ("none", "linear-act", "hypertransport"),
     "concepts": 2,
@@ -25,7 +28,9 @@ SMALL: dict[str, Any] = {
 
 
 def page(folder: Path, **changes: Any) -> Page:
-    return Page(report.write(report_run.build(folder, **{**SMALL, **changes})).read_text(encoding="utf-8"))
+    return Page(
+        report.write(report_run.build(folder, **{**SMALL, **changes})).read_text(encoding="utf-8")
+    )
 
 
 def test_the_same_store_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -38,7 +43,12 @@ def test_report_and_leaderboard_are_the_only_files_that_are_added(tmp_path: Path
     folder = report_run.build(tmp_path / "run", **SMALL)
     before = {path.name for path in folder.iterdir()}
     report.write(folder)
-    assert {path.name for path in folder.iterdir()} - before == {"report.html", "leaderboard.csv", "leaderboard.json", "leaderboard.md"}
+    assert {path.name for path in folder.iterdir()} - before == {
+        "report.html",
+        "leaderboard.csv",
+        "leaderboard.json",
+        "leaderboard.md",
+    }
 
 
 def test_no_run_is_missing(tmp_path: Path) -> None:
@@ -64,30 +74,59 @@ def test_hostile_words_reach_the_gallery_whole(tmp_path: Path) -> None:
 
 def test_a_method_s_hostile_name_is_text_wherever_it_stands(tmp_path: Path) -> None:
     name = "<img src=x onerror=alert(1)>&\"'"
-    seen = page(tmp_path / "run", methods=("none", "prompt", name, "hypertransport"), concepts=3, strengths=(0.0, 0.5, 1.0))
-    assert seen.text.count(name) > 8  # leaderboard, pairs, claims, speed, strengths, kinds, trust, provenance
+    seen = page(
+        tmp_path / "run",
+        methods=("none", "prompt", name, "hypertransport"),
+        concepts=3,
+        strengths=(0.0, 0.5, 1.0),
+    )
+    assert (
+        seen.text.count(name) > 8
+    )  # leaderboard, pairs, claims, speed, strengths, kinds, trust, provenance
     assert "img" not in {tag for tag, _ in seen.tags}
-    assert not {attribute for _, attributes in seen.tags for attribute in attributes if attribute.startswith("on")}
+    assert not {
+        attribute
+        for _, attributes in seen.tags
+        for attribute in attributes
+        if attribute.startswith("on")
+    }
 
 
 def test_no_address_is_remote_but_links_to_papers(tmp_path: Path) -> None:
     seen = page(tmp_path / "run")
-    addresses = [(tag, attributes.get("rel"), attributes.get(name, "")) for tag, attributes in seen.tags for name in ("src", "href", "srcset", "action")]
-    assert {(tag, rel) for tag, rel, address in addresses if "//" in address} == {("a", "noreferrer")}
+    addresses = [
+        (tag, attributes.get("rel"), attributes.get(name, ""))
+        for tag, attributes in seen.tags
+        for name in ("src", "href", "srcset", "action")
+    ]
+    assert {(tag, rel) for tag, rel, address in addresses if "//" in address} == {
+        ("a", "noreferrer")
+    }
     assert not re.search(r"url\(|@import", seen.data["style"][0])
 
 
 def test_the_policy_allows_this_script_and_style_alone(tmp_path: Path) -> None:
     seen = page(tmp_path / "run")
-    policy = next(attributes["content"] for tag, attributes in seen.tags if attributes.get("http-equiv"))
-    hashes = [f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in (seen.data["style"][0], seen.data["script"][-1])]
-    assert policy == f"default-src 'none'; img-src data:; style-src {hashes[0]}; script-src {hashes[1]}; base-uri 'none'; form-action 'none'"
+    policy = next(
+        attributes["content"] for tag, attributes in seen.tags if attributes.get("http-equiv")
+    )
+    hashes = [
+        f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+        for text in (seen.data["style"][0], seen.data["script"][-1])
+    ]
+    assert (
+        policy
+        == f"default-src 'none'; img-src data:; style-src {hashes[0]}; script-src {hashes[1]}; base-uri 'none'; form-action 'none'"
+    )
     assert not [attributes for _, attributes in seen.tags if "style" in attributes]
 
 
 def test_a_half_finished_run_says_how_much_is_done_and_why_the_rest_is_not(tmp_path: Path) -> None:
     seen = page(tmp_path / "run", made=2, problem="the image is one flat colour")
-    assert "Of 10 planned cells 7 are done; 2 are not made yet, 1 failed and 0 lack a score." in seen.text
+    assert (
+        "Of 10 planned cells 7 are done; 2 are not made yet, 1 failed and 0 lack a score."
+        in seen.text
+    )
     assert "1× the image is one flat colour" in seen.text
     assert {"the image is one flat colour", "not made yet"} <= set(seen.shard["problems"])
 
@@ -105,7 +144,10 @@ def test_equal_methods_share_a_tier_and_nobody_wins(tmp_path: Path) -> None:
 
 
 def test_methods_on_different_numbers_of_concepts_are_not_compared(tmp_path: Path) -> None:
-    assert "not scored on the same number of concepts" in page(tmp_path / "run", concepts=3, made=6).text
+    assert (
+        "not scored on the same number of concepts"
+        in page(tmp_path / "run", concepts=3, made=6).text
+    )
 
 
 def test_a_method_that_is_told_apart_from_all_others_is_said_to_be(tmp_path: Path) -> None:
@@ -136,14 +178,26 @@ def test_unusual_runs_have_every_section(tmp_path: Path, changes: dict[str, Any]
 
 def test_a_run_without_facts_and_cells_renders(tmp_path: Path) -> None:
     Store.open(tmp_path / "run").close()
-    assert "Nothing has been planned" in Page(report.write(tmp_path / "run").read_text(encoding="utf-8")).text
+    assert (
+        "Nothing has been planned"
+        in Page(report.write(tmp_path / "run").read_text(encoding="utf-8")).text
+    )
 
 
 def test_facts_of_strange_shapes_render(tmp_path: Path) -> None:
     folder = report_run.build(tmp_path / "run", **SMALL)
     with Store.open(folder) as store:
-        store.set_facts(model=None, scorer=[1], environment={"cpu": {"a": [None, True, 1.5]}}, concepts={"lemon": 3}, concept_set="x")
-    assert 'cpu {"a": [null, true, 1.5]}' in Page(report.write(folder).read_text(encoding="utf-8")).text
+        store.set_facts(
+            model=None,
+            scorer=[1],
+            environment={"cpu": {"a": [None, True, 1.5]}},
+            concepts={"lemon": 3},
+            concept_set="x",
+        )
+    assert (
+        'cpu {"a": [null, true, 1.5]}'
+        in Page(report.write(folder).read_text(encoding="utf-8")).text
+    )
 
 
 def test_circular_scores_and_leaks_are_announced(tmp_path: Path) -> None:
@@ -183,25 +237,40 @@ def test_a_report_needs_no_torch() -> None:
 
 def _timed(folder: Path, *, revision: str) -> Path:
     with Store.open(folder) as store:
-        samples = [Sample(method="", work="image", phase="generate", concept="c", round=k, seconds=0.5) for k in range(1, 12)]
+        samples = [
+            Sample(method="", work="image", phase="generate", concept="c", round=k, seconds=0.5)
+            for k in range(1, 12)
+        ]
         for method, seconds in {"lineas": 10.0, "hypertransport": 0.1}.items():
-            samples += [Sample(method=method, work="concept", phase="", concept="c", round=k, seconds=seconds) for k in range(1, 12)]
+            samples += [
+                Sample(
+                    method=method, work="concept", phase="", concept="c", round=k, seconds=seconds
+                )
+                for k in range(1, 12)
+            ]
         store.add_samples("s", samples)
-        methods = {"lineas": {"kind": "per-concept"}, "hypertransport": {"kind": "amortised", "training": {"seconds": 99.0}}}
+        methods = {
+            "lineas": {"kind": "per-concept"},
+            "hypertransport": {"kind": "amortised", "training": {"seconds": 99.0}},
+        }
         store.set_facts(timing={"s": {"conditions": {"revision": revision}, "methods": methods}})
     report.write(folder)
     return folder
 
 
 def test_times_stand_beside_scores_of_the_same_model(tmp_path: Path) -> None:
-    seen = (_timed(report_run.build(tmp_path / "run", **SMALL), revision="1") / "report.html").read_text()
+    seen = (
+        _timed(report_run.build(tmp_path / "run", **SMALL), revision="1") / "report.html"
+    ).read_text()
     assert "100×" in seen
     assert "99.0 s / 9.90 s" in seen
     assert "Concept gain against the time of a concept" in seen
 
 
 def test_times_of_another_model_stand_alone(tmp_path: Path) -> None:
-    seen = (_timed(report_run.build(tmp_path / "run", **SMALL), revision="2") / "report.html").read_text()
+    seen = (
+        _timed(report_run.build(tmp_path / "run", **SMALL), revision="2") / "report.html"
+    ).read_text()
     assert "This run has no scores of this model, so times stand alone." in seen
 
 
@@ -211,9 +280,19 @@ def test_a_run_of_times_alone_has_no_empty_leaderboard(tmp_path: Path) -> None:
     assert 'id="leaderboard"' not in seen
 
 
-@pytest.mark.parametrize(("methods", "heading"), [(("none", "linear-act"), "Kind"), (("none", "linear-act", "lineas", "hypertransport"), "Method")])
-def test_the_table_by_kind_is_as_narrow_as_it_can_be(tmp_path: Path, methods: tuple[str, ...], heading: str) -> None:
-    html = report.write(report_run.build(tmp_path / "run", **{**SMALL, "methods": methods})).read_text()
+@pytest.mark.parametrize(
+    ("methods", "heading"),
+    [
+        (("none", "linear-act"), "Kind"),
+        (("none", "linear-act", "lineas", "hypertransport"), "Method"),
+    ],
+)
+def test_the_table_by_kind_is_as_narrow_as_it_can_be(
+    tmp_path: Path, methods: tuple[str, ...], heading: str
+) -> None:
+    html = report.write(
+        report_run.build(tmp_path / "run", **{**SMALL, "methods": methods})
+    ).read_text()
     section = html.partition('<section id="kinds">')[2].partition("</section>")[0]
     assert re.findall(r"<th scope=\"col\">([^<]*)", section)[0] == heading
     assert section.count('class="narrow"') == 2 * (len(methods) - 1)  # two kinds

@@ -11,15 +11,36 @@ from pathlib import Path
 import pytest
 from kit import report_run
 
-from htbench.report.serve import Show
+from htbench.report.serve import LiveReport
 from htbench.run.store import Store
 
-SMALL = {"methods": ("none", "linear-act"), "concepts": 2, "prompts": report_run.PROMPTS[:1], "strengths": (0.0, 1.0), "size": 8}
+SMALL = {
+    "methods": ("none", "linear-act"),
+    "concepts": 2,
+    "prompts": report_run.PROMPTS[:1],
+    "strengths": (0.0, 1.0),
+    "size": 8,
+}
 
 
 def start(folder: Path, port: int) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "htbench", "report", str(folder), "--serve", "--port", str(port)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"})
+    command = [
+        sys.executable,
+        "-m",
+        "htbench",
+        "report",
+        str(folder),
+        "--serve",
+        "--port",
+        str(port),
+    ]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+    )
 
 
 def address(process: "subprocess.Popen[str]") -> int:
@@ -60,7 +81,17 @@ def test_the_page_and_its_parts_are_served(port: int, run: Path) -> None:
     assert ask(port, f"/images/{picture.name}")[1] == picture.read_bytes()
 
 
-@pytest.mark.parametrize("path", ["/run.sqlite", "/images/../run.sqlite", "/images/%2e%2e/run.sqlite", "//etc/passwd", "/images/", "/data/9.js"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/run.sqlite",
+        "/images/../run.sqlite",
+        "/images/%2e%2e/run.sqlite",
+        "//etc/passwd",
+        "/images/",
+        "/data/9.js",
+    ],
+)
 def test_nothing_else_of_the_disk_is_served(port: int, path: str) -> None:
     assert ask(port, path)[0].status == 404
 
@@ -90,19 +121,19 @@ def test_a_taken_port_is_left_to_whoever_has_it(run: Path) -> None:
 
 def test_a_run_that_is_being_written_is_drawn_anew_as_cells_land(tmp_path: Path) -> None:
     folder = report_run.build(tmp_path / "run", **SMALL, scored=False)
-    show = Show(folder=folder)
-    assert show.look()
+    show = LiveReport(folder=folder)
+    assert show.refresh()
     before = dict(show.files)
     with Store.open(folder) as store:
         store.add_scores((row.id, "concept_gain", "emoji-clip-b@1", 0.5) for row in store.rows())
-        assert show.look()
+        assert show.refresh()
     assert show.files["version"] != before["version"]
     assert show.files["data/0.js"] != before["data/0.js"]
 
 
 def test_a_run_that_stands_still_keeps_its_version(tmp_path: Path) -> None:
-    show = Show(folder=report_run.build(tmp_path / "run", **SMALL))
-    show.look()
+    show = LiveReport(folder=report_run.build(tmp_path / "run", **SMALL))
+    show.refresh()
     version = show.files["version"]
-    show.look()
+    show.refresh()
     assert show.files["version"] == version

@@ -6,20 +6,31 @@ import pytest
 from kit import report_run
 
 from htbench.run import plan
-from htbench.run.forecast import Forecast, forecast
+from htbench.run.forecast import RunForecast, forecast
 from htbench.run.store import Store
 from htbench.run.summary import Summary
 
 METHODS = ("none", "prompt", "lineas", "ridge", "regression")
 
 
-def promise(out: Path, *, folder: str = "planned", concepts: int = 10, **settings: object) -> Forecast:
-    chosen = plan.build({"methods": METHODS, "strengths": (0.0, 1.0), "prompts": 2, "seeds": 1, **settings})
+def promise(
+    out: Path, *, folder: str = "planned", concepts: int = 10, **settings: object
+) -> RunForecast:
+    chosen = plan.build(
+        {"methods": METHODS, "strengths": (0.0, 1.0), "prompts": 2, "seeds": 1, **settings}
+    )
     return forecast(chosen, concepts=concepts, folder=out / folder, out=out)
 
 
 def earlier(out: Path, name: str, *methods: str) -> Path:
-    return report_run.build(out / name, methods=("none", *methods), concepts=2, prompts=report_run.PROMPTS[:1], strengths=(0.0, 1.0), size=8)
+    return report_run.build(
+        out / name,
+        methods=("none", *methods),
+        concepts=2,
+        prompts=report_run.PROMPTS[:1],
+        strengths=(0.0, 1.0),
+        size=8,
+    )
 
 
 def test_without_an_earlier_run_only_counts_are_known(tmp_path: Path) -> None:
@@ -29,23 +40,39 @@ def test_without_an_earlier_run_only_counts_are_known(tmp_path: Path) -> None:
     assert found.unknown == ("lineas", "ridge", "regression")
 
 
-def test_each_method_s_learning_is_taken_from_whichever_run_timed_it_and_the_rest_are_named(tmp_path: Path) -> None:
+def test_each_method_s_learning_is_taken_from_whichever_run_timed_it_and_the_rest_are_named(
+    tmp_path: Path,
+) -> None:
     earlier(tmp_path, "one", "lineas")
     earlier(tmp_path, "other", "prompt", "ridge")
     found = promise(tmp_path)
     assert found.unknown == ("regression",)
     with Store.read(tmp_path / "one") as one, Store.read(tmp_path / "other") as other:
-        medians = {cost.method: cost.concept.median for store in (one, other) for cost in Summary(store).costs if cost.concept}
-    assert found.learning == pytest.approx(10 * sum(medians[method] for method in ("none", "prompt", "lineas", "ridge")))
+        medians = {
+            cost.method: cost.concept.median
+            for store in (one, other)
+            for cost in Summary(store).costs
+            if cost.concept
+        }
+    assert found.learning == pytest.approx(
+        10 * sum(medians[method] for method in ("none", "prompt", "lineas", "ridge"))
+    )
 
 
 @pytest.mark.parametrize("trained", [("ridge",), ("ridge", "regression")])
-def test_what_methods_with_one_base_learn_beforehand_counts_once(tmp_path: Path, trained: tuple[str, ...]) -> None:
+def test_what_methods_with_one_base_learn_beforehand_counts_once(
+    tmp_path: Path, trained: tuple[str, ...]
+) -> None:
     folder = earlier(tmp_path, "one", "ridge", "regression")
     before = promise(tmp_path).learning
     with Store.open(folder) as store:
         cards = store.facts()["methods"]
-        store.set_facts(methods={name: {**card, "training": {"seconds": 600.0 if name in trained else 0.0}} for name, card in cards.items()})
+        store.set_facts(
+            methods={
+                name: {**card, "training": {"seconds": 600.0 if name in trained else 0.0}}
+                for name, card in cards.items()
+            }
+        )
     assert promise(tmp_path).learning - before == pytest.approx(600)
 
 
@@ -59,11 +86,19 @@ def test_images_and_scores_cost_what_they_cost_before(tmp_path: Path) -> None:
 
 def test_choosing_strengths_counts(tmp_path: Path) -> None:
     plain, tuned = promise(tmp_path), promise(tmp_path, tune_strength=True, tune_concepts=3)
-    assert (tuned.cells - plain.cells, tuned.images - plain.images) == (3 * 2 * (1 + 4), 2 * (1 + 4 * 3))
+    assert (tuned.cells - plain.cells, tuned.images - plain.images) == (
+        3 * 2 * (1 + 4),
+        2 * (1 + 4 * 3),
+    )
 
 
 def test_a_run_that_is_done_has_nothing_left_to_do(tmp_path: Path) -> None:
-    settings = {"methods": ("none", "prompt", "lineas"), "prompts": 1, "seeds": 1, "strengths": (0.0, 1.0)}
+    settings = {
+        "methods": ("none", "prompt", "lineas"),
+        "prompts": 1,
+        "seeds": 1,
+        "strengths": (0.0, 1.0),
+    }
     folder = earlier(tmp_path, "one", "prompt", "lineas")
     with Store.open(folder) as store:
         store.set_facts(plan=plan.build(settings).model_dump(mode="json"))

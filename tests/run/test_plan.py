@@ -20,7 +20,7 @@ def _cell(concept: Concept, strength: float = 1.0, method: str = "act") -> Cell:
 
 
 def _key(cell: Cell, model: str = "m", learnt: str = "l", batch: int = 16) -> Digest:
-    return image_key(cell, model=Digest(model), learnt=Digest(learnt), batch=batch)
+    return image_key(cell, model=Digest(model), method_digest=Digest(learnt), batch=batch)
 
 
 def test_no_layers_make_the_plan_of_defaults() -> None:
@@ -72,7 +72,11 @@ def test_strengths_are_sorted_and_unique() -> None:
 
 
 def test_methods_are_unique_and_keep_their_order() -> None:
-    assert build({"methods": ["none", "prompt", "act", "prompt"]}).methods == ("none", "prompt", "act")
+    assert build({"methods": ["none", "prompt", "act", "prompt"]}).methods == (
+        "none",
+        "prompt",
+        "act",
+    )
 
 
 def test_equal_plans_give_equal_cells(lemon: Concept) -> None:
@@ -94,7 +98,13 @@ def test_two_methods_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_the_grid_is_methods_by_concepts_by_prompts_by_seeds_by_strengths(lemon: Concept) -> None:
     lime = replace(lemon, id="companion/lime")
-    grid = list(cells(build({"methods": ["none", "act"], "prompts": 3, "seeds": 2, "strengths": [0, 0.5, 1]}), [lemon, lime], PROMPTS))
+    grid = list(
+        cells(
+            build({"methods": ["none", "act"], "prompts": 3, "seeds": 2, "strengths": [0, 0.5, 1]}),
+            [lemon, lime],
+            PROMPTS,
+        )
+    )
     assert len(grid) == len(set(map(str, grid))) == 2 * 3 * 2 * (1 + 3)
 
 
@@ -110,11 +120,22 @@ def test_the_method_none_has_strength_0_alone(lemon: Concept) -> None:
 
 def test_image_seeds_do_not_depend_on_method_concept_or_strength(lemon: Concept) -> None:
     wide = build({"methods": ["none", "a", "b"], "prompts": 3, "seeds": 2, "strengths": [0, 1]})
-    assert len({cell.seed for cell in cells(wide, [lemon, replace(lemon, id="companion/lime")], PROMPTS)}) == 3 * 2
+    assert (
+        len(
+            {
+                cell.seed
+                for cell in cells(wide, [lemon, replace(lemon, id="companion/lime")], PROMPTS)
+            }
+        )
+        == 3 * 2
+    )
 
 
 def test_image_seeds_do_not_depend_on_how_many_there_are(lemon: Concept) -> None:
-    few, many = (list(cells(build({"methods": ["none"], "prompts": 1, "seeds": seeds}), [lemon], PROMPTS)) for seeds in (2, 5))
+    few, many = (
+        list(cells(build({"methods": ["none"], "prompts": 1, "seeds": seeds}), [lemon], PROMPTS))
+        for seeds in (2, 5)
+    )
     assert [cell.seed for cell in few] == [cell.seed for cell in many][:2]
 
 
@@ -130,14 +151,21 @@ def test_an_image_seed_stays_what_it_was() -> None:
 
 def test_unsteered_cells_share_one_image_across_methods_and_concepts(lemon: Concept) -> None:
     lime = replace(lemon, id="companion/lime")
-    assert _key(_cell(lemon, 0.0, "none"), learnt="x") == _key(_cell(lime, 0.0, "act"), learnt="y") == _key(_cell(lemon, -0.0))
+    assert (
+        _key(_cell(lemon, 0.0, "none"), learnt="x")
+        == _key(_cell(lime, 0.0, "act"), learnt="y")
+        == _key(_cell(lemon, -0.0))
+    )
 
 
 def test_equal_cells_have_equal_keys(lemon: Concept) -> None:
     assert _key(_cell(lemon)) == _key(_cell(replace(lemon)))
 
 
-@pytest.mark.parametrize("change", [{"prompt": "a dog"}, {"seed": 8}, {"strength": 0.5}, {"strength": -1.0}, {"strength": 0.0}])
+@pytest.mark.parametrize(
+    "change",
+    [{"prompt": "a dog"}, {"seed": 8}, {"strength": 0.5}, {"strength": -1.0}, {"strength": 0.0}],
+)
 def test_any_other_request_has_another_key(lemon: Concept, change: dict[str, object]) -> None:
     assert _key(replace(_cell(lemon), **change)) != _key(_cell(lemon))
 
@@ -147,13 +175,17 @@ def test_any_other_condition_has_another_key(lemon: Concept, change: dict[str, o
     assert _key(_cell(lemon), **change) != _key(_cell(lemon))
 
 
-@pytest.mark.parametrize("change", [{"id": "x"}, {"text": "x"}, {"template": "{prompt} x"}, {"sources": ("x",)}])
+@pytest.mark.parametrize(
+    "change", [{"id": "x"}, {"text": "x"}, {"template": "{prompt} x"}, {"sources": ("x",)}]
+)
 def test_any_other_concept_has_another_key(lemon: Concept, change: dict[str, object]) -> None:
     assert _key(_cell(replace(lemon, **change))) != _key(_cell(lemon))
 
 
 @pytest.mark.parametrize("change", [{"model": "n"}, {"batch": 8}])
-def test_an_unsteered_image_depends_on_the_model_and_the_batch(lemon: Concept, change: dict[str, object]) -> None:
+def test_an_unsteered_image_depends_on_the_model_and_the_batch(
+    lemon: Concept, change: dict[str, object]
+) -> None:
     assert _key(_cell(lemon, 0.0), **change) != _key(_cell(lemon, 0.0))
 
 
@@ -202,7 +234,14 @@ def test_more_prompts_than_there_are_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("model", "emojy"), ("methods", ["lineaz"]), ("concept_set", "emojy"), ("concepts", "tset"), ("scorers", ["emoji-clip-c"])]
+    ("setting", "value"),
+    [
+        ("model", "emojy"),
+        ("methods", ["lineaz"]),
+        ("concept_set", "emojy"),
+        ("concepts", "tset"),
+        ("scorers", ["emoji-clip-c"]),
+    ],
 )
 def test_a_plan_that_names_nothing_real_is_refused(setting: str, value: object) -> None:
     with pytest.raises(UnknownName, match="did you mean"):

@@ -9,7 +9,7 @@ import pytest
 
 from htbench.core.errors import Missing, Refused, UsageError
 from htbench.core.types import Digest
-from htbench.run.store import VERSION, Failure, Picture, Store
+from htbench.run.store import VERSION, Failure, GeneratedImage, Store
 
 GRID = [
     ("none", "lemon", "a cat", 2**62, 0.0, Digest("k0")),
@@ -18,7 +18,7 @@ GRID = [
 ]
 
 
-PNG = Picture(key=Digest("k1"), png=b"png").file
+PNG = GeneratedImage(key=Digest("k1"), png=b"png").file
 
 
 @pytest.fixture
@@ -63,17 +63,20 @@ def test_files_of_somebody_else_are_never_removed(folder: Path) -> None:
 
 def test_cells_come_back_as_they_were_planned(folder: Path) -> None:
     with _planned(folder) as store:
-        assert [(row.method, row.concept, row.prompt, row.seed, row.strength, row.image) for row in store.rows()] == GRID
+        assert [
+            (row.method, row.concept, row.prompt, row.seed, row.strength, row.image)
+            for row in store.rows()
+        ] == GRID
 
 
 def test_a_planned_cell_is_pending(folder: Path) -> None:
     with _planned(folder) as store:
-        assert {(row.file, row.problem) for row in store.rows()} == {(None, None)}
+        assert {(row.file, row.failure_message) for row in store.rows()} == {(None, None)}
 
 
 def test_cells_that_share_an_image_are_done_together(folder: Path) -> None:
     with _planned(folder) as store:
-        store.add_images([Picture(key=Digest("k0"), png=b"png")], seconds=1.0, batch=1)
+        store.add_images([GeneratedImage(key=Digest("k0"), png=b"png")], seconds=1.0, batch=1)
         assert [row.file for row in store.rows()] == [PNG, PNG, None]
     assert (folder / "images" / PNG).read_bytes() == b"png"
 
@@ -81,19 +84,22 @@ def test_cells_that_share_an_image_are_done_together(folder: Path) -> None:
 def test_a_picture_that_could_not_be_made_has_its_reason(folder: Path) -> None:
     with _planned(folder) as store:
         store.add_failure([Digest("k1")], Failure(kind="generate", message="did not converge"))
-        assert [(row.file, row.problem) for row in store.rows()][2] == (None, "did not converge")
+        assert [(row.file, row.failure_message) for row in store.rows()][2] == (
+            None,
+            "did not converge",
+        )
 
 
 def test_a_later_success_clears_the_reason(folder: Path) -> None:
     with _planned(folder) as store:
         store.add_failure([Digest("k1")], Failure(kind="generate", message="did not converge"))
-        store.add_images([Picture(key=Digest("k1"), png=b"png")], seconds=1.0, batch=1)
-        assert [(row.file, row.problem) for row in store.rows()][2] == (PNG, None)
+        store.add_images([GeneratedImage(key=Digest("k1"), png=b"png")], seconds=1.0, batch=1)
+        assert [(row.file, row.failure_message) for row in store.rows()][2] == (PNG, None)
 
 
 def test_planning_again_keeps_images_and_scores(folder: Path) -> None:
     with _planned(folder) as store:
-        store.add_images([Picture(key=Digest("k1"), png=b"png")], seconds=1.0, batch=1)
+        store.add_images([GeneratedImage(key=Digest("k1"), png=b"png")], seconds=1.0, batch=1)
         store.add_scores([(3, "gain", "clip", 0.5)])
     with _planned(folder) as store:
         assert store.rows()[2].file == PNG
@@ -104,7 +110,10 @@ def test_cells_outside_the_plan_are_dropped_with_their_scores(folder: Path) -> N
     with _planned(folder) as store:
         store.add_scores([(2, "gain", "clip", 0.1), (3, "gain", "clip", 0.5)])
         store.plan_cells(GRID[:2])
-        assert ([row.id for row in store.rows()], store.scores()) == ([1, 2], [(2, "gain", "clip", 0.1)])
+        assert ([row.id for row in store.rows()], store.scores()) == (
+            [1, 2],
+            [(2, "gain", "clip", 0.1)],
+        )
 
 
 def test_a_cell_whose_image_changed_loses_its_scores(folder: Path) -> None:
@@ -116,7 +125,7 @@ def test_a_cell_whose_image_changed_loses_its_scores(folder: Path) -> None:
 
 def test_an_image_outlives_its_cell(folder: Path) -> None:
     with _planned(folder) as store:
-        store.add_images([Picture(key=Digest("k1"), png=b"png")], seconds=1.0, batch=1)
+        store.add_images([GeneratedImage(key=Digest("k1"), png=b"png")], seconds=1.0, batch=1)
         store.plan_cells(GRID[:2])
         store.plan_cells(GRID)
         assert store.rows()[2].file == PNG
@@ -125,7 +134,9 @@ def test_an_image_outlives_its_cell(folder: Path) -> None:
 def test_rows_are_in_the_order_of_the_latest_plan(folder: Path) -> None:
     with _planned(folder, [GRID[0], GRID[2]]) as store:
         store.plan_cells(GRID)
-        assert [(row.method, row.strength) for row in store.rows()] == [(cell[0], cell[4]) for cell in GRID]
+        assert [(row.method, row.strength) for row in store.rows()] == [
+            (cell[0], cell[4]) for cell in GRID
+        ]
 
 
 def test_a_plan_that_breaks_off_changes_nothing(folder: Path) -> None:
@@ -142,16 +153,16 @@ def test_a_picture_that_was_being_written_is_not_taken_for_an_image(folder: Path
         (folder / "images" / f".{PNG}").write_bytes(b"half")
     with _planned(folder) as store:
         assert store.rows()[2].file is None
-        store.add_images([Picture(key=Digest("k1"), png=b"png")], seconds=1.0, batch=1)
+        store.add_images([GeneratedImage(key=Digest("k1"), png=b"png")], seconds=1.0, batch=1)
     assert {path.name: path.read_bytes() for path in (folder / "images").iterdir()} == {PNG: b"png"}
 
 
 def test_an_image_whose_file_is_gone_is_pending_again_and_loses_its_scores(folder: Path) -> None:
     with _planned(folder) as store:
-        store.add_images([Picture(key=Digest("k1"), png=b"png")], seconds=1.0, batch=1)
+        store.add_images([GeneratedImage(key=Digest("k1"), png=b"png")], seconds=1.0, batch=1)
         store.add_scores([(3, "gain", "clip", 0.5)])
         (folder / "images" / PNG).unlink()
-        assert (store.forget_lost(), store.rows()[2].file, store.scores()) == (1, None, [])
+        assert (store.drop_missing_images(), store.rows()[2].file, store.scores()) == (1, None, [])
 
 
 def test_each_missing_image_is_pending_once(folder: Path) -> None:
@@ -167,8 +178,10 @@ def test_a_failed_image_stays_pending(folder: Path) -> None:
 
 def test_a_cell_is_unscored_until_it_has_all_scores(folder: Path) -> None:
     with _planned(folder) as store:
-        store.add_images([Picture(key=Digest("k0"), png=b"png")], seconds=1.0, batch=1)
-        store.add_scores([(1, "gain", "clip", 0.5), (1, "presence", "clip", 0.5), (2, "gain", "clip", 0.5)])
+        store.add_images([GeneratedImage(key=Digest("k0"), png=b"png")], seconds=1.0, batch=1)
+        store.add_scores(
+            [(1, "gain", "clip", 0.5), (1, "presence", "clip", 0.5), (2, "gain", "clip", 0.5)]
+        )
         assert store.unscored("clip", 2) == [2]
 
 
@@ -226,7 +239,9 @@ store.Store.open(pathlib.Path({str(folder)!r}))
 def test_a_second_process_is_refused(folder: Path) -> None:
     code = f"import pathlib; from htbench.run.store import Store; Store.open(pathlib.Path({str(folder)!r}))"
     with Store.open(folder):
-        second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        second = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
     assert "is being written by another process" in second.stderr
 
 
@@ -346,11 +361,14 @@ def test_timings_of_the_same_work_on_the_same_device_are_kept_once(folder: Path)
         store.add_timing("towards", "act", "lemon", 3.0, "cpu")
         store.add_timing("towards", "act", "lemon", 2.0, "cpu")
         store.add_timing("towards", "act", "lemon", 0.1, "cuda")
-        assert store.timings() == [("towards", "act", "lemon", 2.0, "cpu"), ("towards", "act", "lemon", 0.1, "cuda")]
+        assert store.timings() == [
+            ("towards", "act", "lemon", 2.0, "cpu"),
+            ("towards", "act", "lemon", 0.1, "cuda"),
+        ]
 
 
 def test_only_images_that_were_made_are_timed(folder: Path) -> None:
     with _planned(folder) as store:
-        store.add_images([Picture(key=Digest("k0"), png=b"png")], seconds=0.25, batch=1)
+        store.add_images([GeneratedImage(key=Digest("k0"), png=b"png")], seconds=0.25, batch=1)
         store.add_failure([Digest("k1")], Failure(kind="nan", message="no numbers"))
         assert store.image_seconds() == [0.25]

@@ -4,7 +4,13 @@ import math
 
 import torch
 
-from htbench.scorers.metrics import concept_gain, identity, image_preservation, presence, prompt_preservation
+from htbench.scorers.metrics import (
+    concept_class,
+    concept_gain,
+    image_preservation,
+    presence,
+    prompt_preservation,
+)
 
 EAST, NORTH = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
 BETWEEN = torch.tensor([[0.6, 0.8]])
@@ -19,7 +25,10 @@ def test_an_unchanged_image_gains_nothing() -> None:
 
 
 def test_gain_reaches_from_minus_2_to_2() -> None:
-    assert (concept_gain(NORTH, -NORTH, NORTH).item(), concept_gain(-NORTH, NORTH, NORTH).item()) == (2, -2)
+    assert (
+        concept_gain(NORTH, -NORTH, NORTH).item(),
+        concept_gain(-NORTH, NORTH, NORTH).item(),
+    ) == (2, -2)
 
 
 def test_presence_is_a_softmax_of_two_with_the_logit_scale() -> None:
@@ -32,7 +41,9 @@ def test_presence_is_a_half_where_both_texts_fit_alike() -> None:
 
 
 def test_a_huge_scale_does_not_overflow() -> None:
-    assert presence(torch.cat([NORTH, EAST]), torch.cat([NORTH, NORTH]), torch.cat([EAST, EAST]), scale=1e6).tolist() == [1, 0]
+    assert presence(
+        torch.cat([NORTH, EAST]), torch.cat([NORTH, NORTH]), torch.cat([EAST, EAST]), scale=1e6
+    ).tolist() == [1, 0]
 
 
 def test_prompt_preservation_is_the_cosine_to_the_prompt() -> None:
@@ -48,14 +59,22 @@ def test_image_preservation_is_the_cosine_to_the_unsteered_image() -> None:
 
 
 def test_each_image_is_scored_by_itself() -> None:
-    torch.testing.assert_close(concept_gain(torch.cat([BETWEEN, EAST]), torch.cat([EAST, EAST]), torch.cat([NORTH, NORTH])), torch.tensor([0.8, 0.0]))
+    torch.testing.assert_close(
+        concept_gain(
+            torch.cat([BETWEEN, EAST]), torch.cat([EAST, EAST]), torch.cat([NORTH, NORTH])
+        ),
+        torch.tensor([0.8, 0.0]),
+    )
 
 
 def test_identity_is_the_softmax_over_all_rivals() -> None:
     texts = torch.cat([EAST, NORTH])
     expected = torch.softmax(torch.tensor([10 * 0.6, 10 * 0.8]), 0)
-    torch.testing.assert_close(identity(torch.cat([BETWEEN, BETWEEN]), texts, torch.tensor([0, 1]), scale=10.0), expected)
+    torch.testing.assert_close(
+        concept_class(torch.cat([BETWEEN, BETWEEN]), texts, torch.tensor([0, 1]), scale=10.0),
+        expected,
+    )
 
 
 def test_a_concept_without_rivals_is_itself() -> None:
-    assert identity(BETWEEN, EAST, torch.tensor([0]), scale=100.0).item() == 1
+    assert concept_class(BETWEEN, EAST, torch.tensor([0]), scale=100.0).item() == 1

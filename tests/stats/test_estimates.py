@@ -8,8 +8,22 @@ from scipy.stats import bootstrap, permutation_test, ttest_ind
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from htbench.stats.durations import Amortisation, Saving, duration, probe, spread
-from htbench.stats.estimates import contrast, equivalence, holm, over_concepts, resamples, sign_flip, tail
+from htbench.stats.durations import (
+    Amortisation,
+    Saving,
+    probe_cache,
+    quartiles,
+    summarise_durations,
+)
+from htbench.stats.estimates import (
+    contrast,
+    equivalence,
+    holm,
+    over_concepts,
+    resamples,
+    sign_flip,
+    tail_quantile,
+)
 
 PAPER = Amortisation(training=36_000, fit=360, predict=0.1, generate=0.5)
 
@@ -23,8 +37,12 @@ def test_the_interval_is_about_that_of_scipy() -> None:
     concepts = _concepts()
     estimate = over_concepts(concepts)
     means = np.array([np.mean(group) for group in concepts.values()])
-    expected = bootstrap((means,), np.mean, method="percentile", n_resamples=10_000, rng=1).confidence_interval
-    np.testing.assert_allclose((estimate.low, estimate.high), (expected.low, expected.high), atol=0.05 * np.ptp(expected))
+    expected = bootstrap(
+        (means,), np.mean, method="percentile", n_resamples=10_000, rng=1
+    ).confidence_interval
+    np.testing.assert_allclose(
+        (estimate.low, estimate.high), (expected.low, expected.high), atol=0.05 * np.ptp(expected)
+    )
 
 
 def test_the_mean_is_that_of_the_concepts_means() -> None:
@@ -38,7 +56,10 @@ def test_two_concepts_reach_from_one_to_the_other() -> None:
 
 
 def test_prompts_of_a_concept_stay_together() -> None:
-    once, often = over_concepts({"a": [1.0], "b": [4.0], "c": [5.0]}), over_concepts({"a": [1.0] * 9, "b": [4.0] * 9, "c": [5.0] * 9})
+    once, often = (
+        over_concepts({"a": [1.0], "b": [4.0], "c": [5.0]}),
+        over_concepts({"a": [1.0] * 9, "b": [4.0] * 9, "c": [5.0] * 9}),
+    )
     assert once == often
 
 
@@ -49,13 +70,21 @@ def test_equal_concepts_have_an_interval_of_no_width() -> None:
 
 def test_one_concept_has_no_interval() -> None:
     estimate = over_concepts({"a": [1.0, 3.0]})
-    assert (estimate.mean, estimate.n, math.isnan(estimate.low), math.isnan(estimate.high)) == (2, 1, True, True)
+    assert (estimate.mean, estimate.n, math.isnan(estimate.low), math.isnan(estimate.high)) == (
+        2,
+        1,
+        True,
+        True,
+    )
 
 
 def test_the_contrast_of_two_groups_is_about_that_of_welch() -> None:
     dice = np.random.default_rng(3)
     first, second = dice.normal(0.3, 0.1, 60), dice.normal(0.2, 0.2, 90)
-    found, welch = contrast(list(first), list(second)), ttest_ind(first, second, equal_var=False).confidence_interval()
+    found, welch = (
+        contrast(list(first), list(second)),
+        ttest_ind(first, second, equal_var=False).confidence_interval(),
+    )
     assert found is not None
     assert found.mean == pytest.approx(first.mean() - second.mean())
     assert (found.low, found.high) == pytest.approx((welch.low, welch.high), abs=0.005)
@@ -84,19 +113,21 @@ def test_another_seed_gives_another_interval() -> None:
 
 
 def test_a_spread_is_median_and_quartiles() -> None:
-    found = spread([5, 1, 4, 2, 3])
+    found = quartiles([5, 1, 4, 2, 3])
     assert (found.low, found.median, found.high, found.n) == (2, 3, 4, 5)
 
 
 def test_an_empty_sample_has_no_spread() -> None:
-    assert spread([]) is None
+    assert quartiles([]) is None
 
 
 def test_the_speedup_is_fit_over_prediction() -> None:
     assert PAPER.speedup() == pytest.approx(3600)
 
 
-@pytest.mark.parametrize(("images", "speedup"), [(1, 360.5 / 0.6), (10, 365 / 5.1), (100, 410 / 50.1)])
+@pytest.mark.parametrize(
+    ("images", "speedup"), [(1, 360.5 / 0.6), (10, 365 / 5.1), (100, 410 / 50.1)]
+)
 def test_images_dilute_the_speedup(images: int, speedup: float) -> None:
     assert PAPER.speedup(images) == pytest.approx(speedup)
 
@@ -111,25 +142,37 @@ def test_training_never_pays_where_prediction_saves_nothing(predict: float) -> N
 
 
 def test_a_duration_is_what_order_statistics_say() -> None:
-    found = duration([10, 2, 3, 4, 5, 6, 7, 8, 9, 1])
-    assert (found.median, found.low, found.high, found.p90, found.n) == (5.5, 2, 9, pytest.approx(9.1), 10)  # P(2nd <= median <= 9th) = 97.9 %
+    found = summarise_durations([10, 2, 3, 4, 5, 6, 7, 8, 9, 1])
+    assert (found.median, found.low, found.high, found.p90, found.n) == (
+        5.5,
+        2,
+        9,
+        pytest.approx(9.1),
+        10,
+    )  # P(2nd <= median <= 9th) = 97.9 %
 
 
 def test_five_samples_have_no_interval_and_are_few() -> None:
-    found = duration([1.0, 1.0, 1.0, 1.0, 1.0])
-    assert (math.isnan(found.low), found.verdict) == (True, "few")
+    found = summarise_durations([1.0, 1.0, 1.0, 1.0, 1.0])
+    assert (math.isnan(found.low), found.quality) == (True, "few")
 
 
-@pytest.mark.parametrize(("spread_by", "verdict"), [(0.09, "steady"), (0.11, "noisy"), (0.26, "invalid")])
+@pytest.mark.parametrize(
+    ("spread_by", "verdict"), [(0.09, "steady"), (0.11, "noisy"), (0.26, "invalid")]
+)
 def test_noise_is_the_interquartile_range_over_the_median(spread_by: float, verdict: str) -> None:
-    found = duration([1 - spread_by / 2] * 5 + [1.0] * 5 + [1 + spread_by / 2] * 5)
-    assert (found.noise, found.verdict) == (pytest.approx(spread_by), verdict)
+    found = summarise_durations([1 - spread_by / 2] * 5 + [1.0] * 5 + [1 + spread_by / 2] * 5)
+    assert (found.noise, found.quality) == (pytest.approx(spread_by), verdict)
 
 
-FIXTURE = Saving(training=1000, fit=(9.0, 10.0, 11.0), predict=(0.05, 0.1, 0.2), generate=(0.4, 0.5, 0.5))
+FIXTURE = Saving(
+    training=1000, fit=(9.0, 10.0, 11.0), predict=(0.05, 0.1, 0.2), generate=(0.4, 0.5, 0.5)
+)
 
 
-@pytest.mark.parametrize(("images", "speedup"), [(0, 100), (1, 10.5 / 0.6), (10, 15 / 5.1), (100, 60 / 50.1)])
+@pytest.mark.parametrize(
+    ("images", "speedup"), [(0, 100), (1, 10.5 / 0.6), (10, 15 / 5.1), (100, 60 / 50.1)]
+)
 def test_the_speedup_of_raw_samples_is_that_of_their_medians(images: int, speedup: float) -> None:
     found = FIXTURE.speedup(images)
     assert found.value == pytest.approx(speedup)
@@ -138,49 +181,73 @@ def test_the_speedup_of_raw_samples_is_that_of_their_medians(images: int, speedu
 
 def test_the_break_even_of_raw_samples_is_that_of_their_medians() -> None:
     found = FIXTURE.break_even
-    assert (found.value, found.low, found.high) == tuple(map(pytest.approx, (1000 / 9.9, 1000 / 10.95, 1000 / 8.8)))
+    assert (found.value, found.low, found.high) == tuple(
+        map(pytest.approx, (1000 / 9.9, 1000 / 10.95, 1000 / 8.8))
+    )
 
 
 def test_samples_that_do_not_vary_have_intervals_of_no_width() -> None:
-    found = Saving(training=0, fit=(8.0,) * 10, predict=(2.0,) * 10, generate=(1.0,) * 10).speedup(2)
+    found = Saving(training=0, fit=(8.0,) * 10, predict=(2.0,) * 10, generate=(1.0,) * 10).speedup(
+        2
+    )
     assert (found.low, found.value, found.high) == (2.5, 2.5, 2.5)
 
 
 def test_two_samples_of_anything_give_no_interval() -> None:
     found = Saving(training=1, fit=(8.0, 9.0), predict=(2.0,) * 10, generate=(1.0,) * 10)
-    assert all(map(math.isnan, (found.speedup().low, found.speedup(1).high, found.break_even.low, found.break_even.high)))
+    assert all(
+        map(
+            math.isnan,
+            (
+                found.speedup().low,
+                found.speedup(1).high,
+                found.break_even.low,
+                found.break_even.high,
+            ),
+        )
+    )
 
 
 def test_answers_that_are_kept_give_themselves_away() -> None:
-    found = probe([1.0, 1.1, 0.9, 1.0, 1.2, 1.0, 0.8, 1.0], [0.01] * 8)
+    found = probe_cache([1.0, 1.1, 0.9, 1.0, 1.2, 1.0, 0.8, 1.0], [0.01] * 8)
     assert (found.caches, found.p, found.n) == (True, 1 / 256, 8)
 
 
 def test_costs_that_vary_by_concept_are_not_caching() -> None:
     costs = [0.1, 5.0, 0.3, 2.0, 0.7, 9.0, 0.2, 4.0]
-    assert not probe(costs, [cost * (1.02 if k % 2 else 0.98) for k, cost in enumerate(costs)]).caches
+    assert not probe_cache(
+        costs, [cost * (1.02 if k % 2 else 0.98) for k, cost in enumerate(costs)]
+    ).caches
 
 
 def test_a_caching_method_whose_costs_vary_is_found_too() -> None:
     random = np.random.default_rng(0)
     costs = random.lognormal(0, 2, 40)
-    assert probe(costs, costs / 2 * random.lognormal(0, 0.1, 40)).caches
+    assert probe_cache(costs, costs / 2 * random.lognormal(0, 0.1, 40)).caches
 
 
 def test_without_pairs_nothing_is_said() -> None:
-    assert probe([], []) is None
+    assert probe_cache([], []) is None
 
 
 @pytest.mark.parametrize(("greater", "alternative"), [(True, "greater"), (False, "two-sided")])
 def test_a_sign_flip_test_of_few_is_that_of_scipy(greater: bool, alternative: str) -> None:
     differences = np.random.default_rng(0).normal(0.4, 1, 11)
-    expected = permutation_test((differences,), np.mean, permutation_type="samples", alternative=alternative, n_resamples=np.inf).pvalue
+    expected = permutation_test(
+        (differences,),
+        np.mean,
+        permutation_type="samples",
+        alternative=alternative,
+        n_resamples=np.inf,
+    ).pvalue
     assert sign_flip(differences, greater=greater) == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_sign_flip_test_of_many_is_about_that_of_scipy() -> None:
     differences = np.random.default_rng(1).normal(0.3, 1, 60)
-    expected = permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=20_000, rng=2).pvalue
+    expected = permutation_test(
+        (differences,), np.mean, permutation_type="samples", n_resamples=20_000, rng=2
+    ).pvalue
     assert sign_flip(differences) == pytest.approx(expected, abs=0.006)
 
 
@@ -217,8 +284,16 @@ def test_one_difference_has_no_equivalence() -> None:
 def test_resamples_are_the_draws_of_the_mean() -> None:
     values = np.array([1.0, 5.0, 2.0, 7.0])
     found = over_concepts({str(k): [value] for k, value in enumerate(values)}, seed=3)
-    np.testing.assert_allclose(np.quantile(resamples(4, seed=3) @ values / 4, [0.025, 0.975]), (found.low, found.high))
+    np.testing.assert_allclose(
+        np.quantile(resamples(4, seed=3) @ values / 4, [0.025, 0.975]), (found.low, found.high)
+    )
 
 
 def test_few_clusters_end_their_intervals_further_out() -> None:
-    assert tail(5) < tail(20) < tail(1000) < 0.025 < 1.01 * tail(1000)
+    assert (
+        tail_quantile(5)
+        < tail_quantile(20)
+        < tail_quantile(1000)
+        < 0.025
+        < 1.01 * tail_quantile(1000)
+    )

@@ -4,16 +4,25 @@ import moocore
 import numpy as np
 import pytest
 
-from htbench.stats.tradeoff import Anchors, TradeOff, hypervolume, matched, pick
+from htbench.stats.tradeoff import Anchors, TradeOff, choose_strength, hypervolume, matched_gain
 
 STRENGTHS = (0.0, 0.5, 1.0, 1.5)
 GAIN, KEPT = np.array([0.0, 0.2, 0.4, 0.3]), np.array([1.0, 0.8, 0.6, 0.2])
 
 
-def tradeoff(concepts: int = 20, *, noise: float = 0.05, seed: int = 0, strengths: tuple[float, ...] = STRENGTHS) -> TradeOff:
+def tradeoff(
+    concepts: int = 20,
+    *,
+    noise: float = 0.05,
+    seed: int = 0,
+    strengths: tuple[float, ...] = STRENGTHS,
+) -> TradeOff:
     random = np.random.default_rng(seed)
     return TradeOff(
-        strengths=strengths, gain=GAIN + noise * random.normal(size=(concepts, 4)), preservation=KEPT + noise * random.normal(size=(concepts, 4)), rounds=200
+        strengths=strengths,
+        gain=GAIN + noise * random.normal(size=(concepts, 4)),
+        preservation=KEPT + noise * random.normal(size=(concepts, 4)),
+        rounds=200,
     )
 
 
@@ -22,7 +31,9 @@ def test_the_area_is_that_of_moocore(seed: int) -> None:
     points = np.random.default_rng(seed).normal(0.4, 0.4, (12, 2))
     points[3] = points[4]
     inside = points[(points > 0).all(1)]
-    assert hypervolume(points) == pytest.approx(moocore.hypervolume(inside, ref=[0, 0], maximise=True), abs=1e-12)
+    assert hypervolume(points) == pytest.approx(
+        moocore.hypervolume(inside, ref=[0, 0], maximise=True), abs=1e-12
+    )
 
 
 def test_points_without_gain_have_no_area() -> None:
@@ -30,7 +41,9 @@ def test_points_without_gain_have_no_area() -> None:
 
 
 def test_prompting_on_an_untouched_image_would_be_one() -> None:
-    perfect = TradeOff(strengths=(1.0,), gain=np.full((3, 1), 0.4), preservation=np.full((3, 1), 0.9))
+    perfect = TradeOff(
+        strengths=(1.0,), gain=np.full((3, 1), 0.4), preservation=np.full((3, 1), 0.9)
+    )
     assert perfect.hypervolume(Anchors(gain=0.4, preservation=0.9)).value == pytest.approx(1)
 
 
@@ -40,41 +53,66 @@ def test_the_area_has_an_interval_around_it() -> None:
 
 
 def test_between_strengths_the_gain_lies_on_the_line() -> None:
-    assert matched(GAIN, KEPT, 0.7) == pytest.approx(0.3)
+    assert matched_gain(GAIN, KEPT, 0.7) == pytest.approx(0.3)
 
 
 def test_where_a_level_is_met_twice_the_higher_gain_counts() -> None:
-    assert matched(np.array([0.0, 0.2, 0.5]), np.array([0.9, 0.5, 0.9]), 0.7) == pytest.approx(0.35)
+    assert matched_gain(np.array([0.0, 0.2, 0.5]), np.array([0.9, 0.5, 0.9]), 0.7) == pytest.approx(
+        0.35
+    )
 
 
 @pytest.mark.parametrize("level", [0.1, 1.1])
 def test_a_level_outside_what_was_measured_is_not_reached(level: float) -> None:
-    assert tradeoff(noise=0).matched(level) is None
+    assert tradeoff(noise=0).matched_gain(level) is None
 
 
 def test_a_level_at_the_edge_is_reached_by_some_resamples_only() -> None:
-    found = tradeoff(noise=0.2).matched(float(tradeoff(noise=0.2).preservation.mean(0).min()) + 1e-6)
-    assert 0.2 < found.reached < 0.9
+    found = tradeoff(noise=0.2).matched_gain(
+        float(tradeoff(noise=0.2).preservation.mean(0).min()) + 1e-6
+    )
+    assert 0.2 < found.reached_share < 0.9
 
 
 def test_the_highest_gain_above_the_floor_is_picked_else_the_best_kept() -> None:
-    assert [pick(GAIN, KEPT, floor=floor) for floor in (0.0, 0.7, 2.0)] == [2, 1, 0]
+    assert [choose_strength(GAIN, KEPT, floor=floor) for floor in (0.0, 0.7, 2.0)] == [2, 1, 0]
 
 
 def test_policies_are_full_tuned_and_above_the_floor() -> None:
-    found = {one.name: one for one in tradeoff(noise=0.01).policies(floor=0.7, dev=tradeoff(noise=0.01, seed=1))}
-    assert {name: one.strength for name, one in found.items()} == {"full": 1, "tuned": 0.5, "floor": 0.5}
-    assert {name: one.kept for name, one in found.items()} == {"full": False, "tuned": True, "floor": True}
+    found = {
+        one.name: one
+        for one in tradeoff(noise=0.01).policies(floor=0.7, dev=tradeoff(noise=0.01, seed=1))
+    }
+    assert {name: one.strength for name, one in found.items()} == {
+        "full": 1,
+        "tuned": 0.5,
+        "floor": 0.5,
+    }
+    assert {name: one.keeps_floor for name, one in found.items()} == {
+        "full": False,
+        "tuned": True,
+        "floor": True,
+    }
 
 
 def test_a_strength_that_was_not_run_gives_no_policy() -> None:
-    found = tradeoff(noise=0, strengths=(0.0, 0.5, 0.9, 1.5)).policies(floor=0.7, dev=tradeoff(noise=0, strengths=(0.0, 0.4, 0.9, 1.5)))
+    found = tradeoff(noise=0, strengths=(0.0, 0.5, 0.9, 1.5)).policies(
+        floor=0.7, dev=tradeoff(noise=0, strengths=(0.0, 0.4, 0.9, 1.5))
+    )
     assert [one.name for one in found] == ["floor"]
 
 
 def test_choosing_on_the_same_concepts_does_not_flatter() -> None:
     random = np.random.default_rng(0)
-    nothing = [TradeOff(strengths=STRENGTHS, gain=random.normal(size=(8, 4)), preservation=np.ones((8, 4)), rounds=10) for _ in range(200)]
+    nothing = [
+        TradeOff(
+            strengths=STRENGTHS,
+            gain=random.normal(size=(8, 4)),
+            preservation=np.ones((8, 4)),
+            rounds=10,
+        )
+        for _ in range(200)
+    ]
     honest = np.mean([one.policies(floor=0.5)[-1].gain.mean for one in nothing])
     assert abs(honest) < 0.1 < np.mean([one.gain.mean(0).max() for one in nothing])
 

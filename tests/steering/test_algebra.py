@@ -15,7 +15,10 @@ Z = torch.randn(2, 3, 4)
 
 def _affine(seed: int, *sites: Site) -> Affine:
     random = torch.Generator().manual_seed(seed)
-    return Affine({site: 1 + torch.rand(4, generator=random) for site in sites}, {site: torch.randn(4, generator=random) for site in sites})
+    return Affine(
+        {site: 1 + torch.rand(4, generator=random) for site in sites},
+        {site: torch.randn(4, generator=random) for site in sites},
+    )
 
 
 def _apply(change: Affine, site: Site, z: Tensor = Z) -> Tensor:
@@ -25,7 +28,9 @@ def _apply(change: Affine, site: Site, z: Tensor = Z) -> Tensor:
 @pytest.mark.parametrize("site", [A, B, C])
 def test_composed_maps_apply_the_first_one_first(site: Site) -> None:
     first, second = _affine(1, A, B), _affine(2, B, C)
-    torch.testing.assert_close(_apply(compose(first, second), site), _apply(second, site, _apply(first, site)))
+    torch.testing.assert_close(
+        _apply(compose(first, second), site), _apply(second, site, _apply(first, site))
+    )
 
 
 def test_the_order_of_composition_matters() -> None:
@@ -50,7 +55,9 @@ def test_a_map_that_loses_a_channel_cannot_be_inverted() -> None:
 @pytest.mark.parametrize("site", [A, B])
 def test_an_average_moves_by_the_mean_of_what_each_moves(site: Site) -> None:
     parts = [_affine(1, A), _affine(2, A, B)]
-    torch.testing.assert_close(_apply(average(parts), site), torch.stack([_apply(part, site) for part in parts]).mean(0))
+    torch.testing.assert_close(
+        _apply(average(parts), site), torch.stack([_apply(part, site) for part in parts]).mean(0)
+    )
 
 
 def test_nothing_has_no_average() -> None:
@@ -60,13 +67,18 @@ def test_nothing_has_no_average() -> None:
 
 @pytest.mark.parametrize("calculate", [compose, invert, lambda change: average([change])])
 def test_a_map_with_a_support_cannot_be_calculated_with(calculate: object) -> None:
-    supported = Affine({A: torch.ones(1)}, {A: torch.ones(1)}, low={A: torch.zeros(1)}, high={A: torch.ones(1)})
+    supported = Affine(
+        {A: torch.ones(1)}, {A: torch.ones(1)}, low={A: torch.zeros(1)}, high={A: torch.ones(1)}
+    )
     with pytest.raises(UsageError, match="support"):
         calculate(supported)
 
 
 def test_parts_of_one_class_join() -> None:
-    parts = [LowRank({site: torch.randn(4, 2)}, {site: torch.randn(2, 4)}, {site: torch.randn(4)}) for site in (A, B)]
+    parts = [
+        LowRank({site: torch.randn(4, 2)}, {site: torch.randn(2, 4)}, {site: torch.randn(4)})
+        for site in (A, B)
+    ]
     joined = join(parts)
     assert joined.sites == {A, B}
     torch.testing.assert_close(joined.apply(B, Z, strength=0.5), parts[1].apply(B, Z, strength=0.5))

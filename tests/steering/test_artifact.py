@@ -14,12 +14,12 @@ from safetensors.torch import load_file
 from htbench.core import content
 from htbench.core.errors import UsageError
 from htbench.steering import artifact, baseline
-from htbench.steering.artifact import Artifact
+from htbench.steering.artifact import ArtifactFiles
 from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept
 from htbench.steering.fitting.trainer import Trainer
 from htbench.steering.intervention import Intervention
-from htbench.steering.method import Training, learn_shared
+from htbench.steering.method import Training, load_or_train
 from htbench.steering.model import Model, Tap
 
 
@@ -45,7 +45,9 @@ class Pupil:
     words: tuple[str, ...] = ()
     tired: bool = False
 
-    def fit(self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path) -> Counted:
+    def train(
+        self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path
+    ) -> Counted:
         notes = folder / f"notes-{content.digest([repr(self), seed])}"
         taken = notes.read_text() if notes.exists() else ""
         notes.write_text(taken + "|")
@@ -68,12 +70,21 @@ def card(**settings: object) -> Card:
     )
 
 
-def train(folder: Path, lemon: Concept, *, seed: int = 0, **settings: object) -> Artifact:
-    return artifact.train(card(**settings), Toy(), [lemon], seed=seed, checkpoints=folder / "checkpoints", path=folder / "pupil-toy.safetensors")
+def train(folder: Path, lemon: Concept, *, seed: int = 0, **settings: object) -> ArtifactFiles:
+    return artifact.train(
+        card(**settings),
+        Toy(),
+        [lemon],
+        seed=seed,
+        checkpoints=folder / "checkpoints",
+        path=folder / "pupil-toy.safetensors",
+    )
 
 
-def lessons(made: Artifact, folder: Path) -> int:
-    steering = learn_shared(baseline.card(str(made.card)), Toy(), [], folder=folder, seed=0).steering
+def lessons(made: ArtifactFiles, folder: Path) -> int:
+    steering = load_or_train(
+        baseline.load_card(str(made.card)), Toy(), [], folder=folder, seed=0
+    ).steering
     assert isinstance(steering, Counted)
     return steering.lessons
 
@@ -82,15 +93,21 @@ def test_what_was_trained_is_used_by_its_card(tmp_path: Path, lemon: Concept) ->
     assert lessons(train(tmp_path, lemon), tmp_path) == 1
 
 
-def test_the_card_is_the_old_one_with_another_name_and_the_file(tmp_path: Path, lemon: Concept) -> None:
+def test_the_card_is_the_old_one_with_another_name_and_the_file(
+    tmp_path: Path, lemon: Concept
+) -> None:
     settings = {"pace": 1e-7, "words": ["é", 'a "quote"']}
-    written = baseline.card(str(train(tmp_path, lemon, **settings).card))
-    wanted = card(**settings).model_copy(update={"name": "pupil-toy", "artifacts": {"toy": tmp_path / "pupil-toy.safetensors"}})
+    written = baseline.load_card(str(train(tmp_path, lemon, **settings).card))
+    wanted = card(**settings).model_copy(
+        update={"name": "pupil-toy", "artifacts": {"toy": tmp_path / "pupil-toy.safetensors"}}
+    )
     assert written.model_dump() == wanted.model_dump()
 
 
 def test_the_card_moves_with_its_file(tmp_path: Path, lemon: Concept) -> None:
-    assert tomllib.loads(train(tmp_path, lemon).card.read_text())["artifacts"] == {"toy": "pupil-toy.safetensors"}
+    assert tomllib.loads(train(tmp_path, lemon).card.read_text())["artifacts"] == {
+        "toy": "pupil-toy.safetensors"
+    }
 
 
 def test_the_same_training_is_done_once(tmp_path: Path, lemon: Concept) -> None:
@@ -118,13 +135,27 @@ class Mortal(Toy):
         super().trace(prompts, seeds, tap)
 
 
-def test_hypertransport_interrupted_ends_with_the_same_weights_as_undisturbed(tmp_path: Path, lemon: Concept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hypertransport_interrupted_ends_with_the_same_weights_as_undisturbed(
+    tmp_path: Path, lemon: Concept, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Trainer, "run", partialmethod(Trainer.run, save_every=0))
-    small = baseline.card("hypertransport").with_settings({"steps": 30, "targets": 2, "images": 2, "concepts": 2, "width": 8, "rank": 2})
-    concepts = [lemon, replace(lemon, id="companion/fig", text="with fig", template="{prompt} with fig")]
+    small = baseline.load_card("hypertransport").with_settings(
+        {"steps": 30, "targets": 2, "images": 2, "concepts": 2, "width": 8, "rank": 2}
+    )
+    concepts = [
+        lemon,
+        replace(lemon, id="companion/fig", text="with fig", template="{prompt} with fig"),
+    ]
 
     def end(model: Toy, folder: Path) -> dict[str, torch.Tensor]:
-        made = artifact.train(small, model, concepts, seed=0, checkpoints=folder, path=tmp_path / "steering.safetensors")
+        made = artifact.train(
+            small,
+            model,
+            concepts,
+            seed=0,
+            checkpoints=folder,
+            path=tmp_path / "steering.safetensors",
+        )
         return load_file(made.steering)
 
     with pytest.raises(KeyboardInterrupt):
@@ -136,21 +167,37 @@ def test_hypertransport_interrupted_ends_with_the_same_weights_as_undisturbed(tm
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"pace": 0.5}])
-def test_another_training_begins_anew(tmp_path: Path, lemon: Concept, change: dict[str, int]) -> None:
+def test_another_training_begins_anew(
+    tmp_path: Path, lemon: Concept, change: dict[str, int]
+) -> None:
     train(tmp_path, lemon)
     train(tmp_path, lemon, **change)
-    assert [notes.read_text() for notes in (tmp_path / "checkpoints").rglob("notes-*")] == ["|", "|"]
+    assert [notes.read_text() for notes in (tmp_path / "checkpoints").rglob("notes-*")] == [
+        "|",
+        "|",
+    ]
 
 
 def test_a_method_that_fits_each_concept_has_nothing_to_train() -> None:
-    with pytest.raises(UsageError, match="mean-shift has nothing to train: it fits each concept by itself"):
-        artifact.trainable(baseline.card("mean-shift"))
+    with pytest.raises(
+        UsageError, match="mean-shift has nothing to train: it fits each concept by itself"
+    ):
+        artifact.trainable_method(baseline.load_card("mean-shift"))
 
 
 def test_code_beside_the_old_card_is_found_from_the_new_one(tmp_path: Path, lemon: Concept) -> None:
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "own_pupil.py").write_text(Path(__file__).read_text())
-    (tmp_path / "old" / "own.toml").write_text('name = "own"\nmethod = "own_pupil:Pupil"\nsummary = "For tests."\n')
-    old = baseline.card(str(tmp_path / "old" / "own.toml"))
-    made = artifact.train(old, Toy(), [lemon], seed=0, checkpoints=tmp_path / "checkpoints", path=tmp_path / "own-toy.safetensors")
-    assert baseline.method(baseline.card(str(made.card))) == baseline.method(old)
+    (tmp_path / "old" / "own.toml").write_text(
+        'name = "own"\nmethod = "own_pupil:Pupil"\nsummary = "For tests."\n'
+    )
+    old = baseline.load_card(str(tmp_path / "old" / "own.toml"))
+    made = artifact.train(
+        old,
+        Toy(),
+        [lemon],
+        seed=0,
+        checkpoints=tmp_path / "checkpoints",
+        path=tmp_path / "own-toy.safetensors",
+    )
+    assert baseline.load_method(baseline.load_card(str(made.card))) == baseline.load_method(old)

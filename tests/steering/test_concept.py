@@ -11,14 +11,30 @@ from PIL import Image
 
 from htbench.core.errors import Refused, UnknownName, UsageError
 from htbench.steering import concept
-from htbench.steering.concept import Concept, Photo
+from htbench.steering.concept import Concept, ImageFile
 
 CARD = 'name = "fruit"\nversion = "1"\nlicence = "CC0"\nabout = "Made for tests."\n'
 FRUIT = [
-    {"id": f"companion/{name}", "kind": "companion", "split": split, "text": f"with {name}", "template": f"{{prompt}} with {name}"}
-    for name, split in [("apple", "train"), ("pear", "train"), ("plum", "dev"), ("lemon", "test"), ("lime", "test")]
+    {
+        "id": f"companion/{name}",
+        "kind": "companion",
+        "split": split,
+        "text": f"with {name}",
+        "template": f"{{prompt}} with {name}",
+    }
+    for name, split in [
+        ("apple", "train"),
+        ("pear", "train"),
+        ("plum", "dev"),
+        ("lemon", "test"),
+        ("lime", "test"),
+    ]
 ]
-PROMPTS = [{"text": "cat", "use": "fit"}, {"text": "dog", "use": "fit"}, {"text": "bird", "use": "evaluation"}]
+PROMPTS = [
+    {"text": "cat", "use": "fit"},
+    {"text": "dog", "use": "fit"},
+    {"text": "bird", "use": "evaluation"},
+]
 
 
 def _picture(colour: str) -> bytes:
@@ -27,11 +43,21 @@ def _picture(colour: str) -> bytes:
     return png.getvalue()
 
 
-def _write(folder: Path, *, card: str = CARD, concepts: list[dict[str, str]] = FRUIT, prompts: list[dict[str, str]] = PROMPTS) -> None:
+def _write(
+    folder: Path,
+    *,
+    card: str = CARD,
+    concepts: list[dict[str, str]] = FRUIT,
+    prompts: list[dict[str, str]] = PROMPTS,
+) -> None:
     (folder / "concepts" / "fruit").mkdir()
     (folder / "concepts" / "fruit" / "card.toml").write_text(card)
-    (folder / "concepts" / "fruit" / "concepts.jsonl").write_text("\n".join(map(json.dumps, concepts)) + "\n\n")
-    (folder / "concepts" / "fruit" / "prompts.jsonl").write_text("\n".join(map(json.dumps, prompts)))
+    (folder / "concepts" / "fruit" / "concepts.jsonl").write_text(
+        "\n".join(map(json.dumps, concepts)) + "\n\n"
+    )
+    (folder / "concepts" / "fruit" / "prompts.jsonl").write_text(
+        "\n".join(map(json.dumps, prompts))
+    )
 
 
 def _lemon(folder: Path, colour: str) -> Concept:
@@ -53,7 +79,11 @@ def test_a_set_is_found_by_the_name_of_its_folder(own_content: Path) -> None:
 
 def test_splits_hold_what_the_file_says_in_its_order(fruit: concept.ConceptSet) -> None:
     ids = {split: [c.id for c in concepts] for split, concepts in fruit.splits.items()}
-    assert ids == {"train": ["companion/apple", "companion/pear"], "dev": ["companion/plum"], "test": ["companion/lemon", "companion/lime"]}
+    assert ids == {
+        "train": ["companion/apple", "companion/pear"],
+        "dev": ["companion/plum"],
+        "test": ["companion/lemon", "companion/lime"],
+    }
 
 
 def test_prompts_to_learn_from_are_not_those_of_evaluation(fruit: concept.ConceptSet) -> None:
@@ -70,7 +100,10 @@ def test_braces_in_a_prompt_are_only_text(lemon: Concept) -> None:
 
 
 def test_other_words_for_a_concept_are_also_asked_for(lemon: Concept) -> None:
-    assert lemon.reworded("beside a citron").targets == ("cat beside a citron", "dog beside a citron")
+    assert lemon.reworded("beside a citron").targets == (
+        "cat beside a citron",
+        "dog beside a citron",
+    )
 
 
 def test_the_digest_does_not_change_with_paraphrases(lemon: Concept) -> None:
@@ -83,20 +116,35 @@ def test_references_belong_to_the_concept_of_their_folder(own_content: Path) -> 
         archive.writestr("companion/lime/b.png", _picture("lime"))
         archive.writestr("companion/lime/a.png", _picture("red"))
     lemon, lime = concept.load("fruit").splits["test"]
-    assert [reference.name for reference in lemon.references + lime.references] == ["companion/lime/a.png", "companion/lime/b.png"]
-    assert (lime.references[0].open().mode, lime.references[0].open().getpixel((0, 0))) == ("RGB", (255, 0, 0))
+    assert [reference.name for reference in lemon.references + lime.references] == [
+        "companion/lime/a.png",
+        "companion/lime/b.png",
+    ]
+    assert (lime.references[0].open().mode, lime.references[0].open().getpixel((0, 0))) == (
+        "RGB",
+        (255, 0, 0),
+    )
 
 
 @pytest.mark.parametrize(
     ("wanted", "ids"),
-    [("test", ["lemon", "lime"]), ("dev, train", ["plum", "apple", "pear"]), ("companion/lime", ["lime"]), ("companion/lime,test,", ["lime", "lemon"])],
+    [
+        ("test", ["lemon", "lime"]),
+        ("dev, train", ["plum", "apple", "pear"]),
+        ("companion/lime", ["lime"]),
+        ("companion/lime,test,", ["lime", "lemon"]),
+    ],
 )
-def test_concepts_are_chosen_by_split_or_id(fruit: concept.ConceptSet, wanted: str, ids: list[str]) -> None:
+def test_concepts_are_chosen_by_split_or_id(
+    fruit: concept.ConceptSet, wanted: str, ids: list[str]
+) -> None:
     assert [c.id for c in fruit.select(wanted)] == [f"companion/{name}" for name in ids]
 
 
 def test_an_unknown_concept_names_the_nearest(fruit: concept.ConceptSet) -> None:
-    with pytest.raises(UnknownName, match="no concept or split 'companion/lemmon'; did you mean 'companion/lemon'"):
+    with pytest.raises(
+        UnknownName, match="no concept or split 'companion/lemmon'; did you mean 'companion/lemon'"
+    ):
         fruit.select("companion/lemmon")
 
 
@@ -112,7 +160,10 @@ def test_an_unknown_set_names_the_nearest(own_content: Path) -> None:
         concept.load("fruits")
 
 
-@pytest.mark.parametrize("change", [{"id": "x"}, {"kind": "x"}, {"text": "x"}, {"template": "{prompt} x"}, {"sources": ("x",)}])
+@pytest.mark.parametrize(
+    "change",
+    [{"id": "x"}, {"kind": "x"}, {"text": "x"}, {"template": "{prompt} x"}, {"sources": ("x",)}],
+)
 def test_the_digest_changes_with_every_field(lemon: Concept, change: dict[str, object]) -> None:
     assert replace(lemon, **change).digest != lemon.digest
 
@@ -181,12 +232,14 @@ def test_a_folder_in_the_archive_is_not_a_reference(own_content: Path) -> None:
     with ZipFile(own_content / "concepts" / "fruit" / "references.zip", "w") as archive:
         archive.writestr("companion/lime/", "")
         archive.writestr("companion/lime/a.png", _picture("lime"))
-    assert [reference.name for reference in concept.load("fruit").splits["test"][1].references] == ["companion/lime/a.png"]
+    assert [reference.name for reference in concept.load("fruit").splits["test"][1].references] == [
+        "companion/lime/a.png"
+    ]
 
 
 def test_a_photo_is_read_as_it_would_be_seen(tmp_path: Path) -> None:
     Image.new("RGBA", (2, 1), (255, 0, 0, 0)).save(tmp_path / "clear.png")
-    seen = Photo.at(tmp_path / "clear.png").open()
+    seen = ImageFile.from_path(tmp_path / "clear.png").open()
     assert (seen.mode, seen.getpixel((0, 0))) == ("RGB", (255, 255, 255))
 
 
@@ -194,24 +247,27 @@ def test_a_photo_lying_on_its_side_is_put_upright(tmp_path: Path) -> None:
     turned = Image.Exif()
     turned[0x0112] = 6
     Image.new("RGB", (2, 1)).save(tmp_path / "turned.jpg", exif=turned)
-    assert Photo.at(tmp_path / "turned.jpg").open().size == (1, 2)
+    assert ImageFile.from_path(tmp_path / "turned.jpg").open().size == (1, 2)
 
 
 def test_a_photo_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "photo.png").write_bytes(_picture("red"))
     with pytest.raises(UnknownName, match=r"no image file 'foto\.png'; did you mean 'photo\.png'"):
-        Photo.at(tmp_path / "foto.png")
+        ImageFile.from_path(tmp_path / "foto.png")
 
 
 def test_a_file_that_is_no_picture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "photo.png").write_text("not a picture")
     with pytest.raises(UsageError, match="cannot be read"):
-        Photo.at(tmp_path / "photo.png")
+        ImageFile.from_path(tmp_path / "photo.png")
 
 
 def test_the_digest_does_not_depend_on_where_a_photo_lies(lemon: Concept, tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "photo.png").write_bytes(_picture("red"))
-    first, second = (replace(lemon, references=(Photo.at(tmp_path / folder / "photo.png"),)).digest for folder in ("a", "b"))
+    first, second = (
+        replace(lemon, references=(ImageFile.from_path(tmp_path / folder / "photo.png"),)).digest
+        for folder in ("a", "b")
+    )
     assert first == second

@@ -37,7 +37,11 @@ def write(path: Path, text: str) -> Path:
 
 def test_a_csv_is_a_concept_set(mine: Path) -> None:
     lemon = only(mine)
-    assert (lemon.id, lemon.template, lemon.paraphrases) == ("fruit/with-a-lemon", "{prompt} with a lemon", ("beside a lemon", "next to a lemon"))
+    assert (lemon.id, lemon.template, lemon.paraphrases) == (
+        "fruit/with-a-lemon",
+        "{prompt} with a lemon",
+        ("beside a lemon", "next to a lemon"),
+    )
 
 
 def test_a_column_of_texts_is_enough(tmp_path: Path) -> None:
@@ -45,13 +49,22 @@ def test_a_column_of_texts_is_enough(tmp_path: Path) -> None:
     assert (fog.id, fog.kind, fog.template) == ("own/in-fog", "own", "{prompt}, in fog")
 
 
-@pytest.mark.parametrize("text", ["\ufefftext;kind\r\nin fog;weather\r\n", "Text\tKind\nin fog\tweather\n", 'kind,text\nweather,"in fog"\n'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufefftext;kind\r\nin fog;weather\r\n",
+        "Text\tKind\nin fog\tweather\n",
+        'kind,text\nweather,"in fog"\n',
+    ],
+)
 def test_a_csv_is_read_however_a_spreadsheet_wrote_it(text: str, tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text(text, encoding="utf-8", newline="")
     assert only(tmp_path / "mine.csv").id == "weather/in-fog"
 
 
-def test_a_set_without_prompts_has_neutral_ones_to_learn_from_and_others_to_evaluate_on(mine: Path) -> None:
+def test_a_set_without_prompts_has_neutral_ones_to_learn_from_and_others_to_evaluate_on(
+    mine: Path,
+) -> None:
     own = concept.load(str(mine))
     assert len(own.splits["test"][0].sources) >= 128
     assert len(own.prompts) >= 64
@@ -60,31 +73,47 @@ def test_a_set_without_prompts_has_neutral_ones_to_learn_from_and_others_to_eval
 def test_a_folder_brings_its_own_prompts_and_card(tmp_path: Path) -> None:
     write(tmp_path / "mine" / "concepts.csv", MINE)
     write(tmp_path / "mine" / "prompts.csv", "text,use\na pond,fit\na hill,evaluation\n")
-    write(tmp_path / "mine" / "card.toml", 'name = "fruit"\nversion = "2"\nlicence = "mine"\nabout = "x"\n')
+    write(
+        tmp_path / "mine" / "card.toml",
+        'name = "fruit"\nversion = "2"\nlicence = "mine"\nabout = "x"\n',
+    )
     own = concept.load(str(tmp_path / "mine"))
-    assert (own.name, own.version, own.prompts, own.splits["test"][0].sources) == ("fruit", "2", ("a hill",), ("a pond",))
+    assert (own.name, own.version, own.prompts, own.splits["test"][0].sources) == (
+        "fruit",
+        "2",
+        ("a hill",),
+        ("a pond",),
+    )
 
 
 def test_the_files_of_a_shipped_set_are_a_set_of_ones_own(tmp_path: Path) -> None:
     folder = content.folder("concepts") / "emoji"
     for name in ("card.toml", "concepts.jsonl", "prompts.jsonl", "references.zip"):
         (tmp_path / name).symlink_to(folder / name)
-    digests = [[c.digest for c in of.splits["test"]] for of in (concept.load(str(tmp_path)), concept.load("emoji"))]
+    digests = [
+        [c.digest for c in of.splits["test"]]
+        for of in (concept.load(str(tmp_path)), concept.load("emoji"))
+    ]
     assert digests[0] == digests[1]
 
 
 def test_a_shipped_prompt_that_is_learnt_from_is_not_evaluated_on(tmp_path: Path) -> None:
-    first = concept.load(concept.NEUTRAL).prompts[0]
+    first = concept.load(concept.NEUTRAL_PROMPT_SET).prompts[0]
     write(tmp_path / "mine" / "concepts.csv", MINE)
     write(tmp_path / "mine" / "prompts.csv", f"text,use\n{first},fit\n")
     assert first not in concept.load(str(tmp_path / "mine")).prompts
 
 
 def test_a_data_set_of_hugging_face_is_a_concept_set(tmp_path: Path) -> None:
-    table, other = (datasets.Dataset.from_list([{"text": text, "paraphrases": ["in haze"], "source": "mine"}]) for text in ("in fog", "in mist"))
+    table, other = (
+        datasets.Dataset.from_list([{"text": text, "paraphrases": ["in haze"], "source": "mine"}])
+        for text in ("in fog", "in mist")
+    )
     datasets.DatasetDict({"test": table, "validation": other}).save_to_disk(str(tmp_path / "mine"))
     own = concept.load(str(tmp_path / "mine"))
-    assert [(split, c.template, c.paraphrases) for split, members in own.splits.items() for c in members] == [
+    assert [
+        (split, c.template, c.paraphrases) for split, members in own.splits.items() for c in members
+    ] == [
         ("dev", "{prompt}, in mist", ("in haze",)),
         ("test", "{prompt}, in fog", ("in haze",)),
     ]
@@ -107,13 +136,22 @@ BAD = [
     ("text,kind\nin fog,weather\n,weather\n", "mine.csv row 3: text is empty"),
     ("text,split\nin fog,tset\n", "mine.csv row 2: no split 'tset'; there are train, dev and test"),
     ("text,template\nin fog,in fog\n", "mine.csv row 2: template 'in fog' has no {prompt}"),
-    ("text,template,paraphrases\nin fog,{prompt} in mist,in haze\n", "mine.csv row 2: template '{prompt} in mist' does not hold the text"),
-    ("text\nin fog\nin rain\nIn  Fog\n", "mine.csv row 4: concept 'own/in-fog' is there already: mine.csv row 2"),
+    (
+        "text,template,paraphrases\nin fog,{prompt} in mist,in haze\n",
+        "mine.csv row 2: template '{prompt} in mist' does not hold the text",
+    ),
+    (
+        "text\nin fog\nin rain\nIn  Fog\n",
+        "mine.csv row 4: concept 'own/in-fog' is there already: mine.csv row 2",
+    ),
     ("text,kind\nin fog, rain, snow\n", "mine.csv row 2: has more than 2 fields"),
     ('text\n"in fog\n', "cannot be read"),
     ("text\n", "has no concepts"),
     ("", "has no column 'text'"),
-    ("text,id\nin fog," + "x" * 300 + "\n", "mine.csv row 2: id: String should have at most 200 characters"),
+    (
+        "text,id\nin fog," + "x" * 300 + "\n",
+        "mine.csv row 2: id: String should have at most 200 characters",
+    ),
 ]
 
 
@@ -126,7 +164,13 @@ def test_a_bad_csv_is_answered_with_one_line(text: str, line: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("line", "said"), [("[1]", "is not a JSON object"), ("{", "is not JSON"), ('{"text": 3}', "text '3' is not text"), ('{"txt": 3}', "txt")]
+    ("line", "said"),
+    [
+        ("[1]", "is not a JSON object"),
+        ("{", "is not JSON"),
+        ('{"text": 3}', "text '3' is not text"),
+        ('{"txt": 3}', "txt"),
+    ],
 )
 def test_bad_lines_of_json_are_answered_with_one_line(line: str, said: str, tmp_path: Path) -> None:
     write(tmp_path / "mine" / "concepts.jsonl", '{"text": "in fog"}\n' + line)
@@ -137,12 +181,24 @@ def test_bad_lines_of_json_are_answered_with_one_line(line: str, said: str, tmp_
 def test_a_prompt_to_learn_from_and_to_evaluate_on_is_refused_by_its_row(tmp_path: Path) -> None:
     write(tmp_path / "mine" / "concepts.csv", MINE)
     write(tmp_path / "mine" / "prompts.csv", "text,use\na pond,fit\nA  pond,evaluation\n")
-    with pytest.raises(UsageError, match=r"prompts\.csv row 3: prompt .* is there already: prompts\.csv row 2"):
+    with pytest.raises(
+        UsageError, match=r"prompts\.csv row 3: prompt .* is there already: prompts\.csv row 2"
+    ):
         concept.load(str(tmp_path / "mine"))
 
 
-@pytest.mark.parametrize(("name", "error"), [("./nothing", Missing), ("nothing.csv", Missing), ("./" + "y" * 300, UsageError), ("mine", UnknownName)])
-def test_a_set_that_is_not_there_is_answered_with_a_remedy(name: str, error: type[HtbenchError]) -> None:
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("./nothing", Missing),
+        ("nothing.csv", Missing),
+        ("./" + "y" * 300, UsageError),
+        ("mine", UnknownName),
+    ],
+)
+def test_a_set_that_is_not_there_is_answered_with_a_remedy(
+    name: str, error: type[HtbenchError]
+) -> None:
     with pytest.raises(error) as caught:
         concept.load(name)
     assert caught.value.remedy or error is UsageError
@@ -164,22 +220,48 @@ def test_a_plan_takes_the_path_of_a_set(mine: Path) -> None:
     assert [each.id for each in chosen] == ["own/in-fog"]
 
 
-def test_a_set_of_ones_own_runs_from_beginning_to_end(mine: Path, toy_plugins: Path, tmp_path: Path) -> None:
-    settings = {"model": "toy", "concept_set": str(mine), "methods": ["prompt", "mean-shift"], "prompts": 2, "strengths": [1.0]}
+def test_a_set_of_ones_own_runs_from_beginning_to_end(
+    mine: Path, toy_plugins: Path, tmp_path: Path
+) -> None:
+    settings = {
+        "model": "toy",
+        "concept_set": str(mine),
+        "methods": ["prompt", "mean-shift"],
+        "prompts": 2,
+        "strengths": [1.0],
+    }
     runner.run(plan.build(settings), tmp_path / "run")
     with Store.read(tmp_path / "run") as store:
         assert (Summary(store).done, Summary(store).concepts) == (6, 1)
     assert "with a lemon" in report.write(tmp_path / "run").read_text()
 
 
-def test_words_that_a_method_was_trained_on_are_a_leak_in_a_set_of_ones_own(toy_plugins: Path, tmp_path: Path) -> None:
+def test_words_that_a_method_was_trained_on_are_a_leak_in_a_set_of_ones_own(
+    toy_plugins: Path, tmp_path: Path
+) -> None:
     known = concept.load("emoji").splits["train"][0].text
-    settings = {"concept_set": str(write(tmp_path / "mine.csv", f'text\n"{known}"\n')), "methods": ["hypertransport"], "prompts": 1, "strengths": [1.0]}
+    settings = {
+        "concept_set": str(write(tmp_path / "mine.csv", f'text\n"{known}"\n')),
+        "methods": ["hypertransport"],
+        "prompts": 1,
+        "strengths": [1.0],
+    }
     with pytest.raises(Refused):
         runner.run(plan.build(settings), tmp_path / "run")
 
 
-@pytest.mark.parametrize(("words", "said"), [(["list", "concepts"], "fruit/with-a-lemon"), (["show", "concept", "fruit/with-a-lemon"], "beside a lemon")])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["list", "concepts"], "fruit/with-a-lemon"),
+        (["show", "concept", "fruit/with-a-lemon"], "beside a lemon"),
+    ],
+)
 def test_a_set_of_ones_own_is_listed_and_shown(words: list[str], said: str, mine: Path) -> None:
-    answer = subprocess.run([sys.executable, "-m", "htbench", *words, "--concept-set", str(mine)], check=False, capture_output=True, text=True)
+    answer = subprocess.run(
+        [sys.executable, "-m", "htbench", *words, "--concept-set", str(mine)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     assert (answer.returncode, said in answer.stdout, answer.stderr) == (0, True, "")

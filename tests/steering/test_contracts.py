@@ -9,7 +9,7 @@ from PIL import Image
 
 from htbench.core.errors import UnknownName
 from htbench.core.types import Site
-from htbench.models.emoji.model import Emoji, load
+from htbench.models.emoji.model import EmojiModel, load
 from htbench.models.emoji.scenes import LATENT
 from htbench.steering import baseline, concept, contracts
 from htbench.steering.contracts import Case
@@ -21,22 +21,37 @@ SEED = 11
 
 
 @pytest.fixture(scope="session")
-def emoji() -> Emoji:
+def emoji() -> EmojiModel:
     return load("cpu")
 
 
 @pytest.fixture(scope="session", params=sorted(baseline.cards()))
-def case(request: pytest.FixtureRequest, emoji: Emoji, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    card, concepts, folder = baseline.card(request.param), concept.load("emoji"), tmp_path_factory.mktemp("case")
+def case(
+    request: pytest.FixtureRequest, emoji: EmojiModel, tmp_path_factory: pytest.TempPathFactory
+) -> Case:
+    card, concepts, folder = (
+        baseline.load_card(request.param),
+        concept.load("emoji"),
+        tmp_path_factory.mktemp("case"),
+    )
     if emoji.name in card.artifacts:
         return Case(card=card, model=emoji, concepts=concepts, folder=folder)
     few = replace(concepts, splits={**concepts.splits, "train": concepts.splits["train"][:4]})
-    quick = {name: value for name, value in {"steps": 5, "base": "mean-shift"}.items() if name in baseline.method(card).__dataclass_fields__}
+    quick = {
+        name: value
+        for name, value in {"steps": 5, "base": "mean-shift"}.items()
+        if name in baseline.load_method(card).__dataclass_fields__
+    }
     return Case(card=card.with_settings(quick), model=emoji, concepts=few, folder=folder)
 
 
-def images(emoji: Emoji, changes: Sequence[tuple[Intervention, float]], prompt: str = "panda") -> list[bytes]:
-    requests = [Request(prompt=prompt, seed=SEED, intervention=change, strength=strength) for change, strength in changes]
+def images(
+    emoji: EmojiModel, changes: Sequence[tuple[Intervention, float]], prompt: str = "panda"
+) -> list[bytes]:
+    requests = [
+        Request(prompt=prompt, seed=SEED, intervention=change, strength=strength)
+        for change, strength in changes
+    ]
     return [image.tobytes() for image in emoji.generate(requests)]
 
 
@@ -45,7 +60,7 @@ def test_every_baseline_keeps_every_promise(promise: contracts.Promise, case: Ca
     promise(case)
 
 
-def test_no_hook_is_left_after_an_exception(emoji: Emoji) -> None:
+def test_no_hook_is_left_after_an_exception(emoji: EmojiModel) -> None:
     class Breaks(Intervention):
         sites = frozenset(emoji.sites)
 
@@ -57,37 +72,54 @@ def test_no_hook_is_left_after_an_exception(emoji: Emoji) -> None:
     assert not [module for module in emoji._network.modules() if module._forward_hooks]
 
 
-def test_a_foreign_site_is_refused_with_the_nearest_names(emoji: Emoji) -> None:
-    stranger = Affine({Site("transformer.transformer_blocks.0.norm3"): torch.ones(192)}, {Site("transformer.transformer_blocks.0.norm3"): torch.zeros(192)})
+def test_a_foreign_site_is_refused_with_the_nearest_names(emoji: EmojiModel) -> None:
+    stranger = Affine(
+        {Site("transformer.transformer_blocks.0.norm3"): torch.ones(192)},
+        {Site("transformer.transformer_blocks.0.norm3"): torch.zeros(192)},
+    )
     with pytest.raises(UnknownName, match=r"transformer_blocks\.0\.norm"):
         images(emoji, [(stranger, 1.0)])
 
 
-def test_every_site_fires_in_a_run(emoji: Emoji) -> None:
+def test_every_site_fires_in_a_run(emoji: EmojiModel) -> None:
     seen = activations(emoji, ["panda"], [1])
-    assert {site: tuple(values.shape) for site, values in seen.items()} == dict.fromkeys(emoji.sites, (1, 192))
+    assert {site: tuple(values.shape) for site, values in seen.items()} == dict.fromkeys(
+        emoji.sites, (1, 192)
+    )
 
 
-def test_a_prompt_first_met_in_half_precision_gives_the_same_image(emoji: Emoji) -> None:
+def test_a_prompt_first_met_in_half_precision_gives_the_same_image(emoji: EmojiModel) -> None:
     other = load("cpu")
     with torch.autocast("cpu", torch.bfloat16):
         activations(other, ["koala"], [1])
-    assert images(other, [(Intervention(), 0.0)], prompt="koala") == images(emoji, [(Intervention(), 0.0)], prompt="koala")
+    assert images(other, [(Intervention(), 0.0)], prompt="koala") == images(
+        emoji, [(Intervention(), 0.0)], prompt="koala"
+    )
 
 
-def test_another_seed_gives_another_image(emoji: Emoji) -> None:
-    first, second = emoji.generate([Request(prompt="panda", seed=seed, intervention=Intervention(), strength=0.0) for seed in (1, 2)])
+def test_another_seed_gives_another_image(emoji: EmojiModel) -> None:
+    first, second = emoji.generate(
+        [
+            Request(prompt="panda", seed=seed, intervention=Intervention(), strength=0.0)
+            for seed in (1, 2)
+        ]
+    )
     assert first.tobytes() != second.tobytes()
 
 
-def test_images_have_the_size_of_scenes(emoji: Emoji) -> None:
-    (image,) = emoji.generate([Request(prompt="panda", seed=1, intervention=Intervention(), strength=0.0)])
+def test_images_have_the_size_of_scenes(emoji: EmojiModel) -> None:
+    (image,) = emoji.generate(
+        [Request(prompt="panda", seed=1, intervention=Intervention(), strength=0.0)]
+    )
     assert isinstance(image, Image.Image)
     assert image.size == (LATENT[1] * 8, LATENT[2] * 8)
 
 
 def test_a_card_says_which_encoders_concepts_are_read_with(case: Case) -> None:
-    named = {case.model.conditioner if encoder == "conditioner" else encoder for encoder in case.card.encoders}
+    named = {
+        case.model.concept_encoder if encoder == "conditioner" else encoder
+        for encoder in case.card.encoders
+    }
     assert named == set(case.steering.training.encoders)
 
 

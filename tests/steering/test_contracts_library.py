@@ -27,7 +27,7 @@ class Good(FitsEachConcept):
 
     sites: tuple[str, ...] = ("*",)
 
-    def learn(self, model: Model, concept: Concept, *, seed: int) -> Intervention:
+    def fit(self, model: Model, concept: Concept, *, seed: int) -> Intervention:
         widths = {site: model.sites[site].channels for site in select_sites(model, self.sites)}
         return self.shift({site: torch.ones(width) for site, width in widths.items()})
 
@@ -100,15 +100,15 @@ class Elsewhere(Good):
 class Deaf(Good):
     """Does not look at its setting."""
 
-    def learn(self, model: Model, concept: Concept, *, seed: int) -> Intervention:
-        return Good().learn(model, concept, seed=seed)
+    def fit(self, model: Model, concept: Concept, *, seed: int) -> Intervention:
+        return Good().fit(model, concept, seed=seed)
 
 
 @dataclass(kw_only=True)
 class Soft(FitsEachConcept):
     """Is not frozen."""
 
-    def learn(self, model: Model, concept: Concept, *, seed: int) -> Intervention:
+    def fit(self, model: Model, concept: Concept, *, seed: int) -> Intervention:
         return Intervention()
 
 
@@ -116,18 +116,29 @@ class Soft(FitsEachConcept):
 class Raises(Good):
     """Has a bug."""
 
-    def learn(self, model: Model, concept: Concept, *, seed: int) -> Intervention:
+    def fit(self, model: Model, concept: Concept, *, seed: int) -> Intervention:
         raise KeyError("lemon")
 
 
 @pytest.fixture
 def fruit(lemon: Concept) -> ConceptSet:
-    return ConceptSet(name="fruit", version="1", licence="", about="", splits={"train": (lemon,), "dev": (lemon,), "test": ()}, prompts=("horse",))
+    return ConceptSet(
+        name="fruit",
+        version="1",
+        licence="",
+        about="",
+        splits={"train": (lemon,), "dev": (lemon,), "test": ()},
+        prompts=("horse",),
+    )
 
 
 def broken(method: str, fruit: ConceptSet, folder: Path) -> dict[str, str]:
     card = Card(name="own", method=f"test_contracts_library:{method}", summary="For tests.")
-    return {each.promise: each.problem for each in contracts.check(Case(card=card, model=Toy(), concepts=fruit, folder=folder)) if each.problem}
+    return {
+        each.promise: each.problem
+        for each in contracts.check(Case(card=card, model=Toy(), concepts=fruit, folder=folder))
+        if each.problem
+    }
 
 
 def test_a_good_method_breaks_none(fruit: ConceptSet, tmp_path: Path) -> None:
@@ -147,10 +158,14 @@ def test_a_good_method_breaks_none(fruit: ConceptSet, tmp_path: Path) -> None:
         ("Soft", "its settings cannot be changed"),
     ],
 )
-def test_a_broken_promise_is_found(method: str, promise: str, fruit: ConceptSet, tmp_path: Path) -> None:
+def test_a_broken_promise_is_found(
+    method: str, promise: str, fruit: ConceptSet, tmp_path: Path
+) -> None:
     assert promise in broken(method, fruit, tmp_path)
 
 
-def test_a_method_that_cannot_learn_is_told_where_its_bug_is(fruit: ConceptSet, tmp_path: Path) -> None:
+def test_a_method_that_cannot_learn_is_told_where_its_bug_is(
+    fruit: ConceptSet, tmp_path: Path
+) -> None:
     (problem,) = broken("Raises", fruit, tmp_path).values()
     assert problem.startswith("KeyError: 'lemon' (test_contracts_library.py, line ")

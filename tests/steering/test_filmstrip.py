@@ -3,12 +3,24 @@
 import pytest
 from PIL import Image
 
-from htbench.steering.filmstrip import GAP, LARGEST, MARGIN, SMALLEST, THUMBNAIL, Filmstrip
+from htbench.steering.filmstrip import GAP, MARGIN, MAX_SIDE, MIN_SIDE, THUMBNAIL, Filmstrip
 
 
-def strip(*rows: tuple[Image.Image, ...], label: str = "panda", title: str = "with lemon", references: tuple[Image.Image, ...] = ()) -> Image.Image:
+def strip(
+    *rows: tuple[Image.Image, ...],
+    label: str = "panda",
+    title: str = "with lemon",
+    references: tuple[Image.Image, ...] = (),
+) -> Image.Image:
     strengths = tuple(float(k) for k in range(len(rows[0])))
-    return Filmstrip(title=title, note="toy", labels=(label,) * len(rows), strengths=strengths, rows=rows, references=references).draw()
+    return Filmstrip(
+        title=title,
+        note="toy",
+        labels=(label,) * len(rows),
+        strengths=strengths,
+        rows=rows,
+        references=references,
+    ).draw()
 
 
 def plain(colour: str, side: int = 64) -> Image.Image:
@@ -19,12 +31,20 @@ def test_small_pictures_are_enlarged_pixel_by_pixel() -> None:
     checks = Image.new("L", (2, 1))
     checks.putpixel((1, 0), 255)
     page = strip((checks.convert("RGB"),))
-    assert page.getpixel((page.width - MARGIN - 1 - SMALLEST // 2, page.height - MARGIN - 40)) == (0, 0, 0)
-    assert page.getpixel((page.width - MARGIN - SMALLEST // 2, page.height - MARGIN - 40)) == (255, 255, 255)
+    assert page.getpixel((page.width - MARGIN - 1 - MIN_SIDE // 2, page.height - MARGIN - 40)) == (
+        0,
+        0,
+        0,
+    )
+    assert page.getpixel((page.width - MARGIN - MIN_SIDE // 2, page.height - MARGIN - 40)) == (
+        255,
+        255,
+        255,
+    )
 
 
 def test_large_pictures_are_reduced() -> None:
-    assert strip((plain("red", 2048),)).width < LARGEST + 300
+    assert strip((plain("red", 2048),)).width < MAX_SIDE + 300
 
 
 def test_every_picture_is_in_its_row_and_column() -> None:
@@ -40,15 +60,27 @@ def test_the_paper_is_light() -> None:
 
 def test_references_stand_beside_the_title() -> None:
     page = strip((plain("black"),) * 3, references=(plain("red"),))
-    assert page.getpixel((page.width - MARGIN - THUMBNAIL // 2, MARGIN + THUMBNAIL // 2)) == (255, 0, 0)
+    assert page.getpixel((page.width - MARGIN - THUMBNAIL // 2, MARGIN + THUMBNAIL // 2)) == (
+        255,
+        0,
+        0,
+    )
 
 
 @pytest.mark.parametrize("label", ["a " * 200, "a" * 400, "", "панда", "熊猫"])
 def test_any_prompt_fits_beside_its_row(label: str) -> None:
     page = strip((plain("black"),), label=label)
-    assert page.crop((page.width - MARGIN + 2, 0, page.width, page.height)).getextrema() == ((255, 255),) * 3
-    assert page.crop((0, page.height - MARGIN + 2, page.width, page.height)).getextrema() == ((255, 255),) * 3
+    assert (
+        page.crop((page.width - MARGIN + 2, 0, page.width, page.height)).getextrema()
+        == ((255, 255),) * 3
+    )
+    assert (
+        page.crop((0, page.height - MARGIN + 2, page.width, page.height)).getextrema()
+        == ((255, 255),) * 3
+    )
 
 
 def test_a_long_title_is_wrapped() -> None:
-    assert strip((plain("black"),), title="with lemon " * 20).width == strip((plain("black"),)).width
+    assert (
+        strip((plain("black"),), title="with lemon " * 20).width == strip((plain("black"),)).width
+    )

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from htbench.core.errors import UnknownName
 from htbench.core.types import Site, SiteInfo
-from htbench.steering.hooks import activations, check_sites, steer, tapped
+from htbench.steering.hooks import activations, attach, check_sites, steer
 from htbench.steering.intervention import Affine, Intervention, Rewrite
 from htbench.steering.model import Request, select_sites
 
@@ -32,7 +32,10 @@ def _push(amount: float = 2.0) -> Affine:
 
 
 def _pictures(model: Toy, *changes: tuple[Intervention, float]) -> np.ndarray:
-    requests = [Request(prompt=PROMPTS[k % 3], seed=k, intervention=change, strength=strength) for k, (change, strength) in enumerate(changes)]
+    requests = [
+        Request(prompt=PROMPTS[k % 3], seed=k, intervention=change, strength=strength)
+        for k, (change, strength) in enumerate(changes)
+    ]
     return np.stack([np.asarray(image, int) for image in model.generate(requests)])
 
 
@@ -52,10 +55,16 @@ def test_taps_are_called_in_the_order_of_the_sites(model: Toy) -> None:
     assert order == list(model.sites)
 
 
-@pytest.mark.parametrize(("axis", "shape"), [(1, (2, 3, 4, 5)), (-1, (2, 4, 5, 3)), (-1, (2, 4, 3)), (1, (2, 3, 4))])
+@pytest.mark.parametrize(
+    ("axis", "shape"), [(1, (2, 3, 4, 5)), (-1, (2, 4, 5, 3)), (-1, (2, 4, 3)), (1, (2, 3, 4))]
+)
 def test_the_channel_axis_is_where_the_site_says(axis: int, shape: tuple[int, ...]) -> None:
     module, z, channel = nn.Identity(), torch.randn(shape), torch.tensor([1.0, 10.0, 100.0])
-    with tapped({Site("x"): module}, {Site("x"): SiteInfo(channels=3, channel_axis=axis)}, lambda _, z: z * channel):
+    with attach(
+        {Site("x"): module},
+        {Site("x"): SiteInfo(channels=3, channel_axis=axis)},
+        lambda _, z: z * channel,
+    ):
         changed = module(z)
     assert torch.equal(changed.movedim(axis, -1), z.movedim(axis, -1) * channel)
 
@@ -63,7 +72,7 @@ def test_the_channel_axis_is_where_the_site_says(axis: int, shape: tuple[int, ..
 def test_a_tap_that_changes_nothing_leaves_every_bit(model: Toy) -> None:
     tokens = torch.randn(2, SIDE**2, WIDTH)
     modules = {site: model.network.get_submodule(site) for site in model.sites}
-    with tapped(modules, model.sites, lambda _, z: z):
+    with attach(modules, model.sites, lambda _, z: z):
         through = model.network(tokens)
     assert torch.equal(through, model.network(tokens))
 
@@ -71,7 +80,10 @@ def test_a_tap_that_changes_nothing_leaves_every_bit(model: Toy) -> None:
 def test_strength_0_changes_no_bit(model: Toy) -> None:
     z = torch.randn(2, 5, WIDTH)
     assert steer([_push(), Doubling()], [0.0, 0.0])(MAPS, z) is z
-    assert (_pictures(model, (_push(), 0.0), (Doubling(), 0.0)) == _pictures(model, (Intervention(), 1.0), (Intervention(), 1.0))).all()
+    assert (
+        _pictures(model, (_push(), 0.0), (Doubling(), 0.0))
+        == _pictures(model, (Intervention(), 1.0), (Intervention(), 1.0))
+    ).all()
 
 
 def test_a_neighbour_at_strength_0_keeps_every_bit() -> None:
@@ -93,13 +105,25 @@ def test_pictures_differ_for_opposite_strengths(model: Toy) -> None:
 
 
 def test_a_steered_batch_holds_what_each_intervention_says() -> None:
-    z, changes, strengths = torch.randn(4, 5, DEPTH), [_push(1), _push(3), Doubling(), Intervention()], [0.5, -2.0, 1.5, 1.0]
-    expected = [change.apply(MAPS, z[k : k + 1], strength=strengths[k]) for k, change in enumerate(changes)]
+    z, changes, strengths = (
+        torch.randn(4, 5, DEPTH),
+        [_push(1), _push(3), Doubling(), Intervention()],
+        [0.5, -2.0, 1.5, 1.0],
+    )
+    expected = [
+        change.apply(MAPS, z[k : k + 1], strength=strengths[k]) for k, change in enumerate(changes)
+    ]
     torch.testing.assert_close(steer(changes, strengths)(MAPS, z), torch.cat(expected))
 
 
 def test_a_mixed_batch_equals_one_by_one(model: Toy) -> None:
-    changes = [(_push(1), 0.5), (Intervention(), 1.0), (Doubling(), 1.0), (Rewrite(more="{prompt} at sea", less=""), 1.0), (_push(2), -1.0)]
+    changes = [
+        (_push(1), 0.5),
+        (Intervention(), 1.0),
+        (Doubling(), 1.0),
+        (Rewrite(more="{prompt} at sea", less=""), 1.0),
+        (_push(2), -1.0),
+    ]
     batch = _pictures(model, *changes)
     for k, (change, strength) in enumerate(changes):
         request = Request(prompt=PROMPTS[k % 3], seed=k, intervention=change, strength=strength)
@@ -122,18 +146,29 @@ def test_what_goes_in_is_not_written_to() -> None:
 
 
 def test_a_site_outside_the_intervention_is_left_alone() -> None:
-    z, only_maps = torch.randn(1, 5, WIDTH), Affine({MAPS: torch.zeros(DEPTH)}, {MAPS: torch.zeros(DEPTH)})
+    z, only_maps = (
+        torch.randn(1, 5, WIDTH),
+        Affine({MAPS: torch.zeros(DEPTH)}, {MAPS: torch.zeros(DEPTH)}),
+    )
     assert steer([only_maps], [1.0])(TOKENS, z) is z
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_steering_keeps_the_number_format(dtype: torch.dtype) -> None:
-    assert steer([_push(), Intervention()], [1.0, 1.0])(TOKENS, torch.zeros(2, 5, WIDTH, dtype=dtype)).dtype == dtype
+    assert (
+        steer([_push(), Intervention()], [1.0, 1.0])(
+            TOKENS, torch.zeros(2, 5, WIDTH, dtype=dtype)
+        ).dtype
+        == dtype
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
 def test_maps_may_have_any_number_format(dtype: torch.dtype) -> None:
-    z, change = torch.randn(1, 5, 2), Affine({TOKENS: torch.full((2,), 3.0, dtype=dtype)}, {TOKENS: torch.ones(2, dtype=dtype)})
+    z, change = (
+        torch.randn(1, 5, 2),
+        Affine({TOKENS: torch.full((2,), 3.0, dtype=dtype)}, {TOKENS: torch.ones(2, dtype=dtype)}),
+    )
     torch.testing.assert_close(steer([change], [1.0])(TOKENS, z), 3 * z + 1)
 
 
@@ -150,20 +185,25 @@ def test_no_hook_is_left_after_an_exception(model: Toy) -> None:
 
 def test_a_site_that_never_fires_raises_and_leaves_no_hook(model: Toy) -> None:
     modules = {site: model.network.get_submodule(site) for site in model.sites}
-    with pytest.raises(RuntimeError, match=r"never fired: maps\.norm"), tapped(modules, model.sites, lambda _, z: z):
+    with (
+        pytest.raises(RuntimeError, match=r"never fired: maps\.norm"),
+        attach(modules, model.sites, lambda _, z: z),
+    ):
         modules[TOKENS](torch.zeros(1, 1, WIDTH))
     assert _hooks(model) == 0
 
 
 def test_an_exception_is_not_hidden_by_sites_that_did_not_fire(model: Toy) -> None:
     modules = {site: model.network.get_submodule(site) for site in model.sites}
-    with pytest.raises(KeyError), tapped(modules, model.sites, lambda _, z: z):
+    with pytest.raises(KeyError), attach(modules, model.sites, lambda _, z: z):
         raise KeyError
 
 
 def test_an_unknown_site_names_the_nearest(model: Toy) -> None:
     stray = Affine({Site("tokens.nrom"): torch.ones(1)}, {Site("tokens.nrom"): torch.ones(1)})
-    with pytest.raises(UnknownName, match=r"no site of toy 'tokens\.nrom'; did you mean 'tokens\.norm'"):
+    with pytest.raises(
+        UnknownName, match=r"no site of toy 'tokens\.nrom'; did you mean 'tokens\.norm'"
+    ):
         check_sites(model, [Intervention(), stray])
 
 
@@ -192,10 +232,14 @@ def test_activations_are_means_over_positions(model: Toy) -> None:
 
 
 def test_activations_do_not_depend_on_the_batch_size(model: Toy) -> None:
-    torch.testing.assert_close(activations(model, PROMPTS, SEEDS, batch=2), activations(model, PROMPTS, SEEDS))
+    torch.testing.assert_close(
+        activations(model, PROMPTS, SEEDS, batch=2), activations(model, PROMPTS, SEEDS)
+    )
 
 
 def test_activations_are_those_after_the_change(model: Toy) -> None:
     change = Affine({MAPS: torch.zeros(DEPTH)}, {MAPS: torch.arange(float(DEPTH))})
     means = activations(model, PROMPTS, SEEDS, change=steer([change] * 3, [1.0] * 3))
-    torch.testing.assert_close(means[MAPS], torch.arange(float(DEPTH)).expand(3, -1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        means[MAPS], torch.arange(float(DEPTH)).expand(3, -1), atol=1e-5, rtol=0
+    )

@@ -10,7 +10,18 @@ from safetensors.torch import load_file, save_file
 
 from htbench.core.errors import Refused
 from htbench.core.types import Digest, Site
-from htbench.steering.intervention import Affine, Interpolate, Intervention, LowRank, Origin, Rewrite, _digest, load, origin, save
+from htbench.steering.intervention import (
+    Affine,
+    Interpolate,
+    Intervention,
+    InterventionOrigin,
+    LowRank,
+    Rewrite,
+    _digest,
+    load,
+    read_origin,
+    save,
+)
 
 A, B = Site("a.norm"), Site("b/odd.norm")
 
@@ -23,7 +34,10 @@ class Model(NamedTuple):
 
 
 def _affine() -> Affine:
-    return Affine({A: torch.tensor([2.0, -1.0]), B: torch.tensor([0.5])}, {A: torch.tensor([1.0, 0.0]), B: torch.tensor([-3.0])})
+    return Affine(
+        {A: torch.tensor([2.0, -1.0]), B: torch.tensor([0.5])},
+        {A: torch.tensor([1.0, 0.0]), B: torch.tensor([-3.0])},
+    )
 
 
 @pytest.mark.parametrize("strength", [-1.0, 0.3, 1.0, 2.5])
@@ -65,19 +79,27 @@ def test_the_plain_intervention_does_nothing() -> None:
     assert not Intervention().sites
 
 
-@pytest.mark.parametrize(("strength", "prompt"), [(1, "cat with lemon"), (0.1, "cat with lemon"), (0, "cat"), (-1, "cat without lemon")])
+@pytest.mark.parametrize(
+    ("strength", "prompt"),
+    [(1, "cat with lemon"), (0.1, "cat with lemon"), (0, "cat"), (-1, "cat without lemon")],
+)
 def test_the_sign_of_the_strength_chooses_the_words(strength: float, prompt: str) -> None:
     change = Rewrite(more="{prompt} with lemon", less="{prompt} without lemon")
     assert change.prompts("cat", strength=strength) == {prompt: 1.0}
 
 
 def test_braces_in_a_prompt_are_only_text() -> None:
-    assert Rewrite(more="{prompt}!", less="").prompts("a {cat} {0}", strength=1) == {"a {cat} {0}!": 1.0}
+    assert Rewrite(more="{prompt}!", less="").prompts("a {cat} {0}", strength=1) == {
+        "a {cat} {0}!": 1.0
+    }
 
 
 @pytest.mark.parametrize("strength", [-1.0, 0.25, 3.0])
 def test_interpolation_weighs_the_prompt_and_the_one_that_asks(strength: float) -> None:
-    assert Interpolate(template="{prompt}!").prompts("cat", strength=strength) == {"cat": 1 - strength, "cat!": strength}
+    assert Interpolate(template="{prompt}!").prompts("cat", strength=strength) == {
+        "cat": 1 - strength,
+        "cat!": strength,
+    }
 
 
 @pytest.mark.parametrize(("strength", "prompt"), [(0.0, "cat"), (1.0, "cat!")])
@@ -89,7 +111,9 @@ def test_an_affine_map_comes_back_from_its_file(tmp_path: Path) -> None:
     save(_affine(), tmp_path / "map")
     back = load(tmp_path / "map")
     assert type(back) is Affine
-    torch.testing.assert_close((back.scale, back.shift), (_affine().scale, _affine().shift), rtol=0, atol=0)
+    torch.testing.assert_close(
+        (back.scale, back.shift), (_affine().scale, _affine().shift), rtol=0, atol=0
+    )
 
 
 def test_a_rewriting_comes_back_from_its_file(tmp_path: Path) -> None:
@@ -119,7 +143,10 @@ def test_a_cut_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "map").write_bytes((tmp_path / "map").read_bytes()[:-3])
     with pytest.raises(Refused, match="cannot be read") as caught:
         load(tmp_path / "map")
-    assert (caught.value.exit_code, caught.value.remedy) == (5, "Delete the file to learn it again.")
+    assert (caught.value.exit_code, caught.value.remedy) == (
+        5,
+        "Delete the file to learn it again.",
+    )
 
 
 @pytest.mark.parametrize("text", [b"", b"hello", b"\x00" * 64])
@@ -130,21 +157,34 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, text: bytes) -> None:
 
 
 def test_a_map_for_another_model_is_refused_with_both_names(tmp_path: Path) -> None:
-    save(_affine(), tmp_path / "map", origin=Origin(model="toy", revision=Digest("1" * 16)))
+    save(
+        _affine(),
+        tmp_path / "map",
+        origin=InterventionOrigin(model="toy", revision=Digest("1" * 16)),
+    )
     assert load(tmp_path / "map", model=Model("toy", Digest("1" * 16))).sites == {A, B}
-    with pytest.raises(Refused, match=r"was learnt for model 'toy' \(1{16}\), this is 'emoji' \(2{16}\)"):
+    with pytest.raises(
+        Refused, match=r"was learnt for model 'toy' \(1{16}\), this is 'emoji' \(2{16}\)"
+    ):
         load(tmp_path / "map", model=Model("emoji", Digest("2" * 16)))
 
 
 def test_a_file_says_where_it_comes_from(tmp_path: Path) -> None:
-    made = Origin(model="toy", revision=Digest("1" * 16), method="lineas", concept="companion/lemon", seed=3, seconds=1.5)
+    made = InterventionOrigin(
+        model="toy",
+        revision=Digest("1" * 16),
+        method="lineas",
+        concept="companion/lemon",
+        seed=3,
+        seconds=1.5,
+    )
     save(_affine(), tmp_path / "map", origin=made)
-    assert origin(tmp_path / "map") == made
+    assert read_origin(tmp_path / "map") == made
 
 
 def test_a_file_need_not_say_where_it_comes_from(tmp_path: Path) -> None:
     save(_affine(), tmp_path / "map")
-    assert origin(tmp_path / "map") is None
+    assert read_origin(tmp_path / "map") is None
 
 
 def test_a_changed_number_is_refused(tmp_path: Path) -> None:
@@ -159,15 +199,23 @@ def test_a_changed_number_is_refused(tmp_path: Path) -> None:
 def test_a_support_and_a_matrix_come_back_from_their_files(tmp_path: Path) -> None:
     z = torch.randn(2, 3, 2)
     ends = {A: torch.zeros(2)}, {A: torch.ones(2)}
-    changes = Affine(*ends, low=ends[0], high=ends[1]), LowRank({A: torch.randn(2, 1)}, {A: torch.randn(1, 2)}, {A: torch.ones(2)})
+    changes = (
+        Affine(*ends, low=ends[0], high=ends[1]),
+        LowRank({A: torch.randn(2, 1)}, {A: torch.randn(1, 2)}, {A: torch.ones(2)}),
+    )
     for change in changes:
         save(change, tmp_path / "map")
-        assert torch.equal(load(tmp_path / "map").apply(A, z, strength=0.7), change.apply(A, z, strength=0.7))
+        assert torch.equal(
+            load(tmp_path / "map").apply(A, z, strength=0.7), change.apply(A, z, strength=0.7)
+        )
 
 
 @pytest.mark.parametrize("strength", [-1.0, 0.3, 2.0])
 def test_a_low_rank_matrix_walks_the_line_too(strength: float) -> None:
-    z, change = torch.randn(3, 4, 2), LowRank({A: torch.randn(2, 1)}, {A: torch.randn(1, 2)}, {A: torch.ones(2)})
+    z, change = (
+        torch.randn(3, 4, 2),
+        LowRank({A: torch.randn(2, 1)}, {A: torch.randn(1, 2)}, {A: torch.ones(2)}),
+    )
     there = z @ (torch.eye(2) + change.down[A] @ change.up[A]) + 1
     torch.testing.assert_close(change.apply(A, z, strength=strength), z + strength * (there - z))
     assert change.apply(A, z, strength=0) is z
@@ -175,8 +223,15 @@ def test_a_low_rank_matrix_walks_the_line_too(strength: float) -> None:
 
 def test_outside_its_support_a_map_changes_nothing() -> None:
     z = torch.tensor([[[-0.5], [0.5], [1.5]]])
-    change = Affine({A: torch.full((1,), 2.0)}, {A: torch.ones(1)}, low={A: torch.zeros(1)}, high={A: torch.ones(1)})
-    torch.testing.assert_close(change.apply(A, z, strength=1.0), torch.tensor([[[-0.5], [2.0], [1.5]]]))
+    change = Affine(
+        {A: torch.full((1,), 2.0)},
+        {A: torch.ones(1)},
+        low={A: torch.zeros(1)},
+        high={A: torch.ones(1)},
+    )
+    torch.testing.assert_close(
+        change.apply(A, z, strength=1.0), torch.tensor([[[-0.5], [2.0], [1.5]]])
+    )
 
 
 METADATA = [
@@ -194,7 +249,9 @@ METADATA = [
 
 
 @pytest.mark.parametrize("metadata", METADATA)
-def test_a_file_that_names_no_intervention_is_refused(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+def test_a_file_that_names_no_intervention_is_refused(
+    tmp_path: Path, metadata: dict[str, str] | None
+) -> None:
     save_file({"none": torch.zeros(0)}, tmp_path / "map", metadata=metadata)
     with pytest.raises(Refused):
         load(tmp_path / "map")
@@ -202,21 +259,35 @@ def test_a_file_that_names_no_intervention_is_refused(tmp_path: Path, metadata: 
 
 def test_a_file_of_an_unknown_kind_is_refused_by_name_and_imports_nothing(tmp_path: Path) -> None:
     save(Rewrite(more="", less=""), tmp_path / "map")
-    tensors, metadata = load_file(tmp_path / "map"), {"kind": "antigravity:Affine", "settings": "{}", "sites": "[]"}
-    save_file(tensors, tmp_path / "map", metadata={**metadata, "digest": _digest(tensors, metadata)})
-    with pytest.raises(Refused, match="no intervention 'antigravity:Affine' among affine, interpolate, low-rank, none, rewrite"):
+    tensors, metadata = (
+        load_file(tmp_path / "map"),
+        {"kind": "antigravity:Affine", "settings": "{}", "sites": "[]"},
+    )
+    save_file(
+        tensors, tmp_path / "map", metadata={**metadata, "digest": _digest(tensors, metadata)}
+    )
+    with pytest.raises(
+        Refused,
+        match="no intervention 'antigravity:Affine' among affine, interpolate, low-rank, none, rewrite",
+    ):
         load(tmp_path / "map")
     assert "antigravity" not in sys.modules
 
 
-@pytest.mark.parametrize("change", [Intervention(), Rewrite(more="a", less="b"), Interpolate(template="a")])
+@pytest.mark.parametrize(
+    "change", [Intervention(), Rewrite(more="a", less="b"), Interpolate(template="a")]
+)
 def test_a_file_names_no_module(change: Intervention, tmp_path: Path) -> None:
     save(change, tmp_path / "map")
     assert b"htbench" not in (tmp_path / "map").read_bytes()
 
 
 def test_a_map_without_its_shift_is_refused(tmp_path: Path) -> None:
-    save_file({"scale/a": torch.ones(2)}, tmp_path / "map", metadata={"kind": "htbench.intervention:Affine", "settings": "{}"})
+    save_file(
+        {"scale/a": torch.ones(2)},
+        tmp_path / "map",
+        metadata={"kind": "htbench.intervention:Affine", "settings": "{}"},
+    )
     with pytest.raises(Refused):
         load(tmp_path / "map")
 

@@ -6,9 +6,20 @@ import numpy as np
 import pytest
 
 from htbench.steering.concept import Concept
-from htbench.steering.leakage import Audit, audit, mentioned, neighbours, normalise
+from htbench.steering.leakage import (
+    LeakageAudit,
+    audit,
+    neighbours,
+    normalise,
+    prompts_sharing_a_word,
+)
 
-VECTORS = {"with lemon": (1.0, 0.0), "With  Lemon!": (1.0, 0.0), "with lime": (0.96, 0.28), "as a linocut": (0.0, 1.0)}
+VECTORS = {
+    "with lemon": (1.0, 0.0),
+    "With  Lemon!": (1.0, 0.0),
+    "with lime": (0.96, 0.28),
+    "as a linocut": (0.0, 1.0),
+}
 
 _UNIT = {text: np.array((1.0, 0.0), np.float32) for text in VECTORS}
 
@@ -17,14 +28,18 @@ def _concept(name: str, text: str) -> Concept:
     return Concept(id=name, kind="k", text=text, template="{prompt} x")
 
 
-def _audit(evaluated: str, *, name: str = "test") -> Audit:
+def _audit(evaluated: str, *, name: str = "test") -> LeakageAudit:
     known = {"lemon": _concept("lemon", "with lemon")}
     vectors = {text: np.array(vector, np.float32) for text, vector in VECTORS.items()}
     return audit([_concept(name, evaluated)], ["lemon"], known, vectors, encoder="clip")
 
 
 def test_a_concept_that_was_trained_on_leaks() -> None:
-    assert _audit("with lemon", name="lemon").exact == _audit("with lemon", name="lemon").leaked == ("lemon",)
+    assert (
+        _audit("with lemon", name="lemon").exact
+        == _audit("with lemon", name="lemon").leaked
+        == ("lemon",)
+    )
 
 
 def test_the_same_words_under_another_name_leak() -> None:
@@ -48,7 +63,9 @@ def test_a_training_concept_that_is_not_in_the_set_counts_by_its_id() -> None:
     assert (found.exact, found.nearest) == (("lemon",), 0.0)
 
 
-@pytest.mark.parametrize(("one", "other"), [("With LEMON", "with lemon"), ("with-lemon.", "with lemon"), ("ﬁsh", "fish")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("With LEMON", "with lemon"), ("with-lemon.", "with lemon"), ("ﬁsh", "fish")]
+)
 def test_case_punctuation_and_encoding_do_not_count(one: str, other: str) -> None:
     assert normalise(one) == normalise(other)
 
@@ -58,7 +75,11 @@ def test_the_order_of_words_counts() -> None:
 
 
 def test_concepts_with_mostly_the_same_stems_are_neighbours() -> None:
-    lemon, lemons, lime = _concept("a", "with a ripe lemon"), _concept("b", "with ripe lemons"), _concept("c", "with a lime")
+    lemon, lemons, lime = (
+        _concept("a", "with a ripe lemon"),
+        _concept("b", "with ripe lemons"),
+        _concept("c", "with a lime"),
+    )
     assert neighbours([lemon, lime, lemons]) == [(lemon, lemons)]
 
 
@@ -69,17 +90,23 @@ def test_a_paraphrase_makes_neighbours_of_synonyms() -> None:
 
 
 def test_a_prompt_mentions_a_concept_whose_noun_it_has() -> None:
-    assert mentioned(_concept("a", "with a lemon"), ["two lemons on a table", "a cat with a dog"]) == ["two lemons on a table"]
+    assert prompts_sharing_a_word(
+        _concept("a", "with a lemon"), ["two lemons on a table", "a cat with a dog"]
+    ) == ["two lemons on a table"]
 
 
 def _novel(*texts: str, trained: tuple[str, ...]) -> tuple[str, ...] | None:
     known = {text: _concept(text, text) for text in trained}
     every = {text: np.array((1.0, 0.0), np.float32) for text in (*texts, *trained)}
-    return audit([_concept(text, text) for text in texts], list(known), known, every, encoder="clip").novel
+    return audit(
+        [_concept(text, text) for text in texts], list(known), known, every, encoder="clip"
+    ).novel
 
 
 def test_words_that_training_had_in_other_concepts_are_not_new() -> None:
-    assert _novel("navy dots background", "teal dots", trained=("navy background", "red dots background")) == ("teal dots",)
+    assert _novel(
+        "navy dots background", "teal dots", trained=("navy background", "red dots background")
+    ) == ("teal dots",)
 
 
 def test_neither_endings_nor_words_that_say_how_a_concept_is_put_are_new() -> None:
@@ -91,4 +118,13 @@ def test_a_concept_given_by_pictures_alone_has_no_new_word() -> None:
 
 
 def test_what_is_new_is_not_known_where_training_is_not() -> None:
-    assert audit([_concept("a", "with lime")], ["lemon", "foreign"], {"lemon": _concept("lemon", "with lemon")}, _UNIT, encoder="clip").novel is None
+    assert (
+        audit(
+            [_concept("a", "with lime")],
+            ["lemon", "foreign"],
+            {"lemon": _concept("lemon", "with lemon")},
+            _UNIT,
+            encoder="clip",
+        ).novel
+        is None
+    )

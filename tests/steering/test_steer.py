@@ -9,12 +9,19 @@ from PIL import Image
 from htbench.core.errors import UsageError
 from htbench.steering import baseline, steer
 from htbench.steering.concept import Concept, ConceptSet
-from htbench.steering.steer import Strip
+from htbench.steering.steer import FilmstripRequest
 
 
 @pytest.fixture
 def fruit(lemon: Concept) -> ConceptSet:
-    return ConceptSet(name="fruit", version="1", licence="", about="", splits={"train": (), "dev": (lemon,), "test": ()}, prompts=("horse",))
+    return ConceptSet(
+        name="fruit",
+        version="1",
+        licence="",
+        about="",
+        splits={"train": (), "dev": (lemon,), "test": ()},
+        prompts=("horse",),
+    )
 
 
 @pytest.fixture
@@ -24,56 +31,103 @@ def photo(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("text", ["with lemon", " With  LEMON ", "companion/lemon"])
-def test_words_of_a_known_concept_are_that_concept(text: str, fruit: ConceptSet, lemon: Concept) -> None:
-    assert steer.words(text, fruit) is lemon
+def test_words_of_a_known_concept_are_that_concept(
+    text: str, fruit: ConceptSet, lemon: Concept
+) -> None:
+    assert steer.concept_from_words(text, fruit) is lemon
 
 
 def test_new_words_are_a_concept_that_is_learnt_from_the_neutral_prompts(fruit: ConceptSet) -> None:
-    assert steer.words("in the rain", fruit).targets == ("cat, in the rain", "dog, in the rain")
+    assert steer.concept_from_words("in the rain", fruit).targets == (
+        "cat, in the rain",
+        "dog, in the rain",
+    )
 
 
 def test_a_template_says_how_prompts_ask_for_it(fruit: ConceptSet) -> None:
-    assert steer.words("rain", fruit, template="{concept}: {prompt}").targets == ("rain: cat", "rain: dog")
+    assert steer.concept_from_words("rain", fruit, template="{concept}: {prompt}").targets == (
+        "rain: cat",
+        "rain: dog",
+    )
 
 
-def test_a_template_of_ones_own_makes_a_new_concept_of_known_words(fruit: ConceptSet, lemon: Concept) -> None:
-    assert steer.words("with lemon", fruit, template="{prompt}, {concept}") is not lemon
+def test_a_template_of_ones_own_makes_a_new_concept_of_known_words(
+    fruit: ConceptSet, lemon: Concept
+) -> None:
+    assert (
+        steer.concept_from_words("with lemon", fruit, template="{prompt}, {concept}") is not lemon
+    )
 
 
 @pytest.mark.parametrize(("text", "template"), [(" ", None), ("rain", "rain")])
-def test_words_or_a_template_that_say_nothing_are_refused(text: str, template: str | None, fruit: ConceptSet) -> None:
+def test_words_or_a_template_that_say_nothing_are_refused(
+    text: str, template: str | None, fruit: ConceptSet
+) -> None:
     with pytest.raises(UsageError):
-        steer.words(text, fruit, template=template)
+        steer.concept_from_words(text, fruit, template=template)
 
 
 def test_a_method_that_learns_from_prompts_cannot_be_given_pictures(photo: Path) -> None:
-    with pytest.raises(UsageError, match="mean-shift cannot be given a concept in images") as caught:
-        steer.check_readable(baseline.card("mean-shift"), steer.pictures([photo]))
+    with pytest.raises(
+        UsageError, match="mean-shift cannot be given a concept in images"
+    ) as caught:
+        steer.check_readable(baseline.load_card("mean-shift"), steer.concept_from_images([photo]))
     assert "hypertransport" in caught.value.remedy
     assert "lineas" not in caught.value.remedy
 
 
 def test_a_method_that_reads_pictures_alone_cannot_be_given_new_words(fruit: ConceptSet) -> None:
     with pytest.raises(UsageError, match="hypertransport-image cannot be given a concept in words"):
-        steer.check_readable(baseline.card("hypertransport-image"), steer.words("in the rain", fruit))
+        steer.check_readable(
+            baseline.load_card("hypertransport-image"),
+            steer.concept_from_words("in the rain", fruit),
+        )
 
 
-def test_a_film_has_a_row_a_prompt_and_a_column_a_strength(fruit: ConceptSet, lemon: Concept, tmp_path: Path) -> None:
-    strip = Strip(prompts=("cat", "horse"), strengths=(-1.0, 0.0, 1.5), batch=4)
-    made = steer.film(baseline.card("mean-shift").with_settings({"samples": 2}), Toy(), lemon, strip, concepts=fruit, folder=tmp_path / "new")
+def test_a_film_has_a_row_a_prompt_and_a_column_a_strength(
+    fruit: ConceptSet, lemon: Concept, tmp_path: Path
+) -> None:
+    strip = FilmstripRequest(prompts=("cat", "horse"), strengths=(-1.0, 0.0, 1.5), batch=4)
+    made = steer.make_filmstrip(
+        baseline.load_card("mean-shift").with_settings({"samples": 2}),
+        Toy(),
+        lemon,
+        strip,
+        concepts=fruit,
+        folder=tmp_path / "new",
+    )
     assert [len(row) for row in made.rows] == [3, 3]
     assert len({image.tobytes() for row in made.rows for image in row}) == 6
-    assert (made.title, made.labels, made.strengths) == ("with lemon", strip.prompts, strip.strengths)
+    assert (made.title, made.labels, made.strengths) == (
+        "with lemon",
+        strip.prompts,
+        strip.strengths,
+    )
 
 
 def test_a_film_of_pictures_shows_them(fruit: ConceptSet, photo: Path, tmp_path: Path) -> None:
-    strip = Strip(prompts=("cat",), strengths=(1.0,))
-    made = steer.film(baseline.card("none"), Toy(), steer.pictures([photo, photo]), strip, concepts=fruit, folder=tmp_path)
+    strip = FilmstripRequest(prompts=("cat",), strengths=(1.0,))
+    made = steer.make_filmstrip(
+        baseline.load_card("none"),
+        Toy(),
+        steer.concept_from_images([photo, photo]),
+        strip,
+        concepts=fruit,
+        folder=tmp_path,
+    )
     assert len(made.references) == 2
 
 
 def test_progress_is_told(fruit: ConceptSet, lemon: Concept, tmp_path: Path) -> None:
     told: list[int] = []
-    strip = Strip(prompts=("cat",), strengths=(0.0, 0.5, 1.0), batch=2)
-    steer.film(baseline.card("prompt"), Toy(), lemon, strip, concepts=fruit, folder=tmp_path, advance=told.append)
+    strip = FilmstripRequest(prompts=("cat",), strengths=(0.0, 0.5, 1.0), batch=2)
+    steer.make_filmstrip(
+        baseline.load_card("prompt"),
+        Toy(),
+        lemon,
+        strip,
+        concepts=fruit,
+        folder=tmp_path,
+        advance=told.append,
+    )
     assert told == [2, 3]

@@ -35,7 +35,9 @@ def browser() -> Iterator[Any]:
         pytest.fail("these tests need playwright: pip install playwright", pytrace=False)
     path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
     if path is None:
-        pytest.fail(f"these tests need Chromium, there is none of {', '.join(CHROMIUM)}", pytrace=False)
+        pytest.fail(
+            f"these tests need Chromium, there is none of {', '.join(CHROMIUM)}", pytrace=False
+        )
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=path)
         yield opened
@@ -47,7 +49,12 @@ def tab(browser: Any) -> Iterator[Any]:
     """A window on a desk; whatever goes wrong in it fails the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 860})
     opened, problems = context.new_page(), []
-    opened.on("console", lambda message: problems.append(message.text) if message.type in ("error", "warning") else None)
+    opened.on(
+        "console",
+        lambda message: (
+            problems.append(message.text) if message.type in ("error", "warning") else None
+        ),
+    )
     opened.on("pageerror", lambda error: problems.append(str(error)))
     yield opened
     context.close()
@@ -62,7 +69,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def study(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study") / "study"
-    export.write(run, folder, export.Wish(pairs=12, raters=3, votes=2, checks=1, sentinels=1, repeats=2, size=64))
+    export.write(
+        run,
+        folder,
+        export.StudyOptions(pairs=12, raters=3, votes=2, checks=1, sentinels=1, repeats=2, size=64),
+    )
     return folder
 
 
@@ -79,7 +90,9 @@ def give(tab: Any, number: int, of: int, trial: page.Trial) -> str:
     tab.wait_for_selector(READY)
     assert tab.text_content("#count") == f"{number} of {of}"
     assert tab.text_content("#prompt") == trial["prompt"]
-    assert (f"the {trial['check']} picture" in tab.text_content("#question")) == bool(trial["check"])
+    assert (f"the {trial['check']} picture" in tab.text_content("#question")) == bool(
+        trial["check"]
+    )
     choice = trial["check"] or ORDER[number % len(ORDER)]
     if number % 2:
         tab.keyboard.press(KEYS[choice])
@@ -111,11 +124,20 @@ def saved(tab: Any, folder: Path) -> Path:
 
 
 def imported(path: Path, study: Path, folder: Path, *, how: str = "htbench") -> list[answer.Answer]:
-    intake.take([path], folder / "in", how=profile.find(how), key=study / "key.csv", secret=folder / "secret", rules=None)
+    intake.import_answers(
+        [path],
+        folder / "in",
+        profile=profile.find(how),
+        key=study / "key.csv",
+        secret=folder / "secret",
+        rules=None,
+    )
     return list(answer.read(folder / "in" / "answers.csv"))
 
 
-def test_a_session_from_disk_comes_back_as_it_was_given(tab: Any, study: Path, tmp_path: Path) -> None:
+def test_a_session_from_disk_comes_back_as_it_was_given(
+    tab: Any, study: Path, tmp_path: Path
+) -> None:
     given = session(tab, study, f"{(study / page.FILE).as_uri()}?sheet=1", middle=5)
     path = saved(tab, tmp_path)
     found = imported(path, study, tmp_path)
@@ -131,12 +153,16 @@ def test_a_session_from_disk_comes_back_as_it_was_given(tab: Any, study: Path, t
     assert PERSON not in (tmp_path / "in" / "answers.csv").read_text()
 
 
-def test_a_study_of_twenty_people_with_bots_goes_from_export_to_report_through_the_page(browser: Any, tmp_path: Path) -> None:
+def test_a_study_of_twenty_people_with_bots_goes_from_export_to_report_through_the_page(
+    browser: Any, tmp_path: Path
+) -> None:
     """Made-up people press what they were made to; what their pages save is read as what was made up."""
     run = judged_run.build(tmp_path / "run", prompts=("a cat", "a house", "a tree"))
-    export.write(run, tmp_path / "study", export.Wish(pairs=200, raters=20, votes=5, size=16))
+    export.write(
+        run, tmp_path / "study", export.StudyOptions(pairs=200, raters=20, votes=5, size=16)
+    )
     made = rehearsal.write(tmp_path / "study", tmp_path / "made-up" / "study", bots=3)
-    manifest.note(tmp_path / "study", **{**manifest.noted(tmp_path / "study"), "rehearsal": True})
+    manifest.write(tmp_path / "study", **{**manifest.read(tmp_path / "study"), "rehearsal": True})
     (tmp_path / "saved").mkdir()
     for number, path in enumerate(made.files, start=1):
         context = browser.new_context()
@@ -144,10 +170,17 @@ def test_a_study_of_twenty_people_with_bots_goes_from_export_to_report_through_t
         context.close()
     files, how = sorted((tmp_path / "saved").iterdir()), profile.find("htbench")
     for folder, own in ((tmp_path / "study", files), (tmp_path / "made-up" / "study", made.files)):
-        intake.take(own, folder, how=how, key=None, secret=tmp_path / "secret", rules=None)
-    through_page, made_up = (answer.said(list(answer.read(folder / "study" / "answers.csv"))) for folder in (tmp_path, tmp_path / "made-up"))
+        intake.import_answers(
+            own, folder, profile=how, key=None, secret=tmp_path / "secret", rules=None
+        )
+    through_page, made_up = (
+        answer.content_digest(list(answer.read(folder / "study" / "answers.csv")))
+        for folder in (tmp_path, tmp_path / "made-up")
+    )
     assert through_page == made_up
-    (tmp_path / "study" / "rules.toml").write_text("fastest_ms = 0\nmedian_share = 0\n")  # these people are as fast as a machine
+    (tmp_path / "study" / "rules.toml").write_text(
+        "fastest_ms = 0\nmedian_share = 0\n"
+    )  # these people are as fast as a machine
     found = writeup.write(tmp_path / "study", run, rounds=100)
     assert found.flow.steps[0].answers == made.answers == 20 * 58
     assert found.flow.steps[-1].people < 20
@@ -176,7 +209,9 @@ def test_a_session_that_is_over_stays_over(tab: Any, study: Path, tmp_path: Path
     assert saved(tab, tmp_path).read_bytes() == before
 
 
-@pytest.mark.parametrize(("width", "height"), [(320, 568), (360, 740), (768, 1024), (1280, 720), (740, 360)])
+@pytest.mark.parametrize(
+    ("width", "height"), [(320, 568), (360, 740), (768, 1024), (1280, 720), (740, 360)]
+)
 def test_nothing_is_cut_off_on_any_screen(tab: Any, study: Path, width: int, height: int) -> None:
     tab.set_viewport_size({"width": width, "height": height})
     begin(tab, f"{(study / page.FILE).as_uri()}?sheet=2")
@@ -186,7 +221,13 @@ def test_nothing_is_cut_off_on_any_screen(tab: Any, study: Path, width: int, hei
     assert left["width"] == pytest.approx(right["width"], abs=0.1)
     assert left["width"] >= 0.35 * min(width, height)
     assert left["x"] + left["width"] <= right["x"]
-    assert min(tab.locator(f"#{name}").bounding_box()["height"] for name in ("left", "right", "tie", "skip")) >= 44
+    assert (
+        min(
+            tab.locator(f"#{name}").bounding_box()["height"]
+            for name in ("left", "right", "tie", "skip")
+        )
+        >= 44
+    )
 
 
 def test_consent_comes_first(tab: Any, study: Path) -> None:
@@ -226,14 +267,22 @@ def posted(run: Path, tmp_path: Path) -> Iterator[tuple[Path, str, list[bytes]]]
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     Thread(target=server.serve_forever, daemon=True).start()
     host = f"http://127.0.0.1:{server.server_port}"
-    export.write(run, tmp_path / "study", export.Wish(pairs=3, raters=2, votes=1, checks=0, repeats=0, size=32, post=f"{host}/votes"))
+    export.write(
+        run,
+        tmp_path / "study",
+        export.StudyOptions(
+            pairs=3, raters=2, votes=1, checks=0, repeats=0, size=32, post=f"{host}/votes"
+        ),
+    )
     (tmp_path / "study" / "page" / "favicon.ico").touch()
     yield tmp_path / "study", f"{host}/index.html?sheet=1", got
     server.shutdown()
     server.server_close()
 
 
-def test_answers_are_sent_once_where_the_study_says(tab: Any, posted: tuple[Path, str, list[bytes]], tmp_path: Path) -> None:
+def test_answers_are_sent_once_where_the_study_says(
+    tab: Any, posted: tuple[Path, str, list[bytes]], tmp_path: Path
+) -> None:
     study, address, got = posted
     session(tab, study, address, middle=2)
     tab.wait_for_selector("#state:has-text('were sent')")
@@ -244,23 +293,47 @@ def test_answers_are_sent_once_where_the_study_says(tab: Any, posted: tuple[Path
 
 def test_a_hit_of_mturk_comes_back_as_it_was_given(tab: Any, study: Path, tmp_path: Path) -> None:
     """The layout with its input put in as MTurk does it; its own elements are no part of the test."""
-    platforms.write(study, "mturk", pictures="https://pictures.example")
+    platforms.write(study, "mturk", pictures_url="https://pictures.example")
     with (study / "templates" / "mturk.csv").open(newline="", encoding="utf-8") as file:
         row = next(csv.DictReader(file))
-    layout = (study / "templates" / "mturk.html").read_text().replace("https://pictures.example", (study / "page" / "pictures").as_uri())
+    layout = (
+        (study / "templates" / "mturk.html")
+        .read_text()
+        .replace("https://pictures.example", (study / "page" / "pictures").as_uri())
+    )
     for name, text in row.items():
         layout = layout.replace(f"${{{name}}}", text)
     hit = tmp_path / "hit.html"
-    hit.write_text(layout.replace('<script src="https://assets.crowd.aws/crowd-html-elements.js"></script>', '<meta charset="utf-8">'))
+    hit.write_text(
+        layout.replace(
+            '<script src="https://assets.crowd.aws/crowd-html-elements.js"></script>',
+            '<meta charset="utf-8">',
+        )
+    )
     tab.goto(hit.as_uri())
     sheet = page.read(study).sheets[0]
     for number, trial in enumerate(sheet):
         tab.wait_for_selector("#ask button:not([disabled])")
         tab.click(f'[data-choice="{trial["check"] or ORDER[number % 6]}"]')
     tab.wait_for_selector("#end:not([hidden])")
-    packed = tab.evaluate("Object.fromEntries([...document.querySelectorAll('#answers input')].map((field) => [field.name, field.value]))")
-    head = ["HITId", "AssignmentId", "WorkerId", "AssignmentStatus", *(f"Input.{name}" for name in row), "Answer.taskAnswers"]
-    (tmp_path / "batch.csv").write_bytes(exports.table(head, [["H", "A", "AWORKER7", "Submitted", *row.values(), json.dumps([packed])]]))
+    packed = tab.evaluate(
+        "Object.fromEntries([...document.querySelectorAll('#answers input')].map((field) => [field.name, field.value]))"
+    )
+    head = [
+        "HITId",
+        "AssignmentId",
+        "WorkerId",
+        "AssignmentStatus",
+        *(f"Input.{name}" for name in row),
+        "Answer.taskAnswers",
+    ]
+    (tmp_path / "batch.csv").write_bytes(
+        exports.table(
+            head, [["H", "A", "AWORKER7", "Submitted", *row.values(), json.dumps([packed])]]
+        )
+    )
     found = imported(tmp_path / "batch.csv", study, tmp_path, how="mturk")
-    assert [each.choice for each in found] == [trial["check"] or ORDER[number % 6] for number, trial in enumerate(sheet)]
+    assert [each.choice for each in found] == [
+        trial["check"] or ORDER[number % 6] for number, trial in enumerate(sheet)
+    ]
     assert all(each.rt_ms is not None for each in found)

@@ -22,7 +22,14 @@ def file(page: str, name: str) -> str:
 
 def python(*words: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(path)} if path else None
-    return subprocess.run([sys.executable, *words], check=False, capture_output=True, text=True, cwd=cwd, env=environment)
+    return subprocess.run(
+        [sys.executable, *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +42,18 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (source / name).write_text(file(ADD, name))
     assert python("-m", "hatchling", "build", "-t", "wheel", cwd=source).returncode == 0
     (wheel,) = (source / "dist").glob("*.whl")
-    answer = python("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(target), str(wheel), cwd=source)
+    answer = python(
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(target),
+        str(wheel),
+        cwd=source,
+    )
     assert answer.returncode == 0, answer.stderr
     return target
 
@@ -47,7 +65,7 @@ def test_a_complete_method_has_at_most_25_lines() -> None:
 def test_two_files_in_any_folder_are_a_method(tmp_path: Path) -> None:
     for name in ("plain_mean.py", "plain-mean.toml"):
         (tmp_path / name).write_text(file(ADD, name))
-    assert baseline.method(baseline.card(str(tmp_path / "plain-mean.toml"))).samples == 32
+    assert baseline.load_method(baseline.load_card(str(tmp_path / "plain-mean.toml"))).samples == 32
 
 
 def test_an_installed_package_is_listed(installed: Path, tmp_path: Path) -> None:
@@ -63,14 +81,29 @@ def test_the_method_of_the_page_keeps_every_promise(installed: Path, tmp_path: P
 
 def test_the_page_tells_every_promise() -> None:
     table = ADD.partition("<!-- promises -->")[2].partition("\n\n")[0]
-    assert re.findall(r"^\| ([^|]+) \| ", table, flags=re.MULTILINE)[1:] == [contracts.name(promise) for promise in contracts.PROMISES]
+    assert re.findall(r"^\| ([^|]+) \| ", table, flags=re.MULTILINE)[1:] == [
+        contracts.name(promise) for promise in contracts.PROMISES
+    ]
 
 
-@pytest.mark.parametrize("name", ["learn.py", "trained.py"])
+@pytest.mark.parametrize("name", ["learn.py", "trained.py", "algebra.py"])
 def test_examples_in_python_run(name: str, tmp_path: Path) -> None:
-    answer = python("-c", file((DOCS / "python.md").read_text(encoding="utf-8"), name), cwd=tmp_path)
+    answer = python(
+        "-c", file((DOCS / "python.md").read_text(encoding="utf-8"), name), cwd=tmp_path
+    )
     assert (answer.returncode, answer.stderr) == (0, "")
 
 
 def test_the_example_in_python_has_about_ten_lines() -> None:
-    assert len([line for line in file((DOCS / "python.md").read_text(encoding="utf-8"), "learn.py").splitlines() if line]) <= 10
+    assert (
+        len(
+            [
+                line
+                for line in file(
+                    (DOCS / "python.md").read_text(encoding="utf-8"), "learn.py"
+                ).splitlines()
+                if line
+            ]
+        )
+        <= 10
+    )

@@ -14,11 +14,18 @@ from kit.contents import contents
 
 from htbench.core import registry
 from htbench.run import runner
-from htbench.run.plan import Circumstances, build
+from htbench.run.plan import RunOptions, build
 
 pytestmark = pytest.mark.slow
 
-PLAN = {"model": "toy", "methods": ["prompt", "mean-shift", "linear-act"], "limit": 20, "prompts": 8, "strengths": [0.0, 0.5, 1.0], "batch": 8}
+PLAN = {
+    "model": "toy",
+    "methods": ["prompt", "mean-shift", "linear-act"],
+    "limit": 20,
+    "prompts": 8,
+    "strengths": [0.0, 0.5, 1.0],
+    "batch": 8,
+}
 DRIVER = """
 import json, sys
 from pathlib import Path
@@ -35,7 +42,9 @@ def machines(toy_plugins: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     store = {"object_store_memory": 10**8}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **store})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **store}
+    )
     cluster.two = [cluster.add_node(num_cpus=1, **store) for _ in range(2)]
     yield cluster
     cluster.shutdown()
@@ -47,26 +56,37 @@ def until_half_of_the_images_are_made(folder: Path) -> None:
         time.sleep(0.02)
 
 
-def test_a_machine_is_lost_in_the_middle(machines: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_machine_is_lost_in_the_middle(
+    machines: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def fell() -> None:
         until_half_of_the_images_are_made(tmp_path / "fleet" / "images")
         machines.remove_node(machines.two[1], allow_graceful=False)
 
-    runner.run(build(PLAN), tmp_path / "alone", Circumstances(threads=1))
+    runner.run(build(PLAN), tmp_path / "alone", RunOptions(threads=1))
     axe = threading.Thread(target=fell)
     axe.start()
-    runner.run(build(PLAN), tmp_path / "fleet", Circumstances(workers=2, ray=machines.address, threads=1))
+    runner.run(
+        build(PLAN), tmp_path / "fleet", RunOptions(workers=2, ray=machines.address, threads=1)
+    )
     axe.join()
     assert contents(tmp_path / "fleet") == contents(tmp_path / "alone")
     assert "is lost, others take its work" in capsys.readouterr().err
 
 
 def test_the_driver_is_killed_and_started_again(machines: Any, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", DRIVER, json.dumps(PLAN), str(tmp_path / "fleet"), machines.address]
+    command = [
+        sys.executable,
+        "-c",
+        DRIVER,
+        json.dumps(PLAN),
+        str(tmp_path / "fleet"),
+        machines.address,
+    ]
     driver = subprocess.Popen(command)
     until_half_of_the_images_are_made(tmp_path / "fleet" / "images")
     driver.kill()
     driver.wait()
     subprocess.run(command, check=True)
-    runner.run(build(PLAN), tmp_path / "alone", Circumstances(threads=1))
+    runner.run(build(PLAN), tmp_path / "alone", RunOptions(threads=1))
     assert contents(tmp_path / "fleet") == contents(tmp_path / "alone")

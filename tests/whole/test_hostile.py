@@ -26,15 +26,27 @@ from htbench.run import check, plan, runner
 from htbench.run.store import Store
 from htbench.steering import baseline, concept
 
-FUZZ = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FUZZ = settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 NAMES = [
     "<script>alert(1)</script>", "../../etc/passwd", "x" * 10_000, "🍋" * 50, "a\0b", "\x1b[31mred\x1b[0m", "[bold]rich[/bold]", "pipe|\nline",
     "'; DROP TABLE cells; --",
 ]  # fmt: skip
 PLAN = b'model = "emoji"\nmethods = ["prompt", "mean-shift"]\nconcepts = "test"\nstrengths = [0.0, 1.0]\nprompts = 2\nname = "x"\nallow_leak = false\n'
 CARD = b'name = "mine"\nmethod = "mean-shift"\nsummary = "Mine."\n[settings]\nsamples = 8\n[[published]]\nwhat = "a"\nvalue = "b"\nconditions = "c"\n'
-ROW = {"id": "companion/lemon", "kind": "companion", "split": "test", "text": "with lemon", "template": "{prompt} with lemon"}
-mangled = st.tuples(st.integers(0, 10_000), st.integers(0, 40), st.binary(max_size=30) | st.sampled_from([b"[" * 5000, b"1e999", b"\x00", b"9" * 5000, b"{}"]))
+ROW = {
+    "id": "companion/lemon",
+    "kind": "companion",
+    "split": "test",
+    "text": "with lemon",
+    "template": "{prompt} with lemon",
+}
+mangled = st.tuples(
+    st.integers(0, 10_000),
+    st.integers(0, 40),
+    st.binary(max_size=30) | st.sampled_from([b"[" * 5000, b"1e999", b"\x00", b"9" * 5000, b"{}"]),
+)
 
 
 def _mangle(data: bytes, change: tuple[int, int, bytes]) -> bytes:
@@ -49,7 +61,14 @@ def _calm(work: Callable[[], object]) -> None:
         work()
 
 
-VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.floats() | st.text(), max_size=3)
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.lists(st.floats() | st.text(), max_size=3)
+)
 
 
 @FUZZ
@@ -61,7 +80,7 @@ def test_a_mangled_plan_is_a_plan_or_refused(change: tuple[int, int, bytes]) -> 
     def work() -> None:
         read = plan.read(str(path))
         plan.check(plan.build(read))
-        plan.circumstances(read)
+        plan.run_options(read)
 
     _calm(work)
 
@@ -77,12 +96,14 @@ def test_any_values_make_a_plan_or_are_refused(values: dict[str, object]) -> Non
 def test_a_mangled_card_is_a_card_or_refused(change: tuple[int, int, bytes]) -> None:
     path = Path(os.environ["PYTEST_FOLDER"]) / "card.toml"
     path.write_bytes(_mangle(CARD, change))
-    _calm(lambda: baseline.card(str(path)).digest)
+    _calm(lambda: baseline.load_card(str(path)).digest)
 
 
 @FUZZ
 @given(st.sampled_from(["concepts.jsonl", "prompts.jsonl", "card.toml"]), mangled)
-def test_a_mangled_concept_set_is_a_concept_set_or_refused(file: str, change: tuple[int, int, bytes]) -> None:
+def test_a_mangled_concept_set_is_a_concept_set_or_refused(
+    file: str, change: tuple[int, int, bytes]
+) -> None:
     folder = Path(os.environ["PYTEST_FOLDER"]) / "concepts" / "own"
     data = _concept_set(folder)[file]
     (folder / file).write_bytes(_mangle(data, change))
@@ -96,9 +117,14 @@ def test_a_mangled_concept_set_is_a_concept_set_or_refused(file: str, change: tu
 @FUZZ
 @given(mangled)
 def test_a_mangled_store_is_read_or_refused(change: tuple[int, int, bytes]) -> None:
-    whole, copy = Path(os.environ["PYTEST_FOLDER"]) / "whole", Path(os.environ["PYTEST_FOLDER"]) / "copy"
+    whole, copy = (
+        Path(os.environ["PYTEST_FOLDER"]) / "whole",
+        Path(os.environ["PYTEST_FOLDER"]) / "copy",
+    )
     if not whole.exists():
-        report_run.build(whole, methods=("none", "prompt"), concepts=2, prompts=report_run.PROMPTS[:1], size=8)
+        report_run.build(
+            whole, methods=("none", "prompt"), concepts=2, prompts=report_run.PROMPTS[:1], size=8
+        )
     copytree(whole, copy, dirs_exist_ok=True)
     data = (whole / "run.sqlite").read_bytes()
     at, cut, put = change
@@ -109,7 +135,7 @@ def test_a_mangled_store_is_read_or_refused(change: tuple[int, int, bytes]) -> N
 
 def _open(folder: Path) -> None:
     with Store.open(folder) as store:
-        store.forget_lost()
+        store.drop_missing_images()
         store.cells(store.pending())
 
 
@@ -122,7 +148,9 @@ def _concept_set(folder: Path) -> dict[str, bytes]:
     folder.mkdir(parents=True, exist_ok=True)
     files = {
         "card.toml": b'name = "own"\nversion = "1"\nlicence = "l"\nabout = "a"\n',
-        "concepts.jsonl": b"".join(json.dumps({**ROW, "id": f"c{k}"}).encode() + b"\n" for k in range(3)),
+        "concepts.jsonl": b"".join(
+            json.dumps({**ROW, "id": f"c{k}"}).encode() + b"\n" for k in range(3)
+        ),
         "prompts.jsonl": b'{"text": "cat", "use": "fit"}\n{"text": "dog", "use": "evaluation"}\n',
     }
     for name, data in files.items():
@@ -130,66 +158,119 @@ def _concept_set(folder: Path) -> dict[str, bytes]:
     return files
 
 
-COMMANDS = [["run"], ["run", "--method"], ["run", "--concepts"], ["run", "--model"], ["report"], ["show", "concept"]]
+COMMANDS = [
+    ["run"],
+    ["run", "--method"],
+    ["run", "--concepts"],
+    ["run", "--model"],
+    ["report"],
+    ["show", "concept"],
+]
 
 
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
-def test_a_hostile_name_is_refused_in_printable_lines(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_hostile_name_is_refused_in_printable_lines(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     for words in COMMANDS:
         monkeypatch.setattr(sys, "argv", ["htbench", *words, name])
         with pytest.raises(SystemExit) as stop:
             cli.main()
         errors = capsys.readouterr().err
-        assert (stop.value.code in (2, 4), len(errors) < 2500, "\x1b" in errors, "\0" in errors) == (True, True, False, False)
+        assert (
+            stop.value.code in (2, 4),
+            len(errors) < 2500,
+            "\x1b" in errors,
+            "\0" in errors,
+        ) == (True, True, False, False)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
-def test_a_concept_of_any_name_reaches_no_path_and_the_page_escaped(name: str, toy_plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_concept_of_any_name_reaches_no_path_and_the_page_escaped(
+    name: str, toy_plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shipped, folder = content.folder, tmp_path / "concepts" / "own"
-    monkeypatch.setattr(content, "folder", lambda kind: tmp_path / kind if kind == "concepts" else shipped(kind))
+    monkeypatch.setattr(
+        content, "folder", lambda kind: tmp_path / kind if kind == "concepts" else shipped(kind)
+    )
     _concept_set(folder)
-    (folder / "concepts.jsonl").write_text(json.dumps({**ROW, "id": name[:200], "text": name, "kind": name, "template": name + " {prompt}"}) + "\n")
-    runner.run(plan.build({"model": "toy", "concept_set": "own", "methods": ["prompt"], "prompts": 1, "batch": 2}), tmp_path / "runs" / "run")
+    (folder / "concepts.jsonl").write_text(
+        json.dumps(
+            {**ROW, "id": name[:200], "text": name, "kind": name, "template": name + " {prompt}"}
+        )
+        + "\n"
+    )
+    runner.run(
+        plan.build(
+            {"model": "toy", "concept_set": "own", "methods": ["prompt"], "prompts": 1, "batch": 2}
+        ),
+        tmp_path / "runs" / "run",
+    )
     page = report.write(tmp_path / "runs" / "run").read_text()
     assert "<script>alert" not in page
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {"run"}
     kinds = {".sqlite", ".png", ".safetensors", ".html", "", ".json", ".csv", ".md"}
-    assert {path.suffix for path in (tmp_path / "runs" / "run").rglob("*") if path.is_file()} <= kinds
+    assert {
+        path.suffix for path in (tmp_path / "runs" / "run").rglob("*") if path.is_file()
+    } <= kinds
 
 
-def test_an_offline_run_opens_no_socket(toy_plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_offline_run_opens_no_socket(
+    toy_plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a socket was opened")
 
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    runner.run(plan.build({"methods": ["prompt", "hypertransport"], "limit": 1, "prompts": 1, "strengths": [1.0]}), tmp_path / "run")
+    runner.run(
+        plan.build(
+            {"methods": ["prompt", "hypertransport"], "limit": 1, "prompts": 1, "strengths": [1.0]}
+        ),
+        tmp_path / "run",
+    )
     report.write(tmp_path / "run")
 
 
 def _htbench(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "htbench", *words], check=False, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "htbench", *words], check=False, capture_output=True, text=True
+    )
 
 
 def test_a_folder_where_nothing_can_be_made_is_one_line(tmp_path: Path) -> None:
     answer = _htbench("run", "--method", "prompt", "--out", "/proc/htbench")
-    assert (answer.returncode, answer.stderr.startswith("htbench: cannot write run folder"), answer.stderr.count("\n")) == (2, True, 2)
+    assert (
+        answer.returncode,
+        answer.stderr.startswith("htbench: cannot write run folder"),
+        answer.stderr.count("\n"),
+    ) == (2, True, 2)
 
 
 def test_a_store_that_another_process_writes_is_one_line(tmp_path: Path) -> None:
     with Store.open(tmp_path / "run"):
         answer = _htbench("run", "--method", "prompt", "--out", str(tmp_path), "--name", "run")
-    assert (answer.returncode, "is being written by another process" in answer.stderr, answer.stderr.count("\n")) == (2, True, 2)
+    assert (
+        answer.returncode,
+        "is being written by another process" in answer.stderr,
+        answer.stderr.count("\n"),
+    ) == (2, True, 2)
 
 
 def test_a_damaged_image_is_one_line_of_check(tmp_path: Path) -> None:
-    folder = report_run.build(tmp_path / "mine", methods=("none",), concepts=1, prompts=report_run.PROMPTS[:1], size=8)
+    folder = report_run.build(
+        tmp_path / "mine", methods=("none",), concepts=1, prompts=report_run.PROMPTS[:1], size=8
+    )
     next((folder / "images").glob("*.png")).write_bytes(b"half")
     answer = _htbench("check", "mine", "--out", str(tmp_path))
-    assert (answer.returncode, "is not what was written" in answer.stdout, answer.stderr.count("\n")) == (5, True, 2)
+    assert (
+        answer.returncode,
+        "is not what was written" in answer.stdout,
+        answer.stderr.count("\n"),
+    ) == (5, True, 2)
 
 
 def _small_database(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,9 +297,28 @@ def _small_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("full", [_small_database, _small_disk])
 def test_a_full_disk_is_one_line_and_keeps_what_was_done(
-    full: Callable[[pytest.MonkeyPatch], None], toy_plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    full: Callable[[pytest.MonkeyPatch], None],
+    toy_plugins: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    words = ["htbench", "run", "--model", "toy", "--method", "prompt", "--out", str(tmp_path), "--name", "run", "--prompts", "20", "--limit", "5"]
+    words = [
+        "htbench",
+        "run",
+        "--model",
+        "toy",
+        "--method",
+        "prompt",
+        "--out",
+        str(tmp_path),
+        "--name",
+        "run",
+        "--prompts",
+        "20",
+        "--limit",
+        "5",
+    ]
     monkeypatch.setattr(sys, "argv", words)
     with monkeypatch.context() as patched:
         full(patched)
@@ -247,12 +347,20 @@ def _unwritable(folder: Path) -> Iterator[None]:
             part.chmod(0o755)
 
 
-def test_a_run_on_a_medium_that_cannot_be_written_is_checked_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_on_a_medium_that_cannot_be_written_is_checked_and_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         copytree(content.folder("reports"), Path(name) / "reports")  # where nobody may read it
         monkeypatch.setattr(content, "folder", lambda kind: Path(name) / kind)
-        folder = report_run.build(Path(name) / "run", methods=("none",), concepts=1, prompts=report_run.PROMPTS[:1], size=8)
+        folder = report_run.build(
+            Path(name) / "run",
+            methods=("none",),
+            concepts=1,
+            prompts=report_run.PROMPTS[:1],
+            size=8,
+        )
         with _unwritable(folder):
             assert check.check(folder).done == 1
             with pytest.raises(HtbenchError, match="cannot write"):

@@ -14,7 +14,7 @@ from htbench.core import registry
 from htbench.steering import baseline, intervention
 from htbench.steering.concept import Concept
 from htbench.steering.intervention import Affine, Interpolate, Intervention, LowRank, Rewrite
-from htbench.steering.method import learn_shared
+from htbench.steering.method import load_or_train
 
 KEPT = Path(__file__).parents[1] / "kit" / "kept"
 COMMAND = (
@@ -40,7 +40,13 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def htbench(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "htbench", *command.split()], check=False, capture_output=True, text=True, cwd=cwd)
+    return subprocess.run(
+        [sys.executable, "-m", "htbench", *command.split()],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+    )
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -49,7 +55,9 @@ def test_a_kept_intervention_is_of_its_class(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_a_kept_intervention_saved_anew_has_the_same_content_under_a_short_name(name: str, tmp_path: Path) -> None:
+def test_a_kept_intervention_saved_anew_has_the_same_content_under_a_short_name(
+    name: str, tmp_path: Path
+) -> None:
     before = intervention.load(KEPT / "interventions" / f"{name}.safetensors")
     intervention.save(before, tmp_path / "map")
     assert repr(intervention.load(tmp_path / "map").state()) == repr(before.state())
@@ -62,7 +70,9 @@ def test_a_kept_run_issued_again_makes_no_image(kept: Path) -> None:
 
 def test_a_kept_run_issued_again_fits_nothing(kept: Path) -> None:
     folders = KEPT / "runs" / "kept" / "maps", kept / "runs" / "kept" / "maps"
-    before, after = (sorted(path.relative_to(folder) for path in folder.rglob("*")) for folder in folders)
+    before, after = (
+        sorted(path.relative_to(folder) for path in folder.rglob("*")) for folder in folders
+    )
     assert before == after
 
 
@@ -78,5 +88,7 @@ def test_the_report_of_a_kept_run_has_its_judge(kept: Path) -> None:
 
 @pytest.mark.usefixtures("toy_plugins")
 def test_a_kept_steering_predicts(tmp_path: Path, lemon: Concept) -> None:
-    card = baseline.card(str(KEPT / "trained.toml"))
-    assert isinstance(learn_shared(card, Toy(), [], folder=tmp_path, seed=0).steering.towards(lemon), Affine)
+    card = baseline.load_card(str(KEPT / "trained.toml"))
+    assert isinstance(
+        load_or_train(card, Toy(), [], folder=tmp_path, seed=0).steering.towards(lemon), Affine
+    )

@@ -19,7 +19,9 @@ from htbench.run.store import Store
 from htbench.run.summary import Summary
 
 ROOT = Path(__file__).parents[2]
-COMMAND = re.compile(r"(?P<before>^|: |`|<code>|[\s(])htbench (?P<words>[a-z][a-z-]*(?: [^\s`<;,()…]+)*)")
+COMMAND = re.compile(
+    r"(?P<before>^|: |`|<code>|[\s(])htbench (?P<words>[a-z][a-z-]*(?: [^\s`<;,()…]+)*)"
+)
 
 
 class Literals(ast.NodeVisitor):
@@ -29,7 +31,11 @@ class Literals(ast.NodeVisitor):
         self.texts: list[str] = []
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
-        self.texts.append("".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values))
+        self.texts.append(
+            "".join(
+                str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values
+            )
+        )
 
     def visit_Constant(self, node: ast.Constant) -> None:
         self.texts.append(str(node.value))
@@ -43,10 +49,20 @@ def literals(source: str) -> list[str]:
 
 def printed() -> list[str]:
     """Commands in code and pages, without the program's name; in running text the word after the name may be none."""
-    code = [text for path in Path(htbench.__file__).parent.rglob("*.py") for text in literals(path.read_text(encoding="utf-8"))]
+    code = [
+        text
+        for path in Path(htbench.__file__).parent.rglob("*.py")
+        for text in literals(path.read_text(encoding="utf-8"))
+    ]
     pages = [path.read_text(encoding="utf-8") for path in (ROOT / "reports").rglob("*.html")]
     matches = [match for text in (*code, *pages) for match in COMMAND.finditer(text)]
-    return sorted({match["words"] for match in matches if not match["before"].isspace() or not problem(match["words"].split()[0])})
+    return sorted(
+        {
+            match["words"]
+            for match in matches
+            if not match["before"].isspace() or not problem(match["words"].split()[0])
+        }
+    )
 
 
 def problem(words: str) -> str | None:
@@ -54,11 +70,23 @@ def problem(words: str) -> str | None:
     command: Any = typer.main.get_command(app)
     parts = words.split()
     while hasattr(command, "commands") and parts:
-        if parts[0] not in command.commands and command.name != "check":  # `check RUN` stands for `check run RUN`
+        if (
+            parts[0] not in command.commands and command.name != "check"
+        ):  # `check RUN` stands for `check run RUN`
             return f"there is no command {parts[0]!r}"
         command = command.commands.get(parts.pop(0)) or command.commands["run"]
-    options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
-    strange = [part for part in parts if part.startswith("--") and part != "--X" and part.partition("=")[0].rstrip(".:") not in options]
+    options = {
+        option
+        for parameter in command.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
+    strange = [
+        part
+        for part in parts
+        if part.startswith("--")
+        and part != "--X"
+        and part.partition("=")[0].rstrip(".:") not in options
+    ]
     return f"it has no option {strange[0]}" if strange else None
 
 
@@ -79,17 +107,28 @@ def test_a_command_that_does_not_exist_would_be_noticed(words: str) -> None:
 def issue(command: str, *more: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     program, *words = shlex.split(command)
     assert program == "htbench"
-    return subprocess.run([sys.executable, "-m", "htbench", *words, *more], check=False, capture_output=True, text=True, cwd=cwd)
+    return subprocess.run(
+        [sys.executable, "-m", "htbench", *words, *more],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+    )
 
 
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Summary:
     """A run in a folder `runs`, as reports see it."""
-    return Summary(Store.open(build(tmp_path_factory.mktemp("work") / "runs" / "looking", concepts=2)))
+    return Summary(
+        Store.open(build(tmp_path_factory.mktemp("work") / "runs" / "looking", concepts=2))
+    )
 
 
 def test_the_commands_of_a_report_widen_the_run(reported: Summary) -> None:
     work = reported.store.folder.parents[1]
-    for command in (commands.with_methods(reported, "mean-of-maps"), commands.with_strengths(reported, -1.0)):
+    for command in (
+        commands.with_methods(reported, "mean-of-maps"),
+        commands.with_strengths(reported, -1.0),
+    ):
         answer = issue(command, "--dry-run", cwd=work)
         assert (answer.returncode, answer.stderr) == (0, "")

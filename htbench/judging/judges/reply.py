@@ -11,18 +11,18 @@ from pydantic import BaseModel, ValidationError
 from htbench.judging.judge import Choice, Usage, Verdict
 
 PARSER = "chat-1"
-LEAST_COVERED = 0.8
+MIN_COVERAGE = 0.8
 """Token probabilities below this sum are not those of a verdict: then the written one counts."""
 _MARKS = r"""[\s*_#>"'`.:!-]*"""
 _LAST_LINE = re.compile(
     rf"^{_MARKS}(?:(?:my |the |final )*(?:verdict|answer|winner|choice)(?: is)?{_MARKS})?(?:picture |image )?(A|B|tie|cannot[_ ]judge){_MARKS}$",
     re.IGNORECASE,
 )
-_THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
-_ABSTAINED = "cannot_judge"
+_THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
+_CANNOT_JUDGE = "cannot_judge"
 
 
-class _Said(BaseModel):
+class _ParsedReply(BaseModel):
     verdict: Literal["A", "B", "tie", "cannot_judge"]
     reason: str = ""
 
@@ -32,7 +32,11 @@ def read(body: str) -> Verdict:
     try:
         choice = json.loads(body)["choices"][0]
         message = choice["message"]
-        finish, text, refusal = choice.get("finish_reason"), _text(message.get("content")), message.get("refusal")
+        finish, text, refusal = (
+            choice.get("finish_reason"),
+            _text(message.get("content")),
+            message.get("refusal"),
+        )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return Verdict(outcome="unusable", reason="not a chat completion")
     if finish == "content_filter":
@@ -45,12 +49,15 @@ def read(body: str) -> Verdict:
 
 
 def _verdict(text: str, logprobs: object) -> Verdict:
-    said = _said(text)
+    said = _parse(text)
     if said is None:
-        return Verdict(outcome="unusable", reason=f"no verdict in {text[:200]!r}" if text.strip() else "the reply is empty")
+        return Verdict(
+            outcome="unusable",
+            reason=f"no verdict in {text[:200]!r}" if text.strip() else "the reply is empty",
+        )
     if said.verdict == "cannot_judge":
         return Verdict(outcome="cannot judge", reason=said.reason)
-    return _weigh(said.verdict, said.reason, logprobs)
+    return _weighted_verdict(said.verdict, said.reason, logprobs)
 
 
 def usage(body: str) -> Usage:
@@ -58,7 +65,11 @@ def usage(body: str) -> Usage:
     try:
         found = json.loads(body).get("usage") or {}
         cached = (found.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-        return Usage(asked=int(found.get("prompt_tokens") or 0), cached=int(cached), replied=int(found.get("completion_tokens") or 0))
+        return Usage(
+            asked=int(found.get("prompt_tokens") or 0),
+            cached=int(cached),
+            replied=int(found.get("completion_tokens") or 0),
+        )
     except (ValueError, TypeError, AttributeError, RecursionError):
         return Usage()
 
@@ -70,42 +81,58 @@ def _text(content: object) -> str:
     return content if isinstance(content, str) else ""
 
 
-def _said(text: str) -> _Said | None:
+def _parse(text: str) -> _ParsedReply | None:
     """The verdict in a reply: an object of JSON anywhere in it, else a last line that is nothing but the verdict."""
-    text = _THOUGHT.sub("", text).strip()
+    text = _THINKING.sub("", text).strip()
     for start in (match.start() for match in re.finditer(r"\{", text)):
         try:
-            return _Said.model_validate(json.JSONDecoder().raw_decode(text[start:])[0])
+            return _ParsedReply.model_validate(json.JSONDecoder().raw_decode(text[start:])[0])
         except (ValueError, ValidationError, RecursionError):
             continue
     last = _LAST_LINE.match(text.rpartition("\n")[2].strip())
     if last is None:
         return None
     word = last[1].lower().replace(" ", "_")
-    return _Said.model_validate({"verdict": word.upper() if word in "ab" else word, "reason": text.rpartition("\n")[0].strip()[:500]})
+    return _ParsedReply.model_validate(
+        {
+            "verdict": word.upper() if word in "ab" else word,
+            "reason": text.rpartition("\n")[0].strip()[:500],
+        }
+    )
 
 
-def _weigh(written: Choice, reason: str, logprobs: object) -> Verdict:
+def _weighted_verdict(choice: Choice, reason: str, logprobs: object) -> Verdict:
     """The verdict with the probabilities of its token, where they are there and cover enough."""
-    chances = _chances(logprobs, written) if isinstance(logprobs, Mapping) else {}
+    chances = _verdict_probabilities(logprobs, choice) if isinstance(logprobs, Mapping) else {}
     covered = sum(chances.values())
-    decided = covered - chances.get(_ABSTAINED, 0.0)
-    if covered < LEAST_COVERED or decided <= 0:
-        return Verdict(outcome="answered", choice=written, first={"A": 1.0, "B": 0.0, "tie": 0.5}[written], reason=reason)
+    decided = covered - chances.get(_CANNOT_JUDGE, 0.0)
+    if covered < MIN_COVERAGE or decided <= 0:
+        return Verdict(
+            outcome="answered",
+            choice=choice,
+            preference={"A": 1.0, "B": 0.0, "tie": 0.5}[choice],
+            reason=reason,
+        )
     first = (chances.get("A", 0.0) + 0.5 * chances.get("tie", 0.0)) / decided
-    return Verdict(outcome="answered", choice=written, first=first, covered=min(1.0, covered), reason=reason)
+    return Verdict(
+        outcome="answered",
+        choice=choice,
+        preference=first,
+        coverage=min(1.0, covered),
+        reason=reason,
+    )
 
 
-def _chances(logprobs: Mapping[str, Any], written: Choice) -> dict[str, float]:
+def _verdict_probabilities(logprobs: Mapping[str, Any], choice: Choice) -> dict[str, float]:
     """Probabilities of the verdicts at the token that begins the written one; empty if it cannot be found."""
     try:
         tokens: Sequence[Mapping[str, Any]] = logprobs["content"] or []
-        place = _place([str(token["token"]) for token in tokens], written)
+        place = _verdict_index([str(token["token"]) for token in tokens], choice)
         if place is None:
             return {}
         found: dict[str, float] = {}
         for each in tokens[place].get("top_logprobs") or []:
-            if verdict := _begins(str(each["token"])):
+            if verdict := _verdict_of_token(str(each["token"])):
                 found[verdict] = found.get(verdict, 0.0) + math.exp(float(each["logprob"]))
     except (LookupError, TypeError, ValueError, OverflowError):
         return {}
@@ -113,11 +140,11 @@ def _chances(logprobs: Mapping[str, Any], written: Choice) -> dict[str, float]:
         return found
 
 
-def _place(tokens: Sequence[str], written: Choice) -> int | None:
+def _verdict_index(tokens: Sequence[str], choice: Choice) -> int | None:
     """Which token holds the first letter of the verdict: behind its key in JSON, else in the last line."""
     text = "".join(tokens)
     after = re.search(r'"verdict"\s*:\s*"', text)
-    start = after.end() if after else text.lower().rfind(written.lower())
+    start = after.end() if after else text.lower().rfind(choice.lower())
     if start < 0:
         return None
     end = 0
@@ -128,8 +155,15 @@ def _place(tokens: Sequence[str], written: Choice) -> int | None:
     return None
 
 
-def _begins(token: str) -> str | None:
+def _verdict_of_token(token: str) -> str | None:
     """The verdict that a token begins, quotes, spaces and case left out: no two begin with the same letter."""
     letters = re.match(r"[^A-Za-z]*([A-Za-z_]+)", token)
     word = letters[1].lower() if letters else ""
-    return next((verdict for verdict in ("A", "B", "tie", _ABSTAINED) if word and verdict.lower().startswith(word)), None)
+    return next(
+        (
+            verdict
+            for verdict in ("A", "B", "tie", _CANNOT_JUDGE)
+            if word and verdict.lower().startswith(word)
+        ),
+        None,
+    )

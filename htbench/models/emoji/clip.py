@@ -19,11 +19,13 @@ NAMES = ("clip-a", "clip-b")
 
 def build(name: str) -> CLIP:
     """An untrained CLIP of architecture `name`."""
-    words = {"context_length": vocabulary.LENGTH + 1, "vocab_size": vocabulary.size() + 1}
+    words = {"context_length": vocabulary.MAX_LENGTH + 1, "vocab_size": vocabulary.size() + 1}
     if name == "clip-a":
         vision = CLIPVisionCfg(layers=5, width=128, head_width=32, patch_size=8, image_size=SIZE)
         return CLIP(192, vision, CLIPTextCfg(layers=3, width=128, heads=4, **words))
-    vision = CLIPVisionCfg(layers=6, width=192, head_width=64, patch_size=8, image_size=SIZE, pool_type="avg")
+    vision = CLIPVisionCfg(
+        layers=6, width=192, head_width=64, patch_size=8, image_size=SIZE, pool_type="avg"
+    )
     return CLIP(256, vision, CLIPTextCfg(layers=2, width=160, heads=5, **words))
 
 
@@ -35,18 +37,28 @@ def tokenise(texts: Sequence[str]) -> Int[Tensor, "texts words"]:
     return tokens
 
 
-def encode_text(network: CLIP, tokens: Int[Tensor, "texts words"]) -> Float[Tensor, "texts features"]:
+def encode_text(
+    network: CLIP, tokens: Int[Tensor, "texts words"]
+) -> Float[Tensor, "texts features"]:
     """What `network.encode_text` gives, normalised, also for tokens cut after the longest text: words see only what is before them."""
     length = tokens.shape[1]
     words = network.token_embedding(tokens) + network.positional_embedding[:length]
-    states = network.ln_final(network.transformer(words, attn_mask=network.attn_mask[:length, :length]))
+    states = network.ln_final(
+        network.transformer(words, attn_mask=network.attn_mask[:length, :length])
+    )
     last = states[torch.arange(len(tokens)), tokens.argmax(1)]
     return torch.nn.functional.normalize(last @ network.text_projection, dim=-1)
 
 
-def soften(pixels: Float[Tensor, "images rgb rows columns"], generator: torch.Generator) -> Float[Tensor, "images rgb rows columns"]:
+def blur_and_noise(
+    pixels: Float[Tensor, "images rgb rows columns"], generator: torch.Generator
+) -> Float[Tensor, "images rgb rows columns"]:
     """Images blurred and made noisy by random amounts, so that a CLIP also reads images that are not quite crisp."""
-    blurred = torch.nn.functional.avg_pool2d(torch.nn.functional.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    blurred = torch.nn.functional.avg_pool2d(
+        torch.nn.functional.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, stride=1
+    )
     amount, noise = torch.rand(2, len(pixels), 1, 1, 1, generator=generator)
-    softened: Tensor = pixels.lerp(blurred, amount) + 0.1 * noise * torch.randn(pixels.shape, generator=generator)
+    softened: Tensor = pixels.lerp(blurred, amount) + 0.1 * noise * torch.randn(
+        pixels.shape, generator=generator
+    )
     return softened

@@ -15,11 +15,11 @@ from PIL import Image
 from htbench.models.emoji.icons import nouns
 from htbench.models.emoji.scenes import LATENT, VALUES, WORDINGS, Scene, caption, phrase
 
-TEST, DEV, TOTAL = 167, 60, 674
-COMPANIONS = 160
+N_TEST, N_DEV, N_CONCEPTS = 167, 60, 674
+N_COMPANIONS = 160
 """Of the nouns that there are: maps of channels cannot say where a companion goes, so that it is one kind of several, not three concepts in four."""
-FIT_PROMPTS = 312
-PICTURES = 4
+N_FIT_PROMPTS = 312
+N_REFERENCES = 4
 """Reference images a concept."""
 CARD = """\
 name = "emoji"
@@ -43,7 +43,11 @@ class Modifier:
     @property
     def id(self) -> str:
         """The concept's id."""
-        name = next(iter(self.facts.values())) if len(self.facts) == 1 else " and ".join(phrase(kind, value) for kind, value in self.facts.items())
+        name = (
+            next(iter(self.facts.values()))
+            if len(self.facts) == 1
+            else " and ".join(phrase(kind, value) for kind, value in self.facts.items())
+        )
         return f"{self.kind}/{name}".replace(" ", "-")
 
     def text(self, wording: int = 0) -> str:
@@ -55,29 +59,66 @@ class Modifier:
 def modifiers() -> dict[str, Modifier]:
     """All of them by id, in an order that spreads each kind evenly over each split."""
     rng = np.random.default_rng(20)
-    parts = {kind: _parted(rng.permutation(values).tolist()[: COMPANIONS if kind == "companion" else None]) for kind, values in VALUES.items()}
-    single = [Modifier(kind=kind, facts={kind: value}, split=split) for kind, splits in parts.items() for split, values in splits.items() for value in values]
-    counts = {"test": TEST, "dev": DEV, "train": TOTAL - TEST - DEV}
-    found = single + [each for split, count in counts.items() for each in _looks(rng, parts, split, count - sum(one.split == split for one in single))]
+    parts = {
+        kind: _split_values(
+            rng.permutation(values).tolist()[: N_COMPANIONS if kind == "companion" else None]
+        )
+        for kind, values in VALUES.items()
+    }
+    single = [
+        Modifier(kind=kind, facts={kind: value}, split=split)
+        for kind, splits in parts.items()
+        for split, values in splits.items()
+        for value in values
+    ]
+    counts = {"test": N_TEST, "dev": N_DEV, "train": N_CONCEPTS - N_TEST - N_DEV}
+    found = single + [
+        each
+        for split, count in counts.items()
+        for each in _look_modifiers(
+            rng, parts, split, count - sum(one.split == split for one in single)
+        )
+    ]
     groups: dict[tuple[str, str], list[Modifier]] = {}
     for each in found:
         groups.setdefault((each.kind, each.split), []).append(each)
-    spread = sorted((((k + 0.5) / len(group), each.id, each) for group in groups.values() for k, each in enumerate(group)), key=lambda turn: turn[:2])
+    spread = sorted(
+        (
+            ((k + 0.5) / len(group), each.id, each)
+            for group in groups.values()
+            for k, each in enumerate(group)
+        ),
+        key=lambda turn: turn[:2],
+    )
     return {name: each for _, name, each in spread}
 
 
-def _parted(values: Sequence[str]) -> dict[str, Sequence[str]]:
-    test, dev = (round(len(values) * count / TOTAL) for count in (TEST, DEV))
+def _split_values(values: Sequence[str]) -> dict[str, Sequence[str]]:
+    test, dev = (round(len(values) * count / N_CONCEPTS) for count in (N_TEST, N_DEV))
     return {"test": values[:test], "dev": values[test : test + dev], "train": values[test + dev :]}
 
 
-def _looks(rng: np.random.Generator, parts: Mapping[str, Mapping[str, Sequence[str]]], split: str, count: int) -> list[Modifier]:
+def _look_modifiers(
+    rng: np.random.Generator,
+    parts: Mapping[str, Mapping[str, Sequence[str]]],
+    split: str,
+    count: int,
+) -> list[Modifier]:
     """A style and a background at once: one of them of the split's own, the other its own or a training one."""
     found: dict[str, Modifier] = {}
     while len(found) < count:
         own = str(rng.choice(["style", "background"]))
-        values = {kind: parts[kind][split] if kind == own else [*parts[kind][split], *parts[kind]["train"]] for kind in ("style", "background")}
-        each = Modifier(kind="look", facts={kind: str(rng.choice(choice)) for kind, choice in values.items()}, split=split)
+        values = {
+            kind: parts[kind][split]
+            if kind == own
+            else [*parts[kind][split], *parts[kind]["train"]]
+            for kind in ("style", "background")
+        }
+        each = Modifier(
+            kind="look",
+            facts={kind: str(rng.choice(choice)) for kind, choice in values.items()},
+            split=split,
+        )
         found[each.id] = each
     return list(found.values())
 
@@ -87,7 +128,10 @@ def write(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(21)
     order = rng.permutation(nouns()).tolist()
-    prompts = [{"text": noun, "use": "fit" if k < FIT_PROMPTS else "evaluation"} for k, noun in enumerate(order)]
+    prompts = [
+        {"text": noun, "use": "fit" if k < N_FIT_PROMPTS else "evaluation"}
+        for k, noun in enumerate(order)
+    ]
     rows = [
         {
             "id": name,
@@ -104,15 +148,19 @@ def write(folder: Path) -> None:
     _write_lines(folder / "prompts.jsonl", prompts)
     with ZipFile(folder / "references.zip", "w") as archive:
         for name, each in modifiers().items():
-            for k in range(PICTURES):
-                scene = Scene(noun=order[int(rng.integers(FIT_PROMPTS))], **each.facts)
+            for k in range(N_REFERENCES):
+                scene = Scene(noun=order[int(rng.integers(N_FIT_PROMPTS))], **each.facts)
                 picture = BytesIO()
-                Image.fromarray(scene.draw(rng.standard_normal(LATENT))).save(picture, "WEBP", quality=85, method=6)
+                Image.fromarray(scene.draw(rng.standard_normal(LATENT))).save(
+                    picture, "WEBP", quality=85, method=6
+                )
                 archive.writestr(ZipInfo(f"{name}/{k}.webp"), picture.getvalue())
 
 
 def _write_lines(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    path.write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -24,9 +24,21 @@ def load_b(device: str) -> ClipEncoder:
 def _load(name: str, device: str) -> ClipEncoder:
     network = clip.build(name)
     revision = restore(network, name)
-    return ClipEncoder(f"emoji-{name}", revision, network, width=network.text_projection.shape[-1], prepare=_prepare, tokenise=clip.tokenise, device=device)
+    return ClipEncoder(
+        f"emoji-{name}",
+        revision,
+        network,
+        width=network.text_projection.shape[-1],
+        preprocess=_preprocess,
+        tokenise=clip.tokenise,
+        device=device,
+    )
 
 
-def _prepare(image: Image.Image) -> Tensor:
-    small = image.convert("RGB") if image.size == (SIZE, SIZE) else image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BOX)
+def _preprocess(image: Image.Image) -> Tensor:
+    small = (
+        image.convert("RGB")
+        if image.size == (SIZE, SIZE)
+        else image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BOX)
+    )
     return torch.from_numpy(np.array(small)).permute(2, 0, 1).float() / 127.5 - 1

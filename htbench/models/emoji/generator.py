@@ -28,15 +28,15 @@ CELL = SIZE // LATENT[1]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Words:
+class CaptionEmbeds:
     """Encoded prompts."""
 
     states: Float[Tensor, "prompts words width"]
     mask: Bool[Tensor, "prompts words"]
 
-    def __getitem__(self, rows: Sequence[int]) -> "Words":
+    def __getitem__(self, rows: Sequence[int]) -> "CaptionEmbeds":
         index = torch.as_tensor(rows, device=self.states.device)
-        return Words(states=self.states[index], mask=self.mask[index])
+        return CaptionEmbeds(states=self.states[index], mask=self.mask[index])
 
 
 class Generator(nn.Module):
@@ -55,27 +55,35 @@ class Generator(nn.Module):
             num_attention_heads=HEADS, attention_head_dim=WIDTH // HEADS, cross_attention_dim=WIDTH, caption_channels=WIDTH,
             use_additional_conditions=False, norm_type="ada_norm_single", norm_elementwise_affine=False,
         )  # fmt: skip
-        self.transformer.set_attn_processor(AttnProcessor())  # PyTorch's fused attention takes a third of a training step on a CPU
+        self.transformer.set_attn_processor(
+            AttnProcessor()
+        )  # PyTorch's fused attention takes a third of a training step on a CPU
         self.role = nn.Embedding(vocabulary.ROLES, WIDTH)
         self.looks = nn.Embedding(vocabulary.size(), PARTS**2 * WIDTH)
         self.part = nn.Embedding(PARTS**2, WIDTH)
 
-    def encode(self, prompts: Sequence[str]) -> Words:
+    def encode(self, prompts: Sequence[str]) -> CaptionEmbeds:
         """Encode prompts, which need not be grammatical; unknown words count as one and the same."""
         tokens = vocabulary.tokenise(prompts).to(self.text_encoder.device)
         mask = tokens != vocabulary.PAD
         mask[:, 0] = True
         embedded = self.text_encoder.shared(tokens) + self.role(vocabulary.roles(tokens))
         read = self.text_encoder(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
-        states = read[:, :, None] + self.looks(tokens).unflatten(-1, (PARTS**2, WIDTH)) + self.part.weight
-        return Words(states=states.flatten(1, 2), mask=mask.repeat_interleave(PARTS**2, 1))
+        states = (
+            read[:, :, None]
+            + self.looks(tokens).unflatten(-1, (PARTS**2, WIDTH))
+            + self.part.weight
+        )
+        return CaptionEmbeds(states=states.flatten(1, 2), mask=mask.repeat_interleave(PARTS**2, 1))
 
-    def forward(self, latents: Float[Tensor, "images 4 8 8"], words: Words) -> Float[Tensor, "images rgb 64 64"]:
+    def forward(
+        self, latents: Float[Tensor, "images 4 8 8"], embeds: CaptionEmbeds
+    ) -> Float[Tensor, "images rgb 64 64"]:
         """Images from about -1 (black) to 1 (white), not clamped."""
         cells = self.transformer(
             latents,
-            encoder_hidden_states=words.states,
-            encoder_attention_mask=words.mask.to(words.states.dtype),
+            encoder_hidden_states=embeds.states,
+            encoder_attention_mask=embeds.mask.to(embeds.states.dtype),
             timestep=torch.full((len(latents),), TIMESTEP, device=latents.device),
             added_cond_kwargs={"resolution": None, "aspect_ratio": None},
         ).sample

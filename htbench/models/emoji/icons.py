@@ -11,90 +11,126 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-FOLDER = Path(__file__).parent / "weights"
-TILE = 48
+WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+TILE_SIZE = 48
 COLUMNS = 32
-NOUNS = 512
+N_NOUNS = 512
 DRAWINGS = {"noto": "noto", "fluent": "fluent-emoji-flat"}
 """The drawing styles, and the icon set that each comes from."""
-CLASHES = {"foggy"}  # names that a weather or a style has too
-GROUPS = (3, 4, 5, 6, 7)  # Unicode's emoji groups: animals and nature, food, travel and places, activities, objects
+EXCLUDED_NOUNS = {"foggy"}  # names that a weather or a style has too
+GROUPS = (
+    3,
+    4,
+    5,
+    6,
+    7,
+)  # Unicode's emoji groups: animals and nature, food, travel and places, activities, objects
 
 
 @cache
 def nouns() -> tuple[str, ...]:
     """Names of all drawn nouns, in the order of their tiles."""
-    return tuple((FOLDER / "nouns.txt").read_text(encoding="utf-8").split("\n")[:-1])
+    return tuple((WEIGHTS_FOLDER / "nouns.txt").read_text(encoding="utf-8").split("\n")[:-1])
 
 
 @cache
 def icon(noun: str, drawing: str, size: int) -> UInt8[np.ndarray, "size size rgba"]:
     """`noun` in one of the `DRAWINGS`, `size` pixels square, red, green, blue and coverage from 0 to 255."""
     k = nouns().index(noun) * len(DRAWINGS) + list(DRAWINGS).index(drawing)
-    left, top = k % COLUMNS * TILE, k // COLUMNS * TILE
-    tile = _atlas().crop((left, top, left + TILE, top + TILE))
-    return np.asarray(tile if size == TILE else tile.resize((size, size), Image.Resampling.LANCZOS))
+    left, top = k % COLUMNS * TILE_SIZE, k // COLUMNS * TILE_SIZE
+    tile = _atlas().crop((left, top, left + TILE_SIZE, top + TILE_SIZE))
+    return np.asarray(
+        tile if size == TILE_SIZE else tile.resize((size, size), Image.Resampling.LANCZOS)
+    )
 
 
-def appearance(size: int = 24) -> Float[np.ndarray, "nouns drawings size size rgba"]:
+def noun_drawings(size: int = 24) -> Float[np.ndarray, "nouns drawings size size rgba"]:
     """Each noun's drawings, `size` pixels square: covered colours and coverage from 0 to 1."""
-    drawings = np.stack([[icon(noun, drawing, size) for drawing in DRAWINGS] for noun in nouns()]).astype(np.float32) / 255
+    drawings = (
+        np.stack([[icon(noun, drawing, size) for drawing in DRAWINGS] for noun in nouns()]).astype(
+            np.float32
+        )
+        / 255
+    )
     drawings[..., :3] *= drawings[..., 3:]
     return drawings
 
 
 @cache
 def _atlas() -> Image.Image:
-    return Image.open(FOLDER / "icons.webp").convert("RGBA")
+    return Image.open(WEIGHTS_FOLDER / "icons.webp").convert("RGBA")
 
 
 def draw_atlas(packages: Path) -> None:
     """Render the atlas from unpacked npm packages `@iconify-json/noto`, `@iconify-json/fluent-emoji-flat` and `emojibase-data` under `packages`."""
-    glyphs = _render(packages)
-    kept = _distinct({name: np.stack([_on_grey(tile) for tile in tiles]).ravel() for name, tiles in glyphs.items()}, NOUNS)
+    glyphs = _render_icons(packages)
+    kept = _distinct(
+        {
+            name: np.stack([_on_grey(tile) for tile in tiles]).ravel()
+            for name, tiles in glyphs.items()
+        },
+        N_NOUNS,
+    )
     tiles = [tile for name in kept for tile in glyphs[name]]
-    sheet = Image.new("RGBA", (COLUMNS * TILE, -(-len(tiles) // COLUMNS) * TILE))
+    sheet = Image.new("RGBA", (COLUMNS * TILE_SIZE, -(-len(tiles) // COLUMNS) * TILE_SIZE))
     for k, tile in enumerate(tiles):
-        sheet.paste(tile, (k % COLUMNS * TILE, k // COLUMNS * TILE))
-    sheet.save(FOLDER / "icons.webp", lossless=True, quality=100, method=6)
-    (FOLDER / "nouns.txt").write_text("".join(f"{name}\n" for name in kept), encoding="utf-8")
+        sheet.paste(tile, (k % COLUMNS * TILE_SIZE, k // COLUMNS * TILE_SIZE))
+    sheet.save(WEIGHTS_FOLDER / "icons.webp", lossless=True, quality=100, method=6)
+    (WEIGHTS_FOLDER / "nouns.txt").write_text(
+        "".join(f"{name}\n" for name in kept), encoding="utf-8"
+    )
 
 
-def _distinct(looks: dict[str, np.ndarray], count: int) -> list[str]:
+def _distinct(drawings: dict[str, np.ndarray], count: int) -> list[str]:
     """The names of `count` looks, sorted: of the two that are most alike, one is dropped until so many are left."""
-    names = sorted(looks)
-    rows = np.stack([looks[name] for name in names])
+    names = sorted(drawings)
+    rows = np.stack([drawings[name] for name in names])
     squares = (rows**2).sum(1)
     apart = squares[:, None] + squares - 2 * rows @ rows.T
     np.fill_diagonal(apart, np.inf)
     while (np.isfinite(apart.min(1))).sum() > count:
         pair = np.unravel_index(apart.argmin(), apart.shape)
-        lonely = max(pair, key=lambda k: np.sort(apart[k])[1])  # of the two, the one further from everything else stays
+        lonely = max(
+            pair, key=lambda k: np.sort(apart[k])[1]
+        )  # of the two, the one further from everything else stays
         gone = pair[0] if lonely == pair[1] else pair[1]
         apart[gone], apart[:, gone] = np.inf, np.inf
     return [name for k, name in enumerate(names) if np.isfinite(apart[k].min())]
 
 
-def _render(packages: Path) -> dict[str, list[Image.Image]]:
+def _render_icons(packages: Path) -> dict[str, list[Image.Image]]:
     """Every noun that all the icon sets draw, in one or two plain words."""
     labels = json.loads(next(packages.glob("**/en/data.json")).read_text())
-    sets = [next(path.parent for path in packages.glob("**/icons.json") if package in str(path)) for package in DRAWINGS.values()]
-    drawers = [_drawer(folder) for folder in sets]
+    sets = [
+        next(path.parent for path in packages.glob("**/icons.json") if package in str(path))
+        for package in DRAWINGS.values()
+    ]
+    drawers = [_icon_renderer(folder) for folder in sets]
     glyphs = {}
     for entry in labels:
         name, code = entry["label"].lower(), entry["hexcode"].lower().replace("-fe0f", "")
-        plain = name.replace(" ", "").replace("-", "").isascii() and name.replace(" ", "").replace("-", "").isalpha()
-        if entry.get("group") in GROUPS and plain and name not in CLASHES and len(name.split()) <= 2:
+        plain = (
+            name.replace(" ", "").replace("-", "").isascii()
+            and name.replace(" ", "").replace("-", "").isalpha()
+        )
+        if (
+            entry.get("group") in GROUPS
+            and plain
+            and name not in EXCLUDED_NOUNS
+            and len(name.split()) <= 2
+        ):
             tiles = [draw(code) for draw in drawers]
             if all(tiles):
                 glyphs[name] = [tile for tile in tiles if tile]
     return glyphs
 
 
-def _drawer(folder: Path) -> Callable[[str], Image.Image | None]:
+def _icon_renderer(folder: Path) -> Callable[[str], Image.Image | None]:
     import resvg_py  # only the recipe needs it
 
-    chars, icons = (json.loads((folder / name).read_text()) for name in ("chars.json", "icons.json"))
+    chars, icons = (
+        json.loads((folder / name).read_text()) for name in ("chars.json", "icons.json")
+    )
     width, height = icons.get("width", 16), icons.get("height", 16)
 
     def draw(code: str) -> Image.Image | None:
@@ -103,14 +139,19 @@ def _drawer(folder: Path) -> Callable[[str], Image.Image | None]:
             return None
         body = icons["icons"][key]["body"]
         svg = f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 {width} {height}">{body}</svg>'
-        return Image.open(BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=TILE, height=TILE)))).convert("RGBA")
+        return Image.open(
+            BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=TILE_SIZE, height=TILE_SIZE)))
+        ).convert("RGBA")
 
     return draw
 
 
 def _on_grey(glyph: Image.Image) -> np.ndarray:
     ground = Image.new("RGBA", glyph.size, (128, 128, 128, 255))
-    return np.asarray(Image.alpha_composite(ground, glyph).convert("RGB").resize((24, 24)), np.float32) / 255
+    return (
+        np.asarray(Image.alpha_composite(ground, glyph).convert("RGB").resize((24, 24)), np.float32)
+        / 255
+    )
 
 
 if __name__ == "__main__":

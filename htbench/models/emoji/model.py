@@ -11,18 +11,18 @@ from htbench.core import content
 from htbench.core.phase import phase
 from htbench.core.types import Site, SiteInfo
 from htbench.models.emoji import vocabulary
-from htbench.models.emoji.generator import Generator, Words
+from htbench.models.emoji.generator import CaptionEmbeds, Generator
 from htbench.models.emoji.pretrained import restore
 from htbench.models.emoji.scenes import LATENT
 from htbench.steering import hooks
 from htbench.steering.model import Request, Tap, check_finite
 
 
-class Emoji:
+class EmojiModel:
     """Implements `htbench.steering.model.Model`."""
 
     name = "emoji"
-    conditioner = "emoji-clip-a"
+    concept_encoder = "emoji-clip-a"
     scorer = "emoji-clip-b"
 
     def __init__(self, device: str) -> None:
@@ -37,23 +37,28 @@ class Emoji:
             if name.rpartition(".")[2] in ("norm1", "norm2", "norm_out")
         }
         width = self._network.transformer.inner_dim
-        self.sites: Mapping[Site, SiteInfo] = {site: SiteInfo(channels=width, channel_axis=-1) for site in self._modules}
-        self._words: dict[str, Words] = {}
+        self.sites: Mapping[Site, SiteInfo] = {
+            site: SiteInfo(channels=width, channel_axis=-1) for site in self._modules
+        }
+        self._prompt_embeds: dict[str, CaptionEmbeds] = {}
 
     @torch.inference_mode()
     def generate(self, requests: Sequence[Request]) -> list[Image.Image]:
         changes = [request.intervention for request in requests]
         hooks.check_sites(self, changes)
         strengths = [request.strength for request in requests]
-        prompts = [change.prompts(request.prompt, strength=request.strength) for change, request in zip(changes, requests, strict=True)]
-        with hooks.tapped(self._modules, self.sites, hooks.steer(changes, strengths)):
+        prompts = [
+            change.prompts(request.prompt, strength=request.strength)
+            for change, request in zip(changes, requests, strict=True)
+        ]
+        with hooks.attach(self._modules, self.sites, hooks.steer(changes, strengths)):
             pixels = self._run(prompts, [request.seed for request in requests])
         check_finite(pixels)
         levels = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         return [Image.fromarray(array) for array in levels.permute(0, 2, 3, 1).cpu().numpy()]
 
     def trace(self, prompts: Sequence[str], seeds: Sequence[int], tap: Tap) -> None:
-        with hooks.tapped(self._modules, self.sites, tap):
+        with hooks.attach(self._modules, self.sites, tap):
             self._run([{prompt: 1.0} for prompt in prompts], seeds)
 
     def synchronise(self) -> None:
@@ -61,38 +66,49 @@ class Emoji:
             torch.cuda.synchronize(self.device)
 
     def unknown_words(self, text: str) -> list[str]:
-        return vocabulary.unknown(text)
+        return vocabulary.unknown_words(text)
 
     def forget_prompts(self) -> None:
-        self._words.clear()
+        self._prompt_embeds.clear()
 
-    def _run(self, prompts: Sequence[Mapping[str, float]], seeds: Sequence[int]) -> Float[Tensor, "images rgb 64 64"]:
-        noise = [torch.randn(LATENT, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    def _run(
+        self, prompts: Sequence[Mapping[str, float]], seeds: Sequence[int]
+    ) -> Float[Tensor, "images rgb 64 64"]:
+        noise = [
+            torch.randn(LATENT, generator=torch.Generator().manual_seed(seed)) for seed in seeds
+        ]
         words = [self._mix(weights) for weights in prompts]
-        encoded = Words(states=torch.cat([each.states for each in words]), mask=torch.cat([each.mask for each in words]))
+        encoded = CaptionEmbeds(
+            states=torch.cat([each.states for each in words]),
+            mask=torch.cat([each.mask for each in words]),
+        )
         pixels: Tensor = self._network(torch.stack(noise).to(self.device), encoded)
         return pixels.float()
 
-    def _mix(self, weights: Mapping[str, float]) -> Words:
+    def _mix(self, weights: Mapping[str, float]) -> CaptionEmbeds:
         """Weighted sum of encoded prompts, all padded to one length; a word counts if it does in any of them."""
         known = [self._encode(prompt) for prompt in weights]
         if list(weights.values()) == [1.0]:
             return known[0]
-        states = torch.stack([weight * words.states for weight, words in zip(weights.values(), known, strict=True)]).sum(0)
-        return Words(states=states, mask=torch.stack([words.mask for words in known]).any(0))
+        states = torch.stack(
+            [weight * words.states for weight, words in zip(weights.values(), known, strict=True)]
+        ).sum(0)
+        return CaptionEmbeds(
+            states=states, mask=torch.stack([words.mask for words in known]).any(0)
+        )
 
-    def _encode(self, prompt: str) -> Words:
+    def _encode(self, prompt: str) -> CaptionEmbeds:
         """An encoded prompt; each is encoded once, alone and in float32, so that it depends neither on its neighbours nor on who asked first.
 
         It is kept as an ordinary tensor even where images are only made: gradients cannot pass one of inference mode.
         """
-        if prompt not in self._words:
+        if prompt not in self._prompt_embeds:
             unmixed = torch.autocast(torch.device(self.device).type, enabled=False)
             with phase("encode-prompts"), torch.inference_mode(False), torch.no_grad(), unmixed:
-                self._words[prompt] = self._network.encode([prompt])
-        return self._words[prompt]
+                self._prompt_embeds[prompt] = self._network.encode([prompt])
+        return self._prompt_embeds[prompt]
 
 
-def load(device: str) -> Emoji:
+def load(device: str) -> EmojiModel:
     """The embedded model on `device`."""
-    return Emoji(device)
+    return EmojiModel(device)

@@ -10,50 +10,73 @@ from PIL import Image
 
 from htbench.core import registry
 from htbench.models.emoji.icons import nouns
-from htbench.models.emoji.sampling import CHANCES, unseen
+from htbench.models.emoji.sampling import PROBABILITIES, is_held_out
 from htbench.models.emoji.scenes import LATENT, VALUES, Scene, caption
 from htbench.steering.encoder import Encoder
 from htbench.steering.intervention import Intervention
 from htbench.steering.model import Model, Request
 
 
-def unseen_scenes(count: int, *, seed: int) -> list[Scene]:
+def held_out_scenes(count: int, *, seed: int) -> list[Scene]:
     """Scenes of a noun and one modifier that no embedded model met together in training; kinds as often as in training."""
     rng = np.random.default_rng(seed)
-    kinds = rng.choice(list(CHANCES), count, p=np.array(list(CHANCES.values())) / sum(CHANCES.values())).tolist()
+    kinds = rng.choice(
+        list(PROBABILITIES),
+        count,
+        p=np.array(list(PROBABILITIES.values())) / sum(PROBABILITIES.values()),
+    ).tolist()
     found: list[Scene] = []
-    for kind in sorted(kinds, key=list(CHANCES).index):
+    for kind in sorted(kinds, key=list(PROBABILITIES).index):
         noun, value = str(rng.choice(nouns())), str(rng.choice(VALUES[kind]))
-        while not unseen(noun, kind, value):
+        while not is_held_out(noun, kind, value):
             noun, value = str(rng.choice(nouns())), str(rng.choice(VALUES[kind]))
         found.append(Scene(noun=noun, **{kind: value}))
     return found
 
 
-def named(images: Sequence[Image.Image], kind: str, encoder: Encoder) -> list[str]:
+def classify(images: Sequence[Image.Image], kind: str, encoder: Encoder) -> list[str]:
     """What of its kind each image shows: the value whose words are nearest to it."""
-    values = {caption({kind: value}): value for value in (nouns() if kind == "noun" else VALUES[kind])}
-    return [values[text] for text in nearest(images, list(values), encoder)]
+    values = {
+        caption({kind: value}): value for value in (nouns() if kind == "noun" else VALUES[kind])
+    }
+    return [values[text] for text in nearest_texts(images, list(values), encoder)]
 
 
-def nearest(images: Sequence[Image.Image], texts: Sequence[str], encoder: Encoder) -> list[str]:
+def nearest_texts(
+    images: Sequence[Image.Image], texts: Sequence[str], encoder: Encoder
+) -> list[str]:
     """The text that is nearest to each image."""
     return [texts[k] for k in (encoder.images(images) @ encoder.texts(texts).T).argmax(1).tolist()]
 
 
-def drawn(scenes: Sequence[Scene], seeds: Sequence[int]) -> list[Image.Image]:
+def render_scenes(scenes: Sequence[Scene], seeds: Sequence[int]) -> list[Image.Image]:
     """True images of scenes, with the layouts that the model's noise for these seeds decides."""
-    noise = [torch.randn(LATENT, generator=torch.Generator().manual_seed(seed)).numpy() for seed in seeds]
-    return [Image.fromarray(scene.draw(latent)) for scene, latent in zip(scenes, noise, strict=True)]
+    noise = [
+        torch.randn(LATENT, generator=torch.Generator().manual_seed(seed)).numpy() for seed in seeds
+    ]
+    return [
+        Image.fromarray(scene.draw(latent)) for scene, latent in zip(scenes, noise, strict=True)
+    ]
 
 
-def generated(scenes: Sequence[Scene], seeds: Sequence[int], model: Model) -> list[Image.Image]:
+def generate_images(
+    scenes: Sequence[Scene], seeds: Sequence[int], model: Model
+) -> list[Image.Image]:
     """The model's images of the scenes' captions."""
-    requests = [Request(prompt=scene.caption(), seed=seed, intervention=Intervention(), strength=0.0) for scene, seed in zip(scenes, seeds, strict=True)]
-    return [image for start in range(0, len(requests), 32) for image in model.generate(requests[start : start + 32])]
+    requests = [
+        Request(prompt=scene.caption(), seed=seed, intervention=Intervention(), strength=0.0)
+        for scene, seed in zip(scenes, seeds, strict=True)
+    ]
+    return [
+        image
+        for start in range(0, len(requests), 32)
+        for image in model.generate(requests[start : start + 32])
+    ]
 
 
-def sheet(above: Sequence[Image.Image], below: Sequence[Image.Image], *, columns: int = 15) -> Image.Image:
+def contact_sheet(
+    above: Sequence[Image.Image], below: Sequence[Image.Image], *, columns: int = 15
+) -> Image.Image:
     """Pairs of pictures, one above the other, in rows of `columns`."""
     side = above[0].width + 2
     page = Image.new("RGB", (columns * side, -(-len(above) // columns) * (2 * side + 6)), "white")
@@ -64,33 +87,66 @@ def sheet(above: Sequence[Image.Image], below: Sequence[Image.Image], *, columns
     return page
 
 
-def hits(scenes: Sequence[Scene], images: Sequence[Image.Image], encoder: Encoder) -> dict[str, list[bool]]:
+def correct_answers(
+    scenes: Sequence[Scene], images: Sequence[Image.Image], encoder: Encoder
+) -> dict[str, list[bool]]:
     """For each question, over the scenes that it can be asked of, whether the answer is right; a colour is right whatever its pattern."""
-    found = {kind: named(images, kind, encoder) for kind in ("noun", *VALUES)}
+    found = {kind: classify(images, kind, encoder) for kind in ("noun", *VALUES)}
     facts = [scene.facts() for scene in scenes]
-    told = {kind: [(fact[kind], found[kind][k]) for k, fact in enumerate(facts) if kind in fact] for kind in found}
-    beside = {f"noun beside {kind}": [(fact["noun"], found["noun"][k]) for k, fact in enumerate(facts) if kind in fact] for kind in VALUES}
-    colours = [(true.split()[0], answer.split()[0]) for true, answer in (*told["background"], *told["frame"])]
-    questions = {**{kind: told[kind] for kind in ("noun", "companion", "style")}, "colour": colours, **beside, **told}
-    return {question: [true == answer for true, answer in answers] for question, answers in questions.items()}
+    told = {
+        kind: [(fact[kind], found[kind][k]) for k, fact in enumerate(facts) if kind in fact]
+        for kind in found
+    }
+    beside = {
+        f"noun beside {kind}": [
+            (fact["noun"], found["noun"][k]) for k, fact in enumerate(facts) if kind in fact
+        ]
+        for kind in VALUES
+    }
+    colours = [
+        (true.split()[0], answer.split()[0])
+        for true, answer in (*told["background"], *told["frame"])
+    ]
+    questions = {
+        **{kind: told[kind] for kind in ("noun", "companion", "style")},
+        "colour": colours,
+        **beside,
+        **told,
+    }
+    return {
+        question: [true == answer for true, answer in answers]
+        for question, answers in questions.items()
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=500, help="captions")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--sheet", type=Path, help="where to put a picture of true scenes above generated ones")
+    parser.add_argument(
+        "--sheet", type=Path, help="where to put a picture of true scenes above generated ones"
+    )
     given = parser.parse_args()
-    model, encoder = registry.load("models", "emoji")("cpu"), registry.load("encoders", "emoji-clip-b")("cpu")
-    scenes, seeds = unseen_scenes(given.count, seed=given.seed), list(range(given.count))
-    pictures = {"generated": generated(scenes, seeds, model), "true": drawn(scenes, seeds)}
-    right = {which: hits(scenes, images, encoder) for which, images in pictures.items()}
+    model, encoder = (
+        registry.load("models", "emoji")("cpu"),
+        registry.load("encoders", "emoji-clip-b")("cpu"),
+    )
+    scenes, seeds = held_out_scenes(given.count, seed=given.seed), list(range(given.count))
+    pictures = {
+        "generated": generate_images(scenes, seeds, model),
+        "true": render_scenes(scenes, seeds),
+    }
+    right = {which: correct_answers(scenes, images, encoder) for which, images in pictures.items()}
     print("| asked for | captions | recognised: generated | true image |\n|---|---|---|---|")
     for question, answers in right["generated"].items():
-        print(f"| {question} | {len(answers)} | {np.mean(answers):.0%} | {np.mean(right['true'][question]):.0%} |")
+        print(
+            f"| {question} | {len(answers)} | {np.mean(answers):.0%} | {np.mean(right['true'][question]):.0%} |"
+        )
     if given.sheet:
         shown = np.linspace(0, given.count - 1, 90).astype(int).tolist()
-        sheet([pictures["true"][k] for k in shown], [pictures["generated"][k] for k in shown]).save(given.sheet)
+        contact_sheet(
+            [pictures["true"][k] for k in shown], [pictures["generated"][k] for k in shown]
+        ).save(given.sheet)
 
 
 if __name__ == "__main__":

@@ -10,22 +10,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from htbench.models.emoji.icons import nouns
-from htbench.models.emoji.scenes import LATENT, TAUGHT, VALUES, Scene, caption
+from htbench.models.emoji.scenes import LATENT, N_TRAINED_WORDINGS, VALUES, Scene, caption
 
-CHANCES = {"companion": 0.5, "style": 0.3, "background": 0.35, "frame": 0.12, "weather": 0.12}
+PROBABILITIES = {"companion": 0.5, "style": 0.3, "background": 0.35, "frame": 0.12, "weather": 0.12}
 """How often a training scene has a modifier of each kind."""
-STYLED = CHANCES | {"style": 0.7}
+CLIP_LATE_PROBABILITIES = PROBABILITIES | {"style": 0.7}
 """The same for a CLIP that has learnt what drawings look like, and now learns what each looks like in every style."""
-DRESSED = CHANCES | {"style": 0.5, "background": 0.5}
+GENERATOR_LATE_PROBABILITIES = PROBABILITIES | {"style": 0.5, "background": 0.5}
 """The same for a generator that has learnt to draw, and now learns to draw under every style and on every ground."""
-FINISHED = DRESSED | {"weather": 0.25}
+GENERATOR_FINISH_PROBABILITIES = GENERATOR_LATE_PROBABILITIES | {"weather": 0.25}
 """The same for its last steps: weather, which it saw least of, twice as often."""
-REWORDED = 0.15
+REWORDING_PROBABILITY = 0.15
 """How often a modifier is not said in the usual way."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
+class SceneBatch:
     """Scenes with their noise and pixels."""
 
     scenes: list[Scene]
@@ -35,34 +35,47 @@ class Batch:
     """From -1 (black) to 1 (white)."""
 
 
-def unseen(noun: str, kind: str, value: str) -> bool:
+def is_held_out(noun: str, kind: str, value: str) -> bool:
     """Whether this pair is among the one in twenty that no embedded model meets in training."""
     return hashlib.sha256(f"{noun}|{kind}|{value}".encode()).digest()[0] < 256 // 20
 
 
-def draw_scene(rng: np.random.Generator, chances: Mapping[str, float] = CHANCES) -> Scene:
+def sample_scene(
+    rng: np.random.Generator, probabilities: Mapping[str, float] = PROBABILITIES
+) -> Scene:
     """A random scene without unseen pairs."""
     scene = Scene(noun=str(rng.choice(nouns())))
-    for kind, chance in chances.items():
+    for kind, chance in probabilities.items():
         if rng.random() < chance:
             value = str(rng.choice(VALUES[kind]))
-            if not unseen(scene.noun, kind, value):
+            if not is_held_out(scene.noun, kind, value):
                 scene = replace(scene, **{kind: value})
     return scene
 
 
-def draw_batch(seed: int, number: int, size: int, chances: Mapping[str, float] = CHANCES) -> Batch:
-    """Batch `number` of a training run."""
-    rng = np.random.default_rng((seed, number))
-    scenes = [draw_scene(rng, chances) for _ in range(size)]
+def sample_batch(
+    seed: int, step: int, size: int, probabilities: Mapping[str, float] = PROBABILITIES
+) -> SceneBatch:
+    """Batch `step` of a training run."""
+    rng = np.random.default_rng((seed, step))
+    scenes = [sample_scene(rng, probabilities) for _ in range(size)]
     latents = rng.standard_normal((size, *LATENT), np.float32)
-    captions = [caption(scene.facts(), draw_wordings(rng)) for scene in scenes]
-    return Batch(scenes=scenes, captions=captions, latents=torch.from_numpy(latents), pixels=render(scenes, latents))
+    captions = [caption(scene.facts(), sample_wordings(rng)) for scene in scenes]
+    return SceneBatch(
+        scenes=scenes,
+        captions=captions,
+        latents=torch.from_numpy(latents),
+        pixels=render(scenes, latents),
+    )
 
 
-def draw_wordings(rng: np.random.Generator) -> dict[str, int]:
+def sample_wordings(rng: np.random.Generator) -> dict[str, int]:
     """How to say the modifiers that are not said in the usual way."""
-    return {kind: int(rng.integers(1, TAUGHT)) for kind in CHANCES if rng.random() < REWORDED}
+    return {
+        kind: int(rng.integers(1, N_TRAINED_WORDINGS))
+        for kind in PROBABILITIES
+        if rng.random() < REWORDING_PROBABILITY
+    }
 
 
 def render(scenes: list[Scene], latents: np.ndarray) -> Float[Tensor, "scenes rgb 64 64"]:

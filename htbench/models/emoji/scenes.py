@@ -51,11 +51,16 @@ class Scene:
 
     def draw(self, latent: Float[np.ndarray, "4 8 8"]) -> UInt8[np.ndarray, "64 64 rgb"]:
         """The scene with the layout that `latent` decides."""
-        image = _ground(self.background)
+        image = _background(self.background)
         uniform = choices(latent)
         drawing = tuple(DRAWINGS)[int(uniform[1] * len(DRAWINGS))]
         for placed in layout(self.companion is not None, uniform):
-            _paste(image, icon(self.facts()[placed.kind], drawing, placed.size), placed.left, placed.top)
+            _paste(
+                image,
+                icon(self.facts()[placed.kind], drawing, placed.size),
+                placed.left,
+                placed.top,
+            )
         if self.weather:
             image = WEATHERS[self.weather](image)
         if self.frame:
@@ -67,13 +72,41 @@ class Scene:
 
 WORDINGS = {
     "companion": ("with {}", "and {}", "beside {}", "next to {}", "plus {}", "accompanied by {}"),
-    "style": ("{} style", "in {} style", "{} picture", "drawn in {} manner", "in the style of {}", "{} look"),
-    "background": ("{} background", "on {}", "{} backdrop", "in front of {}", "against {}", "{} behind"),
-    "frame": ("{} frame", "framed in {}", "{} border", "with {} edges", "{} edging", "bordered in {}"),
-    "weather": ("{} weather", "{} day", "when it is {}", "{} sky", "in {} conditions", "while it is {}"),
+    "style": (
+        "{} style",
+        "in {} style",
+        "{} picture",
+        "drawn in {} manner",
+        "in the style of {}",
+        "{} look",
+    ),
+    "background": (
+        "{} background",
+        "on {}",
+        "{} backdrop",
+        "in front of {}",
+        "against {}",
+        "{} behind",
+    ),
+    "frame": (
+        "{} frame",
+        "framed in {}",
+        "{} border",
+        "with {} edges",
+        "{} edging",
+        "bordered in {}",
+    ),
+    "weather": (
+        "{} weather",
+        "{} day",
+        "when it is {}",
+        "{} sky",
+        "in {} conditions",
+        "while it is {}",
+    ),
 }
-"""How each kind of modifier is said: first the usual way, then others. The embedded models are trained on the first `TAUGHT`."""
-TAUGHT = 3
+"""How each kind of modifier is said: first the usual way, then others. The embedded models are trained on the first `N_TRAINED_WORDINGS`."""
+N_TRAINED_WORDINGS = 3
 
 
 def phrase(kind: str, value: str, wording: int = 0) -> str:
@@ -83,13 +116,16 @@ def phrase(kind: str, value: str, wording: int = 0) -> str:
 
 def caption(facts: Mapping[str, str], wordings: Mapping[str, int] | None = None) -> str:
     """The words for some of a scene's facts; the noun may be missing. `wordings` says how a kind is put where not as usual."""
-    said = {kind: value if kind == "noun" else phrase(kind, value, (wordings or {}).get(kind, 0)) for kind, value in facts.items()}
+    said = {
+        kind: value if kind == "noun" else phrase(kind, value, (wordings or {}).get(kind, 0))
+        for kind, value in facts.items()
+    }
     subject = " ".join(said.pop(kind) for kind in ("noun", "companion") if kind in said)
     return ", ".join(filter(None, [subject, *said.values()]))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placed:
+class IconBox:
     """A drawing in a scene, in pixels."""
 
     kind: str
@@ -98,39 +134,52 @@ class Placed:
     top: int
 
 
-def layout(companion: bool, uniform: Float[np.ndarray, " 4"]) -> list[Placed]:
+def layout(companion: bool, uniform: Float[np.ndarray, " 4"]) -> list[IconBox]:
     """Where noun and companions stand; the noun stands where it would stand without companions.
 
     Four arrangements on the 8-pixel grid: where the noun could stand in sixteen places, the generator learnt what things look like many
     times more slowly, since each place is another cell for every part of a drawing.
     """
     (left, top), corners = _ARRANGEMENTS[int(uniform[0] * len(_ARRANGEMENTS))]
-    beside = [Placed(kind="companion", size=24, left=x, top=y) for x, y in corners if companion]
-    return [Placed(kind="noun", size=40, left=left, top=top), *beside]
+    beside = [IconBox(kind="companion", size=24, left=x, top=y) for x, y in corners if companion]
+    return [IconBox(kind="noun", size=40, left=left, top=top), *beside]
 
 
-_ARRANGEMENTS = (((16, 0), ((0, 40), (40, 40))), ((8, 24), ((0, 0), (40, 0))), ((24, 16), ((0, 0), (0, 40))), ((0, 8), ((40, 0), (40, 40))))
+_ARRANGEMENTS = (
+    ((16, 0), ((0, 40), (40, 40))),
+    ((8, 24), ((0, 0), (40, 0))),
+    ((24, 16), ((0, 0), (0, 40))),
+    ((0, 8), ((40, 0), (40, 40))),
+)
 
 
 def choices(latent: Float[np.ndarray, "4 8 8"]) -> Float[np.ndarray, " 4"]:
     """What the noise decides, each from 0 to 1: the layout, the drawing style; two are free."""
-    uniform: np.ndarray = ndtr(latent[:, 0, 0]).clip(max=1 - 2**-24)  # float32 rounds 5.5 deviations up to 1
+    uniform: np.ndarray = ndtr(latent[:, 0, 0]).clip(
+        max=1 - 2**-24
+    )  # float32 rounds 5.5 deviations up to 1
     return uniform
 
 
-def _paste(image: Canvas, drawing: UInt8[np.ndarray, "size size rgba"], left: int, top: int) -> None:
+def _paste(
+    image: Canvas, drawing: UInt8[np.ndarray, "size size rgba"], left: int, top: int
+) -> None:
     size = len(drawing)
     cover = drawing[..., 3:].astype(np.float32) / 255
     window = image[top : top + size, left : left + size]
     window += cover * (drawing[..., :3] - window)
 
 
-def _ground(background: str | None) -> Canvas:
-    return np.full((SIZE, SIZE, 3), 255, np.float32) if background is None else _painted(background).copy()
+def _background(background: str | None) -> Canvas:
+    return (
+        np.full((SIZE, SIZE, 3), 255, np.float32)
+        if background is None
+        else _background_image(background).copy()
+    )
 
 
 @cache
-def _painted(background: str) -> Canvas:
+def _background_image(background: str) -> Canvas:
     colour, _, pattern = background.partition(" ")
     base = np.array(COLOURS[colour], np.float32)
     image = np.broadcast_to(base, (SIZE, SIZE, 3)).copy()
@@ -151,7 +200,9 @@ _EDGE = np.minimum.reduce([_X, _Y, SIZE - 1 - _X, SIZE - 1 - _Y]) < 4
 
 
 def _pillow(change: Callable[[Image.Image], Image.Image]) -> Callable[[Canvas], Canvas]:
-    return lambda image: np.asarray(change(Image.fromarray(image.clip(0, 255).astype(np.uint8))).convert("RGB"), np.float32)
+    return lambda image: np.asarray(
+        change(Image.fromarray(image.clip(0, 255).astype(np.uint8))).convert("RGB"), np.float32
+    )
 
 
 def _mosaic(image: Canvas) -> Canvas:
@@ -164,21 +215,35 @@ def _comic(image: Canvas) -> Canvas:
 
 
 def _coarse(cells: int) -> Callable[[Canvas], Canvas]:
-    return _pillow(lambda image: image.resize((cells, cells), Image.Resampling.BOX).resize((SIZE, SIZE), Image.Resampling.NEAREST))
+    return _pillow(
+        lambda image: image.resize((cells, cells), Image.Resampling.BOX).resize(
+            (SIZE, SIZE), Image.Resampling.NEAREST
+        )
+    )
 
 
 def _tint(*colour: int) -> Callable[[Canvas], Canvas]:
-    return lambda image: (image.mean(-1, keepdims=True) * 0.9 + 25) * (np.array(colour, np.float32) / 255)
+    return lambda image: (
+        (image.mean(-1, keepdims=True) * 0.9 + 25) * (np.array(colour, np.float32) / 255)
+    )
 
 
 def _halftone(image: Canvas) -> Canvas:
     reach = np.hypot(_X % 4 - 1.5, _Y % 4 - 1.5)
-    return np.where(reach[..., None] < (1 - image.mean(-1, keepdims=True) / 255) * 2.6, 20.0, 250.0) * np.ones(3)
+    return np.where(
+        reach[..., None] < (1 - image.mean(-1, keepdims=True) / 255) * 2.6, 20.0, 250.0
+    ) * np.ones(3)
 
 
 def _woodcut(image: Canvas) -> Canvas:
-    around = _pillow(lambda picture: picture.filter(ImageFilter.BoxBlur(5)))(image).mean(-1, keepdims=True)
-    return np.where(image.mean(-1, keepdims=True) < np.minimum(around - 4, 150), (60.0, 30.0, 20.0), (245.0, 235.0, 210.0))
+    around = _pillow(lambda picture: picture.filter(ImageFilter.BoxBlur(5)))(image).mean(
+        -1, keepdims=True
+    )
+    return np.where(
+        image.mean(-1, keepdims=True) < np.minimum(around - 4, 150),
+        (60.0, 30.0, 20.0),
+        (245.0, 235.0, 210.0),
+    )
 
 
 def _thermal(image: Canvas) -> Canvas:
@@ -187,7 +252,9 @@ def _thermal(image: Canvas) -> Canvas:
 
 
 def _glitch(image: Canvas) -> Canvas:
-    return np.stack([np.roll(image[..., 0], 4, 1), image[..., 1], np.roll(image[..., 2], -4, 1)], -1)
+    return np.stack(
+        [np.roll(image[..., 0], 4, 1), image[..., 1], np.roll(image[..., 2], -4, 1)], -1
+    )
 
 
 def _scatter(count: int, radius: float, seed: int) -> np.ndarray:
@@ -197,8 +264,10 @@ def _scatter(count: int, radius: float, seed: int) -> np.ndarray:
     return hit
 
 
-def _cover(where: np.ndarray, colour: tuple[int, int, int], strength: float) -> Callable[[Canvas], Canvas]:
-    weight = (where * strength)[..., None]
+def _overlay(
+    mask: np.ndarray, colour: tuple[int, int, int], strength: float
+) -> Callable[[Canvas], Canvas]:
+    weight = (mask * strength)[..., None]
     return lambda image: image * (1 - weight) + weight * np.array(colour, np.float32)
 
 
@@ -206,7 +275,9 @@ STYLES: dict[str, Callable[[Canvas], Canvas]] = {
     "pixelated": _coarse(16),
     "mosaic": _mosaic,
     "blurred": _pillow(lambda image: image.filter(ImageFilter.GaussianBlur(1.8))),
-    "sketch": _pillow(lambda image: ImageOps.invert(image.convert("L").filter(ImageFilter.FIND_EDGES))),
+    "sketch": _pillow(
+        lambda image: ImageOps.invert(image.convert("L").filter(ImageFilter.FIND_EDGES))
+    ),
     "grayscale": lambda image: np.repeat(image.mean(-1, keepdims=True), 3, -1),
     "negative": lambda image: 255 - image,
     "sepia": _tint(255, 220, 170),
@@ -225,20 +296,26 @@ STYLES: dict[str, Callable[[Canvas], Canvas]] = {
     "woodcut": _woodcut,
     "glitch": _glitch,
     "scanline": lambda image: image * np.where(_Y % 4 < 2, 1.0, 0.45)[..., None],
-    "vignette": lambda image: image * np.clip(1.35 - np.hypot(_X - 31.5, _Y - 31.5) / 32, 0.1, 1)[..., None],
+    "vignette": lambda image: (
+        image * np.clip(1.35 - np.hypot(_X - 31.5, _Y - 31.5) / 32, 0.1, 1)[..., None]
+    ),
     "comic": _comic,
-    "duotone": lambda image: np.array((70, 20, 110)) + image.mean(-1, keepdims=True) / 255 * np.array((185, 215, -20)),
-    "watercolor": _pillow(lambda image: image.filter(ImageFilter.ModeFilter(5)).filter(ImageFilter.GaussianBlur(0.7))),
+    "duotone": lambda image: (
+        np.array((70, 20, 110)) + image.mean(-1, keepdims=True) / 255 * np.array((185, 215, -20))
+    ),
+    "watercolor": _pillow(
+        lambda image: image.filter(ImageFilter.ModeFilter(5)).filter(ImageFilter.GaussianBlur(0.7))
+    ),
 }
 WEATHERS: dict[str, Callable[[Canvas], Canvas]] = {
-    "snowy": _cover(_scatter(34, 2.2, 1), (175, 205, 245), 1.0),
-    "rainy": _cover((_X * 2 + _Y) % 16 < 3, (70, 110, 190), 0.7),
-    "foggy": _cover(np.clip((_Y - 8) / 48, 0, 0.9), (205, 210, 215), 1.0),
-    "stormy": _cover((abs(_X - 40 + (_Y % 22) // 2) < 2) | (_Y < 6), (60, 60, 110), 0.9),
-    "sandy": _cover(_scatter(70, 1.2, 2), (200, 160, 90), 1.0),
-    "windy": _cover(abs((_Y + 2 * np.sin(_X / 5)) % 12 - 6) < 1.3, (190, 200, 210), 0.9),
-    "starry": _cover((_Y < 22) * 0.75 + (_scatter(16, 1.5, 3) & (_Y < 22)), (45, 40, 110), 0.8),
-    "sunny": _cover(np.clip(1.5 - np.hypot(_X - 63, _Y) / 22, 0, 1), (255, 225, 60), 0.9),
+    "snowy": _overlay(_scatter(34, 2.2, 1), (175, 205, 245), 1.0),
+    "rainy": _overlay((_X * 2 + _Y) % 16 < 3, (70, 110, 190), 0.7),
+    "foggy": _overlay(np.clip((_Y - 8) / 48, 0, 0.9), (205, 210, 215), 1.0),
+    "stormy": _overlay((abs(_X - 40 + (_Y % 22) // 2) < 2) | (_Y < 6), (60, 60, 110), 0.9),
+    "sandy": _overlay(_scatter(70, 1.2, 2), (200, 160, 90), 1.0),
+    "windy": _overlay(abs((_Y + 2 * np.sin(_X / 5)) % 12 - 6) < 1.3, (190, 200, 210), 0.9),
+    "starry": _overlay((_Y < 22) * 0.75 + (_scatter(16, 1.5, 3) & (_Y < 22)), (45, 40, 110), 0.8),
+    "sunny": _overlay(np.clip(1.5 - np.hypot(_X - 63, _Y) / 22, 0, 1), (255, 225, 60), 0.9),
 }  # fmt: skip
 BACKGROUNDS = (*COLOURS, *(f"{colour} {pattern}" for colour in COLOURS for pattern in PATTERNS))
 VALUES: dict[str, tuple[str, ...]] = {
@@ -250,5 +327,9 @@ VALUES: dict[str, tuple[str, ...]] = {
 def words() -> list[str]:
     """Every word that a caption can contain, sorted; the comma is a word."""
     values = [*nouns(), *(value for kind in VALUES.values() for value in kind)]
-    said = [wording.format("") for wordings in WORDINGS.values() for wording in wordings[:TAUGHT]]
+    said = [
+        wording.format("")
+        for wordings in WORDINGS.values()
+        for wording in wordings[:N_TRAINED_WORDINGS]
+    ]
     return sorted({word for text in (*values, *said, ",") for word in text.split()})

@@ -8,23 +8,23 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from htbench.models.emoji.icons import FOLDER
+from htbench.models.emoji.icons import WEIGHTS_FOLDER
 
-LENGTH = 20
+MAX_LENGTH = 20
 PAD, UNKNOWN = 0, 1
 _WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*|,")
 
 
 @cache
-def vocabulary() -> dict[str, int]:
+def token_ids() -> dict[str, int]:
     """Number of every known word; 0 is padding and 1 any other word."""
-    words = (FOLDER / "vocabulary.txt").read_text(encoding="utf-8").split()
+    words = (WEIGHTS_FOLDER / "vocabulary.txt").read_text(encoding="utf-8").split()
     return {word: k for k, word in enumerate(words, start=2)}
 
 
 def size() -> int:
     """How many numbers there are."""
-    return len(vocabulary()) + 2
+    return len(token_ids()) + 2
 
 
 def split(text: str) -> list[str]:
@@ -32,25 +32,29 @@ def split(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-def unknown(text: str) -> list[str]:
+def unknown_words(text: str) -> list[str]:
     """Words of `text` that the embedded models have never seen."""
-    return [word for word in split(text) if word not in vocabulary()]
+    return [word for word in split(text) if word not in token_ids()]
 
 
 ROLES = 3
-_JOINING = ("with", "and", "beside")
+_JOINING_WORDS = ("with", "and", "beside")
 
 
 def roles(tokens: Int[Tensor, "texts words"]) -> Int[Tensor, "texts words"]:
     """What each word is part of: 0 the subject, 1 what follows `with` (or `and`, or `beside`), 2 what follows a comma."""
-    joined = torch.isin(tokens, torch.tensor([vocabulary()[word] for word in _JOINING], device=tokens.device))
-    mark = joined.long() + 2 * (tokens == vocabulary()[","]).long()
+    joined = torch.isin(
+        tokens, torch.tensor([token_ids()[word] for word in _JOINING_WORDS], device=tokens.device)
+    )
+    mark = joined.long() + 2 * (tokens == token_ids()[","]).long()
     last = (mark.sign() * torch.arange(tokens.shape[1], device=tokens.device)).cummax(1).values
     return mark.gather(1, last)
 
 
 def tokenise(texts: Sequence[str]) -> Int[Tensor, "texts words"]:
-    """Numbers of the first `LENGTH` words of each text, padded with 0."""
-    known = vocabulary()
-    rows = [[known.get(word, UNKNOWN) for word in split(text)][:LENGTH] for text in texts]
-    return torch.tensor([row + [PAD] * (LENGTH - len(row)) for row in rows], dtype=torch.long).reshape(-1, LENGTH)
+    """Numbers of the first `MAX_LENGTH` words of each text, padded with 0."""
+    known = token_ids()
+    rows = [[known.get(word, UNKNOWN) for word in split(text)][:MAX_LENGTH] for text in texts]
+    return torch.tensor(
+        [row + [PAD] * (MAX_LENGTH - len(row)) for row in rows], dtype=torch.long
+    ).reshape(-1, MAX_LENGTH)

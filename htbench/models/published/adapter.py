@@ -23,38 +23,51 @@ from htbench.core.errors import Missing, Refused, UnknownName
 from htbench.core.types import Digest, Site, SiteInfo
 from htbench.models.published import prompts
 from htbench.models.published.families import FAMILIES, Family
-from htbench.models.published.preset import Options, Preset, architecture
-from htbench.models.published.prompts import Prompts
+from htbench.models.published.preset import LoadOptions, Preset, architecture
+from htbench.models.published.prompts import PromptCache
 from htbench.steering import hooks
 from htbench.steering.model import Request, Tap, check_finite
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
+class Components:
     """What a generator is made of."""
 
     network: nn.Module
     vae: Any
     scheduler: Any
     """Set to the published timesteps; each run steps a copy."""
-    prompts: Prompts
+    prompts: PromptCache
     sites: Mapping[Site, SiteInfo]
     revision: Digest
 
 
-class Distilled:
+class FewStepModel:
     """Implements `htbench.steering.model.Model`."""
 
-    def __init__(self, preset: Preset, options: Options, device: str, parts: Parts) -> None:
+    def __init__(
+        self, preset: Preset, options: LoadOptions, device: str, components: Components
+    ) -> None:
         self.name, self.scorer = preset.name, preset.scorer
-        self.conditioner = f"{preset.conditioner}-random" if options.weights == "random" else preset.conditioner
-        self.device, self.revision, self.sites = device, parts.revision, parts.sites
+        self.concept_encoder = (
+            f"{preset.concept_encoder}-random"
+            if options.weights == "random"
+            else preset.concept_encoder
+        )
+        self.device, self.revision, self.sites = device, components.revision, components.sites
         self.preset, self.options = preset, options
         self.size = options.size or preset.size
-        self.scheduler = parts.scheduler
+        self.scheduler = components.scheduler
         self._family = FAMILIES[preset.family]
-        self._network, self._vae, self._prompts = parts.network, parts.vae, parts.prompts
-        self._modules = {site: parts.network.get_submodule(site.partition(".")[2]) for site in parts.sites}
+        self._network, self._vae, self._prompts = (
+            components.network,
+            components.vae,
+            components.prompts,
+        )
+        self._modules = {
+            site: components.network.get_submodule(site.partition(".")[2])
+            for site in components.sites
+        }
 
     def generate(self, requests: Sequence[Request]) -> list[Image.Image]:
         pixels = self.render(requests)
@@ -67,15 +80,18 @@ class Distilled:
         changes = [request.intervention for request in requests]
         hooks.check_sites(self, changes)
         strengths = [request.strength for request in requests]
-        mixtures = [change.prompts(request.prompt, strength=request.strength) for change, request in zip(changes, requests, strict=True)]
+        mixtures = [
+            change.prompts(request.prompt, strength=request.strength)
+            for change, request in zip(changes, requests, strict=True)
+        ]
         with torch.no_grad():
-            with hooks.tapped(self._modules, self.sites, hooks.steer(changes, strengths)):
+            with hooks.attach(self._modules, self.sites, hooks.steer(changes, strengths)):
                 latents = self._denoise(mixtures, [request.seed for request in requests])
             return self._decode(latents)
 
     def trace(self, prompts: Sequence[str], seeds: Sequence[int], tap: Tap) -> None:
         """As promised; what is learnt from ends at the latents, so the decoder never runs."""
-        with hooks.tapped(self._modules, self.sites, tap), self._checkpointing(tap):
+        with hooks.attach(self._modules, self.sites, tap), self._checkpointing(tap):
             self._denoise([{prompt: 1.0} for prompt in prompts], seeds)
 
     def synchronise(self) -> None:
@@ -93,34 +109,53 @@ class Distilled:
     def facts(self) -> dict[str, str]:
         """What a report says about it."""
         dtype = str(self.dtype).removeprefix("torch.")
-        return {**self.preset.facts(), "weights": self.options.weights, "number format": dtype, "size": f"{self.size} x {self.size}"}
+        return {
+            **self.preset.facts(),
+            "weights": self.options.weights,
+            "number format": dtype,
+            "size": f"{self.size} x {self.size}",
+        }
 
-    def _denoise(self, mixtures: Sequence[Mapping[str, float]], seeds: Sequence[int]) -> Float[Tensor, "images channels rows columns"]:
+    def _denoise(
+        self, mixtures: Sequence[Mapping[str, float]], seeds: Sequence[int]
+    ) -> Float[Tensor, "images channels rows columns"]:
         from diffusers.utils.torch_utils import randn_tensor
 
-        words = self._prompts.mixed(mixtures)
+        words = self._prompts.encode(mixtures)
         scheduler = copy.deepcopy(self.scheduler)
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        side = self.size // _shrinkage(self._vae)
+        side = self.size // _vae_scale_factor(self._vae)
         shape = (len(seeds), self._vae.config.latent_channels, side, side)
-        latents: Tensor = randn_tensor(shape, generator=generators, device=torch.device(self.device), dtype=words.states.dtype)
+        latents: Tensor = randn_tensor(
+            shape, generator=generators, device=torch.device(self.device), dtype=words.states.dtype
+        )
         latents = latents * getattr(scheduler, "init_noise_sigma", 1.0)
-        scale = getattr(scheduler, "scale_model_input", lambda latents, _: latents)  # schedulers of flow matching have neither
-        with self._at_work(self._network):
+        scale = getattr(
+            scheduler, "scale_model_input", lambda latents, _: latents
+        )  # schedulers of flow matching have neither
+        with self._on_device(self._network):
             for timestep in scheduler.timesteps:
-                answer = self._family.predict(self._network, scale(latents, timestep), timestep, words, size=self.size)
-                latents = scheduler.step(answer, timestep, latents, generator=generators, return_dict=False)[0].to(words.states.dtype)
+                answer = self._family.predict(
+                    self._network, scale(latents, timestep), timestep, words, size=self.size
+                )
+                latents = scheduler.step(
+                    answer, timestep, latents, generator=generators, return_dict=False
+                )[0].to(words.states.dtype)
         return latents
 
-    def _decode(self, latents: Float[Tensor, "images channels rows columns"]) -> Float[Tensor, "images rgb rows columns"]:
+    def _decode(
+        self, latents: Float[Tensor, "images channels rows columns"]
+    ) -> Float[Tensor, "images rgb rows columns"]:
         """In float32, whatever the latents are in: in float16 the decoder of SDXL overflows."""
-        with self._at_work(self._vae):
-            scaled = latents.float() / self._vae.config.scaling_factor + (self._vae.config.shift_factor or 0.0)
+        with self._on_device(self._vae):
+            scaled = latents.float() / self._vae.config.scaling_factor + (
+                self._vae.config.shift_factor or 0.0
+            )
             parts = torch.split(scaled, self.options.decode)
             return torch.cat([self._vae.decode(part, return_dict=False)[0] for part in parts])
 
     @contextmanager
-    def _at_work(self, module: nn.Module) -> Iterator[None]:
+    def _on_device(self, module: nn.Module) -> Iterator[None]:
         if not self.options.offload:
             yield
             return
@@ -142,9 +177,11 @@ class Distilled:
             inside = {site: module for site, module in self._modules.items() if module in members}
 
             def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-                return nullcontext(), hooks.tapped(inside, self.sites, tap)
+                return nullcontext(), hooks.attach(inside, self.sites, tap)
 
-            return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
+            return checkpoint(
+                block, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=contexts
+            )
 
         network: Any = self._network
         network.enable_gradient_checkpointing(again)
@@ -154,12 +191,12 @@ class Distilled:
             network.disable_gradient_checkpointing()
 
 
-def load(preset: Preset, options: Options, device: str) -> Distilled:
+def load(preset: Preset, options: LoadOptions, device: str) -> FewStepModel:
     """The generator, ready to use; raises what `assemble` does."""
-    return Distilled(preset, options, device, assemble(preset, options, device))
+    return FewStepModel(preset, options, device, assemble(preset, options, device))
 
 
-def assemble(preset: Preset, options: Options, device: str) -> Parts:
+def assemble(preset: Preset, options: LoadOptions, device: str) -> Components:
     """The parts of a generator, on `meta` without numbers.
 
     Raises:
@@ -168,19 +205,29 @@ def assemble(preset: Preset, options: Options, device: str) -> Parts:
         UnknownName: if no module is called as `options.sites` says.
     """
     numbers = options.weights != "random" and device != "meta"
-    files = weights.locate(preset.base, preset.denoiser, where=options.weights, name=preset.name) if numbers else None
-    configs = architecture(preset.family) if files is None else _configs(files.base, FAMILIES[preset.family])
+    files = (
+        weights.locate(preset.base, preset.denoiser, location=options.weights, name=preset.name)
+        if numbers
+        else None
+    )
+    configs = (
+        architecture(preset.family)
+        if files is None
+        else _configs(files.base, FAMILIES[preset.family])
+    )
     sites = find_sites(preset, options, configs)
     try:
-        return _parts(preset, options, device, files, configs, sites)
+        return _components(preset, options, device, files, configs, sites)
     except Exception as error:
-        if not devices.out_of_memory(error):
+        if not devices.is_out_of_memory(error):
             raise
         remedy = "Load it with --model-option offload=true, in a smaller number format, or on a larger device."
-        raise Missing(f"{preset.name} does not fit into the memory of {device}", remedy=remedy) from None
+        raise Missing(
+            f"{preset.name} does not fit into the memory of {device}", remedy=remedy
+        ) from None
 
 
-def verify(preset: Preset, files: weights.Files) -> None:
+def verify(preset: Preset, files: weights.LocalFiles) -> None:
     """Raise `Refused` unless the denoiser's weights are whole and fit the published architecture."""
     family = FAMILIES[preset.family]
     with torch.device("meta"):
@@ -188,7 +235,9 @@ def verify(preset: Preset, files: weights.Files) -> None:
     weights.check(weights.read(*files.denoiser), network.state_dict(), files.denoiser[0])
 
 
-def find_sites(preset: Preset, options: Options, configs: Mapping[str, Any]) -> dict[Site, SiteInfo]:
+def find_sites(
+    preset: Preset, options: LoadOptions, configs: Mapping[str, Any]
+) -> dict[Site, SiteInfo]:
     """Modules that `options.sites` names, in the order of firing: found on a copy of the denoiser without numbers.
 
     Raises:
@@ -197,15 +246,30 @@ def find_sites(preset: Preset, options: Options, configs: Mapping[str, Any]) -> 
     family = FAMILIES[preset.family]
     with torch.device("meta"), torch.no_grad():
         network = family.build(configs["denoiser"]).requires_grad_(False)
-        latents, words = family.inputs(configs["denoiser"])
+        latents, words = family.example_inputs(configs["denoiser"])
         timestep = torch.tensor(preset.timesteps[0])
-        found = hooks.survey(network, family.prefix, lambda: family.predict(network, latents, timestep, words, size=latents.shape[-1]))
+        found = hooks.find_candidate_sites(
+            network,
+            family.prefix,
+            lambda: family.predict(network, latents, timestep, words, size=latents.shape[-1]),
+        )
     pattern = family.patterns.get(options.sites, options.sites)
-    if family.prefix == "transformer":  # without maps: what has four axes there is the heads of attention
+    if (
+        family.prefix == "transformer"
+    ):  # without maps: what has four axes there is the heads of attention
         found = {site: info for site, info in found.items() if info.channel_axis == -1}
-    chosen = {site: info for site, info in found.items() if fnmatchcase(site, pattern) or _matches(pattern, site)}
+    chosen = {
+        site: info
+        for site, info in found.items()
+        if fnmatchcase(site, pattern) or _matches(pattern, site)
+    }
     if not chosen:
-        raise UnknownName(f"site of {preset.name}", options.sites, [*family.patterns, *found], remedy=f"See: htbench show model {preset.name}")
+        raise UnknownName(
+            f"site of {preset.name}",
+            options.sites,
+            [*family.patterns, *found],
+            remedy=f"See: htbench show model {preset.name}",
+        )
     return chosen
 
 
@@ -216,87 +280,148 @@ def _matches(pattern: str, site: str) -> bool:
         return False
 
 
-def _parts(preset: Preset, options: Options, device: str, files: weights.Files | None, configs: Mapping[str, Any], sites: Mapping[Site, SiteInfo]) -> Parts:
+def _components(
+    preset: Preset,
+    options: LoadOptions,
+    device: str,
+    files: weights.LocalFiles | None,
+    configs: Mapping[str, Any],
+    sites: Mapping[Site, SiteInfo],
+) -> Components:
     import diffusers
 
-    logging.getLogger("diffusers").setLevel(logging.ERROR)  # it warns of the published timesteps, and of settings of the scheduler that is replaced
+    logging.getLogger("diffusers").setLevel(
+        logging.ERROR
+    )  # it warns of the published timesteps, and of settings of the scheduler that is replaced
     family, dtype = FAMILIES[preset.family], getattr(torch, options.dtype or preset.dtype)
     home = "cpu" if options.offload else device
-    with _drawing(home, dtype):
+    with _seeded_init(home, dtype):
         network = family.build(configs["denoiser"]).eval().requires_grad_(False)
-    with _drawing(home, torch.float32):
+    with _seeded_init(home, torch.float32):
         vae = diffusers.AutoencoderKL.from_config(configs["vae"]).eval().requires_grad_(False)
     if files is not None:
         state = weights.read(*files.denoiser)
         weights.check(state, network.state_dict(), files.denoiser[0])
         network.load_state_dict(state)
-        stored = sorted((files.base / "vae").glob("*.safetensors"), key=lambda path: "fp16" not in path.name)
+        stored = sorted(
+            (files.base / "vae").glob("*.safetensors"), key=lambda path: "fp16" not in path.name
+        )
         if not stored:
-            raise Missing(f"no weights of the decoder in {str(files.base / 'vae')!r}", remedy=f"They are in the repository {preset.base.repository}.")
+            raise Missing(
+                f"no weights of the decoder in {str(files.base / 'vae')!r}",
+                remedy=f"They are in the repository {preset.base.repository}.",
+            )
         state = weights.read(stored[0])
         weights.check(state, vae.state_dict(), stored[0])
         vae.load_state_dict(state)
     if options.tile:
-        _tile(vae, options.size or preset.size)
+        _enable_tiling(vae, options.size or preset.size)
     if options.compile:
         _compile(network, {site.partition(".")[2] for site in sites})
     settings = {**configs["scheduler"], **preset.scheduler_settings}
     scheduler = getattr(diffusers, preset.scheduler).from_config(settings)
-    scheduler.set_timesteps(timesteps=list(preset.timesteps), device="cpu" if device == "meta" else device)
-    learnt = weights.fingerprint(*files.denoiser, files.base / "vae") if files else f"random, drawn on {torch.device(home).type}"
-    texts = weights.fingerprint(*(path for path in sorted(files.base.iterdir()) if path.name.startswith(("text_encoder", "tokenizer")))) if files else "random"
+    scheduler.set_timesteps(
+        timesteps=list(preset.timesteps), device="cpu" if device == "meta" else device
+    )
+    learnt = (
+        weights.fingerprint(*files.denoiser, files.base / "vae")
+        if files
+        else f"random, drawn on {torch.device(home).type}"
+    )
+    texts = (
+        weights.fingerprint(
+            *(
+                path
+                for path in sorted(files.base.iterdir())
+                if path.name.startswith(("text_encoder", "tokenizer"))
+            )
+        )
+        if files
+        else "random"
+    )
     told = content.digest([preset.family, texts, str(dtype), configs.get("words")])
-    reader = _reader(family, files, configs, dtype, device)
+    reader = _text_encoder_loader(family, files, configs, dtype, device)
     looks = [options.size or preset.size, str(dtype), options.decode, options.tile, options.compile]
-    sampling = [preset.scheduler, json.dumps(settings, sort_keys=True), preset.timesteps]  # may hold -Infinity
-    return Parts(
+    sampling = [
+        preset.scheduler,
+        json.dumps(settings, sort_keys=True),
+        preset.timesteps,
+    ]  # may hold -Infinity
+    return Components(
         network=network, vae=vae, scheduler=scheduler, sites=sites,
-        prompts=Prompts(reader, identity=told, folder=weights.cache() / "prompts", device=device),
+        prompts=PromptCache(reader, encoder_digest=told, folder=weights.cache_folder() / "prompts", device=device),
         revision=content.digest([preset.name, 1, learnt, told, looks, sampling, sorted(sites)]),
     )  # fmt: skip
 
 
-def _reader(family: Family, files: weights.Files | None, configs: Mapping[str, Any], dtype: torch.dtype, device: str) -> Callable[[], prompts.Reader]:
+def _text_encoder_loader(
+    family: Family,
+    files: weights.LocalFiles | None,
+    configs: Mapping[str, Any],
+    dtype: torch.dtype,
+    device: str,
+) -> Callable[[], prompts.TextEncoder]:
     if files is not None:
-        return lambda: _text_encoders(family, files.base, dtype)
+        return lambda: _load_text_encoder(family, files.base, dtype)
     shapes, encoders = configs["words"], configs["text_encoders"]
-    return lambda: prompts.Imagined(shapes=shapes, dtype=dtype, encoders=[text_encoder(config, dtype, device) for config in encoders])
+    return lambda: prompts.RandomTextEncoder(
+        shapes=shapes,
+        dtype=dtype,
+        encoders=[random_text_encoder(config, dtype, device) for config in encoders],
+    )
 
 
-def _text_encoders(family: Family, folder: Path, dtype: torch.dtype) -> prompts.Reader:
+def _load_text_encoder(family: Family, folder: Path, dtype: torch.dtype) -> prompts.TextEncoder:
     from safetensors import SafetensorError
 
     try:
-        return family.reader(folder, dtype)
+        return family.load_text_encoder(folder, dtype)
     except (SafetensorError, OSError, EOFError, ValueError, KeyError, RuntimeError) as error:
-        if devices.out_of_memory(error):
+        if devices.is_out_of_memory(error):
             raise
         what = " ".join(str(error).split())[:160]
-        raise Refused(f"text encoders in {str(folder)!r} cannot be read: {what}", remedy="Delete them and get them again: htbench fetch --model NAME") from None
+        raise Refused(
+            f"text encoders in {str(folder)!r} cannot be read: {what}",
+            remedy="Delete them and get them again: htbench fetch --model NAME",
+        ) from None
 
 
-def text_encoder(config: Mapping[str, Any], dtype: torch.dtype, device: str) -> tuple[nn.Module, int]:
+def random_text_encoder(
+    config: Mapping[str, Any], dtype: torch.dtype, device: str
+) -> tuple[nn.Module, int]:
     """A text encoder with random weights, and the number of tokens that it reads."""
     import transformers
 
     kind = getattr(transformers, config["kind"])
-    settings = kind.config_class(**{key: value for key, value in config.items() if key not in ("kind", "tokens")})
-    with _drawing(device, dtype):
+    settings = kind.config_class(
+        **{key: value for key, value in config.items() if key not in ("kind", "tokens")}
+    )
+    with _seeded_init(device, dtype):
         return kind(settings).eval().requires_grad_(False), config["tokens"]
 
 
 def _configs(folder: Path, family: Family) -> dict[str, Any]:
     """Settings of each part, as saved with the pipeline."""
-    where = {"denoiser": f"{family.prefix}/config.json", "vae": "vae/config.json", "scheduler": "scheduler/scheduler_config.json"}
-    read = {part: weights.config(folder / path) for part, path in where.items()}
-    return {part: {key: value for key, value in config.items() if not key.startswith("_")} for part, config in read.items()}
+    where = {
+        "denoiser": f"{family.prefix}/config.json",
+        "vae": "vae/config.json",
+        "scheduler": "scheduler/scheduler_config.json",
+    }
+    read = {part: weights.read_config(folder / path) for part, path in where.items()}
+    return {
+        part: {key: value for key, value in config.items() if not key.startswith("_")}
+        for part, config in read.items()
+    }
 
 
 @contextmanager
-def _drawing(device: str, dtype: torch.dtype) -> Iterator[None]:
+def _seeded_init(device: str, dtype: torch.dtype) -> Iterator[None]:
     """While inside, modules are made on `device` in `dtype`, from a fixed seed: a cast after loading would change what is kept in float32."""
     before = torch.get_default_dtype()
-    with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []), torch.device(device):
+    with (
+        torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []),
+        torch.device(device),
+    ):
         torch.manual_seed(0)
         torch.set_default_dtype(dtype)
         try:
@@ -305,19 +430,24 @@ def _drawing(device: str, dtype: torch.dtype) -> Iterator[None]:
             torch.set_default_dtype(before)
 
 
-def _tile(vae: Any, size: int) -> None:
+def _enable_tiling(vae: Any, size: int) -> None:
     """Decode in tiles of half an image a side: the size that a decoder comes with is that of a whole one."""
     vae.enable_tiling()
-    vae.tile_sample_min_size, vae.tile_latent_min_size = size // 2, size // 2 // _shrinkage(vae)
+    vae.tile_sample_min_size, vae.tile_latent_min_size = (
+        size // 2,
+        size // 2 // _vae_scale_factor(vae),
+    )
 
 
 def _compile(network: nn.Module, sites: set[str]) -> None:
     for name, module in network.named_modules():
-        if type(module).__name__ in ("Attention", "FeedForward") and not any(site == name or site.startswith(f"{name}.") for site in sites):
+        if type(module).__name__ in ("Attention", "FeedForward") and not any(
+            site == name or site.startswith(f"{name}.") for site in sites
+        ):
             module.compile()
 
 
-def _shrinkage(vae: Any) -> int:
+def _vae_scale_factor(vae: Any) -> int:
     """Pixels a latent's cell, along a side."""
     shrinkage: int = 2 ** (len(vae.config.block_out_channels) - 1)
     return shrinkage

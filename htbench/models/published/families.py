@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from htbench.models.published.prompts import Reader, Words
+from htbench.models.published.prompts import PromptEmbeds, TextEncoder
 
 
 class Family(Protocol):
@@ -25,13 +25,23 @@ class Family(Protocol):
     def build(self, config: Mapping[str, Any]) -> nn.Module:
         """The denoiser, with random weights."""
 
-    def inputs(self, config: Mapping[str, Any]) -> tuple[Float[Tensor, "1 channels rows columns"], Words]:
+    def example_inputs(
+        self, config: Mapping[str, Any]
+    ) -> tuple[Float[Tensor, "1 channels rows columns"], PromptEmbeds]:
         """Latents and words of the right shapes, without numbers."""
 
-    def predict(self, network: nn.Module, latents: Tensor, timestep: Tensor, words: Words, *, size: int) -> Float[Tensor, "images channels rows columns"]:
+    def predict(
+        self,
+        network: nn.Module,
+        latents: Tensor,
+        timestep: Tensor,
+        embeds: PromptEmbeds,
+        *,
+        size: int,
+    ) -> Float[Tensor, "images channels rows columns"]:
         """The denoiser's answer, as the scheduler wants it."""
 
-    def reader(self, folder: Path, dtype: torch.dtype) -> Reader:
+    def load_text_encoder(self, folder: Path, dtype: torch.dtype) -> TextEncoder:
         """The pipeline's own text encoders."""
 
 
@@ -39,7 +49,11 @@ class Sdxl:
     """Stable Diffusion XL: a UNet that is also told the size of the image."""
 
     prefix = "unet"
-    patterns = {"norms": r"unet\..*norm.*", "attention": r"unet\..*\.attn[12]", "mlp": r"unet\..*\.ff"}  # noqa: RUF012
+    patterns = {
+        "norms": r"unet\..*norm.*",
+        "attention": r"unet\..*\.attn[12]",
+        "mlp": r"unet\..*\.ff",
+    }
 
     def build(self, config: Mapping[str, Any]) -> nn.Module:
         from diffusers import UNet2DConditionModel
@@ -47,28 +61,60 @@ class Sdxl:
         network: nn.Module = UNet2DConditionModel.from_config(dict(config))
         return network
 
-    def inputs(self, config: Mapping[str, Any]) -> tuple[Float[Tensor, "1 channels rows columns"], Words]:
-        pooled = config["projection_class_embeddings_input_dim"] - 6 * config["addition_time_embed_dim"]
-        words = Words(states=torch.empty(1, 8, config["cross_attention_dim"]), pooled=torch.empty(1, pooled))
-        return torch.empty(1, config["in_channels"], config["sample_size"], config["sample_size"]), words
+    def example_inputs(
+        self, config: Mapping[str, Any]
+    ) -> tuple[Float[Tensor, "1 channels rows columns"], PromptEmbeds]:
+        pooled = (
+            config["projection_class_embeddings_input_dim"] - 6 * config["addition_time_embed_dim"]
+        )
+        words = PromptEmbeds(
+            states=torch.empty(1, 8, config["cross_attention_dim"]), pooled=torch.empty(1, pooled)
+        )
+        return torch.empty(
+            1, config["in_channels"], config["sample_size"], config["sample_size"]
+        ), words
 
-    def predict(self, network: nn.Module, latents: Tensor, timestep: Tensor, words: Words, *, size: int) -> Float[Tensor, "images channels rows columns"]:
-        seen = torch.tensor([size, size, 0, 0, size, size], dtype=words.states.dtype, device=latents.device).repeat(len(latents), 1)
-        told = {"text_embeds": words.pooled, "time_ids": seen}
-        answer: Tensor = network(latents, timestep, encoder_hidden_states=words.states, added_cond_kwargs=told, return_dict=False)[0]
+    def predict(
+        self,
+        network: nn.Module,
+        latents: Tensor,
+        timestep: Tensor,
+        embeds: PromptEmbeds,
+        *,
+        size: int,
+    ) -> Float[Tensor, "images channels rows columns"]:
+        seen = torch.tensor(
+            [size, size, 0, 0, size, size], dtype=embeds.states.dtype, device=latents.device
+        ).repeat(len(latents), 1)
+        told = {"text_embeds": embeds.pooled, "time_ids": seen}
+        answer: Tensor = network(
+            latents,
+            timestep,
+            encoder_hidden_states=embeds.states,
+            added_cond_kwargs=told,
+            return_dict=False,
+        )[0]
         return answer
 
-    def reader(self, folder: Path, dtype: torch.dtype) -> Reader:
+    def load_text_encoder(self, folder: Path, dtype: torch.dtype) -> TextEncoder:
         from diffusers import StableDiffusionXLPipeline
 
-        return _Sdxl(StableDiffusionXLPipeline.from_pretrained(folder, unet=None, vae=None, torch_dtype=dtype, variant=_variant(folder)))
+        return _SdxlTextEncoder(
+            StableDiffusionXLPipeline.from_pretrained(
+                folder, unet=None, vae=None, torch_dtype=dtype, variant=_variant(folder)
+            )
+        )
 
 
 class PixArtSigma:
     """PixArt-Sigma: a transformer that reads T5's words."""
 
     prefix = "transformer"
-    patterns = {"norms": r"transformer\..*norm(1|2|_out)", "attention": r"transformer\..*\.attn[12]", "mlp": r"transformer\..*\.ff"}  # noqa: RUF012
+    patterns = {
+        "norms": r"transformer\..*norm(1|2|_out)",
+        "attention": r"transformer\..*\.attn[12]",
+        "mlp": r"transformer\..*\.ff",
+    }
 
     def build(self, config: Mapping[str, Any]) -> nn.Module:
         from diffusers import PixArtTransformer2DModel
@@ -76,21 +122,42 @@ class PixArtSigma:
         network: nn.Module = PixArtTransformer2DModel.from_config(dict(config))
         return network
 
-    def inputs(self, config: Mapping[str, Any]) -> tuple[Float[Tensor, "1 channels rows columns"], Words]:
-        words = Words(states=torch.empty(1, 8, config["caption_channels"]), mask=torch.ones(1, 8, dtype=torch.bool))
-        return torch.empty(1, config["in_channels"], config["sample_size"], config["sample_size"]), words
+    def example_inputs(
+        self, config: Mapping[str, Any]
+    ) -> tuple[Float[Tensor, "1 channels rows columns"], PromptEmbeds]:
+        words = PromptEmbeds(
+            states=torch.empty(1, 8, config["caption_channels"]),
+            mask=torch.ones(1, 8, dtype=torch.bool),
+        )
+        return torch.empty(
+            1, config["in_channels"], config["sample_size"], config["sample_size"]
+        ), words
 
-    def predict(self, network: nn.Module, latents: Tensor, timestep: Tensor, words: Words, *, size: int) -> Float[Tensor, "images channels rows columns"]:
+    def predict(
+        self,
+        network: nn.Module,
+        latents: Tensor,
+        timestep: Tensor,
+        embeds: PromptEmbeds,
+        *,
+        size: int,
+    ) -> Float[Tensor, "images channels rows columns"]:
         answer: Tensor = network(
-            latents, encoder_hidden_states=words.states, encoder_attention_mask=words.mask, timestep=timestep.expand(len(latents)),
+            latents, encoder_hidden_states=embeds.states, encoder_attention_mask=embeds.mask, timestep=timestep.expand(len(latents)),
             added_cond_kwargs={"resolution": None, "aspect_ratio": None}, return_dict=False,
         )[0]  # fmt: skip
-        return answer[:, : latents.shape[1]]  # the other half is the variance, which was learnt and is not used
+        return answer[
+            :, : latents.shape[1]
+        ]  # the other half is the variance, which was learnt and is not used
 
-    def reader(self, folder: Path, dtype: torch.dtype) -> Reader:
+    def load_text_encoder(self, folder: Path, dtype: torch.dtype) -> TextEncoder:
         from diffusers import PixArtSigmaPipeline
 
-        return _T5(PixArtSigmaPipeline.from_pretrained(folder, transformer=None, vae=None, torch_dtype=dtype, variant=_variant(folder)))
+        return _PixArtTextEncoder(
+            PixArtSigmaPipeline.from_pretrained(
+                folder, transformer=None, vae=None, torch_dtype=dtype, variant=_variant(folder)
+            )
+        )
 
 
 class Flux:
@@ -109,31 +176,48 @@ class Flux:
         network: nn.Module = FluxTransformer2DModel.from_config(dict(config))
         return network
 
-    def inputs(self, config: Mapping[str, Any]) -> tuple[Float[Tensor, "1 channels rows columns"], Words]:
-        words = Words(states=torch.empty(1, 8, config["joint_attention_dim"]), pooled=torch.empty(1, config["pooled_projection_dim"]))
+    def example_inputs(
+        self, config: Mapping[str, Any]
+    ) -> tuple[Float[Tensor, "1 channels rows columns"], PromptEmbeds]:
+        words = PromptEmbeds(
+            states=torch.empty(1, 8, config["joint_attention_dim"]),
+            pooled=torch.empty(1, config["pooled_projection_dim"]),
+        )
         return torch.empty(1, config["in_channels"] // 4, 4, 4), words
 
-    def predict(self, network: nn.Module, latents: Tensor, timestep: Tensor, words: Words, *, size: int) -> Float[Tensor, "images channels rows columns"]:
+    def predict(
+        self,
+        network: nn.Module,
+        latents: Tensor,
+        timestep: Tensor,
+        embeds: PromptEmbeds,
+        *,
+        size: int,
+    ) -> Float[Tensor, "images channels rows columns"]:
         rows, columns = latents.shape[2] // 2, latents.shape[3] // 2
         down, right = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
         places = torch.stack([torch.zeros_like(down), down, right], -1).flatten(0, 1)
         cells: Tensor = network(
-            nn.functional.pixel_unshuffle(latents, 2).flatten(2).transpose(1, 2), encoder_hidden_states=words.states, pooled_projections=words.pooled,
+            nn.functional.pixel_unshuffle(latents, 2).flatten(2).transpose(1, 2), encoder_hidden_states=embeds.states, pooled_projections=embeds.pooled,
             timestep=timestep.expand(len(latents)).to(latents.dtype) / 1000, img_ids=places.to(latents), return_dict=False,
-            txt_ids=torch.zeros(words.states.shape[1], 3, dtype=latents.dtype, device=latents.device),
+            txt_ids=torch.zeros(embeds.states.shape[1], 3, dtype=latents.dtype, device=latents.device),
         )[0]  # fmt: skip
-        return nn.functional.pixel_shuffle(cells.transpose(1, 2).reshape(len(latents), -1, rows, columns), 2)
+        return nn.functional.pixel_shuffle(
+            cells.transpose(1, 2).reshape(len(latents), -1, rows, columns), 2
+        )
 
-    def reader(self, folder: Path, dtype: torch.dtype) -> Reader:
+    def load_text_encoder(self, folder: Path, dtype: torch.dtype) -> TextEncoder:
         from diffusers import FluxPipeline
 
-        return _Flux(FluxPipeline.from_pretrained(folder, transformer=None, vae=None, torch_dtype=dtype))
+        return _FluxTextEncoder(
+            FluxPipeline.from_pretrained(folder, transformer=None, vae=None, torch_dtype=dtype)
+        )
 
 
 FAMILIES: Mapping[str, Family] = {"sdxl": Sdxl(), "pixart-sigma": PixArtSigma(), "flux": Flux()}
 
 
-class _TextEncoders:
+class _PipelineTextEncoder:
     """A pipeline without its denoiser and decoder."""
 
     def __init__(self, pipeline: Any) -> None:
@@ -146,22 +230,28 @@ class _TextEncoders:
         self._device = device
 
 
-class _Sdxl(_TextEncoders):
-    def read(self, prompt: str) -> Words:
-        states, _, pooled, _ = self._pipeline.encode_prompt(prompt, device=self._device, do_classifier_free_guidance=False)
-        return Words(states=states, pooled=pooled)
+class _SdxlTextEncoder(_PipelineTextEncoder):
+    def encode(self, prompt: str) -> PromptEmbeds:
+        states, _, pooled, _ = self._pipeline.encode_prompt(
+            prompt, device=self._device, do_classifier_free_guidance=False
+        )
+        return PromptEmbeds(states=states, pooled=pooled)
 
 
-class _T5(_TextEncoders):
-    def read(self, prompt: str) -> Words:
-        states, mask, _, _ = self._pipeline.encode_prompt(prompt, device=self._device, do_classifier_free_guidance=False)
-        return Words(states=states, mask=mask.bool())
+class _PixArtTextEncoder(_PipelineTextEncoder):
+    def encode(self, prompt: str) -> PromptEmbeds:
+        states, mask, _, _ = self._pipeline.encode_prompt(
+            prompt, device=self._device, do_classifier_free_guidance=False
+        )
+        return PromptEmbeds(states=states, mask=mask.bool())
 
 
-class _Flux(_TextEncoders):
-    def read(self, prompt: str) -> Words:
-        states, pooled, _ = self._pipeline.encode_prompt(prompt, device=self._device, max_sequence_length=256)
-        return Words(states=states, pooled=pooled)
+class _FluxTextEncoder(_PipelineTextEncoder):
+    def encode(self, prompt: str) -> PromptEmbeds:
+        states, pooled, _ = self._pipeline.encode_prompt(
+            prompt, device=self._device, max_sequence_length=256
+        )
+        return PromptEmbeds(states=states, pooled=pooled)
 
 
 def _variant(folder: Path) -> str | None:

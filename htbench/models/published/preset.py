@@ -10,13 +10,13 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
 from htbench.core.errors import UnknownName, UsageError
-from htbench.core.weights import Source
+from htbench.core.weights import HubFiles
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 
 @checked(frozen=True, kw_only=True)
-class Options:
+class LoadOptions:
     """What may be chosen when a model is loaded; all but `offload` and `checkpoint` are part of an image's identity."""
 
     weights: str = "hub"
@@ -45,9 +45,9 @@ class Preset:
 
     name: str
     family: Literal["sdxl", "pixart-sigma", "flux"]
-    base: Source
+    base: HubFiles
     """The pipeline that it was distilled from: all parts but the denoiser's weights."""
-    denoiser: Source
+    denoiser: HubFiles
     scheduler: str
     timesteps: tuple[int, ...]
     dtype: Dtype
@@ -56,20 +56,22 @@ class Preset:
     scheduler_settings: Mapping[str, object] = field(default_factory=dict)
     """What differs from the settings that the pipeline comes with."""
     size: int = 1024
-    conditioner: str = "clip-vit-l-14"
+    concept_encoder: str = "clip-vit-l-14"
     scorer: str = "siglip-vit-b-16"
 
-    def options(self, **chosen: object) -> Options:
+    def options(self, **values: object) -> LoadOptions:
         """Options with these values; raises as a call does."""
-        known = [field.name for field in fields(Options)]
-        for option in chosen:
+        known = [field.name for field in fields(LoadOptions)]
+        for option in values:
             if option not in known:
                 raise UnknownName(f"option of {self.name}", option, known)
         try:
-            return TypeAdapter(Options).validate_python(chosen)
+            return TypeAdapter(LoadOptions).validate_python(values)
         except ValidationError as error:
             first = error.errors()[0]
-            raise UsageError(f"option {first['loc'][0]!r} of {self.name}: {first['msg']}, not {str(first['input'])[:60]!r}") from None
+            raise UsageError(
+                f"option {first['loc'][0]!r} of {self.name}: {first['msg']}, not {str(first['input'])[:60]!r}"
+            ) from None
 
     def missing(self) -> list[str]:
         """Repositories whose files are not on this machine."""
@@ -80,7 +82,12 @@ class Preset:
         return {
             "denoiser": f"{self.denoiser.repository}/{self.denoiser.files[0]}, revision {self.denoiser.commit}",
             "pipeline": f"{self.base.repository}, revision {self.base.commit}",
-            "scheduler": ", ".join([self.scheduler, *(f"{name} {value}" for name, value in self.scheduler_settings.items())]),
+            "scheduler": ", ".join(
+                [
+                    self.scheduler,
+                    *(f"{name} {value}" for name, value in self.scheduler_settings.items()),
+                ]
+            ),
             "timesteps": ", ".join(map(str, self.timesteps)),
             "guidance": "0",
             "number format": self.dtype,
@@ -92,5 +99,9 @@ class Preset:
 
 def architecture(family: str) -> Mapping[str, Any]:
     """Published settings of each part of a family, and the shapes of its encoded prompts."""
-    found: dict[str, Any] = json.loads(files("htbench.models.published").joinpath("architectures", f"{family}.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(
+        files("htbench.models.published")
+        .joinpath("architectures", f"{family}.json")
+        .read_text(encoding="utf-8")
+    )
     return found

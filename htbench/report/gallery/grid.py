@@ -11,14 +11,14 @@ from jaxtyping import Float, Int
 
 from htbench.run.summary import METRICS, Summary
 
-LARGEST = 65535
+NO_SCORE = 65535
 """Scores are whole numbers below this one, which stands for none."""
 _NONE = "none"
-_COLUMNS = "SELECT method, strength, min(min(place)) OVER (PARTITION BY method) FROM cells GROUP BY 1, 2 ORDER BY 3, 2"
+_COLUMN_QUERY = "SELECT method, strength, min(min(place)) OVER (PARTITION BY method) FROM cells GROUP BY 1, 2 ORDER BY 3, 2"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Label:
+class ConceptLabel:
     """How a concept is shown."""
 
     id: str
@@ -27,7 +27,7 @@ class Label:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prompt:
+class PromptSeed:
     """A prompt with one seed; seeds are words because JavaScript's numbers cannot hold them."""
 
     text: str
@@ -35,7 +35,7 @@ class Prompt:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class SliderStop:
     """A stop of the strength slider."""
 
     label: str
@@ -44,7 +44,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shard:
+class PromptShard:
     """All cells of one prompt and seed, so that a page reads only what it shows."""
 
     images: list[str]
@@ -57,7 +57,7 @@ class Shard:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gallery:
+class GalleryData:
     """A run's cells as a grid; a column is a method at a strength."""
 
     methods: list[str]
@@ -66,52 +66,74 @@ class Gallery:
     unsteered: int
     """A column of images that no method has changed; -1 without one."""
     columns: list[tuple[int, float]]
-    steps: list[Step]
+    steps: list[SliderStop]
     full: int
     """The leaderboard's step."""
-    concepts: list[Label]
-    prompts: list[Prompt]
+    concepts: list[ConceptLabel]
+    prompts: list[PromptSeed]
     metrics: list[str]
     scales: list[tuple[float, float]]
     """Each metric's lowest score and the size of a step."""
     means: str
     """Over prompts, packed as a shard's scores are."""
-    shards: list[Shard] = field(repr=False)
+    shards: list[PromptShard] = field(repr=False)
 
 
-def labels(summary: Summary) -> dict[str, Label]:
+def concept_labels(summary: Summary) -> dict[str, ConceptLabel]:
     """The concepts of a run, in the order of the plan."""
     known = _mapping(summary.facts.get("concepts"))
     found = {}
-    for (concept,) in summary.store.select("SELECT concept FROM cells GROUP BY concept ORDER BY min(place)"):
+    for (concept,) in summary.store.select(
+        "SELECT concept FROM cells GROUP BY concept ORDER BY min(place)"
+    ):
         facts = _mapping(known.get(concept))
-        found[concept] = Label(id=concept, kind=str(facts.get("kind") or "of no kind"), text=str(facts.get("text") or concept))
+        found[concept] = ConceptLabel(
+            id=concept,
+            kind=str(facts.get("kind") or "of no kind"),
+            text=str(facts.get("text") or concept),
+        )
     return found
 
 
-def collect(summary: Summary) -> Gallery:
+def collect(summary: Summary) -> GalleryData:
     """The gallery of a run."""
-    concepts = labels(summary)
-    prompts = [(text, seed) for text, seed, _ in summary.store.select("SELECT prompt, seed, min(place) FROM cells GROUP BY 1, 2 ORDER BY 3")]
-    pairs = [(method, strength) for method, strength, _ in summary.store.select(_COLUMNS)]
+    concepts = concept_labels(summary)
+    prompts = [
+        (text, seed)
+        for text, seed, _ in summary.store.select(
+            "SELECT prompt, seed, min(place) FROM cells GROUP BY 1, 2 ORDER BY 3"
+        )
+    ]
+    pairs = [(method, strength) for method, strength, _ in summary.store.select(_COLUMN_QUERY)]
     columns = [(summary.methods.index(method), strength) for method, strength in pairs]
     steered = [k for k, method in enumerate(summary.methods) if method != _NONE]
     steps = _steps(summary, pairs)
     grid = _Grid(summary, pairs, list(concepts), prompts)
     scales = [_scale(grid.scores[..., k]) for k in range(len(METRICS))]
-    zeros = sorted((summary.methods[method] != _NONE, k) for k, (method, strength) in enumerate(columns) if strength == 0)
-    return Gallery(
+    zeros = sorted(
+        (summary.methods[method] != _NONE, k)
+        for k, (method, strength) in enumerate(columns)
+        if strength == 0
+    )
+    return GalleryData(
         methods=summary.methods,
         steered=steered,
         unsteered=zeros[0][1] if zeros else -1,
         columns=columns,
         steps=steps,
-        full=max((k for k, step in enumerate(steps) if step.label == _words(summary.full)), default=0),
+        full=max(
+            (
+                k
+                for k, step in enumerate(steps)
+                if step.label == _strength_text(summary.full_strength)
+            ),
+            default=0,
+        ),
         concepts=list(concepts.values()),
-        prompts=[Prompt(text=text, seed=str(seed)) for text, seed in prompts],
+        prompts=[PromptSeed(text=text, seed=str(seed)) for text, seed in prompts],
         metrics=list(METRICS.values()),
         scales=scales,
-        means=_packed(_means(grid.scores), scales),
+        means=_pack(_means(grid.scores), scales),
         shards=[grid.shard(k, scales) for k in range(len(prompts))],
     )
 
@@ -119,24 +141,37 @@ def collect(summary: Summary) -> Gallery:
 class _Grid:
     """The store's cells in arrays: prompt by concept by column."""
 
-    def __init__(self, summary: Summary, pairs: Sequence[tuple[str, float]], concepts: Sequence[str], prompts: Sequence[tuple[str, int]]) -> None:
+    def __init__(
+        self,
+        summary: Summary,
+        pairs: Sequence[tuple[str, float]],
+        concepts: Sequence[str],
+        prompts: Sequence[tuple[str, int]],
+    ) -> None:
         shape = len(prompts), len(concepts), len(pairs)
         self.scores = np.full((*shape, len(METRICS)), math.nan)
         self._cells = np.full(shape, -1)
         self._images: list[dict[str, int]] = [{} for _ in prompts]
         self._problems: list[dict[str, int]] = [{"not planned": 0} for _ in prompts]
         places = [{name: k for k, name in enumerate(names)} for names in (prompts, concepts, pairs)]
-        for method, concept, prompt, seed, strength, file, problem, *scores in summary.store.select(_query(), summary.scorer):
-            where = tuple(place[name] for place, name in zip(places, ((prompt, seed), concept, (method, strength)), strict=True))
+        for method, concept, prompt, seed, strength, file, problem, *scores in summary.store.select(
+            _query(), summary.scorer
+        ):
+            where = tuple(
+                place[name]
+                for place, name in zip(
+                    places, ((prompt, seed), concept, (method, strength)), strict=True
+                )
+            )
             self.scores[where] = scores  # numpy takes None for NaN
             self._cells[where] = self._number(where[0], file, problem)
 
-    def shard(self, prompt: int, scales: Sequence[tuple[float, float]]) -> Shard:
-        return Shard(
+    def shard(self, prompt: int, scales: Sequence[tuple[float, float]]) -> PromptShard:
+        return PromptShard(
             images=list(self._images[prompt]),
             problems=list(self._problems[prompt]),
             cells=_base64(self._cells[prompt].astype("<i4")),
-            scores=_packed(self.scores[prompt], scales),
+            scores=_pack(self.scores[prompt], scales),
         )
 
     def _number(self, prompt: int, file: str | None, problem: str | None) -> int:
@@ -147,27 +182,43 @@ class _Grid:
 
 
 def _query() -> str:
-    columns = ", ".join(f"max(CASE metric WHEN '{metric}' THEN value END) AS {metric}" for metric in METRICS)
+    columns = ", ".join(
+        f"max(CASE metric WHEN '{metric}' THEN value END) AS {metric}" for metric in METRICS
+    )
     return f"""SELECT method, concept, prompt, seed, strength, file, message, {", ".join(METRICS)}
                FROM cells JOIN images ON images.key = image LEFT JOIN failures ON failures.key = image
                LEFT JOIN (SELECT cell, {columns} FROM scores WHERE encoder = ? GROUP BY cell) ON cell = cells.id ORDER BY place"""
 
 
-def _steps(summary: Summary, pairs: Sequence[tuple[str, float]]) -> list[Step]:
+def _steps(summary: Summary, pairs: Sequence[tuple[str, float]]) -> list[SliderStop]:
     """The plan's strengths, and one stop at which each method has the strength that was chosen for it."""
     numbers: dict[tuple[str, Any], int] = {pair: k for k, pair in enumerate(pairs)}
     steering = [method for method in summary.methods if method != _NONE]
-    tuned = {method: _mapping(card).get("strength") for method, card in _mapping(summary.facts.get("tuned")).items()}
+    tuned = {
+        method: _mapping(card).get("strength")
+        for method, card in _mapping(summary.facts.get("tuned")).items()
+    }
     planned = _mapping(summary.facts.get("plan")).get("strengths")
     chosen = set(tuned.values()) - set(planned if isinstance(planned, list) else summary.strengths)
     strengths = sorted({strength for method, strength in pairs if method != _NONE} - chosen)
-    steps = [Step(label=_words(strength), columns=[numbers.get((method, strength), -1) for method in steering]) for strength in strengths]
+    steps = [
+        SliderStop(
+            label=_strength_text(strength),
+            columns=[numbers.get((method, strength), -1) for method in steering],
+        )
+        for strength in strengths
+    ]
     if tuned:
-        steps.append(Step(label="tuned", columns=[numbers.get((method, tuned.get(method)), -1) for method in steering]))
+        steps.append(
+            SliderStop(
+                label="tuned",
+                columns=[numbers.get((method, tuned.get(method)), -1) for method in steering],
+            )
+        )
     return steps
 
 
-def _words(strength: float) -> str:
+def _strength_text(strength: float) -> str:
     return f"{strength:g}".replace("-", "−")
 
 
@@ -183,13 +234,13 @@ def _scale(scores: Float[np.ndarray, " *any"]) -> tuple[float, float]:
     if not known.size:
         return 0.0, 1.0
     low = math.floor(known.min() * 1e4) / 1e4
-    return low, float(f"{max((known.max() - low) / (LARGEST - 2), 1e-9):.3g}") * 1.01
+    return low, float(f"{max((known.max() - low) / (NO_SCORE - 2), 1e-9):.3g}") * 1.01
 
 
-def _packed(scores: Float[np.ndarray, "*any metrics"], scales: Sequence[tuple[float, float]]) -> str:
+def _pack(scores: Float[np.ndarray, "*any metrics"], scales: Sequence[tuple[float, float]]) -> str:
     low, step = (np.array([scale[k] for scale in scales]) for k in (0, 1))
     steps = np.round((scores - low) / step)
-    return _base64(np.where(np.isfinite(steps), steps, LARGEST).astype("<u2"))
+    return _base64(np.where(np.isfinite(steps), steps, NO_SCORE).astype("<u2"))
 
 
 def _base64(numbers: Int[np.ndarray, " *any"]) -> str:

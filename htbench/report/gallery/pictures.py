@@ -10,44 +10,48 @@ from shutil import copyfile
 
 from PIL import Image
 
-SMALL, LARGEST, QUALITY = 128, 256, 90
+KEEP_UP_TO, MAX_SIDE, WEBP_QUALITY = 128, 256, 90
 """Pixels of a side up to which a picture is kept as it is; pixels and quality of what others become."""
 _HEAD = 24  # bytes of a PNG file up to the end of its width and height
 _SAMPLE = 64
 
-Held = bytes | str
+BytesOrReason = bytes | str
 """A picture's bytes, or why there are none."""
 
 
-def whole(path: Path) -> Held:
+def read_whole(path: Path) -> BytesOrReason:
     """The file as it is, if it can be read."""
-    return _tried(path, lambda file: _checked(file.read_bytes()))
+    return _read_or_reason(path, lambda file: _read_checked(file.read_bytes()))
 
 
-def small(path: Path) -> Held:
+def shrink(path: Path) -> BytesOrReason:
     """The picture as WebP, scaled down where it is large."""
-    return _tried(path, _webp)
+    return _read_or_reason(path, _webp)
 
 
-def each(work: Callable[[Path], Held], paths: Sequence[Path]) -> Iterator[Held]:
+def map_pictures(
+    work: Callable[[Path], BytesOrReason], paths: Sequence[Path]
+) -> Iterator[BytesOrReason]:
     """`work` on every path, on all cores: decoding and encoding let go of Python's lock."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(work, paths)
 
 
-def forecast(paths: Sequence[Path]) -> float:
+def estimate_bytes(paths: Sequence[Path]) -> float:
     """Bytes of all pictures made small, from a sample of them."""
     sample = paths[:: max(1, len(paths) // _SAMPLE)]
-    return sum(len(held) for held in each(small, sample)) / max(1, len(sample)) * len(paths)
+    return (
+        sum(len(held) for held in map_pictures(shrink, sample)) / max(1, len(sample)) * len(paths)
+    )
 
 
-def uri(picture: bytes) -> str:
+def data_uri(picture: bytes) -> str:
     """The picture as an address that holds all of it."""
     kind = "png" if picture.startswith(b"\x89PNG") else "webp"
     return f"data:image/{kind};base64,{b64encode(picture).decode()}"
 
 
-def place(path: Path, folder: Path) -> str:
+def save_into(path: Path, folder: Path) -> str:
     """The name in `folder` of what stands there for the picture: a link to it or its copy if it is small, else WebP; nothing if it is gone.
 
     Raises:
@@ -55,17 +59,17 @@ def place(path: Path, folder: Path) -> str:
     """
     if not path.is_file():
         return path.name
-    if _side(path) > SMALL:
+    if _longest_side(path) > KEEP_UP_TO:
         name = f"{path.stem}.webp"
-        held = small(path) if not (folder / name).exists() else b""
+        held = shrink(path) if not (folder / name).exists() else b""
         if isinstance(held, bytes):
-            _put(folder / name, lambda fresh: fresh.write_bytes(held))
+            _write_once(folder / name, lambda fresh: fresh.write_bytes(held))
             return name
-    _put(folder / path.name, lambda fresh: _link(path, fresh))
+    _write_once(folder / path.name, lambda fresh: _link(path, fresh))
     return path.name
 
 
-def _put(path: Path, write: Callable[[Path], object]) -> None:
+def _write_once(path: Path, write: Callable[[Path], object]) -> None:
     """Names come from contents, so what is there already is right."""
     if not path.exists():
         fresh = path.with_name(f".{path.name}")
@@ -81,20 +85,24 @@ def _link(path: Path, fresh: Path) -> None:
         copyfile(path, fresh)
 
 
-def _side(path: Path) -> int:
+def _longest_side(path: Path) -> int:
     with path.open("rb") as file:
         head = file.read(_HEAD)
     return max(int.from_bytes(head[16:20]), int.from_bytes(head[20:24]))
 
 
-def _tried(path: Path, work: Callable[[Path], bytes]) -> Held:
+def _read_or_reason(path: Path, work: Callable[[Path], bytes]) -> BytesOrReason:
     try:
         return work(path)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow says of some broken PNG files that they are a SyntaxError
+    except (
+        OSError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ) as error:  # Pillow says of some broken PNG files that they are a SyntaxError
         return f"image {path.name} cannot be read: {type(error).__name__}"
 
 
-def _checked(data: bytes) -> bytes:
+def _read_checked(data: bytes) -> bytes:
     with Image.open(BytesIO(data)) as file:
         file.load()
     return data
@@ -104,6 +112,6 @@ def _webp(path: Path) -> bytes:
     buffer = BytesIO()
     with Image.open(path) as file:
         picture = file.convert("RGB")
-    picture.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    picture.save(buffer, "WEBP", quality=QUALITY, method=2)
+    picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    picture.save(buffer, "WEBP", quality=WEBP_QUALITY, method=2)
     return buffer.getvalue()

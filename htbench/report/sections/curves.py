@@ -5,19 +5,27 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from htbench.report import chart, format
-from htbench.run.summary import HEADLINE, METRICS, Line
+from htbench.run.summary import HEADLINE, METRICS, LeaderboardRow
 
 
-def collect(lines: Sequence[Line], tones: Mapping[str, int]) -> list[tuple[str, Markup]]:
+def collect(lines: Sequence[LeaderboardRow], tones: Mapping[str, int]) -> list[tuple[str, Markup]]:
     """The charts over strengths, each with its heading."""
     return [
-        ("Concept gain against image preservation", _curve(lines, tones, "image_preservation", HEADLINE)),
-        ("Concept gain against prompt preservation", _curve(lines, tones, "prompt_preservation", HEADLINE)),
+        (
+            "Concept gain against image preservation",
+            _curve(lines, tones, "image_preservation", HEADLINE),
+        ),
+        (
+            "Concept gain against prompt preservation",
+            _curve(lines, tones, "prompt_preservation", HEADLINE),
+        ),
         ("Presence against strength", _curve(lines, tones, "", "presence")),
     ]
 
 
-def _curve(lines: Sequence[Line], tones: Mapping[str, int], across: str, up: str) -> Markup:
+def _curve(
+    lines: Sequence[LeaderboardRow], tones: Mapping[str, int], across: str, up: str
+) -> Markup:
     """`up` against `across`, or against the strength where that is empty; a line a method."""
     found: dict[str, list[chart.Point]] = {}
     for line in lines:
@@ -29,13 +37,25 @@ def _curve(lines: Sequence[Line], tones: Mapping[str, int], across: str, up: str
                     x=over.mean if over else line.strength,
                     y=height.mean,
                     label=format.strength(line.strength) if across else "",
-                    note=f"{note}, {METRICS[across].lower()} {format.score(over.mean)}" if over else note,
+                    tooltip=f"{note}, {METRICS[across].lower()} {format.score(over.mean)}"
+                    if over
+                    else note,
                     x_range=(over.low, over.high) if over else None,
                     y_range=(height.low, height.high),
                 )
             )
     points = [point for several in found.values() for point in several]
-    x = chart.linear(METRICS.get(across, "Strength"), [value for point in points for value in (point.x, *(point.x_range or ()))])
-    y = chart.linear(METRICS[up], [value for point in points for value in (point.y, *(point.y_range or ()))])
-    series = [chart.Series(name=method, tone=tones.get(method, 0), points=several) for method, several in found.items()]
-    return chart.lines(series, title=f"{y.label} against {x.label.lower()}, one line a method", x=x, y=y)
+    x = chart.linear_axis(
+        METRICS.get(across, "Strength"),
+        [value for point in points for value in (point.x, *(point.x_range or ()))],
+    )
+    y = chart.linear_axis(
+        METRICS[up], [value for point in points for value in (point.y, *(point.y_range or ()))]
+    )
+    series = [
+        chart.LineSeries(name=method, tone=tones.get(method, 0), points=several)
+        for method, several in found.items()
+    ]
+    return chart.line_chart(
+        series, title=f"{y.label} against {x.label.lower()}, one line a method", x=x, y=y
+    )

@@ -8,165 +8,208 @@ from pathlib import Path
 from typing import Any
 
 from htbench.core.errors import HtbenchError
-from htbench.judging.agreement import Agreement, with_judge
-from htbench.judging.audit import MEANING, Audit, Flag, Trial
-from htbench.judging.leaderboard import Board, Criterion, board
-from htbench.judging.ledger import FILE, Ledger
+from htbench.judging.agreement import JudgeAgreement, agreement_with_judge
+from htbench.judging.audit import MEANING, ControlResult, Flag, JudgeAudit
+from htbench.judging.leaderboard import CriterionLeaderboard, TournamentResult, read_result
+from htbench.judging.ledger import LEDGER_FILE, Ledger
 from htbench.report import format
 from htbench.run.summary import Summary
 from htbench.stats.durations import Interval
-from htbench.stats.proportions import Share
-from htbench.stats.ranking.robustness import Fragility, Variant, fragility, sensitivity
+from htbench.stats.proportions import Proportion
+from htbench.stats.ranking.robustness import RankingVariant, Robustness, robustness, sensitivity
 from htbench.stats.ranking.votes import Unrankable
 
 
 @dataclass(frozen=True, kw_only=True)
-class Block:
+class JudgedCriterion:
     """One judge by one criterion."""
 
     id: str
     """Of its heading."""
-    criterion: Criterion
-    preferred: dict[str, Interval]
+    criterion: CriterionLeaderboard
+    preference_rates: dict[str, Interval]
     """How often each method is preferred to prompting."""
-    fragility: Fragility | None
-    variants: list[Variant]
+    robustness: Robustness | None
+    variants: list[RankingVariant]
 
     @property
-    def audit(self) -> Audit:
+    def audit(self) -> JudgeAudit:
         """Of the criterion."""
         return self.criterion.audit
 
     @property
-    def checks(self) -> list["Check"]:
+    def checks(self) -> list["FlagCheck"]:
         """Every flag that there is, with what it rests on."""
-        audit, lost = self.audit, sum(share.count for share in self.audit.missing_by_method.values())
-        slot = f"the first won {_share(audit.slot, 'contradictions')}; p {format.chance(audit.slot_p)}"
-        expected = "" if math.isnan(audit.cycles_expected) else f"; {format.percent(audit.cycles_expected, 1)} expected"
-        uneven = "" if math.isnan(audit.missing_p) else f"; the same for all methods: p {format.chance(audit.missing_p)}"
-        asked = Share(count=lost, of=sum(audit.planned.values()))
+        audit, lost = (
+            self.audit,
+            sum(share.count for share in self.audit.missing_by_method.values()),
+        )
+        slot = f"the first won {_share_text(audit.position_bias, 'contradictions')}; p {format.p_value(audit.position_bias_p)}"
+        expected = (
+            ""
+            if math.isnan(audit.cycles_expected)
+            else f"; {format.percent(audit.cycles_expected, 1)} expected"
+        )
+        uneven = (
+            ""
+            if math.isnan(audit.missing_p)
+            else f"; the same for all methods: p {format.p_value(audit.missing_p)}"
+        )
+        asked = Proportion(count=lost, of=sum(audit.planned.values()))
         figures: dict[Flag, str] = {
             "first slot": slot,
             "last slot": slot,
-            "unstable": f"alike in {_share(audit.stable, 'questions asked again')}",
-            "undecided": f"undecided in {_share(audit.idle, 'questions with noise')}",
-            "text": f"not fooled in {_trial(audit.text)}",
-            "blind": f"the picture won {_trial(audit.noise)}",
-            "wrong concept": f"the right concept won {_trial(audit.decoy)}",
-            "imagines": f"a difference in {_share(audit.identical, 'identical pairs')}",
-            "inconsistent": f"alike in {_share(audit.consistent, 'pairs asked in both orders')}",
-            "cycles": f"a circle in {_share(audit.cycles, 'triples')}{expected}",
-            "missing": f"asked in vain: {_share(asked, 'matches of methods')}{uneven}",
+            "unstable": f"alike in {_share_text(audit.stable, 'questions asked again')}",
+            "undecided": f"undecided in {_share_text(audit.undecided, 'questions with noise')}",
+            "text": f"not fooled in {_trial_text(audit.text)}",
+            "blind": f"the picture won {_trial_text(audit.noise)}",
+            "wrong concept": f"the right concept won {_trial_text(audit.wrong_concept)}",
+            "imagines": f"a difference in {_share_text(audit.identical, 'identical pairs')}",
+            "inconsistent": f"alike in {_share_text(audit.consistent, 'pairs asked in both orders')}",
+            "cycles": f"a circle in {_share_text(audit.cycles, 'triples')}{expected}",
+            "missing": f"asked in vain: {_share_text(asked, 'matches of methods')}{uneven}",
         }
-        return [Check(flag=flag, meaning=meaning, figure=figures[flag], raised=flag in audit.flags) for flag, meaning in MEANING.items()]
+        return [
+            FlagCheck(
+                flag=flag, meaning=meaning, evidence=figures[flag], raised=flag in audit.flags
+            )
+            for flag, meaning in MEANING.items()
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
+class FlagCheck:
     """One flag of an audit."""
 
     flag: Flag
     meaning: str
-    figure: str
+    evidence: str
     raised: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
+class JudgeResult:
     """One judge's tournament."""
 
-    board: Board
-    blocks: list[Block]
-    agreements: dict[str, list[Agreement]]
+    leaderboard: TournamentResult
+    criteria: list[JudgedCriterion]
+    agreements: dict[str, list[JudgeAgreement]]
     """With each other judge of the run, by its name."""
 
     @property
     def name(self) -> str:
         """Of the judge, with its model."""
-        return name(self.board)
+        return judge_name(self.leaderboard)
 
     @property
-    def sees_language(self) -> bool:
+    def is_vlm(self) -> bool:
         """Whether it is a vision-language model."""
-        return self.board.about.get("kind") != "clip"
+        return self.leaderboard.metadata.get("kind") != "clip"
 
     @property
     def design(self) -> dict[str, Any]:
         """What was compared."""
-        return dict(self.board.about["design"])
+        return dict(self.leaderboard.metadata["design"])
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class JudgesSection:
     """The section."""
 
-    judgements: list[Judgement]
+    results: list[JudgeResult]
     problem: str
     """Why the ledger cannot be read; empty if it can, or is not there."""
 
 
-def name(of: Board) -> str:
+def judge_name(leaderboard: TournamentResult) -> str:
     """A judge with its model, once where they are the same."""
-    judge, model = str(of.about["judge"]), str(of.about["model"])
+    judge, model = str(leaderboard.metadata["judge"]), str(leaderboard.metadata["model"])
     return judge if judge == model else f"{judge} {model}"
 
 
-def collect(summary: Summary, *, rounds: int = 1000) -> Judged:
+def collect(summary: Summary, *, rounds: int = 1000) -> JudgesSection:
     """Of each judge and model the latest tournament at each strength; one ledger is read once as long as nothing is added to it."""
     folder = summary.store.folder
-    if not (folder / FILE).is_file():
-        return Judged(judgements=[], problem="")
-    files = [path for path in (folder / FILE, folder / f"{FILE}-wal") if path.is_file()]
-    return _read(folder, rounds, tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in files))
+    if not (folder / LEDGER_FILE).is_file():
+        return JudgesSection(results=[], problem="")
+    files = [
+        path for path in (folder / LEDGER_FILE, folder / f"{LEDGER_FILE}-wal") if path.is_file()
+    ]
+    return _read(
+        folder, rounds, tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in files)
+    )
 
 
 @lru_cache(maxsize=4)
-def _read(folder: Path, rounds: int, state: tuple[tuple[int, int], ...]) -> Judged:
+def _read(folder: Path, rounds: int, state: tuple[tuple[int, int], ...]) -> JudgesSection:
     """As the ledger was in that state of its files: a page that is drawn anew while a run goes on does not rank hundreds of thousands of verdicts again."""
     try:
         with Ledger.read(folder) as ledger:
-            known = {(about["judge"], about["model"], about["design"]["strength"]): id_ for id_, about in ledger.tournaments().items()}
-            boards = [board(ledger, id_, rounds=rounds) for id_ in known.values()]
+            known = {
+                (about["judge"], about["model"], about["design"]["strength"]): id_
+                for id_, about in ledger.tournaments().items()
+            }
+            boards = [read_result(ledger, id_, rounds=rounds) for id_ in known.values()]
     except HtbenchError as error:
-        return Judged(judgements=[], problem=str(error))
-    return Judged(judgements=[_judgement(each, boards) for each in boards if each.criteria], problem="")
-
-
-def _judgement(own: Board, boards: Sequence[Board]) -> Judgement:
-    others = [each for each in boards if name(each) != name(own)]
-    return Judgement(
-        board=own,
-        blocks=[_block(own, criterion) for criterion in own.criteria],
-        agreements={name(other): found for other in others if (found := with_judge(own, other))},
+        return JudgesSection(results=[], problem=str(error))
+    return JudgesSection(
+        results=[_judge_result(each, boards) for each in boards if each.criteria], problem=""
     )
 
 
-def _block(own: Board, criterion: Criterion) -> Block:
-    ranked = [one.name for one in criterion.ranking.standings] if criterion.ranking else []
-    shows = str(own.about["design"]["shows"])
-    return Block(
+def _judge_result(own: TournamentResult, boards: Sequence[TournamentResult]) -> JudgeResult:
+    others = [each for each in boards if judge_name(each) != judge_name(own)]
+    return JudgeResult(
+        leaderboard=own,
+        criteria=[_judged_criterion(own, criterion) for criterion in own.criteria],
+        agreements={
+            judge_name(other): found
+            for other in others
+            if (found := agreement_with_judge(own, other))
+        },
+    )
+
+
+def _judged_criterion(own: TournamentResult, criterion: CriterionLeaderboard) -> JudgedCriterion:
+    ranked = [one.name for one in criterion.ranking.entries] if criterion.ranking else []
+    shows = str(own.metadata["design"]["shows"])
+    return JudgedCriterion(
         id=f"judge-{own.tournament[:8]}-{criterion.name}",
         criterion=criterion,
-        preferred={method: rate for method in ranked if (rate := criterion.preferred(method, shows))},
-        **_doubts(criterion, ranked),
+        preference_rates={
+            method: rate for method in ranked if (rate := criterion.preference_rate(method, shows))
+        },
+        **_robustness(criterion, ranked),
     )
 
 
-def _doubts(criterion: Criterion, ranked: Sequence[str]) -> dict[str, Any]:
+def _robustness(criterion: CriterionLeaderboard, ranked: Sequence[str]) -> dict[str, Any]:
     """How much the ranking hangs on; nothing where there is none."""
     try:
         votes = criterion.votes.among(ranked)
-        return {"fragility": fragility(votes), "variants": sensitivity(votes)} if ranked else {"fragility": None, "variants": []}
+        return (
+            {"robustness": robustness(votes), "variants": sensitivity(votes)}
+            if ranked
+            else {"robustness": None, "variants": []}
+        )
     except Unrankable:
-        return {"fragility": None, "variants": []}
+        return {"robustness": None, "variants": []}
 
 
-def _share(share: Share, of: str) -> str:
+def _share_text(share: Proportion, of: str) -> str:
     """Such as `95 % [76 %, 99 %] of 20 pairs`."""
     low, high = (format.percent(end) for end in share.interval)
-    return f"{format.percent(share.value)} [{low}, {high}] of {share.of:,} {of}" if share.of else f"no {of}"
+    return (
+        f"{format.percent(share.value)} [{low}, {high}] of {share.of:,} {of}"
+        if share.of
+        else f"no {of}"
+    )
 
 
-def _trial(trial: Trial) -> str:
+def _trial_text(trial: ControlResult) -> str:
     total = trial.right + trial.wrong + trial.other
-    return f"{trial.right:,} of {total:,}, {trial.wrong:,} went the other way" if total else "no controls"
+    return (
+        f"{trial.right:,} of {total:,}, {trial.wrong:,} went the other way"
+        if total
+        else "no controls"
+    )

@@ -10,7 +10,7 @@ _NONE = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class KindGains:
     """Concept gain of every method on one kind of concept at the leaderboard's strength."""
 
     name: str
@@ -21,21 +21,27 @@ class Kind:
     """Cells."""
 
 
-def collect(summary: Summary) -> list[Kind]:
-    kinds = {name: label.kind for name, label in grid.labels(summary).items()}
-    found: dict[str, Kind] = {}
+def collect(summary: Summary) -> list[KindGains]:
+    kinds = {name: label.kind for name, label in grid.concept_labels(summary).items()}
+    found: dict[str, KindGains] = {}
     for (method, strength, concept), planned in summary.planned_cells.items():
-        if method == _NONE or strength != summary.full:
+        if method == _NONE or strength != summary.full_strength:
             continue
         name = kinds[concept]
-        kind = found.get(name, Kind(name=name, concepts=0, gains={}, scored=0, planned=0))
+        kind = found.get(name, KindGains(name=name, concepts=0, gains={}, scored=0, planned=0))
         done = summary.done_cells.get((method, strength, concept), 0)
         found[name] = replace(kind, scored=kind.scored + done, planned=kind.planned + planned)
     for name, kind in found.items():
         concepts = {concept for concept, its in kinds.items() if its == name}
         gains = {
             method: estimates.over_concepts(
-                {concept: value for concept, value in summary.values(method, summary.full, HEADLINE).items() if concept in concepts}
+                {
+                    concept: value
+                    for concept, value in summary.values(
+                        method, summary.full_strength, HEADLINE
+                    ).items()
+                    if concept in concepts
+                }
             )
             for method in summary.methods
             if method != _NONE

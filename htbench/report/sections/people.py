@@ -11,26 +11,26 @@ from htbench.run.summary import Summary
 
 FOLDER = "studies"
 
-Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+FloatOrNaN = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 """NaN where a file has null: not known."""
 
 
-class Figure(BaseModel):
+class IntervalRecord(BaseModel):
     """A figure with its interval."""
 
-    value: Number
-    low: Number
-    high: Number
+    value: FloatOrNaN
+    low: FloatOrNaN
+    high: FloatOrNaN
 
 
-class Share(Figure):
+class ShareRecord(IntervalRecord):
     """So many of so many."""
 
     count: int
     of: int
 
 
-class Step(BaseModel):
+class StepRecord(BaseModel):
     """Who was left after a rule of exclusion."""
 
     name: str
@@ -38,7 +38,7 @@ class Step(BaseModel):
     answers: int
 
 
-class Standing(BaseModel):
+class StandingRecord(BaseModel):
     """A method's line."""
 
     name: str
@@ -46,36 +46,36 @@ class Standing(BaseModel):
     ranks: str
     tier: int
     limit: str | None
-    rating: Figure
-    win_rate: Figure
+    rating: IntervalRecord
+    win_rate: IntervalRecord
     votes: int
 
 
-class Preference(BaseModel):
+class PreferenceRecord(BaseModel):
     """How often one method is preferred to another, with ties as halves and with ties dropped."""
 
     one: str
     two: str
     votes: int
     ties: int
-    forced: Figure
-    forced_ratio: Figure
-    decided: Figure
-    decided_ratio: Figure
+    forced: IntervalRecord
+    forced_ratio: IntervalRecord
+    decided: IntervalRecord
+    decided_ratio: IntervalRecord
 
 
-class Agreement(BaseModel):
+class AgreementRecord(BaseModel):
     """Of one person, a judge or a metric with the majority."""
 
     source: str
     name: str
     compared: int
-    accuracy: Figure
-    kappa: Figure
-    ac1: Figure
+    accuracy: IntervalRecord
+    kappa: IntervalRecord
+    ac1: IntervalRecord
 
 
-class Criterion(BaseModel):
+class CriterionRecord(BaseModel):
     """One question."""
 
     name: str
@@ -86,33 +86,33 @@ class Criterion(BaseModel):
     people: int
     unranked: str
     warnings: list[str]
-    standings: list[Standing]
-    preferences: list[Preference]
-    alpha: Figure
-    ac1: Number
-    two_people: Share
-    same_again: Share
-    checks: Share
-    sentinels: Share
-    left: Share
-    agreement: list[Agreement]
+    standings: list[StandingRecord]
+    preferences: list[PreferenceRecord]
+    alpha: IntervalRecord
+    ac1: FloatOrNaN
+    two_people: ShareRecord
+    same_again: ShareRecord
+    checks: ShareRecord
+    catch_trials: ShareRecord
+    left: ShareRecord
+    agreement: list[AgreementRecord]
 
 
-class Study(BaseModel):
+class StudyRecord(BaseModel):
     """One file; what it has beyond this is left alone."""
 
     version: Literal[1]
     study: str
     rules_changed: bool
-    flow: list[Step]
-    criteria: list[Criterion]
+    flow: list[StepRecord]
+    criteria: list[CriterionRecord]
 
 
 @dataclass(frozen=True, kw_only=True)
 class People:
     """The section."""
 
-    studies: list[Study]
+    studies: list[StudyRecord]
     problems: list[str]
     """Files that cannot be read."""
 
@@ -129,9 +129,9 @@ def collect(summary: Summary) -> People:
     return People(studies=studies, problems=problems)
 
 
-def _read(path: Path) -> Study | str:
+def _read(path: Path) -> StudyRecord | str:
     try:
-        return Study.model_validate_json(path.read_bytes())
+        return StudyRecord.model_validate_json(path.read_bytes())
     except OSError as error:
         return f"The study {path.name} cannot be read: {error.strerror}."
     except ValidationError:

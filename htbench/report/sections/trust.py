@@ -8,7 +8,7 @@ from htbench.run.summary import METRICS, Summary
 
 
 @dataclass(frozen=True, kw_only=True)
-class AuditLine:
+class LeakageRow:
     """A leakage audit, as it was recorded, and the methods that all have this one."""
 
     methods: list[str]
@@ -42,17 +42,31 @@ class Coverage:
 
 def warnings(summary: Summary) -> list[str]:
     """Sentences for the top of a report, missing cells left out."""
-    return [*_circular(summary), *_leaks(summary), *_flaws(summary), *_batches(summary), *_strength(summary), *_machines(summary)]
+    return [
+        *_circular(summary),
+        *_leaks(summary),
+        *_blank_images(summary),
+        *_reduced_batches(summary),
+        *_strength(summary),
+        *_mixed_environments(summary),
+    ]
 
 
-def audits(summary: Summary) -> list[AuditLine]:
+def leakage_audits(summary: Summary) -> list[LeakageRow]:
     """The audits of the methods that were trained on concepts."""
-    found: list[AuditLine] = []
+    found: list[LeakageRow] = []
     for method, card in _mapping(summary.facts.get("methods")).items():
         audit = _mapping(_mapping(card).get("audit"))
         if audit:
-            near = [(str(pair.get("evaluated")), str(pair.get("trained")), float(pair.get("cosine") or 0)) for pair in map(_mapping, audit.get("near") or [])]
-            line = AuditLine(
+            near = [
+                (
+                    str(pair.get("evaluated")),
+                    str(pair.get("trained")),
+                    float(pair.get("cosine") or 0),
+                )
+                for pair in map(_mapping, audit.get("near") or [])
+            ]
+            line = LeakageRow(
                 methods=[method],
                 trained_on=int(audit.get("trained_on") or 0),
                 exact=list(map(str, audit.get("exact") or [])),
@@ -61,7 +75,9 @@ def audits(summary: Summary) -> list[AuditLine]:
                 nearest=float(audit.get("nearest") or 0),
                 encoder=str(audit.get("encoder") or ""),
             )
-            same = next((known for known in found if replace(known, methods=line.methods) == line), None)
+            same = next(
+                (known for known in found if replace(known, methods=line.methods) == line), None
+            )
             if same:
                 same.methods.append(method)
             else:
@@ -78,14 +94,26 @@ def coverage(summary: Summary) -> list[Coverage]:
     scored = "SELECT cell FROM scores WHERE encoder = ? GROUP BY cell HAVING count(value) >= ?"
     query = f"""SELECT method, count(*), count(file), count(CASE WHEN file IS NOT NULL THEN done.cell END)
                 FROM cells JOIN images ON key = image LEFT JOIN ({scored}) AS done ON done.cell = id GROUP BY 1"""
-    rows = {method: found for method, *found in summary.store.select(query, summary.scorer, len(METRICS))}
-    return [Coverage(method=method, planned=rows[method][0], made=rows[method][1], scored=rows[method][2], failed=failed[method]) for method in summary.methods]
+    rows = {
+        method: found
+        for method, *found in summary.store.select(query, summary.scorer, len(METRICS))
+    }
+    return [
+        Coverage(
+            method=method,
+            planned=rows[method][0],
+            made=rows[method][1],
+            scored=rows[method][2],
+            failed=failed[method],
+        )
+        for method in summary.methods
+    ]
 
 
 def _circular(summary: Summary) -> list[str]:
     scorer = summary.scorer.partition("@")[0]
     text = "{} was conditioned on {}, the encoder that scores here: its scores are circular and say little about what people see, so it is not ranked."
-    return [text.format(method, scorer) for method in summary.circular(summary.scorer)]
+    return [text.format(method, scorer) for method in summary.circular_methods(summary.scorer)]
 
 
 def _leaks(summary: Summary) -> list[str]:
@@ -94,35 +122,57 @@ def _leaks(summary: Summary) -> list[str]:
         leaked = _mapping(card).get("leaked")
         if isinstance(leaked, list) and leaked:
             names = ", ".join(map(str, leaked[:12])) + (", …" if len(leaked) > 12 else "")
-            found.append(f"LEAK ALLOWED: {method} was trained on {len(leaked)} of the concepts that it is evaluated on: {names}.")
+            found.append(
+                f"LEAK ALLOWED: {method} was trained on {len(leaked)} of the concepts that it is evaluated on: {names}."
+            )
     return found
 
 
-def _flaws(summary: Summary) -> list[str]:
+def _blank_images(summary: Summary) -> list[str]:
     kinds = {"nan": "NaN in {}", "black": "{} black", "constant": "{} of one flat colour"}
     found = []
-    for method, flaws in summary.flaws.items():
-        if parts := [kinds[flaw].format(f"{number:,}") for flaw, number in flaws.items() if number and flaw in kinds]:
-            found.append(f"Of the images of {method}, some show nothing: {', '.join(parts)}. Those that could be written are scored like all others.")
+    for method, flaws in summary.blank_images.items():
+        if parts := [
+            kinds[flaw].format(f"{number:,}")
+            for flaw, number in flaws.items()
+            if number and flaw in kinds
+        ]:
+            found.append(
+                f"Of the images of {method}, some show nothing: {', '.join(parts)}. Those that could be written are scored like all others."
+            )
     return found
 
 
-def _batches(summary: Summary) -> list[str]:
+def _reduced_batches(summary: Summary) -> list[str]:
     planned = _mapping(summary.facts.get("plan")).get("batch")
-    ((smaller, least),) = summary.store.select("SELECT count(*), min(batch) FROM images WHERE batch < ? AND file IS NOT NULL", planned)
-    return [f"{smaller:,} images were made in batches of down to {least}, not {planned}, because memory ran out: last digits may differ."] if smaller else []
+    ((smaller, least),) = summary.store.select(
+        "SELECT count(*), min(batch) FROM images WHERE batch < ? AND file IS NOT NULL", planned
+    )
+    return (
+        [
+            f"{smaller:,} images were made in batches of down to {least}, not {planned}, because memory ran out: last digits may differ."
+        ]
+        if smaller
+        else []
+    )
 
 
 def _strength(summary: Summary) -> list[str]:
     if not summary.strengths or 1.0 in summary.strengths:
         return []
-    shown = f"{summary.full:g}".replace("-", "−")
-    return [f"The plan has no strength 1: the leaderboard is at strength {shown}, the largest there is."]
+    shown = f"{summary.full_strength:g}".replace("-", "−")
+    return [
+        f"The plan has no strength 1: the leaderboard is at strength {shown}, the largest there is."
+    ]
 
 
-def _machines(summary: Summary) -> list[str]:
+def _mixed_environments(summary: Summary) -> list[str]:
     surroundings = _mapping(summary.facts.get("environment")) if "sources" in summary.facts else {}
-    differing = [name for name in ("cpu", "threads", "device", "torch") if isinstance(surroundings.get(name), list)]
+    differing = [
+        name
+        for name in ("cpu", "threads", "device", "torch")
+        if isinstance(surroundings.get(name), list)
+    ]
     text = "These runs were made in different surroundings ({}): times of methods from different runs cannot be compared."
     return [text.format(", ".join(differing))] if differing else []
 

@@ -15,13 +15,17 @@ def name() -> str:
     return f"{platform.node()}, {platform.processor() or platform.machine()} x {os.cpu_count()}"
 
 
-def busy() -> dict[str, object]:
+def load() -> dict[str, object]:
     """Load averages and how many threads run or wait to run now, our own included; empty where the system does not say."""
     try:
         one, five, fifteen, threads, _ = Path("/proc/loadavg").read_text().split()
     except (OSError, ValueError):
         return {}
-    return {"load": [float(one), float(five), float(fifteen)], "running": int(threads.partition("/")[0]), "cores": os.cpu_count()}
+    return {
+        "load": [float(one), float(five), float(fifteen)],
+        "running": int(threads.partition("/")[0]),
+        "cores": os.cpu_count(),
+    }
 
 
 def gpu(device: str) -> dict[str, object]:

@@ -13,16 +13,16 @@ from pathlib import Path
 import torch
 
 from htbench.core import content, registry
-from htbench.core.display import Voice
+from htbench.core.display import Display
 from htbench.core.errors import HtbenchError
 from htbench.run.store import Sample, Store
 from htbench.run.timing import machine
-from htbench.run.timing.protocol import Bench, Entry, Protocol
+from htbench.run.timing.protocol import TimedMethod, TimingHarness, TimingProtocol
 from htbench.steering.concept import ConceptSet
-from htbench.steering.model import KeepsPrompts, Model
+from htbench.steering.model import CachesPrompts, Model
 
 
-def conditions(model: Model, *, loading: Mapping[str, str]) -> dict[str, object]:
+def conditions(model: Model, *, load_options: Mapping[str, str]) -> dict[str, object]:
     """All that times depend on besides methods."""
     return {
         "machine": machine.name(),
@@ -31,8 +31,10 @@ def conditions(model: Model, *, loading: Mapping[str, str]) -> dict[str, object]
         "dtype": str(getattr(model, "dtype", "float32")).removeprefix("torch."),
         "model": model.name,
         "revision": model.revision,
-        "weights": loading.get("weights") or "the model's own",
-        "loaded with": ", ".join(f"{name}={value}" for name, value in sorted(loading.items()) if name != "weights"),
+        "weights": load_options.get("weights") or "the model's own",
+        "loaded with": ", ".join(
+            f"{name}={value}" for name, value in sorted(load_options.items()) if name != "weights"
+        ),
         "torch": torch.__version__,
         "process": os.getpid(),
     }
@@ -42,82 +44,102 @@ def run(
     folder: Path,
     methods: Sequence[str],
     concepts: ConceptSet,
-    protocol: Protocol,
+    protocol: TimingProtocol,
     *,
     model: str,
     device: str,
-    loading: Mapping[str, str],
-    voice: Voice,
+    load_options: Mapping[str, str],
+    display: Display,
 ) -> None:
     """Time `methods` and write what was measured into `folder`, a new run or one that is there."""
-    with Store.open(folder) as store, tempfile.TemporaryDirectory() as kept, voice.speaking():
+    with Store.open(folder) as store, tempfile.TemporaryDirectory() as kept, display.showing():
         registry.load("models", model)  # importing its code is no part of loading it
         began, start = time.perf_counter(), time.monotonic()
-        loaded: Model = registry.model(model, device, loading)
+        loaded: Model = registry.load_model(model, device, load_options)
         loaded.synchronise()
         took = time.perf_counter() - began
         started = datetime.now(UTC).isoformat(timespec="seconds")
         facts: dict[str, object] = {
             "started": started,
             "command": shlex.join(["htbench", *sys.argv[1:]]),
-            "conditions": conditions(loaded, loading=loading),
+            "conditions": conditions(loaded, load_options=load_options),
             "protocol": asdict(protocol),
-            "forgets": isinstance(loaded, KeepsPrompts),
-            "before": machine.busy() | machine.gpu(device),
+            "forgets": isinstance(loaded, CachesPrompts),
+            "before": machine.load() | machine.gpu(device),
         }
         session = content.digest([started, facts["conditions"]])
-        bench = Bench(
+        bench = TimingHarness(
             model=loaded,
             concepts=concepts.splits["test"],
-            training=concepts.splits["train"],
-            warm=concepts.splits["dev"][0],
+            training_concepts=concepts.splits["train"],
+            warmup_concept=concepts.splits["dev"][0],
             prompt=concepts.prompts[0],
             protocol=protocol,
             folder=Path(kept),
             sink=lambda samples: store.add_samples(session, samples),
-            began=start,
-            weights=loading.get("weights") != "random",
+            started_at=start,
+            has_weights=load_options.get("weights") != "random",
         )
-        bench.sink([Sample(method="", work="load", phase="load", concept="", round=1, seconds=took)])
-        _name(store, facts, loaded)
-        entries, untimed = _prepare(bench, methods, voice)
-        facts |= {"methods": {entry.card.name: entry.facts() for entry in entries}, "untimed": untimed}
-        stage = voice.stage("time", min(protocol.rounds, len(bench.concepts)))
-        _write(store, session, facts)
+        bench.sink(
+            [Sample(method="", work="load", phase="load", concept="", round=1, seconds=took)]
+        )
+        _record_model(store, facts, loaded)
+        entries, untimed = _prepare(bench, methods, display)
+        facts |= {
+            "methods": {entry.card.name: entry.facts() for entry in entries},
+            "untimed": untimed,
+        }
+        stage = display.progress("time", min(protocol.rounds, len(bench.concepts)))
+        _record_session(store, session, facts)
         for _ in bench.run(entries):
             stage.advance()
-            _write(store, session, facts | {"after": machine.busy() | machine.gpu(device)})
+            _record_session(store, session, facts | {"after": machine.load() | machine.gpu(device)})
 
 
-def _prepare(bench: Bench, methods: Sequence[str], voice: Voice) -> tuple[list[Entry], dict[str, str]]:
+def _prepare(
+    harness: TimingHarness, methods: Sequence[str], display: Display
+) -> tuple[list[TimedMethod], dict[str, str]]:
     """What can be timed, warm, and why the rest cannot."""
     entries, untimed = [], {}
-    stage = voice.stage("prepare", len(methods))
+    stage = display.progress("prepare", len(methods))
     for name in methods:
-        voice.say(f"prepare {name}")
+        display.info(f"prepare {name}")
         try:
-            entry = bench.prepare(name)
-            bench.warm_up(entry)
+            entry = harness.prepare(name)
+            harness.warm_up(entry)
         except Exception as error:  # one method's fault is not that of the others
-            untimed[name] = str(error) if isinstance(error, HtbenchError) else f"{type(error).__name__}: {error}"
-            voice.warn(f"{name} is not timed: {untimed[name]}")
+            untimed[name] = (
+                str(error)
+                if isinstance(error, HtbenchError)
+                else f"{type(error).__name__}: {error}"
+            )
+            display.warn(f"{name} is not timed: {untimed[name]}")
         else:
             entries.append(entry)
         stage.advance()
     return entries, untimed
 
 
-def _name(store: Store, facts: Mapping[str, object], model: Model) -> None:
+def _record_model(store: Store, facts: Mapping[str, object], model: Model) -> None:
     """Say what the run is of, if it is a new one."""
     if "model" not in store.facts():
-        sites = {"sites": len(model.sites), "channels": sum(site.channels for site in model.sites.values())}
+        sites = {
+            "sites": len(model.sites),
+            "channels": sum(site.channels for site in model.sites.values()),
+        }
         store.set_facts(
             model={"name": model.name, "revision": model.revision, **sites},
             command=facts["command"],
-            environment={"started": facts["started"], "torch": torch.__version__, "device": model.device},
+            environment={
+                "started": facts["started"],
+                "torch": torch.__version__,
+                "device": model.device,
+            },
         )
 
 
-def _write(store: Store, session: str, facts: Mapping[str, object]) -> None:
-    known = {name: fact for name, fact in store.facts().get("timing", {}).items() if name != session}
+def _record_session(store: Store, session: str, facts: Mapping[str, object]) -> None:
+    known = {
+        name: fact for name, fact in store.facts().get("timing", {}).items() if name != session
+    }
     store.set_facts(timing={**known, session: dict(facts)})

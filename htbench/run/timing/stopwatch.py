@@ -14,16 +14,16 @@ from htbench.core.phase import Phase, listening
 if TYPE_CHECKING:
     import torch
 
-Result = TypeVar("Result")
-_LEARNING: tuple[Phase, ...] = ("extract", "fit", "train")
+Value = TypeVar("Value")
+_FIT_PHASES: tuple[Phase, ...] = ("extract", "fit", "train")
 """Hooks that learning puts on at every step are part of it; installing is what a learnt intervention needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lap(Generic[Result]):
+class Measurement(Generic[Value]):
     """One piece of work, measured."""
 
-    result: Result
+    result: Value
     seconds: float
     """By the host's clock, the device idle at both ends."""
     device_seconds: float | None
@@ -51,20 +51,20 @@ class Stopwatch:
     synchronise: Callable[[], None]
     """Waits until the device has done all it was given."""
 
-    def lap(self, work: Callable[[], Result], *, memory: bool = False) -> Lap[Result]:
+    def measure(self, work: Callable[[], Value], *, memory: bool = False) -> Measurement[Value]:
         """Do `work` and measure it; reading `memory` takes time of its own, so it is for laps whose times do not count."""
         marks: list[_Mark] = []
         peaks: dict[Phase, int] = defaultdict(int)
 
         def switch(phase: Phase) -> None:
             if memory and marks:
-                peaks[marks[-1].phase] = max(peaks[marks[-1].phase], self._peak())
+                peaks[marks[-1].phase] = max(peaks[marks[-1].phase], self._peak_memory())
             marks.append(_Mark(phase=phase, host=time.perf_counter(), event=self._event()))
 
         @contextmanager
         def listen(phase: Phase) -> Iterator[None]:
             outer = marks[-1].phase
-            switch(outer if phase == "install" and outer in _LEARNING else phase)
+            switch(outer if phase == "install" and outer in _FIT_PHASES else phase)
             try:
                 yield
             finally:
@@ -72,7 +72,7 @@ class Stopwatch:
 
         self.synchronise()
         if memory:
-            self._peak()
+            self._peak_memory()
         switch("other")
         with listening(listen):
             result = work()
@@ -80,12 +80,18 @@ class Stopwatch:
         self.synchronise()
         marks.append(_Mark(phase="other", host=time.perf_counter(), event=last))
         if memory:
-            peaks[marks[-2].phase] = max(peaks[marks[-2].phase], self._peak())
+            peaks[marks[-2].phase] = max(peaks[marks[-2].phase], self._peak_memory())
         phases: dict[Phase, float] = defaultdict(float)
         for begin, end in pairwise(marks):
-            phases[begin.phase] += _between(begin, end)
-        whole = None if last is None else _between(marks[0], marks[-1])
-        return Lap(result=result, seconds=marks[-1].host - marks[0].host, device_seconds=whole, phases=dict(phases), memory=dict(peaks))
+            phases[begin.phase] += _elapsed(begin, end)
+        whole = None if last is None else _elapsed(marks[0], marks[-1])
+        return Measurement(
+            result=result,
+            seconds=marks[-1].host - marks[0].host,
+            device_seconds=whole,
+            phases=dict(phases),
+            memory=dict(peaks),
+        )
 
     def _event(self) -> "torch.cuda.Event | None":
         if not self.device.startswith("cuda"):
@@ -96,10 +102,10 @@ class Stopwatch:
         event.record(torch.cuda.current_stream(self.device))
         return event
 
-    def _peak(self) -> int:
+    def _peak_memory(self) -> int:
         """Most bytes in use since the last call."""
         if not self.device.startswith("cuda"):
-            return _process_peak()
+            return _process_peak_memory()
         import torch
 
         most = torch.cuda.max_memory_allocated(self.device)
@@ -107,16 +113,20 @@ class Stopwatch:
         return most
 
 
-def _between(begin: _Mark, end: _Mark) -> float:
+def _elapsed(begin: _Mark, end: _Mark) -> float:
     if begin.event is None or end.event is None:
         return end.host - begin.host
     return float(begin.event.elapsed_time(end.event)) / 1e3
 
 
-def _process_peak() -> int:
+def _process_peak_memory() -> int:
     """The process's peak since the last call, which Linux alone can forget; 0 elsewhere."""
     try:
-        (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        (line,) = (
+            line
+            for line in Path("/proc/self/status").read_text().splitlines()
+            if line.startswith("VmHWM")
+        )
     except (OSError, ValueError):
         return 0
     with suppress(OSError):

@@ -8,30 +8,30 @@ from jaxtyping import Float
 from torch import Tensor
 
 from htbench.core.types import Digest, Site, SiteInfo
-from htbench.run.store import Failure, Picture
+from htbench.run.store import Failure, GeneratedImage
 from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept
 from htbench.steering.intervention import Intervention
 from htbench.steering.method import Training
 
 Handle = object
-"""A value that stays where the crew keeps it until a worker wants it; see `Crew.share`."""
+"""A value that stays where the crew keeps it until a worker wants it; see `Pool.share`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outfit:
+class WorkerSetup:
     """What a worker loads before it can do anything."""
 
     model: str
-    loading: Mapping[str, str]
-    scorers: tuple[str, ...]
+    load_options: Mapping[str, str]
+    encoders: tuple[str, ...]
     """Encoders; none: the model's own."""
-    concepts: tuple[Concept, ...]
+    training_concepts: tuple[Concept, ...]
     """What methods learn from that share something between concepts."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scorer:
+class EncoderInfo:
     """An encoder that workers have."""
 
     name: str
@@ -40,7 +40,7 @@ class Scorer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Portrait:
+class WorkerInfo:
     """A worker's model, scorers and machine, as those see them who have not loaded any."""
 
     name: str
@@ -49,13 +49,13 @@ class Portrait:
     device: str
     facts: Mapping[str, str]
     """What the model says of itself."""
-    scorers: tuple[Scorer, ...]
-    surroundings: Mapping[str, object]
+    encoders: tuple[EncoderInfo, ...]
+    environment: Mapping[str, object]
     """Versions, processor, threads, device."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class SteeringSource:
     """Where a worker has a method's steering from."""
 
     name: str
@@ -66,14 +66,14 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit:
+class TrainTask:
     """Learn what methods share between concepts, one after another, since they build on each other."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[SteeringSource, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shared:
+class SteeringInfo:
     """What is known of a steering without having it."""
 
     digest: Digest
@@ -81,26 +81,26 @@ class Shared:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fitted:
+class TrainResult:
     """Steerings by method, or why there is none."""
 
-    methods: dict[str, Shared | Failure]
+    steerings: dict[str, SteeringInfo | Failure]
     files: Mapping[str, bytes] = field(default_factory=dict)
     """What was kept in a folder that is not the run's."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Towards:
+class FitTask:
     """Learn and time the intervention for one concept."""
 
-    source: Source
+    source: SteeringSource
     concept: Concept
-    spare: Concept | None
+    warmup_concept: Concept | None
     """What to warm up on if the worker has not met the method yet; None: not at all."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class FitResult:
     """An intervention, on the CPU, and the seconds that learning it took."""
 
     intervention: Intervention
@@ -108,68 +108,68 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Piece:
+class ImageTask:
     """One image to make."""
 
-    image: Digest
+    image_key: Digest
     prompt: str
     seed: int
     strength: float
-    change: str | None
+    intervention: str | None
     """Which of the task's; None: none."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Make:
+class GenerateTask:
     """Make images, together in a batch."""
 
-    pieces: tuple[Piece, ...]
-    changes: Mapping[str, Handle]
-    batch: int
+    image_tasks: tuple[ImageTask, ...]
+    interventions: Mapping[str, Handle]
+    batch_size: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
+class GeneratedBatch:
     """What came of some images of one batch."""
 
-    images: tuple[Digest, ...]
-    pictures: tuple[Picture, ...] = ()
+    image_keys: tuple[Digest, ...]
+    images: tuple[GeneratedImage, ...] = ()
     """One an image, or none if they failed."""
     failure: Failure | None = None
     seconds: float = 0.0
     """An image."""
-    batch: int = 0
+    batch_size: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Album:
+class GenerateResult:
     """What came of a task of making images."""
 
-    made: tuple[Made, ...]
-    notes: tuple[str, ...] = ()
+    batches: tuple[GeneratedBatch, ...]
+    warnings: tuple[str, ...] = ()
     """What the user should know."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class EmbedImages:
     """Embed pictures, together, and texts, each by itself."""
 
-    scorer: int
+    encoder: int
     pngs: tuple[bytes, ...]
     texts: tuple[str, ...] = ()
-    batch: int = 64
+    batch_size: int = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Read:
+class EmbedTexts:
     """Embed texts together."""
 
-    scorer: int
+    encoder: int
     texts: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class Embeddings:
     """Embeddings, in the order asked for."""
 
     images: Float[Tensor, "images features"]
@@ -177,54 +177,54 @@ class Seen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spell:
+class CheckWords:
     """Find words that the model does not know."""
 
     texts: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spelt:
+class UnknownWords:
     """Words that the model does not know, each once."""
 
-    unknown: tuple[str, ...]
+    words: tuple[str, ...]
 
 
-Task = Fit | Towards | Make | Look | Read | Spell
-Result = Fitted | Change | Failure | Album | Seen | Spelt
+Task = TrainTask | FitTask | GenerateTask | EmbedImages | EmbedTexts | CheckWords
+Result = TrainResult | FitResult | Failure | GenerateResult | Embeddings | UnknownWords
 
 
-class Crew(Protocol):
+class Pool(Protocol):
     """Those who do the work."""
 
     @property
-    def model(self) -> Portrait:
+    def info(self) -> WorkerInfo:
         """What all of them have loaded."""
 
     @property
     def size(self) -> int:
         """How many there are when all are there."""
 
-    def work(self, supply: Callable[[], Task | None]) -> Iterator[tuple[Task, Result]]:
+    def run_tasks(self, supply: Callable[[], Task | None]) -> Iterator[tuple[Task, Result]]:
         """Each task with its result, in the order in which they are done, until nothing is under way and `supply` has nothing.
 
         `supply` is asked whenever somebody is free, and may answer None while it waits for results; so no more is under way than is needed.
         """
 
-    def share(self, change: Intervention) -> Handle:
-        """Something that stands for `change` in a task."""
+    def put(self, intervention: Intervention) -> Handle:
+        """Something that stands for `intervention` in a task."""
 
-    def source(self, name: str, card: Card, *, seed: int) -> Source:
+    def steering_source(self, name: str, card: Card, *, seed: int) -> SteeringSource:
         """Where workers have a method's steering from, as things stand."""
 
 
-def every(crew: Crew, tasks: Sequence[Task]) -> Iterator[tuple[Task, Result]]:
+def run_all(pool: Pool, tasks: Sequence[Task]) -> Iterator[tuple[Task, Result]]:
     """Each of `tasks` with its result, in the order in which they are done."""
     waiting = iter(tasks)
-    return crew.work(lambda: next(waiting, None))
+    return pool.run_tasks(lambda: next(waiting, None))
 
 
-def ask(crew: Crew, task: Task) -> Result:
+def run_one(pool: Pool, task: Task) -> Result:
     """The result of a single task."""
-    ((_, result),) = every(crew, [task])
+    ((_, result),) = run_all(pool, [task])
     return result

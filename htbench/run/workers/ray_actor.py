@@ -11,46 +11,60 @@ import ray
 from htbench.core import device as devices
 from htbench.core import errors
 from htbench.core.errors import HtbenchError
-from htbench.run.workers.messages import Fit, Fitted, Outfit, Portrait, Result, Task
+from htbench.run.workers.messages import (
+    Result,
+    Task,
+    TrainResult,
+    TrainTask,
+    WorkerInfo,
+    WorkerSetup,
+)
 from htbench.run.workers.worker import Worker
 
 
-class Trouble:
+class RemoteError:
     """An error that a user can mend, as a value: what travels keeps its exit code."""
 
     def __init__(self, error: HtbenchError) -> None:
         kinds = (errors.UsageError, errors.Incomplete, errors.Missing, errors.Refused)
-        self._kind = next((kind.__name__ for kind in kinds if isinstance(error, kind)), "HtbenchError")
+        self._kind = next(
+            (kind.__name__ for kind in kinds if isinstance(error, kind)), "HtbenchError"
+        )
         self._cause, self._remedy = str(error), error.remedy
 
-    def error(self) -> HtbenchError:
+    def to_exception(self) -> HtbenchError:
         """The error."""
         return cast(HtbenchError, getattr(errors, self._kind)(self._cause, remedy=self._remedy))
 
 
-class Actor:
+class RayActor:
     """Does one task at a time; while it does, another thread turns the pictures of the task before into files."""
 
     def __init__(self, *, device: str | None, threads: int) -> None:
         self._device, self._threads = device, threads
         self._busy = Lock()
         self._folder = tempfile.TemporaryDirectory(prefix="htbench-")
-        self._known: dict[str, tuple[int, int]] = {}
+        self._file_stamps: dict[str, tuple[int, int]] = {}
         self._worker: Worker | None = None
 
-    def load(self, outfit: Outfit) -> Portrait | Trouble:
+    def load(self, setup: WorkerSetup) -> WorkerInfo | RemoteError:
         """Load the model and the scorers."""
         import torch
 
         torch.set_num_threads(self._threads)
         try:
             folder = Path(self._folder.name)
-            self._worker = Worker(outfit, device=devices.choose(self._device), folder=folder, fetch=lru_cache(maxsize=256)(ray.get))
-            return self._worker.portrait()
+            self._worker = Worker(
+                setup,
+                device=devices.choose(self._device),
+                folder=folder,
+                fetch=lru_cache(maxsize=256)(ray.get),
+            )
+            return self._worker.info()
         except HtbenchError as error:
-            return Trouble(error)
+            return RemoteError(error)
 
-    def do(self, task: Task) -> Result | Trouble:
+    def run(self, task: Task) -> Result | RemoteError:
         """The result of `task`."""
         assert self._worker
         try:
@@ -58,18 +72,18 @@ class Actor:
                 outcome = self._worker.begin(task)
             result = outcome() if callable(outcome) else outcome
         except HtbenchError as error:
-            return Trouble(error)
-        if isinstance(task, Fit) and isinstance(result, Fitted):
-            return Fitted(methods=result.methods, files=self.kept())
+            return RemoteError(error)
+        if isinstance(task, TrainTask) and isinstance(result, TrainResult):
+            return TrainResult(steerings=result.steerings, files=self.new_files())
         return result
 
-    def kept(self) -> dict[str, bytes]:
+    def new_files(self) -> dict[str, bytes]:
         """What has been kept below the worker's folder since this was asked for last, by path."""
         root, found = Path(self._folder.name), {}
         for path in sorted(root.rglob("[!.]*")):
             name, about = path.relative_to(root).as_posix(), path.stat()
             stamp = about.st_mtime_ns, about.st_size
-            if path.is_file() and self._known.get(name) != stamp:
-                self._known[name] = stamp
+            if path.is_file() and self._file_stamps.get(name) != stamp:
+                self._file_stamps[name] = stamp
                 found[name] = path.read_bytes()
         return found

@@ -16,34 +16,34 @@ from PIL import Image
 from htbench.core import registry
 from htbench.core.errors import HtbenchError
 from htbench.run.store import Failure
-from htbench.run.workers.batch import Studio, failure
+from htbench.run.workers.batch import BatchGenerator, failure_of
 from htbench.run.workers.messages import (
-    Album,
-    Change,
-    Fit,
-    Fitted,
-    Look,
-    Make,
-    Outfit,
-    Portrait,
-    Read,
+    CheckWords,
+    Embeddings,
+    EmbedImages,
+    EmbedTexts,
+    EncoderInfo,
+    FitResult,
+    FitTask,
+    GenerateResult,
+    GenerateTask,
     Result,
-    Scorer,
-    Seen,
-    Shared,
-    Source,
-    Spell,
-    Spelt,
+    SteeringInfo,
+    SteeringSource,
     Task,
-    Towards,
+    TrainResult,
+    TrainTask,
+    UnknownWords,
+    WorkerInfo,
+    WorkerSetup,
 )
 from htbench.steering.baseline import Card
 from htbench.steering.encoder import Encoder
 from htbench.steering.intervention import Intervention
-from htbench.steering.method import Learnt, learn_shared
+from htbench.steering.method import TrainedMethod, load_or_train
 from htbench.steering.model import HasFacts, Model, unknown_words
 
-_NOTHING = torch.zeros(0, 0)
+_EMPTY = torch.zeros(0, 0)
 Fetch = Callable[[Any], Any]
 """From a handle to what it stands for."""
 
@@ -51,24 +51,31 @@ Fetch = Callable[[Any], Any]
 class Worker:
     """Loads an outfit on a device; what is learnt for all concepts is kept in `folder`."""
 
-    def __init__(self, outfit: Outfit, *, device: str, folder: Path, fetch: Fetch = lambda handle: handle) -> None:
-        self.model: Model = registry.model(outfit.model, device, outfit.loading)
-        self.scorers: list[Encoder] = [registry.load("encoders", name)(device) for name in outfit.scorers or (self.model.scorer,)]
+    def __init__(
+        self, setup: WorkerSetup, *, device: str, folder: Path, fetch: Fetch = lambda handle: handle
+    ) -> None:
+        self.model: Model = registry.load_model(setup.model, device, setup.load_options)
+        self.encoders: list[Encoder] = [
+            registry.load("encoders", name)(device)
+            for name in setup.encoders or (self.model.scorer,)
+        ]
         self.folder = folder
-        self._outfit, self._fetch = outfit, fetch
-        self._learnt: dict[str, Learnt] = {}
-        self._warm: set[str] = set()
-        self._studio = Studio(self.model)
-        self._text = lru_cache(maxsize=4096)(lambda scorer, words: self.scorers[scorer].texts([words])[0])
+        self._setup, self._fetch = setup, fetch
+        self._steerings: dict[str, TrainedMethod] = {}
+        self._warmed_up: set[str] = set()
+        self._generator = BatchGenerator(self.model)
+        self._text_embedding = lru_cache(maxsize=4096)(
+            lambda scorer, words: self.encoders[scorer].texts([words])[0]
+        )
 
-    def portrait(self) -> Portrait:
+    def info(self) -> WorkerInfo:
         """What others need to know of it."""
         model = self.model
-        return Portrait(
+        return WorkerInfo(
             name=model.name, revision=model.revision, sites=dict(model.sites), device=model.device,
             facts=dict(model.facts()) if isinstance(model, HasFacts) else {},
-            scorers=tuple(Scorer(name=each.name, revision=each.revision, scale=each.scale) for each in self.scorers),
-            surroundings=_surroundings(model.device),
+            encoders=tuple(EncoderInfo(name=each.name, revision=each.revision, scale=each.scale) for each in self.encoders),
+            environment=_environment(model.device),
         )  # fmt: skip
 
     def begin(self, task: Task) -> Result | Callable[[], Result]:
@@ -78,82 +85,115 @@ class Worker:
             HtbenchError: for whatever a user can mend, other than an image or an intervention that cannot be made.
         """
         match task:
-            case Fit():
-                return Fitted(methods={source.name: self._fit(source) for source in task.sources})
-            case Towards():
-                return self._towards(task)
-            case Make():
-                return self._make(task)
-            case Look():
-                return self._look(task)
-            case Read():
-                return Seen(images=_NOTHING, texts=self.scorers[task.scorer].texts(task.texts))
-            case Spell():
-                return Spelt(unknown=tuple(unknown_words(self.model, task.texts)))
+            case TrainTask():
+                return TrainResult(
+                    steerings={source.name: self._train(source) for source in task.sources}
+                )
+            case FitTask():
+                return self._fit_concept(task)
+            case GenerateTask():
+                return self._generate(task)
+            case EmbedImages():
+                return self._embed_images(task)
+            case EmbedTexts():
+                return Embeddings(
+                    images=_EMPTY, texts=self.encoders[task.encoder].texts(task.texts)
+                )
+            case CheckWords():
+                return UnknownWords(words=tuple(unknown_words(self.model, task.texts)))
 
-    def _fit(self, source: Source) -> Shared | Failure:
+    def _train(self, source: SteeringSource) -> SteeringInfo | Failure:
         try:
             learnt = self._steering(source)
         except HtbenchError:
             raise
         except Exception as error:
-            return failure(error, during="learn")
-        return Shared(digest=learnt.digest, training=learnt.steering.training)
+            return failure_of(error, during="learn")
+        return SteeringInfo(digest=learnt.digest, training=learnt.steering.training)
 
-    def _steering(self, source: Source) -> Learnt:
-        if source.name not in self._learnt:
+    def _steering(self, source: SteeringSource) -> TrainedMethod:
+        if source.name not in self._steerings:
             card = source.card if source.files is None else self._received(source)
-            self._learnt[source.name] = learn_shared(card, self.model, self._outfit.concepts, folder=self.folder, seed=source.seed)
-        return self._learnt[source.name]
+            self._steerings[source.name] = load_or_train(
+                card,
+                self.model,
+                self._setup.training_concepts,
+                folder=self.folder,
+                seed=source.seed,
+            )
+        return self._steerings[source.name]
 
-    def _received(self, source: Source) -> Card:
+    def _received(self, source: SteeringSource) -> Card:
         """The card of `source`, whose artifacts are among the files that came with it, which are written below the folder."""
         files: Mapping[str, bytes] = self._fetch(source.files)
         for name, content in files.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        return source.card.model_copy(update={"artifacts": {name: self.folder / path for name, path in source.card.artifacts.items()}})
+        return source.card.model_copy(
+            update={
+                "artifacts": {
+                    name: self.folder / path for name, path in source.card.artifacts.items()
+                }
+            }
+        )
 
-    def _towards(self, task: Towards) -> Change | Failure:
+    def _fit_concept(self, task: FitTask) -> FitResult | Failure:
         try:
             steering = self._steering(task.source).steering
-            if task.spare and task.source.name not in self._warm:
-                steering.towards(task.spare)
-            self._warm.add(task.source.name)
+            if task.warmup_concept and task.source.name not in self._warmed_up:
+                steering.towards(task.warmup_concept)
+            self._warmed_up.add(task.source.name)
             self.model.synchronise()
             began = time.perf_counter()
             change = steering.towards(task.concept)
             self.model.synchronise()
             seconds = time.perf_counter() - began
-            return Change(intervention=_on_cpu(change), seconds=seconds)
+            return FitResult(intervention=_on_cpu(change), seconds=seconds)
         except Exception as error:
-            return failure(error, during="learn")
+            return failure_of(error, during="learn")
 
-    def _make(self, task: Make) -> Callable[[], Album]:
-        changes: dict[str, Intervention] = {name: self._fetch(handle) for name, handle in task.changes.items()}
-        shots, notes = self._studio.make(task.pieces, changes, batch=task.batch)
-        return lambda: Album(made=tuple(shot.developed() for shot in shots), notes=notes)
+    def _generate(self, task: GenerateTask) -> Callable[[], GenerateResult]:
+        changes: dict[str, Intervention] = {
+            name: self._fetch(handle) for name, handle in task.interventions.items()
+        }
+        shots, notes = self._generator.generate(
+            task.image_tasks, changes, batch_size=task.batch_size
+        )
+        return lambda: GenerateResult(
+            batches=tuple(shot.encode() for shot in shots), warnings=notes
+        )
 
-    def _look(self, task: Look) -> Seen:
+    def _embed_images(self, task: EmbedImages) -> Embeddings:
         images = [Image.open(BytesIO(png)) for png in task.pngs]
-        filler = images[-1:] * (-len(images) % task.batch)  # a vector may depend on the size of its batch, to the last bit
-        vectors = self.scorers[task.scorer].images([*images, *filler])[: len(images)] if images else _NOTHING
-        texts = [self._text(task.scorer, words) for words in task.texts]
-        return Seen(images=vectors, texts=torch.stack(texts) if texts else _NOTHING)
+        filler = images[-1:] * (
+            -len(images) % task.batch_size
+        )  # a vector may depend on the size of its batch, to the last bit
+        vectors = (
+            self.encoders[task.encoder].images([*images, *filler])[: len(images)]
+            if images
+            else _EMPTY
+        )
+        texts = [self._text_embedding(task.encoder, words) for words in task.texts]
+        return Embeddings(images=vectors, texts=torch.stack(texts) if texts else _EMPTY)
 
 
-def _on_cpu(change: Intervention) -> Intervention:
-    tensors, settings = change.state()
+def _on_cpu(intervention: Intervention) -> Intervention:
+    tensors, settings = intervention.state()
     if all(tensor.device.type == "cpu" for tensor in tensors.values()):
-        return change
-    return change.restore({name: tensor.detach().cpu() for name, tensor in tensors.items()}, settings)
+        return intervention
+    return intervention.restore(
+        {name: tensor.detach().cpu() for name, tensor in tensors.items()}, settings
+    )
 
 
-def _surroundings(device: str) -> dict[str, object]:
+def _environment(device: str) -> dict[str, object]:
     installed = {package.metadata["Name"]: package.version for package in distributions()}
     return {
-        **{name: installed.get(name, "not installed") for name in ("htbench", "torch", "diffusers", "transformers", "open_clip_torch")},
+        **{
+            name: installed.get(name, "not installed")
+            for name in ("htbench", "torch", "diffusers", "transformers", "open_clip_torch")
+        },
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": f"{os.cpu_count()} x {platform.processor() or platform.machine()}",

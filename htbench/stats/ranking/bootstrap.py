@@ -7,28 +7,28 @@ from jaxtyping import Float, Int
 
 from htbench.stats import durations, estimates
 from htbench.stats.ranking import influence
-from htbench.stats.ranking.bradley_terry import Rating, solve, strongly_linked
-from htbench.stats.ranking.votes import Tally, Votes
+from htbench.stats.ranking.bradley_terry import BradleyTerryFit, solve, strongly_connected
+from htbench.stats.ranking.votes import Votes, VoteTally
 
 _CHUNK = 2_000_000
 """Weights held at a time."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Draws:
+class BootstrapDraws:
     """Statistics of resampled votes. With concepts alone, each concept's votes stay together; with raters too, a vote counts as often as its concept
     was drawn times as often as its rater was, and distances from the statistic are then corrected as `influence.Variance` says.
     """
 
     ratings: Float[np.ndarray, "rounds contenders"]
-    rates: Float[np.ndarray, "rounds contenders contenders"]
+    win_rates: Float[np.ndarray, "rounds contenders contenders"]
     """Share of its votes that the row won against the column; NaN where a resample has none."""
-    averages: Float[np.ndarray, "rounds contenders"]
+    mean_win_rates: Float[np.ndarray, "rounds contenders"]
     """Mean of the win rates over opponents."""
     concepts: int
     raters: int
     """How many were resampled; 0 where only concepts were."""
-    guarded: int
+    unbounded_draws: int
     """Resamples whose ratings only the prior held."""
 
     @property
@@ -36,50 +36,76 @@ class Draws:
         """The fewer of what was resampled: what an interval's width rests on."""
         return min(self.concepts, self.raters or self.concepts)
 
-    def interval(self, value: float, drawn: Float[np.ndarray, " rounds"]) -> durations.Interval:
+    def interval(self, value: float, resamples: Float[np.ndarray, " rounds"]) -> durations.Interval:
         """95 % interval of a statistic; NaN with one cluster, or where no resample has the statistic."""
-        drawn = drawn[np.isfinite(drawn)]
-        if self.clusters < 2 or not len(drawn):
+        resamples = resamples[np.isfinite(resamples)]
+        if self.clusters < 2 or not len(resamples):
             return durations.Interval(value=value, low=np.nan, high=np.nan)
-        level = estimates.tail(self.clusters)
-        low, high = np.quantile(drawn, [level, 1 - level])
+        level = estimates.tail_quantile(self.clusters)
+        low, high = np.quantile(resamples, [level, 1 - level])
         return durations.Interval(value=value, low=float(low), high=float(high))
 
 
-def draw(votes: Votes, rating: Rating, *, rounds: int, seed: int) -> Draws:
+def resample_votes(
+    votes: Votes, rating: BradleyTerryFit, *, rounds: int, seed: int
+) -> BootstrapDraws:
     """Of `rounds` resamples of the votes that the rating was fitted to; concepts and raters without a verdict are not drawn, nor is a single rater."""
-    cast = votes.where(votes.cast)
+    cast = votes.where(votes.valid)
     concepts, concept = np.unique(cast.concept, return_inverse=True)
-    raters, rater = np.unique(np.zeros(len(cast), int) if cast.rater is None else cast.rater, return_inverse=True)
-    tally = _tally(cast, concept, rater, concepts=len(concepts), raters=len(raters), rounds=rounds, seed=seed)
-    found = [Tally(wins=wins, ties=tied) for wins, tied in zip(tally.wins, tally.ties, strict=True)]
+    raters, rater = np.unique(
+        np.zeros(len(cast), int) if cast.rater is None else cast.rater, return_inverse=True
+    )
+    tally = _tally(
+        cast, concept, rater, concepts=len(concepts), raters=len(raters), rounds=rounds, seed=seed
+    )
+    found = [
+        VoteTally(wins=wins, ties=tied) for wins, tied in zip(tally.wins, tally.ties, strict=True)
+    ]
     ratings = np.array([solve(one, ties=rating.ties, prior=rating.prior)[0] for one in found])
-    rates, averages = tally.rate, average(tally.rate)
+    rates, averages = tally.win_rates, mean_win_rate(tally.win_rates)
     if len(raters) > 1:
-        now = cast.tally().rate
-        one = influence.variance(influence.on_ratings(cast, rating), concept, rater).total.correction  # one factor keeps how ratings vary together
-        each = influence.variance(influence.on_rates(cast), concept, rater).correction.reshape(now.shape)
-        mean = influence.variance(influence.on_averages(cast), concept, rater).correction
+        now = cast.tally().win_rates
+        one = influence.variance(
+            influence.on_ratings(cast, rating), concept, rater
+        ).total.correction  # one factor keeps how ratings vary together
+        each = influence.variance(influence.on_win_rates(cast), concept, rater).correction.reshape(
+            now.shape
+        )
+        mean = influence.variance(influence.on_mean_win_rates(cast), concept, rater).correction
         ratings = rating.ratings + one * (ratings - rating.ratings)
-        rates, averages = now + each * (rates - now), average(now) + mean * (averages - average(now))
-    return Draws(
+        rates, averages = (
+            now + each * (rates - now),
+            mean_win_rate(now) + mean * (averages - mean_win_rate(now)),
+        )
+    return BootstrapDraws(
         ratings=ratings,
-        rates=rates,
-        averages=averages,
+        win_rates=rates,
+        mean_win_rates=averages,
         concepts=len(concepts),
         raters=len(raters) if len(raters) > 1 else 0,
-        guarded=sum(not strongly_linked(one, rating.ties) for one in found),
+        unbounded_draws=sum(not strongly_connected(one, rating.ties) for one in found),
     )
 
 
-def average(rates: Float[np.ndarray, "*draws contenders contenders"]) -> Float[np.ndarray, "*draws contenders"]:
+def mean_win_rate(
+    rates: Float[np.ndarray, "*draws contenders contenders"],
+) -> Float[np.ndarray, "*draws contenders"]:
     """Mean win rate over the opponents that a contender met, each alike; NaN for none."""
     met = ~np.isnan(rates)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.where(met, rates, 0).sum(-1) / met.sum(-1))
 
 
-def _tally(votes: Votes, concept: Int[np.ndarray, " votes"], rater: Int[np.ndarray, " votes"], *, concepts: int, raters: int, rounds: int, seed: int) -> Tally:
+def _tally(
+    votes: Votes,
+    concept: Int[np.ndarray, " votes"],
+    rater: Int[np.ndarray, " votes"],
+    *,
+    concepts: int,
+    raters: int,
+    rounds: int,
+    seed: int,
+) -> VoteTally:
     """One tally a resample."""
     counts = estimates.resamples(concepts, seed=seed, rounds=rounds)
     if raters == 1:
@@ -87,5 +113,14 @@ def _tally(votes: Votes, concept: Int[np.ndarray, " votes"], rater: Int[np.ndarr
     by_rater = estimates.resamples(raters, seed=seed + 1, rounds=rounds)
     pairs, group = np.unique(concept * raters + rater, return_inverse=True)
     step = max(1, _CHUNK // len(pairs))
-    parts = [votes.tally(counts[at : at + step, pairs // raters] * by_rater[at : at + step, pairs % raters], groups=group) for at in range(0, rounds, step)]
-    return Tally(wins=np.concatenate([part.wins for part in parts]), ties=np.concatenate([part.ties for part in parts]))
+    parts = [
+        votes.tally(
+            counts[at : at + step, pairs // raters] * by_rater[at : at + step, pairs % raters],
+            groups=group,
+        )
+        for at in range(0, rounds, step)
+    ]
+    return VoteTally(
+        wins=np.concatenate([part.wins for part in parts]),
+        ties=np.concatenate([part.ties for part in parts]),
+    )

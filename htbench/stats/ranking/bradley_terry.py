@@ -9,7 +9,7 @@ from evalica import Winner
 from jaxtyping import Bool, Float, Int
 from scipy.sparse.csgraph import connected_components
 
-from htbench.stats.ranking.votes import Tally, Unrankable, Votes
+from htbench.stats.ranking.votes import Unrankable, Votes, VoteTally
 
 TieRule = Literal["half", "drop", "davidson"]
 """A tie is half a win each; or is left out; or is an outcome of its own, as Davidson models it."""
@@ -17,7 +17,7 @@ Limit = Literal["above", "below", "both"]
 """Where the votes alone put no limit to a rating."""
 
 PRIOR = 0.5
-_TOLERANCE, _LIMIT, _MISFIT = 1e-12, 100_000, 1e-7
+_TOLERANCE, _MAX_STEPS, _MAX_MISFIT = 1e-12, 100_000, 1e-7
 
 
 class Unbounded(Unrankable):
@@ -29,14 +29,14 @@ class NotConverged(Unrankable):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Rating:
+class BradleyTerryFit:
     """How good each contender is."""
 
     names: tuple[str, ...]
     ratings: Float[np.ndarray, " contenders"]
     """In log-odds, mean 0: without ties, the difference of two is the logit of one's chance to win against the other."""
     ties: TieRule
-    tendency: float
+    tie_parameter: float
     """Davidson's ν: between equals a tie is ν times as likely as a win of one of them; 0 under the other rules."""
     prior: float
     limits: tuple[Limit | None, ...]
@@ -53,13 +53,13 @@ class Rating:
         return [int(k) for k in np.argsort(-self.ratings, kind="stable")]
 
     @property
-    def expected(self) -> Float[np.ndarray, "contenders contenders"]:
+    def win_probability(self) -> Float[np.ndarray, "contenders contenders"]:
         """Chance of the row to win against the column, a tie as half a win; one half on the diagonal."""
-        won, tied = _chances(self.ratings, self.tendency)
+        won, tied = _probabilities(self.ratings, self.tie_parameter)
         return np.asarray(won + tied / 2)
 
 
-def fit(votes: Votes, *, ties: TieRule = "half", prior: float = PRIOR) -> Rating:
+def fit(votes: Votes, *, ties: TieRule = "half", prior: float = PRIOR) -> BradleyTerryFit:
     r"""Ratings of maximum likelihood with a weak prior.
 
     .. math:: P(i \succ j) \propto \pi_i, \quad P(i \sim j) \propto \nu \sqrt{\pi_i \pi_j}, \quad \pi = e^{\text{rating}}
@@ -82,90 +82,122 @@ def fit(votes: Votes, *, ties: TieRule = "half", prior: float = PRIOR) -> Rating
         raise ValueError(f"the prior is {prior!r} votes, which is below 0")
     votes.check()
     tally = votes.tally()
-    limits = _limits(_beaten(tally, ties))
+    limits = _limits(_win_graph(tally, ties))
     if any(limits) and not prior:
         names = ", ".join(name for name, limit in zip(votes.names, limits, strict=True) if limit)
-        raise Unbounded(f"the votes put no limit to the ratings of {names}", remedy="Give a prior above 0.")
+        raise Unbounded(
+            f"the votes put no limit to the ratings of {names}", remedy="Give a prior above 0."
+        )
     ratings, tendency = solve(tally, ties=ties, prior=prior)
-    return Rating(names=votes.names, ratings=ratings, ties=ties, tendency=tendency, prior=prior, limits=limits)
+    return BradleyTerryFit(
+        names=votes.names,
+        ratings=ratings,
+        ties=ties,
+        tie_parameter=tendency,
+        prior=prior,
+        limits=limits,
+    )
 
 
-def solve(tally: Tally, *, ties: TieRule, prior: float) -> tuple[Float[np.ndarray, " contenders"], float]:
+def solve(
+    tally: VoteTally, *, ties: TieRule, prior: float
+) -> tuple[Float[np.ndarray, " contenders"], float]:
     """Ratings and ν of one tally, whose contenders the prior or the votes must link.
 
     evalica says nothing where there is no maximum, where it stops early, or where ratings are equal so that ν is never updated; hence the prior,
     the start at the ν of equals, and the check of the likelihood's equations at the end.
     """
     size = len(tally.wins)
-    xs, ys, tied_xs, tied_ys = _cells(size)
-    wins = (tally.wins + 0.5 * tally.ties if ties == "half" else tally.wins) + prior / (2 * (size - 1)) * ~np.eye(size, dtype=bool)
+    xs, ys, tied_xs, tied_ys = _pair_indices(size)
+    wins = (tally.wins + 0.5 * tally.ties if ties == "half" else tally.wins) + prior / (
+        2 * (size - 1)
+    ) * ~np.eye(size, dtype=bool)
     draws = tally.ties if ties == "davidson" else np.zeros_like(wins)
     weights, winners = wins[xs, ys], [Winner.X] * len(xs)
     if draws.any():
-        weights, winners = np.concatenate([weights, draws[tied_xs, tied_ys]]), winners + [Winner.Draw] * len(tied_xs)
+        weights, winners = (
+            np.concatenate([weights, draws[tied_xs, tied_ys]]),
+            winners + [Winner.Draw] * len(tied_xs),
+        )
         xs, ys = np.concatenate([xs, tied_xs]), np.concatenate([ys, tied_ys])
         start = draws.sum() / (2 * wins.sum())
-        found = evalica.newman(xs, ys, winners, v_init=start, weights=weights, tolerance=_TOLERANCE, limit=_LIMIT)
+        found = evalica.newman(
+            xs, ys, winners, v_init=start, weights=weights, tolerance=_TOLERANCE, limit=_MAX_STEPS
+        )
         scores, steps, tendency = found.scores, found.iterations, 2 * float(found.v)
     else:
-        plain = evalica.bradley_terry(xs, ys, winners, weights=weights, tolerance=_TOLERANCE, limit=_LIMIT)
+        plain = evalica.bradley_terry(
+            xs, ys, winners, weights=weights, tolerance=_TOLERANCE, limit=_MAX_STEPS
+        )
         scores, steps, tendency = plain.scores, plain.iterations, 0.0
     ratings = np.log(scores.sort_index().to_numpy())
     ratings = ratings - ratings.mean()
-    if not _misfit(wins, draws, ratings, tendency) < _MISFIT:
-        raise NotConverged(f"evalica found no ratings within {steps:,} steps", remedy="Give a larger prior.")
+    if not _misfit(wins, draws, ratings, tendency) < _MAX_MISFIT:
+        raise NotConverged(
+            f"evalica found no ratings within {steps:,} steps", remedy="Give a larger prior."
+        )
     return ratings, tendency
 
 
-def strongly_linked(tally: Tally, ties: TieRule) -> bool:
+def strongly_connected(tally: VoteTally, ties: TieRule) -> bool:
     """Whether the votes alone have a maximum of likelihood: from each contender, wins lead to every other."""
-    return int(connected_components(_beaten(tally, ties), directed=True, connection="strong")[0]) == 1
+    return (
+        int(connected_components(_win_graph(tally, ties), directed=True, connection="strong")[0])
+        == 1
+    )
 
 
-def _cells(size: int) -> tuple[Int[np.ndarray, " cells"], ...]:
+def _pair_indices(size: int) -> tuple[Int[np.ndarray, " cells"], ...]:
     xs, ys = np.nonzero(~np.eye(size, dtype=bool))
     tied_xs, tied_ys = np.triu_indices(size, 1)
     return xs, ys, tied_xs, tied_ys
 
 
-def _chances(ratings: Float[np.ndarray, " contenders"], tendency: float) -> tuple[Float[np.ndarray, "contenders contenders"], ...]:
+def _probabilities(
+    ratings: Float[np.ndarray, " contenders"], tie_parameter: float
+) -> tuple[Float[np.ndarray, "contenders contenders"], ...]:
     """That the row wins against the column, and that they tie."""
     half = np.exp((ratings[:, None] - ratings) / 2)
-    total = half + half.T + tendency
-    return half / total, tendency / total
+    total = half + half.T + tie_parameter
+    return half / total, tie_parameter / total
 
 
 def _misfit(
     wins: Float[np.ndarray, "contenders contenders"],
     draws: Float[np.ndarray, "contenders contenders"],
     ratings: Float[np.ndarray, " contenders"],
-    tendency: float,
+    tie_parameter: float,
 ) -> float:
     """By how much of all votes points and ties differ from what the model expects, which at the maximum is 0."""
     met = wins + wins.T + draws
-    won, tied = _chances(ratings, tendency)
+    won, tied = _probabilities(ratings, tie_parameter)
     points = (wins + draws / 2 - met * (won + tied / 2)).sum(1)
     return float((np.abs(points).max() + abs((draws - met * tied).sum())) / met.sum())
 
 
-def _beaten(tally: Tally, ties: TieRule) -> Bool[np.ndarray, "contenders contenders"]:
+def _win_graph(tally: VoteTally, ties: TieRule) -> Bool[np.ndarray, "contenders contenders"]:
     """Whether the row won, or tied where ties count, against the column."""
     return np.asarray((tally.wins > 0) | ((tally.ties > 0) & (ties != "drop")))
 
 
-def _limits(beaten: Bool[np.ndarray, "contenders contenders"]) -> tuple[Limit | None, ...]:
+def _limits(win_graph: Bool[np.ndarray, "contenders contenders"]) -> tuple[Limit | None, ...]:
     """Contenders outside the largest group whose members all reach each other by wins; if there is none of two or more, all of them."""
-    reaches = beaten | np.eye(len(beaten), dtype=bool)
-    for k in range(len(beaten)):
+    reaches = win_graph | np.eye(len(win_graph), dtype=bool)
+    for k in range(len(win_graph)):
         reaches |= reaches[:, [k]] & reaches[[k]]
     both = reaches & reaches.T
     if both.all():
-        return (None,) * len(beaten)
+        return (None,) * len(win_graph)
     core = both[np.argmax(both.sum(1))]
     inside = core if core.sum() > 1 else np.zeros_like(core)
     others = core if core.sum() > 1 else np.ones_like(core)
     found: list[Limit | None] = []
-    for k in range(len(beaten)):
-        over, under = bool((reaches[k] & others & ~both[k]).any()), bool((reaches[:, k] & others & ~both[k]).any())
-        found.append(None if inside[k] else "both" if over == under else "above" if over else "below")
+    for k in range(len(win_graph)):
+        over, under = (
+            bool((reaches[k] & others & ~both[k]).any()),
+            bool((reaches[:, k] & others & ~both[k]).any()),
+        )
+        found.append(
+            None if inside[k] else "both" if over == under else "above" if over else "below"
+        )
     return tuple(found)

@@ -8,19 +8,19 @@ from functools import cached_property
 import numpy as np
 
 from htbench.stats import durations
-from htbench.stats.ranking.bootstrap import Draws, average, draw
-from htbench.stats.ranking.bradley_terry import PRIOR, Limit, Rating, TieRule, fit
-from htbench.stats.ranking.ranks import Place, place
-from htbench.stats.ranking.tiers import Separation
+from htbench.stats.ranking.bootstrap import BootstrapDraws, mean_win_rate, resample_votes
+from htbench.stats.ranking.bradley_terry import PRIOR, BradleyTerryFit, Limit, TieRule, fit
+from htbench.stats.ranking.ranks import ContenderRank, rank_contenders
+from htbench.stats.ranking.tiers import PairwiseTest
 from htbench.stats.ranking.votes import Votes
 from htbench.stats.ranking.win_rates import WinRates, win_rates
 
-FEW = 20
+FEW_CLUSTERS = 20
 """Clusters below which intervals are still rough."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing(Place):
+class LeaderboardEntry(ContenderRank):
     """One contender's line."""
 
     rating: durations.Interval
@@ -41,18 +41,18 @@ class Standing(Place):
 class Ranking:
     """What votes say of their contenders."""
 
-    standings: tuple[Standing, ...]
+    entries: tuple[LeaderboardEntry, ...]
     """The best first."""
-    rating: Rating
-    matrix: WinRates
-    separations: tuple[Separation, ...]
+    rating: BradleyTerryFit
+    win_rates: WinRates
+    pairwise_tests: tuple[PairwiseTest, ...]
     """All pairs, in the order of the standings."""
     concepts: int
     raters: int
     """How many were resampled; 0 where raters are not known or there is one."""
     rounds: int
     seed: int
-    guarded: int
+    unbounded_draws: int
     """Resamples in which only the prior held a rating."""
     votes: int
     missing: int
@@ -66,20 +66,32 @@ class Ranking:
         found = []
         if clusters < 2:
             found.append("One concept: no intervals, and nothing is told apart.")
-        elif clusters < FEW:
+        elif clusters < FEW_CLUSTERS:
             found.append(f"Only {clusters} {what}: intervals are widened for it, and rough.")
         held = {"above": "lost to nobody", "below": "beat nobody", "both": "met no equal"}
-        found += [f"{one.name} {held[one.limit]}: how far it is from the others is the prior's choice." for one in self.standings if one.limit]
-        if self.guarded:
-            found.append(f"In {self.guarded:,} of {self.rounds:,} resamples only the prior held a rating.")
+        found += [
+            f"{one.name} {held[one.limit]}: how far it is from the others is the prior's choice."
+            for one in self.entries
+            if one.limit
+        ]
+        if self.unbounded_draws:
+            found.append(
+                f"In {self.unbounded_draws:,} of {self.rounds:,} resamples only the prior held a rating."
+            )
         if self.missing:
-            found.append(f"{self.missing:,} of {self.votes + self.missing:,} comparisons have no verdict.")
+            found.append(
+                f"{self.missing:,} of {self.votes + self.missing:,} comparisons have no verdict."
+            )
         return tuple(found)
 
     @property
     def caption(self) -> str:
         """How it was made, in a sentence."""
-        rule = {"half": "ties count half", "drop": "ties are left out", "davidson": "ties are modelled (Davidson)"}[self.rating.ties]
+        rule = {
+            "half": "ties count half",
+            "drop": "ties are left out",
+            "davidson": "ties are modelled (Davidson)",
+        }[self.rating.ties]
         unit = f"{self.concepts} concepts" + (f" and {self.raters} raters" if self.raters else "")
         return (
             f"Bradley–Terry ratings in log-odds of {self.votes:,} votes; {rule}; prior of {self.rating.prior:g} pseudo-votes a contender; "
@@ -91,47 +103,66 @@ class Ranking:
         return {
             "caption": self.caption,
             "warnings": list(self.warnings),
-            "standings": [_plain({**asdict(one), "ranks": one.ranks}) for one in self.standings],
-            "separations": [_plain(asdict(pair)) for pair in self.separations],
-            "matrix": _plain(vars(self.matrix)),
+            "standings": [
+                _without_nan({**asdict(one), "ranks": one.rank_range}) for one in self.entries
+            ],
+            "separations": [_without_nan(asdict(pair)) for pair in self.pairwise_tests],
+            "matrix": _without_nan(vars(self.win_rates)),
         }
 
 
-def rank(votes: Votes, *, ties: TieRule = "half", prior: float = PRIOR, rounds: int = 2000, seed: int = 0) -> Ranking:
+def rank(
+    votes: Votes, *, ties: TieRule = "half", prior: float = PRIOR, rounds: int = 2000, seed: int = 0
+) -> Ranking:
     """Rank all contenders; intervals resample concepts, and raters where they are known.
 
     Raises:
         Unrankable: if there is nothing to compare, some contenders are linked to others by no votes, or there is neither prior nor maximum.
     """
     rating = fit(votes, ties=ties, prior=prior)
-    draws = draw(votes, rating, rounds=rounds, seed=seed)
-    placed = place(votes.names, rating.ratings, draws.ratings, clusters=draws.clusters, concepts=draws.concepts, log_odds=True)
+    draws = resample_votes(votes, rating, rounds=rounds, seed=seed)
+    placed = rank_contenders(
+        votes.names,
+        rating.ratings,
+        draws.ratings,
+        clusters=draws.clusters,
+        concepts=draws.concepts,
+        log_odds=True,
+    )
     matrix = win_rates(votes, draws)
-    standings = [_standing(votes, rating, draws, matrix, one) for one in placed.places]
+    standings = [_entry(votes, rating, draws, matrix, one) for one in placed.ranks]
     return Ranking(
-        standings=tuple(standings),
+        entries=tuple(standings),
         rating=rating,
-        matrix=matrix,
-        separations=placed.separations,
+        win_rates=matrix,
+        pairwise_tests=placed.pairwise_tests,
         concepts=draws.concepts,
         raters=draws.raters,
         rounds=rounds,
         seed=seed,
-        guarded=draws.guarded,
-        votes=int(votes.cast.sum()),
+        unbounded_draws=draws.unbounded_draws,
+        votes=int(votes.valid.sum()),
         missing=int(np.isnan(votes.outcome).sum()),
     )
 
 
-def _standing(votes: Votes, rating: Rating, draws: Draws, matrix: WinRates, place: Place) -> Standing:
-    k = votes.names.index(place.name)
+def _entry(
+    votes: Votes,
+    rating: BradleyTerryFit,
+    draws: BootstrapDraws,
+    win_rates: WinRates,
+    contender: ContenderRank,
+) -> LeaderboardEntry:
+    k = votes.names.index(contender.name)
     of = (votes.first == k) | (votes.second == k)
-    cast = of & votes.cast
-    return Standing(
-        **vars(place),
+    cast = of & votes.valid
+    return LeaderboardEntry(
+        **vars(contender),
         rating=draws.interval(float(rating.ratings[k]), draws.ratings[:, k]),
         limit=rating.limits[k],
-        win_rate=draws.interval(float(average(matrix.rate)[k]), draws.averages[:, k]),
+        win_rate=draws.interval(
+            float(mean_win_rate(win_rates.rate)[k]), draws.mean_win_rates[:, k]
+        ),
         votes=int(cast.sum()),
         concepts=len(np.unique(votes.concept[cast])),
         ties=float((votes.outcome[cast] == 0.5).mean()),
@@ -139,11 +170,11 @@ def _standing(votes: Votes, rating: Rating, draws: Draws, matrix: WinRates, plac
     )
 
 
-def _plain(value: object) -> object:
+def _without_nan(value: object) -> object:
     if isinstance(value, Mapping):
-        return {name: _plain(part) for name, part in value.items()}
+        return {name: _without_nan(part) for name, part in value.items()}
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return _without_nan(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [_without_nan(part) for part in value]
     return None if isinstance(value, float) and math.isnan(value) else value

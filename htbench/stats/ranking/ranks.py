@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from htbench.stats import estimates
-from htbench.stats.ranking.tiers import Separation, best_first, separations, tiers
+from htbench.stats.ranking.tiers import PairwiseTest, best_first, pairwise_tests, tiers
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class ContenderRank:
     """Where one contender stands."""
 
     name: str
@@ -26,64 +26,85 @@ class Place:
     """Share of resamples in which it is first; NaN with one cluster."""
 
     @property
-    def ranks(self) -> str:
+    def rank_range(self) -> str:
         """Such as `2`, or `1–3`."""
         return f"{self.highest}" if self.highest == self.lowest else f"{self.highest}–{self.lowest}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Places:
+class Ranks:
     """All contenders, the best first."""
 
-    places: tuple[Place, ...]
-    separations: tuple[Separation, ...]
+    ranks: tuple[ContenderRank, ...]
+    pairwise_tests: tuple[PairwiseTest, ...]
     """All pairs, in the same order."""
     concepts: int
     """That were resampled."""
 
-    def of(self, name: str) -> Place | None:
+    def get(self, name: str) -> ContenderRank | None:
         """One contender's; None if it is not ranked."""
-        return next((place for place in self.places if place.name == name), None)
+        return next((place for place in self.ranks if place.name == name), None)
 
     @property
-    def first(self) -> tuple[str, ...]:
+    def first_tier(self) -> tuple[str, ...]:
         """Who is in the first tier."""
-        return tuple(place.name for place in self.places if place.tier == 1)
+        return tuple(place.name for place in self.ranks if place.tier == 1)
 
 
-def place(
+def rank_contenders(
     names: Sequence[str],
     values: Float[np.ndarray, " contenders"],
-    drawn: Float[np.ndarray, "rounds contenders"],
+    resamples: Float[np.ndarray, "rounds contenders"],
     *,
     clusters: int,
     concepts: int,
     log_odds: bool = False,
-) -> Places:
+) -> Ranks:
     """From each contender's value, which may be `log_odds`, and what resamples of so many clusters made of it."""
-    pairs = separations(names, values, drawn, clusters=clusters, log_odds=log_odds)
-    tier, rank, ranks = tiers(names, values, pairs), _ranks(values), _ranks(drawn)
+    pairs = pairwise_tests(names, values, resamples, clusters=clusters, log_odds=log_odds)
+    tier, rank, ranks = tiers(names, values, pairs), _ranks(values), _ranks(resamples)
     several, first = clusters > 1, ranks == 1
-    level = estimates.tail(clusters) if several else 0.0
+    level = estimates.tail_quantile(clusters) if several else 0.0
     found = []
     for k in best_first(values):
-        highest, lowest = np.quantile(ranks[:, k], [level, 1 - level], method="inverted_cdf") if several else (1, len(names))
+        highest, lowest = (
+            np.quantile(ranks[:, k], [level, 1 - level], method="inverted_cdf")
+            if several
+            else (1, len(names))
+        )
         best = float((first[:, k] / first.sum(1)).mean()) if several else np.nan
-        found.append(Place(name=names[k], rank=int(rank[k]), highest=int(highest), lowest=int(lowest), tier=tier[k], best=best))
-    return Places(places=tuple(found), separations=tuple(pairs), concepts=concepts)
+        found.append(
+            ContenderRank(
+                name=names[k],
+                rank=int(rank[k]),
+                highest=int(highest),
+                lowest=int(lowest),
+                tier=tier[k],
+                best=best,
+            )
+        )
+    return Ranks(ranks=tuple(found), pairwise_tests=tuple(pairs), concepts=concepts)
 
 
-def by_scores(scores: Mapping[str, Mapping[str, float]], *, rounds: int = 10_000, seed: int = 0) -> Places | None:
+def rank_by_scores(
+    scores: Mapping[str, Mapping[str, float]], *, rounds: int = 10_000, seed: int = 0
+) -> Ranks | None:
     """Of methods by their mean score over the concepts that all of them have; None for fewer than two methods, or no such concept.
 
     Every resample draws the same concepts for all methods: what makes a concept hard moves none of them past another.
     """
-    common = [concept for concept in next(iter(scores.values()), {}) if all(concept in known for known in scores.values())]
+    common = [
+        concept
+        for concept in next(iter(scores.values()), {})
+        if all(concept in known for known in scores.values())
+    ]
     if len(scores) < 2 or not common:
         return None
     values = np.array([[known[concept] for concept in common] for known in scores.values()])
     drawn = estimates.resamples(len(common), seed=seed, rounds=rounds) @ values.T / len(common)
-    return place(tuple(scores), values.mean(1), drawn, clusters=len(common), concepts=len(common))
+    return rank_contenders(
+        tuple(scores), values.mean(1), drawn, clusters=len(common), concepts=len(common)
+    )
 
 
 def _ranks(values: Float[np.ndarray, "*draws contenders"]) -> Int[np.ndarray, "*draws contenders"]:

@@ -9,12 +9,12 @@ from scipy.special import ndtri
 
 from htbench.stats import durations, estimates
 
-_SURE = 1 - 1e-12
+_MAX_TANH = 1 - 1e-12
 """Log-odds end here, at about 28."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Separation:
+class PairwiseTest:
     """How far one contender is rated above another."""
 
     better: str
@@ -25,14 +25,19 @@ class Separation:
     """Adjusted for all pairs."""
 
     @property
-    def apart(self) -> bool:
+    def significant(self) -> bool:
         """Whether they are told apart at the 5 % level."""
         return self.p < 0.05
 
 
-def separations(
-    names: Sequence[str], values: Float[np.ndarray, " contenders"], drawn: Float[np.ndarray, "rounds contenders"], *, clusters: int, log_odds: bool = False
-) -> list[Separation]:
+def pairwise_tests(
+    names: Sequence[str],
+    values: Float[np.ndarray, " contenders"],
+    resamples: Float[np.ndarray, "rounds contenders"],
+    *,
+    clusters: int,
+    log_odds: bool = False,
+) -> list[PairwiseTest]:
     r"""All pairs, in the order of their values, by the largest studentised difference of a resample over all pairs (max-t).
 
     Values that are `log_odds` are compared by :math:`\tanh(d / 2)`, the share of wins less that of losses that a difference :math:`d` stands for: who
@@ -48,15 +53,19 @@ def separations(
     if not pairs:
         return []
     better, worse = np.array(pairs).T
-    gaps, shifted = values[better] - values[worse], drawn[:, better] - drawn[:, worse]
+    gaps, shifted = values[better] - values[worse], resamples[:, better] - resamples[:, worse]
     if log_odds:
         gaps, shifted = np.tanh(gaps / 2), np.tanh(shifted / 2)
-    reach, p = _tests(gaps, shifted, clusters) if clusters > 1 else (np.full(len(pairs), np.nan), np.ones(len(pairs)))
+    reach, p = (
+        _max_t(gaps, shifted, clusters)
+        if clusters > 1
+        else (np.full(len(pairs), np.nan), np.ones(len(pairs)))
+    )
     ends = np.stack([gaps, gaps - reach, gaps + reach])
     if log_odds:
-        ends = 2 * np.arctanh(ends.clip(-_SURE, _SURE))
+        ends = 2 * np.arctanh(ends.clip(-_MAX_TANH, _MAX_TANH))
     return [
-        Separation(
+        PairwiseTest(
             better=names[one],
             worse=names[other],
             gap=durations.Interval(value=float(gap), low=float(low), high=float(high)),
@@ -66,9 +75,11 @@ def separations(
     ]
 
 
-def tiers(names: Sequence[str], values: Float[np.ndarray, " contenders"], pairs: Sequence[Separation]) -> list[int]:
+def tiers(
+    names: Sequence[str], values: Float[np.ndarray, " contenders"], tests: Sequence[PairwiseTest]
+) -> list[int]:
     """Each contender's tier, by the order of names: a new one begins with the first that is told apart from the head of the tier before."""
-    apart = {(pair.better, pair.worse) for pair in pairs if pair.apart}
+    apart = {(pair.better, pair.worse) for pair in tests if pair.significant}
     order = [names[k] for k in best_first(values)]
     found, head, tier = {}, order[0], 1
     for name in order:
@@ -83,10 +94,14 @@ def best_first(values: Float[np.ndarray, " contenders"]) -> list[int]:
     return [int(k) for k in np.argsort(-values, kind="stable")]
 
 
-def _tests(gaps: Float[np.ndarray, " pairs"], drawn: Float[np.ndarray, "rounds pairs"], n: int) -> tuple[Float[np.ndarray, " pairs"], ...]:
+def _max_t(
+    gaps: Float[np.ndarray, " pairs"], resamples: Float[np.ndarray, "rounds pairs"], n: int
+) -> tuple[Float[np.ndarray, " pairs"], ...]:
     """Half the width of each interval, and each p."""
-    errors = np.maximum(drawn.std(0), 1e-12)
-    largest = (np.abs(drawn - gaps) / errors).max(1) * float(ndtri(estimates.tail(n)) / ndtri(0.025))
+    errors = np.maximum(resamples.std(0), 1e-12)
+    largest = (np.abs(resamples - gaps) / errors).max(1) * float(
+        ndtri(estimates.tail_quantile(n)) / ndtri(0.025)
+    )
     least = min(1.0, len(gaps) * 2.0 ** (1 - n))
     p = (1 + (largest[:, None] >= gaps / errors).sum(0)) / (1 + len(largest))
     return np.quantile(largest, 0.95) * errors, np.maximum(least, p)

@@ -23,19 +23,22 @@ class NoVotes(Unrankable):
     """Nobody was compared with anybody."""
 
 
-class Islands(Unrankable):
+class DisconnectedVotes(Unrankable):
     """Groups of contenders that never met."""
 
     def __init__(self, groups: Sequence[Sequence[str]]) -> None:
-        listed = " | ".join(", ".join(group[:6]) + (", …" if len(group) > 6 else "") for group in groups[:6])
-        super().__init__(
-            f"{len(groups)} groups of contenders never met, so nothing ranks one against another: {listed}", remedy="Compare some across the groups."
+        listed = " | ".join(
+            ", ".join(group[:6]) + (", …" if len(group) > 6 else "") for group in groups[:6]
         )
-        self.groups = tuple(map(tuple, groups))
+        super().__init__(
+            f"{len(groups)} groups of contenders never met, so nothing ranks one against another: {listed}",
+            remedy="Compare some across the groups.",
+        )
+        self.components = tuple(map(tuple, groups))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tally:
+class VoteTally:
     """What votes between contenders add up to; leading axes, if any, are draws of a bootstrap."""
 
     wins: Float[np.ndarray, "*draws contenders contenders"]
@@ -44,15 +47,15 @@ class Tally:
     """Weight of the ties between both; symmetric."""
 
     @property
-    def met(self) -> Float[np.ndarray, "*draws contenders contenders"]:
+    def totals(self) -> Float[np.ndarray, "*draws contenders contenders"]:
         """Weight of all votes between both; symmetric."""
         return np.asarray(self.wins + self.wins.swapaxes(-1, -2) + self.ties)
 
     @property
-    def rate(self) -> Float[np.ndarray, "*draws contenders contenders"]:
+    def win_rates(self) -> Float[np.ndarray, "*draws contenders contenders"]:
         """Share of its votes that the row won against the column, a tie as half a win; NaN where they never met."""
         with np.errstate(invalid="ignore"):
-            return np.asarray((self.wins + 0.5 * self.ties) / self.met)
+            return np.asarray((self.wins + 0.5 * self.ties) / self.totals)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,9 +97,13 @@ class Votes:
             if len(column) and not 0 <= column.min() <= column.max() < len(labels):
                 raise ValueError(f"{name!r} has an index outside its {len(labels)} labels")
         if len(self.outcome) != len(self) or len(self.weights) != len(self):
-            raise ValueError(f"{len(self.outcome)} outcomes and {len(self.weights)} weights for {len(self)} votes")
+            raise ValueError(
+                f"{len(self.outcome)} outcomes and {len(self.weights)} weights for {len(self)} votes"
+            )
         if (self.first == self.second).any():
-            raise ValueError(f"{self.names[self.first[np.argmax(self.first == self.second)]]!r} meets itself")
+            raise ValueError(
+                f"{self.names[self.first[np.argmax(self.first == self.second)]]!r} meets itself"
+            )
         if ((self.outcome < 0) | (self.outcome > 1)).any():
             raise ValueError("an outcome is between 0 and 1, or NaN for no verdict")
         if not ((self.weights >= 0) & np.isfinite(self.weights)).all():
@@ -148,7 +155,7 @@ class Votes:
         return np.ones(len(self)) if self.weight is None else self.weight
 
     @property
-    def cast(self) -> Bool[np.ndarray, " votes"]:
+    def valid(self) -> Bool[np.ndarray, " votes"]:
         """Which rows have a verdict that counts."""
         return np.asarray(~np.isnan(self.outcome) & (self.weights > 0))
 
@@ -158,8 +165,14 @@ class Votes:
 
     def where(self, keep: Bool[np.ndarray, " votes"]) -> Self:
         """Only these rows; names and labels stay."""
-        parts = {name: getattr(self, name)[keep] for name in ("first", "second", "outcome", "concept")}
-        maybe = {name: value[keep] for name in ("rater", "judge", "weight") if (value := getattr(self, name)) is not None}
+        parts = {
+            name: getattr(self, name)[keep] for name in ("first", "second", "outcome", "concept")
+        }
+        maybe = {
+            name: value[keep]
+            for name in ("rater", "judge", "weight")
+            if (value := getattr(self, name)) is not None
+        }
         return replace(self, **parts, **maybe)
 
     def among(self, names: Iterable[str]) -> Self:
@@ -182,22 +195,35 @@ class Votes:
             raise UnknownName(column, label, self.labels(column))
         return self.where(np.asarray(getattr(self, column) != self.labels(column).index(label)))
 
-    def tally(self, draws: Float[np.ndarray, "draws groups"] | None = None, *, groups: Int[np.ndarray, " votes"] | None = None) -> Tally:
+    def tally(
+        self,
+        draws: Float[np.ndarray, "draws groups"] | None = None,
+        *,
+        groups: Int[np.ndarray, " votes"] | None = None,
+    ) -> VoteTally:
         """What they add up to; with `draws`, for each of its rows, every vote weighted also by the draw's value for the vote's group."""
-        size, cast = len(self.names), self.cast
-        first, second, outcome, weight = (column[cast] for column in (self.first, self.second, self.outcome, self.weights))
+        size, cast = len(self.names), self.valid
+        first, second, outcome, weight = (
+            column[cast] for column in (self.first, self.second, self.outcome, self.weights)
+        )
         tied = outcome == 0.5
         low, high = np.minimum(first, second), np.maximum(first, second)
-        cells = np.concatenate([first * size + second, second * size + first, size * size + low * size + high])
-        amounts = np.concatenate([weight * outcome * ~tied, weight * (1 - outcome) * ~tied, weight * tied])
+        cells = np.concatenate(
+            [first * size + second, second * size + first, size * size + low * size + high]
+        )
+        amounts = np.concatenate(
+            [weight * outcome * ~tied, weight * (1 - outcome) * ~tied, weight * tied]
+        )
         if draws is None:
             flat = np.bincount(cells, amounts, minlength=2 * size * size)
         else:
             row = np.zeros(len(first), int) if groups is None else groups[cast]
-            sums = csr_array((amounts, (np.tile(row, 3), cells)), shape=(draws.shape[1], 2 * size * size))
+            sums = csr_array(
+                (amounts, (np.tile(row, 3), cells)), shape=(draws.shape[1], 2 * size * size)
+            )
             flat = np.asarray((sums.T @ draws.T).T)
         wins, ties = np.moveaxis(flat.reshape(*flat.shape[:-1], 2, size, size), -3, 0)
-        return Tally(wins=wins, ties=ties + ties.swapaxes(-1, -2))
+        return VoteTally(wins=wins, ties=ties + ties.swapaxes(-1, -2))
 
     def check(self) -> None:
         """Refuse what no ranking follows from.
@@ -206,14 +232,25 @@ class Votes:
             NoVotes: if there are fewer than two contenders or no verdicts.
             Islands: if not all contenders are linked by verdicts.
         """
-        if len(self.names) < 2 or not self.cast.any():
-            raise NoVotes(f"nothing to rank: {len(self.names)} contenders, {int(self.cast.sum())} verdicts and {len(self) - int(self.cast.sum())} without one")
-        count, member = connected_components(self.tally().met > 0, directed=False)
+        if len(self.names) < 2 or not self.valid.any():
+            raise NoVotes(
+                f"nothing to rank: {len(self.names)} contenders, {int(self.valid.sum())} verdicts and {len(self) - int(self.valid.sum())} without one"
+            )
+        count, member = connected_components(self.tally().totals > 0, directed=False)
         if count > 1:
-            raise Islands([[name for name, group in zip(self.names, member, strict=True) if group == k] for k in range(count)])
+            raise DisconnectedVotes(
+                [
+                    [name for name, group in zip(self.names, member, strict=True) if group == k]
+                    for k in range(count)
+                ]
+            )
 
     def _indices(self) -> list[tuple[str, Int[np.ndarray, " votes"], tuple[str, ...]]]:
-        found = [("first", self.first, self.names), ("second", self.second, self.names), ("concept", self.concept, self.concepts)]
+        found = [
+            ("first", self.first, self.names),
+            ("second", self.second, self.names),
+            ("concept", self.concept, self.concepts),
+        ]
         if self.rater is not None:
             found.append(("rater", self.rater, self.raters))
         if self.judge is not None:

@@ -1,7 +1,7 @@
 """Closed-form methods: a map fitted to samples of each site, site after site.
 
 Fitting a site on sources that went through the maps of the sites before it is what keeps many sites from doing the same work many
-times over. Published code runs all sources again for every site; here one run does for all sites (`fit_in_passing`).
+times over. Published code runs all sources again for every site; here one run does for all sites (`fit_in_one_pass`).
 """
 
 from abc import abstractmethod
@@ -18,13 +18,13 @@ from htbench.core.types import Site
 from htbench.steering.algebra import join
 from htbench.steering.concept import Concept
 from htbench.steering.fitting import transport
-from htbench.steering.hooks import Pool, activations, pooled
+from htbench.steering.hooks import Pooling, activations, mean_pool
 from htbench.steering.intervention import Affine, Intervention
-from htbench.steering.method import FitsEachConcept, Images, fitting_images
+from htbench.steering.method import FitsEachConcept, PromptsAndSeeds, fitting_images
 from htbench.steering.model import Model, Tap, select_sites
 
-Change = TypeVar("Change", bound=Intervention)
-Fit = Callable[[Site, transport.Samples, transport.Others], Change]
+AnyIntervention = TypeVar("AnyIntervention", bound=Intervention)
+SiteFit = Callable[[Site, transport.SourceSamples, transport.TargetSamples], AnyIntervention]
 """From source and target samples of one site to what shall be done there."""
 
 
@@ -42,31 +42,56 @@ class FitsEachSite(FitsEachConcept):
     sites: tuple[str, ...] = ("*",)
 
     @abstractmethod
-    def fit_site(self, site: Site, source: transport.Samples, target: transport.Others) -> Intervention:
+    def fit_site(
+        self, site: Site, source: transport.SourceSamples, target: transport.TargetSamples
+    ) -> Intervention:
         """What shall be done at `site`."""
 
-    def pool(self, z: Float[Tensor, "images positions channels"]) -> Float[Tensor, "samples channels"]:
+    def pool(
+        self, z: Float[Tensor, "images positions channels"]
+    ) -> Float[Tensor, "samples channels"]:
         """What is learnt from at a site: means over positions, unless a method wants more."""
-        return pooled(z)
+        return mean_pool(z)
 
-    def learn(self, model: Model, concept: Concept, *, seed: int) -> Intervention:
+    def fit(self, model: Model, concept: Concept, *, seed: int) -> Intervention:
         source, target = fitting_images(concept, self.samples, seed=seed)
         sites = select_sites(model, self.sites)
         if self.blocks == 0:
-            return fit_in_passing(model, source, target, self.fit_site, sites=sites, pool=self.pool)
-        return fit_in_blocks(model, source, target, self.fit_site, sites=sites, blocks=self.blocks, batch=self.batch, pool=self.pool)
+            return fit_in_one_pass(
+                model, source, target, self.fit_site, sites=sites, pool=self.pool
+            )
+        return fit_in_blocks(
+            model,
+            source,
+            target,
+            self.fit_site,
+            sites=sites,
+            blocks=self.blocks,
+            batch=self.batch,
+            pool=self.pool,
+        )
 
 
-def fit_in_passing(model: Model, source: Images, target: Images, fit: Fit[Change], *, sites: tuple[Site, ...], pool: Pool = pooled) -> Change:
+def fit_in_one_pass(
+    model: Model,
+    source: PromptsAndSeeds,
+    target: PromptsAndSeeds,
+    fit: SiteFit[AnyIntervention],
+    *,
+    sites: tuple[Site, ...],
+    pool: Pooling = mean_pool,
+) -> AnyIntervention:
     """What is done at all sites, each fitted on sources that already went through the sites before it; targets are not steered.
 
     Sources and targets go through the model in one batch; the hook of each site fits what arrives, and changes the sources before they
     pass on. The steps of a few-step model share what the first one fitted: a later step sees sources that are steered already.
     """
-    parts: dict[Site, Change] = {}
+    parts: dict[Site, AnyIntervention] = {}
     count = len(source[0])
 
-    def fit_and_pass_on(site: Site, z: Float[Tensor, "images positions channels"]) -> Float[Tensor, "images positions channels"]:
+    def fit_and_pass_on(
+        site: Site, z: Float[Tensor, "images positions channels"]
+    ) -> Float[Tensor, "images positions channels"]:
         if site not in sites:
             return z
         if site not in parts:
@@ -80,32 +105,51 @@ def fit_in_passing(model: Model, source: Images, target: Images, fit: Fit[Change
 
 
 def fit_in_blocks(
-    model: Model, source: Images, target: Images, fit: Fit[Change], *, sites: tuple[Site, ...], blocks: int, batch: int = 32, pool: Pool = pooled
-) -> Change:
+    model: Model,
+    source: PromptsAndSeeds,
+    target: PromptsAndSeeds,
+    fit: SiteFit[AnyIntervention],
+    *,
+    sites: tuple[Site, ...],
+    blocks: int,
+    batch: int = 32,
+    pool: Pooling = mean_pool,
+) -> AnyIntervention:
     """The same, `batch` images at a time: sites of one block see sources that went through the blocks before it.
 
     A block a site is the published procedure, as exact as one run and as slow as there are sites. Steps of a few-step model are pooled.
     """
     with torch.no_grad(), phase("extract"):
         aims = activations(model, *target, batch=batch, pool=pool)
-        parts: dict[Site, Change] = {}
+        parts: dict[Site, AnyIntervention] = {}
         width = -(-len(sites) // min(blocks, len(sites)))
         for start in range(0, len(sites), width):
-            arriving = activations(model, *source, change=_each(parts), batch=batch, pool=pool)
+            arriving = activations(
+                model, *source, change=_apply_parts(parts), batch=batch, pool=pool
+            )
             with phase("fit"):
-                parts |= {site: fit(site, arriving[site], aims[site]) for site in sites[start : start + width]}
+                parts |= {
+                    site: fit(site, arriving[site], aims[site])
+                    for site in sites[start : start + width]
+                }
     return join([parts[site] for site in sites])
 
 
-def affine(site: Site, maps: transport.Map) -> Affine:
+def affine(site: Site, maps: transport.AffineMap) -> Affine:
     """The scale and shift of one site as an intervention."""
     return Affine({site: maps[0]}, {site: maps[1]})
 
 
-def _each(parts: dict[Site, Change]) -> Tap:
+def _apply_parts(parts: dict[Site, AnyIntervention]) -> Tap:
     return lambda site, z: parts[site].apply(site, z, strength=1.0) if site in parts else z
 
 
-def spread(z: Float[Tensor, "images positions channels"], count: int) -> Float[Tensor, "samples channels"]:
+def sample_positions(
+    z: Float[Tensor, "images positions channels"], count: int
+) -> Float[Tensor, "samples channels"]:
     """About `count` positions of each image, evenly spread, as samples of their own."""
-    return z[:, :: max(1, z.shape[1] // count)].flatten(0, 1).to(torch.promote_types(z.dtype, torch.float32))
+    return (
+        z[:, :: max(1, z.shape[1] // count)]
+        .flatten(0, 1)
+        .to(torch.promote_types(z.dtype, torch.float32))
+    )

@@ -17,7 +17,7 @@ from htbench.core import distributed
 from htbench.core.phase import phase
 
 
-class Task(Protocol):
+class TrainingTask(Protocol):
     """What is trained: a network, a loss for each step, and which of its weights are the hidden matrices that Muon suits.
 
     In a team of processes each gives the loss of its share of a step, scaled so that the mean over processes is the loss of the step.
@@ -48,9 +48,11 @@ class Recipe:
     cooldown: float = 0.5
     """Share of the steps, the last ones, over which the learning rates fall to 0; before them, more steps change nothing."""
 
-    def pace(self, step: int) -> float:
+    def rate_factor(self, step: int) -> float:
         """Share of the learning rate at `step`: up in `warmup` steps, down to 0 over the `cooldown`."""
-        return min(1.0, (step + 1) / self.warmup) * min(1.0, (1 - step / self.steps) / self.cooldown)
+        return min(1.0, (step + 1) / self.warmup) * min(
+            1.0, (1 - step / self.steps) / self.cooldown
+        )
 
 
 def _to_stderr(line: str) -> None:
@@ -63,30 +65,55 @@ class Trainer:
     Of a team only the first process reads and writes the folder.
     """
 
-    def __init__(self, task: Task, recipe: Recipe, folder: Path | None) -> None:
+    def __init__(self, task: TrainingTask, recipe: Recipe, folder: Path | None) -> None:
         self.task, self.recipe, self.folder = task, recipe, folder
-        named = [(name, weight) for name, weight in task.network.named_parameters() if weight.requires_grad]
+        named = [
+            (name, weight)
+            for name, weight in task.network.named_parameters()
+            if weight.requires_grad
+        ]
         hidden = [weight for name, weight in named if task.is_hidden_matrix(name, weight)]
-        tables = {module.weight for module in task.network.modules() if isinstance(module, nn.Embedding)}
-        others = [weight for name, weight in named if not task.is_hidden_matrix(name, weight) and weight not in tables]
+        tables = {
+            module.weight for module in task.network.modules() if isinstance(module, nn.Embedding)
+        }
+        others = [
+            weight
+            for name, weight in named
+            if not task.is_hidden_matrix(name, weight) and weight not in tables
+        ]
         groups: list[dict[str, object]] = [{"params": others, "top": recipe.rate}]
         if tables:
             embeddings = [weight for _, weight in named if weight in tables]
-            groups.append({"params": embeddings, "top": recipe.rate if recipe.embedding_rate is None else recipe.embedding_rate})
-        self.optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0, fused=True)]
+            groups.append(
+                {
+                    "params": embeddings,
+                    "top": recipe.rate if recipe.embedding_rate is None else recipe.embedding_rate,
+                }
+            )
+        self.optimisers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+        ]
         if hidden:
             matrices = [{"params": hidden, "top": recipe.matrix_rate}]
-            self.optimisers.append(torch.optim.Muon(matrices, weight_decay=0.0, adjust_lr_fn="original"))
+            self.optimisers.append(
+                torch.optim.Muon(matrices, weight_decay=0.0, adjust_lr_fn="original")
+            )
         self.weights = [weight for _, weight in named]
         self.average = [weight.detach().clone() for weight in self.weights]
         self.step, self.seconds = 0, 0.0
 
-    def run(self, *, save_every: float = 60.0, log_every: int = 25, say: Callable[[str], None] = _to_stderr) -> None:
+    def run(
+        self,
+        *,
+        save_every: float = 60.0,
+        log_every: int = 25,
+        log: Callable[[str], None] = _to_stderr,
+    ) -> None:
         """Train to the end, or on from where an earlier run stopped.
 
         A checkpoint is written after every `save_every` seconds of training, a line of the log every `log_every` steps.
         """
-        folder = self.folder if distributed.is_first() else None
+        folder = self.folder if distributed.is_rank_0() else None
         if self.folder:
             self._resume(self.folder / "checkpoint.pt")
         if folder:
@@ -94,13 +121,15 @@ class Trainer:
         smooth, start, saved = 0.0, self.step, self.seconds
         for loss in self._losses():
             smooth = loss if self.step == start + 1 else 0.97 * smooth + 0.03 * loss
-            if self.step % log_every == 0 and distributed.is_first():
+            if self.step % log_every == 0 and distributed.is_rank_0():
                 pace = self.seconds / self.step
                 line = {"step": self.step, "loss": round(smooth, 5), "seconds": round(self.seconds)}
                 if folder:
                     with (folder / "curve.jsonl").open("a") as file:
                         file.write(json.dumps(line) + "\n")
-                say(f"step {self.step}/{self.recipe.steps}  loss {smooth:.4f}  {pace:.2f} s/step  {(self.recipe.steps - self.step) * pace / 60:.0f} min left")
+                log(
+                    f"step {self.step}/{self.recipe.steps}  loss {smooth:.4f}  {pace:.2f} s/step  {(self.recipe.steps - self.step) * pace / 60:.0f} min left"
+                )
             if folder and (self.seconds - saved >= save_every or self.step == self.recipe.steps):
                 self._save(folder / "checkpoint.pt")
                 saved = self.seconds
@@ -114,19 +143,34 @@ class Trainer:
     @property
     def device(self) -> str:
         """What the training ran on, for the record."""
-        one = torch.cuda.get_device_name() if self.weights[0].is_cuda else f"CPU, {torch.get_num_threads()} threads ({platform.machine()})"
-        return one if distributed.size() == 1 else f"{distributed.size()} x {one}"
+        one = (
+            torch.cuda.get_device_name()
+            if self.weights[0].is_cuda
+            else f"CPU, {torch.get_num_threads()} threads ({platform.machine()})"
+        )
+        return one if distributed.world_size() == 1 else f"{distributed.world_size()} x {one}"
 
     @property
     def record(self) -> dict[str, object]:
         """The recipe and what it cost."""
-        return {**asdict(self.recipe), "steps": self.step, "seconds": round(self.seconds), "device": self.device, "torch": torch.__version__}
+        return {
+            **asdict(self.recipe),
+            "steps": self.step,
+            "seconds": round(self.seconds),
+            "device": self.device,
+            "torch": torch.__version__,
+        }
 
-    def export(self, path: Path, *, after: "Trainer | None" = None) -> None:
+    def export(self, path: Path, *, previous: "Trainer | None" = None) -> None:
         """Write the averaged weights in half precision, with the recipe and its cost, and those of the training that this one went on from."""
-        names = [name for name, weight in self.task.network.named_parameters() if weight.requires_grad]
-        tensors = {name: average.detach().half().contiguous().cpu() for name, average in zip(names, self.average, strict=True)}
-        record = {**self.record, "after": after.record} if after else self.record
+        names = [
+            name for name, weight in self.task.network.named_parameters() if weight.requires_grad
+        ]
+        tensors = {
+            name: average.detach().half().contiguous().cpu()
+            for name, average in zip(names, self.average, strict=True)
+        }
+        record = {**self.record, "after": previous.record} if previous else self.record
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(serialise(tensors, metadata={"recipe": json.dumps(record)}))
 
@@ -134,20 +178,22 @@ class Trainer:
         for step in range(self.step, self.recipe.steps):
             began = time.perf_counter()
             with phase("train"):
-                value = self._advance(step)
+                value = self._train_step(step)
             self.seconds += time.perf_counter() - began
             self.step = step + 1
             yield value
 
-    def _advance(self, step: int) -> float:
+    def _train_step(self, step: int) -> float:
         """One step; gives its loss."""
         for group in (group for optimiser in self.optimisers for group in optimiser.param_groups):
-            group["lr"] = group["top"] * self.recipe.pace(step)
+            group["lr"] = group["top"] * self.recipe.rate_factor(step)
         loss = self.task.loss(step)
         self.task.network.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         value = loss.detach()
-        distributed.average([value, *(weight.grad for weight in self.weights if weight.grad is not None)])
+        distributed.average(
+            [value, *(weight.grad for weight in self.weights if weight.grad is not None)]
+        )
         nn.utils.clip_grad_norm_(self.weights, 1.0)
         for optimiser in self.optimisers:
             optimiser.step()
@@ -165,8 +211,12 @@ class Trainer:
         fresh.replace(path)
 
     def _resume(self, path: Path) -> None:
-        place = self.weights[0].device if distributed.size() == 1 else "cpu"
-        state = distributed.from_first(lambda: torch.load(path, map_location=place, weights_only=True) if path.exists() else None)
+        place = self.weights[0].device if distributed.world_size() == 1 else "cpu"
+        state = distributed.from_rank_0(
+            lambda: (
+                torch.load(path, map_location=place, weights_only=True) if path.exists() else None
+            )
+        )
         if state is None:
             return
         self.step, self.seconds = state["step"], state["seconds"]

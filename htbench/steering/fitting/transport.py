@@ -7,23 +7,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Samples = Float[Tensor, "samples channels"]
-Others = Float[Tensor, "others channels"]
+SourceSamples = Float[Tensor, "samples channels"]
+TargetSamples = Float[Tensor, "others channels"]
 Channels = Float[Tensor, " channels"]
-Map = tuple[Channels, Channels]
+AffineMap = tuple[Channels, Channels]
 """Scale and shift of `z -> scale * z + shift`."""
 
-LEAST_DEVIATION = 1e-4
+MIN_DEVIATION = 1e-4
 """A channel whose source samples spread less than this is never scaled."""
 
 
-def mean_map(source: Samples, target: Others) -> Map:
+def mean_map(source: SourceSamples, target: TargetSamples) -> AffineMap:
     """Moves the mean of each channel: scale 1, shift the difference of the means (DiffMean, Mean-AcT)."""
     difference = target.double().mean(0) - source.double().mean(0)
     return torch.ones_like(difference).float(), difference.float()
 
 
-def gaussian_map(source: Samples, target: Others) -> Map:
+def gaussian_map(source: SourceSamples, target: TargetSamples) -> AffineMap:
     r"""Optimal transport between normal distributions of each channel, in float64; a channel whose sources hardly vary is left alone.
 
     .. math:: w = s_b / s_a, \quad b = m_b - w m_a
@@ -33,12 +33,12 @@ def gaussian_map(source: Samples, target: Others) -> Map:
     """
     a, b = source.double(), target.double()
     deviation = a.std(0, correction=0)
-    still = deviation < LEAST_DEVIATION
+    still = deviation < MIN_DEVIATION
     scale = torch.where(still, 1.0, b.std(0, correction=0) / deviation.where(~still, 1.0))
     return scale.float(), torch.where(still, 0.0, b.mean(0) - scale * a.mean(0)).float()
 
 
-def linear_map(source: Samples, target: Others) -> Map:
+def linear_map(source: SourceSamples, target: TargetSamples) -> AffineMap:
     r"""Least-squares affine fit of the optimal coupling, in float64 (Linear-AcT).
 
     .. math:: w = \sum_i \tilde a_{(i)} \tilde b_{(i)} / \sum_i \tilde a_{(i)}^2, \quad b = m_b - w m_a
@@ -54,12 +54,14 @@ def linear_map(source: Samples, target: Others) -> Map:
     ordered_a, ordered_b = (a - mean_a).sort(0).values[i], (b - mean_b).sort(0).values[j]
     variance = (weight[:, None] * ordered_a**2).sum(0)
     covariance = (weight[:, None] * ordered_a * ordered_b).sum(0)
-    still = variance.sqrt() < LEAST_DEVIATION
+    still = variance.sqrt() < MIN_DEVIATION
     scale = torch.where(still, 1.0, covariance / variance.where(~still, 1.0))
     return scale.float(), (mean_b - scale * mean_a).float()
 
 
-def wasserstein(x: Float[Tensor, "*batch n channels"], y: Float[Tensor, "*batch m channels"]) -> Float[Tensor, "*batch channels"]:
+def wasserstein(
+    x: Float[Tensor, "*batch n channels"], y: Float[Tensor, "*batch m channels"]
+) -> Float[Tensor, "*batch channels"]:
     """Squared 2-Wasserstein distance of each channel between samples `x` and `y`; exact for any `n` and `m`, differentiable in both."""
     ordered_x, ordered_y = x.sort(-2).values, y.sort(-2).values
     if x.shape[-2] == y.shape[-2]:
@@ -70,7 +72,9 @@ def wasserstein(x: Float[Tensor, "*batch n channels"], y: Float[Tensor, "*batch 
 
 
 @cache
-@torch.inference_mode(False)  # or else a cached tensor of inference mode could not be saved for a later backward pass
+@torch.inference_mode(
+    False
+)  # or else a cached tensor of inference mode could not be saved for a later backward pass
 def _coupling(n: int, m: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Weights and indices of the monotone coupling of `n` with `m` equally weighted order statistics."""
     edges = sorted({k * m for k in range(n + 1)} | {k * n for k in range(m + 1)})

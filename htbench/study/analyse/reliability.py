@@ -11,12 +11,12 @@ import pandas as pd
 from evalica import InsufficientRatingsError
 
 from htbench.stats.durations import Interval
-from htbench.stats.proportions import Share
-from htbench.study.analyse.agreement import said
+from htbench.stats.proportions import Proportion
+from htbench.study.analyse.agreement import collect_pair_votes
 from htbench.study.answer import Answer
-from htbench.study.exclusions import alike, by_person
+from htbench.study.exclusions import by_rater, repeat_matches
 
-ROUNDS = 2000
+BOOTSTRAP_ROUNDS = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +27,9 @@ class Reliability:
     """Krippendorff's, nominal: won, lost, tied; its interval resamples pairs of pictures."""
     ac1: float
     """Gwet's, which a strong preference of all does not push down."""
-    ceiling: Share
+    ceiling: Proportion
     """How often two people who answered the same, and decided, agree: what no judge of one voice can be asked to exceed by much."""
-    self_agreement: Share
+    self_agreement: Proportion
     """Of swapped repeats, how often a person says the same again."""
     overlap: int
     """Pairs of pictures with answers of two people or more."""
@@ -39,14 +39,14 @@ class Reliability:
 
 def reliability(answers: Sequence[Answer], *, seed: int = 0) -> Reliability:
     """Of votes and swapped repeats of one criterion."""
-    table = said(answers)
-    counts = _counts(table.values())
-    same = [again for own in by_person(answers).values() for again in alike(own)]
+    table = collect_pair_votes(answers)
+    counts = _outcome_counts(table.values())
+    same = [again for own in by_rater(answers).values() for again in repeat_matches(own)]
     return Reliability(
         alpha=alpha(table.values(), seed=seed),
         ac1=gwet_ac1(counts),
         ceiling=_ceiling(table.values()),
-        self_agreement=Share(count=sum(same), of=len(same)),
+        self_agreement=Proportion(count=sum(same), of=len(same)),
         overlap=int((counts.sum(1) > 1).sum()) if len(counts) else 0,
         answers_each=float(counts.sum(1).mean()) if len(counts) else math.nan,
     )
@@ -61,7 +61,9 @@ def alpha(units: Collection[Mapping[str, float]], *, seed: int = 0) -> Interval:
     raters = sorted({rater for votes in units for rater in votes})
     rows = [[votes.get(rater, math.nan) for rater in raters] for votes in units]
     try:
-        found = evalica.alpha_bootstrap(pd.DataFrame(rows).T, "nominal", n_resamples=ROUNDS, random_state=seed)
+        found = evalica.alpha_bootstrap(
+            pd.DataFrame(rows).T, "nominal", n_resamples=BOOTSTRAP_ROUNDS, random_state=seed
+        )
     except (InsufficientRatingsError, ValueError):
         return Interval(value=math.nan, low=math.nan, high=math.nan)
     return Interval(value=float(found.alpha), low=float(found.low), high=float(found.high))
@@ -87,14 +89,16 @@ def gwet_ac1(counts: np.ndarray) -> float:
     return float((agreed - chance) / (1 - chance))
 
 
-def _counts(votes: Iterable[Mapping[str, float]]) -> np.ndarray:
+def _outcome_counts(votes: Iterable[Mapping[str, float]]) -> np.ndarray:
     """(pairs of pictures, won lost tied), of the categories that anybody used, two at least."""
     rows = [[Counter(each.values())[value] for value in (1.0, 0.0, 0.5)] for each in votes]
     counts = np.array(rows, float).reshape(-1, 3)
     return counts if counts[:, 2].any() else counts[:, :2]
 
 
-def _ceiling(votes: Iterable[Mapping[str, float]]) -> Share:
+def _ceiling(votes: Iterable[Mapping[str, float]]) -> Proportion:
     tallies = [Counter(each.values()) for each in votes]
     same = sum(math.comb(tally[1.0], 2) + math.comb(tally[0.0], 2) for tally in tallies)
-    return Share(count=same, of=sum(math.comb(tally[1.0] + tally[0.0], 2) for tally in tallies))
+    return Proportion(
+        count=same, of=sum(math.comb(tally[1.0] + tally[0.0], 2) for tally in tallies)
+    )

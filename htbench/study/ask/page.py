@@ -25,7 +25,9 @@ class Page:
     sheets: Sequence[Sequence[Trial]]
     """Trials of each person."""
     question: str
-    instruction: str = "To show that you are reading: please choose the SIDE picture here, whatever it shows."
+    instruction: str = (
+        "To show that you are reading: please choose the SIDE picture here, whatever it shows."
+    )
     """Of a check, in place of the question; SIDE is left or right."""
     consent: str
     concept: bool = True
@@ -44,11 +46,21 @@ def render(page: Page) -> str:
         UsageError: if `post` is no address.
     """
     folder = content.folder("reports") / "studies"
-    parts = {name: (folder / f"study.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")}
-    data = {**asdict(page), "study": sha256(json.dumps(page.sheets, sort_keys=True).encode()).hexdigest()[:16]}
-    safe = json.dumps(data, ensure_ascii=True, sort_keys=True).replace("<", "\\u003c").replace("&", "\\u0026")
-    policy = f"default-src 'none'; img-src 'self' file:; style-src 'sha256-{_digest(parts['css'])}'; script-src 'sha256-{_digest(parts['js'])}'; " \
-             f"connect-src {_origin(page.post)}; base-uri 'none'; form-action 'none'"  # fmt: skip
+    parts = {
+        name: (folder / f"study.{name}").read_text(encoding="utf-8")
+        for name in ("html", "css", "js")
+    }
+    data = {
+        **asdict(page),
+        "study": sha256(json.dumps(page.sheets, sort_keys=True).encode()).hexdigest()[:16],
+    }
+    safe = (
+        json.dumps(data, ensure_ascii=True, sort_keys=True)
+        .replace("<", "\\u003c")
+        .replace("&", "\\u0026")
+    )
+    policy = f"default-src 'none'; img-src 'self' file:; style-src 'sha256-{_csp_hash(parts['css'])}'; script-src 'sha256-{_csp_hash(parts['js'])}'; " \
+             f"connect-src {_web_origin(page.post)}; base-uri 'none'; form-action 'none'"  # fmt: skip
     filled = {"POLICY": html.escape(policy, quote=True).replace("&#x27;", "'"), "CSS": parts["css"], "CONSENT": html.escape(page.consent), "DATA": safe,
               "JS": parts["js"]}  # fmt: skip
     return re.sub("@@([A-Z]+)@@", lambda found: filled[found[1]], parts["html"])
@@ -63,24 +75,35 @@ def read(study: Path) -> Page:
     """
     path = study / FILE
     if not path.is_file():
-        raise Missing(f"no page in study {str(study)!r}", remedy="Export one: htbench study export RUN")
+        raise Missing(
+            f"no page in study {str(study)!r}", remedy="Export one: htbench study export RUN"
+        )
     try:
         (text,) = _DATA.findall(path.read_text(encoding="utf-8"))
         data = json.loads(text)
         return Page(**{name: data[name] for name in Page.__dataclass_fields__})
     except (ValueError, KeyError) as error:
-        raise Refused(f"{str(path)!r} is not as it was exported: {error}", remedy="Export the study anew.") from None
+        raise Refused(
+            f"{str(path)!r} is not as it was exported: {error}", remedy="Export the study anew."
+        ) from None
 
 
-def _digest(text: str) -> str:
+def _csp_hash(text: str) -> str:
     return b64encode(sha256(text.encode()).digest()).decode()
 
 
-def _origin(address: str) -> str:
+def _web_origin(address: str) -> str:
     """Where a page may send to: one origin, or nowhere."""
     if not address:
         return "'none'"
     scheme, _, rest = address.partition("://")
-    if scheme not in ("https", "http") or not rest or any(char.isspace() or char in "'\";" for char in address):
-        raise UsageError(f"--post {address[:80]!r} is no web address", remedy="Write it as --post https://example.org/votes")
+    if (
+        scheme not in ("https", "http")
+        or not rest
+        or any(char.isspace() or char in "'\";" for char in address)
+    ):
+        raise UsageError(
+            f"--post {address[:80]!r} is no web address",
+            remedy="Write it as --post https://example.org/votes",
+        )
     return f"{scheme}://{rest.partition('/')[0]}"

@@ -20,15 +20,15 @@ Bot = Literal["hasty", "one-sided", "careless"]
 """Answers at once; always takes the left; presses any button, at a person's pace."""
 BOTS: tuple[Bot, ...] = get_args(Bot)
 _COLUMNS = ("study", "sheet", "rater", "position", "item", "choice", "rt_ms", "time")
-_BEGINS = datetime(2026, 1, 1, 9, tzinfo=UTC)
-_SKILLS = (1.0, -1.0)
+_START = datetime(2026, 1, 1, 9, tzinfo=UTC)
+_SKILL_RANGE = (1.0, -1.0)
 """Of the best and of the worst method, in logits; the others are spread evenly between, in an order that is drawn."""
-_CONCEPTS, _TASTE, _TIES, _AGAIN = 1.0, 0.7, 0.1, 0.8
+_CONCEPT_SD, _RATER_SD, _TIE_RATE, _RECALL_RATE = 1.0, 0.7, 0.1, 0.8
 """Standard deviations of what concepts and people favour, in logits; share of ties; how often a repeat is answered without thinking anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rehearsed:
+class RehearsalSummary:
     """What was made up."""
 
     people: int
@@ -39,79 +39,118 @@ class Rehearsed:
     files: tuple[Path, ...]
 
 
-def write(study: Path, folder: Path, *, bots: int = 3, seed: int = 0) -> Rehearsed:
+def write(study: Path, folder: Path, *, bots: int = 3, seed: int = 0) -> RehearsalSummary:
     """Write the files that made-up people would have saved, one a sheet, into a new study that says of itself that it is a rehearsal.
 
     Raises:
         UsageError: if the folder is not empty, or there are more bots than sheets.
         Missing: if no study was exported.
     """
-    sheets, key = page.read(study).sheets, Key.read(study / intake.KEY)
+    sheets, key = page.read(study).sheets, Key.read(study / intake.KEY_FILE)
     if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{str(folder)!r} is not empty", remedy="Give --to another folder, or delete it.")
+        raise UsageError(
+            f"{str(folder)!r} is not empty", remedy="Give --to another folder, or delete it."
+        )
     if bots > len(sheets):
         raise UsageError(f"{bots} bots are more than the study's {len(sheets)} sheets")
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
-    crowd = _Crowd(key, random)
+    crowd = _Population(key, random)
     files = []
     for number, sheet in enumerate(sheets, start=1):
-        person = _Person(crowd, random, bot=BOTS[(len(sheets) - number) % len(BOTS)] if number > len(sheets) - bots else None)
+        person = _SimulatedRater(
+            crowd,
+            random,
+            bot=BOTS[(len(sheets) - number) % len(BOTS)] if number > len(sheets) - bots else None,
+        )
         rows = [
-            [f"{manifest.MADE_UP}{number:03}", position, trial["item"], *person.answer(key[trial["item"]])] for position, trial in enumerate(sheet, start=1)
+            [
+                f"{manifest.REHEARSAL_PREFIX}{number:03}",
+                position,
+                trial["item"],
+                *person.answer(key[trial["item"]]),
+            ]
+            for position, trial in enumerate(sheet, start=1)
         ]
         files.append(folder / f"answers-{number:03}.csv")
         _save(files[-1], number, rows)
-    for name in (intake.KEY, intake.RULES, intake.ABOUT):
+    for name in (intake.KEY_FILE, intake.RULES_FILE, intake.ABOUT_FILE):
         shutil.copy(study / name, folder / name)
-    manifest.note(folder, **{**manifest.noted(study), "rehearsal": True})
-    return Rehearsed(people=len(sheets), bots=bots, answers=sum(map(len, sheets)), order=crowd.order, files=tuple(files))
+    manifest.write(folder, **{**manifest.read(study), "rehearsal": True})
+    return RehearsalSummary(
+        people=len(sheets),
+        bots=bots,
+        answers=sum(map(len, sheets)),
+        order=crowd.order,
+        files=tuple(files),
+    )
 
 
-class _Crowd:
+class _Population:
     """What all careful people have in common."""
 
-    def __init__(self, key: Mapping[str, Item], random: np.random.Generator) -> None:
-        self.methods = sorted({name for item in key.values() for name in (item.left, item.right)} - {NOISE})
-        steps = np.linspace(*_SKILLS, len(self.methods))
-        self.order = tuple(map(str, random.permutation(self.methods)))
+    def __init__(self, key: Mapping[str, Item], rng: np.random.Generator) -> None:
+        self.methods = sorted(
+            {name for item in key.values() for name in (item.left, item.right)} - {NOISE}
+        )
+        steps = np.linspace(*_SKILL_RANGE, len(self.methods))
+        self.order = tuple(map(str, rng.permutation(self.methods)))
         skill = dict(zip(self.order, steps, strict=True))
         concepts = sorted({item.concept for item in key.values()})
-        self.worth = {(name, concept): skill[name] + random.normal(0, _CONCEPTS / np.sqrt(2)) for name in self.methods for concept in concepts}
+        self.utilities = {
+            (name, concept): skill[name] + rng.normal(0, _CONCEPT_SD / np.sqrt(2))
+            for name in self.methods
+            for concept in concepts
+        }
 
 
-class _Person:
-    def __init__(self, crowd: _Crowd, random: np.random.Generator, *, bot: Bot | None) -> None:
-        self._crowd, self._random, self._bot = crowd, random, bot
-        self._taste = {name: random.normal(0, _TASTE / np.sqrt(2)) for name in crowd.methods}
+class _SimulatedRater:
+    def __init__(
+        self, population: _Population, rng: np.random.Generator, *, bot: Bot | None
+    ) -> None:
+        self._population, self._rng, self._bot = population, rng, bot
+        self._rater_effects = {
+            name: rng.normal(0, _RATER_SD / np.sqrt(2)) for name in population.methods
+        }
         self._winners: dict[tuple[str, str, int, frozenset[str]], str] = {}
-        self._pace, self._now = random.lognormal(7.8, 0.3), _BEGINS
+        self._median_ms, self._clock = rng.lognormal(7.8, 0.3), _START
 
     def answer(self, item: Item) -> tuple[Choice, int, str]:
         """Choice, milliseconds and time."""
-        took = int(self._random.integers(80, 300)) if self._bot == "hasty" else int(self._pace * self._random.lognormal(0, 0.4))
-        self._now += timedelta(milliseconds=took)
-        return self._choice(item), took, self._now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        took = (
+            int(self._rng.integers(80, 300))
+            if self._bot == "hasty"
+            else int(self._median_ms * self._rng.lognormal(0, 0.4))
+        )
+        self._clock += timedelta(milliseconds=took)
+        return (
+            self._choice(item),
+            took,
+            self._clock.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        )
 
     def _choice(self, item: Item) -> Choice:
         if self._bot == "one-sided":
             return "left"
         if self._bot:
-            return CHOICES[self._random.integers(len(CHOICES))]
+            return CHOICES[self._rng.integers(len(CHOICES))]
         if item.expected:
             return "left" if item.expected == "left" else "right"
         pair = (item.concept, item.prompt, item.seed, frozenset((item.left, item.right)))
-        if item.kind != "repeat" or pair not in self._winners or self._random.random() > _AGAIN:
+        if item.kind != "repeat" or pair not in self._winners or self._rng.random() > _RECALL_RATE:
             self._winners[pair] = self._winner(item)
         winner = self._winners[pair]
         return "tie" if not winner else "left" if winner == item.left else "right"
 
     def _winner(self, item: Item) -> str:
         """The better method; empty for a tie."""
-        if self._random.random() < _TIES:
+        if self._rng.random() < _TIE_RATE:
             return ""
-        left, right = (self._crowd.worth[name, item.concept] + self._taste[name] for name in (item.left, item.right))
-        return item.left if self._random.random() < 1 / (1 + np.exp(right - left)) else item.right
+        left, right = (
+            self._population.utilities[name, item.concept] + self._rater_effects[name]
+            for name in (item.left, item.right)
+        )
+        return item.left if self._rng.random() < 1 / (1 + np.exp(right - left)) else item.right
 
 
 def _save(path: Path, sheet: int, rows: list[list[object]]) -> None:

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from htbench.core.errors import Refused, UsageError
 
-LENGTH = 10
+PSEUDONYM_LENGTH = 10
 """Hexadecimal digits of a pseudonym: among 10,000 people two share one with a chance of 1 in 20,000."""
-_MAIL = re.compile(rb"[\w.+-]+@[\w-]+\.[\w.-]+")
-_ADDRESS = re.compile(rb"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.])")
-_TELLING = 5
+_EMAIL = re.compile(rb"[\w.+-]+@[\w-]+\.[\w.-]+")
+_IP_ADDRESS = re.compile(
+    rb"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.])"
+)
+_MIN_IDENTIFIER_CHARS = 5
 """Characters from which on an identifier that occurs somewhere does not do so by chance."""
 
 
@@ -28,23 +30,28 @@ class Pseudonyms:
     """
 
     secret: bytes
-    met: set[str] = field(default_factory=set, repr=False, compare=False)
+    identifiers: set[str] = field(default_factory=set, repr=False, compare=False)
     """Identifiers that were given names, in memory alone."""
 
-    def of(self, identifier: str) -> str:
+    def pseudonym(self, identifier: str) -> str:
         """The name of a person."""
-        self.met.add(identifier)
-        return hmac.new(self.secret, identifier.strip().encode(), sha256).hexdigest()[:LENGTH]
+        self.identifiers.add(identifier)
+        return hmac.new(self.secret, identifier.strip().encode(), sha256).hexdigest()[
+            :PSEUDONYM_LENGTH
+        ]
 
 
-def secret(path: Path, *, outside: Path) -> bytes:
+def load_or_create_secret(path: Path, *, shared_folder: Path) -> bytes:
     """The study's secret, made at first if the file is not there; nobody else may read it.
 
     Raises:
-        UsageError: if it lies in the folder `outside`, which is given away, or is too short.
+        UsageError: if it lies in the folder `shared_folder`, which is given away, or is too short.
     """
-    if path.resolve().is_relative_to(outside.resolve()):
-        raise UsageError(f"the secret {str(path)!r} lies in {str(outside)!r}, which is for others to see", remedy="Give --secret a path elsewhere.")
+    if path.resolve().is_relative_to(shared_folder.resolve()):
+        raise UsageError(
+            f"the secret {str(path)!r} lies in {str(shared_folder)!r}, which is for others to see",
+            remedy="Give --secret a path elsewhere.",
+        )
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -54,20 +61,27 @@ def secret(path: Path, *, outside: Path) -> bytes:
         with os.fdopen(handle, "wb") as file:
             file.write(found + b"\n")
     if len(found) < 32:
-        raise UsageError(f"the secret {str(path)!r} has {len(found)} characters; 32 are the least", remedy="Delete it, and a new one is made.")
+        raise UsageError(
+            f"the secret {str(path)!r} has {len(found)} characters; 32 are the least",
+            remedy="Delete it, and a new one is made.",
+        )
     return found
 
 
-def scan(texts: Iterable[bytes], identifiers: Iterable[str]) -> None:
+def refuse_identifiers(texts: Iterable[bytes], identifiers: Iterable[str]) -> None:
     """Refuse texts that hold one of the identifiers, an e-mail or an internet address. Identifiers below five characters occur by chance and are not sought.
 
     Raises:
         Refused: without repeating what was found.
     """
-    sought = [identifier.encode() for identifier in identifiers if len(identifier) >= _TELLING]
+    sought = [
+        identifier.encode()
+        for identifier in identifiers
+        if len(identifier) >= _MIN_IDENTIFIER_CHARS
+    ]
     remedy = "Nothing was written. Take it out of the study's own texts, or tell the profile another column."
     for text in texts:
         if any(each in text for each in sought):
             raise Refused("the result would hold a person's raw identifier", remedy=remedy)
-        if _MAIL.search(text) or _ADDRESS.search(text):
+        if _EMAIL.search(text) or _IP_ADDRESS.search(text):
             raise Refused("the result would hold an e-mail or internet address", remedy=remedy)

@@ -14,7 +14,22 @@ from htbench.core.errors import Missing, UnknownName, UsageError
 from htbench.core.types import Digest
 from htbench.study.answer import Choice
 
-Field = Literal["rater", "item", "choice", "criterion", "concept", "prompt", "seed", "left", "right", "kind", "expected", "rt", "position", "time"]
+FieldName = Literal[
+    "rater",
+    "item",
+    "choice",
+    "criterion",
+    "concept",
+    "prompt",
+    "seed",
+    "left",
+    "right",
+    "kind",
+    "expected",
+    "rt",
+    "position",
+    "time",
+]
 """What a column may hold; fields of an item that no column holds come from the key."""
 
 
@@ -27,7 +42,7 @@ class Profile(BaseModel):
     about: str
     delimiter: str = ","
     header_rows: int = 1
-    fields: dict[Field, tuple[str, ...]]
+    fields: dict[FieldName, tuple[str, ...]]
     """Columns by field, the first that is there counts; `{item}` and `{trial}` stand for what `trials` found."""
     trials: str = ""
     """Where one row is one person: a regular expression for the columns that hold choices, with groups `item` or `trial`."""
@@ -49,7 +64,7 @@ class Profile(BaseModel):
 
     @field_validator("trials")
     @classmethod
-    def _compiles(cls, value: str) -> str:
+    def _check_pattern(cls, value: str) -> str:
         names = set(re.compile(value).groupindex) if value else {"item"}
         if not names & {"item", "trial"}:
             raise ValueError("the expression has no group named item or trial")
@@ -61,7 +76,7 @@ class Profile(BaseModel):
         return digest(self.model_dump())
 
 
-def known() -> list[str]:
+def names() -> list[str]:
     """Names of the profiles that are shipped."""
     return sorted(path.stem for path in _folder().glob("*.toml"))
 
@@ -75,10 +90,17 @@ def find(name: str) -> Profile:
         UsageError: if the file is no profile.
     """
     path = Path(name) if name.endswith(".toml") else _folder() / f"{name}.toml"
-    if not name.endswith(".toml") and name not in known():
-        raise UnknownName("profile", name, known(), remedy="Or give the path of a TOML file; htbench study sniff prints one.")
+    if not name.endswith(".toml") and name not in names():
+        raise UnknownName(
+            "profile",
+            name,
+            names(),
+            remedy="Or give the path of a TOML file; htbench study sniff prints one.",
+        )
     try:
-        return Profile.model_validate({"name": path.stem, **tomllib.loads(path.read_text(encoding="utf-8"))})
+        return Profile.model_validate(
+            {"name": path.stem, **tomllib.loads(path.read_text(encoding="utf-8"))}
+        )
     except FileNotFoundError:
         raise Missing(f"no profile {str(path)!r}") from None
     except ValidationError as error:

@@ -17,12 +17,12 @@ from htbench.core.errors import Missing, UnknownName, UsageError
 Row = dict[str, str]
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _CHUNK = 1 << 16
-_LONGEST = 1 << 24
+_MAX_OBJECT_CHARS = 1 << 24
 """Characters of one JSON object; more is no answer of a person."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sheet:
+class RowFile:
     """A file of rows: CSV or TSV with a header, or JSON objects."""
 
     path: Path
@@ -38,13 +38,13 @@ class Sheet:
         return self.path.suffix.lower() in (".json", ".jsonl", ".ndjson")
 
     @property
-    def varies(self) -> bool:
+    def has_varying_columns(self) -> bool:
         """Whether one row may have columns that another has not."""
         return self.is_json or bool(self.unpack)
 
-    def error(self, number: int, what: str, *, remedy: str = "") -> UsageError:
+    def error(self, number: int, message: str, *, remedy: str = "") -> UsageError:
         """That something is wrong in a row."""
-        return UsageError(f"row {number} of {str(self.path)[:300]!r}: {what}", remedy=remedy)
+        return UsageError(f"row {number} of {str(self.path)[:300]!r}: {message}", remedy=remedy)
 
     def rows(self) -> Iterator[tuple[int, Row]]:
         """Each row with its number; the header's is 1. Of JSON, each object.
@@ -57,32 +57,42 @@ class Sheet:
         try:
             encoding = self._encoding()
             with self.path.open(newline="", encoding=encoding, errors="surrogateescape") as file:
-                yield from self._objects(file) if self.is_json else self._lines(file)
+                yield from self._json_rows(file) if self.is_json else self._csv_rows(file)
         except FileNotFoundError:
-            beside = [path.name for path in self.path.parent.iterdir() if path.is_file()] if self.path.parent.is_dir() else []
+            beside = (
+                [path.name for path in self.path.parent.iterdir() if path.is_file()]
+                if self.path.parent.is_dir()
+                else []
+            )
             if beside:
                 raise UnknownName("file", self.path.name, beside) from None
             raise Missing(f"no file {str(self.path)[:300]!r}") from None
         except UnicodeError as error:
-            raise UsageError(f"{str(self.path)[:300]!r} cannot be read: {error}", remedy="Save it as UTF-8.") from None
+            raise UsageError(
+                f"{str(self.path)[:300]!r} cannot be read: {error}", remedy="Save it as UTF-8."
+            ) from None
 
     def _encoding(self) -> str:
         with self.path.open("rb") as file:
             return _BOMS.get(file.read(2), "utf-8-sig")
 
-    def _lines(self, file: TextIO) -> Iterator[tuple[int, Row]]:
+    def _csv_rows(self, file: TextIO) -> Iterator[tuple[int, Row]]:
         number = 0
         try:
             lines = csv.reader(file, delimiter=self.delimiter, strict=True)
             header: list[str] = []
             for number, cells in enumerate(lines, start=1):
-                self._check_text(number, cells)
+                self._check_utf8(number, cells)
                 if number == 1:
                     header = self._header(cells)
                 elif number > self.header_rows and cells:
                     if len(cells) != len(header):
-                        raise self.error(number, f"{len(cells)} cells under {len(header)} columns", remedy="Is the delimiter right, and every quote closed?")
-                    yield number, self._unpacked(number, dict(zip(header, cells, strict=True)))
+                        raise self.error(
+                            number,
+                            f"{len(cells)} cells under {len(header)} columns",
+                            remedy="Is the delimiter right, and every quote closed?",
+                        )
+                    yield number, self._unpack_json(number, dict(zip(header, cells, strict=True)))
             if not header:
                 raise self.error(1, "the file is empty")
         except csv.Error as error:
@@ -92,18 +102,22 @@ class Sheet:
         names = [cell.strip() for cell in cells]
         doubled = [name for name, times in Counter(names).items() if times > 1 and name]
         if doubled:
-            raise self.error(1, f"{names.count(doubled[0])} columns are named {doubled[0][:80]!r}", remedy="Rename all but one.")
+            raise self.error(
+                1,
+                f"{names.count(doubled[0])} columns are named {doubled[0][:80]!r}",
+                remedy="Rename all but one.",
+            )
         return names
 
-    def _objects(self, file: TextIO) -> Iterator[tuple[int, Row]]:
+    def _json_rows(self, file: TextIO) -> Iterator[tuple[int, Row]]:
         for number, value in enumerate(_json_values(file, self), start=1):
             if not isinstance(value, dict):
                 raise self.error(number, f"{json.dumps(value)[:40]} is no object")
-            for flat in _flattened(value):
-                self._check_text(number, flat.values())
-                yield number, self._unpacked(number, flat)
+            for flat in _flatten(value):
+                self._check_utf8(number, flat.values())
+                yield number, self._unpack_json(number, flat)
 
-    def _unpacked(self, number: int, row: Row) -> Row:
+    def _unpack_json(self, number: int, row: Row) -> Row:
         for column in self.unpack:
             if text := row.pop(column, ""):
                 try:
@@ -111,16 +125,24 @@ class Sheet:
                 except ValueError as error:
                     raise self.error(number, f"{column} holds no JSON: {error}") from None
                 for part in packed if isinstance(packed, list) else [packed]:
-                    row.update({f"Answer.{name}": _chosen(value) for name, value in part.items()} if isinstance(part, dict) else {})
+                    row.update(
+                        {f"Answer.{name}": _cell_text(value) for name, value in part.items()}
+                        if isinstance(part, dict)
+                        else {}
+                    )
         return row
 
-    def _check_text(self, number: int, cells: Iterable[str]) -> None:
+    def _check_utf8(self, number: int, cells: Iterable[str]) -> None:
         for cell in cells:
             if not cell.isascii() and any("\ud800" <= char <= "\udfff" for char in cell):
-                raise self.error(number, f"{cell[:40].encode('utf-8', 'surrogateescape')!r} is not UTF-8", remedy="Save the file as UTF-8.")
+                raise self.error(
+                    number,
+                    f"{cell[:40].encode('utf-8', 'surrogateescape')!r} is not UTF-8",
+                    remedy="Save the file as UTF-8.",
+                )
 
 
-def _json_values(file: TextIO, sheet: Sheet) -> Iterator[object]:
+def _json_values(file: TextIO, row_file: RowFile) -> Iterator[object]:
     """Members of an array, or objects one after the other, with no more than one of them in memory."""
     decoder, text, done, number = json.JSONDecoder(), "", False, 0
     while True:
@@ -129,8 +151,8 @@ def _json_values(file: TextIO, sheet: Sheet) -> Iterator[object]:
             try:
                 value, end = decoder.raw_decode(text)
             except (ValueError, RecursionError) as error:
-                if done or len(text) > _LONGEST:
-                    raise sheet.error(number + 1, f"no JSON: {error}") from None
+                if done or len(text) > _MAX_OBJECT_CHARS:
+                    raise row_file.error(number + 1, f"no JSON: {error}") from None
             else:
                 if end < len(text) or done:
                     text, number = text[end:], number + 1
@@ -142,22 +164,28 @@ def _json_values(file: TextIO, sheet: Sheet) -> Iterator[object]:
         text, done = text + chunk, not chunk
 
 
-def _flattened(value: dict[str, object]) -> Iterator[Row]:
+def _flatten(value: dict[str, object]) -> Iterator[Row]:
     """An object as a row of text; a Label Studio task as one row an annotation."""
     annotations, data = value.get("annotations"), value.get("data")
     if not (isinstance(annotations, list) and isinstance(data, dict)):
-        yield {name: _chosen(part) for name, part in value.items()}
+        yield {name: _cell_text(part) for name, part in value.items()}
         return
     for annotation in annotations:
         by = annotation.get("completed_by")
-        row = {**data, **{name: annotation.get(name, "") for name in ("was_cancelled", "ground_truth", "lead_time", "created_at")}}
+        row = {
+            **data,
+            **{
+                name: annotation.get(name, "")
+                for name in ("was_cancelled", "ground_truth", "lead_time", "created_at")
+            },
+        }
         row["annotator"] = (by.get("email") or by.get("id")) if isinstance(by, dict) else by
         for result in annotation.get("result", ()):
             row[result.get("from_name", "")] = result.get("value", {})
-        yield {name: _chosen(part) for name, part in row.items()}
+        yield {name: _cell_text(part) for name, part in row.items()}
 
 
-def _chosen(value: object) -> str:
+def _cell_text(value: object) -> str:
     """A JSON value as a cell: of options that are true or false, or of a list of one, the option itself."""
     match value:
         case None:
@@ -167,7 +195,7 @@ def _chosen(value: object) -> str:
         case str() | int() | float():
             return str(value)
         case [one] | {"selected": one} | {"choices": [one]}:
-            return _chosen(one)
+            return _cell_text(one)
         case dict() if value and all(isinstance(part, bool) for part in value.values()):
             return " ".join(str(name) for name, part in value.items() if part)
     return json.dumps(value, sort_keys=True)

@@ -11,17 +11,21 @@ from typing import Self
 
 from htbench.study.answer import COLUMNS, Answer
 
-TEXTS = ("study", "criterion", "concept", "prompt", "left", "right", "expected", "time")
+TEXT_COLUMNS = ("study", "criterion", "concept", "prompt", "left", "right", "expected", "time")
 """Columns whose texts come from outside."""
-_NUMBERS = tuple(item.name for item in fields(Answer) if item.name in ("seed", "rt_ms", "position", "source_row"))
-_BATCH = 2000
+_INTEGER_COLUMNS = tuple(
+    item.name for item in fields(Answer) if item.name in ("seed", "rt_ms", "position", "source_row")
+)
+_BATCH_ROWS = 2000
 
 
 class Table:
     """Answers in a temporary file of SQLite; equal ones are kept once, so importing twice changes nothing."""
 
     def __init__(self) -> None:
-        columns = ", ".join(f"{name} {'INTEGER' if name in _NUMBERS else 'TEXT'}" for name in COLUMNS)
+        columns = ", ".join(
+            f"{name} {'INTEGER' if name in _INTEGER_COLUMNS else 'TEXT'}" for name in COLUMNS
+        )
         self._database = sqlite3.connect("", isolation_level=None)
         self._database.executescript(
             f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; CREATE TABLE answers ({columns}, digest BLOB PRIMARY KEY) WITHOUT ROWID"
@@ -30,7 +34,12 @@ class Table:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._database.close()
 
     def add(self, answers: Iterable[Answer]) -> tuple[int, int]:
@@ -42,7 +51,7 @@ class Table:
             values = astuple(answer)
             batch.append((*values, blake2b(repr(values[:-1]).encode(), digest_size=16).digest()))
             given += 1
-            if len(batch) >= _BATCH:
+            if len(batch) >= _BATCH_ROWS:
                 self._insert(batch)
         self._insert(batch)
         self._database.execute("COMMIT")
@@ -54,18 +63,25 @@ class Table:
 
     def __iter__(self) -> Iterator[tuple[object, ...]]:
         """Rows by rater, position and time, whatever the order they came in."""
-        order = "rater, position, time, criterion, concept, prompt, seed, left, right, choice, digest"
-        yield from self._database.execute(f"SELECT {', '.join(COLUMNS)} FROM answers ORDER BY {order}")
+        order = (
+            "rater, position, time, criterion, concept, prompt, seed, left, right, choice, digest"
+        )
+        yield from self._database.execute(
+            f"SELECT {', '.join(COLUMNS)} FROM answers ORDER BY {order}"
+        )
 
-    def raters(self) -> int:
+    def count_raters(self) -> int:
         """How many people there are."""
         (number,) = self._database.execute("SELECT count(DISTINCT rater) FROM answers").fetchone()
         return int(number)
 
     def texts(self) -> Iterator[bytes]:
         """Every text from outside, each once a column."""
-        for name in TEXTS:
-            yield "\n".join(str(text) for (text,) in self._database.execute(f"SELECT DISTINCT {name} FROM answers")).encode()
+        for name in TEXT_COLUMNS:
+            yield "\n".join(
+                str(text)
+                for (text,) in self._database.execute(f"SELECT DISTINCT {name} FROM answers")
+            ).encode()
 
     def write(self, path: Path) -> None:
         """As CSV; a table that is there is replaced at once or not at all."""

@@ -11,7 +11,7 @@ from kit.judge_servers import Endpoint, serving
 from htbench.core.errors import Missing, UsageError
 from htbench.judging import card
 from htbench.judging.judges.batch import Batches
-from htbench.judging.leaderboard import board
+from htbench.judging.leaderboard import read_result
 from htbench.judging.ledger import Ledger
 
 
@@ -22,24 +22,40 @@ def batches(endpoint: Endpoint) -> Batches:
 def test_what_is_sent_in_batches_is_answered_once_and_not_asked_meanwhile(tmp_path: Path) -> None:
     run = judged_run.build(tmp_path / "run", methods=("none", "good"), concepts=4)
     with serving(Endpoint()) as endpoint, Ledger.open(run) as ledger:
-        entered = judged_run.tournament(run, ledger, judged_run.card(tmp_path / "judge", endpoint.url))
+        entered = judged_run.tournament(
+            run, ledger, judged_run.card(tmp_path / "judge", endpoint.url)
+        )
         (shard,) = entered.send_batches()
-        assert len(shard.keys) == 7  # the first was asked by itself, to learn what the endpoint can do
+        assert (
+            len(shard.keys) == 7
+        )  # the first was asked by itself, to learn what the endpoint can do
         entered.play()
         assert endpoint.calls == 8
-        assert entered.collect_batches() == {shard.batch: "completed"}
-        assert board(ledger, entered.id, rounds=10).outcomes == {"answered": 8}
+        assert entered.collect_batches() == {shard.id: "completed"}
+        assert read_result(ledger, entered.id, rounds=10).outcomes == {"answered": 8}
         assert entered.collect_batches() == {}
-        assert ledger.spent("scripted").batched.asked == 7000
+        assert ledger.model_usage("scripted").batch_usage.asked == 7000
         assert max(endpoint.replies.values()) == 1
 
 
 def test_a_batch_is_as_large_as_the_endpoint_takes() -> None:
     requests = [(f"key-{k}", {"text": "x" * 100}) for k in range(10)]
-    line = len(json.dumps({"custom_id": "key-0", "method": "POST", "url": "/v1/chat/completions", "body": requests[0][1]})) + 1
+    line = (
+        len(
+            json.dumps(
+                {
+                    "custom_id": "key-0",
+                    "method": "POST",
+                    "url": "/v1/chat/completions",
+                    "body": requests[0][1],
+                }
+            )
+        )
+        + 1
+    )
     with serving(Endpoint(mind=lambda ask: "tie")) as endpoint:
         endpoint.batch = lambda asked: {"id": asked["input_file_id"], "object": "batch"}  # type: ignore[method-assign]
-        shards = list(batches(endpoint).submit(requests, most_bytes=4 * line))
+        shards = list(batches(endpoint).submit(requests, max_bytes=4 * line))
         assert [len(shard.keys) for shard in shards] == [4, 4, 2]
         assert all(len(file) <= 4 * line for file in endpoint.files.values())
 
@@ -49,30 +65,38 @@ def test_a_batch_whose_sender_was_killed_is_adopted() -> None:
     with serving(Endpoint(mind=lambda ask: "tie")) as endpoint:
         (lost,) = batches(endpoint).submit(requests)
         (found,) = batches(endpoint).submit(requests)
-        assert found.batch == lost.batch
+        assert found.id == lost.id
         assert len(endpoint.batches) == 1
-        (fresh,) = batches(endpoint).submit(requests, known=[lost.batch])
-        assert fresh.batch != lost.batch
+        (fresh,) = batches(endpoint).submit(requests, known=[lost.id])
+        assert fresh.id != lost.id
 
 
 def test_an_expired_batch_gives_back_what_it_did_not_answer(tmp_path: Path) -> None:
     run = judged_run.build(tmp_path / "run", methods=("none", "good"), concepts=4)
     with serving(Endpoint()) as endpoint, Ledger.open(run) as ledger:
-        entered = judged_run.tournament(run, ledger, judged_run.card(tmp_path / "judge", endpoint.url))
+        entered = judged_run.tournament(
+            run, ledger, judged_run.card(tmp_path / "judge", endpoint.url)
+        )
         (shard,) = entered.send_batches()
-        name = endpoint.batches[shard.batch]["output_file_id"]
-        endpoint.batches[shard.batch]["status"] = "expired"
+        name = endpoint.batches[shard.id]["output_file_id"]
+        endpoint.batches[shard.id]["status"] = "expired"
         endpoint.files[name] = "\n".join(endpoint.files[name].splitlines()[:3])
         entered.collect_batches()
-        assert ledger.count(entered.id) == (8, 4)
+        assert ledger.count_calls(entered.id) == (8, 4)
 
 
 def test_an_endpoint_without_batches_is_one_clear_line() -> None:
     with pytest.raises(Missing, match="does not take batches"):
-        list(Batches(client=openai.OpenAI(api_key="x", base_url="http://127.0.0.1:9/v1", max_retries=0)).submit([("key", {})]))
+        list(
+            Batches(
+                client=openai.OpenAI(api_key="x", base_url="http://127.0.0.1:9/v1", max_retries=0)
+            ).submit([("key", {})])
+        )
 
 
 def test_a_judge_that_takes_no_batches_says_so(tmp_path: Path) -> None:
     run = judged_run.build(tmp_path / "run", concepts=2)
     with Ledger.open(run) as ledger, pytest.raises(UsageError, match="takes no batches"):
-        judged_run.tournament(run, ledger, card.find("clip").with_model("emoji-clip-b")).send_batches()
+        judged_run.tournament(
+            run, ledger, card.load_judge_card("clip").with_model("emoji-clip-b")
+        ).send_batches()

@@ -6,12 +6,23 @@ from typing import Any
 
 import pytest
 from kit import judged_run
-from kit.judge_servers import Endpoint, Ill, flapping, limited, no_schema, nonsense, one_picture, refuses, serving, slow
+from kit.judge_servers import (
+    Endpoint,
+    Ill,
+    flapping,
+    limited,
+    no_schema,
+    nonsense,
+    one_picture,
+    refuses,
+    serving,
+    slow,
+)
 
 from htbench.core.errors import HtbenchError, Incomplete, Missing, UsageError
 from htbench.judging.card import JudgeCard
 from htbench.judging.judges.capability import Capability
-from htbench.judging.leaderboard import Board, board
+from htbench.judging.leaderboard import TournamentResult, read_result
 from htbench.judging.ledger import Ledger
 
 
@@ -32,7 +43,7 @@ def judge(tmp_path: Path, endpoint: Endpoint) -> JudgeCard:
     return judged_run.card(tmp_path / "judge", endpoint.url, timeout=0.5)
 
 
-def play(run: Path, judge: JudgeCard) -> tuple[Board, HtbenchError | None]:
+def play(run: Path, judge: JudgeCard) -> tuple[TournamentResult, HtbenchError | None]:
     """What there is after a tournament, and what stopped it."""
     stopped = None
     with Ledger.open(run) as ledger:
@@ -41,24 +52,36 @@ def play(run: Path, judge: JudgeCard) -> tuple[Board, HtbenchError | None]:
             entered.play()
         except HtbenchError as error:
             stopped = error
-        return board(ledger, entered.id, rounds=10), stopped
+        return read_result(ledger, entered.id, rounds=10), stopped
 
 
 def last(endpoint: Endpoint) -> dict[str, Any]:
     return dict(endpoint.bodies[-1])
 
 
-def test_an_endpoint_that_can_do_everything_is_asked_for_everything(run: Path, judge: JudgeCard, endpoint: Endpoint) -> None:
+def test_an_endpoint_that_can_do_everything_is_asked_for_everything(
+    run: Path, judge: JudgeCard, endpoint: Endpoint
+) -> None:
     found, _ = play(run, judge)
     assert (found.outcomes, found.pending, endpoint.calls) == ({"answered": 8}, 0, 8)
     assert last(endpoint)["response_format"]["json_schema"]["strict"] is True
-    assert list(last(endpoint)["response_format"]["json_schema"]["schema"]["properties"]) == ["verdict", "reason"]
+    assert list(last(endpoint)["response_format"]["json_schema"]["schema"]["properties"]) == [
+        "verdict",
+        "reason",
+    ]
     assert last(endpoint)["top_logprobs"] == 20
 
 
-def test_nothing_that_is_sent_names_a_method(run: Path, judge: JudgeCard, endpoint: Endpoint) -> None:
+def test_nothing_that_is_sent_names_a_method(
+    run: Path, judge: JudgeCard, endpoint: Endpoint
+) -> None:
     play(run, judge)
-    texts = [part["text"] for body in endpoint.bodies for part in body["messages"][0]["content"] if part["type"] == "text"]
+    texts = [
+        part["text"]
+        for body in endpoint.bodies
+        for part in body["messages"][0]["content"]
+        if part["type"] == "text"
+    ]
     assert texts
     assert not [text for text in texts if "none" in text or "good" in text]
 
@@ -67,10 +90,26 @@ def test_nothing_that_is_sent_names_a_method(run: Path, judge: JudgeCard, endpoi
     ("ill", "calls", "holds"),
     [
         (no_schema, 10, lambda body: body["response_format"] == {"type": "json_object"}),
-        (refuses("logprobs"), 9, lambda body: "logprobs" not in body and "top_logprobs" not in body and "temperature" in body),
+        (
+            refuses("logprobs"),
+            9,
+            lambda body: (
+                "logprobs" not in body and "top_logprobs" not in body and "temperature" in body
+            ),
+        ),
         (refuses("temperature"), 9, lambda body: "temperature" not in body and body["logprobs"]),
-        (refuses("max_tokens"), 9, lambda body: "max_tokens" not in body and body["max_completion_tokens"] == 300),
-        (one_picture, 9, lambda body: sum(part["type"] == "image_url" for part in body["messages"][0]["content"]) == 1),
+        (
+            refuses("max_tokens"),
+            9,
+            lambda body: "max_tokens" not in body and body["max_completion_tokens"] == 300,
+        ),
+        (
+            one_picture,
+            9,
+            lambda body: (
+                sum(part["type"] == "image_url" for part in body["messages"][0]["content"]) == 1
+            ),
+        ),
         (flapping(), 24, lambda body: True),
         (slow(0.05), 8, lambda body: True),
     ],
@@ -85,29 +124,43 @@ def test_what_an_endpoint_cannot_do_is_found_out_once_and_no_call_is_lost(
     assert all(ending == "won" for ending in _winners(found))
 
 
-def _winners(found: Board) -> list[str]:
-    return ["won" if value > 0.5 else "lost" for (one, *_), value in found.criteria[0].preferences.items() if one == "good"]
+def _winners(found: TournamentResult) -> list[str]:
+    return [
+        "won" if value > 0.5 else "lost"
+        for (one, *_), value in found.criteria[0].preferences.items()
+        if one == "good"
+    ]
 
 
-def test_a_judge_that_writes_prose_is_understood(run: Path, judge: JudgeCard, endpoint: Endpoint) -> None:
+def test_a_judge_that_writes_prose_is_understood(
+    run: Path, judge: JudgeCard, endpoint: Endpoint
+) -> None:
     endpoint.prose = True
     assert play(run, judge)[0].outcomes == {"answered": 8}
 
 
-@pytest.mark.parametrize(("finish", "outcome"), [("length", "truncated"), ("content_filter", "filtered")])
-def test_replies_without_a_verdict_are_missing_data_with_their_reason(finish: str, outcome: str, run: Path, judge: JudgeCard, endpoint: Endpoint) -> None:
+@pytest.mark.parametrize(
+    ("finish", "outcome"), [("length", "truncated"), ("content_filter", "filtered")]
+)
+def test_replies_without_a_verdict_are_missing_data_with_their_reason(
+    finish: str, outcome: str, run: Path, judge: JudgeCard, endpoint: Endpoint
+) -> None:
     endpoint.finish = lambda number: finish
     found, stopped = play(run, judge)
     assert (found.outcomes, found.pending, stopped) == ({outcome: 8}, 8, None)
     assert found.criteria[0].audit.missing == {"good": {outcome: 4}, "none": {outcome: 4}}
 
 
-def test_a_reply_that_is_no_completion_is_unusable(run: Path, judge: JudgeCard, endpoint: Endpoint) -> None:
+def test_a_reply_that_is_no_completion_is_unusable(
+    run: Path, judge: JudgeCard, endpoint: Endpoint
+) -> None:
     endpoint.ill = nonsense
     assert play(run, judge)[0].outcomes == {"unusable": 8}
 
 
-def test_missing_data_is_asked_again_next_time_and_the_rest_is_not(run: Path, judge: JudgeCard, endpoint: Endpoint) -> None:
+def test_missing_data_is_asked_again_next_time_and_the_rest_is_not(
+    run: Path, judge: JudgeCard, endpoint: Endpoint
+) -> None:
     endpoint.finish = lambda number: "length" if number <= 3 else "stop"
     assert play(run, judge)[0].outcomes == {"answered": 5, "truncated": 3}
     endpoint.finish, endpoint.paid = lambda number: "stop", {}
@@ -115,7 +168,9 @@ def test_missing_data_is_asked_again_next_time_and_the_rest_is_not(run: Path, ju
     assert endpoint.calls == 8 + 3
 
 
-def test_a_long_wait_stops_the_tournament_and_the_next_command_goes_on(run: Path, judge: JudgeCard, endpoint: Endpoint) -> None:
+def test_a_long_wait_stops_the_tournament_and_the_next_command_goes_on(
+    run: Path, judge: JudgeCard, endpoint: Endpoint
+) -> None:
     endpoint.ill = limited
     found, stopped = play(run, judge)
     assert isinstance(stopped, Incomplete)
@@ -128,20 +183,34 @@ def test_a_long_wait_stops_the_tournament_and_the_next_command_goes_on(run: Path
 
 def test_an_endpoint_that_hangs_is_given_up(run: Path, tmp_path: Path, endpoint: Endpoint) -> None:
     endpoint.ill = slow(2.0)
-    found, stopped = play(run, judged_run.card(tmp_path / "judge", endpoint.url, timeout=0.2, retries=0))
+    found, stopped = play(
+        run, judged_run.card(tmp_path / "judge", endpoint.url, timeout=0.2, retries=0)
+    )
     assert isinstance(stopped, Missing)
     assert found.outcomes == {"timeout": 1}
 
 
 def test_an_endpoint_that_is_down_is_one_clear_line(run: Path, tmp_path: Path) -> None:
-    found, stopped = play(run, judged_run.card(tmp_path / "judge", "http://127.0.0.1:9/v1", retries=0))
+    found, stopped = play(
+        run, judged_run.card(tmp_path / "judge", "http://127.0.0.1:9/v1", retries=0)
+    )
     assert isinstance(stopped, Missing)
     assert "http://127.0.0.1:9/v1 does not answer" in str(stopped)
     assert (found.outcomes, found.pending) == ({"down": 1}, 8)
 
 
-@pytest.mark.parametrize(("status", "kind", "remedy"), [(401, Missing, "Set TEST_JUDGE_KEY"), (404, UsageError, "--model")])
-def test_a_wrong_key_or_model_is_one_clear_line(status: int, kind: type[HtbenchError], remedy: str, run: Path, judge: JudgeCard, endpoint: Endpoint) -> None:
+@pytest.mark.parametrize(
+    ("status", "kind", "remedy"),
+    [(401, Missing, "Set TEST_JUDGE_KEY"), (404, UsageError, "--model")],
+)
+def test_a_wrong_key_or_model_is_one_clear_line(
+    status: int,
+    kind: type[HtbenchError],
+    remedy: str,
+    run: Path,
+    judge: JudgeCard,
+    endpoint: Endpoint,
+) -> None:
     endpoint.ill = lambda number, ask: (status, {}, {"error": {"message": "no"}})
     _, stopped = play(run, judge)
     assert isinstance(stopped, kind)
@@ -150,23 +219,27 @@ def test_a_wrong_key_or_model_is_one_clear_line(status: int, kind: type[HtbenchE
 
 
 def test_a_key_that_is_needed_is_asked_for(run: Path, tmp_path: Path) -> None:
-    _, stopped = play(run, judged_run.card(tmp_path / "judge", "http://127.0.0.1:9/v1", needs_key=True))
+    _, stopped = play(
+        run, judged_run.card(tmp_path / "judge", "http://127.0.0.1:9/v1", needs_key=True)
+    )
     assert isinstance(stopped, Missing)
     assert "TEST_JUDGE_KEY" in stopped.remedy
 
 
 def test_without_a_model_the_endpoints_first_is_asked(run: Path, judge: JudgeCard) -> None:
     found, _ = play(run, judge.model_copy(update={"model": ""}))
-    assert found.about["model"] == "scripted"
+    assert found.metadata["model"] == "scripted"
 
 
 def test_abilities_are_told_by_what_a_refusal_names() -> None:
     able = Capability()
-    lesser = able.refused("Unknown parameter: 'seed'", ["seed", "temperature"])
+    lesser = able.after_refusal("Unknown parameter: 'seed'", ["seed", "temperature"])
     assert lesser
     assert (lesser.without, lesser.form) == (("seed",), "strict")
-    assert Capability.restore(lesser.text()) == lesser
+    assert Capability.from_json(lesser.to_json()) == lesser
 
 
 def test_a_refusal_that_names_nothing_does_not_degrade_an_endpoint_that_was_found_able() -> None:
-    assert Capability(sure=True).refused("the request could not be processed", ["seed"]) is None
+    assert (
+        Capability(sure=True).after_refusal("the request could not be processed", ["seed"]) is None
+    )

@@ -10,7 +10,7 @@ import torch
 
 from htbench.models.emoji import vocabulary
 from htbench.models.emoji.icons import DRAWINGS, icon, nouns
-from htbench.models.emoji.sampling import draw_batch, draw_scene, render, unseen
+from htbench.models.emoji.sampling import is_held_out, render, sample_batch, sample_scene
 from htbench.models.emoji.scenes import LATENT, VALUES, Scene, caption, choices, layout, words
 
 NOUN, OTHER = nouns()[:2]
@@ -22,11 +22,11 @@ def _noise(seed: int = 0) -> np.ndarray:
 
 
 def _drawn(count: int = 2000) -> Iterator[Scene]:
-    return (draw_scene(np.random.default_rng(k)) for k in range(count))
+    return (sample_scene(np.random.default_rng(k)) for k in range(count))
 
 
 def test_the_same_batch_is_drawn_twice() -> None:
-    first, second = draw_batch(1, 5, 16), draw_batch(1, 5, 16)
+    first, second = sample_batch(1, 5, 16), sample_batch(1, 5, 16)
     assert first.scenes == second.scenes
     assert torch.equal(first.latents, second.latents)
     assert torch.equal(first.pixels, second.pixels)
@@ -34,27 +34,43 @@ def test_the_same_batch_is_drawn_twice() -> None:
 
 @pytest.mark.parametrize("which", [(1, 6), (2, 5)])
 def test_another_number_or_seed_is_another_batch(which: tuple[int, int]) -> None:
-    assert draw_batch(*which, 16).scenes != draw_batch(1, 5, 16).scenes
+    assert sample_batch(*which, 16).scenes != sample_batch(1, 5, 16).scenes
 
 
 def test_a_batch_has_the_shapes_that_it_says() -> None:
-    batch = draw_batch(0, 0, 16)
-    assert (len(batch.scenes), batch.latents.shape, batch.pixels.shape) == (16, (16, *LATENT), (16, 3, 64, 64))
+    batch = sample_batch(0, 0, 16)
+    assert (len(batch.scenes), batch.latents.shape, batch.pixels.shape) == (
+        16,
+        (16, *LATENT),
+        (16, 3, 64, 64),
+    )
 
 
 def test_pixels_reach_from_minus_1_to_1() -> None:
-    pixels = draw_batch(0, 0, 64).pixels
+    pixels = sample_batch(0, 0, 64).pixels
     assert (pixels.min().item(), pixels.max().item()) == (-1, 1)
 
 
 def test_unseen_pairs_are_never_drawn() -> None:
-    pairs = [(scene.noun, kind, value) for scene in _drawn() for kind, value in scene.facts().items() if kind != "noun"]
+    pairs = [
+        (scene.noun, kind, value)
+        for scene in _drawn()
+        for kind, value in scene.facts().items()
+        if kind != "noun"
+    ]
     assert len(pairs) > 2000
-    assert not any(unseen(*pair) for pair in pairs)
+    assert not any(is_held_out(*pair) for pair in pairs)
 
 
 def test_about_one_pair_in_twenty_is_unseen() -> None:
-    share = np.mean([unseen(noun, kind, value) for noun in nouns()[:40] for kind, values in VALUES.items() for value in values])
+    share = np.mean(
+        [
+            is_held_out(noun, kind, value)
+            for noun in nouns()[:40]
+            for kind, values in VALUES.items()
+            for value in values
+        ]
+    )
     assert 0.04 < share < 0.055
 
 
@@ -67,7 +83,10 @@ CAPTIONS = [
     ({"noun": "cat"}, "cat"),
     ({"noun": "cat", "companion": "lemon"}, "cat with lemon"),
     ({"noun": "cat", "style": "sketch"}, "cat, sketch style"),
-    ({"noun": "cat", "companion": "lemon", "background": "navy dots", "frame": "red"}, "cat with lemon, navy dots background, red frame"),
+    (
+        {"noun": "cat", "companion": "lemon", "background": "navy dots", "frame": "red"},
+        "cat with lemon, navy dots background, red frame",
+    ),
     ({"companion": "lemon", "weather": "rainy"}, "with lemon, rainy weather"),
     ({"style": "sketch"}, "sketch style"),
     ({}, ""),
@@ -80,12 +99,24 @@ def test_a_caption_follows_the_grammar(facts: dict[str, str], told: str) -> None
 
 
 def test_a_caption_can_be_put_in_other_words() -> None:
-    assert caption({"noun": "cat", "companion": "lemon", "style": "sketch"}, {"companion": 1, "style": 1}) == "cat and lemon, in sketch style"
+    assert (
+        caption(
+            {"noun": "cat", "companion": "lemon", "style": "sketch"}, {"companion": 1, "style": 1}
+        )
+        == "cat and lemon, in sketch style"
+    )
 
 
 def test_some_captions_of_a_batch_are_put_in_other_words() -> None:
-    batch = draw_batch(0, 0, 200)
-    assert 20 < sum(told != scene.caption() for told, scene in zip(batch.captions, batch.scenes, strict=True)) < 120
+    batch = sample_batch(0, 0, 200)
+    assert (
+        20
+        < sum(
+            told != scene.caption()
+            for told, scene in zip(batch.captions, batch.scenes, strict=True)
+        )
+        < 120
+    )
 
 
 def test_a_caption_does_not_write_to_its_facts() -> None:
@@ -95,17 +126,24 @@ def test_a_caption_does_not_write_to_its_facts() -> None:
 
 
 def test_every_caption_is_known_word_for_word_and_fits() -> None:
-    captions = draw_batch(0, 0, 2000).captions
-    assert not [told for told in captions if vocabulary.unknown(told)]
-    assert max(len(vocabulary.split(told)) for told in captions) <= vocabulary.LENGTH
+    captions = sample_batch(0, 0, 2000).captions
+    assert not [told for told in captions if vocabulary.unknown_words(told)]
+    assert max(len(vocabulary.split(told)) for told in captions) <= vocabulary.MAX_LENGTH
 
 
 def test_the_shipped_vocabulary_is_that_of_the_scenes() -> None:
-    assert list(vocabulary.vocabulary()) == words()
+    assert list(vocabulary.token_ids()) == words()
 
 
 def test_the_same_scene_is_drawn_twice_alike() -> None:
-    scene = Scene(noun=NOUN, companion=OTHER, style="neon", background="red dots", weather="snowy", frame="teal")
+    scene = Scene(
+        noun=NOUN,
+        companion=OTHER,
+        style="neon",
+        background="red dots",
+        weather="snowy",
+        frame="teal",
+    )
     assert (scene.draw(_noise()) == scene.draw(_noise())).all()
 
 
@@ -117,19 +155,32 @@ def test_only_the_corner_of_the_noise_decides() -> None:
 
 
 @pytest.mark.parametrize(("scene", "layouts"), [(PLAIN, 8), (replace(PLAIN, companion=OTHER), 8)])
-def test_the_corner_decides_among_all_layouts_and_drawing_styles(scene: Scene, layouts: int) -> None:
+def test_the_corner_decides_among_all_layouts_and_drawing_styles(
+    scene: Scene, layouts: int
+) -> None:
     assert len({scene.draw(_noise(seed)).tobytes() for seed in range(120)}) == layouts
 
 
 @pytest.mark.parametrize("extreme", [-6.0, 6.0])
 def test_noise_six_deviations_out_is_still_a_layout(extreme: float) -> None:
     noise = np.full(LATENT, extreme, np.float32)
-    assert replace(PLAIN, companion=OTHER).draw(noise).shape == PLAIN.draw(noise).shape == (64, 64, 3)
+    assert (
+        replace(PLAIN, companion=OTHER).draw(noise).shape == PLAIN.draw(noise).shape == (64, 64, 3)
+    )
 
 
-@pytest.mark.parametrize(("kind", "value"), [(kind, value) for kind in ("style", "weather", "background", "frame") for value in VALUES[kind]])
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (kind, value)
+        for kind in ("style", "weather", "background", "frame")
+        for value in VALUES[kind]
+    ],
+)
 def test_every_modifier_changes_the_image(kind: str, value: str) -> None:
-    change = np.abs(replace(PLAIN, **{kind: value}).draw(_noise()).astype(int) - PLAIN.draw(_noise()))
+    change = np.abs(
+        replace(PLAIN, **{kind: value}).draw(_noise()).astype(int) - PLAIN.draw(_noise())
+    )
     assert change.mean() > 1.5
 
 
@@ -164,4 +215,7 @@ def test_drawing_leaves_the_ground_clean_for_the_next() -> None:
 
 def test_rendering_is_drawing_from_minus_1_to_1() -> None:
     pixels = render([PLAIN], _noise()[None])
-    assert (((pixels[0].permute(1, 2, 0) + 1) * 127.5).round().to(torch.uint8).numpy() == PLAIN.draw(_noise())).all()
+    assert (
+        ((pixels[0].permute(1, 2, 0) + 1) * 127.5).round().to(torch.uint8).numpy()
+        == PLAIN.draw(_noise())
+    ).all()

@@ -9,17 +9,24 @@ import torch
 from open_clip import CLIP
 from torch import Tensor
 
-from htbench.core import registry
 from htbench.core.errors import Missing
 from htbench.models.emoji import clip, train
 from htbench.models.emoji.generator import Generator
-from htbench.models.emoji.icons import FOLDER
+from htbench.models.emoji.icons import WEIGHTS_FOLDER
 from htbench.models.emoji.pretrained import recipe, restore
-from htbench.models.emoji.sampling import draw_batch
-from htbench.models.emoji.train import ClipTask, GeneratorTask, drawn_words, strangeness, train_generator, untrained_generator
-from htbench.models.emoji.vocabulary import vocabulary
+from htbench.models.emoji.sampling import sample_batch
+from htbench.models.emoji.train import (
+    ClipTask,
+    GeneratorTask,
+    initial_word_vectors,
+    perceptual_distance,
+    train_generator,
+    untrained_generator,
+)
+from htbench.models.emoji.vocabulary import token_ids
+from htbench.steering import baseline
 from htbench.steering.baseline import Card
-from htbench.steering.fitting.trainer import Recipe, Task, Trainer
+from htbench.steering.fitting.trainer import Recipe, Trainer, TrainingTask
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(steps=5, batch=6, seed=1, warmup=2)
@@ -32,9 +39,9 @@ def eye() -> CLIP:
     return network
 
 
-TASKS: dict[str, Callable[[], Task]] = {
+TASKS: dict[str, Callable[[], TrainingTask]] = {
     "generator": lambda: GeneratorTask(untrained_generator(), RECIPE, CPU),
-    "generator-finish": lambda: GeneratorTask(untrained_generator(), RECIPE, CPU, eye=eye()),
+    "generator-finish": lambda: GeneratorTask(untrained_generator(), RECIPE, CPU, critic=eye()),
     "clip-a": lambda: ClipTask("clip-a", RECIPE, CPU, compiled=False),
     "clip-b": lambda: ClipTask("clip-b", RECIPE, CPU, compiled=False),
 }
@@ -43,7 +50,7 @@ TASKS: dict[str, Callable[[], Task]] = {
 def trained(stage: str, folder: Path | None) -> list[Tensor]:
     torch.manual_seed(RECIPE.seed)
     trainer = Trainer(TASKS[stage](), RECIPE, folder)
-    trainer.run(save_every=0, log_every=5, say=lambda _: None)
+    trainer.run(save_every=0, log_every=5, log=lambda _: None)
     return trainer.average
 
 
@@ -57,35 +64,60 @@ def stopped_at_step_3(stage: str, folder: Path) -> None:
 
     torch.manual_seed(RECIPE.seed)
     with pytest.raises(Stopped):
-        Trainer(TASKS[stage](), RECIPE, folder).run(save_every=0, log_every=3, say=stop)
+        Trainer(TASKS[stage](), RECIPE, folder).run(save_every=0, log_every=3, log=stop)
 
 
 @pytest.mark.parametrize("stage", TASKS)
 def test_a_recipe_twice_gives_the_same_weights(stage: str) -> None:
-    assert all(torch.equal(first, second) for first, second in zip(trained(stage, None), trained(stage, None), strict=True))
+    assert all(
+        torch.equal(first, second)
+        for first, second in zip(trained(stage, None), trained(stage, None), strict=True)
+    )
 
 
 @pytest.mark.parametrize("stage", TASKS)
 def test_a_recipe_stopped_in_the_middle_gives_the_same_weights(stage: str, tmp_path: Path) -> None:
     stopped_at_step_3(stage, tmp_path)
-    assert all(torch.equal(first, second) for first, second in zip(trained(stage, tmp_path), trained(stage, None), strict=True))
+    assert all(
+        torch.equal(first, second)
+        for first, second in zip(trained(stage, tmp_path), trained(stage, None), strict=True)
+    )
 
 
-def test_a_generator_says_both_how_it_learnt_to_draw_and_how_it_was_finished(tmp_path: Path) -> None:
+def test_a_generator_says_both_how_it_learnt_to_draw_and_how_it_was_finished(
+    tmp_path: Path,
+) -> None:
     for name in ("clip-a.safetensors", "vocabulary.txt"):
-        (tmp_path / name).write_bytes((FOLDER / name).read_bytes())
-    train_generator(RECIPE, replace(RECIPE, steps=3), CPU, tmp_path / "checkpoints", tmp_path, compiled=False)
+        (tmp_path / name).write_bytes((WEIGHTS_FOLDER / name).read_bytes())
+    train_generator(
+        RECIPE, replace(RECIPE, steps=3), CPU, tmp_path / "checkpoints", tmp_path, compiled=False
+    )
     restore(Generator(), "generator", tmp_path)
     made = recipe("generator", tmp_path)
     assert made["steps"] == 3
     assert made["after"]["steps"] == RECIPE.steps
 
 
-def test_stages_build_on_each_other_in_a_folder_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stages_build_on_each_other_in_a_folder_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(train, "RECIPES", dict.fromkeys(train.RECIPES, RECIPE))
-    monkeypatch.setattr(train, "FINISH", RECIPE)
+    monkeypatch.setattr(train, "FINISH_RECIPE", RECIPE)
     for stage in ("clip-a", "generator"):
-        monkeypatch.setattr("sys.argv", ["train", "--stage", stage, "--steps", "1", "--out", str(tmp_path / "own"), "--checkpoints", str(tmp_path)])
+        monkeypatch.setattr(
+            "sys.argv",
+            [
+                "train",
+                "--stage",
+                stage,
+                "--steps",
+                "1",
+                "--out",
+                str(tmp_path / "own"),
+                "--checkpoints",
+                str(tmp_path),
+            ],
+        )
         train.main()
     restore(Generator(), "generator", tmp_path / "own")
 
@@ -97,37 +129,45 @@ def test_a_stage_that_lacks_another_names_the_command_that_makes_it(
     with pytest.raises(SystemExit) as stop:
         train.main()
     assert stop.value.code == Missing.exit_code
-    assert capsys.readouterr().err.splitlines()[1:] == ["Make them: python -m htbench.models.emoji.train --stage clip-a"]
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "Make them: python -m htbench.models.emoji.train --stage clip-a"
+    ]
 
 
-def test_hypertransport_can_be_trained_for_fewer_steps_into_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hypertransport_can_be_trained_for_fewer_steps_into_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[tuple[object, Path]] = []
 
     class Told:
         def __init__(self, card: Card) -> None:
             self.steps = card.settings["steps"]
 
-        def fit(self, *_: object, **__: object) -> "Told":
+        def train(self, *_: object, **__: object) -> "Told":
             return self
 
         def save(self, path: Path) -> None:
             asked.append((self.steps, path))
 
-    monkeypatch.setattr(registry, "method", Told)
-    monkeypatch.setattr("sys.argv", ["train", "--stage", "hypertransport", "--steps", "7", "--out", str(tmp_path)])
+    monkeypatch.setattr(baseline, "load_method", Told)
+    monkeypatch.setattr(
+        "sys.argv", ["train", "--stage", "hypertransport", "--steps", "7", "--out", str(tmp_path)]
+    )
     train.main()
     assert asked == [(7, tmp_path / "hypertransport-emoji.safetensors")]
 
 
 def test_true_images_are_not_strange_and_those_in_another_order_are() -> None:
-    true = draw_batch(seed=1, number=0, size=4).pixels
-    assert strangeness(eye(), true, true).item() == pytest.approx(0, abs=1e-5)
-    assert 0.5 < strangeness(eye(), true.roll(1, 0), true).item() <= 4
+    true = sample_batch(seed=1, step=0, size=4).pixels
+    assert perceptual_distance(eye(), true, true).item() == pytest.approx(0, abs=1e-5)
+    assert 0.5 < perceptual_distance(eye(), true.roll(1, 0), true).item() <= 4
 
 
 def test_every_word_of_a_noun_starts_from_its_drawings() -> None:
-    words, vectors = drawn_words(32, parts=2)
+    words, vectors = initial_word_vectors(32, parts=2)
     assert len(words) == len(vectors) == len(set(words.tolist()))
-    assert {"panda", "alarm", "clock"} <= {word for word, number in vocabulary().items() if number in words.tolist()}
+    assert {"panda", "alarm", "clock"} <= {
+        word for word, number in token_ids().items() if number in words.tolist()
+    }
     assert vectors.shape[1] == 4 * 32
     assert vectors.square().mean().sqrt().item() == pytest.approx(1, rel=1e-3)

@@ -22,12 +22,19 @@ from safetensors.torch import load_file
 
 from htbench.core import weights
 from htbench.core.errors import HtbenchError, Missing, Refused, UnknownName, UsageError
-from htbench.models.published.adapter import Distilled
-from htbench.models.published.generators import Generator, dmd2, dmd2_4step, flux_schnell, nitro_1_pixart, sdxl_lightning_4step
+from htbench.models.published.adapter import FewStepModel
+from htbench.models.published.generators import (
+    Generator,
+    dmd2,
+    dmd2_4step,
+    flux_schnell,
+    nitro_1_pixart,
+    sdxl_lightning_4step,
+)
 from htbench.run.timing.stopwatch import Stopwatch
 from htbench.steering import baseline, concept, contracts
 from htbench.steering.contracts import Case
-from htbench.steering.fitting.end_to_end import mapped
+from htbench.steering.fitting.end_to_end import affine_tap
 from htbench.steering.hooks import activations
 from htbench.steering.intervention import Interpolate, Intervention
 from htbench.steering.model import Request
@@ -36,19 +43,27 @@ GENERATORS = [dmd2, dmd2_4step, nitro_1_pixart, sdxl_lightning_4step, flux_schne
 NAMES = [preset.name for preset in GENERATORS]
 
 
-def twin(preset: Generator, folders: dict[str, Path], **options: object) -> Distilled:
-    model = preset("cpu", **{"weights": str(folders[preset.family]), "size": SIZE, "dtype": "float32", **options})
-    model.conditioner, model.scorer = "emoji-clip-a", "emoji-clip-b"
+def twin(preset: Generator, folders: dict[str, Path], **options: object) -> FewStepModel:
+    model = preset(
+        "cpu",
+        **{"weights": str(folders[preset.family]), "size": SIZE, "dtype": "float32", **options},
+    )
+    model.concept_encoder, model.scorer = "emoji-clip-a", "emoji-clip-b"
     return model
 
 
 @pytest.fixture(scope="session", params=GENERATORS, ids=NAMES)
-def model(request: pytest.FixtureRequest, folders: dict[str, Path]) -> Distilled:
+def model(request: pytest.FixtureRequest, folders: dict[str, Path]) -> FewStepModel:
     return twin(request.param, folders)
 
 
-def images(model: Distilled, *wanted: tuple[str, int]) -> list[Image.Image]:
-    return model.generate([Request(prompt=prompt, seed=seed, intervention=Intervention(), strength=0.0) for prompt, seed in wanted])
+def images(model: FewStepModel, *wanted: tuple[str, int]) -> list[Image.Image]:
+    return model.generate(
+        [
+            Request(prompt=prompt, seed=seed, intervention=Intervention(), strength=0.0)
+            for prompt, seed in wanted
+        ]
+    )
 
 
 def as_documented(preset: Generator, folder: Path) -> DiffusionPipeline:
@@ -59,11 +74,16 @@ def as_documented(preset: Generator, folder: Path) -> DiffusionPipeline:
         return PixArtSigmaPipeline.from_pretrained(folder, transformer=transformer)
     if preset.family == "flux":
         return FluxPipeline.from_pretrained(folder)
-    unet, file = UNet2DConditionModel.from_config(folder / "unet" / "config.json"), folder / preset.denoiser.files[0]
+    unet, file = (
+        UNet2DConditionModel.from_config(folder / "unet" / "config.json"),
+        folder / preset.denoiser.files[0],
+    )
     unet.load_state_dict(load_file(file) if file.suffix == ".safetensors" else torch.load(file))
     pipeline = DiffusionPipeline.from_pretrained(folder, unet=unet)
     if preset is sdxl_lightning_4step:
-        pipeline.scheduler = EulerDiscreteScheduler.from_config(pipeline.scheduler.config, timestep_spacing="trailing")
+        pipeline.scheduler = EulerDiscreteScheduler.from_config(
+            pipeline.scheduler.config, timestep_spacing="trailing"
+        )
     else:
         pipeline.scheduler = LCMScheduler.from_config(pipeline.scheduler.config)
     return pipeline
@@ -71,11 +91,16 @@ def as_documented(preset: Generator, folder: Path) -> DiffusionPipeline:
 
 TIMESTEPS = {"dmd2": [399], "dmd2-4step": [999, 749, 499, 249], "nitro-1-pixart": [400]}
 """Of those whose authors give them; the others say how many steps."""
-DOCUMENTED = {"nitro-1-pixart": {"use_resolution_binning": False}, "flux-schnell": {"max_sequence_length": 256}}
+DOCUMENTED = {
+    "nitro-1-pixart": {"use_resolution_binning": False},
+    "flux-schnell": {"max_sequence_length": 256},
+}
 
 
 @pytest.mark.parametrize("preset", GENERATORS, ids=NAMES)
-def test_an_image_is_that_of_the_plain_pipeline(preset: Generator, folders: dict[str, Path]) -> None:
+def test_an_image_is_that_of_the_plain_pipeline(
+    preset: Generator, folders: dict[str, Path]
+) -> None:
     steps = {"timesteps": TIMESTEPS[preset.name]} if preset.name in TIMESTEPS else {}
     (wanted,) = as_documented(preset, folders[preset.family])(
         "a cat", num_inference_steps=len(preset.timesteps), guidance_scale=0, height=SIZE, width=SIZE, generator=[torch.Generator().manual_seed(7)],
@@ -88,32 +113,46 @@ def test_an_image_is_that_of_the_plain_pipeline(preset: Generator, folders: dict
 
 @pytest.mark.parametrize(
     ("preset", "timesteps"),
-    list(zip(GENERATORS, ([399], [999, 749, 499, 249], [400], [999, 749, 499, 249], [1, 0.75, 0.5, 0.25]), strict=True)),
+    list(
+        zip(
+            GENERATORS,
+            ([399], [999, 749, 499, 249], [400], [999, 749, 499, 249], [1, 0.75, 0.5, 0.25]),
+            strict=True,
+        )
+    ),
     ids=NAMES,
 )
-def test_the_denoiser_is_asked_at_exactly_the_published_timesteps(preset: Generator, timesteps: list[float], folders: dict[str, Path]) -> None:
+def test_the_denoiser_is_asked_at_exactly_the_published_timesteps(
+    preset: Generator, timesteps: list[float], folders: dict[str, Path]
+) -> None:
     model, asked = twin(preset, folders), []
     model._network.register_forward_pre_hook(
-        lambda module, inputs, named: asked.append(float(torch.as_tensor(named.get("timestep", inputs[-1])).flatten()[0])), with_kwargs=True
+        lambda module, inputs, named: asked.append(
+            float(torch.as_tensor(named.get("timestep", inputs[-1])).flatten()[0])
+        ),
+        with_kwargs=True,
     )
     images(model, ("a cat", 7))
     assert asked == timesteps
 
 
-def test_the_noise_of_an_image_does_not_depend_on_its_batch(model: Distilled) -> None:
+def test_the_noise_of_an_image_does_not_depend_on_its_batch(model: FewStepModel) -> None:
     (alone,) = images(model, ("a cat", 1))
     _, beside = images(model, ("a dog", 2), ("a cat", 1))
     assert np.abs(np.asarray(alone, np.int16) - np.asarray(beside, np.int16)).max() <= 1
 
 
-def test_images_depend_on_prompt_and_seed(model: Distilled) -> None:
+def test_images_depend_on_prompt_and_seed(model: FewStepModel) -> None:
     first, other_seed, other_prompt = images(model, ("a cat", 1), ("a cat", 2), ("seven boats", 1))
     assert first.tobytes() != other_seed.tobytes()
     assert first.tobytes() != other_prompt.tobytes()
 
 
-def test_prompts_are_mixed_by_their_weights(model: Distilled) -> None:
-    first, half, second = (model._prompts.mixed([weights]) for weights in ({"cat": 1.0}, {"cat": 0.5, "dog": 0.5}, {"dog": 1.0}))
+def test_prompts_are_mixed_by_their_weights(model: FewStepModel) -> None:
+    first, half, second = (
+        model._prompts.encode([weights])
+        for weights in ({"cat": 1.0}, {"cat": 0.5, "dog": 0.5}, {"dog": 1.0})
+    )
     torch.testing.assert_close(half.states, (first.states + second.states) / 2)
     change = Interpolate(template="{prompt} in snow")
     request = Request(prompt="a cat", seed=1, intervention=change, strength=0.5)
@@ -127,7 +166,9 @@ def test_prompts_are_encoded_once_and_found_again_on_disk(folders: dict[str, Pat
     assert images(again, ("a kept prompt", 1))[0].tobytes() == first.tobytes()
 
 
-def test_forgotten_prompts_are_encoded_anew_and_neither_read_from_disk_nor_written(folders: dict[str, Path]) -> None:
+def test_forgotten_prompts_are_encoded_anew_and_neither_read_from_disk_nor_written(
+    folders: dict[str, Path],
+) -> None:
     (first,) = images(twin(dmd2, folders), ("kept", 1))
     model, read = twin(dmd2, folders), []
     model.forget_prompts()
@@ -135,7 +176,9 @@ def test_forgotten_prompts_are_encoded_anew_and_neither_read_from_disk_nor_writt
     read_one = reader.read
     reader.read = lambda prompt: read.append(prompt) or read_one(prompt)
     for _ in range(2):
-        assert [image.tobytes() for _ in range(2) for image in images(model, ("kept", 1))] == 2 * [first.tobytes()]
+        assert [image.tobytes() for _ in range(2) for image in images(model, ("kept", 1))] == 2 * [
+            first.tobytes()
+        ]
         images(model, ("not kept", 2))
         model.forget_prompts()
     assert read == 2 * ["kept", "not kept"]
@@ -146,35 +189,70 @@ def test_prompts_found_on_disk_are_work_too(folders: dict[str, Path]) -> None:
     model = twin(dmd2, folders)
     images(model, ("a cat", 1))
     watch = Stopwatch(device="cpu", synchronise=model.synchronise)
-    assert watch.lap(lambda: images(twin(dmd2, folders), ("a cat", 1))).phases["encode-prompts"] > 0
+    assert (
+        watch.measure(lambda: images(twin(dmd2, folders), ("a cat", 1))).phases["encode-prompts"]
+        > 0
+    )
 
 
 @pytest.mark.parametrize("promise", contracts.PROMISES, ids=contracts.name)
-@pytest.mark.parametrize(("card", "settings"), [("mean-shift", {"samples": 4}), ("prompt-interp", {})])
-def test_methods_keep_their_promises_on_it(promise: contracts.Promise, card: str, settings: dict[str, object], model: Distilled, tmp_path: Path) -> None:
-    promise(Case(card=baseline.card(card).with_settings(settings), model=model, concepts=concept.load("emoji"), folder=tmp_path))
+@pytest.mark.parametrize(
+    ("card", "settings"), [("mean-shift", {"samples": 4}), ("prompt-interp", {})]
+)
+def test_methods_keep_their_promises_on_it(
+    promise: contracts.Promise,
+    card: str,
+    settings: dict[str, object],
+    model: FewStepModel,
+    tmp_path: Path,
+) -> None:
+    promise(
+        Case(
+            card=baseline.load_card(card).with_settings(settings),
+            model=model,
+            concepts=concept.load("emoji"),
+            folder=tmp_path,
+        )
+    )
 
 
 @pytest.mark.parametrize(
     ("card", "settings"),
-    [("lineas", {"steps": 2, "samples": 4, "batch": 2, "at_once": 1}), ("hypertransport", {"steps": 2})],
+    [
+        ("lineas", {"steps": 2, "samples": 4, "batch": 2, "at_once": 1}),
+        ("hypertransport", {"steps": 2}),
+    ],
 )
-def test_end_to_end_learning_goes_through_it(card: str, settings: dict[str, object], model: Distilled) -> None:
+def test_end_to_end_learning_goes_through_it(
+    card: str, settings: dict[str, object], model: FewStepModel
+) -> None:
     concepts = concept.load("emoji").splits["train"][:2]
-    change = baseline.method(baseline.card(card).with_settings(settings)).fit(model, concepts, seed=0).towards(concepts[0])
+    change = (
+        baseline.load_method(baseline.load_card(card).with_settings(settings))
+        .train(model, concepts, seed=0)
+        .towards(concepts[0])
+    )
     assert change.sites == frozenset(model.sites)
     assert all(part.isfinite().all() for part in change.shift.values())
     assert any(part.abs().max() > 0 for part in change.shift.values())
 
 
 @pytest.mark.parametrize("preset", GENERATORS, ids=NAMES)
-def test_checkpointing_gives_the_same_gradients(preset: Generator, folders: dict[str, Path]) -> None:
+def test_checkpointing_gives_the_same_gradients(
+    preset: Generator, folders: dict[str, Path]
+) -> None:
     gradients = []
     for checkpoint in (False, True):
         model = twin(preset, folders, checkpoint=checkpoint)
-        scale = {site: torch.full((info.channels,), 1.1, requires_grad=True) for site, info in model.sites.items()}
-        shift = {site: torch.zeros(info.channels, requires_grad=True) for site, info in model.sites.items()}
-        reached = activations(model, ["a cat", "a dog"], [1, 2], change=mapped(scale, shift))
+        scale = {
+            site: torch.full((info.channels,), 1.1, requires_grad=True)
+            for site, info in model.sites.items()
+        }
+        shift = {
+            site: torch.zeros(info.channels, requires_grad=True)
+            for site, info in model.sites.items()
+        }
+        reached = activations(model, ["a cat", "a dog"], [1, 2], change=affine_tap(scale, shift))
         sum(values.square().sum() for values in reached.values()).backward()
         gradients.append({site: (scale[site].grad, shift[site].grad) for site in model.sites})
     torch.testing.assert_close(*gradients)
@@ -183,16 +261,25 @@ def test_checkpointing_gives_the_same_gradients(preset: Generator, folders: dict
 def test_smaller_parts_are_nearly_the_same_image(folders: dict[str, Path]) -> None:
     wanted = images(twin(dmd2, folders), ("a cat", 1), ("a dog", 2))
     for options in ({"decode": 1}, {"offload": True}):
-        for first, second in zip(wanted, images(twin(dmd2, folders, **options), ("a cat", 1), ("a dog", 2)), strict=True):
+        for first, second in zip(
+            wanted, images(twin(dmd2, folders, **options), ("a cat", 1), ("a dog", 2)), strict=True
+        ):
             assert np.abs(np.asarray(first, np.int16) - np.asarray(second, np.int16)).mean() < 1
 
 
-def test_an_image_in_tiles_is_decoded_in_parts_and_nearly_the_same(folders: dict[str, Path]) -> None:
+def test_an_image_in_tiles_is_decoded_in_parts_and_nearly_the_same(
+    folders: dict[str, Path],
+) -> None:
     whole, other = images(twin(dmd2, folders), ("a cat", 1), ("a cat", 2))
     model, decoded = twin(dmd2, folders, tile=True), []
-    model._vae.decoder.register_forward_pre_hook(lambda module, inputs: decoded.append(inputs[0].shape[-1]))
+    model._vae.decoder.register_forward_pre_hook(
+        lambda module, inputs: decoded.append(inputs[0].shape[-1])
+    )
     (tiled,) = images(model, ("a cat", 1))
-    near, far = (np.abs(np.asarray(whole, np.int16) - np.asarray(image, np.int16)).mean() for image in (tiled, other))
+    near, far = (
+        np.abs(np.asarray(whole, np.int16) - np.asarray(image, np.int16)).mean()
+        for image in (tiled, other)
+    )
     assert len(decoded) > 1
     assert max(decoded) == SIZE // 4
     assert near < far / 4
@@ -201,9 +288,15 @@ def test_an_image_in_tiles_is_decoded_in_parts_and_nearly_the_same(folders: dict
 def test_what_is_compiled_holds_no_site_and_changes_no_image(folders: dict[str, Path]) -> None:
     (wanted,) = images(twin(dmd2, folders), ("a cat", 1))
     model = twin(dmd2, folders, compile=True)
-    compiled = {f"unet.{name}" for name, module in model._network.named_modules() if module._compiled_call_impl is not None}
+    compiled = {
+        f"unet.{name}"
+        for name, module in model._network.named_modules()
+        if module._compiled_call_impl is not None
+    }
     assert compiled
-    assert not [site for site in model.sites for name in compiled if f"{site}.".startswith(f"{name}.")]
+    assert not [
+        site for site in model.sites for name in compiled if f"{site}.".startswith(f"{name}.")
+    ]
     with torch.compiler.set_stance("force_eager"):
         assert images(model, ("a cat", 1))[0].tobytes() == wanted.tobytes()
 
@@ -213,36 +306,56 @@ def test_what_is_not_at_work_is_kept_off_the_device(folders: dict[str, Path]) ->
     model._network.to = lambda device: places.append(("denoiser", device))
     model._vae.to = lambda device: places.append(("decoder", device))
     images(model, ("a cat", 1))
-    assert places == [("denoiser", "cpu"), ("denoiser", "cpu"), ("decoder", "cpu"), ("decoder", "cpu")]
+    assert places == [
+        ("denoiser", "cpu"),
+        ("denoiser", "cpu"),
+        ("decoder", "cpu"),
+        ("decoder", "cpu"),
+    ]
 
 
 def test_revisions_differ_by_what_can_change_an_image(folders: dict[str, Path]) -> None:
-    changes: list[dict[str, object]] = [{}, {"size": 48}, {"dtype": "bfloat16"}, {"tile": True}, {"sites": "mlp"}]
+    changes: list[dict[str, object]] = [
+        {},
+        {"size": 48},
+        {"dtype": "bfloat16"},
+        {"tile": True},
+        {"sites": "mlp"},
+    ]
     same, *others = (twin(dmd2, folders, **options).revision for options in changes)
     assert same == twin(dmd2, folders, offload=True, checkpoint=True).revision
     assert len({same, twin(dmd2_4step, folders).revision, *others}) == 6
 
 
-@pytest.mark.parametrize(("preset", "modules", "channels"), [(dmd2, 256, 294_080), (nitro_1_pixart, 57, 65_664), (flux_schnell, 115, 353_280)])
-def test_published_architectures_have_the_known_sites(preset: Generator, modules: int, channels: int) -> None:
+@pytest.mark.parametrize(
+    ("preset", "modules", "channels"),
+    [(dmd2, 256, 294_080), (nitro_1_pixart, 57, 65_664), (flux_schnell, 115, 353_280)],
+)
+def test_published_architectures_have_the_known_sites(
+    preset: Generator, modules: int, channels: int
+) -> None:
     sites = preset.sketch().sites
     assert (len(sites), sum(info.channels for info in sites.values())) == (modules, channels)
     assert {info.channel_axis for info in sites.values()} == ({-1, 1} if preset is dmd2 else {-1})
 
 
 @pytest.mark.parametrize("pattern", ["attention", "mlp", "*norm1", r"unet\.mid_block.*norm\d"])
-def test_sites_are_chosen_by_preset_glob_or_expression(pattern: str, folders: dict[str, Path]) -> None:
+def test_sites_are_chosen_by_preset_glob_or_expression(
+    pattern: str, folders: dict[str, Path]
+) -> None:
     model = twin(dmd2, folders, sites=pattern)
     assert set(activations(model, ["a cat"], [1])) == set(model.sites)
 
 
 @pytest.mark.parametrize("sites", ["norms", "attention", "mlp"])
-def test_preset_sites_of_every_model_are_tokens_or_maps_of_its_channels(sites: str, folders: dict[str, Path]) -> None:
+def test_preset_sites_of_every_model_are_tokens_or_maps_of_its_channels(
+    sites: str, folders: dict[str, Path]
+) -> None:
     for preset in (nitro_1_pixart, flux_schnell):
         model = twin(preset, folders, sites=sites)
-        assert {site: values.shape[1] for site, values in activations(model, ["a cat"], [1]).items()} == {
-            site: info.channels for site, info in model.sites.items()
-        }
+        assert {
+            site: values.shape[1] for site, values in activations(model, ["a cat"], [1]).items()
+        } == {site: info.channels for site, info in model.sites.items()}
 
 
 def test_no_site_is_offered_whose_channels_are_those_of_one_head(folders: dict[str, Path]) -> None:
@@ -260,12 +373,16 @@ def test_no_site_is_offered_whose_channels_are_those_of_one_head(folders: dict[s
         ({"weights": "nowhere"}, Missing, "nowhere"),
     ],
 )
-def test_what_does_not_exist_is_refused(options: dict[str, object], kind: type[HtbenchError], says: str, folders: dict[str, Path]) -> None:
+def test_what_does_not_exist_is_refused(
+    options: dict[str, object], kind: type[HtbenchError], says: str, folders: dict[str, Path]
+) -> None:
     with pytest.raises(kind, match=says):
         twin(dmd2, folders, **options)
 
 
-def test_missing_weights_are_answered_with_the_command_that_gets_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_are_answered_with_the_command_that_gets_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(Missing, match="tianweiy/DMD2") as caught:
         dmd2("cpu")
@@ -277,7 +394,9 @@ class Code:
         return print, ("code was run",)
 
 
-def test_files_that_are_no_weights_are_refused_in_one_line(folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_that_are_no_weights_are_refused_in_one_line(
+    folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = (folders["sdxl"] / "dmd2_sdxl_1step_unet_fp16.bin").read_bytes()
     safe = (folders["pixart-sigma"] / "nitro.safetensors").read_bytes()
     (tmp_path / "cut.bin").write_bytes(whole[: len(whole) // 2])
@@ -297,8 +416,18 @@ def test_files_that_are_no_weights_are_refused_in_one_line(folders: dict[str, Pa
 @pytest.mark.parametrize(
     ("part", "damage", "kind", "says"),
     [
-        ("text_encoder/model.safetensors", lambda whole: whole[: len(whole) // 2], Refused, "text encoders"),
-        ("vae/diffusion_pytorch_model.safetensors", lambda whole: whole[: len(whole) // 2], Refused, "cannot be read"),
+        (
+            "text_encoder/model.safetensors",
+            lambda whole: whole[: len(whole) // 2],
+            Refused,
+            "text encoders",
+        ),
+        (
+            "vae/diffusion_pytorch_model.safetensors",
+            lambda whole: whole[: len(whole) // 2],
+            Refused,
+            "cannot be read",
+        ),
         ("vae/diffusion_pytorch_model.safetensors", None, Missing, "weights of the decoder"),
         ("unet/config.json", lambda whole: whole[: len(whole) // 2], Refused, "settings"),
         ("unet/config.json", None, Missing, "unet/config.json"),
@@ -306,7 +435,12 @@ def test_files_that_are_no_weights_are_refused_in_one_line(folders: dict[str, Pa
     ],
 )
 def test_a_folder_with_a_part_missing_or_cut_short_is_answered_in_one_line(
-    part: str, damage: Callable[[bytes], bytes] | None, kind: type[HtbenchError], says: str, folders: dict[str, Path], tmp_path: Path
+    part: str,
+    damage: Callable[[bytes], bytes] | None,
+    kind: type[HtbenchError],
+    says: str,
+    folders: dict[str, Path],
+    tmp_path: Path,
 ) -> None:
     folder = shutil.copytree(folders["sdxl"], tmp_path / "twin")
     whole = (folder / part).read_bytes()
@@ -319,8 +453,17 @@ def test_a_folder_with_a_part_missing_or_cut_short_is_answered_in_one_line(
     assert caught.value.remedy
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError()])
-def test_too_little_memory_is_answered_with_what_needs_less(error: Exception, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_too_little_memory_is_answered_with_what_needs_less(
+    error: Exception, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def allocate(*_: object) -> None:
         raise error
 
@@ -330,7 +473,9 @@ def test_too_little_memory_is_answered_with_what_needs_less(error: Exception, fo
     assert "offload" in caught.value.remedy
 
 
-def test_a_part_of_a_denoiser_that_is_missing_is_named(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_a_part_of_a_denoiser_that_is_missing_is_named(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
     folder = shutil.copytree(folders["flux"], tmp_path / "twin")
     first, *others = sorted((folder / "transformer").glob("*.safetensors"))
     assert others

@@ -11,7 +11,7 @@ from htbench.cli import app
 from htbench.core import registry
 from htbench.core.errors import UsageError
 from htbench.models.published import adapter, footprint
-from htbench.models.published.footprint import Sketch, Tally
+from htbench.models.published.footprint import FakeModel, FootprintCounter
 from htbench.models.published.generators import GENERATORS, Generator
 from htbench.steering.intervention import Intervention
 from htbench.steering.model import Request
@@ -22,38 +22,45 @@ def small(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(footprint, "architecture", adapter.architecture)
 
 
-def sketch(preset: Generator, **options: object) -> Sketch:
-    return Sketch(preset, preset.options(size=SIZE, dtype="float32", **options))
+def sketch(preset: Generator, **options: object) -> FakeModel:
+    return FakeModel(preset, preset.options(size=SIZE, dtype="float32", **options))
 
 
 @pytest.mark.parametrize("preset", GENERATORS.values(), ids=GENERATORS)
 def test_what_is_worked_out_is_what_images_take(preset: Generator) -> None:
-    model = registry.model(preset.name, "cpu", {"weights": "random", "size": str(SIZE), "dtype": "float32"})
-    requests = [Request(prompt="a pear", seed=seed, intervention=Intervention(), strength=0.0) for seed in range(3)]
+    model = registry.load_model(
+        preset.name, "cpu", {"weights": "random", "size": str(SIZE), "dtype": "float32"}
+    )
+    requests = [
+        Request(prompt="a pear", seed=seed, intervention=Intervention(), strength=0.0)
+        for seed in range(3)
+    ]
     model.render(requests)
-    with Tally(model._network, model._vae) as real:
+    with FootprintCounter(model._network, model._vae) as real:
         model.render(requests)
-    found = sketch(preset).images(3)
+    found = sketch(preset).generation(3)
     assert found.flop == real.flop > 0
     assert found.peak == pytest.approx(real.peak, rel=0.1)
 
 
 @pytest.mark.parametrize("preset", GENERATORS.values(), ids=GENERATORS)
 def test_checkpointing_holds_one_block_at_a_time(preset: Generator) -> None:
-    plain, saving = (sketch(preset, checkpoint=checkpoint).lineas(8) for checkpoint in (False, True))
+    plain, saving = (
+        sketch(preset, checkpoint=checkpoint).lineas_step(8) for checkpoint in (False, True)
+    )
     assert saving.flop > plain.flop
     assert saving.peak < 0.75 * plain.peak
 
 
 @pytest.mark.parametrize("preset", GENERATORS.values(), ids=GENERATORS)
 def test_four_times_the_images_are_four_times_the_work(preset: Generator) -> None:
-    one, four = (sketch(preset).images(count) for count in (1, 4))
+    one, four = (sketch(preset).generation(count) for count in (1, 4))
     assert four.flop == pytest.approx(4 * one.flop, rel=1e-3)
 
 
 def test_what_operations_make_is_counted_until_it_is_let_go() -> None:
     layer = torch.nn.Linear(10, 10)
-    with Tally(layer) as tally:
+    with FootprintCounter(layer) as tally:
         for _ in range(3):
             torch.zeros(1000).t().add(1)
     assert tally.peak == 4 * (10 * 10 + 10 + 2 * 1000)
@@ -63,8 +70,19 @@ def test_a_model_is_shown_with_what_it_needs() -> None:
     words = ["show", "model", "dmd2", "--needs", "--model-option", f"size={SIZE}", "--json"]
     shown = json.loads(CliRunner().invoke(app, words, catch_exceptions=False).stdout)
     assert shown["size"] == f"{SIZE} x {SIZE}"
-    assert [line.split(":")[0] for line in shown["networks"]] == ["denoiser", "decoder", "text encoder", "text encoder"]
-    assert [line.split(":")[0] for line in shown["needs"]] == ["images, 1", "images, 4", "images, 16", "LinEAS step, 4", "LinEAS step, 16"]
+    assert [line.split(":")[0] for line in shown["networks"]] == [
+        "denoiser",
+        "decoder",
+        "text encoder",
+        "text encoder",
+    ]
+    assert [line.split(":")[0] for line in shown["needs"]] == [
+        "images, 1",
+        "images, 4",
+        "images, 16",
+        "LinEAS step, 4",
+        "LinEAS step, 16",
+    ]
 
 
 @pytest.mark.parametrize(

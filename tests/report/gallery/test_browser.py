@@ -20,7 +20,9 @@ LOADED = "[...document.querySelectorAll('.gallery .frame img')].filter((image) =
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return report_run.build(tmp_path_factory.mktemp("runs") / "run", concepts=12, prompts=report_run.PROMPTS[:2])
+    return report_run.build(
+        tmp_path_factory.mktemp("runs") / "run", concepts=12, prompts=report_run.PROMPTS[:2]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,9 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=shutil.which("chromium") or shutil.which("google-chrome"))
+        opened = playwright.chromium.launch(
+            executable_path=shutil.which("chromium") or shutil.which("google-chrome")
+        )
         yield opened
         opened.close()
 
@@ -38,9 +42,21 @@ def browser() -> Iterator[Any]:
 def tab(browser: Any) -> Iterator[Any]:
     """A window; whatever goes wrong in it, and whatever it asks of another machine, fails the test."""
     opened, problems = browser.new_page(viewport={"width": 1280, "height": 900}), []
-    opened.on("console", lambda message: problems.append(message.text) if message.type in ("error", "warning") else None)
+    opened.on(
+        "console",
+        lambda message: (
+            problems.append(message.text) if message.type in ("error", "warning") else None
+        ),
+    )
     opened.on("pageerror", lambda error: problems.append(str(error)))
-    opened.on("request", lambda request: None if request.url.startswith(("file:", "data:", "http://127.0.0.1:")) else problems.append(request.url))
+    opened.on(
+        "request",
+        lambda request: (
+            None
+            if request.url.startswith(("file:", "data:", "http://127.0.0.1:"))
+            else problems.append(request.url)
+        ),
+    )
     yield opened
     opened.close()
     assert problems == []
@@ -48,10 +64,14 @@ def tab(browser: Any) -> Iterator[Any]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_a_checker_of_accessibility_finds_nothing_serious(browser: Any, run: Path, scheme: str, width: int) -> None:
+def test_a_checker_of_accessibility_finds_nothing_serious(
+    browser: Any, run: Path, scheme: str, width: int
+) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True)
+    tab = browser.new_page(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
+    )
     tab.goto(report.write(run).as_uri())
     tab.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
     found = Axe().run(tab).response["violations"]
@@ -59,7 +79,9 @@ def test_a_checker_of_accessibility_finds_nothing_serious(browser: Any, run: Pat
     assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
 
 
-def test_methods_chosen_in_a_legend_are_shown_alone_in_every_chart_and_still_after_a_reload(tab: Any, run: Path) -> None:
+def test_methods_chosen_in_a_legend_are_shown_alone_in_every_chart_and_still_after_a_reload(
+    tab: Any, run: Path
+) -> None:
     seen = "[...new Set([...document.querySelectorAll('.chart .line:not(.dim)')].map((line) => line.dataset.series))].sort()"
     tab.goto(report.write(run).as_uri())
     every = tab.evaluate(seen)
@@ -68,7 +90,10 @@ def test_methods_chosen_in_a_legend_are_shown_alone_in_every_chart_and_still_aft
     chosen.press("Enter")
     tab.reload()
     assert tab.evaluate(seen) == [name]
-    assert tab.locator(".legend [aria-pressed=true]").all_inner_texts() == [name] * tab.locator(f".legend [data-series={name}]").count()
+    assert (
+        tab.locator(".legend [aria-pressed=true]").all_inner_texts()
+        == [name] * tab.locator(f".legend [data-series={name}]").count()
+    )
     chosen.press("Enter")
     assert tab.evaluate(seen) == every
 
@@ -95,18 +120,24 @@ def test_concepts_are_ordered_by_the_effect_of_a_method(tab: Any, run: Path) -> 
     until(tab, "!document.querySelector('[name=by]').parentElement.hidden")
     tab.select_option("select[name=by]", label="lineas")
     tab.wait_for_timeout(300)
-    with report.opened(run) as summary:
+    with report.open_run(run) as summary:
         values = summary.values("lineas", 1.0, "concept_gain")
         words = {concept: facts["text"] for concept, facts in summary.facts["concepts"].items()}
-    assert tab.evaluate(NAMES) == [words[concept] for concept in sorted(values, key=lambda concept: -values[concept][0])]
+    assert tab.evaluate(NAMES) == [
+        words[concept] for concept in sorted(values, key=lambda concept: -values[concept][0])
+    ]
 
 
 def test_the_heat_map_shows_the_means_of_the_store(tab: Any, run: Path) -> None:
     tab.goto(report.write(run).as_uri())
     shown = tab.locator(".heat tbody tr").first.inner_text().split("\t")
-    with report.opened(run) as summary:
+    with report.open_run(run) as summary:
         first = next(iter(summary.values("lineas", 1.0, "concept_gain")))
-        wanted = [f"{summary.values(method, 1.0, 'concept_gain')[first][0]:+.3f}" for method in summary.methods if method != "none"]
+        wanted = [
+            f"{summary.values(method, 1.0, 'concept_gain')[first][0]:+.3f}"
+            for method in summary.methods
+            if method != "none"
+        ]
     assert [value.strip().replace("−", "-") for value in shown[1:]] == wanted
 
 
@@ -125,21 +156,29 @@ def test_the_keyboard_goes_through_methods_strengths_and_concepts(tab: Any, run:
 
 
 def test_a_page_that_is_served_is_read_anew_at_the_same_place(tab: Any, tmp_path: Path) -> None:
-    folder = report_run.build(tmp_path / "run", concepts=12, prompts=report_run.PROMPTS[:2], scored=False)
-    show = serve.Show(folder=folder)
-    show.look()
-    with serve.server(show, 0) as server:
+    folder = report_run.build(
+        tmp_path / "run", concepts=12, prompts=report_run.PROMPTS[:2], scored=False
+    )
+    show = serve.LiveReport(folder=folder)
+    show.refresh()
+    with serve.make_server(show, 0) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         tab.goto(f"http://127.0.0.1:{server.server_port}/")
         tab.fill("input[type=search]", "in")
-        tab.evaluate("document.querySelector('.gallery').scrollIntoView({ behavior: 'instant' }), window.old = true")
+        tab.evaluate(
+            "document.querySelector('.gallery').scrollIntoView({ behavior: 'instant' }), window.old = true"
+        )
         tab.wait_for_timeout(500)
         place = tab.evaluate("document.querySelector('.gallery').getBoundingClientRect().top")
         with Store.open(folder) as store:
-            store.add_scores((row.id, "concept_gain", "emoji-clip-b@1", 0.5) for row in store.rows())
-        show.look()
+            store.add_scores(
+                (row.id, "concept_gain", "emoji-clip-b@1", 0.5) for row in store.rows()
+            )
+        show.refresh()
         until(tab, "!window.old && document.querySelectorAll('.gallery .row').length > 0")
         tab.wait_for_timeout(500)
         assert tab.input_value("input[type=search]") == "in"
-        assert tab.evaluate("document.querySelector('.gallery').getBoundingClientRect().top") == pytest.approx(place, abs=40)
+        assert tab.evaluate(
+            "document.querySelector('.gallery').getBoundingClientRect().top"
+        ) == pytest.approx(place, abs=40)
         server.shutdown()

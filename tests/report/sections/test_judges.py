@@ -14,8 +14,8 @@ from kit.posted_study import study
 from htbench import report
 from htbench.judging.audit import MEANING
 from htbench.study.analyse import publish
-from htbench.study.analyse.result import result
-from htbench.study.exclusions import Rules, sift
+from htbench.study.analyse.result import compute_result
+from htbench.study.exclusions import Rules, apply_rules
 
 
 def page(folder: Path) -> Page:
@@ -49,8 +49,13 @@ def test_every_flag_of_the_audit_is_listed_with_what_it_rests_on(fairly: Page) -
 
 def test_the_matrix_and_what_the_order_hangs_on_are_there(fairly: Page) -> None:
     assert "Win rates of each against each by presence" in fairly.text
-    assert re.search(r"Without \d+ votes?, [\d.]+ % of all, \w+ would be first; fewer may do.", fairly.text)
-    assert all(f"{name} good" in fairly.text for name in ("ties: drop", "ties: davidson", "prior: 0.1", "prior: 1.5"))
+    assert re.search(
+        r"Without \d+ votes?, [\d.]+ % of all, \w+ would be first; fewer may do.", fairly.text
+    )
+    assert all(
+        f"{name} good" in fairly.text
+        for name in ("ties: drop", "ties: davidson", "prior: 0.1", "prior: 1.5")
+    )
 
 
 def test_a_planted_fault_is_flagged_on_the_page(tmp_path: Path) -> None:
@@ -82,14 +87,20 @@ def test_a_damaged_ledger_is_one_line_and_the_rest_of_the_page_is_there(tmp_path
 def test_what_people_said_is_on_the_page_as_text(tmp_path: Path) -> None:
     folder = judged_run.build(tmp_path / "run", concepts=2)
     (folder / "studies").mkdir()
-    (folder / "studies" / "a.json").write_text(json.dumps({**study("good", "poor", (0.66, 0.6, 0.7)), "study": "<script>alert(1)</script>"}))
+    (folder / "studies" / "a.json").write_text(
+        json.dumps(
+            {**study("good", "poor", (0.66, 0.6, 0.7)), "study": "<script>alert(1)</script>"}
+        )
+    )
     seen = page(folder)
     assert "<script>alert(1)</script>" in seen.text
     assert "120 votes of 20 people on 40 pairs" in seen.text
     assert "0.660 [0.600, 0.700]" in seen.text
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"version": 2}', '{"version": 1, "study": "x"}', "\udcff"])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"version": 2}', '{"version": 1, "study": "x"}', "\udcff"]
+)
 def test_a_damaged_study_is_one_line(tmp_path: Path, text: str) -> None:
     folder = judged_run.build(tmp_path / "run", concepts=2)
     (folder / "studies").mkdir()
@@ -113,7 +124,12 @@ def test_what_a_study_leaves_in_its_run_is_read_whole(tmp_path: Path) -> None:
     run, made = judged_run.build(tmp_path / "run", concepts=2), tmp_path / "my-study"
     made.mkdir()
     answers = study_people.study(np.random.default_rng(0), concepts=12, each=10, raters=6)
-    publish.post(result(sift(answers, Rules()), rounds=100), run, study=made, rules_changed=True)
+    publish.write_to_run(
+        compute_result(apply_rules(answers, Rules()), rounds=100),
+        run,
+        study=made,
+        rules_changed=True,
+    )
     seen = page(run).text
     assert "my-study" in seen
     assert "The rules of exclusion were changed after the first import." in seen

@@ -7,7 +7,7 @@ import pytest
 from kit import report_run
 
 from htbench import report
-from htbench.report.roles import roles
+from htbench.report.roles import find_roles
 from htbench.report.sections import claims, novelty
 from htbench.report.sections.novelty import Novelty
 from htbench.run.store import Store
@@ -17,16 +17,46 @@ METHODS = ("none", "mean-shift", "lineas", "hypertransport")
 NEW = ("lemon", "tones", "linocut", "fog")
 
 
-def run(folder: Path, gains: Mapping[str, tuple[float, float]], *, novel: Sequence[str] | None = NEW, methods: Sequence[str] = METHODS) -> Path:
+def run(
+    folder: Path,
+    gains: Mapping[str, tuple[float, float]],
+    *,
+    novel: Sequence[str] | None = NEW,
+    methods: Sequence[str] = METHODS,
+) -> Path:
     """A run of 12 concepts of which four are new to `hypertransport`; `gains` are of known and of new concepts, and each concept has its own on top."""
-    report_run.build(folder, methods=methods, concepts=12, prompts=report_run.PROMPTS[:1], strengths=(0.0, 1.0), size=8)
+    report_run.build(
+        folder,
+        methods=methods,
+        concepts=12,
+        prompts=report_run.PROMPTS[:1],
+        strengths=(0.0, 1.0),
+        size=8,
+    )
     with Store.open(folder) as store:
         facts = store.facts()
         cards = facts["methods"]
-        audit = {"trained_on": 160, "exact": [], "normalised": [], "near": [], "nearest": 0.5, "encoder": "emoji-clip-b", "novel": novel}
-        store.set_facts(methods={**cards, "hypertransport": {**cards["hypertransport"], "audit": audit}})
+        audit = {
+            "trained_on": 160,
+            "exact": [],
+            "normalised": [],
+            "near": [],
+            "nearest": 0.5,
+            "encoder": "emoji-clip-b",
+            "novel": novel,
+        }
+        store.set_facts(
+            methods={**cards, "hypertransport": {**cards["hypertransport"], "audit": audit}}
+        )
         easy = {concept: 0.01 * k for k, concept in enumerate(facts["concepts"])}
-        planted = [(row.id, (gains.get(row.method, (0, 0))[row.concept in NEW] + easy[row.concept]) * row.strength) for row in store.rows()]
+        planted = [
+            (
+                row.id,
+                (gains.get(row.method, (0, 0))[row.concept in NEW] + easy[row.concept])
+                * row.strength,
+            )
+            for row in store.rows()
+        ]
         store.add_scores((id_, "concept_gain", "emoji-clip-b@1", gain) for id_, gain in planted)
     return folder
 
@@ -34,7 +64,7 @@ def run(folder: Path, gains: Mapping[str, tuple[float, float]], *, novel: Sequen
 def found(folder: Path) -> list[Novelty]:
     with Store.read(folder) as store:
         summary = Summary(store)
-        return novelty.collect(summary, roles(summary, claims.stated()["paper"]))
+        return novelty.collect(summary, find_roles(summary, claims.load_claims()["paper"]))
 
 
 GAINS = {"hypertransport": (0.3, 0.1), "lineas": (0.25, 0.2), "mean-shift": (0.1, 0.1)}
@@ -42,7 +72,7 @@ GAINS = {"hypertransport": (0.3, 0.1), "lineas": (0.25, 0.2), "mean-shift": (0.1
 
 def test_each_sort_of_concept_is_set_beside_the_best_fit_of_it(tmp_path: Path) -> None:
     (one,) = found(run(tmp_path / "run", GAINS))
-    assert (one.method, one.rival, one.trained_on) == ("hypertransport", "lineas", 160)
+    assert (one.method, one.reference, one.trained_on) == ("hypertransport", "lineas", 160)
     assert one.known is not None
     assert one.novel is not None
     assert (one.known.score.n, one.novel.score.n) == (8, 4)
@@ -53,7 +83,9 @@ def test_each_sort_of_concept_is_set_beside_the_best_fit_of_it(tmp_path: Path) -
 
 def test_what_new_words_cost_does_not_depend_on_how_hard_their_concepts_are(tmp_path: Path) -> None:
     (one,) = found(run(tmp_path / "one", GAINS))
-    (other,) = found(run(tmp_path / "other", {name: (known, new - 0.08) for name, (known, new) in GAINS.items()}))
+    (other,) = found(
+        run(tmp_path / "other", {name: (known, new - 0.08) for name, (known, new) in GAINS.items()})
+    )
     assert one.loss is not None
     assert other.loss is not None
     assert (one.loss.mean, other.loss.mean) == pytest.approx((0.15, 0.15))
@@ -62,7 +94,12 @@ def test_what_new_words_cost_does_not_depend_on_how_hard_their_concepts_are(tmp_
 def test_without_a_fit_of_each_concept_scores_stand_alone(tmp_path: Path) -> None:
     (one,) = found(run(tmp_path / "run", GAINS, methods=("none", "prompt", "hypertransport")))
     assert one.known is not None
-    assert (one.rival, one.known.rival, one.known.difference, one.loss) == (None, None, None, None)
+    assert (one.reference, one.known.reference, one.known.difference, one.loss) == (
+        None,
+        None,
+        None,
+        None,
+    )
 
 
 def test_a_run_whose_audit_does_not_tell_has_no_such_table(tmp_path: Path) -> None:
@@ -74,5 +111,8 @@ def test_a_run_whose_audit_does_not_tell_has_no_such_table(tmp_path: Path) -> No
 def test_the_page_shows_both_sorts_and_the_claim_names_them(tmp_path: Path) -> None:
     text = report.write(run(tmp_path / "run", GAINS)).read_text(encoding="utf-8")
     assert "Known words and new ones" in text
-    assert "hypertransport against lineas: on 8 concepts in words that it was trained with +0.050" in text
+    assert (
+        "hypertransport against lineas: on 8 concepts in words that it was trained with +0.050"
+        in text
+    )
     assert "on 4 concepts with a new word −0.100" in text

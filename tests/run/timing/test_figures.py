@@ -6,13 +6,23 @@ import pytest
 
 from htbench.core.errors import Refused
 from htbench.run.store import Sample
-from htbench.run.timing.figures import SAME, Series, Session, caveats, saving
+from htbench.run.timing.figures import SHARED_CONDITIONS, Session, TimingSeries, caveats, saving
 
-HERE = {"machine": "a", "device": "cpu", "threads": 2, "dtype": "float32", "model": "toy", "revision": "1", "process": 7}
+HERE = {
+    "machine": "a",
+    "device": "cpu",
+    "threads": 2,
+    "dtype": "float32",
+    "model": "toy",
+    "revision": "1",
+    "process": 7,
+}
 
 
 def sample(method: str, work: str, phase: str, number: int, seconds: float) -> Sample:
-    return Sample(method=method, work=work, phase=phase, concept=f"c{number}", round=number, seconds=seconds)
+    return Sample(
+        method=method, work=work, phase=phase, concept=f"c{number}", round=number, seconds=seconds
+    )
 
 
 def session(**facts: object) -> Session:
@@ -21,7 +31,11 @@ def session(**facts: object) -> Session:
     for k in range(1, 13):
         found += [sample("", "image", "generate", k, 0.5)]
         for method, seconds in {"act": 9.99, "hyper": 0.09}.items():
-            found += [sample(method, "concept", "", k, seconds), sample(method, "image", "install", k, 0.01), sample(method, "image", "generate", k, 0.6)]
+            found += [
+                sample(method, "concept", "", k, seconds),
+                sample(method, "image", "install", k, 0.01),
+                sample(method, "image", "generate", k, 0.6),
+            ]
             found += [sample(method, "again", "", k, seconds)] if k < 9 else []
     trained = {"seconds": 99.0, "concepts": 2, "of_concepts": 4, "steps": 5, "of_steps": 1000}
     methods = {"act": {"kind": "per-concept"}, "hyper": {"kind": "amortised", "training": trained}}
@@ -30,14 +44,19 @@ def session(**facts: object) -> Session:
 
 def test_figures_are_those_computed_by_hand() -> None:
     (found,) = session().comparisons
-    assert (found.pace.method, found.against.method) == ("hyper", "act")
-    assert [found.saving.speedup(m).value for m in (0, 1, 10, 100)] == [pytest.approx(each) for each in (10 / 0.1, 10.5 / 0.6, 15 / 5.1, 60 / 50.1)]
+    assert (found.amortised.method, found.per_concept.method) == ("hyper", "act")
+    assert [found.saving.speedup(m).value for m in (0, 1, 10, 100)] == [
+        pytest.approx(each) for each in (10 / 0.1, 10.5 / 0.6, 15 / 5.1, 60 / 50.1)
+    ]
     assert found.saving.break_even.value == pytest.approx(99 / 9.9)
 
 
-@pytest.mark.parametrize("what", SAME)
+@pytest.mark.parametrize("what", SHARED_CONDITIONS)
 def test_times_of_different_conditions_make_no_ratio(what: str) -> None:
-    one, other = Series(seconds=(1.0,), conditions=HERE), Series(seconds=(1.0,), conditions=HERE | {what: "another"})
+    one, other = (
+        TimingSeries(seconds=(1.0,), conditions=HERE),
+        TimingSeries(seconds=(1.0,), conditions=HERE | {what: "another"}),
+    )
     with pytest.raises(Refused, match=f"times of different {what}"):
         saving(training=1.0, fit=one, predict=other, generate=one)
 
@@ -52,8 +71,18 @@ def test_a_reader_is_told_what_was_scaled_and_what_was_not_timed() -> None:
 
 def test_a_reader_is_told_of_kept_answers_noise_and_other_work() -> None:
     made = session(before={"load": [3.0, 2.0, 1.0], "cores": 2})
-    faster = [replace(each, seconds=each.seconds / 9) if each.work == "again" and each.method == "hyper" else each for each in made.samples]
-    noisy = [replace(each, seconds=each.seconds * (1 + each.round / 24)) if each.method == "act" and each.work == "concept" else each for each in faster]
+    faster = [
+        replace(each, seconds=each.seconds / 9)
+        if each.work == "again" and each.method == "hyper"
+        else each
+        for each in made.samples
+    ]
+    noisy = [
+        replace(each, seconds=each.seconds * (1 + each.round / 24))
+        if each.method == "act" and each.work == "concept"
+        else each
+        for each in faster
+    ]
     told = " ".join(caveats(Session(noisy, made.facts)))
     assert "hyper answers a concept that it has seen 9.0 times as fast" in told
     assert "Times of act vary by more than 10 % of their median." in told

@@ -11,15 +11,15 @@ from kit.toy import Toy
 from htbench.core.phase import phase
 from htbench.run.store import Sample
 from htbench.run.timing.figures import Session
-from htbench.run.timing.protocol import Bench, Entry, Protocol, steady
+from htbench.run.timing.protocol import TimedMethod, TimingHarness, TimingProtocol, is_steady
 from htbench.steering import baseline, concept
 from htbench.steering.concept import Concept
 from htbench.steering.intervention import Intervention, Rewrite
 from htbench.steering.method import Training
 
 CONCEPTS = concept.load("emoji").splits
-STEPS = baseline.card("hypertransport").settings["steps"]
-SHORT = Protocol(rounds=8, steps=2, train_concepts=2, train_steps=1)
+STEPS = baseline.load_card("hypertransport").settings["steps"]
+SHORT = TimingProtocol(rounds=8, steps=2, train_concepts=2, train_steps=1)
 
 
 def spin(seconds: float) -> float:
@@ -58,18 +58,20 @@ class Forgetful(Toy):
         self.forgot += 1
 
 
-def bench(folder: Path, taken: list[Sample], *, model: Toy | None = None, protocol: Protocol = SHORT) -> Bench:
-    return Bench(
-        model=model or Toy(), concepts=CONCEPTS["test"], training=CONCEPTS["train"], warm=CONCEPTS["dev"][0], prompt="a cat", protocol=protocol,
+def bench(
+    folder: Path, taken: list[Sample], *, model: Toy | None = None, protocol: TimingProtocol = SHORT
+) -> TimingHarness:
+    return TimingHarness(
+        model=model or Toy(), concepts=CONCEPTS["test"], training_concepts=CONCEPTS["train"], warmup_concept=CONCEPTS["dev"][0], prompt="a cat", protocol=protocol,
         folder=folder, sink=taken.extend,
     )  # fmt: skip
 
 
-def entry(name: str, steering: Costs) -> Entry:
-    return Entry(card=baseline.card(name), steering=steering)
+def entry(name: str, steering: Costs) -> TimedMethod:
+    return TimedMethod(card=baseline.load_card(name), steering=steering)
 
 
-def timed(folder: Path, *entries: Entry, protocol: Protocol = SHORT) -> Session:
+def timed(folder: Path, *entries: TimedMethod, protocol: TimingProtocol = SHORT) -> Session:
     taken: list[Sample] = []
     list(bench(folder, taken, protocol=protocol).run(entries))
     return Session(taken, {"methods": {each.card.name: each.facts() for each in entries}})
@@ -77,34 +79,52 @@ def timed(folder: Path, *entries: Entry, protocol: Protocol = SHORT) -> Session:
 
 def test_spins_of_known_length_are_measured_within_2_percent(tmp_path: Path) -> None:
     known = Costs(lambda _: spin(0.05))
-    (pace,) = timed(tmp_path, entry("lineas", known), protocol=Protocol(rounds=9, again=0)).paces
+    (pace,) = timed(
+        tmp_path, entry("lineas", known), protocol=TimingProtocol(rounds=9, again=0)
+    ).method_times
     assert pace.phases["fit"].median == pytest.approx(sorted(known.took)[4], rel=0.02)
     assert pace.concept.median == pytest.approx(sorted(known.took)[4], rel=0.02)
 
 
 def test_a_method_that_keeps_answers_is_flagged(tmp_path: Path) -> None:
     kept: dict[str, float] = {}
-    (pace,) = timed(tmp_path, entry("lineas", Costs(lambda c: 0.0 if c.id in kept else kept.setdefault(c.id, spin(0.01))))).paces
+    (pace,) = timed(
+        tmp_path,
+        entry(
+            "lineas", Costs(lambda c: 0.0 if c.id in kept else kept.setdefault(c.id, spin(0.01)))
+        ),
+    ).method_times
     assert pace.probe.caches
 
 
 def test_a_method_whose_cost_varies_by_concept_is_not_flagged(tmp_path: Path) -> None:
     costs = {concept.id: 0.002 * (1 + 5 * k % 13) for k, concept in enumerate(CONCEPTS["test"])}
-    (pace,) = timed(tmp_path, entry("lineas", Costs(lambda c: spin(costs[c.id])))).paces
+    (pace,) = timed(tmp_path, entry("lineas", Costs(lambda c: spin(costs[c.id])))).method_times
     assert not pace.probe.caches
 
 
 def test_methods_take_turns_on_concepts_that_are_new_to_them(tmp_path: Path) -> None:
     first, second = Costs(lambda _: 0.0), Costs(lambda _: 0.0)
-    timed(tmp_path, entry("lineas", first), entry("linear-act", second), protocol=Protocol(rounds=6, again=2))
+    timed(
+        tmp_path,
+        entry("lineas", first),
+        entry("linear-act", second),
+        protocol=TimingProtocol(rounds=6, again=2),
+    )
     assert first.asked == second.asked
-    assert [id_ for k, id_ in enumerate(first.asked) if id_ not in first.asked[:k]] == [each.id for each in CONCEPTS["test"][:6]]
+    assert [id_ for k, id_ in enumerate(first.asked) if id_ not in first.asked[:k]] == [
+        each.id for each in CONCEPTS["test"][:6]
+    ]
     assert len(first.asked) == 8
 
 
 def test_prompts_are_encoded_anew_for_every_measurement(tmp_path: Path) -> None:
     model = Forgetful()
-    list(bench(tmp_path, [], model=model, protocol=Protocol(rounds=1, again=1)).run([entry("lineas", Costs(lambda _: 0.0))]))
+    list(
+        bench(tmp_path, [], model=model, protocol=TimingProtocol(rounds=1, again=1)).run(
+            [entry("lineas", Costs(lambda _: 0.0))]
+        )
+    )
     assert model.forgot == 4  # the bare image, a concept, its image, the concept again
 
 
@@ -113,19 +133,23 @@ def test_warming_up_is_kept_and_does_not_count(tmp_path: Path) -> None:
     ready = entry("lineas", Costs(lambda _: 0.0))
     bench(tmp_path, taken).warm_up(ready)
     assert {sample.round for sample in taken} == {0}
-    assert Session(taken, {"methods": {"lineas": ready.facts()}}).paces == []
+    assert Session(taken, {"methods": {"lineas": ready.facts()}}).method_times == []
     assert all(sample.memory for sample in taken)
 
 
 def test_timing_ends_in_time(tmp_path: Path) -> None:
     taken: list[Sample] = []
-    assert list(bench(tmp_path, taken, protocol=Protocol(minutes=0)).run([entry("lineas", Costs(lambda _: 0.0))])) == [1]
+    assert list(
+        bench(tmp_path, taken, protocol=TimingProtocol(minutes=0)).run(
+            [entry("lineas", Costs(lambda _: 0.0))]
+        )
+    ) == [1]
 
 
 def test_noise_is_steady_once_three_more_samples_leave_it_as_it_is() -> None:
-    assert steady([1.0] * 10)
-    assert not steady([1.0] * 7 + [1.5] * 4)
-    assert steady([1e-6, 9e-6] * 5)
+    assert is_steady([1.0] * 10)
+    assert not is_steady([1.0] * 7 + [1.5] * 4)
+    assert is_steady([1e-6, 9e-6] * 5)
 
 
 def test_a_fit_of_many_steps_is_measured_over_a_few_and_scaled(tmp_path: Path) -> None:
@@ -135,21 +159,37 @@ def test_a_fit_of_many_steps_is_measured_over_a_few_and_scaled(tmp_path: Path) -
 
 
 def test_the_phase_that_is_scaled_is_the_fit_alone() -> None:
-    rows = [("concept", "", 3.0), ("concept", "extract", 1.0), ("concept", "fit", 2.0), ("image", "", 0.6), ("image", "install", 0.5)]
-    samples = [Sample(method="lineas", work=work, phase=phase, concept="c", round=1, seconds=seconds) for work, phase, seconds in rows]
-    (pace,) = Session(samples, {"methods": {"lineas": {"scale": 10.0}}}).paces
+    rows = [
+        ("concept", "", 3.0),
+        ("concept", "extract", 1.0),
+        ("concept", "fit", 2.0),
+        ("image", "", 0.6),
+        ("image", "install", 0.5),
+    ]
+    samples = [
+        Sample(method="lineas", work=work, phase=phase, concept="c", round=1, seconds=seconds)
+        for work, phase, seconds in rows
+    ]
+    (pace,) = Session(samples, {"methods": {"lineas": {"scale": 10.0}}}).method_times
     assert pace.seconds == (1 + 10 * 2 + 0.5,)
 
 
 def test_a_training_is_done_on_a_few_concepts_in_a_few_steps_and_scaled(tmp_path: Path) -> None:
     taken: list[Sample] = []
-    shared = bench(tmp_path, taken).prepare("hypertransport").shared
-    assert (shared.concepts, shared.of_concepts, shared.steps, shared.of_steps) == (2, len(CONCEPTS["train"]), 1, STEPS)
-    train = next(sample.seconds for sample in taken if (sample.work, sample.phase) == ("learn", "train"))
+    shared = bench(tmp_path, taken).prepare("hypertransport").training_cost
+    assert (shared.concepts, shared.of_concepts, shared.steps, shared.of_steps) == (
+        2,
+        len(CONCEPTS["train"]),
+        1,
+        STEPS,
+    )
+    train = next(
+        sample.seconds for sample in taken if (sample.work, sample.phase) == ("learn", "train")
+    )
     assert shared.seconds > STEPS * train
 
 
 def test_a_method_that_refines_predictions_learns_what_predicts(tmp_path: Path) -> None:
     ready = bench(tmp_path, []).prepare("hypertransport-warm")
-    assert (ready.shared.of_steps, ready.scale) == (STEPS, 1)
+    assert (ready.training_cost.of_steps, ready.scale) == (STEPS, 1)
     assert ready.steering.towards(CONCEPTS["test"][0]).sites

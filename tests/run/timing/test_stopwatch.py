@@ -32,13 +32,15 @@ def test_sleeps_in_phases_are_measured_within_2_percent() -> None:
         with phase("fit"):
             return first, sleep(0.2)
 
-    lap = WATCH.lap(work)
-    assert (lap.phases["extract"], lap.phases["fit"]) == tuple(pytest.approx(each, rel=0.02) for each in lap.result)
+    lap = WATCH.measure(work)
+    assert (lap.phases["extract"], lap.phases["fit"]) == tuple(
+        pytest.approx(each, rel=0.02) for each in lap.result
+    )
     assert lap.seconds == pytest.approx(sum(lap.result), rel=0.02)
 
 
 def test_spins_are_measured_within_2_percent() -> None:
-    lap = WATCH.lap(lambda: spin(0.2))
+    lap = WATCH.measure(lambda: spin(0.2))
     assert lap.seconds == pytest.approx(lap.result, rel=0.02)
 
 
@@ -50,8 +52,10 @@ def test_a_phase_inside_another_counts_for_itself_alone() -> None:
                 inside = sleep(0.1)
             return before + sleep(0.05), inside
 
-    lap = WATCH.lap(work)
-    assert (lap.phases["fit"], lap.phases["encode-prompts"]) == tuple(pytest.approx(each, rel=0.02) for each in lap.result)
+    lap = WATCH.measure(work)
+    assert (lap.phases["fit"], lap.phases["encode-prompts"]) == tuple(
+        pytest.approx(each, rel=0.02) for each in lap.result
+    )
 
 
 def test_phases_add_up_to_the_whole() -> None:
@@ -60,23 +64,23 @@ def test_phases_add_up_to_the_whole() -> None:
             spin(0.01)
         spin(0.01)
 
-    lap = WATCH.lap(work)
+    lap = WATCH.measure(work)
     assert sum(lap.phases.values()) == pytest.approx(lap.seconds)
 
 
 def test_work_that_names_no_phase_is_measured_as_a_whole() -> None:
-    assert WATCH.lap(lambda: None).phases.keys() == {"other"}
+    assert WATCH.measure(lambda: None).phases.keys() == {"other"}
 
 
 def test_work_handed_to_a_device_is_waited_for() -> None:
     queue: list[float] = []
     watch = Stopwatch(device="cpu", synchronise=lambda: time.sleep(queue.pop()) if queue else None)
-    assert watch.lap(lambda: queue.append(0.1)).seconds >= 0.1
+    assert watch.measure(lambda: queue.append(0.1)).seconds >= 0.1
 
 
 def test_after_an_exception_nobody_listens() -> None:
     with pytest.raises(ZeroDivisionError):
-        WATCH.lap(lambda: 1 / 0)
+        WATCH.measure(lambda: 1 / 0)
     with phase("fit"):
         pass
 
@@ -86,6 +90,6 @@ def test_what_a_phase_holds_shows_in_its_peak() -> None:
         with phase("extract"):
             bytearray(300_000_000)
 
-    peaks = WATCH.lap(work, memory=True).memory
+    peaks = WATCH.measure(work, memory=True).memory
     assert peaks["extract"] > peaks["other"] * 0.9
     assert peaks["extract"] > 300_000_000

@@ -15,21 +15,28 @@ from kit.contents import contents
 
 from htbench import cli
 from htbench.core import registry
-from htbench.core.display import Voice
+from htbench.core.display import Display
 from htbench.core.errors import UsageError
 from htbench.run import runner
-from htbench.run.plan import Circumstances, build
+from htbench.run.plan import RunOptions, build
 from htbench.run.workers import pool
-from htbench.run.workers.local import Alone
-from htbench.run.workers.messages import Crew, Outfit, Result, Task, Towards
-from htbench.run.workers.placement import Node, share
+from htbench.run.workers.local import LocalPool
+from htbench.run.workers.messages import FitTask, Pool, Result, Task, WorkerSetup
+from htbench.run.workers.placement import Node, plan_placement
 from htbench.run.workers.worker import Worker
 from htbench.steering.concept import load
 
-PLAN: dict[str, Any] = {"model": "toy", "methods": ["prompt", "mean-shift", "linear-act"], "limit": 4, "prompts": 3, "strengths": [0.0, 0.5, 1.0], "batch": 8}
+PLAN: dict[str, Any] = {
+    "model": "toy",
+    "methods": ["prompt", "mean-shift", "linear-act"],
+    "limit": 4,
+    "prompts": 3,
+    "strengths": [0.0, 0.5, 1.0],
+    "batch": 8,
+}
 
 
-class Unruly(Alone):
+class Unruly(LocalPool):
     """Takes what there is and does it in any order, as several workers would."""
 
     size = 3
@@ -43,11 +50,19 @@ class Unruly(Alone):
                 return
             chosen = taken.pop(dice.randrange(len(taken)))
             done = iter([chosen])
-            yield from super().work(lambda done=done: next(done, None))
+            yield from super().run_tasks(lambda done=done: next(done, None))
 
 
-@pytest.mark.parametrize(("device", "order"), [("cpu", ["make 1", "pack 1", "make 2", "pack 2"]), ("cuda", ["make 1", "make 2", "pack 1", "pack 2"])])
-def test_pictures_are_packed_beside_a_gpu_and_never_beside_a_busy_processor(device: str, order: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("device", "order"),
+    [
+        ("cpu", ["make 1", "pack 1", "make 2", "pack 2"]),
+        ("cuda", ["make 1", "make 2", "pack 1", "pack 2"]),
+    ],
+)
+def test_pictures_are_packed_beside_a_gpu_and_never_beside_a_busy_processor(
+    device: str, order: list[str]
+) -> None:
     done, second = [], Event()
 
     def begin(task: int) -> Callable[[], str]:
@@ -63,28 +78,47 @@ def test_pictures_are_packed_beside_a_gpu_and_never_beside_a_busy_processor(devi
 
         return pack
 
-    crew, tasks = Alone(cast(Worker, SimpleNamespace(portrait=lambda: SimpleNamespace(device=device), begin=begin))), iter((1, 2))
-    assert [*crew.work(lambda: next(tasks, None))] == [(1, "album 1"), (2, "album 2")]
+    crew, tasks = (
+        LocalPool(
+            cast(
+                Worker,
+                SimpleNamespace(portrait=lambda: SimpleNamespace(device=device), begin=begin),
+            )
+        ),
+        iter((1, 2)),
+    )
+    assert [*crew.run_tasks(lambda: next(tasks, None))] == [(1, "album 1"), (2, "album 2")]
     assert done == order
 
 
-def test_a_run_is_the_same_in_any_order_of_completion(toy_plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_the_same_in_any_order_of_completion(
+    toy_plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     @contextmanager
-    def unruly(outfit: Outfit, how: Circumstances, *, folder: Path, voice: object) -> Iterator[Crew]:
+    def unruly(
+        outfit: WorkerSetup, how: RunOptions, *, folder: Path, voice: object
+    ) -> Iterator[Pool]:
         yield Unruly(Worker(outfit, device="cpu", folder=folder))
 
     runner.run(build(PLAN), tmp_path / "alone")
-    monkeypatch.setattr(pool, "hire", unruly)
+    monkeypatch.setattr(pool, "open_pool", unruly)
     runner.run(build(PLAN), tmp_path / "unruly")
     whole = contents(tmp_path / "alone")
     assert contents(tmp_path / "unruly") == whole
-    assert [len(part) for part in whole] == [120, 5 * 120, 4 * 4, 3 + 4 * 3 * (1 + 2 + 2)]  # a prompt is the same at both strengths
+    assert [len(part) for part in whole] == [
+        120,
+        5 * 120,
+        4 * 4,
+        3 + 4 * 3 * (1 + 2 + 2),
+    ]  # a prompt is the same at both strengths
 
 
 def _blend(folder: Path, name: str, *, base: str, condition: str = "text") -> str:
     settings = f'[settings]\nbase = "{base}"\ncondition = "{condition}"\n'
     card = folder / f"{name}.toml"
-    card.write_text(f'name = "{name}"\nmethod = "mean-of-maps"\nsummary = "Learns from all concepts."\n{settings}')
+    card.write_text(
+        f'name = "{name}"\nmethod = "mean-of-maps"\nsummary = "Learns from all concepts."\n{settings}'
+    )
     return str(card)
 
 
@@ -96,27 +130,47 @@ def fitted(toy_plugins: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     class Watched(Unruly):
         def work(self, supply: Callable[[], Task | None]) -> Iterator[tuple[Task, Result]]:
             for task, result in super().work(supply):
-                found.extend([task.concept.id] if isinstance(task, Towards) and task.source.name.startswith("bank of") else [])
+                found.extend(
+                    [task.concept.id]
+                    if isinstance(task, FitTask) and task.source.name.startswith("bank of")
+                    else []
+                )
                 yield task, result
 
     @contextmanager
-    def watched(outfit: Outfit, how: Circumstances, *, folder: Path, voice: object) -> Iterator[Crew]:
+    def watched(
+        outfit: WorkerSetup, how: RunOptions, *, folder: Path, voice: object
+    ) -> Iterator[Pool]:
         yield Watched(Worker(outfit, device="cpu", folder=folder))
 
-    monkeypatch.setattr(pool, "hire", watched)
+    monkeypatch.setattr(pool, "open_pool", watched)
     return found
 
 
-def test_the_maps_of_a_bank_are_shared_out_and_each_is_fitted_once(fitted: list[str], tmp_path: Path) -> None:
-    plan = build(PLAN, {"methods": [_blend(tmp_path, "one", base="mean-shift"), _blend(tmp_path, "other", base="mean-shift", condition="nothing")]})
+def test_the_maps_of_a_bank_are_shared_out_and_each_is_fitted_once(
+    fitted: list[str], tmp_path: Path
+) -> None:
+    plan = build(
+        PLAN,
+        {
+            "methods": [
+                _blend(tmp_path, "one", base="mean-shift"),
+                _blend(tmp_path, "other", base="mean-shift", condition="nothing"),
+            ]
+        },
+    )
     for _ in range(2):
         runner.run(plan, tmp_path / "run")
     assert sorted(fitted) == sorted(concept.id for concept in load("emoji").splits["train"])
 
 
-def test_a_base_that_no_bank_can_hold_is_found_out_at_once(fitted: list[str], tmp_path: Path) -> None:
+def test_a_base_that_no_bank_can_hold_is_found_out_at_once(
+    fitted: list[str], tmp_path: Path
+) -> None:
     with pytest.raises(UsageError, match="'bures-ot' does not learn affine maps"):
-        runner.run(build(PLAN, {"methods": [_blend(tmp_path, "one", base="bures-ot")]}), tmp_path / "run")
+        runner.run(
+            build(PLAN, {"methods": [_blend(tmp_path, "one", base="bures-ot")]}), tmp_path / "run"
+        )
     assert len(fitted) < 10
 
 
@@ -137,17 +191,17 @@ def test_a_base_that_no_bank_can_hold_is_found_out_at_once(fitted: list[str], tm
 def test_what_there_is_is_shared_out_so_that_all_find_room(
     nodes: list[Node], workers: int | None, on_gpu: bool, expected: tuple[int, float, float, int]
 ) -> None:
-    each = share(nodes, workers=workers, on_gpu=on_gpu)
+    each = plan_placement(nodes, workers=workers, on_gpu=on_gpu)
     assert (each.workers, each.cpus, each.gpus, each.threads) == expected
 
 
 def test_threads_are_those_asked_for() -> None:
-    assert share([Node(cpus=64)], workers=2, on_gpu=False, threads=3).threads == 3
+    assert plan_placement([Node(cpus=64)], workers=2, on_gpu=False, threads=3).threads == 3
 
 
 def test_one_gpu_is_no_device_for_several_workers() -> None:
     with pytest.raises(UsageError, match="every worker"):
-        pool.check(Circumstances(workers=2, device="cuda:1"))
+        pool.check(RunOptions(workers=2, device="cuda:1"))
 
 
 def test_without_ray_several_workers_end_with_the_command_that_installs_it(
@@ -155,7 +209,9 @@ def test_without_ray_several_workers_end_with_the_command_that_installs_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     for words in (["--workers", "2"], ["--ray", "auto"]):
-        monkeypatch.setattr(sys, "argv", ["htbench", "run", "quickstart", "--out", str(tmp_path / "runs"), *words])
+        monkeypatch.setattr(
+            sys, "argv", ["htbench", "run", "quickstart", "--out", str(tmp_path / "runs"), *words]
+        )
         with pytest.raises(SystemExit) as stop:
             cli.main()
         assert stop.value.code == 4
@@ -163,14 +219,23 @@ def test_without_ray_several_workers_end_with_the_command_that_installs_it(
     assert not (tmp_path / "runs").exists()
 
 
-def test_an_interrupt_inside_ray_is_still_an_interrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_inside_ray_is_still_an_interrupt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from htbench.run.workers import ray_pool
 
     def interrupted() -> None:
         raise SystemError from KeyboardInterrupt()
 
-    monkeypatch.setattr(ray_pool, "ray", SimpleNamespace(is_initialized=lambda: True, nodes=interrupted))
-    with pytest.raises(KeyboardInterrupt), ray_pool.joined(cast("Outfit", None), Circumstances(), folder=tmp_path, voice=Voice()):
+    monkeypatch.setattr(
+        ray_pool, "ray", SimpleNamespace(is_initialized=lambda: True, nodes=interrupted)
+    )
+    with (
+        pytest.raises(KeyboardInterrupt),
+        ray_pool.open_ray_pool(
+            cast("WorkerSetup", None), RunOptions(), folder=tmp_path, display=Display()
+        ),
+    ):
         pass
 
 
@@ -184,16 +249,25 @@ def poison(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         toy_plugin.install(folder / "plugins", patch)
         patch.setenv("TOY_POISON", str(folder / "poison"))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=10**8)
+        ray.init(
+            address="local",
+            num_cpus=4,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            object_store_memory=10**8,
+        )
         yield folder / "poison"
         ray.shutdown()
     registry.plugins.cache_clear()
 
 
-def test_what_a_lost_worker_had_in_hand_goes_to_another(poison: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    runner.run(build(PLAN), tmp_path / "alone", Circumstances(threads=1))
+def test_what_a_lost_worker_had_in_hand_goes_to_another(
+    poison: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runner.run(build(PLAN), tmp_path / "alone", RunOptions(threads=1))
     poison.touch()
-    runner.run(build(PLAN), tmp_path / "fleet", Circumstances(workers=2, ray="auto", threads=1))
+    runner.run(build(PLAN), tmp_path / "fleet", RunOptions(workers=2, ray="auto", threads=1))
     assert not poison.exists()
     assert "is lost, others take its work" in capsys.readouterr().err
     assert contents(tmp_path / "fleet") == contents(tmp_path / "alone")
@@ -201,27 +275,51 @@ def test_what_a_lost_worker_had_in_hand_goes_to_another(poison: Path, tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 4])
-def test_any_number_of_workers_leaves_the_same_run(poison: Path, tmp_path: Path, workers: int) -> None:
-    plan = build(PLAN, {"methods": [*PLAN["methods"], _blend(tmp_path, "blend", base="mean-shift")]})
-    runner.run(plan, tmp_path / "alone", Circumstances(threads=1))
-    runner.run(plan, tmp_path / "fleet", Circumstances(workers=workers, ray="auto", threads=1))
+def test_any_number_of_workers_leaves_the_same_run(
+    poison: Path, tmp_path: Path, workers: int
+) -> None:
+    plan = build(
+        PLAN, {"methods": [*PLAN["methods"], _blend(tmp_path, "blend", base="mean-shift")]}
+    )
+    runner.run(plan, tmp_path / "alone", RunOptions(threads=1))
+    runner.run(plan, tmp_path / "fleet", RunOptions(workers=workers, ray="auto", threads=1))
     assert contents(tmp_path / "fleet") == contents(tmp_path / "alone")
-    kept = [sorted(path.name for path in (tmp_path / run / "maps" / "bank").iterdir()) for run in ("alone", "fleet")]
+    kept = [
+        sorted(path.name for path in (tmp_path / run / "maps" / "bank").iterdir())
+        for run in ("alone", "fleet")
+    ]
     assert kept[0] == kept[1] != []
 
 
-def test_two_cards_that_ship_the_same_file_are_what_they_are_without_workers(poison: Path, tmp_path: Path) -> None:
+def test_two_cards_that_ship_the_same_file_are_what_they_are_without_workers(
+    poison: Path, tmp_path: Path
+) -> None:
     card = 'method = "mean-of-maps"\nsummary = "Learns from all concepts."\n'
-    (tmp_path / "learns.toml").write_text(f'name = "learns"\n{card}[settings]\nbase = "mean-shift"\n')
-    runner.run(build(PLAN, {"methods": [str(tmp_path / "learns.toml")]}), tmp_path / "learning", Circumstances(threads=1))
-    (learnt,) = (path for path in (tmp_path / "learning" / "maps").glob("steering-*") if path.stat().st_size > 1000)
+    (tmp_path / "learns.toml").write_text(
+        f'name = "learns"\n{card}[settings]\nbase = "mean-shift"\n'
+    )
+    runner.run(
+        build(PLAN, {"methods": [str(tmp_path / "learns.toml")]}),
+        tmp_path / "learning",
+        RunOptions(threads=1),
+    )
+    (learnt,) = (
+        path
+        for path in (tmp_path / "learning" / "maps").glob("steering-*")
+        if path.stat().st_size > 1000
+    )
     learnt.rename(tmp_path / "learnt")
     for name, condition in (("one", "text"), ("other", "nothing")):
         settings = f'[settings]\nbase = "mean-shift"\ncondition = "{condition}"\n'
-        (tmp_path / f"{name}.toml").write_text(f'name = "{name}"\n{card}{settings}[artifacts]\ntoy = "learnt"\n')
+        (tmp_path / f"{name}.toml").write_text(
+            f'name = "{name}"\n{card}{settings}[artifacts]\ntoy = "learnt"\n'
+        )
     plan = build(PLAN, {"methods": [str(tmp_path / "one.toml"), str(tmp_path / "other.toml")]})
-    runner.run(plan, tmp_path / "alone", Circumstances(threads=1))
-    runner.run(plan, tmp_path / "fleet", Circumstances(workers=2, ray="auto", threads=1))
+    runner.run(plan, tmp_path / "alone", RunOptions(threads=1))
+    runner.run(plan, tmp_path / "fleet", RunOptions(workers=2, ray="auto", threads=1))
     assert contents(tmp_path / "fleet") == contents(tmp_path / "alone")
-    steerings = [{path.name for path in (tmp_path / run / "maps").glob("steering-*")} for run in ("alone", "fleet")]
+    steerings = [
+        {path.name for path in (tmp_path / run / "maps").glob("steering-*")}
+        for run in ("alone", "fleet")
+    ]
     assert steerings[0] == steerings[1]

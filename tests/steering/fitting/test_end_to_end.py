@@ -8,7 +8,13 @@ from torch import Tensor
 
 from htbench.core.types import Site
 from htbench.steering.concept import Concept
-from htbench.steering.fitting.end_to_end import EndToEnd, Plateau, distance, mapped, shrink
+from htbench.steering.fitting.end_to_end import (
+    EarlyStopping,
+    EndToEnd,
+    affine_tap,
+    distance,
+    proximal_step,
+)
 from htbench.steering.hooks import activations
 from htbench.steering.intervention import Affine
 from htbench.steering.method import fitting_images
@@ -26,10 +32,20 @@ def exact() -> Toy:
     return model
 
 
-def _start(model: Toy, dtype: torch.dtype = torch.float64) -> tuple[dict[Site, Tensor], dict[Site, Tensor]]:
+def _start(
+    model: Toy, dtype: torch.dtype = torch.float64
+) -> tuple[dict[Site, Tensor], dict[Site, Tensor]]:
     random = torch.Generator().manual_seed(0)
-    parts = [{site: torch.randn(info.channels, generator=random, dtype=dtype) * 0.3 for site, info in model.sites.items()} for _ in range(2)]
-    return {site: (1 + part).requires_grad_() for site, part in parts[0].items()}, {site: part.requires_grad_() for site, part in parts[1].items()}
+    parts = [
+        {
+            site: torch.randn(info.channels, generator=random, dtype=dtype) * 0.3
+            for site, info in model.sites.items()
+        }
+        for _ in range(2)
+    ]
+    return {site: (1 + part).requires_grad_() for site, part in parts[0].items()}, {
+        site: part.requires_grad_() for site, part in parts[1].items()
+    }
 
 
 def test_the_gradient_is_that_of_finite_differences(exact: Toy) -> None:
@@ -37,7 +53,9 @@ def test_the_gradient_is_that_of_finite_differences(exact: Toy) -> None:
     wanted = activations(exact, *TARGET)
 
     def loss(*parts: Tensor) -> Tensor:
-        change = mapped(dict(zip(SITES, parts[:2], strict=True)), dict(zip(SITES, parts[2:], strict=True)))
+        change = affine_tap(
+            dict(zip(SITES, parts[:2], strict=True)), dict(zip(SITES, parts[2:], strict=True))
+        )
         return distance(activations(exact, *SOURCE, change=change), wanted, SITES)
 
     assert torch.autograd.gradcheck(loss, (*scale.values(), *shift.values()))
@@ -65,56 +83,90 @@ def test_the_loss_is_a_mean_over_channels_and_a_sum_over_sites() -> None:
 
 def test_a_batch_of_losses_is_a_loss_each() -> None:
     reached, wanted = {TOKENS: torch.randn(2, 5, 4)}, {TOKENS: torch.randn(2, 3, 4)}
-    each = torch.stack([distance({TOKENS: reached[TOKENS][k]}, {TOKENS: wanted[TOKENS][k]}, [TOKENS]) for k in range(2)])
+    each = torch.stack(
+        [
+            distance({TOKENS: reached[TOKENS][k]}, {TOKENS: wanted[TOKENS][k]}, [TOKENS])
+            for k in range(2)
+        ]
+    )
     torch.testing.assert_close(distance(reached, wanted, [TOKENS]), each)
 
 
 def test_maps_may_differ_from_image_to_image() -> None:
     z, scale, shift = torch.randn(2, 5, 4), torch.randn(2, 4), torch.randn(2, 4)
-    torch.testing.assert_close(mapped({TOKENS: scale}, {TOKENS: shift})(TOKENS, z), scale[:, None] * z + shift[:, None])
+    torch.testing.assert_close(
+        affine_tap({TOKENS: scale}, {TOKENS: shift})(TOKENS, z), scale[:, None] * z + shift[:, None]
+    )
 
 
 def test_learning_lowers_the_loss(model: Toy, lemon: Concept) -> None:
     sources, targets = fitting_images(lemon, 8, seed=0)
     wanted = activations(model, *targets)
-    few, more = (EndToEnd(steps=steps, batch=4, samples=8).descend(model, lemon, start=None, seed=0) for steps in (1, 40))
-    losses = [float(distance(activations(model, *sources, change=mapped(change.scale, change.shift)), wanted, SITES)) for change in (few, more)]
+    few, more = (
+        EndToEnd(steps=steps, batch=4, samples=8).optimise(model, lemon, start=None, seed=0)
+        for steps in (1, 40)
+    )
+    losses = [
+        float(
+            distance(
+                activations(model, *sources, change=affine_tap(change.scale, change.shift)),
+                wanted,
+                SITES,
+            )
+        )
+        for change in (few, more)
+    ]
     assert losses[1] < losses[0]
 
 
 def test_learning_goes_on_from_a_start(model: Toy, lemon: Concept) -> None:
     start = Affine({TOKENS: torch.full((6,), 2.0)}, {TOKENS: torch.full((6,), -1.0)})
-    change = EndToEnd(steps=1, rate=1e-3, batch=4, samples=8).descend(model, lemon, start=start, seed=0)
+    change = EndToEnd(steps=1, rate=1e-3, batch=4, samples=8).optimise(
+        model, lemon, start=start, seed=0
+    )
     torch.testing.assert_close(change.scale[TOKENS], start.scale[TOKENS], atol=2e-3, rtol=0)
     torch.testing.assert_close(change.scale[MAPS], torch.ones(8), atol=2e-3, rtol=0)
     assert start.scale[TOKENS].tolist() == [2.0] * 6
 
 
 def test_much_sparsity_leaves_the_identity(model: Toy, lemon: Concept) -> None:
-    change = EndToEnd(steps=3, batch=4, samples=8, sparsity=100.0).descend(model, lemon, start=None, seed=0)
-    assert all((change.scale[site] == 1).all() and (change.shift[site] == 0).all() for site in SITES)
+    change = EndToEnd(steps=3, batch=4, samples=8, sparsity=100.0).optimise(
+        model, lemon, start=None, seed=0
+    )
+    assert all(
+        (change.scale[site] == 1).all() and (change.shift[site] == 0).all() for site in SITES
+    )
 
 
 def test_the_proximal_step_is_the_minimum_of_what_it_stands_for() -> None:
     rng, amount = np.random.default_rng(0), 0.3
     before = rng.normal(size=4)
     scale, shift = torch.tensor(1 + before), torch.tensor(before)
-    shrink([scale], [shift], amount)
+    proximal_step([scale], [shift], amount)
 
     def cost(x: np.ndarray) -> float:
-        return float(((x - before) ** 2).sum() / 2 + amount * (np.abs(x).sum() + 2 * np.linalg.norm(x)))
+        return float(
+            ((x - before) ** 2).sum() / 2 + amount * (np.abs(x).sum() + 2 * np.linalg.norm(x))
+        )
 
-    assert all(cost(shift.numpy()) <= cost(shift.numpy() + rng.normal(scale=0.05, size=4)) for _ in range(200))
+    assert all(
+        cost(shift.numpy()) <= cost(shift.numpy() + rng.normal(scale=0.05, size=4))
+        for _ in range(200)
+    )
     np.testing.assert_allclose(scale - 1, shift)
 
 
 def test_learning_stops_on_a_plateau() -> None:
-    plateau = Plateau(3)
-    assert [plateau.reached(loss) for loss in (5.0, 4.0, 3.0, 9.0, 9.0, 9.0)] == [False] * 5 + [True]
-    assert not any(Plateau(0).reached(1.0) for _ in range(50))
+    plateau = EarlyStopping(3)
+    assert [plateau.should_stop(loss) for loss in (5.0, 4.0, 3.0, 9.0, 9.0, 9.0)] == [False] * 5 + [
+        True
+    ]
+    assert not any(EarlyStopping(0).should_stop(1.0) for _ in range(50))
 
 
 def test_half_precision_learns_maps_in_full_precision(model: Toy, lemon: Concept) -> None:
-    change = EndToEnd(steps=2, batch=4, samples=8, precision="bfloat16").descend(model, lemon, start=None, seed=0)
+    change = EndToEnd(steps=2, batch=4, samples=8, precision="bfloat16").optimise(
+        model, lemon, start=None, seed=0
+    )
     assert change.scale[TOKENS].dtype == torch.float32
     assert not torch.equal(change.scale[TOKENS], torch.ones(6))

@@ -11,10 +11,10 @@ from htbench.core.errors import Refused, UsageError
 from htbench.core.types import Site
 from htbench.methods.hypertransport import HyperTransport
 from htbench.methods.warm_start import WarmStart
-from htbench.steering.baseline import Card, card
+from htbench.steering.baseline import Card, load_card
 from htbench.steering.concept import Concept, load
-from htbench.steering.fitting.end_to_end import distance, mapped
-from htbench.steering.fitting.hypernetwork import Amortised, Hypernetwork
+from htbench.steering.fitting.end_to_end import affine_tap, distance
+from htbench.steering.fitting.hypernetwork import Hypernetwork, TrainedHypernetwork
 from htbench.steering.hooks import activations
 from htbench.steering.intervention import Affine
 from htbench.steering.method import fitting_images
@@ -24,14 +24,14 @@ SMALL = HyperTransport(steps=3, concepts=2, images=4, targets=4, width=16, rank=
 
 
 @pytest.fixture
-def trained(model: Toy) -> Amortised:
-    return SMALL.fit(model, TRAIN, seed=0)
+def trained(model: Toy) -> TrainedHypernetwork:
+    return SMALL.train(model, TRAIN, seed=0)
 
 
 def _loss(model: Toy, change: Affine, concept: Concept) -> float:
     """LinEAS' loss on fresh images."""
     sources, targets = fitting_images(concept, 16, seed=0, number=5)
-    reached = activations(model, *sources, change=mapped(change.scale, change.shift))
+    reached = activations(model, *sources, change=affine_tap(change.scale, change.shift))
     return float(distance(reached, activations(model, *targets), tuple(model.sites)))
 
 
@@ -52,7 +52,9 @@ def test_a_concept_does_not_depend_on_those_predicted_beside_it() -> None:
     network = Hypernetwork(6, {Site("a"): 4}, width=16, rank=5)
     torch.nn.init.normal_(network.directions[0])
     vectors = torch.randn(3, 6)
-    torch.testing.assert_close(network(vectors)[Site("a")][0][:1], network(vectors[:1])[Site("a")][0])
+    torch.testing.assert_close(
+        network(vectors)[Site("a")][0][:1], network(vectors[:1])[Site("a")][0]
+    )
 
 
 def test_a_hypernetwork_is_its_mixture_of_directions_at_every_site() -> None:
@@ -66,17 +68,23 @@ def test_a_hypernetwork_is_its_mixture_of_directions_at_every_site() -> None:
 
 
 def test_training_lowers_the_loss_on_its_concepts(model: Toy) -> None:
-    learnt = replace(SMALL, steps=60, images=8, targets=8).fit(model, TRAIN, seed=0)
+    learnt = replace(SMALL, steps=60, images=8, targets=8).train(model, TRAIN, seed=0)
     for concept in TRAIN:
-        assert _loss(model, learnt.towards(concept), concept) < _loss(model, Affine({}, {}), concept)
+        assert _loss(model, learnt.towards(concept), concept) < _loss(
+            model, Affine({}, {}), concept
+        )
 
 
-def test_training_that_was_interrupted_ends_like_an_undisturbed_one(model: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = SMALL.fit(model, TRAIN, seed=0)
-    SMALL.fit(model, TRAIN, seed=0, folder=tmp_path)
+def test_training_that_was_interrupted_ends_like_an_undisturbed_one(
+    model: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = SMALL.train(model, TRAIN, seed=0)
+    SMALL.train(model, TRAIN, seed=0, folder=tmp_path)
     monkeypatch.setattr(Toy, "trace", _only_without_gradients)
-    again = SMALL.fit(model, TRAIN, seed=0, folder=tmp_path)
-    torch.testing.assert_close(again.towards(TRAIN[0]).shift, whole.towards(TRAIN[0]).shift, rtol=0, atol=0)
+    again = SMALL.train(model, TRAIN, seed=0, folder=tmp_path)
+    torch.testing.assert_close(
+        again.towards(TRAIN[0]).shift, whole.towards(TRAIN[0]).shift, rtol=0, atol=0
+    )
 
 
 def _only_without_gradients(self: Toy, prompts: list[str], seeds: list[int], tap: object) -> None:
@@ -84,65 +92,88 @@ def _only_without_gradients(self: Toy, prompts: list[str], seeds: list[int], tap
     self._run([{prompt: 1.0} for prompt in prompts], seeds, tap)
 
 
-def test_many_predictions_at_once_are_those_one_by_one(trained: Amortised) -> None:
+def test_many_predictions_at_once_are_those_one_by_one(trained: TrainedHypernetwork) -> None:
     for concept, change in zip(TRAIN, trained.predict(TRAIN), strict=True):
         torch.testing.assert_close(change.shift, trained.towards(concept).shift)
 
 
 @pytest.mark.parametrize("modality", ["text", "image"])
 def test_it_can_learn_from_words_or_pictures_alone(model: Toy, modality: str) -> None:
-    alone = replace(SMALL, learn_from=modality).fit(model, TRAIN, seed=0)
+    alone = replace(SMALL, learn_from=modality).train(model, TRAIN, seed=0)
     assert alone.settings["learn_from"] == modality
-    assert not torch.equal(alone.towards(TRAIN[0]).shift[TOKENS], SMALL.fit(model, TRAIN, seed=0).towards(TRAIN[0]).shift[TOKENS])
+    assert not torch.equal(
+        alone.towards(TRAIN[0]).shift[TOKENS],
+        SMALL.train(model, TRAIN, seed=0).towards(TRAIN[0]).shift[TOKENS],
+    )
 
 
-def test_several_pictures_are_averaged(trained: Amortised) -> None:
+def test_several_pictures_are_averaged(trained: TrainedHypernetwork) -> None:
     by_image = replace(trained, condition="image")
-    one, two = (replace(TRAIN[0], references=references) for references in (TRAIN[0].references[:1], TRAIN[0].references[:2]))
-    vectors = [trained.encoder.images([reference.open() for reference in concept.references]).mean(0) for concept in (one, two)]
+    one, two = (
+        replace(TRAIN[0], references=references)
+        for references in (TRAIN[0].references[:1], TRAIN[0].references[:2])
+    )
+    vectors = [
+        trained.encoder.images([reference.open() for reference in concept.references]).mean(0)
+        for concept in (one, two)
+    ]
     for concept, vector in zip((one, two), vectors, strict=True):
         (expected,) = by_image.maps(trained.network.centre("image", vector)[None])
         torch.testing.assert_close(by_image.towards(concept).shift, expected.shift)
 
 
-def test_one_trained_for_another_model_is_refused(model: Toy, trained: Amortised, tmp_path: Path) -> None:
+def test_one_trained_for_another_model_is_refused(
+    model: Toy, trained: TrainedHypernetwork, tmp_path: Path
+) -> None:
     trained.save(tmp_path / "small")
     model.revision = type(model.revision)("0" * 16)
     with pytest.raises(Refused, match="another model"):
         HyperTransport().load(model, tmp_path / "small", seed=0)
 
 
-def test_a_damaged_file_is_refused(model: Toy, trained: Amortised, tmp_path: Path) -> None:
+def test_a_damaged_file_is_refused(
+    model: Toy, trained: TrainedHypernetwork, tmp_path: Path
+) -> None:
     trained.save(tmp_path / "small")
     (tmp_path / "small").write_bytes((tmp_path / "small").read_bytes()[:-9])
     with pytest.raises(Refused, match="cannot be read"):
         HyperTransport().load(model, tmp_path / "small", seed=0)
 
 
-def test_a_concept_without_pictures_cannot_be_read_from_pictures(trained: Amortised) -> None:
+def test_a_concept_without_pictures_cannot_be_read_from_pictures(
+    trained: TrainedHypernetwork,
+) -> None:
     with pytest.raises(UsageError, match="no reference images"):
         replace(trained, condition="image").towards(replace(TRAIN[0], references=()))
 
 
 def test_one_concept_is_too_few(model: Toy) -> None:
     with pytest.raises(UsageError, match="many concepts, not 1"):
-        SMALL.fit(model, TRAIN[:1], seed=0)
+        SMALL.train(model, TRAIN[:1], seed=0)
 
 
 @pytest.fixture
-def warm(model: Toy, trained: Amortised, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WarmStart:
+def warm(
+    model: Toy, trained: TrainedHypernetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> WarmStart:
     trained.save(tmp_path / "small")
-    ready: Card = card("hypertransport").model_copy(update={"artifacts": {"toy": tmp_path / "small"}})
-    monkeypatch.setattr("htbench.steering.baseline.card", lambda _: ready)
+    ready: Card = load_card("hypertransport").model_copy(
+        update={"artifacts": {"toy": tmp_path / "small"}}
+    )
+    monkeypatch.setattr("htbench.steering.baseline.load_card", lambda _: ready)
     return WarmStart(steps=20, batch=8, samples=16, rate=0.02)
 
 
-def test_steps_after_a_prediction_lower_the_loss(model: Toy, trained: Amortised, warm: WarmStart) -> None:
-    refined = warm.fit(model, TRAIN, seed=0).towards(TRAIN[0])
+def test_steps_after_a_prediction_lower_the_loss(
+    model: Toy, trained: TrainedHypernetwork, warm: WarmStart
+) -> None:
+    refined = warm.train(model, TRAIN, seed=0).towards(TRAIN[0])
     assert _loss(model, refined, TRAIN[0]) < _loss(model, trained.towards(TRAIN[0]), TRAIN[0])
 
 
-def test_no_step_after_a_prediction_leaves_it_as_it_is(model: Toy, trained: Amortised, warm: WarmStart, tmp_path: Path) -> None:
+def test_no_step_after_a_prediction_leaves_it_as_it_is(
+    model: Toy, trained: TrainedHypernetwork, warm: WarmStart, tmp_path: Path
+) -> None:
     steering = replace(warm, steps=0).load(model, tmp_path / "small", seed=0)
     torch.testing.assert_close(steering.towards(TRAIN[0]).shift, trained.towards(TRAIN[0]).shift)
     assert steering.training == trained.training

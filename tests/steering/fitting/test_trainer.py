@@ -21,7 +21,7 @@ def weights(folder: Path | None, out: Path, *, stop: int | None = None) -> dict[
             raise Stopped
 
     trainer = Trainer(Regression(), RECIPE, folder)
-    trainer.run(save_every=0, log_every=5, say=interrupt)
+    trainer.run(save_every=0, log_every=5, log=interrupt)
     trainer.export(out)
     return load_file(out)
 
@@ -43,11 +43,11 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
     task = Regression()
     before = task.loss(1000).item()
     trainer = Trainer(task, RECIPE, None)
-    trainer.run(say=lambda _: None)
+    trainer.run(log=lambda _: None)
     trainer.use_average()
     assert task.loss(1000).item() < before / 2
 
 
 def test_the_pace_rises_then_falls_to_nothing() -> None:
-    pace = [RECIPE.pace(step) for step in range(60)]
+    pace = [RECIPE.rate_factor(step) for step in range(60)]
     assert pace[0] < pace[10] == 1.0 > pace[59] > 0

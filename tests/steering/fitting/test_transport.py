@@ -27,21 +27,30 @@ def _numpy_map(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(("n", "m"), SIZES)
 def test_the_cost_is_that_of_pot(n: int, m: int) -> None:
     x, y = _samples(n, seed=1), _samples(m, seed=2)
-    np.testing.assert_allclose(wasserstein(torch.tensor(x), torch.tensor(y)), ot.wasserstein_1d(x, y, p=2), rtol=1e-10)
+    np.testing.assert_allclose(
+        wasserstein(torch.tensor(x), torch.tensor(y)), ot.wasserstein_1d(x, y, p=2), rtol=1e-10
+    )
 
 
 @settings(deadline=None, max_examples=60)
 @given(n=st.integers(1, 40), m=st.integers(1, 40), seed=st.integers(0, 1000))
 def test_the_cost_is_that_of_pot_for_any_numbers(n: int, m: int, seed: int) -> None:
     x, y = _samples(n, seed=seed), _samples(m, seed=seed + 1)
-    np.testing.assert_allclose(wasserstein(torch.tensor(x), torch.tensor(y)), ot.wasserstein_1d(x, y, p=2), rtol=1e-9)
+    np.testing.assert_allclose(
+        wasserstein(torch.tensor(x), torch.tensor(y)), ot.wasserstein_1d(x, y, p=2), rtol=1e-9
+    )
 
 
 @settings(deadline=None, max_examples=40)
-@given(x=st.lists(st.integers(-3, 3), min_size=1, max_size=9), y=st.lists(st.integers(-3, 3), min_size=1, max_size=9))
+@given(
+    x=st.lists(st.integers(-3, 3), min_size=1, max_size=9),
+    y=st.lists(st.integers(-3, 3), min_size=1, max_size=9),
+)
 def test_ties_cost_what_pot_says(x: list[int], y: list[int]) -> None:
     a, b = np.array(x, float)[:, None], np.array(y, float)[:, None]
-    np.testing.assert_allclose(wasserstein(torch.tensor(a), torch.tensor(b)), ot.wasserstein_1d(a, b, p=2), atol=1e-12)
+    np.testing.assert_allclose(
+        wasserstein(torch.tensor(a), torch.tensor(b)), ot.wasserstein_1d(a, b, p=2), atol=1e-12
+    )
 
 
 def test_a_shifted_sample_costs_the_square_of_the_shift() -> None:
@@ -51,7 +60,9 @@ def test_a_shifted_sample_costs_the_square_of_the_shift() -> None:
 
 def test_a_point_costs_its_mean_square_distance() -> None:
     y = torch.tensor(_samples(8))
-    torch.testing.assert_close(wasserstein(torch.zeros(1, 3, dtype=torch.float64), y), y.square().mean(0))
+    torch.testing.assert_close(
+        wasserstein(torch.zeros(1, 3, dtype=torch.float64), y), y.square().mean(0)
+    )
 
 
 def test_two_against_three_costs_what_paper_and_pencil_say() -> None:
@@ -73,18 +84,29 @@ def test_there_and_back_cost_the_same(n: int, m: int) -> None:
 
 @pytest.mark.parametrize(("n", "m"), SIZES)
 def test_leading_axes_are_batches(n: int, m: int) -> None:
-    x, y = torch.randn(2, 3, n, 4, dtype=torch.float64), torch.randn(2, 3, m, 4, dtype=torch.float64)
+    x, y = (
+        torch.randn(2, 3, n, 4, dtype=torch.float64),
+        torch.randn(2, 3, m, 4, dtype=torch.float64),
+    )
     torch.testing.assert_close(wasserstein(x, y)[1, 2], wasserstein(x[1, 2], y[1, 2]))
 
 
 @pytest.mark.parametrize(("n", "m"), SIZES)
 def test_gradients_are_those_of_finite_differences(n: int, m: int) -> None:
-    x, y = torch.tensor(_samples(n, seed=1), requires_grad=True), torch.tensor(_samples(m, seed=2), requires_grad=True)
+    x, y = (
+        torch.tensor(_samples(n, seed=1), requires_grad=True),
+        torch.tensor(_samples(m, seed=2), requires_grad=True),
+    )
     assert torch.autograd.gradcheck(wasserstein, (x, y))
 
 
 def test_half_precision_stays_half_precision() -> None:
-    assert wasserstein(torch.zeros(4, 2, dtype=torch.bfloat16), torch.ones(6, 2, dtype=torch.bfloat16)).dtype == torch.bfloat16
+    assert (
+        wasserstein(
+            torch.zeros(4, 2, dtype=torch.bfloat16), torch.ones(6, 2, dtype=torch.bfloat16)
+        ).dtype
+        == torch.bfloat16
+    )
 
 
 def test_a_gradient_flows_after_the_same_numbers_were_met_in_inference_mode() -> None:

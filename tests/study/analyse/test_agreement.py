@@ -14,50 +14,77 @@ from statsmodels.stats.inter_rater import cohens_kappa
 from htbench.core.errors import UsageError
 from htbench.run.store import Store
 from htbench.study.analyse import publish, writeup
-from htbench.study.analyse.agreement import People, ceiling, said, with_majority
-from htbench.study.analyse.evaluators import of_run
+from htbench.study.analyse.agreement import (
+    PairVotes,
+    ceiling,
+    collect_pair_votes,
+    majority_agreement,
+)
+from htbench.study.analyse.evaluators import read_evaluators
 from htbench.study.analyse.reliability import gwet_ac1
 from htbench.study.answer import Key, Pair
 from htbench.study.ask import export
 from htbench.study.collect import intake, profile
-from htbench.study.exclusions import Rules, sift
+from htbench.study.exclusions import Rules, apply_rules
 
 
 def pair(concept: int, seed: int = 0) -> Pair:
     return Pair("overall", f"c{concept:02}", "", seed, "a", "b")
 
 
-def by_chance(number: int, *, ties: bool = True) -> tuple[dict[Pair, float], People]:
+def by_chance(number: int, *, ties: bool = True) -> tuple[dict[Pair, float], PairVotes]:
     """Verdicts, and votes of three people a pair that lean to them."""
     random, values = np.random.default_rng(7), (0.0, 0.5, 1.0) if ties else (0.0, 1.0)
     verdicts = {pair(k % 12, k): float(random.choice(values)) for k in range(number)}
-    return verdicts, {each: {f"r{k}": value if random.random() < 0.6 else float(random.choice(values)) for k in range(3)} for each, value in verdicts.items()}
+    return verdicts, {
+        each: {
+            f"r{k}": value if random.random() < 0.6 else float(random.choice(values))
+            for k in range(3)
+        }
+        for each, value in verdicts.items()
+    }
 
 
 @pytest.mark.parametrize("ties", [True, False])
 def test_kappa_and_ac1_are_those_of_others(ties: bool) -> None:
     verdicts, people = by_chance(400, ties=ties)
-    found = with_majority("judge", "j", verdicts, people, rounds=100)
-    sides = [(np.sign(verdicts[each] - 0.5), np.sign(round(np.mean(list(votes.values())) - 0.5, 9))) for each, votes in people.items()]
-    table = np.array([[sum(side == (one, two) for side in sides) for two in (1, 0, -1)] for one in (1, 0, -1)])
-    counts = np.array([[side.count(value) for value in ((1, 0, -1) if table[1].any() or table[:, 1].any() else (1, -1))] for side in sides], float)
+    found = majority_agreement("judge", "j", verdicts, people, rounds=100)
+    sides = [
+        (np.sign(verdicts[each] - 0.5), np.sign(round(np.mean(list(votes.values())) - 0.5, 9)))
+        for each, votes in people.items()
+    ]
+    table = np.array(
+        [[sum(side == (one, two) for side in sides) for two in (1, 0, -1)] for one in (1, 0, -1)]
+    )
+    counts = np.array(
+        [
+            [
+                side.count(value)
+                for value in ((1, 0, -1) if table[1].any() or table[:, 1].any() else (1, -1))
+            ]
+            for side in sides
+        ],
+        float,
+    )
     assert found
     assert found.kappa.value == pytest.approx(cohens_kappa(table).kappa)
     assert found.ac1.value == pytest.approx(gwet_ac1(counts))
-    assert found.accuracy.value == pytest.approx(np.mean([one == two for one, two in sides if one and two]))
+    assert found.accuracy.value == pytest.approx(
+        np.mean([one == two for one, two in sides if one and two])
+    )
 
 
 def test_intervals_resample_concepts() -> None:
     people = {pair(concept, seed): {"r": 1.0} for concept in range(12) for seed in range(50)}
     verdicts = {each: float(each.concept < "c06") for each in people}
-    found = with_majority("metric", "m", verdicts, people)
+    found = majority_agreement("metric", "m", verdicts, people)
     assert found
     assert (found.accuracy.value, found.compared) == (0.5, 600)
     assert found.accuracy.high - found.accuracy.low > 0.5  # 600 independent pairs would have 0.08
 
 
 def test_one_concept_has_no_interval() -> None:
-    found = with_majority("metric", "m", {pair(1): 1.0}, {pair(1): {"r": 1.0}})
+    found = majority_agreement("metric", "m", {pair(1): 1.0}, {pair(1): {"r": 1.0}})
     assert found
     assert np.isnan(found.accuracy.low)
 
@@ -66,13 +93,22 @@ def test_the_ceiling_is_one_person_with_the_majority_of_the_others() -> None:
     people = {pair(1): {"r0": 1.0, "r1": 1.0, "r2": 0.0}, pair(2): {"r0": 0.0}}
     found = ceiling(people, rounds=100)
     assert found
-    assert (found.compared, found.accuracy.value) == (3, 0.0)  # r0 and r1 meet a tie, r2 is against both others
+    assert (found.compared, found.accuracy.value) == (
+        3,
+        0.0,
+    )  # r0 and r1 meet a tie, r2 is against both others
 
 
 def test_a_judge_that_is_one_of_the_people_reaches_the_ceiling() -> None:
-    people = said(study(np.random.default_rng(4), concepts=30, each=20, raters=1))
-    crowd = {each: {f"r{k}": vote for k in range(3)} for each, votes in people.items() for vote in votes.values()}
-    judge = with_majority("judge", "j", {each: votes["r0"] for each, votes in crowd.items()}, crowd, rounds=100)
+    people = collect_pair_votes(study(np.random.default_rng(4), concepts=30, each=20, raters=1))
+    crowd = {
+        each: {f"r{k}": vote for k in range(3)}
+        for each, votes in people.items()
+        for vote in votes.values()
+    }
+    judge = majority_agreement(
+        "judge", "j", {each: votes["r0"] for each, votes in crowd.items()}, crowd, rounds=100
+    )
     most = ceiling(crowd, rounds=100)
     assert judge
     assert most
@@ -81,7 +117,7 @@ def test_a_judge_that_is_one_of_the_people_reaches_the_ceiling() -> None:
 
 def test_repeats_and_refusals_are_no_votes() -> None:
     rows = [*answered("one", "lsl"), *answered("one", "rrr", kind="repeat", swapped=True)]
-    assert sorted(votes["one"] for votes in said(rows).values()) == [1, 1]
+    assert sorted(votes["one"] for votes in collect_pair_votes(rows).values()) == [1, 1]
 
 
 @pytest.fixture(scope="module")
@@ -103,15 +139,29 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of the run, in which people see the better picture four times out of five."""
     made, dice = tmp_path_factory.mktemp("studies") / "study", np.random.default_rng(2)
-    export.write(run, made, export.Wish(pairs=40, raters=6, votes=3, size=32))
+    export.write(run, made, export.StudyOptions(pairs=40, raters=6, votes=3, size=32))
     lines = ["item,choice,rater,rt_ms"]
     for item in Key.read(made / "key.csv").values():
-        better = "left" if judged_run.SKILL.get(item.left, -1) > judged_run.SKILL.get(item.right, -1) else "right"
+        better = (
+            "left"
+            if judged_run.SKILL.get(item.left, -1) > judged_run.SKILL.get(item.right, -1)
+            else "right"
+        )
         other = {"left": "right", "right": "left"}[better]
         right = item.expected or better
-        lines += [f"{item.item},{right if item.expected or dice.random() < 0.8 else other},person-{k},2000" for k in range(3)]
+        lines += [
+            f"{item.item},{right if item.expected or dice.random() < 0.8 else other},person-{k},2000"
+            for k in range(3)
+        ]
     (made / "votes.csv").write_text("\n".join(lines) + "\n")
-    intake.take([made / "votes.csv"], made, how=profile.find("htbench"), key=None, secret=made.parent / "secret", rules=None)
+    intake.import_answers(
+        [made / "votes.csv"],
+        made,
+        profile=profile.find("htbench"),
+        key=None,
+        secret=made.parent / "secret",
+        rules=None,
+    )
     return made
 
 
@@ -149,12 +199,18 @@ def test_another_run_is_refused(folder: Path, tmp_path: Path) -> None:
 
 
 def test_only_pictures_of_the_study_s_strength_are_compared(run: Path) -> None:
-    pairs = {Pair("presence", concept, judged_run.PROMPTS[0], 0, "good", "poor") for concept in ("colour/red",)}
+    pairs = {
+        Pair("presence", concept, judged_run.PROMPTS[0], 0, "good", "poor")
+        for concept in ("colour/red",)
+    }
     with pytest.raises(UsageError, match="none of the study's pairs"):
-        of_run(run, pairs, strength=0.5)
+        read_evaluators(run, pairs, strength=0.5)
 
 
 def test_noise_that_is_preferred_too_often_is_told() -> None:
-    rows = [replace(row, right="noise") for row in answered("one", "lr", kind="sentinel", expected="left")]
-    assert sift(rows, Rules(failed_sentinels=1, answered=0)).steps[-1].people == 0
-    assert sift(rows, Rules(failed_sentinels=2, answered=0)).steps[-1].people == 1
+    rows = [
+        replace(row, right="noise")
+        for row in answered("one", "lr", kind="sentinel", expected="left")
+    ]
+    assert apply_rules(rows, Rules(failed_sentinels=1, answered=0)).steps[-1].people == 0
+    assert apply_rules(rows, Rules(failed_sentinels=2, answered=0)).steps[-1].people == 1

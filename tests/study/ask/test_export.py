@@ -17,7 +17,7 @@ from htbench.study.ask.assignment import assign
 from htbench.study.ask.page import Page, read, render
 from htbench.study.collect import intake, profile
 
-WISH = export.Wish(pairs=24, raters=6, votes=3, checks=2, repeats=2, size=32)
+WISH = export.StudyOptions(pairs=24, raters=6, votes=3, checks=2, repeats=2, size=32)
 ASKED = {"raters": 20, "votes": 5, "checks": 2, "sentinels": 2, "repeats": 4, "seed": 1}
 
 
@@ -38,13 +38,20 @@ def sheets(study: Path) -> list[list[dict[str, str]]]:
 
 
 def test_every_pair_gets_its_votes_of_as_many_people() -> None:
-    votes = [{task.pair for task in sheet if task.kind == "vote"} for sheet in assign(200, **ASKED)]
+    votes = [
+        {task.pair_index for task in sheet if task.kind == "vote"} for sheet in assign(200, **ASKED)
+    ]
     assert Counter(pair for own in votes for pair in own) == dict.fromkeys(range(200), 5)
     assert {len(own) for own in votes} == {50}
 
 
 def test_each_side_of_a_pair_is_shown_as_often_as_the_other() -> None:
-    flips = Counter((task.pair, task.swapped) for sheet in assign(200, **ASKED) for task in sheet if task.kind == "vote")
+    flips = Counter(
+        (task.pair_index, task.swapped)
+        for sheet in assign(200, **ASKED)
+        for task in sheet
+        if task.kind == "vote"
+    )
     assert {abs(flips[pair, True] - flips[pair, False]) for pair in range(200)} == {1}
     assert abs(sum(number for (_, swapped), number in flips.items() if swapped) - 500) <= 5
 
@@ -53,19 +60,28 @@ def test_repeats_come_later_with_sides_swapped() -> None:
     for sheet in assign(200, **ASKED):
         for place, task in enumerate(sheet):
             if task.kind == "repeat":
-                (first,) = [k for k, other in enumerate(sheet) if other.pair == task.pair and other.kind == "vote"]
+                (first,) = [
+                    k
+                    for k, other in enumerate(sheet)
+                    if other.pair_index == task.pair_index and other.kind == "vote"
+                ]
                 assert first < place
                 assert sheet[first].swapped != task.swapped
 
 
 def test_each_person_has_the_controls() -> None:
     for sheet in assign(200, **ASKED):
-        assert Counter(task.kind for task in sheet) == {"vote": 50, "check": 2, "sentinel": 2, "repeat": 4}
+        assert Counter(task.kind for task in sheet) == {
+            "vote": 50,
+            "check": 2,
+            "sentinel": 2,
+            "repeat": 4,
+        }
 
 
 def test_more_votes_than_people_are_refused() -> None:
     with pytest.raises(UsageError, match="5 votes a pair need as many people"):
-        assign(10, raters=3, votes=5, checks=0, sentinels=0, repeats=0, seed=0)
+        assign(10, raters=3, votes=5, checks=0, catch_trials=0, repeats=0, seed=0)
 
 
 def test_the_page_names_no_method_and_no_file_of_the_run(study: Path) -> None:
@@ -77,7 +93,9 @@ def test_the_page_names_no_method_and_no_file_of_the_run(study: Path) -> None:
 
 
 def test_the_page_loads_nothing_from_elsewhere(study: Path) -> None:
-    assert not re.findall(r"https?:|//[a-z]|@import|url\(", page(study).replace("application/json", ""))
+    assert not re.findall(
+        r"https?:|//[a-z]|@import|url\(", page(study).replace("application/json", "")
+    )
     assert "default-src 'none'" in page(study)
 
 
@@ -93,7 +111,10 @@ def test_of_a_sentinel_the_picture_is_right_and_the_other_is_noise(study: Path) 
     sentinels = [item for item in Key.read(study / "key.csv").values() if item.kind == "sentinel"]
     assert sentinels
     for item in sentinels:
-        spread = {side: _spread(study / "page" / "pictures" / shown[item.item][side]) for side in ("left", "right")}
+        spread = {
+            side: _spread(study / "page" / "pictures" / shown[item.item][side])
+            for side in ("left", "right")
+        }
         wrong = "left" if item.expected == "right" else "right"
         assert getattr(item, wrong) == "noise"
         assert spread[wrong] > 50 > spread[item.expected]  # of one colour, but for a corner of some
@@ -104,19 +125,43 @@ def _spread(path: Path) -> float:
 
 
 def test_words_of_concepts_cannot_end_the_script() -> None:
-    trial = {"item": "i1", "concept": "</script><script>alert(1)", "prompt": "", "check": "", "left": "a.png", "right": "b.png"}
-    assert "<script>alert" not in render(Page(sheets=[[trial]], question="Which?", consent="</p><script>alert"))
+    trial = {
+        "item": "i1",
+        "concept": "</script><script>alert(1)",
+        "prompt": "",
+        "check": "",
+        "left": "a.png",
+        "right": "b.png",
+    }
+    assert "<script>alert" not in render(
+        Page(sheets=[[trial]], question="Which?", consent="</p><script>alert")
+    )
 
 
 def test_answers_of_the_page_come_back_as_votes_on_methods(study: Path, tmp_path: Path) -> None:
     lines = ["study,sheet,rater,position,item,choice,rt_ms,time"]
     for number, sheet in enumerate(sheets(study), start=1):
-        lines += [f"x,{number},person-{number},{k},{trial['item']},left,2000,2026-11-02T10:00:00Z" for k, trial in enumerate(sheet, start=1)]
+        lines += [
+            f"x,{number},person-{number},{k},{trial['item']},left,2000,2026-11-02T10:00:00Z"
+            for k, trial in enumerate(sheet, start=1)
+        ]
     (tmp_path / "votes.csv").write_text("\r\n".join(lines) + "\r\n")
     how = profile.find("htbench")
-    intake.take([tmp_path / "votes.csv"], tmp_path / "in", how=how, key=study / "key.csv", secret=tmp_path / "secret", rules=None)
+    intake.import_answers(
+        [tmp_path / "votes.csv"],
+        tmp_path / "in",
+        profile=how,
+        key=study / "key.csv",
+        secret=tmp_path / "secret",
+        rules=None,
+    )
     answers = list(read_answers(tmp_path / "in" / "answers.csv"))
-    assert Counter(answer.kind for answer in answers) == {"vote": 72, "repeat": 12, "check": 12, "sentinel": 12}
+    assert Counter(answer.kind for answer in answers) == {
+        "vote": 72,
+        "repeat": 12,
+        "check": 12,
+        "sentinel": 12,
+    }
     assert len({answer.pair for answer in answers if answer.kind == "vote"}) == 24
 
 
@@ -127,10 +172,12 @@ def test_a_study_is_not_written_over(study: Path) -> None:
 
 def test_a_misspelt_criterion_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="'presence'"):
-        export.write(tmp_path, tmp_path / "study", export.Wish(criterion="presense"))
+        export.write(tmp_path, tmp_path / "study", export.StudyOptions(criterion="presense"))
 
 
-@pytest.mark.parametrize("address", ["ftp://example.org", "https://", "https://example.org'; script-src *"])
+@pytest.mark.parametrize(
+    "address", ["ftp://example.org", "https://", "https://example.org'; script-src *"]
+)
 def test_what_is_no_address_is_not_posted_to(address: str) -> None:
     with pytest.raises(UsageError, match="no web address"):
         render(Page(sheets=[[]], question="Which?", consent="", post=address))
