@@ -9,6 +9,19 @@ Site = NewType("Site", str)
 Digest = NewType("Digest", str)
 """First 16 hexadecimal digits of a SHA-256."""
 
+UNSTEERED = "none"
+"""Name of the method that leaves images as they are, the reference of all others; it has strength 0 alone."""
+
+
+def strength_of(method: str, strength: float) -> float:
+    """The strength at which `method` is shown beside others at `strength`: 0 for the unsteered one."""
+    return 0.0 if method == UNSTEERED else strength
+
+
+def encoder_name(encoder_id: str) -> str:
+    """The name in an encoder's id, which is `NAME@REVISION`."""
+    return encoder_id.partition("@")[0]
+
 
 @dataclass(frozen=True, kw_only=True)
 class SiteInfo:

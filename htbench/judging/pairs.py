@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from htbench.core.errors import UnknownName, UsageError
+from htbench.core.types import UNSTEERED
 from htbench.judging.schedule import PromptSeed
 from htbench.run.store import Store
 from htbench.run.summary import Summary
@@ -94,7 +95,7 @@ def find_pictures(
 
 
 def _strength(summary: Summary, method: str, strength: float | None) -> float:
-    if method == "none":
+    if method == UNSTEERED:
         return 0.0
     if strength is None:
         tuned = _mapping(summary.facts.get("tuned")).get(method)

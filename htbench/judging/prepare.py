@@ -6,6 +6,7 @@ from pathlib import Path
 from htbench.core import registry
 from htbench.core.display import Display
 from htbench.core.errors import Missing, UnknownName, UsageError
+from htbench.core.types import UNSTEERED
 from htbench.judging import budget
 from htbench.judging import pairs as pairing
 from htbench.judging.budget import Budget
@@ -115,7 +116,7 @@ def _design(
         controls=options.controls,
         about_concept=about_concept,
         shows=pictures.prompt_method
-        or next(method for method in pictures.methods if method != "none"),
+        or next(method for method in pictures.methods if method != UNSTEERED),
         both_orders=options.both_orders,
         seed=options.seed,
     )

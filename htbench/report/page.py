@@ -5,6 +5,7 @@ from dataclasses import asdict
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from htbench.core import content
+from htbench.core.types import UNSTEERED
 from htbench.report import chart, commands, format, html
 from htbench.report.gallery.grid import GalleryData
 from htbench.report.roles import find_roles
@@ -24,8 +25,6 @@ from htbench.report.sections import (
 from htbench.report.sections import judges as judges_section
 from htbench.report.sections import strengths as strengths_section
 from htbench.run.summary import HEADLINE, METRICS, Summary
-
-_NONE = "none"
 
 
 def render(summary: Summary, gallery: GalleryData) -> str:
@@ -71,7 +70,7 @@ def render(summary: Summary, gallery: GalleryData) -> str:
         metrics=METRICS,
         headline=HEADLINE,
         board=board,
-        full=next((line.strength for line in board if line.method != _NONE), 0.0),
+        full=next((line.strength for line in board if line.method != UNSTEERED), 0.0),
         ends={metric: leaderboard.shared_scale(board, metric) for metric in METRICS},
         seconds={cost.method: cost.concept for cost in summary.costs},
         costs=speed.collect(summary, tones),
@@ -118,7 +117,7 @@ def _sections(summary: Summary) -> dict[str, object]:
 
 def _tones(summary: Summary) -> dict[str, int]:
     methods = dict.fromkeys([*summary.methods, *time.timed_methods(summary.store)])
-    steering = [method for method in methods if method != _NONE]
+    steering = [method for method in methods if method != UNSTEERED]
     return {method: k + 1 for k, method in enumerate(steering)}
 
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from htbench.core import content
 from htbench.core.errors import UsageError
+from htbench.core.types import UNSTEERED
 from htbench.report import chart, files, format, html, output
 from htbench.report.merge import ModelReport
 from htbench.report.sections import leaderboard
@@ -69,7 +70,9 @@ def _page(reports: Sequence[ModelReport]) -> str:
     methods = list(dict.fromkeys(method for board in reports for method in board.summary.methods))
     tones = {
         method: k
-        for k, method in enumerate(["none", *(method for method in methods if method != "none")])
+        for k, method in enumerate(
+            [UNSTEERED, *(method for method in methods if method != UNSTEERED)]
+        )
     }
     environment.filters.update(format.FILTERS)
     environment.globals.update(

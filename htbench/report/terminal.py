@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from htbench.core.display import print_json, printable
+from htbench.core.types import UNSTEERED, encoder_name
 from htbench.report.format import duration
 from htbench.run.summary import METRICS, LeaderboardRow, MethodCost, Summary
 from htbench.stats.estimates import Estimate
@@ -68,7 +69,7 @@ def print_lines(summary: Summary, page: Path) -> None:
 
 
 def _scorer(summary: Summary) -> str:
-    return printable(summary.scorer.partition("@")[0] or "an unknown encoder", max_length=60)
+    return printable(encoder_name(summary.scorer) or "an unknown encoder", max_length=60)
 
 
 def _scores(lines: list[LeaderboardRow], title: str) -> Table:
@@ -113,7 +114,7 @@ def _costs(summary: Summary) -> Table:
     ):
         table.add_column(column, justify="left" if column == "Method" else "right")
     for cost in summary.costs:
-        if cost.method != "none":
+        if cost.method != UNSTEERED:
             table.add_row(
                 _name(cost.method),
                 *_cost(cost),

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from htbench.core import content, registry
 from htbench.core.errors import Missing, UnknownName, UsageError
-from htbench.core.types import Digest
+from htbench.core.types import UNSTEERED, Digest
 from htbench.run.settings import Settings, fill
 from htbench.scorers import scorer as scorers
 from htbench.steering import baseline, concept
@@ -32,7 +32,7 @@ class Plan(Settings):
     model_options: tuple[Annotated[str, Field(pattern=r"^[a-z]+=.+$", max_length=1000)], ...] = ()
     """How the model is loaded, each as name=value: size=512."""
     methods: Annotated[tuple[Name, ...], Field(min_length=1)] = (
-        "none",
+        UNSTEERED,
         "prompt",
         "mean-shift",
         "linear-act",
@@ -155,7 +155,7 @@ def build(*layers: Mapping[str, object]) -> Plan:
     plan = fill(Plan, layers, other=RunOptions)
     return plan.model_copy(
         update={
-            "methods": tuple(dict.fromkeys(("none", *plan.methods))),
+            "methods": tuple(dict.fromkeys((UNSTEERED, *plan.methods))),
             "strengths": tuple(sorted({0.0 + s for s in plan.strengths})),
         }
     )
@@ -233,7 +233,7 @@ def cells(
     for method in plan.methods:
         strengths = (
             (0.0,)
-            if method == "none"
+            if method == UNSTEERED
             else sorted({*plan.strengths, *([chosen[method]] if method in chosen else [])})
         )
         for wanted in concepts:

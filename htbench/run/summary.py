@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from htbench.core.types import UNSTEERED, encoder_name, strength_of
 from htbench.run.store import CellRow, Store
 from htbench.stats import durations, estimates
 from htbench.stats.ranking.ranks import Ranks, rank_by_scores
@@ -191,7 +192,7 @@ class Summary:
         """Every method at full strength, `none` at 0; the best headline score first, methods that the scorer cannot judge last."""
         return _sorted_by_headline(
             [
-                self.leaderboard_row(method, 0.0 if method == "none" else self.full_strength)
+                self.leaderboard_row(method, strength_of(method, self.full_strength))
                 for method in self.methods
             ]
         )
@@ -202,7 +203,7 @@ class Summary:
         ranked = [
             line
             for line in self.leaderboard
-            if line.method != "none" and not line.circular and line.scores[HEADLINE]
+            if line.method != UNSTEERED and not line.circular and line.scores[HEADLINE]
         ]
         return rank_by_scores(
             {line.method: self.means(line.method, line.strength) for line in ranked}
@@ -235,7 +236,7 @@ class Summary:
             name: _sorted_by_headline(
                 [
                     self.leaderboard_row(
-                        method, 0.0 if method == "none" else self.full_strength, scorer=name
+                        method, strength_of(method, self.full_strength), scorer=name
                     )
                     for method in self.methods
                 ]
@@ -246,7 +247,7 @@ class Summary:
 
     def circular_methods(self, scorer: str) -> list[str]:
         """Methods that read concepts with the encoder `scorer`, so that it cannot judge them."""
-        name = scorer.partition("@")[0]
+        name = encoder_name(scorer)
         encoders = {
             method: _mapping(_mapping(card).get("training")).get("encoders")
             for method, card in _mapping(self.facts.get("methods")).items()
@@ -325,7 +326,7 @@ class Summary:
         sample, tuning = self._fit_seconds(method), self.tuning_seconds(method)
         training = self.training_seconds(method) + tuning
         saving = None
-        if sample and reference and generate and method not in ("none", self.slowest):
+        if sample and reference and generate and method not in (UNSTEERED, self.slowest):
             saving = durations.Amortisation(
                 training=training,
                 fit=reference.median,

@@ -289,7 +289,7 @@ def it_reads_what_its_card_says(case: Case) -> None:
 
 def its_settings_cannot_be_changed(case: Case) -> None:
     _require(
-        type(case.method).__dataclass_params__.frozen,
+        type(case.method).__dataclass_params__.frozen,  # type: ignore[attr-defined]
         "write @dataclass(frozen=True, kw_only=True)",
     )
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from htbench.core import device as devices
 from htbench.core import registry
 from htbench.core.errors import Missing, Refused, UsageError
+from htbench.core.types import encoder_name
 from htbench.judging.card import JudgeCard
 from htbench.judging.judge import JudgeAnswer, JudgeContext, Question, Verdict
 
@@ -47,7 +48,7 @@ class Clip:
     endpoint = ""
 
     def __init__(self, card: JudgeCard, context: JudgeContext) -> None:
-        scorer, wanted = context.scorer.partition("@")[0], card.model
+        scorer, wanted = encoder_name(context.scorer), card.model
         self._name = wanted or scorer
         if not self._name:
             raise Missing(

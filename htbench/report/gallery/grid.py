@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from htbench.core.types import UNSTEERED
 from htbench.run.summary import METRICS, Summary
 
 NO_SCORE = 65535
 """Scores are whole numbers below this one, which stands for none."""
-_NONE = "none"
 _COLUMN_QUERY = "SELECT method, strength, min(min(place)) OVER (PARTITION BY method) FROM cells GROUP BY 1, 2 ORDER BY 3, 2"
 
 
@@ -106,12 +106,12 @@ def collect(summary: Summary) -> GalleryData:
     ]
     pairs = [(method, strength) for method, strength, _ in summary.store.select(_COLUMN_QUERY)]
     columns = [(summary.methods.index(method), strength) for method, strength in pairs]
-    steered = [k for k, method in enumerate(summary.methods) if method != _NONE]
+    steered = [k for k, method in enumerate(summary.methods) if method != UNSTEERED]
     steps = _steps(summary, pairs)
     grid = _Grid(summary, pairs, list(concepts), prompts)
     scales = [_scale(grid.scores[..., k]) for k in range(len(METRICS))]
     zeros = sorted(
-        (summary.methods[method] != _NONE, k)
+        (summary.methods[method] != UNSTEERED, k)
         for k, (method, strength) in enumerate(columns)
         if strength == 0
     )
@@ -193,14 +193,14 @@ def _query() -> str:
 def _steps(summary: Summary, pairs: Sequence[tuple[str, float]]) -> list[SliderStop]:
     """The plan's strengths, and one stop at which each method has the strength that was chosen for it."""
     numbers: dict[tuple[str, Any], int] = {pair: k for k, pair in enumerate(pairs)}
-    steering = [method for method in summary.methods if method != _NONE]
+    steering = [method for method in summary.methods if method != UNSTEERED]
     tuned = {
         method: _mapping(card).get("strength")
         for method, card in _mapping(summary.facts.get("tuned")).items()
     }
     planned = _mapping(summary.facts.get("plan")).get("strengths")
     chosen = set(tuned.values()) - set(planned if isinstance(planned, list) else summary.strengths)
-    strengths = sorted({strength for method, strength in pairs if method != _NONE} - chosen)
+    strengths = sorted({strength for method, strength in pairs if method != UNSTEERED} - chosen)
     steps = [
         SliderStop(
             label=_strength_text(strength),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from htbench.core import content
+from htbench.core.types import encoder_name
 from htbench.report import commands, format
 from htbench.report.roles import Roles
 from htbench.report.sections import strengths as strengths_section
@@ -417,7 +418,7 @@ def _rankable_method(evidence: Evidence) -> str | None:
 
 
 def _circular(evidence: Evidence) -> RuleResult:
-    scorer = evidence.summary.scorer.partition("@")[0]
+    scorer = encoder_name(evidence.summary.scorer)
     return RuleResult(
         status=_UNTESTED,
         reason=f"It reads concepts with {scorer}, which scores here: give --scorer another encoder.",

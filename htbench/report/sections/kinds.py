@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass, replace
 
+from htbench.core.types import UNSTEERED
 from htbench.report.gallery import grid
 from htbench.run.summary import HEADLINE, Summary
 from htbench.stats import estimates
-
-_NONE = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +24,7 @@ def collect(summary: Summary) -> list[KindGains]:
     kinds = {name: label.kind for name, label in grid.concept_labels(summary).items()}
     found: dict[str, KindGains] = {}
     for (method, strength, concept), planned in summary.planned_cells.items():
-        if method == _NONE or strength != summary.full_strength:
+        if method == UNSTEERED or strength != summary.full_strength:
             continue
         name = kinds[concept]
         kind = found.get(name, KindGains(name=name, concepts=0, gains={}, scored=0, planned=0))
@@ -44,7 +43,7 @@ def collect(summary: Summary) -> list[KindGains]:
                 }
             )
             for method in summary.methods
-            if method != _NONE
+            if method != UNSTEERED
         }
         found[name] = replace(kind, concepts=len(concepts), gains=gains)
     return sorted(found.values(), key=lambda one: one.name)

@@ -3,10 +3,9 @@
 import math
 from collections.abc import Sequence
 
+from htbench.core.types import UNSTEERED
 from htbench.report import format
 from htbench.run.summary import HEADLINE, LeaderboardRow, Summary
-
-_NONE = "none"
 
 
 def shared_scale(board: Sequence[LeaderboardRow], metric: str) -> tuple[float, float]:
@@ -26,7 +25,7 @@ def conclusion(summary: Summary) -> str:
     ranked = [
         score.n
         for line in summary.leaderboard
-        if line.method != _NONE and not line.circular and (score := line.scores[HEADLINE])
+        if line.method != UNSTEERED and not line.circular and (score := line.scores[HEADLINE])
     ]
     if len(ranked) < 2:
         return ""

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from htbench.core.display import print_json, printable
+from htbench.core.types import strength_of
 from htbench.run.summary import Summary
 from htbench.stats import estimates
 
@@ -113,9 +114,7 @@ def _score_table(summary: Summary, fact: Mapping[str, Any]) -> ScoreTable:
     planned: dict[tuple[str, float], int] = defaultdict(int)
     for (method, strength, _), cells in summary.planned_cells.items():
         planned[method, strength] += cells
-    at = [
-        (method, 0.0 if method == "none" else summary.full_strength) for method in summary.methods
-    ]
+    at = [(method, strength_of(method, summary.full_strength)) for method in summary.methods]
     lines = [
         MethodScore(method=key[0], strength=key[1], estimate=estimates.over_concepts(means[key]), done=counts[key], planned=planned[key])
         for key in at

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from htbench.core.types import UNSTEERED
 from htbench.report import chart, format
 from htbench.run.summary import MethodCost, Summary
 from htbench.stats import durations
-
-_NONE = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +27,7 @@ class SpeedSection:
 
 
 def collect(summary: Summary, tones: Mapping[str, int]) -> SpeedSection:
-    costs = [cost for cost in summary.costs if cost.method != _NONE]
+    costs = [cost for cost in summary.costs if cost.method != UNSTEERED]
     timed = [(cost, cost.concept) for cost in costs if cost.concept]
     savings = [(cost, cost.amortisation) for cost in costs if cost.amortisation]
     learns = [

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from htbench.core.types import UNSTEERED
 from htbench.report import format
 from htbench.report.roles import Roles
 from htbench.run.summary import HEADLINE, Summary
@@ -21,7 +22,7 @@ from htbench.stats.dose_response import (
 from htbench.stats.paired import ScoreAgreement, score_agreement
 from htbench.stats.tradeoff import Anchors, MatchedGain, Policy, TradeOff
 
-_NONE, _PRESERVATION, _FLOOR = "none", "image_preservation", 0.5
+_PRESERVATION, _FLOOR = "image_preservation", 0.5
 _ROUNDS = 2000
 
 
@@ -86,7 +87,7 @@ def collect(summary: Summary) -> StrengthSection:
     found = (
         _method_strengths(summary, method, anchors, floor)
         for method in summary.methods
-        if method != _NONE
+        if method != UNSTEERED
     )
     return StrengthSection(
         anchors=anchors, floor=floor, methods=[answer for answer in found if answer]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from htbench.core.types import encoder_name
 from htbench.run.summary import METRICS, Summary
 
 
@@ -111,7 +112,7 @@ def coverage(summary: Summary) -> list[Coverage]:
 
 
 def _circular(summary: Summary) -> list[str]:
-    scorer = summary.scorer.partition("@")[0]
+    scorer = encoder_name(summary.scorer)
     text = "{} was conditioned on {}, the encoder that scores here: its scores are circular and say little about what people see, so it is not ranked."
     return [text.format(method, scorer) for method in summary.circular_methods(summary.scorer)]
 

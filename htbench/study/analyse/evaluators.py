@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from htbench.core.errors import UsageError
+from htbench.core.types import encoder_name, strength_of
 from htbench.judging.leaderboard import read_result
 from htbench.judging.ledger import LEDGER_FILE, Ledger
 from htbench.run.store import Store
@@ -94,7 +95,7 @@ def _metrics(
         yield Evaluator(
             source="metric",
             name=", ".join(
-                [*([METRICS[metric]] if metric in METRICS else []), scorer.partition("@")[0]]
+                [*([METRICS[metric]] if metric in METRICS else []), encoder_name(scorer)]
             ),
             preferences=_preferences(
                 {cells[cell]: value for cell, value in rows if cell in cells},
@@ -113,7 +114,7 @@ def _picture_cells(
     rows = [
         row
         for method in sorted(methods)
-        for row in store.select(query, method, 0.0 if method == "none" else strength)
+        for row in store.select(query, method, strength_of(method, strength))
     ]
     return {(method, concept, prompt, seed): cell for method, concept, prompt, seed, cell in rows}
 
