@@ -1,16 +1,17 @@
-"""What a model needs: seconds and peak memory of an image by batch and of a learning step, or what compiling gains.
+"""Time and memory that a model needs per image and per training step, and what compiling saves.
 
-python benchmarks/budget.py dmd2 --weights random                     1024 px, on the GPU if there is one
-python benchmarks/budget.py nitro-1-pixart --weights random --model-option size=256 --device cpu --batches 1
+python benchmarks/budget.py dmd2 --weights random          1024 px, on the GPU if there is one
+python benchmarks/budget.py nitro-1-pixart --weights random --model-option size=256 --batches 1
 python benchmarks/budget.py nitro-1-pixart --weights random --tables compile
 
-Tables in Markdown on stdout. Seconds are medians after one run that does not count; memory is the device's, or of this process on a CPU. Neither
-depends on the values of the weights. What runs out of memory says so, and the rest goes on.
+Prints tables in Markdown. Seconds are medians after one warm-up run; memory is the peak of the
+device, or of this process on a CPU. Neither depends on the values of the weights. A row that runs
+out of memory says so, and the others follow.
 """
 
 import argparse
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
 
@@ -18,6 +19,7 @@ import torch
 
 from htbench.core import device, registry
 from htbench.core.phase import phase
+from htbench.core.types import Site
 from htbench.methods.hypertransport import HyperTransport, TransportTask
 from htbench.run.timing import machine
 from htbench.run.timing.stopwatch import Stopwatch
@@ -34,86 +36,86 @@ from htbench.steering.model import Model, Request
 Work = Callable[[], object]
 
 
-def needs(model: Model, work: Work, *, rounds: int) -> tuple[float, float]:
-    """Seconds and peak GiB of `work`."""
+def measure(model: Model, work: Work, *, rounds: int) -> tuple[float, float]:
+    """Median seconds and peak GiB of `work`."""
 
-    def told() -> None:
+    def work_in_phase() -> None:
         with phase("generate"):
             work()
 
     watch = Stopwatch(device=model.device, synchronise=model.synchronise)
-    peak = max(watch.measure(told, memory=True).memory.values())
-    return statistics.median(watch.measure(told).seconds for _ in range(rounds)), peak / 2**30
+    peak = max(watch.measure(work_in_phase, memory=True).memory.values())
+    seconds = statistics.median(watch.measure(work_in_phase).seconds for _ in range(rounds))
+    return seconds, peak / 2**30
 
 
-def gain(plain: Model, compiled: Model, concepts: ConceptSet, batch: int, *, rounds: int) -> None:
-    """Print one line: the same images by both models in turn, after one round that does not count; layers are compiled there."""
+def compare_compiled(
+    plain: Model, compiled: Model, concepts: ConceptSet, batch: int, *, rounds: int
+) -> None:
+    """Print one line: seconds of both models for the same images, made in turn.
+
+    Layers are compiled in the warm-up round, whose seconds stand in the last column.
+    """
     times: dict[Model, list[float]] = {plain: [], compiled: []}
     for _ in range(rounds + 1):
         for model, seconds in times.items():
             watch = Stopwatch(device=model.device, synchronise=model.synchronise)
             seconds.append(watch.measure(generation(model, concepts, batch, steered=True)).seconds)
     before, after = (statistics.median(seconds[1:]) for seconds in times.values())
-    print(
-        f"| {batch} | {before:.3f} | {after:.3f} | {after / before:.3f} | {times[compiled][0]:.1f} |",
-        flush=True,
-    )
+    warmup = times[compiled][0]
+    line = f"| {batch} | {before:.3f} | {after:.3f} | {after / before:.3f} | {warmup:.1f} |"
+    print(line, flush=True)
 
 
-def row(what: str, model: Model, work: Work, *, images: int, rounds: int) -> None:
+def print_row(title: str, model: Model, work: Work, *, images: int, rounds: int) -> None:
     """Print one line of a table."""
     try:
-        seconds, peak = needs(model, work, rounds=rounds)
-        print(
-            f"| {what} | {images} | {seconds:.3f} | {seconds / images:.4f} | {peak:.2f} |",
-            flush=True,
-        )
+        seconds, peak = measure(model, work, rounds=rounds)
+        cells = f"{seconds:.3f} | {seconds / images:.4f} | {peak:.2f}"
     except Exception as error:
         if not device.is_out_of_memory(error):
             raise
-        print(f"| {what} | {images} | out of memory | | |", flush=True)
+        cells = "out of memory | |"
+    print(f"| {title} | {images} | {cells} |", flush=True)
 
 
 @contextmanager
 def table(title: str) -> Iterator[None]:
-    """A table's head, and an empty line after it."""
-    print(
-        f"| {title} | images | seconds | an image | peak GiB |\n|---|--:|--:|--:|--:|", flush=True
-    )
+    """Print the head of a table, and an empty line after the table."""
+    print(f"| {title} | images | seconds | an image | peak GiB |")
+    print("|---|--:|--:|--:|--:|", flush=True)
     yield
     print()
 
 
 def generation(model: Model, concepts: ConceptSet, batch: int, *, steered: bool) -> Work:
-    """Makes `batch` images, each with a map of its own or none."""
+    """Generation of `batch` images, each with a map of its own or with none."""
     random = torch.Generator().manual_seed(0)
 
-    def change() -> Intervention:
-        return Affine(
-            {
-                site: 1 + torch.randn(info.channels, generator=random) / 100
-                for site, info in model.sites.items()
-            },
-            {
-                site: torch.randn(info.channels, generator=random) / 100
-                for site, info in model.sites.items()
-            },
-        )
+    def noise() -> dict[Site, torch.Tensor]:
+        return {
+            site: torch.randn(info.channels, generator=random) / 100
+            for site, info in model.sites.items()
+        }
 
-    changes = [change() if steered else Intervention() for _ in range(batch)]
+    def intervention() -> Intervention:
+        if not steered:
+            return Intervention()
+        return Affine({site: 1 + part for site, part in noise().items()}, noise())
+
     prompts = [concepts.prompts[k % len(concepts.prompts)] for k in range(batch)]
     requests = [
-        Request(prompt=prompt, seed=k, intervention=changes[k], strength=1.0)
+        Request(prompt=prompt, seed=k, intervention=intervention(), strength=1.0)
         for k, prompt in enumerate(prompts)
     ]
     return lambda: model.generate(requests)
 
 
 def lineas_step(model: Model, concepts: ConceptSet, images: int, *, at_once: int) -> Work:
-    """One step of LinEAS, gradients of all maps."""
+    """One step of LinEAS: the gradients of all maps, `at_once` images at a time."""
     source, target = fitting_images(concepts.splits["train"][0], images, seed=0)
     with torch.no_grad():
-        wanted = activations(model, *target, batch=at_once)
+        targets = activations(model, *target, batch=at_once)
     scale = {
         site: torch.ones(info.channels, device=model.device, requires_grad=True)
         for site, info in model.sites.items()
@@ -123,16 +125,14 @@ def lineas_step(model: Model, concepts: ConceptSet, images: int, *, at_once: int
         for site, info in model.sites.items()
     }
     return lambda: EndToEnd(at_once=at_once, precision="bfloat16").backward(
-        model, source, wanted, scale, shift
+        model, source, targets, scale, shift
     )
 
 
-def hypertransport_step(model: Model, concepts: ConceptSet, *, of: int, images: int) -> Work:
-    """One step of HyperTransport: the loss of `of` concepts of `images` images, and its gradient."""
-    method, chosen = (
-        HyperTransport(concepts=of, images=images, targets=images),
-        concepts.splits["train"][: max(2, of)],
-    )
+def hypertransport_step(model: Model, concept_set: ConceptSet, *, concepts: int) -> Work:
+    """One step of HyperTransport: the gradient of the loss of `concepts`, on 2 images each."""
+    method = HyperTransport(concepts=concepts, images=2, targets=2)
+    training = concept_set.splits["train"][: max(2, concepts)]
     encoder: Encoder = registry.load("encoders", model.concept_encoder)(model.device)
     sites = {site: info.channels for site, info in model.sites.items()}
     network = Hypernetwork(encoder.width, sites, width=method.width, rank=method.rank).to(
@@ -142,11 +142,32 @@ def hypertransport_step(model: Model, concepts: ConceptSet, *, of: int, images: 
         method,
         model,
         network,
-        embed_training_concepts(network, encoder, model, chosen, seed=0),
-        chosen,
+        embed_training_concepts(network, encoder, model, training, seed=0),
+        training,
         seed=0,
     )
     return lambda: task.loss(0).backward()  # type: ignore[no-untyped-call]
+
+
+def image_table(model: Model, concepts: ConceptSet, batches: Sequence[int], rounds: int) -> None:
+    """Print seconds and memory of images, plain and steered, by batch."""
+    with table("images"):
+        for batch in batches:
+            for title, steered in (("plain", False), ("steered", True)):
+                work = generation(model, concepts, batch, steered=steered)
+                print_row(title, model, work, images=batch, rounds=rounds)
+
+
+def step_table(model: Model, concepts: ConceptSet, rounds: int) -> None:
+    """Print seconds and memory of a training step of 4 images."""
+    steps: dict[str, Callable[[], Work]] = {
+        "LinEAS, 4 images at once": lambda: lineas_step(model, concepts, 4, at_once=4),
+        "LinEAS, 1 image at once": lambda: lineas_step(model, concepts, 4, at_once=1),
+        "HyperTransport, 2 concepts": lambda: hypertransport_step(model, concepts, concepts=2),
+    }
+    with table("a learning step"):
+        for title, step in steps.items():
+            print_row(title, model, step(), images=4, rounds=rounds)
 
 
 def main() -> None:
@@ -165,65 +186,25 @@ def main() -> None:
         "--tables", default="images,learning", help="which of images, learning, compile"
     )
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
-    place, concepts = device.choose(given.device), concept.load(given.concepts)
-    options: dict[str, object] = dict(option.split("=", 1) for option in given.model_option) | (
-        {"weights": given.weights} if given.weights else {}
-    )
-    model = cast(Model, registry.load_model(given.model, place, options))
-    print(
-        f"{model.name}, {options or 'as it is'}, on {machine.name()}, {place}, {torch.get_num_threads()} threads, torch {torch.__version__}\n"
-    )
-    batches, tables = [int(batch) for batch in given.batches.split(",")], given.tables.split(",")
+    args = parser.parse_args()
+    place, concepts = device.choose(args.device), concept.load(args.concepts)
+    options: dict[str, object] = dict(option.split("=", 1) for option in args.model_option)
+    if args.weights:
+        options["weights"] = args.weights
+    model = cast(Model, registry.load_model(args.model, place, options))
+    threads = f"{torch.get_num_threads()} threads, torch {torch.__version__}"
+    print(f"{model.name}, {options or 'as it is'}, on {machine.name()}, {place}, {threads}\n")
+    batches, tables = [int(batch) for batch in args.batches.split(",")], args.tables.split(",")
     if "images" in tables:
-        with table("images"):
-            for batch in batches:
-                row(
-                    "plain",
-                    model,
-                    generation(model, concepts, batch, steered=False),
-                    images=batch,
-                    rounds=given.rounds,
-                )
-                row(
-                    "steered",
-                    model,
-                    generation(model, concepts, batch, steered=True),
-                    images=batch,
-                    rounds=given.rounds,
-                )
+        image_table(model, concepts, batches, args.rounds)
     if "learning" in tables:
-        with table("a learning step"):
-            row(
-                "LinEAS, 4 images at once",
-                model,
-                lineas_step(model, concepts, 4, at_once=4),
-                images=4,
-                rounds=given.rounds,
-            )
-            row(
-                "LinEAS, 1 image at once",
-                model,
-                lineas_step(model, concepts, 4, at_once=1),
-                images=4,
-                rounds=given.rounds,
-            )
-            row(
-                "HyperTransport, 2 concepts",
-                model,
-                hypertransport_step(model, concepts, of=2, images=2),
-                images=4,
-                rounds=given.rounds,
-            )
+        step_table(model, concepts, args.rounds)
     if "compile" in tables:
-        compiled = cast(
-            Model, registry.load_model(given.model, place, options | {"compile": "true"})
-        )
-        print(
-            "| steered images | seconds | compiled | ratio | the first, compiling |\n|--:|--:|--:|--:|--:|"
-        )
+        compiled = registry.load_model(args.model, place, options | {"compile": "true"})
+        print("| steered images | seconds | compiled | ratio | the first, compiling |")
+        print("|--:|--:|--:|--:|--:|")
         for batch in batches:
-            gain(model, compiled, concepts, batch, rounds=given.rounds)
+            compare_compiled(model, cast(Model, compiled), concepts, batch, rounds=args.rounds)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
-"""How fast questions are asked, how much memory many pairs take, and what the judge of the embedded world finds.
+"""Speed and memory of tournaments, and the verdicts of the embedded world's judge.
 
-python benchmarks/judge.py rate             calls a second against a loopback server that answers at once
-python benchmarks/judge.py memory           20,000 pairs planned, asked of an instant judge, audited and ranked
-python benchmarks/judge.py world RUN        a run's tournament by `clip`, as the tables of docs/judging.md
+python benchmarks/judge.py rate         calls per second against a loopback server that answers at
+                                        once
+python benchmarks/judge.py memory       20,000 pairs planned, asked of an instant judge, audited and
+                                        ranked
+python benchmarks/judge.py world RUN    a run's tournament by `clip`, as the tables of
+                                        docs/judging.md
 """
 
 import argparse
@@ -25,40 +28,41 @@ from htbench.judging.audit import JudgeAudit
 from htbench.judging.leaderboard import TournamentResult, read_result
 from htbench.judging.ledger import Ledger
 from htbench.judging.prepare import TournamentOptions, prepare_tournament
+from htbench.judging.schedule import ScheduleSettings
 from htbench.stats.durations import Interval
 from htbench.stats.ranking.leaderboard import LeaderboardEntry
 
 
 def _serve(pipe: Connection) -> None:
-    with judge_servers.serving(
-        judge_servers.Endpoint(mind=judge_servers.first_picker, keep_bodies=0)
-    ) as endpoint:
+    instant = judge_servers.Endpoint(mind=judge_servers.first_picker, keep_bodies=0)
+    with judge_servers.serving(instant) as endpoint:
         pipe.send(endpoint.url)
         pipe.recv()
         pipe.send(endpoint.calls)
 
 
 def rate(pairs: int, folder: Path) -> None:
-    """Print calls a second by the clock and by the processor, from key to verdict on disk, with 512 px JPEGs."""
-    here, there = multiprocessing.get_context("spawn").Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=_serve, args=(there,))
+    """Print calls per second by the clock and by the processor, with JPEGs of 512 px.
+
+    A call counts from its key to its verdict on disk.
+    """
+    pipe, server_pipe = multiprocessing.get_context("spawn").Pipe()
+    server = multiprocessing.get_context("spawn").Process(target=_serve, args=(server_pipe,))
     server.start()
     run = judged_run.build(folder / "run", prompts=[f"prompt {k}" for k in range(1 + pairs // 72)])
-    card = judged_run.card(folder / "judge", here.recv())
-    card = card.model_copy(
-        update={"pictures": card.pictures.model_copy(update={"size": 512, "format": "jpeg"})}
-    )
+    card = judged_run.card(folder / "judge", pipe.recv())
+    pictures = card.pictures.model_copy(update={"size": 512, "format": "jpeg"})
+    card = card.model_copy(update={"pictures": pictures})
     with Ledger.open(run) as ledger:
         tournament = judged_run.tournament(run, ledger, card, pairs=pairs)
         began, processor = time.perf_counter(), time.process_time()
         tournament.play()
         wall, processor = time.perf_counter() - began, time.process_time() - processor
-    here.send("enough")
-    calls = here.recv()
+    pipe.send("enough")
+    calls = pipe.recv()
     server.join()
-    print(
-        f"{calls:,} calls in {wall:.1f} s, {calls / wall:.0f}/s; {processor:.1f} s of this process's processor time, {calls / processor:.0f}/s of it"
-    )
+    busy = f"{processor:.1f} s of this process's processor time, {calls / processor:.0f}/s of it"
+    print(f"{calls:,} calls in {wall:.1f} s, {calls / wall:.0f}/s; {busy}")
 
 
 def memory(pairs: int, folder: Path) -> None:
@@ -80,41 +84,34 @@ def memory(pairs: int, folder: Path) -> None:
                 parser=tournament.judge.parser,
             )
         asked = time.perf_counter()
-        found = read_result(ledger, tournament.id)
-        done = time.perf_counter()
-    print(
-        f"{sum(found.criteria[0].match_outcomes.values()):,} pairs, {found.calls:,} calls; peak memory {before:.0f} MB before, {_peak():.0f} MB after"
-    )
-    print(
-        f"planned in {planned - began:.1f} s, written in {asked - planned:.1f} s, ranked and audited in {done - asked:.1f} s"
-    )
+        result = read_result(ledger, tournament.id)
+        ranked = time.perf_counter()
+    counts = f"{sum(result.criteria[0].match_outcomes.values()):,} pairs, {result.calls:,} calls"
+    print(f"{counts}; peak memory {before:.0f} MB before, {_peak():.0f} MB after")
+    seconds = f"planned in {planned - began:.1f} s, written in {asked - planned:.1f} s"
+    print(f"{seconds}, ranked and audited in {ranked - asked:.1f} s")
 
 
 def _peak() -> float:
+    """Peak memory of this process in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def world(run: Path, pairs: int | None, methods: tuple[str, ...]) -> None:
     """Print a run's tournament by the judge `clip` as Markdown; of all methods if none is named."""
+    card = judge_cards.load_judge_card("clip")
+    options = TournamentOptions(methods=methods, schedule=ScheduleSettings(pairs=pairs))
     with Ledger.open(run) as ledger:
-        tournament = prepare_tournament(
-            run,
-            ledger,
-            judge_cards.load_judge_card("clip"),
-            TournamentOptions(pairs=pairs, methods=methods),
-            Display(),
-        )
+        tournament = prepare_tournament(run, ledger, card, options, Display())
         tournament.play()
         print(markdown(read_result(ledger, tournament.id)))
 
 
-def markdown(found: TournamentResult) -> str:
+def markdown(result: TournamentResult) -> str:
     """Leaderboards and audits as tables."""
-    lines = [
-        f"Judge `{found.metadata['judge']}` with `{found.metadata['model']}`. {found.metadata['label']}",
-        "",
-    ]
-    for criterion in found.criteria:
+    judge, model, label = (result.metadata[name] for name in ("judge", "model", "label"))
+    lines = [f"Judge `{judge}` with `{model}`. {label}", ""]
+    for criterion in result.criteria:
         ranking = criterion.ranking
         lines += [f"**{criterion.name}**, {sum(criterion.match_outcomes.values()):,} pairs", ""]
         lines += [
@@ -122,30 +119,37 @@ def markdown(found: TournamentResult) -> str:
             "|---|---|---|---|---|---|",
         ]
         lines += [
-            _line(one, criterion.preference_rate(one.name, "prompt"))
-            for one in (ranking.entries if ranking else ())
+            _line(entry, criterion.preference_rate(entry.name, "prompt"))
+            for entry in (ranking.entries if ranking else ())
         ]
         lines += [
             f"| `{method}`° | | | | {share:.3f} | |" for method, share in criterion.circular.items()
         ]
-        lines += ["", _audited(criterion.audit), ""]
+        lines += ["", _audit_line(criterion.audit), ""]
     return "\n".join(lines)
 
 
-def _line(one: LeaderboardEntry, against: Interval | None) -> str:
-    rating = (
-        f"{one.limit} all"
-        if one.limit
-        else f"{one.rating.value:.2f} [{one.rating.low:.2f}, {one.rating.high:.2f}]"
+def _line(entry: LeaderboardEntry, against_prompt: Interval | None) -> str:
+    rating = f"{entry.limit} all" if entry.limit else _interval(entry.rating, decimals=2)
+    cells = [
+        f"`{entry.name}`",
+        entry.rank_range,
+        entry.tier,
+        rating,
+        _interval(entry.win_rate),
+        _interval(against_prompt) if against_prompt else "",
+    ]
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _interval(interval: Interval, *, decimals: int = 3) -> str:
+    value, low, high = (
+        f"{end:.{decimals}f}" for end in (interval.value, interval.low, interval.high)
     )
-    return f"| `{one.name}` | {one.rank_range} | {one.tier} | {rating} | {_share(one.win_rate)} | {_share(against) if against else ''} |"
+    return f"{value} [{low}, {high}]"
 
 
-def _share(found: Interval) -> str:
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
-
-
-def _audited(audit: JudgeAudit) -> str:
+def _audit_line(audit: JudgeAudit) -> str:
     parts = [
         f"same in both orders {audit.consistent.value:.3f}",
         f"same when asked again {audit.stable.value:.3f}",
@@ -165,18 +169,15 @@ def main() -> None:
     parser.add_argument("run", nargs="?", type=Path)
     parser.add_argument("--pairs", type=int)
     parser.add_argument("--method", action="append", default=[])
-    chosen = parser.parse_args(sys.argv[1:])
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        if chosen.what == "world":
-            world(
-                chosen.run or parser.error("world needs a run's folder"),
-                chosen.pairs,
-                tuple(chosen.method),
-            )
-        elif chosen.what == "rate":
-            rate(chosen.pairs or 500, Path(folder))
+        if args.what == "world":
+            run = args.run or parser.error("world needs a run's folder")
+            world(run, args.pairs, tuple(args.method))
+        elif args.what == "rate":
+            rate(args.pairs or 500, Path(folder))
         else:
-            memory(chosen.pairs or 20_000, Path(folder))
+            memory(args.pairs or 20_000, Path(folder))
 
 
 if __name__ == "__main__":

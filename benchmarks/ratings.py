@@ -1,4 +1,6 @@
-"""How long rankings take: 20,000 verdicts with 2,000 rounds of the cluster bootstrap, by tie rule and by what is resampled.
+"""Time of rankings: 20,000 verdicts with 2,000 rounds of the cluster bootstrap.
+
+By the rule for ties, and by whether concepts alone or raters too are resampled.
 
 OMP_NUM_THREADS=1 python benchmarks/ratings.py
 """
@@ -16,7 +18,7 @@ VERDICTS, ROUNDS, CONTENDERS, CONCEPTS, RATERS = 20_000, 2_000, 6, 167, 40
 
 
 def verdicts(seed: int = 0) -> Votes:
-    """On contenders half a logit apart, with concepts that favour some, and one in five a tie."""
+    """Verdicts on contenders half a logit apart; concepts favour some, and one in five is a tie."""
     random = np.random.default_rng(seed)
     first = random.integers(0, CONTENDERS, VERDICTS)
     second = (first + random.integers(1, CONTENDERS, VERDICTS)) % CONTENDERS
@@ -37,7 +39,7 @@ def verdicts(seed: int = 0) -> Votes:
 
 
 def main() -> None:
-    """Print seconds of the processor, which on a shared machine say more than the wall's."""
+    """Print seconds of the processor, which say more than the wall's on a shared machine."""
     crossed = verdicts()
     nested = replace(crossed, raters=(), rater=None)
     for name, work in {
@@ -49,9 +51,8 @@ def main() -> None:
     }.items():
         wall, processor = time.perf_counter(), time.process_time()
         work()
-        print(
-            f"{name:46} {time.process_time() - processor:6.2f} s  ({time.perf_counter() - wall:.2f} s on the wall)"
-        )
+        busy, wall = time.process_time() - processor, time.perf_counter() - wall
+        print(f"{name:46} {busy:6.2f} s  ({wall:.2f} s on the wall)")
 
 
 if __name__ == "__main__":

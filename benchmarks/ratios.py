@@ -1,7 +1,8 @@
-"""What our implementations cost next to what they are measured against: `python benchmarks/ratios.py`.
+"""Cost of htbench's implementations as ratios to a reference: `python benchmarks/ratios.py`.
 
-Every ratio is of medians from one process, its two sides in turn, after one round that does not count. Only ratios are meant to be
-compared between machines; how large they are does not depend on the values of the weights.
+Every ratio is of medians from one process, which times the two sides in turn after a warm-up round.
+Only ratios are meant to be compared between machines; they do not depend on the values of the
+weights.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import torch
 from htbench.core import registry
 from htbench.core.types import Site
 from htbench.methods.hypertransport import HyperTransport, TransportTask
-from htbench.steering import concept
+from htbench.steering import concept as concept_sets
 from htbench.steering.concept import Concept
 from htbench.steering.encoder import Encoder
 from htbench.steering.fitting.closed_form import affine, fit_in_one_pass
@@ -37,9 +38,9 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two kinds of work, and how many times as long the first may take, or must."""
+    """Two kinds of work, and the largest or smallest ratio of their times that meets the aim."""
 
-    what: str
+    title: str
     work: Work
     against: Work | float
     """Other work, or seconds."""
@@ -49,7 +50,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What is measured on."""
+    """The model, concepts and encoder that every comparison uses, and a clock."""
 
     model: Model
     concepts: Sequence[Concept]
@@ -57,7 +58,7 @@ class Bench:
     clock: Callable[[], float]
 
     def compare(self, comparison: Comparison, *, rounds: int) -> bool:
-        """Measure and print; whether the aim is met."""
+        """Measure, print, and return whether the aim is met."""
         times: list[tuple[float, float]] = []
         for _ in range(rounds + 1):
             times.append((self.seconds(comparison.work), self.seconds(comparison.against)))
@@ -69,10 +70,9 @@ class Bench:
         met = bool(
             ratio <= comparison.most if comparison.most else ratio >= (comparison.least or 0)
         )
-        print(
-            f"{comparison.what:<78} {first * 1e3:9.1f} ms / {second * 1e3:9.1f} ms = {ratio:6.3f}   aim: {aim}{'' if met else '   MISSED'}",
-            flush=True,
-        )
+        times_and_ratio = f"{first * 1e3:9.1f} ms / {second * 1e3:9.1f} ms = {ratio:6.3f}"
+        missed = "" if met else "   MISSED"
+        print(f"{comparison.title:<78} {times_and_ratio}   aim: {aim}{missed}", flush=True)
         return met
 
     def seconds(self, work: Work | float) -> float:
@@ -86,28 +86,31 @@ class Bench:
 
 
 def generation(bench: Bench) -> Comparison:
-    """A batch of 32, every image with a map of its own, against the same batch left alone."""
-    changes = [_random_map(bench.model, k) for k in range(32)]
+    """A batch of 32 images, each with a map of its own, against the same batch unsteered."""
+    maps = [_random_map(bench.model, k) for k in range(32)]
     prompts = [bench.concepts[0].sources[k % len(bench.concepts[0].sources)] for k in range(32)]
 
-    def generate(each: Sequence[Intervention]) -> None:
+    def generate(interventions: Sequence[Intervention]) -> None:
         bench.model.generate(
             [
-                Request(prompt=prompt, seed=k, intervention=each[k], strength=0.7)
+                Request(prompt=prompt, seed=k, intervention=interventions[k], strength=0.7)
                 for k, prompt in enumerate(prompts)
             ]
         )
 
     return Comparison(
-        what="generation of 32 with maps / without",
-        work=lambda: generate(changes),
+        title="generation of 32 with maps / without",
+        work=lambda: generate(maps),
         against=lambda: generate([Intervention()] * 32),
         most=1.05,
     )
 
 
 def one_pass(bench: Bench, *, again: bool) -> Comparison:
-    """Linear-AcT as published, which runs sources (and, with `again`, targets) once more for every site, against one run for all."""
+    """Linear-AcT as published against one run for all sites.
+
+    The published procedure runs the sources (and, with `again`, the targets) anew for every site.
+    """
     source, target = fitting_images(bench.concepts[0], 32, seed=0)
     sites = tuple(bench.model.sites)
 
@@ -118,18 +121,17 @@ def one_pass(bench: Bench, *, again: bool) -> Comparison:
     def site_by_site() -> None:
         scale: dict[Site, torch.Tensor] = {}
         shift: dict[Site, torch.Tensor] = {}
-        aims = activations(bench.model, *target)
+        targets = activations(bench.model, *target)
         for site in sites:
-            arriving = activations(
-                bench.model, *source, change=steer([Affine(scale, shift)] * 32, [1.0] * 32)
-            )
-            aims = activations(bench.model, *target) if again else aims
-            scale[site], shift[site] = linear_map(arriving[site], aims[site])
+            steering = steer([Affine(scale, shift)] * 32, [1.0] * 32)
+            sources = activations(bench.model, *source, change=steering)
+            targets = activations(bench.model, *target) if again else targets
+            scale[site], shift[site] = linear_map(sources[site], targets[site])
 
-    what = f"linear-act, {len(sites)} sites: {'all data' if again else 'only sources'} again for every site / one run"
+    data = "all data" if again else "only sources"
     least = 10.0 if again else len(sites) / 3
     return Comparison(
-        what=what,
+        title=f"linear-act, {len(sites)} sites: {data} again for every site / one run",
         work=site_by_site,
         against=lambda: fit_in_one_pass(bench.model, source, target, fit, sites=sites),
         least=least,
@@ -137,10 +139,13 @@ def one_pass(bench: Bench, *, again: bool) -> Comparison:
 
 
 def lineas_step(bench: Bench) -> Comparison:
-    """One step of LinEAS, 16 images, against a forward and backward pass of the same images through the bare generator."""
+    """One step of LinEAS on 16 images against their forward and backward pass.
+
+    The pass goes through the bare generator.
+    """
     (sources, seeds), target = fitting_images(bench.concepts[0], 16, seed=0)
     with torch.no_grad():
-        wanted = activations(bench.model, *target)
+        targets = activations(bench.model, *target)
     scale = {
         site: torch.ones(info.channels, device=bench.model.device, requires_grad=True)
         for site, info in bench.model.sites.items()
@@ -153,11 +158,11 @@ def lineas_step(bench: Bench) -> Comparison:
 
     def step() -> None:
         optimiser.zero_grad()
-        EndToEnd().backward(bench.model, (sources, seeds), wanted, scale, shift)
+        EndToEnd().backward(bench.model, (sources, seeds), targets, scale, shift)
         optimiser.step()
 
     return Comparison(
-        what="LinEAS step of 16 images / bare forward and backward",
+        title="LinEAS step of 16 images / bare forward and backward",
         work=step,
         against=_bare(bench.model, (sources, seeds)),
         most=1.3,
@@ -165,12 +170,15 @@ def lineas_step(bench: Bench) -> Comparison:
 
 
 def hypertransport_step(bench: Bench) -> Comparison:
-    """One step of HyperTransport, 8 concepts of 8 images, against a forward and backward pass of the same images, both in bfloat16."""
+    """One step of HyperTransport on 8 images of 8 concepts against their forward and backward pass.
+
+    Both are in bfloat16.
+    """
     method, network = HyperTransport(), _network(bench)
-    readings = embed_training_concepts(
+    embeddings = embed_training_concepts(
         network, bench.encoder, bench.model, bench.concepts[:8], seed=0
     )
-    task = TransportTask(method, bench.model, network, readings, bench.concepts[:8], seed=0)
+    task = TransportTask(method, bench.model, network, embeddings, bench.concepts[:8], seed=0)
     optimiser = torch.optim.AdamW(network.parameters(), 1e-3, fused=True)
     number = iter(range(10**9))
 
@@ -182,7 +190,8 @@ def hypertransport_step(bench: Bench) -> Comparison:
         optimiser.step()
 
     images = [
-        fitting_images(each, method.images, seed=0, number=1)[0] for each in bench.concepts[:8]
+        fitting_images(concept, method.images, seed=0, number=1)[0]
+        for concept in bench.concepts[:8]
     ]
     batch = (
         [prompt for prompts, _ in images for prompt in prompts],
@@ -190,7 +199,7 @@ def hypertransport_step(bench: Bench) -> Comparison:
     )
     bare = _bare(bench.model, batch, half=True)
     return Comparison(
-        what="HyperTransport step of 64 images / bare forward and backward",
+        title="HyperTransport step of 64 images / bare forward and backward",
         work=step,
         against=bare,
         most=1.3,
@@ -198,9 +207,9 @@ def hypertransport_step(bench: Bench) -> Comparison:
 
 
 def prediction(bench: Bench) -> Comparison:
-    """Maps of 167 concepts in one batch, their embeddings known, against 20 ms."""
+    """Maps of 167 concepts in one batch, from their embeddings, against 20 ms."""
     network = _network(bench).eval().requires_grad_(False)
-    known = torch.randn(167, bench.encoder.width, device=bench.model.device)
+    embeddings = torch.randn(167, bench.encoder.width, device=bench.model.device)
     steering = TrainedHypernetwork(
         condition="text",
         settings={},
@@ -211,15 +220,15 @@ def prediction(bench: Bench) -> Comparison:
     )
 
     return Comparison(
-        what="167 predictions in one batch / 20 ms",
-        work=lambda: steering.maps(known),
+        title="167 predictions in one batch / 20 ms",
+        work=lambda: steering.maps(embeddings),
         against=0.02,
         most=1.0,
     )
 
 
 def _bare(model: Model, images: PromptsAndSeeds, *, half: bool = False) -> Work:
-    """A forward and backward pass from the first site to the last, and nothing else."""
+    """A bare forward pass, and a backward pass from the last site to the first."""
     first, *_, last = model.sites
     leaf = torch.zeros((), device=model.device, requires_grad=True)
 
@@ -272,19 +281,18 @@ def main() -> None:
         default="wall",
         help="cpu: time of this process alone, for a machine that does other things too",
     )
-    given = parser.parse_args()
-    model: Model = registry.load("models", given.model)(given.device)
-    encoder: Encoder = registry.load("encoders", model.concept_encoder)(given.device)
-    clock = time.perf_counter if given.clock == "wall" else time.process_time
+    args = parser.parse_args()
+    model: Model = registry.load("models", args.model)(args.device)
+    encoder: Encoder = registry.load("encoders", model.concept_encoder)(args.device)
+    clock = time.perf_counter if args.clock == "wall" else time.process_time
     bench = Bench(
         model=model,
-        concepts=concept.load(given.concepts).splits["train"],
+        concepts=concept_sets.load(args.concepts).splits["train"],
         encoder=encoder,
         clock=clock,
     )
-    print(
-        f"{model.name} on {given.device}, {torch.get_num_threads()} threads, {given.clock} time, medians of {given.rounds} rounds"
-    )
+    machine = f"{model.name} on {args.device}, {torch.get_num_threads()} threads"
+    print(f"{machine}, {args.clock} time, medians of {args.rounds} rounds")
     closed = [one_pass(bench, again=again) for again in (True, False)]
     comparisons = [
         generation(bench),
@@ -293,7 +301,7 @@ def main() -> None:
         lineas_step(bench),
         hypertransport_step(bench),
     ]
-    met = [bench.compare(comparison, rounds=given.rounds) for comparison in comparisons]
+    met = [bench.compare(comparison, rounds=args.rounds) for comparison in comparisons]
     sys.exit(0 if all(met) else 1)
 
 

@@ -1,26 +1,33 @@
-"""How long a report takes to render and to open, and how large it is, on a planted run with a picture for every cell.
+"""Time to render and to open a report, and its size, on a planted run with an image per cell.
 
-python benchmarks/report.py                          167 concepts x 6 methods x 5 strengths, one prompt, pictures of 64 pixels
+python benchmarks/report.py                          167 concepts x 6 methods x 5 strengths, one
+                                                     prompt, images of 64 pixels
 python benchmarks/report.py --prompts 16 --size 512  more and larger ones, which need a folder
-python benchmarks/report.py --run runs/emoji-full    a run that is there
+python benchmarks/report.py --run runs/emoji-full    an existing run
 
-Opening needs playwright and a Chromium: CHROMIUM names its program, else the one on the path is taken.
+Opening needs playwright and a Chromium: CHROMIUM names its program, else the one on the path is
+used.
 """
 
 import argparse
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from kit.planned_cells import plan_cells
+
 from htbench import report
-from htbench.core import content
 from htbench.run import plan
 from htbench.run.store import GeneratedImage, Store
 from htbench.run.summary import METRICS
@@ -29,13 +36,14 @@ from htbench.steering.concept import Concept
 METHODS = ("none", "prompt", "mean-shift", "linear-act", "lineas", "hypertransport")
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 KINDS = ("companion", "style", "background", "frame", "weather")
-SHOWN = "[...document.querySelectorAll('.gallery .frame img')].slice(0, 12).every((image) => image.complete && image.naturalWidth > 0)"
+SHOWN = """[...document.querySelectorAll('.gallery .frame img')].slice(0, 12)
+    .every((image) => image.complete && image.naturalWidth > 0)"""
 
 
 def plant(folder: Path, *, concepts: int, prompts: int, size: int) -> None:
-    """A finished run: pictures of shapes under noise, which pack as badly as what a model draws."""
+    """Write a finished run, whose images of shapes under noise compress as badly as a model's."""
     random = np.random.default_rng(0)
-    chosen = [
+    things = [
         Concept(
             id=f"thing-{k}",
             kind=KINDS[k % len(KINDS)],
@@ -45,39 +53,22 @@ def plant(folder: Path, *, concepts: int, prompts: int, size: int) -> None:
         for k in range(concepts)
     ]
     settings = plan.build({"methods": METHODS, "strengths": STRENGTHS, "prompts": prompts})
-    cells = list(plan.cells(settings, chosen, [f"a scene, number {k}" for k in range(prompts)]))
-    keys = [
-        plan.image_key(
-            cell,
-            model=content.digest("planted"),
-            method_digest=content.digest(cell.method),
-            batch=16,
-        )
-        for cell in cells
-    ]
     with Store.open(folder) as store:
         store.set_facts(
             plan=settings.model_dump(),
             model={"name": "planted"},
             scorer={"id": "planted@1"},
             concepts={
-                concept.id: {"kind": concept.kind, "text": concept.text} for concept in chosen
+                concept.id: {"kind": concept.kind, "text": concept.text} for concept in things
             },
         )
-        store.plan_cells(
-            (cell.method, cell.concept.id, cell.prompt, cell.seed, cell.strength, key)
-            for cell, key in zip(cells, keys, strict=True)
-        )
-        wanted = list(dict.fromkeys(keys))
-        for start in range(0, len(wanted), 500):
-            store.add_images(
-                [
-                    GeneratedImage(key=key, png=_png(random, size))
-                    for key in wanted[start : start + 500]
-                ],
-                seconds=0.03,
-                batch=16,
-            )
+        scenes = [f"a scene, number {k}" for k in range(prompts)]
+        plan_cells(store, settings, things, scenes, model="planted")
+        distinct = list(dict.fromkeys(row.image for row in store.rows()))
+        for start in range(0, len(distinct), 500):
+            part = distinct[start : start + 500]
+            images = [GeneratedImage(key=key, png=_png(random, size)) for key in part]
+            store.add_images(images, seconds=0.03, batch=16)
         store.add_scores(_scores(store, random))
 
 
@@ -104,29 +95,27 @@ def _scores(store: Store, random: np.random.Generator) -> Iterator[tuple[int, st
 
 
 def render(folder: Path, *, as_folder: bool) -> Path:
-    """The page; prints seconds, bytes and whether the same comes out again."""
+    """Write the page twice; print seconds, bytes, and whether both times gave the same bytes."""
     write = report.write_folder if as_folder else report.write
     pages = []
     for turn in ("first", "again"):
         began, processor = time.perf_counter(), time.process_time()
         page = write(folder)
         pages.append(page.read_bytes())
-        print(
-            f"rendered {turn}: {time.perf_counter() - began:.1f} s, {time.process_time() - processor:.1f} s of processor"
-        )
-    beside = (
-        sum(path.stat().st_size for path in page.parent.rglob("*"))
-        if page.name == "index.html"
-        else 0
-    )
-    print(
-        f"{page.name}: {len(pages[0]) / 1e6:.2f} MB, {beside / 1e6:.1f} MB with its folder; the same bytes: {pages[0] == pages[1]}"
-    )
+        wall, busy = time.perf_counter() - began, time.process_time() - processor
+        print(f"rendered {turn}: {wall:.1f} s, {busy:.1f} s of processor")
+    files = page.parent.rglob("*") if page.name == "index.html" else ()
+    size, whole = len(pages[0]) / 1e6, sum(path.stat().st_size for path in files) / 1e6
+    same = pages[0] == pages[1]
+    print(f"{page.name}: {size:.2f} MB, {whole:.1f} MB with its folder; the same bytes: {same}")
     return page
 
 
 def open_(page: Path, *, times: int) -> None:
-    """Print what Chromium needs from asking for the page to its load event, and to the first pictures of the gallery."""
+    """Print the time that Chromium needs to open the page.
+
+    Up to its load event, and up to the first images of the gallery.
+    """
     from playwright.sync_api import sync_playwright
 
     program = (
@@ -135,40 +124,32 @@ def open_(page: Path, *, times: int) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         for _ in range(times):
-            tab = browser.new_page(viewport={"width": 1280, "height": 900})
-            outside: list[str] = []
-            tab.on(
-                "request",
-                lambda request, outside=outside: (
-                    outside.append(request.url)
-                    if not request.url.startswith(("file:", "data:"))
-                    else None
-                ),
-            )
-            session = tab.context.new_cdp_session(tab)
-            session.send(
-                "Performance.setTimeDomain", {"timeDomain": "threadTicks"}
-            )  # on a shared machine trust the processor's clock
-            session.send("Performance.enable")
-            began = time.perf_counter()
-            tab.goto(page.absolute().as_uri())
-            loaded = time.perf_counter() - began
-            tab.evaluate("document.getElementById('gallery').scrollIntoView()")
-            tab.locator(".gallery .row").first.scroll_into_view_if_needed()
-            while not tab.evaluate(
-                SHOWN
-            ):  # waiting inside the page would need what its policy forbids
-                time.sleep(0.02)
-            pictures = time.perf_counter() - began
-            busy = {
-                metric["name"]: metric["value"]
-                for metric in session.send("Performance.getMetrics")["metrics"]
-            }["TaskDuration"]
-            print(
-                f"opened: load event {loaded:.2f} s, first pictures {pictures:.2f} s, {busy:.2f} s of processor; requests elsewhere: {len(outside)}"
-            )
-            tab.close()
+            _open_once(browser, page)
         browser.close()
+
+
+def _open_once(browser: Any, page: Path) -> None:
+    tab = browser.new_page(viewport={"width": 1280, "height": 900})
+    urls: list[str] = []
+    tab.on("request", lambda request: urls.append(request.url))
+    session = tab.context.new_cdp_session(tab)
+    # on a shared machine trust the processor's clock
+    session.send("Performance.setTimeDomain", {"timeDomain": "threadTicks"})
+    session.send("Performance.enable")
+    began = time.perf_counter()
+    tab.goto(page.absolute().as_uri())
+    loaded = time.perf_counter() - began
+    tab.evaluate("document.getElementById('gallery').scrollIntoView()")
+    tab.locator(".gallery .row").first.scroll_into_view_if_needed()
+    while not tab.evaluate(SHOWN):  # to wait inside the page would need what its policy forbids
+        time.sleep(0.02)
+    images = time.perf_counter() - began
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    busy = next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
+    elsewhere = sum(not url.startswith(("file:", "data:")) for url in urls)
+    seconds = f"load event {loaded:.2f} s, first pictures {images:.2f} s, {busy:.2f} s of processor"
+    print(f"opened: {seconds}; requests elsewhere: {elsewhere}")
+    tab.close()
 
 
 def main() -> None:
@@ -185,16 +166,16 @@ def main() -> None:
         help="a run's folder instead of a planted one; its report is written anew",
     )
     parser.add_argument("--times", type=int, default=3)
-    chosen = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        folder = chosen.run or Path(temporary) / "run"
-        if chosen.run is None:
-            plant(folder, concepts=chosen.concepts, prompts=chosen.prompts, size=chosen.size)
+        folder = args.run or Path(temporary) / "run"
+        if args.run is None:
+            plant(folder, concepts=args.concepts, prompts=args.prompts, size=args.size)
+        images, load = len(list((folder / "images").iterdir())), os.getloadavg()[0]
         with Store.read(folder) as store:
-            print(
-                f"{store.count():,} cells, {len(list((folder / 'images').iterdir())):,} pictures; load of this machine {os.getloadavg()[0]:.1f}"
-            )
-        open_(render(folder, as_folder=chosen.folder), times=chosen.times)
+            cells = store.count()
+        print(f"{cells:,} cells, {images:,} pictures; load of this machine {load:.1f}")
+        open_(render(folder, as_folder=args.folder), times=args.times)
 
 
 if __name__ == "__main__":

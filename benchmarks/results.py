@@ -1,8 +1,9 @@
-"""The tables of docs/results.md, from a finished run: `python benchmarks/results.py runs/emoji-full`."""
+"""The tables of docs/results.md from a finished run: `python benchmarks/results.py RUN`."""
 
 import argparse
 import statistics
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from htbench.report import format
@@ -39,186 +40,151 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def scores(summary: Summary) -> None:
     """All scores at full strength, with ranks and tiers, and times."""
-    costs, places = {cost.method: cost for cost in summary.costs}, summary.ranks
+    costs, ranks = {cost.method: cost for cost in summary.costs}, summary.ranks or {}
     rows = []
     for line in summary.leaderboard:
-        cost, place = costs.get(line.method), places.get(line.method) if places else None
-        concept = format.duration(cost.concept.median) if cost and cost.concept else ""
-        training = (
-            format.duration(summary.training_seconds(line.method))
-            if summary.training_seconds(line.method)
-            else ""
-        )
-        found = [estimate(line.scores[metric]) for metric in METRICS]
+        cost, rank = costs.get(line.method), ranks.get(line.method)
+        training = summary.training_seconds(line.method)
         rows.append(
             [
                 f"`{line.method}`",
-                *((place.rank_range, str(place.tier)) if place else ("", "")),
-                *found,
-                concept,
-                training,
+                *((rank.rank_range, str(rank.tier)) if rank else ("", "")),
+                *(estimate(line.scores[metric]) for metric in METRICS),
+                format.duration(cost.concept.median) if cost and cost.concept else "",
+                format.duration(training) if training else "",
             ]
         )
-    table(
-        [
-            "method",
-            "rank",
-            "tier",
-            *(title.lower() for title in METRICS.values()),
-            "a concept",
-            "training",
-        ],
-        rows,
-    )
-    print(
-        f"Mean over {summary.concepts} concepts [95 % interval]; {summary.done:,} of {summary.planned:,} cells done.\n"
-    )
+    metrics = [title.lower() for title in METRICS.values()]
+    table(["method", "rank", "tier", *metrics, "a concept", "training"], rows)
+    cells = f"{summary.done:,} of {summary.planned:,} cells done"
+    print(f"Mean over {summary.concepts} concepts [95 % interval]; {cells}.\n")
 
 
 def kinds(summary: Summary) -> None:
     """Presence by kind of concept, the commonest kind first."""
-    kind = {name: str(fact["kind"]) for name, fact in summary.facts["concepts"].items()}
-    names = sorted(set(kind.values()), key=lambda name: -list(kind.values()).count(name))
+    kind_of = {concept: fact.kind for concept, fact in summary.facts.concepts.items()}
+    counts = Counter(kind_of.values())
+    names = sorted(counts, key=lambda name: -counts[name])
     rows = []
     for line in summary.leaderboard:
         means = summary.means(line.method, line.strength, "presence")
+        by_kind = {
+            name: [value for concept, value in means.items() if kind_of[concept] == name]
+            for name in names
+        }
         rows.append(
-            [
-                f"`{line.method}`",
-                *(
-                    number(
-                        statistics.fmean(
-                            value for concept, value in means.items() if kind[concept] == name
-                        )
-                    )
-                    for name in names
-                ),
-            ]
+            [f"`{line.method}`", *(number(statistics.fmean(by_kind[name])) for name in names)]
         )
-    table(
-        [
-            f"presence at strength {summary.full_strength:g}",
-            *(f"{name} ({list(kind.values()).count(name)})" for name in names),
-        ],
-        rows,
-    )
+    title = f"presence at strength {summary.full_strength:g}"
+    table([title, *(f"{name} ({counts[name]})" for name in names)], rows)
 
 
 def new_words(summary: Summary) -> None:
-    """Presence of concepts all of whose words training had and of others, beside that of LinEAS, or of the best per-concept method without it."""
+    """Presence of concepts whose words were all in training and of others.
 
-    def cells(part: NoveltyScore | None) -> list[str]:
-        return (
-            [estimate(part.score), estimate(part.reference), estimate(part.difference)]
-            if part
-            else [""] * 3
-        )
+    Beside it that of LinEAS, or without it of the best per-concept method.
+    """
 
-    against = "lineas" if "lineas" in summary.methods else None
-    found = novelty.collect(
+    def cells(score: NoveltyScore | None) -> list[str]:
+        if score is None:
+            return [""] * 3
+        return [estimate(score.score), estimate(score.reference), estimate(score.difference)]
+
+    methods = novelty.collect(
         summary,
         find_roles(summary, claims.load_claims()["paper"]),
         metric="presence",
-        reference=against,
+        reference="lineas" if "lineas" in summary.methods else None,
     )
     rows = [
-        [f"`{one.method}`", *cells(one.known), *cells(one.novel), estimate(one.loss)]
-        for one in found
+        [f"`{line.method}`", *cells(line.known), *cells(line.novel), estimate(line.loss)]
+        for line in methods
     ]
-    if found:
-        counts = [
-            f"{sort} words ({part.score.n if part else 0})"
-            for sort, part in (("known", found[0].known), ("new", found[0].novel))
-        ]
-        beside = [f"`{found[0].reference}`", "difference"]
-        table(["presence", counts[0], *beside, counts[1], *beside, "lost on new words"], rows)
+    if methods:
+        first = methods[0]
+        known, new = (score.score.n if score else 0 for score in (first.known, first.novel))
+        beside = [f"`{first.reference}`", "difference"]
+        heads = [f"known words ({known})", *beside, f"new words ({new})", *beside]
+        table(["presence", *heads, "lost on new words"], rows)
 
 
 def policies(summary: Summary) -> None:
-    """Gain and preservation at three choices of the strength, and over all strengths."""
-    found = strengths.collect(summary)
+    """Gain and preservation at two choices of the strength, and over all strengths."""
+    responses = strengths.collect(summary)
 
     def cells(policy: Policy | None) -> list[str]:
-        return (
-            ["", "", ""]
-            if policy is None
-            else [
-                f"{policy.strength:g}",
-                number(policy.gain.mean),
-                number(policy.preservation.mean),
-            ]
-        )
+        if policy is None:
+            return ["", "", ""]
+        means = number(policy.gain.mean), number(policy.preservation.mean)
+        return [f"{policy.strength:g}", *means]
 
     order = [line.method for line in summary.leaderboard]
-    answers = sorted(found.methods, key=lambda answer: order.index(answer.method))
     rows = [
         [
-            f"`{one.method}`",
-            *cells(one.policies.get("tuned")),
-            *cells(one.policies.get("floor")),
-            interval(one.hypervolume),
+            f"`{line.method}`",
+            *cells(line.policies.get("tuned")),
+            *cells(line.policies.get("floor")),
+            interval(line.hypervolume),
         ]
-        for one in answers
+        for line in sorted(responses.methods, key=lambda line: order.index(line.method))
     ]
-    table(
-        [
-            "method",
-            "chosen on dev",
-            "gain",
-            "kept",
-            f"best that keeps {found.floor:g}",
-            "gain",
-            "kept",
-            "hypervolume",
-        ],
-        rows,
-    )
+    floor = f"best that keeps {responses.floor:g}"
+    head = ["method", "chosen on dev", "gain", "kept", floor, "gain", "kept", "hypervolume"]
+    table(head, rows)
 
 
-def paired(summary: Summary, one: str, other: str) -> None:
-    """How far two methods are apart at full strength and at those chosen for them, on all concepts and on those in words that `one` was trained with or not."""
+def paired(summary: Summary, method: str, reference: str) -> None:
+    """Differences of two methods, at full strength and at the strengths chosen for them.
+
+    On all concepts, and on those in words that `method` was trained with or not.
+    """
     tuned = {line.method: line.strength for line in summary.tuned}
-    novel = (summary.facts["methods"][one].get("audit") or {}).get("novel")
-    sorts = {"all words": (False, True)} | (
-        {} if novel is None else {"known words": (False,), "new words": (True,)}
-    )
-    for at in [
-        dict.fromkeys((one, other), summary.full_strength),
-        *([tuned] if {one, other} <= tuned.keys() else []),
-    ]:
-        for sort, new in sorts.items():
-            found = []
-            for metric in ("presence", "concept_gain", "image_preservation"):
-                means = {
-                    method: summary.means(method, at[method], metric) for method in (one, other)
-                }
-                found.append(
-                    difference(
-                        metric,
-                        {
-                            method: {
-                                name: of[name] for name in of if (name in (novel or ())) in new
-                            }
-                            for method, of in means.items()
-                        },
-                    )
+    novel = summary.facts.methods[method].audit.novel
+    concepts = set(summary.facts.concepts)
+    sorts = {"all words": concepts}
+    if novel is not None:
+        sorts |= {"known words": concepts - set(novel), "new words": concepts & set(novel)}
+    both = (method, reference)
+    choices = [dict.fromkeys(both, summary.full_strength)]
+    if tuned.keys() >= set(both):
+        choices.append(tuned)
+    for at in choices:
+        title = f"`{method}` at {at[method]:g} less `{reference}` at {at[reference]:g}"
+        for sort, selection in sorts.items():
+            texts = [
+                difference(
+                    metric, *(_means(summary, name, at[name], metric, selection) for name in both)
                 )
-            print(
-                f"`{one}` at {at[one]:g} less `{other}` at {at[other]:g}, {sort} [90 % interval]: {'; '.join(found)}.\n"
-            )
+                for metric in ("presence", "concept_gain", "image_preservation")
+            ]
+            print(f"{title}, {sort} [90 % interval]: {'; '.join(texts)}.\n")
 
 
-def difference(
-    metric: str, scores: Mapping[str, Mapping[str, float]], *, margin: float = 0.05
-) -> str:
-    """The first method's scores less the second's, and whether they are equivalent: within `margin`, or, of concept gain, within a tenth of the second's."""
-    first, second = (statistics.fmean(of.values()) for of in scores.values())
-    within = abs(second) / 10 if metric == "concept_gain" else margin
-    (comparison,) = compare(scores, reference=list(scores)[1], margin=within)
+def _means(
+    summary: Summary, method: str, strength: float, metric: str, concepts: Container[str]
+) -> dict[str, float]:
+    """Mean scores of a method by concept, for those among `concepts`."""
+    means = summary.means(method, strength, metric)
+    return {concept: value for concept, value in means.items() if concept in concepts}
+
+
+def difference(metric: str, scores: Mapping[str, float], reference: Mapping[str, float]) -> str:
+    """`scores` less those of the reference, and whether the two are equivalent.
+
+    They are if the difference is within 0.05, or for the concept gain within a tenth of the
+    reference's mean.
+    """
+    first, second = statistics.fmean(scores.values()), statistics.fmean(reference.values())
+    margin = abs(second) / 10 if metric == "concept_gain" else 0.05
+    (comparison,) = compare(
+        {"method": scores, "reference": reference}, reference="reference", margin=margin
+    )
     test = comparison.equivalence
     assert test, "a margin was given, and concepts are many"
-    apart = f"{METRICS[metric].lower()} {number(first)} less {number(second)}: {test.difference:.3f} [{test.low:.3f}, {test.high:.3f}]"
-    return f"{apart}, {'' if test.holds else 'not '}equivalent within {within:.3f}"
+    means = f"{METRICS[metric].lower()} {number(first)} less {number(second)}"
+    gap = f"{test.difference:.3f} [{test.low:.3f}, {test.high:.3f}]"
+    verdict = "equivalent" if test.holds else "not equivalent"
+    return f"{means}: {gap}, {verdict} within {margin:.3f}"
 
 
 def main() -> None:

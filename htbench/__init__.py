@@ -1,4 +1,4 @@
-"""What users of Python need, by name; nothing is imported, torch least of all, before a name is used."""
+"""Names for users of Python; nothing is imported before one of them is used."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING

@@ -1,4 +1,7 @@
-"""What tests share: the toy model and content folders of their own. Array shapes are checked while tests run."""
+"""Fixtures of all tests: the toy model, content folders, tiny twins.
+
+Array shapes are checked while tests run.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +37,7 @@ def lemon() -> Concept:
 
 @pytest.fixture
 def own_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder of content instead of what is shipped."""
+    """An empty folder of content in place of the shipped one."""
     for name in ("baselines", "concepts", "reports/plans"):
         (tmp_path / name).mkdir(parents=True)
     monkeypatch.setattr(content, "folder", lambda name: tmp_path / name)
@@ -43,7 +46,10 @@ def own_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def toy_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder that, on the path of Python, installs the toy model and its encoder as plug-ins; here and in processes started from here."""
+    """A folder on the path of Python that makes the toy model and its encoder plug-ins.
+
+    In this process and in those that it starts.
+    """
     from kit import toy_plugin
 
     folder = tmp_path / "plugins"
@@ -66,13 +72,13 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache folder of the tests' own, also in processes started from here."""
+    """A cache folder of the tests' own, in this process and in those that it starts."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 @pytest.fixture
 def tiny(folders: dict[str, Path], own_cache: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Architectures of the twins instead of the published ones."""
+    """The architectures of the twins in place of the published ones."""
     from kit.tiny_twins import TEXT, WORDS
 
     from htbench.models.published import adapter

@@ -1,9 +1,8 @@
-"""The command line: one module a group of commands, registered here."""
+"""The command line: one module per command or group of commands, registered here."""
 
 import errno
 import signal
 import sys
-from importlib import metadata
 from typing import Annotated
 
 import typer
@@ -27,17 +26,34 @@ from htbench.cli import (
 )
 from htbench.core.errors import HtbenchError, Missing
 
+_FILE_ERRORS = (
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.ENAMETOOLONG,
+    errno.EMFILE,
+    errno.ENOTDIR,
+)
+"""Errors of the operating system that another folder or file mends."""
+
 
 def _show_version(is_requested: bool) -> None:
     if is_requested:
+        from importlib import metadata
+
         typer.echo(f"htbench {metadata.version('htbench')}")
         raise typer.Exit
 
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-    help="Benchmark activation steering of text-to-image models: how good, and how much cheaper, is amortised steering?",
-)  # fmt: skip
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Benchmark activation steering of text-to-image models: how good, and how much cheaper, "
+    "is amortised steering?",
+)
 
 
 @app.callback()
@@ -69,7 +85,8 @@ app.add_typer(study.app, name="study")
 
 
 def main() -> None:
-    """Entry point: a user's mistake is two lines on stderr and an exit code, a bug is a traceback."""
+    """Entry point: a user's mistake ends in two lines on stderr and an exit code, a bug in a
+    traceback."""
     signal.signal(signal.SIGINT, _interrupt)
     try:
         app(prog_name="htbench")
@@ -85,7 +102,7 @@ def main() -> None:
 
 
 class _Interrupted(BaseException):
-    """Ctrl-C, under a name that the command-line library does not answer with exit code 1."""
+    """Ctrl-C, as a class that the command-line library does not turn into exit code 1."""
 
 
 def _interrupt(*_: object) -> None:
@@ -93,21 +110,13 @@ def _interrupt(*_: object) -> None:
 
 
 def _from_os_error(error: OSError) -> HtbenchError:
-    """What the machine refused, in one line; raises `error` again if it is rather a bug."""
+    """The machine's refusal in one line; raises `error` again if it is a bug instead."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Missing(
             "no space left on the disk; what was finished is kept",
             remedy="Make room; the same command continues.",
         )
-    if error.errno in (
-        errno.EROFS,
-        errno.EACCES,
-        errno.EPERM,
-        errno.EIO,
-        errno.ENAMETOOLONG,
-        errno.EMFILE,
-        errno.ENOTDIR,
-    ):
+    if error.errno in _FILE_ERRORS:
         return Missing(
             f"{error.strerror}: {str(error.filename)[:300]!r}",
             remedy="Choose another folder or file.",
@@ -118,9 +127,6 @@ def _from_os_error(error: OSError) -> HtbenchError:
 def _fail(error: HtbenchError) -> None:
     from htbench.core.display import printable
 
-    sys.stderr.write(
-        printable(f"htbench: {error}")
-        + "\n"
-        + (f"{printable(error.remedy)}\n" if error.remedy else "")
-    )
+    lines = [f"htbench: {error}", *([error.remedy] if error.remedy else [])]
+    sys.stderr.write("".join(f"{printable(line)}\n" for line in lines))
     sys.exit(error.exit_code)

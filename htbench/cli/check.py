@@ -1,4 +1,4 @@
-"""`htbench check`: whether what there is can be trusted."""
+"""`htbench check`: a method against its promises, scorers against known scenes, a run's files."""
 
 import tempfile
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
-from htbench.cli.options import Json, ModelOption, Out, RunName, Weights, load_options, run_folder
+from htbench.cli.options import Json, ModelOption, Out, RunName, Weights, choose_model, run_folder
 from htbench.core import registry
 from htbench.core.errors import Refused, UsageError
-from htbench.steering import baseline, concept
 
 if TYPE_CHECKING:
     from rich.status import Status
 
+    from htbench.run.check import RunStatus
     from htbench.steering.contracts import PromiseResult
 
 
@@ -33,7 +33,7 @@ app = typer.Typer(
     cls=_RunByDefault,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Check a method, the instruments, or a run: htbench check RUN.",
+    help="Check a method, the scorers, or a run: htbench check RUN.",
 )
 
 
@@ -54,33 +54,29 @@ def method(
     ] = "cpu",
 ) -> None:
     """Try on a method every promise that methods give; exit code 5 if one is broken."""
+    from htbench.steering import baseline, concept
+
     card = baseline.load_card(name)
-    registry.check("models", model)
-    loaded_with = load_options(weights, model_option)
+    source = choose_model(model, weights, model_option)
     concept_set = concept.load(concepts)
     from rich.console import Console
 
-    from htbench.core import device as devices
     from htbench.steering import contracts
 
     baseline.load_method(card)
-    waiting, broken = Console(stderr=True).status(f"{card.name} on {model}"), 0
+    status, broken = Console(stderr=True).status(f"{card.name} on {model}"), 0
     with tempfile.TemporaryDirectory() as folder:
-        with waiting:
+        with status:
             case = contracts.Case(
-                card=card,
-                model=registry.load_model(model, devices.choose(device), loaded_with),
-                concepts=concept_set,
-                folder=Path(folder),
+                card=card, model=source.load(device), concepts=concept_set, folder=Path(folder)
             )
-        findings = contracts.check(case)
-        while finding := _next_finding(findings, waiting):
-            typer.echo(
-                f"✓ {finding.promise}"
-                if finding.problem is None
-                else f"✗ {finding.promise}: {finding.problem}"
-            )
-            broken += finding.problem is not None
+        results = contracts.check(case)
+        while result := _next_result(results, status):
+            if result.problem is None:
+                typer.echo(f"✓ {result.promise}")
+            else:
+                typer.echo(f"✗ {result.promise}: {result.problem}")
+                broken += 1
     if broken:
         raise Refused(
             f"{card.name} breaks {broken} promise{'s' if broken > 1 else ''}",
@@ -89,8 +85,9 @@ def method(
     typer.echo(f"{card.name} keeps every promise.")
 
 
+@app.command("instruments", hidden=True, help="Former name of `htbench check scorers`.")
 @app.command()
-def instruments(
+def scorers(
     model: Annotated[str, typer.Option(help="A model whose scenes are known.")] = "emoji",
     split: Annotated[str, typer.Option(help="Concepts: train, dev or test.")] = "test",
     scenes: Annotated[
@@ -98,19 +95,21 @@ def instruments(
     ] = 20,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1")] = "cpu",
 ) -> None:
-    """Read concepts from scenes that show them for certain, and from the same scenes without them; exit code 5 if one cannot be told."""
+    """Read concepts from scenes that show them for certain, and from the same scenes without them;
+    exit code 5 if one cannot be told.
+    """
     registry.check("models", model)
-    if model not in registry.plugins("instruments"):
+    if model not in registry.plugins("calibrations"):
         raise UsageError(
             f"{model} draws no scenes whose truth is known",
-            remedy=f"Use --model {' or '.join(registry.plugins('instruments'))}.",
+            remedy=f"Use --model {' or '.join(registry.plugins('calibrations'))}.",
         )
     from rich.console import Console
 
     from htbench.core import device as devices
 
-    with Console(stderr=True).status(f"instruments of {model}"):
-        table, trusted = registry.load("instruments", model)(
+    with Console(stderr=True).status(f"scorers of {model}"):
+        table, trusted = registry.load("calibrations", model)(
             devices.choose(device), split=split, scenes=scenes
         )
     typer.echo(table)
@@ -131,38 +130,46 @@ def run(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check a run: what is done, missing, failed or stale, and whether every file is what was written.
+    """Check a run: what is done, missing, failed or stale, and whether every file is what was
+    written.
 
     Exit code 3 if cells are missing, 5 if anything is damaged.
     """
-    from htbench.core.display import print_json, printable
+    from htbench.core.display import print_json
     from htbench.run import check
 
     folder = run_folder(run, out)
-    found = check.check(folder, hashes=not quick)
+    result = check.check(folder, hashes=not quick)
     if as_json:
-        print_json(run=str(folder), **asdict(found))
+        print_json(run=str(folder), **asdict(result))
     else:
-        parts = {
-            "failed": found.failed,
-            "not made yet": found.pending,
-            "not scored yet": found.unscored,
-        }
-        rest = "".join(f", {number:,} {what}" for what, number in parts.items() if number)
-        typer.echo(
-            f"Cells: {found.done:,}/{found.planned:,} done{rest}\nImages: {found.images:,} {'there' if quick else 'read'}"
-        )
-        for finding in found.findings:
-            typer.echo(f"{finding.kind}: {printable(finding.what, max_length=300)}")
-    if found.is_damaged:
+        _print_status(result, images="there" if quick else "read")
+    if result.is_damaged:
         raise Refused(
             f"run {str(folder)!r} is damaged",
             remedy="Delete the images named above; then the command of the run makes them again.",
         )
-    raise typer.Exit(0 if found.done == found.planned else 3)
+    raise typer.Exit(0 if result.done == result.planned else 3)
 
 
-def _next_finding(findings: "Iterator[PromiseResult]", status: "Status") -> "PromiseResult | None":
-    """The next finding; what waits leaves the terminal before it is printed, since it takes stdout while it is shown."""
+def _print_status(result: "RunStatus", *, images: str) -> None:
+    from htbench.core.display import printable
+
+    parts = {
+        "failed": result.failed,
+        "not made yet": result.pending,
+        "not scored yet": result.unscored,
+    }
+    rest = "".join(f", {number:,} {what}" for what, number in parts.items() if number)
+    typer.echo(f"Cells: {result.done:,}/{result.planned:,} done{rest}")
+    typer.echo(f"Images: {result.images:,} {images}")
+    for finding in result.findings:
+        typer.echo(f"{finding.kind}: {printable(finding.what, max_length=300)}")
+
+
+def _next_result(results: "Iterator[PromiseResult]", status: "Status") -> "PromiseResult | None":
+    """The next promise's result; the status leaves the terminal before it is printed, since the
+    status takes stdout while it is shown.
+    """
     with status:
-        return next(findings, None)
+        return next(results, None)

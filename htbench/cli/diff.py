@@ -3,38 +3,52 @@
 import math
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from htbench.cli.options import Json, Out, RunName, run_folder
 
+if TYPE_CHECKING:
+    from htbench.run.diff import RunDiff
+
 
 def diff(first: RunName, second: RunName, out: Out = Path("runs"), as_json: Json = False) -> None:
-    """Compare two runs cell by cell: mean differences, second minus first, with 95 % intervals that resample concepts."""
-    from htbench.core.display import print_json, printable
+    """Compare two runs cell by cell: mean differences, second minus first, with 95 % intervals that
+    resample concepts.
+    """
+    from htbench.core.display import print_json
     from htbench.run.diff import compare_runs
     from htbench.run.store import Store
-    from htbench.run.summary import METRICS, Summary
+    from htbench.run.summary import Summary
 
     with Store.read(run_folder(first, out)) as before, Store.read(run_folder(second, out)) as after:
-        found = compare_runs(Summary(before), Summary(after))
+        result = compare_runs(Summary(before), Summary(after))
     if as_json:
-        for change in found.changes:
+        for change in result.changes:
             print_json(event="change", **asdict(change))
         print_json(
             event="end",
-            settings=found.settings,
-            paired=found.paired,
-            only_first=found.only_first,
-            only_second=found.only_second,
+            settings=result.settings,
+            paired=result.paired,
+            only_first=result.only_first,
+            only_second=result.only_second,
         )
         return
-    for name, (one, two) in found.settings.items():
+    _print_diff(result)
+
+
+def _print_diff(result: "RunDiff") -> None:
+    from htbench.core.display import printable
+    from htbench.run.summary import METRICS
+
+    for name, (one, two) in result.settings.items():
         typer.echo(f"{name}: {printable(one, max_length=100)} -> {printable(two, max_length=100)}")
     typer.echo(
-        f"Cells in both: {found.paired:,}; only in the first: {found.only_first:,}; only in the second: {found.only_second:,}"
+        f"Cells in both: {result.paired:,}; only in the first: {result.only_first:,}; "
+        f"only in the second: {result.only_second:,}"
     )
-    for change in found.changes:
+    for change in result.changes:
         estimate, name = change.estimate, printable(change.method, max_length=40)
         interval = (
             "one concept, no interval"
@@ -42,6 +56,7 @@ def diff(first: RunName, second: RunName, out: Out = Path("runs"), as_json: Json
             else f"[{estimate.low:+.4f}, {estimate.high:+.4f}]"
         )
         typer.echo(
-            f"{name:<22} {change.strength:<5g} {METRICS[change.metric]:<20} {estimate.mean:+.4f} {interval:<22} "
+            f"{name:<22} {change.strength:<5g} {METRICS[change.metric]:<20} "
+            f"{estimate.mean:+.4f} {interval:<22} "
             f"{estimate.n} concepts, {change.pairs} pairs, {change.same_images} of the same image"
         )

@@ -1,49 +1,49 @@
-"""`htbench doctor`: devices, versions, caches, and what each model needs and lacks."""
+"""`htbench doctor`: devices, versions, caches, and the needs of each model that are not met."""
 
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import typer
 
 from htbench.cli.options import Json
-from htbench.core import content, registry
+from htbench.core import registry
 from htbench.core.errors import HtbenchError
-from htbench.steering import baseline, concept
 
 
 @dataclass(frozen=True, kw_only=True)
 class DoctorCheck:
-    """One thing that was looked at."""
+    """The state of one part of the installation; the fields are the keys of `--json`."""
 
     what: str
     found: str
     well: bool = True
     there: bool = True
-    """False for what is optional and not here, which is no illness."""
+    """False for an optional part that is not installed, which is no fault."""
 
 
 def doctor(as_json: Json = False) -> None:
-    """Look at devices, versions, caches and what each model needs; exit code 4 if anything is missing."""
+    """Look at devices, versions, caches and what each model needs; exit code 4 if anything is
+    missing.
+    """
     from htbench.core.display import print_json, printable
 
-    ill = 0
-    for sign in _diagnose():
-        ill += not sign.well
+    failures = 0
+    for check in _checks():
+        failures += not check.well
         if as_json:
-            print_json(**asdict(sign))
+            print_json(**asdict(check))
         else:
-            mark = "✗" if not sign.well else "✓" if sign.there else "–"
-            typer.echo(f"{mark} {sign.what:<28} {printable(sign.found, max_length=500)}")
-    raise typer.Exit(4 if ill else 0)
+            mark = "✗" if not check.well else "✓" if check.there else "–"
+            typer.echo(f"{mark} {check.what:<28} {printable(check.found, max_length=500)}")
+    raise typer.Exit(4 if failures else 0)
 
 
-def _diagnose() -> Iterator[DoctorCheck]:
-    """All there is to know; whatever is not well says what is missing."""
+def _checks() -> Iterator[DoctorCheck]:
+    """All checks; one that fails says what is missing."""
     yield DoctorCheck(what="python", found=sys.version.split()[0], well=sys.version_info >= (3, 11))
     yield from _packages()
     yield from _devices()
@@ -55,96 +55,88 @@ def _diagnose() -> Iterator[DoctorCheck]:
 
 
 def _packages() -> Iterator[DoctorCheck]:
+    from importlib.metadata import PackageNotFoundError, requires, version
+
     from packaging.requirements import Requirement
 
     for line in requires("htbench") or []:
-        wanted = Requirement(line)
-        extra = wanted.marker is not None and not wanted.marker.evaluate({"extra": ""})
+        package = Requirement(line)
+        extra = package.marker is not None and not package.marker.evaluate({"extra": ""})
         try:
-            found = version(wanted.name)
+            installed = version(package.name)
         except PackageNotFoundError:
-            yield DoctorCheck(
-                what=wanted.name,
-                found="not installed" + (", optional" if extra else ""),
-                well=extra,
-                there=False,
-            )
+            text = "not installed" + (", optional" if extra else "")
+            yield DoctorCheck(what=package.name, found=text, well=extra, there=False)
         else:
-            right = wanted.specifier.contains(found, prereleases=True)
-            yield DoctorCheck(
-                what=wanted.name,
-                found=found if right else f"{found}, but {wanted.specifier} is needed",
-                well=right,
-            )
+            fits = package.specifier.contains(installed, prereleases=True)
+            text = installed if fits else f"{installed}, but {package.specifier} is needed"
+            yield DoctorCheck(what=package.name, found=text, well=fits)
 
 
 def _devices() -> Iterator[DoctorCheck]:
     import torch
 
-    yield DoctorCheck(
-        what="cpu", found=f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
-    )
+    cores = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    yield DoctorCheck(what="cpu", found=cores)
     for k in range(torch.cuda.device_count()):
-        facts = torch.cuda.get_device_properties(k)
-        yield DoctorCheck(
-            what=f"cuda:{k}", found=f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB"
-        )
+        gpu = torch.cuda.get_device_properties(k)
+        memory = f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB"
+        yield DoctorCheck(what=f"cuda:{k}", found=memory)
     if not torch.cuda.device_count():
         yield DoctorCheck(what="cuda", found="no GPU: models run on the CPU", there=False)
 
 
 def _caches() -> Iterator[DoctorCheck]:
-    hub = Path(
-        os.environ.get("HF_HUB_CACHE")
-        or Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface") / "hub"
-    )
-    there = sorted(
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    repositories = sorted(
         path.name.removeprefix("models--").replace("--", "/") for path in hub.glob("models--*")
     )
-    yield DoctorCheck(what="weights cache", found=f"{hub}: {', '.join(there) or 'nothing'}")
+    yield DoctorCheck(what="weights cache", found=f"{hub}: {', '.join(repositories) or 'nothing'}")
     free = shutil.disk_usage(".").free
     yield DoctorCheck(what="disk", found=f"{free / 1e9:.1f} GB free here", well=free > 1e9)
 
 
 def _content() -> Iterator[DoctorCheck]:
-    checks: dict[str, Callable[[], int]] = {
+    from htbench.core import content
+    from htbench.steering import baseline, concept
+
+    counts: dict[str, Callable[[], int]] = {
         "baselines": lambda: len(baseline.cards()),
         "concepts": lambda: len([concept.load(name) for name in concept.names()]),
         "reports": lambda: len(list((content.folder("reports") / "plans").glob("*.toml"))),
     }
-    for name, count in checks.items():
+    for name, count in counts.items():
         try:
-            found = count()
+            number = count()
         except HtbenchError as error:
             yield DoctorCheck(what=name, found=str(error), well=False)
         else:
-            yield DoctorCheck(what=name, found=f"{found} in {content.folder(name)}", well=found > 0)
+            text = f"{number} in {content.folder(name)}"
+            yield DoctorCheck(what=name, found=text, well=number > 0)
 
 
 def _plugin(group: str, name: str) -> DoctorCheck:
-    """Whether a plug-in is there; it or its module may have a function `missing()`, which names what it lacks, else it is loaded to see."""
-    what = f"{group.removesuffix('s')} {name}"
+    """Whether a plug-in can be used.
+
+    It or its module may have a function `missing()`, which names what it lacks; without one, it is
+    loaded to see.
+    """
+    kind = group.removesuffix("s")
     entry = registry.plugins(group)[name]
     try:
         plugin = entry.load()
         missing = getattr(plugin, "missing", None) or getattr(
             sys.modules[entry.module], "missing", None
         )
-        lacks = list(missing()) if missing else []
+        lacks = ", ".join(map(str, missing())) if missing else ""
         if missing is None:
             plugin("cpu")
-    except (
-        Exception
-    ) as error:  # a stranger's plug-in may fail in any way, and that is what is wanted here
-        return DoctorCheck(what=what, found=f"{type(error).__name__}: {error}", well=False)
+    except Exception as error:  # a stranger's plug-in may fail in any way: that is the answer
+        text = f"{type(error).__name__}: {error}"
+        return DoctorCheck(what=f"{kind} {name}", found=text, well=False)
     if lacks and hasattr(plugin, "fetch"):
-        return DoctorCheck(
-            what=what,
-            found=f"not downloaded, optional: htbench fetch --{group.removesuffix('s')} {name}",
-            there=False,
-        )
-    return DoctorCheck(
-        what=what,
-        found=f"missing: {', '.join(map(str, lacks))}" if lacks else "ready",
-        well=not lacks,
-    )
+        text = f"not downloaded, optional: htbench fetch --{kind} {name}"
+        return DoctorCheck(what=f"{kind} {name}", found=text, there=False)
+    text = f"missing: {lacks}" if lacks else "ready"
+    return DoctorCheck(what=f"{kind} {name}", found=text, well=not lacks)

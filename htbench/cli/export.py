@@ -1,7 +1,7 @@
 """`htbench export`: a run as tables or as a data set."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,7 +14,8 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            help="parquet: tables of cells, scores and timings; datasets: a folder for Hugging Face datasets, with the images."
+            help="parquet: tables of cells, scores and timings; datasets: a folder for "
+            "Hugging Face datasets, with the images."
         ),
     ],
     out: Out = Path("runs"),
@@ -32,7 +33,6 @@ def export(
         raise UnknownName("form", to, ["parquet", "datasets"])
     folder = run_folder(run, out)
     with Store.read(folder) as store:
-        for path in export.write(
-            Summary(store), into or folder / to, "parquet" if to == "parquet" else "datasets"
-        ):
+        form: Literal["parquet", "datasets"] = "parquet" if to == "parquet" else "datasets"
+        for path in export.write(Summary(store), into or folder / to, form):
             typer.echo(path)

@@ -21,7 +21,9 @@ def fetch(
     ] = None,
     scorer: Annotated[str | None, typer.Option(help="A gauge: dinov2-small or lpips-alex.")] = None,
 ) -> None:
-    """Download a model's weights, check them and say where they are; what is there already is only checked."""
+    """Download a model's weights, check them and say where they are; what is there already is only
+    checked.
+    """
     from rich.console import Console
 
     if (model, encoder, scorer).count(None) != 2:
@@ -29,11 +31,10 @@ def fetch(
             "give one of --model, --encoder and --scorer",
             remedy="Such as: htbench fetch --model dmd2",
         )
-    alone: tuple[Group, str] = (
-        ("encoders", encoder or "") if scorer is None else ("scorers", scorer)
-    )
-    wanted: list[tuple[Group, str]] = _needed(model) if model else [alone]
-    for group, name in wanted:
+    alone: tuple[Group, str] = ("encoders", encoder or "")
+    if scorer is not None:
+        alone = ("scorers", scorer)
+    for group, name in _needed(model) if model else [alone]:
         plugin = registry.load(group, name)
         if not hasattr(plugin, "fetch"):
             typer.echo(f"{name}: nothing to fetch, its weights are part of its package")

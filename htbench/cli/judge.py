@@ -1,6 +1,7 @@
-"""`htbench judge`: a tournament between a run's methods, and whether its judge can be believed."""
+"""`htbench judge`: a tournament between a run's methods, with an audit of its judge."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,8 +10,8 @@ import typer
 
 from htbench.cli.options import Json, Out, RunName, Verbose, run_folder
 from htbench.core.errors import HtbenchError, Incomplete, UnknownName
-from htbench.judging import card as judge_cards
-from htbench.judging.judge import FINAL_OUTCOMES
+from htbench.judging.judge import JudgeContext
+from htbench.judging.schedule import ScheduleSettings
 
 if TYPE_CHECKING:
     from htbench.judging.agreement import HumanVote
@@ -35,7 +36,9 @@ def judge(
         list[str] | None,
         typer.Option(help="A method of the run; repeat for several; all if not given."),
     ] = None,
-    against: Annotated[str, typer.Option(help="Only pairs with this method: prompt.")] = "",
+    against: Annotated[
+        str, typer.Option(help="Only pairs with this method: prompt.")
+    ] = ScheduleSettings.against,
     strength: Annotated[
         str | None,
         typer.Option(
@@ -48,29 +51,33 @@ def judge(
             min=1,
             help="So many pairs of pictures, balanced over methods and concepts; all if not given.",
         ),
-    ] = None,
+    ] = ScheduleSettings.pairs,
     swiss: Annotated[
         int,
         typer.Option(
             min=0,
             max=50,
-            help="Choose most pairs in so many rounds between neighbours by then; 0: a round robin.",
+            help="Choose most pairs in so many rounds between neighbours by then; "
+            "0: a round robin.",
         ),
-    ] = 0,
+    ] = ScheduleSettings.swiss,
     controls: Annotated[
         int,
         typer.Option(
             min=0,
-            help="Controls of each kind and criterion: repeats, identical pairs, noise, wrong concepts, text.",
+            help="Controls of each kind and criterion: repeats, identical pairs, noise, "
+            "wrong concepts, text.",
         ),
-    ] = 20,
+    ] = ScheduleSettings.controls,
     one_order: Annotated[
         bool,
         typer.Option(
             "--one-order", help="Ask in one random order only: half the calls, and less to trust."
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the schedule and of intervals.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the schedule and of intervals.")
+    ] = ScheduleSettings.seed,
     max_requests: Annotated[
         int | None,
         typer.Option(min=0, help="Calls in this run to this model, earlier ones included."),
@@ -81,10 +88,12 @@ def judge(
     prices: Annotated[
         Path | None, typer.Option(help="Your table of prices, a TOML file; see docs/judging.md.")
     ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Calls under way at once.")] = 8,
+    concurrency: Annotated[
+        int, typer.Option(min=1, max=256, help="Calls under way at once.")
+    ] = JudgeContext.concurrency,
     wait: Annotated[
         float, typer.Option(min=0, help="Longest that an endpoint may ask to wait for, in seconds.")
-    ] = 120,
+    ] = JudgeContext.wait,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -117,41 +126,61 @@ def judge(
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Have pictures of a run's methods compared in pairs; the same command again asks only what has no verdict yet."""
+    """Have pictures of a run's methods compared in pairs; the same command again asks only what has
+    no verdict yet.
+    """
     from htbench.core.display import Display
+    from htbench.judging import card as judge_cards
     from htbench.judging.agreement import read_votes
+    from htbench.judging.budget import Budget
     from htbench.judging.ledger import Ledger
     from htbench.judging.prepare import TournamentOptions, prepare_tournament
 
     if batch not in (None, "submit", "collect"):
         raise UnknownName("thing to do with batches", batch, ["submit", "collect"])
     folder, card = run_folder(run, out), judge_cards.load_judge_card(judge).with_model(model)
-    wish = TournamentOptions(
-        methods=tuple(method or ()), criteria=tuple(criterion or ()), strength=strength, against=against, pairs=pairs, swiss=swiss, controls=controls,
-        both_orders=not one_order, seed=seed, max_requests=max_requests, max_cost=max_cost, prices=prices,
-        concurrency=concurrency, wait=wait, offline=offline or reparse, device=device,
-    )  # fmt: skip
+    schedule = ScheduleSettings(
+        against=against,
+        pairs=pairs,
+        swiss=swiss,
+        controls=controls,
+        both_orders=not one_order,
+        seed=seed,
+    )
+    context = JudgeContext(
+        device=device, concurrency=concurrency, wait=wait, offline=offline or reparse
+    )
+    options = TournamentOptions(
+        methods=tuple(method or ()),
+        criteria=tuple(criterion or ()),
+        strength=strength,
+        schedule=schedule,
+        context=context,
+        budget=Budget(requests=max_requests, cost=max_cost),
+        prices=prices,
+    )
     votes = read_votes(humans) if humans else []
-    voice = Display(verbose=verbose, as_json=as_json)
-    with Ledger.read(folder) if offline else Ledger.open(folder) as ledger, voice.showing():
-        tournament = prepare_tournament(folder, ledger, card, wish, voice)
+    display = Display(verbose=verbose, as_json=as_json)
+    with Ledger.read(folder) if offline else Ledger.open(folder) as ledger, display.showing():
+        tournament = prepare_tournament(folder, ledger, card, options, display)
         if dry_run:
             _print_forecast(tournament, as_json=as_json)
             return
         stopped = None if offline else _run_tournament(tournament, batch=batch, reparse=reparse)
-        board = _print_result(
-            tournament, votes, files=None if offline else folder / "judged", as_json=as_json
-        )
+        files = None if offline else folder / "judged"
+        result = _print_result(tournament, votes, files=files, as_json=as_json)
     if stopped:
         raise stopped
-    if board.pending:
-        raise _incomplete(board, offline=offline or reparse)
+    if result.pending:
+        raise _incomplete(result, offline=offline or reparse)
 
 
 def _run_tournament(
     tournament: "Tournament", *, batch: str | None, reparse: bool
 ) -> HtbenchError | None:
-    """What was asked for; gives what stopped it, so that what there is can be shown first."""
+    """Ask, send, collect or parse as the options say; gives the error that stopped it, so that the
+    verdicts so far are shown before it is raised.
+    """
     try:
         if reparse:
             tournament.display.info(f"{tournament.reparse():,} replies read again")
@@ -171,61 +200,62 @@ def _run_tournament(
 def _print_result(
     tournament: "Tournament", votes: "list[HumanVote]", *, files: Path | None, as_json: bool
 ) -> "TournamentResult":
-    from htbench.core.display import print_json
     from htbench.judging import agreement, tables
     from htbench.judging.leaderboard import other_judges, read_result
 
-    found = read_result(tournament.ledger, tournament.id)
-    people, corrected = (
-        agreement.agreement_with_people(found, votes),
-        agreement.corrected_rates(found, votes),
-    )
+    result = read_result(tournament.ledger, tournament.id)
+    people = agreement.agreement_with_people(result, votes)
+    corrected = agreement.corrected_rates(result, votes)
     judges = {
         f"{other.metadata['judge']} {other.metadata['model']}": agreement.agreement_with_judge(
-            found, other
+            result, other
         )
-        for other in other_judges(tournament.ledger, found)
+        for other in other_judges(tournament.ledger, result)
     }
-    more = {
-        "people": [asdict(each) for each in people],
-        "corrected": [asdict(each) for each in corrected],
-        "judges": {name: [asdict(each) for each in agreed] for name, agreed in judges.items()},
+    more: dict[str, object] = {
+        "people": [asdict(row) for row in people],
+        "corrected": [asdict(row) for row in corrected],
+        "judges": {name: [asdict(row) for row in rows] for name, rows in judges.items()},
     }
-    paths = tables.write(found, files, **more) if files else []
+    paths = tables.write(result, files, **more) if files else []
     if as_json:
-        for criterion in found.criteria:
-            print_json(
-                event="judged",
-                judge=found.metadata["judge"],
-                model=found.metadata["model"],
-                **criterion.facts(),
-            )
-        print_json(
-            event="end",
-            calls=found.calls,
-            pending=found.pending,
-            outcomes=found.outcomes,
-            files=list(map(str, paths)),
-            **more,
-        )
-        return found
-    tables.show(found)
+        _print_lines(result, paths, more)
+        return result
+    tables.show(result)
     tables.show_agreement("People", people)
     tables.show_corrected_rates(corrected)
-    for name, agreed in judges.items():
-        tables.show_agreement(f"Judge {name}", agreed)
+    for name, rows in judges.items():
+        tables.show_agreement(f"Judge {name}", rows)
     for path in paths:
         typer.echo(f"File: {os.path.relpath(path)}")
-    return found
+    return result
 
 
-def _incomplete(board: "TournamentResult", *, offline: bool) -> Incomplete:
+def _print_lines(result: "TournamentResult", paths: list[Path], more: Mapping[str, object]) -> None:
+    from htbench.core.display import print_json
+
+    judge, model = result.metadata["judge"], result.metadata["model"]
+    for criterion in result.criteria:
+        print_json(event="judged", judge=judge, model=model, **criterion.facts())
+    print_json(
+        event="end",
+        calls=result.calls,
+        pending=result.pending,
+        outcomes=result.outcomes,
+        files=list(map(str, paths)),
+        **more,
+    )
+
+
+def _incomplete(result: "TournamentResult", *, offline: bool) -> Incomplete:
+    from htbench.judging.judge import FINAL_OUTCOMES
+
     lost = {
         outcome: number
-        for outcome, number in board.outcomes.items()
+        for outcome, number in result.outcomes.items()
         if outcome not in FINAL_OUTCOMES
     }
-    unasked = board.pending - sum(lost.values())
+    unasked = result.pending - sum(lost.values())
     parts = [
         *(f"{number:,} {outcome}" for outcome, number in lost.items()),
         *([f"{unasked:,} not asked"] if unasked else []),
@@ -233,10 +263,11 @@ def _incomplete(board: "TournamentResult", *, offline: bool) -> Incomplete:
     remedy = (
         "Leave --offline and --reparse out to ask them."
         if offline
-        else "The same command asks them again; a larger --max-requests or --max-cost if that was the end."
+        else "The same command asks them again; a larger --max-requests or --max-cost if that was "
+        "the end."
     )
     return Incomplete(
-        f"{board.pending:,} of {board.calls:,} calls have no verdict: {', '.join(parts)}",
+        f"{result.pending:,} of {result.calls:,} calls have no verdict: {', '.join(parts)}",
         remedy=remedy,
     )
 
@@ -247,19 +278,17 @@ def _print_forecast(tournament: "Tournament", *, as_json: bool) -> None:
 
     if not tournament.ledger.model_usage(tournament.judge.model).calls:
         tournament.ask(limit=1)
-    found = forecast(tournament, tournament.budget.price)
+    expected = forecast(tournament, tournament.budget.price)
     if as_json:
-        print_json(event="forecast", **asdict(found))
+        print_json(event="forecast", **asdict(expected))
         return
-    typer.echo(f"Calls: {found.calls:,}, {found.pending:,} without a verdict")
-    if found.bytes is not None:
-        typer.echo(f"To send: about {found.bytes / 1e6:,.1f} MB")
-    if found.usage is not None:
-        typer.echo(
-            f"Tokens: about {found.usage.asked:,} asked, {found.usage.replied:,} replied; by {found.basis:,} calls that were made"
-        )
-        typer.echo(
-            f"Cost: about {found.cost:,.2f}"
-            if found.cost is not None
-            else "Cost: price unknown; give --prices"
-        )
+    typer.echo(f"Calls: {expected.calls:,}, {expected.pending:,} without a verdict")
+    if expected.bytes is not None:
+        typer.echo(f"To send: about {expected.bytes / 1e6:,.1f} MB")
+    if expected.usage is not None:
+        asked, replied = expected.usage.asked, expected.usage.replied
+        basis = f"by {expected.basis:,} calls that were made"
+        typer.echo(f"Tokens: about {asked:,} asked, {replied:,} replied; {basis}")
+        unknown = expected.cost is None
+        cost = "price unknown; give --prices" if unknown else f"about {expected.cost:,.2f}"
+        typer.echo(f"Cost: {cost}")

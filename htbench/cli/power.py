@@ -1,4 +1,4 @@
-"""`htbench power`: how many votes an effect needs, and what a judged run can show."""
+"""`htbench power`: votes that an effect needs, and effects that a judged run can show."""
 
 import math
 from collections import defaultdict
@@ -12,7 +12,11 @@ from htbench.cli.options import Json, Out, run_folder
 from htbench.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from htbench.stats.power import DetectableEffect
+    from htbench.stats.power import DetectableEffect, SampleSize
+
+
+ByPair = dict[tuple[str, str], dict[str, list[float]]]
+"""Preferences for the first of two methods, by concept."""
 
 
 def power(
@@ -48,22 +52,24 @@ def power(
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """Votes, pairs and calls that an effect needs; or the effects that a judged run can show, with the correlation that it has."""
+    """Votes, pairs and calls that an effect needs; or the effects that a judged run can show, with
+    the correlation that it has.
+    """
     from htbench.core.display import print_json
     from htbench.stats.power import sample_size
 
     if run is not None:
         _print_detectable(run_folder(run, out), alpha=alpha, chance=chance, as_json=as_json)
         return
-    wanted = preference or [0.55, 0.6, 0.65, 2 / 3, 0.7, 0.75]
-    if wrong := [each for each in wanted if not 0 < each < 1 or each == 0.5]:
+    preferences = preference or [0.55, 0.6, 0.65, 2 / 3, 0.7, 0.75]
+    if wrong := [value for value in preferences if not 0 < value < 1 or value == 0.5]:
         raise UsageError(
             f"a preference of {wrong[0]:g} is no effect",
             remedy="Give one between 0.5 and 1, such as 0.667 for twice as often.",
         )
-    needs = [
+    sizes = [
         sample_size(
-            each,
+            value,
             per_concept=per_concept,
             icc=icc,
             undecided=undecided,
@@ -71,21 +77,23 @@ def power(
             alpha=alpha,
             power=chance,
         )
-        for each in wanted
+        for value in preferences
     ]
-    if not as_json:
-        typer.echo(
-            f"{'preference':>10} {'independent':>12} {'x design':>9} {'votes':>9} {'pairs':>9} {'concepts':>9} {'calls':>9}"
-        )
-    for each in needs:
-        if as_json:
-            print_json(**asdict(each))
-        else:
-            figures = (each.votes, each.pairs, math.ceil(each.pairs / per_concept), each.calls)
-            typer.echo(
-                f"{each.preference:>10.3f} {each.independent:>12,} {each.design_effect:>9.2f} "
-                + " ".join(f"{figure:>9,}" for figure in figures)
-            )
+    if as_json:
+        for size in sizes:
+            print_json(**asdict(size))
+    else:
+        _print_sizes(sizes, per_concept=per_concept)
+
+
+def _print_sizes(sizes: "list[SampleSize]", *, per_concept: int) -> None:
+    counts = " ".join(f"{title:>9}" for title in ("votes", "pairs", "concepts", "calls"))
+    typer.echo(f"{'preference':>10} {'independent':>12} {'x design':>9} {counts}")
+    for size in sizes:
+        figures = (size.votes, size.pairs, math.ceil(size.pairs / per_concept), size.calls)
+        counts = " ".join(f"{figure:>9,}" for figure in figures)
+        start = f"{size.preference:>10.3f} {size.independent:>12,} {size.design_effect:>9.2f}"
+        typer.echo(f"{start} {counts}")
 
 
 def _print_detectable(folder: Path, *, alpha: float, chance: float, as_json: bool) -> None:
@@ -95,39 +103,32 @@ def _print_detectable(folder: Path, *, alpha: float, chance: float, as_json: boo
     from htbench.stats.power import detectable_effect
 
     with Ledger.read(folder) as ledger:
-        boards = [read_result(ledger, id_, rounds=2) for id_ in ledger.tournaments()]
-    for each in boards:
-        for criterion in each.criteria:
-            by_pair: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(
-                lambda: defaultdict(list)
-            )
+        results = [read_result(ledger, id_, rounds=2) for id_ in ledger.tournaments()]
+    for result in results:
+        judge, model = result.metadata["judge"], result.metadata["model"]
+        for criterion in result.criteria:
+            if not as_json:
+                title = printable(f"{judge} {model}, {criterion.name}", max_length=120)
+                test = f"alpha {alpha:g}, power {chance:g}, each pair of methods by itself"
+                typer.echo(f"{title}: {test}")
+            by_pair: ByPair = defaultdict(lambda: defaultdict(list))
             for (one, two, concept, _, _), value in criterion.preferences.items():
                 by_pair[one, two][concept].append(value)
-            judge = f"{each.metadata['judge']} {each.metadata['model']}, {criterion.name}"
-            if not as_json:
-                typer.echo(
-                    f"{printable(judge, max_length=120)}: alpha {alpha:g}, power {chance:g}, each pair of methods by itself"
-                )
             for (one, two), values in sorted(by_pair.items()):
-                found = detectable_effect(one, two, values, alpha=alpha, power=chance)
+                effect = detectable_effect(one, two, values, alpha=alpha, power=chance)
                 if as_json:
-                    print_json(
-                        judge=each.metadata["judge"],
-                        model=each.metadata["model"],
-                        criterion=criterion.name,
-                        **asdict(found),
-                    )
+                    print_json(judge=judge, model=model, criterion=criterion.name, **asdict(effect))
                 else:
-                    typer.echo(_detectable_line(found))
+                    typer.echo(_detectable_line(effect))
 
 
 def _detectable_line(effect: "DetectableEffect") -> str:
-    least = "-" if math.isnan(effect.least) else f"{effect.least:.3f}"
+    least, mirrored = (
+        "-" if math.isnan(effect.least) else f"{rate:.3f}"
+        for rate in (effect.least, 1 - effect.least)
+    )
     icc = "-" if math.isnan(effect.icc) else f"{effect.icc:.2f}"
     pair = f"{effect.one} over {effect.two}"
-    shows = f"a rate of {least} or {_mirror(effect.least)} would show"
-    return f"  {pair:<40} {effect.rate:.3f} in {effect.votes:,} pairs on {effect.concepts} concepts, ICC {icc}; {shows}"
-
-
-def _mirror(least: float) -> str:
-    return "-" if math.isnan(least) else f"{1 - least:.3f}"
+    votes = f"{effect.votes:,} pairs on {effect.concepts} concepts, ICC {icc}"
+    shows = f"a rate of {least} or {mirrored} would show"
+    return f"  {pair:<40} {effect.rate:.3f} in {votes}; {shows}"

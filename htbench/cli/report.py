@@ -24,7 +24,8 @@ def report(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder that runs are kept in, runs if not given; of several, where their report goes."
+            help="Folder that runs are kept in, runs if not given; of several, where their report "
+            "goes."
         ),
     ] = None,
     folder: Annotated[
@@ -38,7 +39,8 @@ def report(
         bool,
         typer.Option(
             "--serve",
-            help="Show the report at an address of this machine alone, drawn anew while the run goes on.",
+            help="Show the report at an address of this machine alone, drawn anew while the run "
+            "goes on.",
         ),
     ] = False,
     port: Annotated[
@@ -46,51 +48,48 @@ def report(
     ] = 8642,
     as_json: Json = False,
 ) -> None:
-    """Write the HTML report of a run, finished or not, or of several; needs neither GPU nor network."""
+    """Write the HTML report of a run, finished or not, or of several; needs neither GPU nor
+    network.
+    """
     from htbench import report
     from htbench.report.serve import serve as show
 
-    kept = Path("runs")
     if len(runs) > 1:
-        if serve or out is None:
-            raise UsageError(
-                "several runs are not served"
-                if serve
-                else "several runs need a folder for their report",
-                remedy=_SEVERAL_REMEDY,
-            )
-        raise typer.Exit(
-            _report_several([run_folder(run, kept) for run in runs], out, as_json=as_json)
-        )
-    where = run_folder(runs[0], out or kept)
+        if serve:
+            raise UsageError("several runs are not served", remedy=_SEVERAL_REMEDY)
+        if out is None:
+            raise UsageError("several runs need a folder for their report", remedy=_SEVERAL_REMEDY)
+        folders = [run_folder(run, Path("runs")) for run in runs]
+        raise typer.Exit(_report_several(folders, out, as_json=as_json))
+    run = run_folder(runs[0], out or Path("runs"))
     if serve:
-        show(where, port=port)
+        show(run, port=port)
         return
-    page = report.write_folder(where) if folder else report.write(where)
-    raise typer.Exit(print_tables(where, page, as_json=as_json))
+    page = report.write_folder(run) if folder else report.write(run)
+    raise typer.Exit(print_tables(run, page, as_json=as_json))
 
 
 def _report_several(folders: list[Path], out: Path, *, as_json: bool) -> int:
-    """One report of several runs; 3 if cells or their scores are missing."""
+    """Write and print a report of several runs; gives 3 if cells or scores are missing, else 0."""
     from htbench.core.display import print_json, printable
-    from htbench.report import merge, several, terminal
+    from htbench.report import merge, multi_run, terminal
 
-    with merge.model_reports(folders) as boards:
-        page = several.write(boards, out)
-        for board in boards:
+    with merge.model_reports(folders) as reports:
+        page = multi_run.write(reports, out)
+        for report in reports:
             if as_json:
-                print_json(event="board", name=board.name)
-                terminal.print_lines(board.summary, page)
+                print_json(event="board", name=report.name)
+                terminal.print_lines(report.summary, page)
             else:
-                sys.stdout.write(f"{printable(board.name, max_length=100)}\n")
-                terminal.show(board.summary)
+                sys.stdout.write(f"{printable(report.name, max_length=100)}\n")
+                terminal.show(report.summary)
         if not as_json:
             _print_path(page)
-        return 0 if all(board.summary.done == board.summary.planned for board in boards) else 3
+        return 0 if all(report.summary.done == report.summary.planned for report in reports) else 3
 
 
 def print_tables(folder: Path, page: Path, *, as_json: bool) -> int:
-    """Print the tables; 3 if cells or their scores are missing."""
+    """Print a run's tables; gives 3 if cells or scores are missing, else 0."""
     from htbench.report import terminal
     from htbench.report.sections import other_scores
     from htbench.run.store import Store
@@ -106,12 +105,8 @@ def print_tables(folder: Path, page: Path, *, as_json: bool) -> int:
             terminal.show(summary)
             other_scores.show(boards)
             _print_path(page)
-        return (
-            0
-            if summary.done == summary.planned
-            and all(board.done == board.planned for board in boards)
-            else 3
-        )
+        is_scored = all(board.done == board.planned for board in boards)
+        return 0 if summary.done == summary.planned and is_scored else 3
 
 
 def _print_path(page: Path) -> None:

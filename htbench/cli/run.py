@@ -3,26 +3,27 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from htbench.cli.options import Json, ModelOption, Verbose, Weights, load_options, parse_numbers
 from htbench.cli.report import print_tables
-from htbench.core import content
 from htbench.core.errors import Incomplete
-from htbench.run import plan as plans
-from htbench.run import settings
-from htbench.run.plan import Plan, RunOptions
+
+if TYPE_CHECKING:
+    from htbench.run.plan import Plan, ResolvedPlan, RunOptions
 
 Layers = Mapping[str, Mapping[str, object]]
+"""Settings by name, of each origin; later ones override earlier ones."""
 
 
 def run(
     plan: Annotated[
         str | None,
         typer.Argument(
-            help="A shipped plan such as quickstart, or a TOML file; HTBENCH_* variables and options override it."
+            help="A shipped plan such as quickstart, or a TOML file; HTBENCH_* variables and "
+            "options override it."
         ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="See: htbench list models")] = None,
@@ -47,7 +48,8 @@ def run(
     scorer: Annotated[
         list[str] | None,
         typer.Option(
-            help="Encoder that scores, the headline's first, a gauge, or the path of a scorer's card; repeat."
+            help="Encoder that scores, the headline's first, a gauge, or the path of a scorer's "
+            "card; repeat."
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of learning and resampling.")] = None,
@@ -110,100 +112,109 @@ def run(
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Run methods on concepts, score the images and write the report; the same command again continues where it stopped."""
+    """Run methods on concepts, score the images and write the report; the same command again
+    continues where it stopped.
+    """
+    from htbench.run import plan as plans
+    from htbench.run import settings as plan_settings
+
     load_options(weights, model_option)
+    strengths = None if strength is None else parse_numbers("strength", strength)
     options: dict[str, object] = {
         "model": model, "weights": weights, "model_options": model_option, "methods": method,
-        "concepts": concepts, "concept_set": concept_set, "limit": limit, "prompts": prompts, "seeds": seeds,
-        "batch": batch, "scorers": scorer, "seed": seed, "strengths": None if strength is None else parse_numbers("strength", strength),
-        "tune_strength": tune_strength, "device": device, "workers": workers, "ray": ray, "threads": threads,
-        "out": out, "name": name, "allow_leak": allow_leak, "max_failures": max_failures,
+        "concepts": concepts, "concept_set": concept_set, "limit": limit, "strengths": strengths,
+        "prompts": prompts, "seeds": seeds, "batch": batch, "scorers": scorer, "seed": seed,
+        "tune_strength": tune_strength, "device": device, "workers": workers, "ray": ray,
+        "threads": threads, "out": out, "name": name, "allow_leak": allow_leak,
+        "max_failures": max_failures,
     }  # fmt: skip
     layers = {
         f"plan {plan}": plans.read(plan) if plan else {},
-        "environment": settings.environment(os.environ, Plan, RunOptions),
+        "environment": plan_settings.environment(os.environ, plans.Plan, plans.RunOptions),
         "option": options,
     }
-    chosen, how = plans.build(*layers.values()), plans.run_options(*layers.values())
+    settings, run_options = plans.build(*layers.values()), plans.run_options(*layers.values())
     if print_plan:
-        _print_plan(chosen, how, layers, as_json=as_json)
+        _print_plan(settings, run_options, layers, as_json=as_json)
         return
-    _, selected = plans.check(chosen)
-    folder = Path(how.out) / (how.name or _name(plan, chosen))
+    resolved, runs = plans.resolve(settings), Path(run_options.out)
+    folder = runs / (run_options.name or _name(plan, settings))
     if dry_run:
-        _print_forecast(chosen, len(selected), folder, Path(how.out), as_json=as_json)
+        _print_forecast(resolved, folder, runs, as_json=as_json)
         return
-    raise typer.Exit(_run(chosen, folder, how, verbose=verbose, as_json=as_json))
+    raise typer.Exit(_run(resolved, folder, run_options, verbose=verbose, as_json=as_json))
 
 
-def _run(plan: Plan, folder: Path, options: RunOptions, *, verbose: bool, as_json: bool) -> int:
+def _run(
+    plan: "ResolvedPlan", folder: Path, options: "RunOptions", *, verbose: bool, as_json: bool
+) -> int:
     from htbench import report
     from htbench.core.display import Display
     from htbench.run import runner
 
     try:
-        runner.run(plan, folder, options, display=Display(verbose=verbose, as_json=as_json))
+        display = Display(verbose=verbose, as_json=as_json)
+        runner.run_resolved(plan, folder, options, display=display)
     except Incomplete:
         print_tables(folder, report.write(folder), as_json=as_json)
         raise
     return print_tables(folder, report.write(folder), as_json=as_json)
 
 
-def _name(plan: str | None, chosen: Plan) -> str:
+def _name(plan: str | None, settings: "Plan") -> str:
     """A plan's own name if it is run as it stands; else one that differs when the settings do."""
-    start = Path(plan).stem[:40] if plan else chosen.model
-    return (
-        start
-        if plan and chosen == plans.build(plans.read(plan))
-        else f"{start}-{content.digest(chosen.model_dump(mode='json'))[:8]}"
-    )
+    from htbench.core import content
+    from htbench.run import plan as plans
+
+    start = Path(plan).stem[:40] if plan else settings.model
+    if plan and settings == plans.build(plans.read(plan)):
+        return start
+    return f"{start}-{content.digest(settings.model_dump(mode='json'))[:8]}"
 
 
-def _print_plan(plan: Plan, options: RunOptions, layers: Layers, *, as_json: bool) -> None:
+def _print_plan(plan: "Plan", options: "RunOptions", layers: Layers, *, as_json: bool) -> None:
     from htbench.core.display import print_json, printable
+    from htbench.run.settings import origins
 
-    for each in settings.origins([plan, options], layers):
+    for setting in origins([plan, options], layers):
         if as_json:
-            print_json(setting=each.name, value=each.value, origin=each.origin)
-        else:
-            value = (
-                ", ".join(map(str, each.value))
-                if isinstance(each.value, list)
-                else "-"
-                if each.value in (None, "")
-                else each.value
-            )
-            typer.echo(
-                f"{each.name:<15} {printable(value, max_length=200):<40} {printable(each.origin, max_length=200)}"
-            )
+            print_json(setting=setting.name, value=setting.value, origin=setting.origin)
+            continue
+        value = "-" if setting.value in (None, "") else setting.value
+        text = ", ".join(map(str, value)) if isinstance(value, list) else value
+        columns = (printable(part, max_length=200) for part in (text, setting.origin))
+        typer.echo("{:<15} {:<40} {}".format(setting.name, *columns))
 
 
-def _print_forecast(plan: Plan, concepts: int, folder: Path, out: Path, *, as_json: bool) -> None:
+def _print_forecast(plan: "ResolvedPlan", folder: Path, out: Path, *, as_json: bool) -> None:
     from dataclasses import asdict
 
     from htbench.core.display import print_json
     from htbench.report.format import duration
     from htbench.run.forecast import forecast
 
-    found = forecast(plan, concepts=concepts, folder=folder, out=out)
+    expected = forecast(plan, folder=folder, out=out)
     if as_json:
-        print_json(folder=str(folder), **asdict(found))
+        print_json(folder=str(folder), **asdict(expected))
         return
-    typer.echo(f"Folder: {folder}\nCells: {found.cells:,}\nImages to make: {found.images:,}")
-    if not found.basis:
-        typer.echo(f"Time and disk: not known, since no run below {out} has used {plan.model}")
+    typer.echo(f"Folder: {folder}\nCells: {expected.cells:,}\nImages to make: {expected.images:,}")
+    if not expected.basis:
+        model = plan.settings.model
+        typer.echo(f"Time and disk: not known, since no run below {out} has used {model}")
         return
-    parts = {"learning": found.learning, "images": found.generating, "scores": found.scoring}
-    known = {name: seconds for name, seconds in parts.items() if seconds is not None}
+    stages = {
+        "learning": expected.learning,
+        "images": expected.generating,
+        "scores": expected.scoring,
+    }
+    seconds = {name: value for name, value in stages.items() if value is not None}
     lacking = [
-        *(name for name in parts if name not in known),
-        *(f"learning of {name}" for name in found.unknown),
+        *(name for name in stages if name not in seconds),
+        *(f"learning of {name}" for name in expected.unknown),
     ]
-    typer.echo(
-        f"Time: about {duration(sum(known.values()))} of one worker ({', '.join(f'{name} {duration(s)}' for name, s in known.items())})"
-    )
+    parts = ", ".join(f"{name} {duration(value)}" for name, value in seconds.items())
+    typer.echo(f"Time: about {duration(sum(seconds.values()))} of one worker ({parts})")
     if lacking:
         typer.echo(f"Left out, since no earlier run timed it: {', '.join(lacking)}")
-    typer.echo(
-        f"Disk: {'not known' if found.bytes is None else f'about {found.bytes / 1e6:,.0f} MB'}\nFrom: {', '.join(found.basis)}"
-    )
+    disk = "not known" if expected.bytes is None else f"about {expected.bytes / 1e6:,.0f} MB"
+    typer.echo(f"Disk: {disk}\nFrom: {', '.join(expected.basis)}")

@@ -8,8 +8,6 @@ import typer
 from htbench.cli.options import Json, ModelOption, load_options
 from htbench.core import registry
 from htbench.core.errors import UnknownName, UsageError
-from htbench.run import plan as plans
-from htbench.steering import baseline, concept
 
 
 def show(
@@ -25,13 +23,16 @@ def show(
         bool,
         typer.Option(
             "--needs",
-            help="Also work out what a published model asks of a device: operations and memory by batch, and of learning.",
+            help="Also work out what a published model asks of a device: operations and memory by "
+            "batch, and of learning.",
         ),
     ] = False,
     model_option: ModelOption = None,
     as_json: Json = False,
 ) -> None:
-    """Show all that is known of a method, a model, a plan or a concept; a model needs neither its weights nor a GPU."""
+    """Show all that is known of a method, a model, a plan or a concept; a model needs neither its
+    weights nor a GPU.
+    """
     from htbench.core.display import print_json, printable
 
     if (needs or model_option) and what != "model":
@@ -48,24 +49,28 @@ def show(
     }
     if what not in shows:
         raise UnknownName("thing to show", what, shows)
-    found = shows[what](name)
+    facts = shows[what](name)
     if as_json:
-        print_json(**found)
+        print_json(**facts)
         return
-    for key, value in found.items():
-        lines = (
-            value
-            if isinstance(value, list)
-            else [f"{k}: {v}" for k, v in value.items()]
-            if isinstance(value, Mapping)
-            else str(value).splitlines()
-        )
+    for key, value in facts.items():
+        lines = _lines(value)
         typer.echo(f"{key:<12} {printable(lines[0]) if lines else '-'}")
         for line in lines[1:]:
             typer.echo(f"{'':<12} {printable(line)}")
 
 
+def _lines(value: object) -> list[object]:
+    if isinstance(value, list):
+        return value
+    if isinstance(value, Mapping):
+        return [f"{name}: {part}" for name, part in value.items()]
+    return list(str(value).splitlines())
+
+
 def _method(name: str) -> dict[str, object]:
+    from htbench.steering import baseline
+
     card = baseline.load_card(name)
     published = [
         f"{figure.what}: {figure.value} ({figure.conditions})" for figure in card.published
@@ -92,6 +97,8 @@ def _model(name: str, options: Mapping[str, str], *, needs: bool) -> dict[str, o
     )
     channels = sum(site.channels for site in model.sites.values())
     first, *_, last = [*model.sites, ""] if len(model.sites) == 1 else model.sites
+    missing = plugin.missing() if hasattr(plugin, "missing") else []
+    lacks = [f"{part} is missing: htbench fetch --model {name}" for part in missing]
     return {
         "name": model.name,
         **(model.facts() if hasattr(model, "facts") else {"revision": model.revision}),
@@ -102,40 +109,40 @@ def _model(name: str, options: Mapping[str, str], *, needs: bool) -> dict[str, o
         ],
         "conditioner": model.concept_encoder,
         "scorer": model.scorer,
-        "weights": ", ".join(
-            f"{each} is missing: htbench fetch --model {name}" for each in plugin.missing()
-        )
-        or "here"
-        if hasattr(plugin, "missing")
-        else "here",
+        "weights": ", ".join(lacks) or "here",
         **(plugin.needs(**options) if needs else {}),
     }
 
 
 def _plan(name: str) -> dict[str, object]:
+    from htbench.run import plan as plans
+
     return plans.build(plans.read(name)).model_dump(mode="json")
 
 
 def _concept(name: str, concept_set: str | None) -> dict[str, object]:
-    sets = map(concept.load, [concept_set] if concept_set else concept.names())
+    from htbench.steering import concept as concept_sets
+
+    names = [concept_set] if concept_set else concept_sets.names()
     everything = {
-        each.id: (each, split, of)
-        for of in sets
-        for split, concepts in of.splits.items()
-        for each in concepts
+        concept.id: (concept, split, concepts)
+        for concepts in map(concept_sets.load, names)
+        for split, members in concepts.splits.items()
+        for concept in members
     }
     if name not in everything:
         raise UnknownName("concept", name, everything, remedy="See: htbench list concepts")
-    found, split, of = everything[name]
+    concept, split, concepts = everything[name]
+    examples = ", ".join(concept.sources[:3])
     return {
-        "id": found.id,
-        "set": f"{of.name}, version {of.version}",
+        "id": concept.id,
+        "set": f"{concepts.name}, version {concepts.version}",
         "split": split,
-        "kind": found.kind,
-        "text": found.text,
-        "template": found.template,
-        "paraphrases": list(found.paraphrases),
-        "learnt from": f"{len(found.sources)} neutral prompts, such as {', '.join(found.sources[:3])}",
-        "references": f"{len(found.references)} pictures",
-        "digest": found.digest,
+        "kind": concept.kind,
+        "text": concept.text,
+        "template": concept.template,
+        "paraphrases": list(concept.paraphrases),
+        "learnt from": f"{len(concept.sources)} neutral prompts, such as {examples}",
+        "references": f"{len(concept.references)} pictures",
+        "digest": concept.digest,
     }

@@ -1,19 +1,18 @@
-"""`htbench steer`: a filmstrip of anything, at rising strengths."""
+"""`htbench steer`: a filmstrip of any concept, at rising strengths."""
 
 import math
 import os
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from htbench.cli.options import ModelOption, Weights, load_options, parse_numbers
-from htbench.core import registry
+from htbench.cli.options import ModelOption, Weights, choose_model, parse_numbers
 from htbench.core.errors import UsageError
-from htbench.steering import baseline
-from htbench.steering import concept as concepts
-from htbench.steering.concept import Concept, ConceptSet
+
+if TYPE_CHECKING:
+    from htbench.steering.concept import Concept, ConceptSet
 
 FORMATS = (".png", ".webp", ".jpg", ".jpeg")
 FOLDER = Path("runs") / "steer"
@@ -47,7 +46,8 @@ def steer(
     template: Annotated[
         str | None,
         typer.Option(
-            help='How a prompt asks for new words, for methods that learn from prompts; "{prompt}, {concept}" if not given.'
+            help="How a prompt asks for new words, for methods that learn from prompts; "
+            '"{prompt}, {concept}" if not given.'
         ),
     ] = None,
     concept_set: Annotated[
@@ -64,40 +64,43 @@ def steer(
         Path | None, typer.Option(help="The picture to write; in runs/steer if not given.")
     ] = None,
 ) -> None:
-    """Show images at rising strengths of any concept, given in words or as pictures: a row a prompt, a column a strength."""
+    """Show images at rising strengths of any concept, given in words or as pictures: a row a
+    prompt, a column a strength.
+    """
+    from htbench.steering import baseline
+    from htbench.steering import concept as concept_sets
     from htbench.steering import steer as steering
 
     card = baseline.load_card(method)
-    registry.check("models", model)
-    loaded_with = load_options(weights, model_option)
-    known = concepts.load(concept_set)
-    wanted = _target_concept(concept, image, template, known)
-    steering.check_readable(card, wanted)
-    strip = steering.FilmstripRequest(
-        prompts=tuple(prompt or known.prompts[:3]),
+    source = choose_model(model, weights, model_option)
+    concepts = concept_sets.load(concept_set)
+    target = _target_concept(concept, image, template, concepts)
+    steering.check_readable(card, target)
+    request = steering.FilmstripRequest(
+        prompts=tuple(prompt or concepts.prompts[:3]),
         strengths=_strengths(strength),
         seed=seed,
         batch=batch,
     )
-    path = _check_writable(out or FOLDER / f"{_slug(wanted)}-{card.name}.png")
+    path = _check_writable(out or FOLDER / f"{_slug(target)}-{card.name}.png")
 
     from rich.console import Console
 
-    from htbench.core import device as devices
     from htbench.steering.model import unknown_words
 
     with Console(stderr=True).status(f"load {model}") as status:
-        loaded = registry.load_model(model, devices.choose(device), loaded_with)
-        for word in unknown_words(loaded, [wanted.target(each) or each for each in strip.prompts]):
+        loaded = source.load(device)
+        prompts = [target.target(prompt) or prompt for prompt in request.prompts]
+        for word in unknown_words(loaded, prompts):
             typer.echo(f"htbench: {word!r} is not in the vocabulary of {model}", err=True)
-        status.update(f"{card.name} learns {wanted.text or 'from pictures'}")
-        total = len(strip.prompts) * len(strip.strengths)
+        status.update(f"{card.name} learns {target.text or 'from pictures'}")
+        total = len(request.prompts) * len(request.strengths)
         film = steering.make_filmstrip(
             card,
             loaded,
-            wanted,
-            strip,
-            concepts=known,
+            target,
+            request,
+            concepts=concepts,
             folder=FOLDER / "learnt",
             advance=lambda done: status.update(f"make images: {done} of {total}"),
         )
@@ -106,8 +109,8 @@ def steer(
 
 
 def _target_concept(
-    concept: str | None, image: list[Path] | None, template: str | None, concept_set: ConceptSet
-) -> Concept:
+    concept: str | None, image: list[Path] | None, template: str | None, concept_set: "ConceptSet"
+) -> "Concept":
     from htbench.steering import steer as steering
 
     if (concept is None) == (not image):
@@ -120,22 +123,20 @@ def _target_concept(
             "--template is for words; pictures are not put into prompts",
             remedy="Leave --template out.",
         )
-    return (
-        steering.concept_from_images(image)
-        if image
-        else steering.concept_from_words(concept or "", concept_set, template=template)
-    )
+    if image:
+        return steering.concept_from_images(image)
+    return steering.concept_from_words(concept or "", concept_set, template=template)
 
 
 def _strengths(text: str) -> tuple[float, ...]:
-    found = tuple(parse_numbers("strength", text))
-    for each in found:
-        if not math.isfinite(each) or abs(each) > 10:
+    strengths = tuple(parse_numbers("strength", text))
+    for strength in strengths:
+        if not math.isfinite(strength) or abs(strength) > 10:
             raise UsageError(
-                f"--strength {each:g} is not between -10 and 10",
+                f"--strength {strength:g} is not between -10 and 10",
                 remedy="Write it as --strength 0,0.5,1",
             )
-    return found
+    return strengths
 
 
 def _check_writable(path: Path) -> Path:
@@ -154,10 +155,6 @@ def _check_writable(path: Path) -> Path:
     return path
 
 
-def _slug(concept: Concept) -> str:
-    return (
-        re.sub(r"[^\w.-]+", "-", concept.text or Path(concept.references[0].name).stem).strip("-")[
-            :60
-        ]
-        or "concept"
-    )
+def _slug(concept: "Concept") -> str:
+    text = concept.text or Path(concept.references[0].name).stem
+    return re.sub(r"[^\w.-]+", "-", text).strip("-")[:60] or "concept"

@@ -7,6 +7,7 @@ import typer
 
 from htbench.cli.options import Json, Out, RunName, run_folder
 from htbench.core.errors import UsageError
+from htbench.study.ask.options import StudyOptions
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,48 +23,52 @@ def export(
     study: Study = Path("study"),
     pairs: Annotated[
         int, typer.Option(min=1, help="Pairs of pictures, balanced over methods and concepts.")
-    ] = 200,
-    raters: Annotated[int, typer.Option(min=1, help="Sheets, one a person.")] = 20,
+    ] = StudyOptions.pairs,
+    raters: Annotated[int, typer.Option(min=1, help="Sheets, one a person.")] = StudyOptions.raters,
     votes: Annotated[
         int, typer.Option(min=1, help="Votes that each pair gets, of as many people.")
-    ] = 5,
+    ] = StudyOptions.votes,
     criterion: Annotated[
         str, typer.Option(help="presence, preservation, quality or overall.")
-    ] = "presence",
-    question: Annotated[str, typer.Option(help="Your own words for it.")] = "",
+    ] = StudyOptions.criterion,
+    question: Annotated[str, typer.Option(help="Your own words for it.")] = StudyOptions.question,
     method: Annotated[
         list[str] | None,
         typer.Option(help="A method of the run; repeat for several; all if not given."),
     ] = None,
-    against: Annotated[str, typer.Option(help="Only pairs with this method: prompt.")] = "",
+    against: Annotated[
+        str, typer.Option(help="Only pairs with this method: prompt.")
+    ] = StudyOptions.against,
     strength: Annotated[
         float | None,
         typer.Option(help="Strength that pictures are compared at; 1 if the run has it."),
-    ] = None,
+    ] = StudyOptions.strength,
     checks: Annotated[
         int, typer.Option(min=0, help="Attention checks a person: explicit instructions.")
-    ] = 2,
-    sentinels: Annotated[int, typer.Option(min=0, help="Pictures beside noise a person.")] = 2,
+    ] = StudyOptions.checks,
+    sentinels: Annotated[
+        int, typer.Option(min=0, help="Pictures beside noise a person.")
+    ] = StudyOptions.sentinels,
     repeats: Annotated[
         int, typer.Option(min=0, help="Pairs that each person sees again, swapped.")
-    ] = 4,
+    ] = StudyOptions.repeats,
     forced: Annotated[bool, typer.Option("--forced", help="No ties.")] = False,
     consent: Annotated[
         Path | None, typer.Option(help="File with the text that people agree to.")
     ] = None,
     post: Annotated[
         str, typer.Option(help="Address that answers are sent to, as CSV, besides being saved.")
-    ] = "",
+    ] = StudyOptions.post,
     done: Annotated[
         str,
         typer.Option(
             help="Address that people go to at the end, such as Prolific's for completion."
         ),
-    ] = "",
+    ] = StudyOptions.done,
     size: Annotated[
         int, typer.Option(min=0, max=4096, help="Side of the pictures in pixels; 0: as they are.")
-    ] = 512,
-    seed: Annotated[int, typer.Option(min=0, help="Of pairs and sheets.")] = 0,
+    ] = StudyOptions.size,
+    seed: Annotated[int, typer.Option(min=0, help="Of pairs and sheets.")] = StudyOptions.seed,
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -73,25 +78,26 @@ def export(
     from htbench.core.display import print_json
     from htbench.study.ask import export as page
 
-    text = _read_text(consent) if consent else page.CONSENT
-    wish = page.StudyOptions(
-        methods=tuple(method or ()), criterion=criterion, question=question, against=against, strength=strength, pairs=pairs, raters=raters, votes=votes,
-        checks=checks, sentinels=sentinels, repeats=repeats, ties=not forced, consent=text, post=post, done=done, size=size, seed=seed,
+    text = _read_text(consent) if consent else StudyOptions.consent
+    options = StudyOptions(
+        methods=tuple(method or ()), criterion=criterion, question=question, against=against,
+        strength=strength, pairs=pairs, raters=raters, votes=votes, checks=checks,
+        sentinels=sentinels, repeats=repeats, ties=not forced, consent=text, post=post, done=done,
+        size=size, seed=seed,
     )  # fmt: skip
-    found = page.write(run_folder(run, out), study, wish)
+    summary = page.write(run_folder(run, out), study, options)
     if as_json:
-        print_json(**asdict(found))
+        print_json(**asdict(summary))
         return
-    trials = (
-        f"{found.trials[0]} to {found.trials[1]}"
-        if found.trials[0] < found.trials[1]
-        else str(found.trials[0])
+    fewest, most = summary.trials
+    trials = f"{fewest} to {most}" if fewest < most else str(fewest)
+    typer.echo(
+        f"{summary.pairs:,} pairs on {summary.sheets} sheets of {trials} trials; "
+        f"{summary.pictures:,} pictures, {summary.bytes / 1e6:.1f} MB"
     )
     typer.echo(
-        f"{found.pairs:,} pairs on {found.sheets} sheets of {trials} trials; {found.pictures:,} pictures, {found.bytes / 1e6:.1f} MB"
-    )
-    typer.echo(
-        f"Publish {study / 'page'}, and give each person a link of {study / 'links.txt'}. Keep the rest: key.csv tells which method is which."
+        f"Publish {study / 'page'}, and give each person a link of {study / 'links.txt'}. "
+        "Keep the rest: key.csv tells which method is which."
     )
 
 
@@ -106,7 +112,9 @@ def template(
     study: Study = Path("study"),
     as_json: Json = False,
 ) -> None:
-    """Write an exported study for another platform: the same sheets, which htbench study import reads back with the same key."""
+    """Write an exported study for another platform: the same sheets, which htbench study import
+    reads back with the same key.
+    """
     from htbench.core.display import print_json
     from htbench.study.ask import platforms as forms
 
@@ -127,26 +135,28 @@ def rehearse(
         int,
         typer.Option(
             min=0,
-            help="People who are none: one answers at once, one takes the left, one presses any button, and so on.",
+            help="People who are none: one answers at once, one takes the left, one presses any "
+            "button, and so on.",
         ),
     ] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is made up.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Have made-up people answer an exported study, to try import, rules and report before anybody is asked."""
+    """Have made-up people answer an exported study, to try import, rules and report before anybody
+    is asked.
+    """
     from dataclasses import asdict
 
     from htbench.core.display import print_json
     from htbench.study.ask import rehearsal
 
-    found = rehearsal.write(study, to, bots=bots, seed=seed)
+    summary = rehearsal.write(study, to, bots=bots, seed=seed)
     if as_json:
-        print_json(**{**asdict(found), "files": list(map(str, found.files))})
+        print_json(**{**asdict(summary), "files": list(map(str, summary.files))})
         return
-    typer.echo(
-        f"{found.people:,} made-up people, {found.bots} of them bots, gave {found.answers:,} answers in {to}"
-    )
-    typer.echo(f"They were made to prefer {', then '.join(found.order)}.")
+    people = f"{summary.people:,} made-up people, {summary.bots} of them bots"
+    typer.echo(f"{people}, gave {summary.answers:,} answers in {to}")
+    typer.echo(f"They were made to prefer {', then '.join(summary.order)}.")
 
 
 @app.command("import")
@@ -178,47 +188,50 @@ def import_(
     rules: Annotated[
         Path | None,
         typer.Option(
-            help="Whom to leave out, declared before answers are read; the study's own rules.toml if it has one."
+            help="Whom to leave out, declared before answers are read; the study's own rules.toml "
+            "if it has one."
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Read votes into the study's canonical table, people under pseudonyms; the same file again changes nothing."""
+    """Read votes into the study's canonical table, people under pseudonyms; the same file again
+    changes nothing.
+    """
     from dataclasses import asdict
 
     from htbench.core.display import print_json, printable
     from htbench.study.collect import detect, intake
     from htbench.study.collect.profile import find
 
-    how = find(profile) if profile else detect.detect_profile(files[0]).profile
-    found = intake.import_answers(
+    layout = find(profile) if profile else detect.detect_profile(files[0]).profile
+    summary = intake.import_answers(
         files,
         study,
-        profile=how,
+        profile=layout,
         key=key,
         secret=secret or study.with_name(f"{study.resolve().name}.secret"),
         rules=rules,
         participants=people,
     )
     if as_json:
-        print_json(profile=how.name, **asdict(found))
+        print_json(profile=layout.name, **asdict(summary))
         return
-    typer.echo(f"{found.read:,} answers read as {how.name}, {found.new:,} of them new")
+    typer.echo(f"{summary.read:,} answers read as {layout.name}, {summary.new:,} of them new")
     typer.echo(
-        f"{found.answers:,} answers of {found.people:,} people in {study / intake.ANSWERS_FILE}"
+        f"{summary.answers:,} answers of {summary.people:,} people in {study / intake.ANSWERS_FILE}"
     )
-    if found.left_out:
-        typer.echo(
-            f"Left out: {', '.join(printable(name, max_length=60) for name in found.left_out)}",
-            err=True,
-        )
+    if summary.left_out:
+        names = ", ".join(printable(name, max_length=60) for name in summary.left_out)
+        typer.echo(f"Left out: {names}", err=True)
 
 
 @app.command()
 def sniff(
     file: Annotated[Path, typer.Argument(help="A file of votes.", show_default=False)],
 ) -> None:
-    """Guess which platform a file comes from, and print its profile, to be changed and given to --profile."""
+    """Guess which platform a file comes from, and print its profile, to be changed and given to
+    --profile.
+    """
     from htbench.study.collect import detect
 
     typer.echo(detect.text(detect.detect_profile(file)), nl=False)
@@ -238,23 +251,22 @@ def report(
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """What a study's votes say, with whom it left out and how far people, judges and metrics agree: report.md, report.json, and votes.csv for judges."""
+    """What a study's votes say, with whom it left out and how far people, judges and metrics agree:
+    report.md, report.json, and votes.csv for judges.
+    """
     from htbench.core.display import print_json, printable
     from htbench.study.analyse import writeup
 
-    found = writeup.write(study, run_folder(run, out) if run else None, rounds=rounds, seed=seed)
-    for criterion in found.criteria:
+    result = writeup.write(study, run_folder(run, out) if run else None, rounds=rounds, seed=seed)
+    for criterion in result.criteria:
         for preference in criterion.preferences:
+            headline = writeup.headline(preference)
             if as_json:
-                print_json(criterion=criterion.name, headline=writeup.headline(preference))
+                print_json(criterion=criterion.name, headline=headline)
             else:
-                typer.echo(
-                    f"{printable(criterion.name, max_length=60)}: {printable(writeup.headline(preference))}"
-                )
-    typer.echo(
-        f"{len(found.flow.kept):,} of {found.flow.steps[0].answers:,} answers kept; see {study / writeup.REPORT_FILE}",
-        err=True,
-    )
+                typer.echo(f"{printable(criterion.name, max_length=60)}: {printable(headline)}")
+    kept = f"{len(result.flow.kept):,} of {result.flow.steps[0].answers:,} answers kept"
+    typer.echo(f"{kept}; see {study / writeup.REPORT_FILE}", err=True)
 
 
 def _read_text(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""`htbench time`: what a concept costs, by every method in turn on the same machine."""
+"""`htbench time`: the cost per concept of each method, measured on the same machine."""
 
 import os
 from pathlib import Path
@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from htbench.cli.options import Json, ModelOption, Out, Verbose, Weights, load_options
+from htbench.cli.options import Json, ModelOption, Out, Verbose, Weights, choose_model
 from htbench.core import registry
 from htbench.core.errors import UsageError
-from htbench.steering import baseline, concept
 
 
 def time(
@@ -17,7 +16,8 @@ def time(
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="A baseline or the path of its card; repeat for several; all that there are if not given."
+            help="A baseline or the path of its card; repeat for several; all that there are if "
+            "not given."
         ),
     ] = None,
     weights: Weights = None,
@@ -29,7 +29,8 @@ def time(
         int,
         typer.Option(
             min=3,
-            help="At most so many, each on a concept that is new; from 10 on they end when the noise is steady.",
+            help="At most so many, each on a concept that is new; from 10 on they end when the "
+            "noise is steady.",
         ),
     ] = 30,
     minutes: Annotated[
@@ -52,7 +53,8 @@ def time(
     encoder: Annotated[
         str,
         typer.Option(
-            help="Read concepts with this one, where weights of the model's conditioner are not at hand; the report says so."
+            help="Read concepts with this one, where weights of the model's conditioner are not at "
+            "hand; the report says so."
         ),
     ] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of learning.")] = 0,
@@ -63,26 +65,27 @@ def time(
     name: Annotated[
         str | None,
         typer.Option(
-            help="Folder below --out, also that of a run, whose scores are then shown beside the times."
+            help="Folder below --out, also that of a run, whose scores are then shown beside the "
+            "times."
         ),
     ] = None,
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Time methods by one protocol and write what learning once saves, with every raw sample, into a report."""
-    registry.check("models", model)
-    loaded_with = load_options(weights, model_option)
+    """Time methods by one protocol and write what learning once saves, with every raw sample, into
+    a report.
+    """
+    from htbench.steering import baseline, concept
+
+    source = choose_model(model, weights, model_option)
     methods = list(dict.fromkeys(method or baseline.cards()))
-    for each in methods:
-        baseline.load_method(baseline.load_card(each))
+    for name_or_path in methods:
+        baseline.load_method(baseline.load_card(name_or_path))
     if encoder:
         registry.check("encoders", encoder)
     concepts = concept.load(concept_set)
-    if (
-        len(concepts.splits["test"]) < 3
-        or not concepts.splits["dev"]
-        or len(concepts.splits["train"]) < 2
-    ):
+    splits = concepts.splits
+    if len(splits["test"]) < 3 or not splits["dev"] or len(splits["train"]) < 2:
         raise UsageError(
             f"concept set {concept_set!r} is too small to time on",
             remedy="It needs 3 test, 1 dev and 2 train concepts.",
@@ -105,7 +108,6 @@ def time(
         seed=seed,
     )
     folder = out / (name or f"time-{model}" + ("-random" if weights == "random" else ""))
-    voice = Display(verbose=verbose, as_json=as_json)
     session.run(
         folder,
         methods,
@@ -113,8 +115,8 @@ def time(
         protocol,
         model=model,
         device=devices.choose(device),
-        load_options=loaded_with,
-        display=voice,
+        load_options=source.load_options,
+        display=Display(verbose=verbose, as_json=as_json),
     )
     page = report.write(folder)
     with Store.read(folder) as store:

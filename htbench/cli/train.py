@@ -1,16 +1,13 @@
-"""`htbench train`: what an amortised method learns beforehand."""
+"""`htbench train`: the training of an amortised method."""
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from htbench.cli.options import ModelOption, Weights, load_options
-from htbench.core import registry
+from htbench.cli.options import ModelOption, Weights, choose_model
 from htbench.core.errors import UsageError
-from htbench.steering import baseline, concept
 
 
 def train(
@@ -45,16 +42,18 @@ def train(
         Path, typer.Option(help="Folder that an interrupted training continues from.")
     ] = Path("runs") / "train" / "checkpoints",
 ) -> None:
-    """Train a method that learns from many concepts; the same command again continues where it stopped.
+    """Train a method that learns from many concepts; the same command again continues where it
+    stopped.
 
     On several GPUs: torchrun --nproc-per-node 8 -m htbench train …
     """
+    from htbench.steering import baseline, concept
+
     card = baseline.load_card(method)
     if setting:
         card = card.with_settings(dict(map(_setting, setting)))
-    registry.check("models", model)
-    loaded_with = load_options(weights, model_option)
-    chosen = concept.load(concepts).select(split)[:limit]
+    source = choose_model(model, weights, model_option)
+    selected = concept.load(concepts).select(split)[:limit]
     path = out or Path("runs") / "train" / f"{card.name}-{model}.safetensors"
     if path.suffix == ".toml":
         raise UsageError(
@@ -69,23 +68,25 @@ def train(
     from htbench.steering import artifact
 
     artifact.trainable_method(card)
+    title = f"{card.name} learns from {len(selected)} concepts"
     with (
-        distributed.init(device) as own,
-        Console(stderr=True, quiet=not distributed.is_rank_0()).status(
-            f"{card.name} learns from {len(chosen)} concepts"
-        ),
+        distributed.init(device) as own_device,
+        Console(stderr=True, quiet=not distributed.is_rank_0()).status(title),
     ):
-        loaded = registry.load_model(model, own, loaded_with)
-        made = artifact.train(card, loaded, chosen, seed=seed, checkpoints=checkpoints, path=path)
+        loaded = source.load(own_device)
+        files = artifact.train(
+            card, loaded, selected, seed=seed, checkpoints=checkpoints, path=path
+        )
         if distributed.is_rank_0():
-            paths = os.path.relpath(made.steering), os.path.relpath(made.card)
-            typer.echo(
-                f"{paths[0]}\n{paths[1]}\nUse it: htbench run --model {model} --method {paths[1]}"
-            )
+            steering_file, card_file = map(os.path.relpath, (files.steering, files.card))
+            typer.echo(f"{steering_file}\n{card_file}")
+            typer.echo(f"Use it: htbench run --model {model} --method {card_file}")
 
 
 def _setting(text: str) -> tuple[str, object]:
     """Name and value of `name=value`; a value that is not TOML is a word."""
+    import tomllib
+
     name, equals, value = text.partition("=")
     if not (name.strip() and equals):
         raise UsageError(

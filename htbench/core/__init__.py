@@ -1,1 +1,1 @@
-"""The ground: errors, content, plug-ins, databases, devices, display; needs nothing above it."""
+"""The ground: errors, content, plug-ins, databases, devices, display; imports nothing above it."""

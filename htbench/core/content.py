@@ -1,22 +1,104 @@
-"""Finds the content that is shipped as data: baselines, concepts, judges, reports. The packaged copy if there is one, else the checkout's."""
+"""Files: the content that is shipped as data, cards, digests, and whole or no writes."""
 
 import hashlib
 import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
+from htbench.core.errors import UsageError
 from htbench.core.types import Digest
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
 _PACKAGE = Path(__file__).parents[1]
+Card = TypeVar("Card", bound="BaseModel")
+
+
+class InvalidCard(UsageError):
+    """A file that is not TOML, or not a card of its kind; the text is one line."""
 
 
 def folder(name: str) -> Path:
-    """The content folder `name`: `baselines`, `concepts`, `judges` or `reports`."""
+    """The content folder `name`: `baselines`, `concepts`, `judges` or `reports`.
+
+    The copy in the installed package if there is one, else the checkout's.
+    """
     packaged = _PACKAGE / "_content" / name
     return packaged if packaged.is_dir() else _PACKAGE.parent / name
 
 
+def read_card(
+    path: Path, kind: type[Card], *, defaults: Mapping[str, object] | None = None
+) -> Card:
+    """The TOML file `path` as a `kind`, with `defaults` for what the file leaves out.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        InvalidCard: if it cannot be read, or has a wrong, unknown or missing field.
+    """
+    import tomllib
+
+    from pydantic import ValidationError
+
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return kind.model_validate({**(defaults or {}), **values})
+    except FileNotFoundError:
+        raise
+    except ValidationError as error:
+        raise InvalidCard(_first_problem(error)) from None
+    except (ValueError, RecursionError, OSError) as error:
+        raise InvalidCard(f"it cannot be read: {' '.join(str(error).split())[:200]}") from None
+
+
+def _first_problem(error: "ValidationError") -> str:
+    """The field, the problem and the value, in one line."""
+    first = error.errors()[0]
+    field = ".".join(map(str, first["loc"]))
+    problem = f"{field}: {first['msg']}" if field else first["msg"]
+    is_value_known = first["type"] != "missing"
+    text = f"{problem}, not {str(first['input'])[:60]!r}" if is_value_known else problem
+    return " ".join(text.split())[:300]
+
+
+def write_whole(path: Path, data: bytes | str) -> None:
+    """Write a file at once or not at all: whoever reads `path` never sees a part of it."""
+    with replacing(path) as fresh:
+        fresh.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def write_shared(path: Path, data: bytes | str) -> None:
+    """`write_whole` for a file that several processes may write at once, such as one of a cache."""
+    with _replacing(path, path.with_name(f".{os.getpid()}-{path.name}")) as fresh:
+        fresh.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def replacing(path: Path) -> AbstractContextManager[Path]:
+    """A path beside `path` to write to, which takes the place of `path` where nothing failed.
+
+    A killed process leaves it there, and the next one writes over it.
+    """
+    return _replacing(path, path.with_name(f".{path.name}"))
+
+
+@contextmanager
+def _replacing(path: Path, fresh: Path) -> Iterator[Path]:
+    try:
+        yield fresh
+        fresh.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            fresh.unlink()
+        raise
+
+
 def digest(value: object) -> Digest:
-    """Digest of a JSON-like value; equal values have equal digests whatever the order of their keys."""
+    """Digest of a JSON-like value; equal values have equal digests, whatever the order of keys."""
     text = json.dumps(
         value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
     )
@@ -29,3 +111,12 @@ def file_digest(*paths: Path) -> Digest:
     for path in paths:
         total.update(hashlib.sha256(path.read_bytes()).digest())
     return Digest(total.hexdigest()[:16])
+
+
+def without_nan(value: object) -> object:
+    """A JSON-like value with NaN and infinity as None, which strict JSON can hold."""
+    if isinstance(value, Mapping):
+        return {str(key): without_nan(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

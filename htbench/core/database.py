@@ -1,4 +1,8 @@
-"""A SQLite file in a run's folder: written by one process at a time, read by any, and refused if another version made it or it is damaged."""
+"""A SQLite file in a run's folder.
+
+One process writes it at a time and any may read it; a file that is damaged or of another version is
+refused.
+"""
 
 import fcntl
 import os
@@ -15,23 +19,23 @@ from htbench.core.errors import HtbenchError, Missing, Refused, UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Schema:
-    """What a file holds, and how it is spoken of."""
+    """The layout of a file, and the words for it in messages."""
 
     file: str
     lock: str
     version: int
     tables: str
-    """SQL that makes them."""
+    """SQL that creates the tables."""
     name: str
-    """What it is: a `run`, a `ledger`."""
+    """Noun for the contents: `run`, `ledger`."""
     activity: str
-    """What another process does to the run meanwhile."""
+    """Participle for the work of a process that holds the lock: `written`."""
     alternative: str
-    """What to do instead of waiting for it."""
+    """End of a remedy's sentence: an alternative to waiting or restoring."""
 
 
 class Database:
-    """One open file of the layout of its class."""
+    """An open file with the layout of its class."""
 
     schema: ClassVar[Schema]
 
@@ -52,18 +56,18 @@ class Database:
             raise self._explain(error) from None
 
     def close(self) -> None:
-        """Let go of the file and of the lock."""
+        """Close the file and release the lock."""
         self._database.close()
         if self._lock is not None:
             os.close(self._lock)
 
     def select(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        """Rows that a SQL query finds."""
+        """The rows of a SQL query."""
         return self._database.execute(query, values).fetchall()
 
     @classmethod
     def _open_for_writing(cls, folder: Path) -> Self:
-        """Open for writing, with its tables made if there are none.
+        """Open for writing; tables are created if there are none.
 
         Raises:
             OSError: if the folder cannot be written.
@@ -84,9 +88,8 @@ class Database:
             folder, sqlite3.connect(folder / layout.file, isolation_level=None, timeout=10), lock
         )
         with opened._closing_on_error():
-            opened._database.execute(
-                "PRAGMA synchronous = NORMAL"
-            )  # what a power cut takes from the log is made again
+            # what a power cut takes from the log is made again
+            opened._database.execute("PRAGMA synchronous = NORMAL")
             if opened.select("SELECT count(*) FROM sqlite_master") == [(0,)]:
                 opened._database.execute("PRAGMA journal_mode = WAL")
                 opened._database.executescript(
@@ -97,7 +100,11 @@ class Database:
 
     @classmethod
     def _open_read_only(cls, folder: Path) -> Self:
-        """Open for reading alone; where nothing can be written the file is taken as it is, since SQLite would want to write beside it."""
+        """Open for reading only.
+
+        In a folder that cannot be written the file is opened as immutable, since SQLite would
+        otherwise write beside it.
+        """
         path = folder / cls.schema.file
         frozen = not os.access(folder, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
         address = f"{path.absolute().as_uri()}?mode={'ro&immutable=1' if frozen else 'rw'}"
@@ -124,23 +131,25 @@ class Database:
     def _closing_on_error(self) -> Iterator[None]:
         try:
             yield
-        except BaseException as error:
+        except sqlite3.DatabaseError as error:
             self.close()
-            raise (
-                self._explain(error) if isinstance(error, sqlite3.DatabaseError) else error
-            ) from None
+            raise self._explain(error) from None
+        except BaseException:
+            self.close()
+            raise
 
     def _check(self) -> None:
         layout = self.schema
-        ((found,),) = self.select("PRAGMA user_version")
-        if not found and not _schema(self._database):
+        ((version,),) = self.select("PRAGMA user_version")
+        if not version and not _schema(self._database):
             raise Missing(
                 f"{layout.name} {str(self.folder)!r} holds nothing yet",
                 remedy="Issue its command again.",
             )
-        if found != layout.version:
+        if version != layout.version:
             raise Refused(
-                f"{layout.name} {str(self.folder)!r} has store version {found}, this htbench reads {layout.version}",
+                f"{layout.name} {str(self.folder)!r} has store version {version}, "
+                f"this htbench reads {layout.version}",
                 remedy=f"Use the htbench that made it{layout.alternative}.",
             )
         if _schema(self._database) != _expected_schema(layout):
@@ -167,18 +176,14 @@ class Database:
 
 
 def _schema(database: sqlite3.Connection) -> dict[str, str]:
-    """The statements that made a database's tables and indexes, by name."""
-    return {
-        name: " ".join(str(text).split())
-        for name, text in database.execute(
-            "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'"
-        )
-    }
+    """The statements that created a database's tables and indexes, by name."""
+    query = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'"
+    return {name: " ".join(str(text).split()) for name, text in database.execute(query)}
 
 
 def _expected_schema(layout: Schema) -> dict[str, str]:
     database = sqlite3.connect(":memory:")
     database.executescript(layout.tables)
-    found = _schema(database)
+    statements = _schema(database)
     database.close()
-    return found
+    return statements

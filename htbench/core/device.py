@@ -1,4 +1,4 @@
-"""Devices: where models run."""
+"""Devices that models run on."""
 
 from htbench.core.errors import Missing, UnknownName
 
@@ -6,7 +6,10 @@ _OUT_OF_MEMORY_TEXTS = ("not enough memory", "can't allocate memory", "out of me
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out: CUDA has an error of its own for it, on a CPU PyTorch raises a RuntimeError with these words."""
+    """Whether memory ran out.
+
+    CUDA has an error of its own for it; on a CPU, PyTorch raises a RuntimeError with these words.
+    """
     import torch
 
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
@@ -15,7 +18,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def choose(name: str | None) -> str:
-    """The device that the user named; without a name the GPU if there is one.
+    """The device `name`; for None the GPU if there is one, else the CPU.
 
     Raises:
         UnknownName: if it is not the name of a device.

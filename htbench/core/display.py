@@ -1,67 +1,67 @@
-"""What a command says while it works: little on stderr, and on stdout lines of JSON if they are asked for."""
+"""Output of a command while it works: a little on stderr, and lines of JSON on stdout on demand.
+
+Rich is imported where it is used: it takes longer to import than `htbench list` takes to answer.
+"""
 
 import json
-import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TaskID,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+from htbench.core.content import without_nan
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, Task, TaskID
+    from rich.text import Text
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProgressBar:
-    """A bar that fills."""
+    """The progress bar of one stage of the work."""
 
-    progress: Progress
-    id: TaskID
+    progress: "Progress"
+    id: "TaskID"
 
     def advance(self, steps: int = 1) -> None:
-        """So many more are done."""
+        """Add `steps` finished steps."""
         self.progress.advance(self.id, steps)
 
 
-class _RateColumn(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.1f}/s" if task.speed else "", style="progress.data.speed")
+def _progress_bars() -> "Progress":
+    from rich import progress
+    from rich.console import Console
+    from rich.text import Text
 
+    class RateColumn(progress.ProgressColumn):
+        def render(self, task: "Task") -> "Text":
+            return Text(f"{task.speed:.1f}/s" if task.speed else "", style="progress.data.speed")
 
-def _progress_bars() -> Progress:
     console = Console(stderr=True)
     columns = (
-        SpinnerColumn(),
+        progress.SpinnerColumn(),
         "{task.description:<20}",
-        BarColumn(),
-        MofNCompleteColumn(),
-        _RateColumn(),
-        TimeRemainingColumn(),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        RateColumn(),
+        progress.TimeRemainingColumn(),
     )
-    return Progress(*columns, console=console, disable=not console.is_terminal)
+    return progress.Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Display:
-    """Quiet unless told otherwise; progress bars are for terminals alone."""
+    """Messages, events and progress bars of a command; the bars show on terminals alone."""
 
     verbose: bool = False
     as_json: bool = False
-    bars: Progress = field(default_factory=_progress_bars)
+    bars: "Progress" = field(default_factory=_progress_bars)
 
     @contextmanager
     def showing(self) -> Iterator[None]:
-        """While inside, bars are drawn."""
+        """Draw progress bars while the block runs."""
         if self.bars.live.is_started:
             yield
         else:
@@ -69,22 +69,22 @@ class Display:
                 yield
 
     def progress(self, title: str, total: int) -> ProgressBar:
-        """A new bar."""
+        """A new progress bar of `total` steps."""
         self.info(f"{title}: {total:,}")
         return ProgressBar(progress=self.bars, id=self.bars.add_task(title, total=total))
 
     def info(self, text: str) -> None:
-        """For those who asked for more."""
+        """Print `text` on stderr if the display is verbose."""
         if self.verbose:
             self._stderr(text)
 
     def warn(self, text: str) -> None:
-        """For everybody: something did not go as planned."""
+        """Print a warning on stderr, and as an event."""
         self._stderr(f"htbench: {text}")
         self.event("warning", text=text)
 
     def event(self, kind: str, **fields: object) -> None:
-        """A line of JSON on stdout, if asked for."""
+        """Print an event as a line of JSON on stdout, if the display is JSON."""
         if self.as_json:
             print_json(event=kind, **fields)
 
@@ -92,20 +92,19 @@ class Display:
         self.bars.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
+def stdout_console() -> "Console":
+    """A console for tables on stdout: as wide as the terminal, or 140 columns where it is none."""
+    from rich.console import Console
+
+    return Console(width=None if Console().is_terminal else 140)
+
+
 def print_json(**fields: object) -> None:
     """One line of JSON on stdout; NaN is null there."""
     sys.stdout.write(
-        json.dumps(_finite(fields), ensure_ascii=True, allow_nan=False, default=str) + "\n"
+        json.dumps(without_nan(fields), ensure_ascii=True, allow_nan=False, default=str) + "\n"
     )
     sys.stdout.flush()
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, dict):
-        return {str(key): _finite(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def printable(text: object, *, max_length: int = 2000) -> str:

@@ -1,6 +1,7 @@
-"""Processes that train together, started by torchrun; a process that was started alone is a team of one.
+"""Distributed training by processes that torchrun started; a process started alone is all of them.
 
-Each does its share of a step's work on a device of its own, gradients are averaged, and all take the same step.
+Each does its share of a step's work on a device of its own; gradients are averaged, and all take
+the same step.
 """
 
 import os
@@ -20,59 +21,65 @@ Output = TypeVar("Output")
 
 @contextmanager
 def init(device: str | None) -> Iterator[str]:
-    """Waits until all processes that torchrun started are there; gives this one's device, by default the GPU of its number on its machine."""
+    """Join the processes that torchrun started; gives this process's device.
+
+    By default that is the GPU of the process's number on its machine.
+    """
     if not (dist.is_available() and dist.is_torchelastic_launched()):
         yield devices.choose(device)
         return
     local = int(os.environ["LOCAL_RANK"])
-    own = devices.choose(
-        f"cuda:{local}" if device in (None, "cuda") and torch.cuda.is_available() else device
-    )
-    on_gpu = own.startswith("cuda")
-    if on_gpu:
-        torch.cuda.set_device(own)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
+    if device in (None, "cuda") and torch.cuda.is_available():
+        device = f"cuda:{local}"
+    own_device = devices.choose(device)
+    is_gpu = own_device.startswith("cuda")
+    if is_gpu:
+        torch.cuda.set_device(own_device)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if is_gpu else "gloo")
     try:
-        yield own
+        yield own_device
     finally:
         dist.destroy_process_group()
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """Number of processes."""
     return dist.get_world_size() if _is_distributed() else 1
 
 
 def is_rank_0() -> bool:
-    """Whether this is the one that writes files and speaks."""
+    """Whether this is the process that writes files and prints."""
     return not _is_distributed() or dist.get_rank() == 0
 
 
 def shard(count: int) -> slice:
-    """Which of `count` things are this process's."""
-    return (
-        slice(dist.get_rank(), count, dist.get_world_size()) if _is_distributed() else slice(count)
-    )
+    """This process's part of `count` items."""
+    if not _is_distributed():
+        return slice(count)
+    return slice(dist.get_rank(), count, dist.get_world_size())
 
 
 def map_sharded(function: Callable[[Input], Output], items: Sequence[Input]) -> list[Output]:
-    """What `make` gives for each of `things`, each made by one process and sent to all, for which tensors must be on the CPU."""
-    own = [function(thing) for thing in items[shard(len(items))]]
+    """`function` of each item, each computed by one process and sent to all.
+
+    Tensors in the results must be on the CPU.
+    """
+    own = [function(item) for item in items[shard(len(items))]]
     if not _is_distributed():
         return own
     parts: list[list[Output] | None] = [None] * world_size()
     dist.all_gather_object(parts, own)
-    turns = [iter(part or ()) for part in parts]
-    return [next(turns[k % world_size()]) for k in range(len(items))]
+    results = [iter(part or ()) for part in parts]
+    return [next(results[k % world_size()]) for k in range(len(items))]
 
 
 def from_rank_0(function: Callable[[], Output]) -> Output:
-    """What `make` gives in the first process."""
+    """The result of `function` in the first process, sent to all."""
     if not _is_distributed():
         return function()
-    held = [function() if is_rank_0() else None]
-    dist.broadcast_object_list(held, src=0)
-    return cast(Output, held[0])
+    results = [function() if is_rank_0() else None]
+    dist.broadcast_object_list(results, src=0)
+    return cast(Output, results[0])
 
 
 def average(tensors: Sequence[Tensor]) -> None:
@@ -81,9 +88,8 @@ def average(tensors: Sequence[Tensor]) -> None:
         flat = torch.cat([tensor.flatten() for tensor in tensors])
         dist.all_reduce(flat)
         flat /= world_size()
-        for tensor, mean in zip(
-            tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True
-        ):
+        means = torch.split(flat, [tensor.numel() for tensor in tensors])
+        for tensor, mean in zip(tensors, means, strict=True):
             tensor.copy_(mean.view_as(tensor))
 
 

@@ -1,4 +1,4 @@
-"""Everything that can go wrong in a way that a user can mend: one line for the cause, one for the remedy, an exit code."""
+"""Failures that a user can mend: a line for the cause, a line for the remedy, an exit code."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -28,39 +28,35 @@ class Incomplete(HtbenchError):
 
 
 class Missing(HtbenchError):
-    """Something outside is missing: weights, a key, a device, room on the disk."""
+    """Something outside of htbench is missing: weights, a key, a device, room on the disk."""
 
     exit_code = 4
 
 
 class Refused(HtbenchError):
-    """Going on would give a wrong result: a leak, a damaged or foreign file."""
+    """To continue would give a wrong result: a leak, a damaged file or one of another version."""
 
     exit_code = 5
 
 
 class NotFinite(HtbenchError):
-    """An image came out with NaN or infinity in it, which no picture can show."""
+    """An image has NaN or infinity in it, which no picture can show."""
 
     exit_code = 3
 
 
 class UnknownName(UsageError):
-    """No such thing; names the nearest ones that exist."""
+    """There is nothing of that name; the cause lists the nearest names that exist."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, remedy: str = "") -> None:
         names = sorted(set(known))
-        by_case = {each.lower(): each for each in reversed(names)}
-        near = [
-            by_case[each]
-            for each in get_close_matches(name[:200].lower(), by_case, n=3, cutoff=0.5)
-        ]
-        if near:
-            hint = f"did you mean {' or '.join(map(repr, near))}?"
+        in_small_letters = {known_name.lower(): known_name for known_name in reversed(names)}
+        matches = get_close_matches(name[:200].lower(), in_small_letters, n=3, cutoff=0.5)
+        if matches:
+            near = (repr(in_small_letters[match]) for match in matches)
+            hint = f"did you mean {' or '.join(near)}?"
+        elif names:
+            hint = f"known: {', '.join(names[:12])}{', …' if len(names) > 12 else ''}"
         else:
-            hint = (
-                f"known: {', '.join(names[:12])}{', …' if len(names) > 12 else ''}"
-                if names
-                else "there is none"
-            )
+            hint = "there is none"
         super().__init__(f"no {kind} {name[:80]!r}; {hint}", remedy=remedy)

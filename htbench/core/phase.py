@@ -1,4 +1,4 @@
-"""Phases of work: spans that code names as it goes, and that cost nothing unless somebody listens."""
+"""Phases of work: named spans of code, which cost nothing unless a listener times them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -8,7 +8,8 @@ from typing import Literal, get_args
 Phase = Literal[
     "load", "encode-prompts", "extract", "fit", "train", "predict", "install", "generate", "other"
 ]
-"""`fit` and `train` are what takes as long as there are steps, for one concept and for all together; `other` is what nothing named."""
+"""`fit` and `train` take time in proportion to their steps, for one concept and for all concepts
+together; `other` is the time outside of all spans."""
 PHASES: tuple[Phase, ...] = get_args(Phase)
 Listener = Callable[[Phase], AbstractContextManager[None]]
 
@@ -17,7 +18,7 @@ _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 @contextmanager
 def phase(name: Phase) -> Iterator[None]:
-    """What runs inside belongs to `name`, except for phases inside it, which count for themselves."""
+    """A span of the phase `name`; phases inside of it count for themselves only."""
     listener = _listener.get()
     if listener is None:
         yield
@@ -28,7 +29,7 @@ def phase(name: Phase) -> Iterator[None]:
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """While inside, `listener` is told of every phase of this thread."""
+    """Pass every phase of this thread to `listener` while the block runs."""
     token = _listener.set(listener)
     try:
         yield

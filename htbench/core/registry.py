@@ -1,21 +1,25 @@
-"""Finds plug-ins by entry point, ours through the same door as strangers', and the cards that set them up."""
+"""Plug-ins, found by entry point: ours through the same door as strangers'."""
 
 import inspect
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from htbench.core.errors import Missing, UnknownName, UsageError
 
-Group = Literal["models", "methods", "encoders", "scorers", "instruments", "baselines", "judges"]
-_FORMER_GROUPS = {"scorers": ("gauges",)}
-"""What groups were called in version 0.1.0; read for one release."""
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+Group = Literal["models", "methods", "encoders", "scorers", "calibrations", "baselines", "judges"]
+_FORMER_GROUPS = {"scorers": ("gauges",), "calibrations": ("instruments",)}
+"""Names of groups in version 0.1.0; read for one release."""
 
 
 @cache
-def plugins(group: Group) -> dict[str, EntryPoint]:
+def plugins(group: Group) -> "dict[str, EntryPoint]":
     """Installed plug-ins of a group, by name, without importing any."""
+    from importlib.metadata import entry_points  # slow, and `htbench --help` needs none
+
     groups = (group, *_FORMER_GROUPS.get(group, ()))
     return {
         entry.name: entry
@@ -49,9 +53,12 @@ def load(group: Group, name: str) -> Any:
 
 
 def cannot_import(what: str, error: Exception, *, remedy: str) -> Missing:
-    """The error that says why the code of `what` cannot be imported, and what to do."""
+    """The error for code that cannot be imported, with its reason and remedy."""
     if isinstance(error, ImportError) and (error.name or "").startswith("htbench."):
-        remedy = "It was written for another version of htbench: import what it needs from htbench itself, as docs/add-a-method.md does."
+        remedy = (
+            "It was written for another version of htbench: import what it needs from htbench "
+            "itself, as docs/add-a-method.md does."
+        )
     return Missing(
         f"{what} cannot be imported: {' '.join(str(error).split())[:300]}", remedy=remedy
     )
@@ -61,25 +68,23 @@ def load_model(name: str, device: str = "cpu", options: Mapping[str, object] | N
     """The text-to-image model `name` on `device`.
 
     Args:
-        options: what may be chosen of it, such as `weights` or `dtype`; see `htbench show model NAME`.
+        options: settings of the model, such as `weights` or `dtype`; see `htbench show model NAME`.
 
     Raises:
         UnknownName: if there is none of that name.
         UsageError: if it does not have such options, or is written for version 0.1.0.
         Missing: without its weights, or without the memory for them.
     """
-    factory, chosen = load("models", name), options or {}
+    factory, options = load("models", name), options or {}
     try:
-        inspect.signature(factory).bind(device, **chosen)
+        inspect.signature(factory).bind(device, **options)
     except TypeError:
         raise UsageError(
-            f"model {name!r} offers no choice of {', '.join(map(repr, chosen))}",
+            f"model {name!r} offers no choice of {', '.join(map(repr, options))}",
             remedy="Leave --weights and --model-option out.",
         ) from None
-    model = factory(device, **chosen)
+    model = factory(device, **options)
     if hasattr(model, "conditioner") and not hasattr(model, "concept_encoder"):
-        raise UsageError(
-            f"model {name!r} is written for htbench 0.1.0: rename its 'conditioner' to 'concept_encoder'",
-            remedy="See docs/models.md.",
-        )
+        problem = "is written for htbench 0.1.0: rename its 'conditioner' to 'concept_encoder'"
+        raise UsageError(f"model {name!r} {problem}", remedy="See docs/models.md.")
     return model

@@ -10,11 +10,12 @@ Digest = NewType("Digest", str)
 """First 16 hexadecimal digits of a SHA-256."""
 
 UNSTEERED = "none"
-"""Name of the method that leaves images as they are, the reference of all others; it has strength 0 alone."""
+"""Name of the method that leaves images as they are, the reference of all others; its only strength
+is 0."""
 
 
 def strength_of(method: str, strength: float) -> float:
-    """The strength at which `method` is shown beside others at `strength`: 0 for the unsteered one."""
+    """The strength of `method` beside others at `strength`: 0 for the unsteered method."""
     return 0.0 if method == UNSTEERED else strength
 
 
@@ -25,7 +26,7 @@ def encoder_name(encoder_id: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class SiteInfo:
-    """What a site puts out."""
+    """The shape of a site's output."""
 
     channels: int
     channel_axis: int

@@ -1,11 +1,11 @@
-"""Weights: where they are, whether they are whole, and what tells them from others."""
+"""Files of weights: location, download, completeness, fingerprint."""
 
 import hashlib
 import json
 import os
 import pickle
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,21 +28,19 @@ class HubFiles:
 
     repository: str
     files: tuple[str, ...]
-    """Glob patterns, each of which something must match, but for indices of weights in several files."""
+    """Glob patterns; each must match a file, except those for indices of sharded weights."""
     revision: str = "main"
-    """A commit, or a branch: then the commit that the first download got is the one from there on."""
+    """A commit, or a branch; of a branch, the commit of the first download is used ever after."""
 
     @property
     def commit(self) -> str:
-        """The revision that is used here."""
-        return (
-            self.revision
-            if _COMMIT.fullmatch(self.revision)
-            else _pins().get(self.repository, self.revision)
-        )
+        """The revision that this machine uses."""
+        if _COMMIT.fullmatch(self.revision):
+            return self.revision
+        return _pins().get(self.repository, self.revision)
 
     def find(self) -> Path | None:
-        """The folder that they were downloaded to, if they are all there."""
+        """The folder with all of the files, if they were downloaded."""
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -60,15 +58,18 @@ class HubFiles:
         return None if missing_files(folder, self.files) else folder
 
     def download(self) -> Path:
-        """The folder with all of them, downloaded if they are not there.
+        """The folder with all of the files, downloaded where they are missing.
 
         Raises:
-            Missing: if the hub cannot be reached, or does not give them.
+            Missing: if the hub cannot be reached, or does not serve them.
         """
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-        remedy = "Check the network and, where a licence must be accepted, that you are logged in; the same command continues."
+        remedy = (
+            "Check the network and, where a licence must be accepted, that you are logged in; "
+            "the same command continues."
+        )
         try:
             folder = Path(
                 snapshot_download(
@@ -87,45 +88,47 @@ class HubFiles:
         return folder
 
     def shards(self, folder: Path) -> tuple[Path, ...]:
-        """The files in `folder` that the first pattern matches: one, or all parts of one that was cut into several.
+        """The files in `folder` that the first pattern matches: one file, or all its shards.
 
         Raises:
-            Missing: if there is none, or a part is missing.
-            Refused: if there are several that are not parts of one.
+            Missing: if there is none, or a shard is missing.
+            Refused: if there are several that are not shards of one file.
         """
-        found = sorted(folder.glob(self.files[0]))
-        if not found:
+        paths = sorted(folder.glob(self.files[0]))
+        if not paths:
             raise Missing(
                 f"no file {self.files[0]!r} in {str(folder)!r}",
                 remedy=f"It is in the repository {self.repository}.",
             )
-        parts = [match for path in found if (match := _SHARD_NAME.fullmatch(path.name))]
-        if len(found) > 1 and (
-            len(parts) < len(found) or len({(part["name"], part["of"]) for part in parts}) > 1
-        ):
+        parts = [match for path in paths if (match := _SHARD_NAME.fullmatch(path.name))]
+        wholes = {(part["name"], part["of"]) for part in parts}
+        if len(paths) > 1 and (len(parts) < len(paths) or len(wholes) > 1):
             raise Refused(
-                f"{len(found)} files match {self.files[0]!r} in {str(folder)!r}, one was expected",
+                f"{len(paths)} files match {self.files[0]!r} in {str(folder)!r}, one was expected",
                 remedy="Leave only the denoiser's there.",
             )
-        if parts and len(parts) != int(parts[0]["of"]):
+        if parts and len(parts) != (count := int(parts[0]["of"])):
             raise Missing(
-                f"{len(parts)} of {int(parts[0]['of'])} parts {self.files[0]!r} are in {str(folder)!r}",
+                f"{len(parts)} of {count} parts {self.files[0]!r} are in {str(folder)!r}",
                 remedy="Get the others too.",
             )
-        return tuple(found)
+        return tuple(paths)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalFiles:
-    """Where a generator is on this disk."""
+    """Paths of a generator on this disk."""
 
     base: Path
-    """A folder as diffusers saves a pipeline."""
+    """A folder in the layout of a saved diffusers pipeline."""
     denoiser: tuple[Path, ...]
 
 
 def locate(base: HubFiles, denoiser: HubFiles, *, location: str, name: str) -> LocalFiles:
-    """A generator's files: downloaded ones, or in a folder that has the pipeline and beside it the denoiser's weights.
+    """A generator's files: downloaded ones, or a folder's.
+
+    The folder `location` has the pipeline and, beside it, the denoiser's weights; `hub` stands for
+    downloaded files.
 
     Raises:
         Missing: if they are not there, with the command that gets them.
@@ -136,21 +139,20 @@ def locate(base: HubFiles, denoiser: HubFiles, *, location: str, name: str) -> L
             raise Missing(
                 f"no folder {location!r} with weights", remedy="Give a folder, or hub, or random."
             )
-        if lost := missing_files(
-            folder,
-            [pattern for pattern in base.files if pattern.endswith(".json") and "*" not in pattern],
-        ):
+        configs = [name for name in base.files if name.endswith(".json") and "*" not in name]
+        if lost := missing_files(folder, configs):
             raise Missing(
                 f"no {lost[0]!r} in {location!r}",
-                remedy="The folder must have a pipeline as diffusers saves it, and the denoiser's weights beside it.",
+                remedy="The folder must have a pipeline as diffusers saves it, and the denoiser's "
+                "weights beside it.",
             )
         return LocalFiles(base=folder, denoiser=denoiser.shards(folder))
     folders = base.find(), denoiser.find()
     if folders[0] is None or folders[1] is None:
         lost = [
             source.repository
-            for source, there in zip((base, denoiser), folders, strict=True)
-            if there is None
+            for source, folder_or_none in zip((base, denoiser), folders, strict=True)
+            if folder_or_none is None
         ]
         raise Missing(
             f"the weights of {name} are not on this machine: {', '.join(lost)}",
@@ -160,24 +162,17 @@ def locate(base: HubFiles, denoiser: HubFiles, *, location: str, name: str) -> L
 
 
 def missing_files(folder: Path, patterns: tuple[str, ...] | list[str]) -> list[str]:
-    """Patterns that nothing in `folder` matches, and files that an index there names and that are not there."""
+    """Patterns that no file in `folder` matches, and missing files that an index there names."""
+    index_patterns = [pattern for pattern in patterns if pattern.endswith("*.index.json")]
     lost = [
         pattern
         for pattern in patterns
-        if not pattern.endswith("*.index.json") and not any(folder.glob(pattern))
+        if pattern not in index_patterns and not any(folder.glob(pattern))
     ]
-    for index in (
-        path
-        for pattern in patterns
-        if pattern.endswith("*.index.json")
-        for path in folder.glob(pattern)
-    ):
-        named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        lost += sorted(
-            str((index.parent / name).relative_to(folder))
-            for name in named
-            if not (index.parent / name).exists()
-        )
+    for index in (path for pattern in index_patterns for path in folder.glob(pattern)):
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        paths = [index.parent / name for name in names]
+        lost += sorted(str(path.relative_to(folder)) for path in paths if not path.exists())
     return lost
 
 
@@ -185,7 +180,7 @@ def read(*paths: Path) -> "Mapping[str, Tensor]":
     """The tensors in files, by name; a pickle is read as data, and one with code in it is refused.
 
     Raises:
-        Refused: if one is damaged, or is something else.
+        Refused: if a file is damaged, or holds anything but tensors.
     """
     return {name: tensor for path in paths for name, tensor in _read(path).items()}
 
@@ -203,11 +198,8 @@ def _read(path: Path) -> "Mapping[str, Tensor]":
             else torch.load(path, map_location="cpu", weights_only=True)
         )
     except pickle.UnpicklingError as error:
-        why = (
-            "it holds code"
-            if "Unsupported" in str(error) or "GLOBAL" in str(error)
-            else "it is damaged, or no file of weights"
-        )
+        is_code = "Unsupported" in str(error) or "GLOBAL" in str(error)
+        why = "it holds code" if is_code else "it is damaged, or no file of weights"
         raise Refused(f"weights {str(path)!r} are refused: {why}", remedy=remedy) from None
     except (SafetensorError, RuntimeError, EOFError, KeyError, ValueError) as error:
         raise Refused(
@@ -224,76 +216,77 @@ def _read(path: Path) -> "Mapping[str, Tensor]":
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Settings in a JSON file.
+    """The settings in a JSON file.
 
     Raises:
-        Refused: if it is damaged, or is something else.
+        Refused: if the file is damaged, or holds anything but a table.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise Refused(
             f"settings {str(path)!r} cannot be read: {' '.join(str(error).split())[:160]}",
             remedy="Get the file again.",
         ) from None
-    if not isinstance(found, dict):
+    if not isinstance(config, dict):
         raise Refused(f"settings {str(path)!r} are no table", remedy="Get the file again.")
-    return found
+    return config
 
 
 def check(state: "Mapping[str, Tensor]", expected: "Mapping[str, Tensor]", path: Path) -> None:
-    """Raise `Refused` unless `state` has the names and shapes of `wanted`."""
+    """Raise `Refused` unless `state` has the names and shapes of `expected`."""
     odd = sorted(state.keys() ^ expected.keys()) or sorted(
         key for key in expected if state[key].shape != expected[key].shape
     )
     if odd:
         what = "not of the same shape" if state.keys() == expected.keys() else "too many or too few"
         raise Refused(
-            f"weights {str(path)!r} are of another model: {len(odd)} tensors {what}, such as {odd[0]!r}",
+            f"weights {str(path)!r} are of another model: {len(odd)} tensors {what}, "
+            f"such as {odd[0]!r}",
             remedy="Give the file of this model.",
         )
 
 
 def fingerprint(*paths: Path) -> Digest:
-    """Digest of files, or of all files in folders: their sizes and 64 evenly spread blocks of 64 KiB of each, which no two trainings share."""
+    """Digest of files, or of all files in folders.
+
+    It is made of each file's size and 64 evenly spread blocks of 64 KiB, which no two trainings
+    share.
+    """
     return content.digest(
         [
             [path.name, *_sample(path)]
-            for where in paths
-            for path in (sorted(_files(where)) if where.is_dir() else [where])
+            for file_or_folder in paths
+            for path in (_files(file_or_folder) if file_or_folder.is_dir() else [file_or_folder])
         ]
     )
 
 
 def cache_folder() -> Path:
-    """The folder that is kept between runs."""
+    """The user's cache folder of htbench, which lasts between runs."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "htbench"
 
 
 def _pins() -> dict[str, str]:
-    """Commits that downloads of repositories without a pinned one got, by repository."""
+    """Commits of the first downloads of repositories that no commit is given for."""
     try:
-        found = json.loads((cache_folder() / "revisions.json").read_text(encoding="utf-8"))
+        commits = json.loads((cache_folder() / "revisions.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return (
-        {str(name): str(commit) for name, commit in found.items()}
-        if isinstance(found, dict)
-        else {}
-    )
+    if not isinstance(commits, dict):
+        return {}
+    return {str(repository): str(commit) for repository, commit in commits.items()}
 
 
 def _pin(repository: str, commit: str) -> None:
-    """Write down what a first download got."""
+    """Record the commit of a first download."""
     path = cache_folder() / "revisions.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(json.dumps({repository: commit, **_pins()}, indent=1), encoding="utf-8")
-    fresh.replace(path)
+    content.write_shared(path, json.dumps({repository: commit, **_pins()}, indent=1))
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file())
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _sample(path: Path) -> tuple[int, str]:

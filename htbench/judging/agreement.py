@@ -1,9 +1,9 @@
-"""How far verdicts agree: of judges with each other, and with people; and win rates that people's votes correct."""
+"""Agreement of judges with each other and with people; win rates corrected by people's votes."""
 
 import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -23,7 +23,7 @@ _CHOICES = {"left": 1.0, "right": 0.0, "tie": 0.5}
 
 @dataclass(frozen=True, kw_only=True)
 class HumanVote:
-    """What one person said of one pairing."""
+    """One person's vote on one pairing."""
 
     criterion: str
     pairing: Pairing
@@ -34,27 +34,30 @@ class HumanVote:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeAgreement:
-    """Two sources of verdicts on the pairings that both have."""
+    """Agreement of two sources of verdicts on the pairings that both have judged."""
 
     criterion: str
     decided: Proportion
-    """Pairings that both decide, and decide alike."""
+    """Of the pairings that both decide, those that they decide alike."""
     all: Proportion
-    """Alike, where a tie is an answer too."""
+    """Of all pairings, those with the same answer, a tie being an answer too."""
     kappa: float
     """Cohen's, over won, lost and tied; NaN where it is not defined.
 
     Cohen. A Coefficient of Agreement for Nominal Scales. 1960. https://doi.org/10.1177/001316446002000104
     """
     tau: float
-    """Kendall's, of the orders of methods; NaN below two methods."""
+    """Kendall's, of the two orders of methods; NaN for fewer than two methods."""
     ceiling: Proportion | None = None
-    """How often two people agree where both decide; None between judges."""
+    """Pairs of people who agree where both decide; None between judges."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorrectedRate:
-    """How often one method is preferred to another: by the judge alone, and corrected by what people said where they were asked."""
+    """The rate at which one method is preferred to another.
+
+    By the judge alone, and corrected by people's votes on the pairings that they judged too.
+    """
 
     criterion: str
     one: str
@@ -62,23 +65,26 @@ class CorrectedRate:
     raw: durations.Interval
     corrected: durations.Interval
     labelled: int
-    """Pairings that people judged too."""
+    """Number of pairings that people judged too."""
 
 
 def read_votes(path: Path) -> list[HumanVote]:
-    """People's votes in a CSV with columns criterion, concept, prompt, seed, left, right, choice (left, right or tie) and rater; left and right are methods.
+    """People's votes in a CSV file.
+
+    Its columns are criterion, concept, prompt, seed, left, right, choice and rater; left and right
+    are methods, the choice is left, right or tie.
 
     Raises:
         Missing: if there is no such file.
-        UsageError: with the row that makes no sense.
+        UsageError: for a row that is not a vote.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
-            lost = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
-            if lost:
+            missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
+            if missing:
                 raise UsageError(
-                    f"{str(path)!r} has no column {lost[0]!r}",
+                    f"{str(path)!r} has no column {missing[0]!r}",
                     remedy=f"It must have {', '.join(_COLUMNS)}.",
                 )
             return [_vote(row, number, path) for number, row in enumerate(rows, start=2)]
@@ -92,57 +98,43 @@ def agreement_with_people(
     result: TournamentResult, votes: Sequence[HumanVote]
 ) -> list[JudgeAgreement]:
     """Agreement of a judge with people by each criterion that they have in common."""
-    found = []
+    agreements = []
     for criterion in result.criteria:
-        mine = [vote for vote in votes if vote.criterion == criterion.name]
-        means = _means(mine)
-        if common := criterion.preferences.keys() & means.keys():
-            people = {pairing: means[pairing] for pairing in sorted(common)}
-            found.append(
-                _agreement(
-                    criterion.name,
-                    criterion.preferences,
-                    people,
-                    _ratings(criterion),
-                    _fit_ratings(means),
-                    ceiling=_ceiling(mine),
-                )
-            )
-    return found
+        own_votes = [vote for vote in votes if vote.criterion == criterion.name]
+        means = _means(own_votes)
+        if criterion.preferences.keys() & means.keys():
+            ratings = _ratings(criterion), _fit_ratings(means)
+            agreement = _agreement(criterion.name, criterion.preferences, means, *ratings)
+            agreements.append(replace(agreement, ceiling=_ceiling(own_votes)))
+    return agreements
 
 
 def agreement_with_judge(result: TournamentResult, other: TournamentResult) -> list[JudgeAgreement]:
     """Agreement of two judges by each criterion that they have in common."""
-    theirs = {criterion.name: criterion for criterion in other.criteria}
-    found = []
+    others = {criterion.name: criterion for criterion in other.criteria}
+    agreements = []
     for criterion in result.criteria:
-        if (
-            them := theirs.get(criterion.name)
-        ) and criterion.preferences.keys() & them.preferences.keys():
-            found.append(
-                _agreement(
-                    criterion.name,
-                    criterion.preferences,
-                    them.preferences,
-                    _ratings(criterion),
-                    _ratings(them),
-                )
-            )
-    return found
+        theirs = others.get(criterion.name)
+        if theirs and criterion.preferences.keys() & theirs.preferences.keys():
+            preferences = criterion.preferences, theirs.preferences
+            ratings = _ratings(criterion), _ratings(theirs)
+            agreements.append(_agreement(criterion.name, *preferences, *ratings))
+    return agreements
 
 
 def corrected_rates(
     result: TournamentResult, votes: Sequence[HumanVote], *, seed: int = 0, rounds: int = 2000
 ) -> list[CorrectedRate]:
-    """Win rates of all pairs of methods that people judged some pairings of.
+    """Win rates of all pairs of methods of which people judged two pairings or more.
 
-    The judge's mean over all pairings, plus the mean of (people - judge) over those that people judged: right on average however biased the judge is, if
-    those were drawn at random. Intervals resample concepts.
+    The judge's mean over all pairings, plus the mean of (people - judge) over the pairings that
+    people judged. It is unbiased however biased the judge is, if those pairings were drawn at
+    random. Intervals resample concepts.
 
     References:
         Angelopoulos, Bates, Fannjiang, Jordan, Zrnic. Prediction-Powered Inference. 2023. https://arxiv.org/abs/2301.09633
     """
-    found = []
+    rates = []
     for criterion in result.criteria:
         people = _means([vote for vote in votes if vote.criterion == criterion.name])
         by_pair: dict[tuple[str, str], dict[Pairing, float]] = defaultdict(dict)
@@ -151,18 +143,17 @@ def corrected_rates(
         for (one, two), judged in sorted(by_pair.items()):
             labelled = {pairing: people[pairing] for pairing in judged if pairing in people}
             if len(labelled) > 1:
-                raw, mended = difference_estimate(judged, labelled, seed=seed, rounds=rounds)
-                found.append(
-                    CorrectedRate(
-                        criterion=criterion.name,
-                        one=one,
-                        two=two,
-                        raw=raw,
-                        corrected=mended,
-                        labelled=len(labelled),
-                    )
+                raw, corrected = difference_estimate(judged, labelled, seed=seed, rounds=rounds)
+                rate = CorrectedRate(
+                    criterion=criterion.name,
+                    one=one,
+                    two=two,
+                    raw=raw,
+                    corrected=corrected,
+                    labelled=len(labelled),
                 )
-    return found
+                rates.append(rate)
+    return rates
 
 
 def difference_estimate(
@@ -172,28 +163,29 @@ def difference_estimate(
     seed: int = 0,
     rounds: int = 2000,
 ) -> tuple[durations.Interval, durations.Interval]:
-    """The judge's mean, and its mean corrected by labels, each with a 95 % interval that resamples concepts."""
-    place = {concept: k for k, concept in enumerate(sorted({pairing[2] for pairing in judged}))}
-    sums = np.zeros((len(place), 4))
+    """The judge's mean and its mean corrected by labels, with 95 % intervals over concepts."""
+    row = {concept: k for k, concept in enumerate(sorted({pairing[2] for pairing in judged}))}
+    sums = np.zeros((len(row), 4))
     """By concept: sum of verdicts, their number, sum of corrections, their number."""
     for pairing, value in judged.items():
-        sums[place[pairing[2]], :2] += value, 1
+        sums[row[pairing[2]], :2] += value, 1
         if pairing in labelled:
-            sums[place[pairing[2]], 2:] += labelled[pairing] - value, 1
-    picks = (
-        np.random.default_rng(seed).multinomial(
-            len(place), np.full(len(place), 1 / len(place)), rounds
-        )
-        @ sums
+            sums[row[pairing[2]], 2:] += labelled[pairing] - value, 1
+    uniform = np.full(len(row), 1 / len(row))
+    draws = np.random.default_rng(seed).multinomial(len(row), uniform, rounds) @ sums
+    total, labelled_draws = sums.sum(0)[None], draws[draws[:, 3] > 0]
+    return (
+        _interval(float(_raw_mean(total)[0]), _raw_mean(draws)),
+        _interval(float(_corrected_mean(total)[0]), _corrected_mean(labelled_draws)),
     )
-    raw, mended = _two_means(sums.sum(0)[None]), _two_means(picks[picks[:, 3] > 0])
-    drawn_raw, drawn = picks[:, 0] / picks[:, 1], mended[1]
-    return _interval(float(raw[0][0]), drawn_raw), _interval(float(raw[1][0]), drawn)
 
 
-def _two_means(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    raw = sums[:, 0] / sums[:, 1]
-    return raw, raw + sums[:, 2] / sums[:, 3]
+def _raw_mean(sums: np.ndarray) -> np.ndarray:
+    return np.asarray(sums[:, 0] / sums[:, 1])
+
+
+def _corrected_mean(sums: np.ndarray) -> np.ndarray:
+    return np.asarray(_raw_mean(sums) + sums[:, 2] / sums[:, 3])
 
 
 def _interval(value: float, draws: np.ndarray) -> durations.Interval:
@@ -229,8 +221,6 @@ def _agreement(
     theirs: Mapping[Pairing, float],
     ratings: Mapping[str, float],
     their_ratings: Mapping[str, float],
-    *,
-    ceiling: Proportion | None = None,
 ) -> JudgeAgreement:
     common = sorted(mine.keys() & theirs.keys())
     one, two = (
@@ -240,40 +230,41 @@ def _agreement(
     decided = (one != 0) & (two != 0)
     alike = int((one == two).sum())
     chance = sum(float((one == side).mean() * (two == side).mean()) for side in (-1, 0, 1))
-    methods = sorted(ratings.keys() & their_ratings.keys())
-    tau = (
-        kendalltau(
-            [ratings[method] for method in methods], [their_ratings[method] for method in methods]
-        ).statistic
-        if len(methods) > 1
-        else np.nan
-    )
     return JudgeAgreement(
         criterion=name,
         decided=Proportion(count=int((one == two)[decided].sum()), of=int(decided.sum())),
         all=Proportion(count=alike, of=len(common)),
         kappa=(alike / len(common) - chance) / (1 - chance) if chance < 1 else np.nan,
-        tau=float(tau),
-        ceiling=ceiling,
+        tau=_tau(ratings, their_ratings),
     )
 
 
+def _tau(ratings: Mapping[str, float], their_ratings: Mapping[str, float]) -> float:
+    methods = sorted(ratings.keys() & their_ratings.keys())
+    if len(methods) < 2:
+        return float("nan")
+    mine = [ratings[method] for method in methods]
+    theirs = [their_ratings[method] for method in methods]
+    return float(kendalltau(mine, theirs).statistic)
+
+
 def _means(votes: Iterable[HumanVote]) -> dict[Pairing, float]:
-    found: dict[Pairing, list[float]] = defaultdict(list)
+    """The mean vote on each pairing."""
+    values: dict[Pairing, list[float]] = defaultdict(list)
     for vote in votes:
-        found[vote.pairing].append(vote.value)
-    return {pairing: float(np.mean(values)) for pairing, values in found.items()}
+        values[vote.pairing].append(vote.value)
+    return {pairing: float(np.mean(values[pairing])) for pairing in values}
 
 
 def _ceiling(votes: Iterable[HumanVote]) -> Proportion:
-    """How often two people who judged the same pairing, and decided, agree."""
+    """Pairs of people who agree, of those who judged the same pairing and both decided."""
     by_pairing: dict[Pairing, dict[str, float]] = defaultdict(dict)
     for vote in votes:
         by_pairing[vote.pairing][vote.rater] = vote.value
     pairs = [
         (a, b)
-        for said in by_pairing.values()
-        for a, b in combinations(said.values(), 2)
+        for by_rater in by_pairing.values()
+        for a, b in combinations(by_rater.values(), 2)
         if 0.5 not in (a, b)
     ]
     return Proportion(count=sum(a == b for a, b in pairs), of=len(pairs))
@@ -290,7 +281,7 @@ def _fit_ratings(means: Mapping[Pairing, float]) -> dict[str, float]:
     rows = [(*pairing[:3], value) for pairing, value in means.items()]
     first, second, concept, outcome = zip(*rows, strict=True)
     try:
-        found = fit(Votes.collect(first=first, second=second, concept=concept, outcome=outcome))
+        rating = fit(Votes.collect(first=first, second=second, concept=concept, outcome=outcome))
     except Unrankable:
         return {}
-    return dict(zip(found.names, map(float, found.ratings), strict=True))
+    return dict(zip(rating.names, map(float, rating.ratings), strict=True))

@@ -1,9 +1,12 @@
-"""Whether a judge can be believed: consistency, controls with a known answer, missing verdicts. What is found has one name, that of its cause."""
+"""Audit of a judge: its consistency, controls with a known answer, and missing verdicts.
+
+Each flag is named after its cause.
+"""
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Literal
 
@@ -47,7 +50,7 @@ _ALPHA = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class ControlResult:
-    """A control with two sides: how many matches went either way, others tied or were contradictory."""
+    """Matches of a control with a right and a wrong side; the others tied or were inconsistent."""
 
     right: int
     wrong: int
@@ -55,7 +58,7 @@ class ControlResult:
 
     @property
     def fooled(self) -> bool:
-        """Whether the wrong side wins more often than chance."""
+        """True if the wrong side wins more often than chance."""
         return (
             self.wrong > self.right
             and float(binomtest(self.wrong, self.wrong + self.right).pvalue) < _ALPHA
@@ -69,41 +72,41 @@ class ControlResult:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeAudit:
-    """One judge by one criterion."""
+    """The audit of one judge by one criterion."""
 
     consistent: Proportion
     """Matches in which both orders say the same."""
     position_bias: Proportion
-    """Of the matches in which each order preferred another picture, those that preferred the first shown both times."""
+    """Of the matches whose two orders prefer different pictures, those won by the first shown."""
     position_bias_p: float
-    """Two-sided binomial test of that against a half."""
+    """Two-sided binomial test of `position_bias` against a half."""
     stable: Proportion
     """Questions answered the same when asked again."""
     identical: Proportion
-    """Calls on a picture and itself that saw a difference."""
+    """Calls on a picture and itself that preferred either."""
     noise: ControlResult
     wrong_concept: ControlResult
     """The concept's picture against another concept's."""
     text: ControlResult
-    """A picture against itself with words in it that praise it: `wrong` prefers those."""
+    """A picture against itself with words in it that praise it; `wrong` prefers the words."""
     undecided: Proportion
     """Calls on a picture against noise that tied or could not judge."""
     ties: Proportion
     """Calls of the tournament that tied."""
     cycles: Proportion
-    """Triples of methods on one place that were preferred in a circle."""
+    """Triples of methods on one concept, prompt and seed that were preferred in a circle."""
     cycles_expected: float
-    """Share of triples that the ratings lead to expect; NaN where there are none."""
+    """Share of cyclic triples that is expected from the ratings; NaN without triples."""
     missing: dict[str, dict[str, int]]
     """Matches without a preference by method and reason."""
     planned: dict[str, int]
     """Matches by method."""
     missing_p: float
-    """Chi-square test that all methods miss alike; NaN where nothing or everything is missing."""
+    """Chi-square test of equal missing rates; NaN where nothing or everything is missing."""
 
     @property
     def missing_by_method(self) -> dict[str, Proportion]:
-        """Matches that were asked in vain, those without a picture or not asked yet left out."""
+        """Matches that were asked and have no verdict, by method."""
         return {
             method: Proportion(count=_count_failed(self.missing.get(method, {})), of=planned)
             for method, planned in self.planned.items()
@@ -111,7 +114,11 @@ class JudgeAudit:
 
     @property
     def flags(self) -> tuple[Flag, ...]:
-        """What is wrong. A cause hides what follows from it: a judge that loves the first slot also contradicts itself when the order is swapped."""
+        """The faults of the judge.
+
+        A cause hides its effects: a judge that prefers the first slot also contradicts itself when
+        the order is swapped.
+        """
         slot, slot_low = self.position_bias.value, self.position_bias_p < _ALPHA
         biased = slot_low and abs(2 * slot - 1) * self.position_bias.of > 0.1 * self.consistent.of
         unstable = self.stable.interval[1] < 0.8
@@ -142,27 +149,21 @@ class JudgeAudit:
         )
 
     def facts(self) -> dict[str, object]:
-        """For JSON."""
+        """The audit as a value for JSON."""
         shares = {
-            "consistent": self.consistent, "slot": self.position_bias, "stable": self.stable, "identical": self.identical,
-            "idle": self.undecided, "ties": self.ties, "cycles": self.cycles,
-        }  # fmt: skip
-        trials = {"noise": self.noise, "decoy": self.wrong_concept, "text": self.text}
+            "consistent": self.consistent,
+            "slot": self.position_bias,
+            "stable": self.stable,
+            "identical": self.identical,
+            "idle": self.undecided,
+            "ties": self.ties,
+            "cycles": self.cycles,
+        }
+        controls = {"noise": self.noise, "decoy": self.wrong_concept, "text": self.text}
         return {
             "flags": {flag: MEANING[flag] for flag in self.flags},
-            **{
-                name: {
-                    "count": share.count,
-                    "of": share.of,
-                    "value": share.value,
-                    "interval": list(share.interval),
-                }
-                for name, share in shares.items()
-            },
-            **{
-                name: {"right": trial.right, "wrong": trial.wrong, "other": trial.other}
-                for name, trial in trials.items()
-            },
+            **{name: _share_facts(share) for name, share in shares.items()},
+            **{name: asdict(control) for name, control in controls.items()},
             "slot_p": self.position_bias_p,
             "cycles_expected": self.cycles_expected,
             "missing": self.missing,
@@ -171,56 +172,59 @@ class JudgeAudit:
         }
 
 
+def _share_facts(share: Proportion) -> dict[str, object]:
+    return {
+        "count": share.count,
+        "of": share.of,
+        "value": share.value,
+        "interval": list(share.interval),
+    }
+
+
 def audit_judge(results: Sequence[MatchResult], ratings: Mapping[str, float]) -> JudgeAudit:
-    """The audit of one judge's matches by one criterion; `ratings` are those that follow from them."""
-    of: dict[str, list[MatchResult]] = defaultdict(list)
+    """The audit of one judge's matches by one criterion; `ratings` were fitted to them."""
+    by_control: dict[str, list[MatchResult]] = defaultdict(list)
     for result in results:
-        of[result.match.control].append(result)
-    played = of[""]
+        by_control[result.match.control].append(result)
+    played = by_control[""]
     swaps = [both for result in played if len(both := choices(result)) == 2]
     firsts = sum(both == ("A", "B") for both in swaps)
     lasts = sum(both == ("B", "A") for both in swaps)
-    trials = {control: _control_result(of[control]) for control in ("noise", "decoy", "text")}
     lost, planned = _missing(played)
     cycles, expected = _cycles(played, ratings)
-    said = [choice for result in played for choice in choices(result)]
+    all_choices = [choice for result in played for choice in choices(result)]
+    failed = {
+        method: (_count_failed(lost.get(method, {})), number) for method, number in planned.items()
+    }
     return JudgeAudit(
         consistent=Proportion(count=sum(one == other for one, other in swaps), of=len(swaps)),
         position_bias=Proportion(count=firsts, of=firsts + lasts),
         position_bias_p=float(binomtest(firsts, firsts + lasts).pvalue) if firsts + lasts else 1.0,
-        stable=_stability(played, of["repeat"]),
-        identical=_choice_proportion(
-            of["identical"], lambda choice: choice in ("A", "B"), first_order_only=True
-        ),
-        noise=trials["noise"],
-        wrong_concept=trials["decoy"],
-        text=trials["text"],
-        undecided=_undecided(of["noise"]),
-        ties=Proportion(count=said.count("tie"), of=len(said)),
+        stable=_stability(played, by_control["repeat"]),
+        identical=_identical(by_control["identical"]),
+        noise=_control_result(by_control["noise"]),
+        wrong_concept=_control_result(by_control["decoy"]),
+        text=_control_result(by_control["text"]),
+        undecided=_undecided(by_control["noise"]),
+        ties=Proportion(count=all_choices.count("tie"), of=len(all_choices)),
         cycles=cycles,
         cycles_expected=expected,
         missing=lost,
         planned=planned,
-        missing_p=_missing_p(
-            {method: (_count_failed(lost.get(method, {})), planned[method]) for method in planned}
-        ),
+        missing_p=_missing_p(failed),
     )
 
 
 def _control_result(results: Iterable[MatchResult]) -> ControlResult:
-    endings = Counter(match_outcome(result) for result in results)
-    return ControlResult(
-        right=endings["won"], wrong=endings["lost"], other=endings["tie"] + endings["inconsistent"]
-    )
+    outcomes = Counter(match_outcome(result) for result in results)
+    other = outcomes["tie"] + outcomes["inconsistent"]
+    return ControlResult(right=outcomes["won"], wrong=outcomes["lost"], other=other)
 
 
-def _choice_proportion(
-    results: Iterable[MatchResult], predicate: Callable[[object], bool], *, first_order_only: bool
-) -> Proportion:
-    said = [
-        choice for result in results for choice in choices(result)[: 1 if first_order_only else 2]
-    ]
-    return Proportion(count=sum(map(predicate, said)), of=len(said))
+def _identical(results: Iterable[MatchResult]) -> Proportion:
+    """Calls that preferred one of two equal pictures; both orders are the same call."""
+    chosen = [choice for result in results for choice in choices(result)[:1]]
+    return Proportion(count=sum(choice != "tie" for choice in chosen), of=len(chosen))
 
 
 def _undecided(results: Iterable[MatchResult]) -> Proportion:
@@ -236,19 +240,19 @@ def _undecided(results: Iterable[MatchResult]) -> Proportion:
 
 
 def _stability(played: Iterable[MatchResult], repeats: Iterable[MatchResult]) -> Proportion:
-    """Calls that chose the same as when they were made for the tournament."""
-    known = {_match_key(result): result for result in played}
-    same, of = 0, 0
+    """Repeated calls that made the same choice as the first time."""
+    originals = {_match_key(result): result for result in played}
+    same = []
     for result in repeats:
-        before = known.get(_match_key(result))
-        for one, other in (
-            ((before.order_ab, result.order_ab), (before.order_ba, result.order_ba))
-            if before
-            else ()
+        if not (original := originals.get(_match_key(result))):
+            continue
+        for first, again in (
+            (original.order_ab, result.order_ab),
+            (original.order_ba, result.order_ba),
         ):
-            if one and other and one.choice and other.choice:
-                same, of = same + (one.choice == other.choice), of + 1
-    return Proportion(count=same, of=of)
+            if first and again and first.choice and again.choice:
+                same.append(first.choice == again.choice)
+    return Proportion(count=sum(same), of=len(same))
 
 
 def _match_key(result: MatchResult) -> tuple[object, ...]:
@@ -260,16 +264,17 @@ def _missing(played: Iterable[MatchResult]) -> tuple[dict[str, dict[str, int]], 
     lost: dict[str, Counter[str]] = defaultdict(Counter)
     planned: Counter[str] = Counter()
     for result in played:
-        why = missing_reason(result)
+        reason = missing_reason(result)
         for method in (result.match.one, result.match.two):
             planned[method] += 1
-            if why:
-                lost[method][why] += 1
+            if reason:
+                lost[method][reason] += 1
     return {method: dict(reasons) for method, reasons in lost.items()}, dict(planned)
 
 
 def _count_failed(reasons: Mapping[str, int]) -> int:
-    return sum(number for why, number in reasons.items() if why not in ("no picture", "not asked"))
+    not_asked = ("no picture", "not asked")
+    return sum(number for reason, number in reasons.items() if reason not in not_asked)
 
 
 def _missing_p(lost: Mapping[str, tuple[int, int]]) -> float:
@@ -282,7 +287,7 @@ def _missing_p(lost: Mapping[str, tuple[int, int]]) -> float:
 def _cycles(
     played: Iterable[MatchResult], ratings: Mapping[str, float]
 ) -> tuple[Proportion, float]:
-    """Triples that are decided all round, those in a circle, and the share of circles if each pair were decided by its ratings alone."""
+    """Cyclic triples among those whose pairs are all decided, and the share expected by ratings."""
     beats: dict[tuple[str, str, int], dict[tuple[str, str], bool]] = defaultdict(dict)
     for result in played:
         value, match = preference(result), result.match
@@ -290,15 +295,16 @@ def _cycles(
             beats[match.concept, match.prompt, match.seed].update(
                 {(match.one, match.two): value > 0.5, (match.two, match.one): value < 0.5}
             )
-    circles, of, expected = 0, 0, 0.0
+    circles, triples, expected = 0, 0, 0.0
     for won in beats.values():
         for a, b, c in combinations(sorted({method for pair in won for method in pair}), 3):
             if {(a, b), (b, c), (a, c)} <= won.keys():
-                of += 1
+                triples += 1
                 circles += won[a, b] == won[b, c] != won[a, c]
                 ab, bc, ca = (
                     float(expit(ratings.get(x, 0.0) - ratings.get(y, 0.0)))
                     for x, y in ((a, b), (b, c), (c, a))
                 )
                 expected += ab * bc * ca + (1 - ab) * (1 - bc) * (1 - ca)
-    return Proportion(count=circles, of=of), expected / of if of else math.nan
+    share = expected / triples if triples else math.nan
+    return Proportion(count=circles, of=triples), share

@@ -1,27 +1,27 @@
-"""What asking costs and when to stop: tokens always, money only by a table of prices that the user gives."""
+"""Limits to the number and cost of calls; costs are computed from a user's table of prices."""
 
-import tomllib
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from htbench.core import content
 from htbench.core.errors import Missing, UnknownName, UsageError
 from htbench.judging.judge import Usage
 from htbench.judging.ledger import ModelUsage
 
 
 class Price(BaseModel):
-    """What a model costs, for a million tokens."""
+    """The price of a model per million tokens."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     input: float = Field(ge=0)
     output: float = Field(ge=0)
     cached: float | None = Field(default=None, ge=0)
-    """For input that the endpoint had at hand; None: as other input."""
+    """The price of cached input; None: the same as `input`."""
     batch: float = Field(default=1.0, ge=0)
-    """What a batch costs as a share of this."""
+    """The price of calls in batches, as a share of the others."""
 
     def cost(self, usage: Usage) -> float:
         """The cost of tokens."""
@@ -33,7 +33,7 @@ class Price(BaseModel):
         ) / 1e6
 
     def total_cost(self, usage: ModelUsage) -> float:
-        """The cost of all that was asked."""
+        """The cost of all calls."""
         return self.cost(usage.usage) - (1 - self.batch) * self.cost(usage.batch_usage)
 
 
@@ -42,7 +42,7 @@ class Prices(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     date: date
-    """When the prices were looked up."""
+    """The day on which the prices were looked up."""
     currency: str = "USD"
     models: dict[str, Price]
 
@@ -50,7 +50,7 @@ class Prices(BaseModel):
         """The price of a model.
 
         Raises:
-            UnknownName: if the table does not have it, with the nearest that it has.
+            UnknownName: if the table does not have it, with the nearest model.
         """
         if model not in self.models:
             raise UnknownName(
@@ -62,28 +62,30 @@ class Prices(BaseModel):
 def read_prices(path: Path) -> Prices:
     """The table of prices in a TOML file."""
     try:
-        return Prices.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return content.read_card(path, Prices)
     except FileNotFoundError:
         raise Missing(
             f"no table of prices {str(path)!r}", remedy="See docs/judging.md for what it holds."
         ) from None
-    except (ValidationError, ValueError, OSError) as error:
+    except content.InvalidCard as error:
         raise UsageError(
-            f"table of prices {str(path)!r} is not valid: {' '.join(str(error).split())[:200]}",
-            remedy="See docs/judging.md.",
+            f"table of prices {str(path)!r} is not valid: {error}", remedy="See docs/judging.md."
         ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """Limits to what a model is asked in a run, by this command and those before it together; None: no limit."""
+    """Limits to the calls of a model in a run, earlier commands included; None: no limit."""
 
     requests: int | None = None
     cost: float | None = None
     price: Price | None = None
 
     def allows_call(self, usage: ModelUsage, *, in_flight: int) -> bool:
-        """Whether one more call may be made while `in_flight` are under way, which are taken to cost what calls cost so far."""
+        """True if one more call is within the limits.
+
+        Each of the `in_flight` calls is taken to cost as much as the calls so far did on average.
+        """
         if self.requests is not None and usage.calls + in_flight >= self.requests:
             return False
         if self.cost is None or self.price is None:

@@ -1,13 +1,12 @@
-"""Judges' cards: which kind, which model, how pictures are shown, and a rubric a criterion."""
+"""Judges' cards: kind, model, preparation of pictures, and a rubric per criterion."""
 
 import json
-import tomllib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from htbench.core import content, registry
 from htbench.core.errors import Missing, UnknownName, UsageError
@@ -21,33 +20,33 @@ class _CardModel(BaseModel):
 
 
 class PictureSettings(_CardModel):
-    """How pictures are shown."""
+    """Preparation of pictures for a judge."""
 
     size: int = Field(default=512, ge=0, le=4096)
-    """Side of the square that each is fitted into, in pixels; 0: as they are."""
+    """Side in pixels of the square that each picture is fitted into; 0: its own size."""
     format: Literal["jpeg", "png"] = "jpeg"
     quality: int = Field(default=92, ge=1, le=100)
     background: str = "white"
-    """What is transparent, and the rim of what is not square."""
+    """Colour under transparent pixels, and beside pictures that are not square."""
     layout: Literal["separate", "composite"] = "separate"
-    """`composite`: side by side in one picture, for endpoints that take only one."""
+    """`composite`: side by side in one picture, for endpoints that take a single one."""
 
 
 class Endpoint(_CardModel):
-    """Where the judge is; changes no verdict."""
+    """The judge's endpoint, which changes no verdict."""
 
     key_variable: str = "OPENAI_API_KEY"
     url_variable: str = "OPENAI_BASE_URL"
     url: str = "https://api.openai.com/v1"
-    """Where `url_variable` is not set."""
+    """The address if `url_variable` is not set."""
     needs_key: bool = True
     timeout: float = Field(default=90.0, gt=0)
-    """Seconds a call."""
+    """Seconds per call."""
     retries: int = Field(default=5, ge=0, le=20)
 
 
 class JudgeCard(_CardModel):
-    """A judge."""
+    """The settings of a judge."""
 
     name: str
     version: str
@@ -55,55 +54,49 @@ class JudgeCard(_CardModel):
     """Entry point in the group `htbench.judges`."""
     summary: str
     label: str
-    """What readers of its verdicts are told that it is."""
+    """A description for readers of its verdicts."""
     model: str = ""
-    """Empty: the endpoint's first, or, of kind `clip`, the encoder that scores the run."""
+    """Empty: the endpoint's first model or, for the kind `clip`, the run's scoring encoder."""
     criteria: tuple[str, ...] = Field(min_length=1)
-    """Rubrics that are asked for if a user names none; each is a file CRITERION.jinja."""
+    """Criteria that are judged by default; the rubric of each is a file CRITERION.jinja."""
     rubrics: str = ""
-    """Another judge's folder that has the rubrics and the reply's schema; empty: its own."""
+    """The judge whose folder has the rubrics and the reply's schema; empty: this one."""
     pictures: PictureSettings = PictureSettings()
     decoding: dict[str, Any] = {}
-    """Parameters of the call, sent as they are; those that an endpoint refuses are left out from then on."""
+    """Parameters of the call; those that the endpoint refuses are left out."""
     settings: dict[str, Any] = {}
-    """Of its kind."""
+    """Settings of the judge's kind."""
     endpoint: Endpoint = Endpoint()
     paper: str = ""
     _folder: Path = PrivateAttr(Path())
 
     @property
     def digest(self) -> Digest:
-        """Changes with anything that could change a verdict."""
-        texts = {
-            name: self.rubric(name)
-            for name in sorted(path.stem for path in self._rubric_folder.glob("*.jinja"))
-        }
-        return content.digest(
-            [
-                self.model_dump(
-                    mode="json", exclude={"summary", "label", "endpoint", "criteria", "paper"}
-                ),
-                texts,
-                self.reply_schema,
-            ]
-        )
+        """Digest of everything that could change a verdict."""
+        rubrics = {name: self.rubric(name) for name in self.known_criteria}
+        unrelated = {"summary", "label", "endpoint", "criteria", "paper"}
+        settings = self.model_dump(mode="json", exclude=unrelated)
+        return content.digest([settings, rubrics, self.reply_schema])
 
     @cached_property
     def reply_schema(self) -> dict[str, Any]:
-        """JSON schema of a reply; the order of its properties is the order in which a model writes them. Empty without a file `reply.json`."""
+        """JSON schema of a reply, in the file `reply.json`; empty without one.
+
+        A model writes the properties in the order of the schema.
+        """
         path = self._rubric_folder / "reply.json"
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
     @property
     def known_criteria(self) -> list[str]:
-        """Criteria that there is a rubric for."""
+        """Criteria that have a rubric."""
         return sorted(path.stem for path in self._rubric_folder.glob("*.jinja"))
 
     def rubric(self, criterion: str) -> str:
-        """The template of a criterion.
+        """The rubric's template.
 
         Raises:
-            UnknownName: if there is none, with the nearest.
+            UnknownName: if there is none, with the nearest criterion.
         """
         path = self._rubric_folder / f"{criterion}.jinja"
         if criterion not in self.known_criteria:
@@ -116,19 +109,20 @@ class JudgeCard(_CardModel):
         return path.read_text(encoding="utf-8")
 
     def render_rubric(self, criterion: str, *, concept: str, prompt: str) -> str:
-        """The rubric of a criterion, filled in."""
+        """The rubric with its placeholders filled in."""
         from jinja2 import Environment, StrictUndefined
 
-        template = Environment(
-            undefined=StrictUndefined, autoescape=False, trim_blocks=True
-        ).from_string(self.rubric(criterion))
+        environment = Environment(undefined=StrictUndefined, autoescape=False, trim_blocks=True)
+        template = environment.from_string(self.rubric(criterion))
         return template.render(concept=concept, prompt=prompt).strip()
 
     def is_about_concept(self, criterion: str) -> bool:
-        """Whether the rubric asks for the concept, so that a wrong one should lose."""
-        return self.render_rubric(criterion, concept="one thing", prompt="p") != self.render_rubric(
-            criterion, concept="another", prompt="p"
+        """True if the rubric names the concept, so that a wrong concept should lose."""
+        one, other = (
+            self.render_rubric(criterion, concept=concept, prompt="p")
+            for concept in ("one thing", "another")
         )
+        return one != other
 
     @property
     def _rubric_folder(self) -> Path:
@@ -145,11 +139,11 @@ def judge_names() -> list[str]:
 
 
 def load_judge_card(name: str) -> JudgeCard:
-    """The judge `name`: a shipped one, or the path of its folder.
+    """The card of a judge, by the name of a shipped one or the path of its folder.
 
     Raises:
-        UnknownName: if there is none, with the nearest.
-        UsageError: if its card, rubrics or schema make no sense.
+        UnknownName: if there is none, with the nearest name.
+        UsageError: if its card, a rubric or the schema is not valid.
     """
     own = "/" in name or name.startswith(".")
     folder = Path(name) if own else content.folder("judges") / name
@@ -158,25 +152,20 @@ def load_judge_card(name: str) -> JudgeCard:
             "judge",
             name,
             judge_names(),
-            remedy="See: htbench list judges. One of your own is given by the path of its folder: ./my-judge",
+            remedy="See: htbench list judges. One of your own is given by the path of its folder: "
+            "./my-judge",
         )
     if not (folder / "card.toml").is_file():
-        raise Missing(
-            f"no judge in {name[:200]!r}",
-            remedy="Its folder must have a card.toml and a rubric a criterion; see docs/judging.md.",
-        )
+        remedy = "Its folder must have a card.toml and a rubric a criterion; see docs/judging.md."
+        raise Missing(f"no judge in {name[:200]!r}", remedy=remedy)
     return _read_card(folder)
 
 
 def _read_card(folder: Path) -> JudgeCard:
     try:
-        card = JudgeCard.model_validate(
-            tomllib.loads((folder / "card.toml").read_text(encoding="utf-8"))
-        )
-    except (ValidationError, tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UsageError(
-            f"judge {str(folder)!r} has a card that is not valid: {' '.join(str(error).split())[:300]}"
-        ) from None
+        card = content.read_card(folder / "card.toml", JudgeCard)
+    except content.InvalidCard as error:
+        raise UsageError(f"judge {str(folder)!r} has a card that is not valid: {error}") from None
     card._folder = folder
     registry.check("judges", card.kind)
     for criterion in card.criteria:
@@ -199,6 +188,5 @@ def _check_rubric(card: JudgeCard, criterion: str) -> None:
 
 def _check_schema(schema: Mapping[str, Any], folder: Path) -> None:
     if schema and (schema.get("properties") or {}).get("verdict", {}).get("enum") != VERDICTS:
-        raise UsageError(
-            f"{str(folder / 'reply.json')!r} must have a property 'verdict' with the enum {VERDICTS}"
-        )
+        path = str(folder / "reply.json")
+        raise UsageError(f"{path!r} must have a property 'verdict' with the enum {VERDICTS}")

@@ -1,4 +1,4 @@
-"""What is still to be asked, and what it will cost, by what was asked until now."""
+"""Forecast of the calls, tokens and cost that are still to come, from the calls so far."""
 
 from dataclasses import dataclass
 from itertools import islice
@@ -8,27 +8,27 @@ from htbench.judging.judge import HasSize, Usage
 from htbench.judging.tournament import Tournament
 
 _SIZE_SAMPLE = 8
-"""Calls whose size stands for that of all."""
+"""Number of calls from which the mean size is estimated."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgingForecast:
-    """Of a tournament."""
+    """The calls of a tournament that are pending, with their estimated cost."""
 
     calls: int
     pending: int
     bytes: int | None
-    """To be sent; None where the judge sends nothing."""
+    """Bytes to be sent; None for a judge that sends nothing."""
     usage: Usage | None
-    """Tokens of what is pending; None where no call has told how many it takes."""
+    """Tokens of the pending calls; None if no call so far has a token count."""
     cost: float | None
-    """None: no price is known."""
+    """None: the price is not known."""
     basis: int
-    """Calls that this rests on."""
+    """Number of calls that the estimate is based on."""
 
 
 def forecast(tournament: Tournament, price: Price | None) -> JudgingForecast:
-    """Calls, bytes, tokens and cost of what is pending."""
+    """Estimate the bytes, tokens and cost of the pending calls."""
     calls, pending = tournament.ledger.count_calls(tournament.id)
     spent = tournament.ledger.model_usage(tournament.judge.model)
     size = None

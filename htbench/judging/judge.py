@@ -1,4 +1,4 @@
-"""Judges: who looks at two pictures and says which is better."""
+"""The interface of judges: questions on two pictures, answers and verdicts."""
 
 from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
@@ -17,17 +17,21 @@ Outcome = Literal[
     "timeout",
     "down",
 ]
-"""What became of a call. `answered` and `cannot judge` are final; anything else is missing data with this reason, asked again next time."""
+"""The outcome of a call.
+
+`answered` and `cannot judge` are final; any other is the reason of missing data, which is asked for
+again by the next command.
+"""
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 FINAL_OUTCOMES: tuple[Outcome, ...] = ("answered", "cannot judge")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """One call: two pictures, and what is asked about them. Nothing in it tells which method made which."""
+    """One call: two pictures and a rubric, without the names of the methods."""
 
     key: str
-    """Digest of all that could change the answer: equal questions are asked once."""
+    """Digest of everything that could change the answer; equal questions are asked once."""
     criterion: str
     text: str
     """The rubric, filled in."""
@@ -39,10 +43,10 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShownPicture:
-    """A picture as a judge gets it: equal in size and encoding to all others, without metadata."""
+    """A picture as it is sent to a judge: of one size and encoding for all, without metadata."""
 
     name: str
-    """Digest of the picture and of how it is shown."""
+    """The name of its file, with a prefix where it is noise or has text on it."""
     data: bytes
     media: str
     """`image/jpeg` or `image/png`."""
@@ -57,33 +61,43 @@ class Usage:
     """The part of `asked` that the endpoint had at hand."""
     replied: int = 0
 
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            asked=self.asked + other.asked,
+            cached=self.cached + other.cached,
+            replied=self.replied + other.replied,
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgeAnswer:
-    """What came back, raw."""
+    """The raw reply to a question."""
 
     key: str
     body: str
     """The reply as it arrived; empty where none did."""
     failure: Outcome | None = None
-    """Why there is no reply."""
+    """The reason why there is no reply."""
     message: str = ""
     usage: Usage = Usage()
     seconds: float = 0.0
     request_form: str = ""
-    """In which form it was asked, as far as that is not part of the question: what the endpoint can do."""
+    """The form of the request, which depends on the endpoint's capability."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What a reply says."""
+    """The verdict that was read from a reply."""
 
     outcome: Outcome
     choice: Choice | None = None
     preference: float | None = None
-    """Expected preference for the picture shown first, 0 to 1; a tie counts half. By token probabilities where there are some."""
+    """Expected preference for the picture shown first, 0 to 1; a tie counts half.
+
+    From token probabilities where the endpoint gives them.
+    """
     coverage: float | None = None
-    """Probability that the tokens looked at have together; None: the verdict is the written one."""
+    """Total probability of the verdicts' tokens; None: the written verdict was taken."""
     reason: str = ""
 
 
@@ -97,52 +111,57 @@ class SubmittedBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchResult:
-    """What became of a batch."""
+    """The state of a batch, with its answers."""
 
     state: str
-    """In the endpoint's words."""
+    """The endpoint's own word for it."""
     ended: bool
     answers: Iterator[JudgeAnswer]
-    """Empty until it has ended; then not every call need have one."""
+    """Empty until the batch has ended; even then calls may lack an answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeContext:
-    """What a judge works in: settings that change no verdict, and what the run is."""
+    """The run that a judge works for, and settings that change no verdict."""
 
     scorer: str = ""
-    """Name and revision, `name@revision`, of the encoder that scores the run, which no ranked method reads concepts with."""
+    """The encoder that scores the run, `name@revision`; no ranked method reads concepts with it."""
     device: str | None = None
     concurrency: int = 8
-    """Calls under way at once."""
-    wait: float = 120.0
-    """Longest that an endpoint may ask to wait for, in seconds."""
+    """Number of simultaneous calls."""
+    wait: float = 120
+    """The longest wait that an endpoint may ask for, in seconds."""
     offline: bool = False
     memory: MutableMapping[str, str] | None = None
-    """Where it may keep what it learns about its endpoint; nothing in it is needed."""
+    """A cache of facts about the endpoint, which may be lost."""
 
 
 class Judge(Protocol):
-    """Answers questions; a plug-in is a factory `(card: JudgeCard, setting: Setting) -> Judge`, cheap to call."""
+    """Answers questions.
+
+    A plug-in is a factory `(card: JudgeCard, context: JudgeContext) -> Judge`, cheap to call.
+    """
 
     model: str
-    """What answers: the name of a model, or an encoder's with its revision. It is part of every call's key."""
+    """The name of the model, or the encoder with its revision; part of every call's key."""
     endpoint: str
-    """Where it answers; empty: on this machine."""
+    """The address of the endpoint; empty: this machine."""
     encoders: tuple[str, ...]
-    """Encoders that it sees pictures with; it cannot judge methods that read concepts with one of them."""
+    """Encoders that embed its pictures; methods that use one of them cannot be judged."""
     parser: str
-    """Version of `read`."""
+    """The version of `read`."""
 
     def answers(self, questions: Iterator[Question]) -> Iterator[JudgeAnswer]:
-        """An answer to each question, in any order. Takes questions only when it can ask them, and ends when they end.
+        """An answer to each question, in any order.
+
+        Questions are taken only when they can be asked.
 
         Raises:
-            HtbenchError: if nothing can be asked at all.
+            HtbenchError: if no question can be asked.
         """
 
     def read(self, body: str) -> Verdict:
-        """What a reply says; no network, no model."""
+        """The verdict in a reply; needs neither network nor model."""
 
 
 @runtime_checkable
@@ -152,15 +171,15 @@ class TakesBatches(Protocol):
     def submit(
         self, questions: Iterator[Question], *, known: Iterable[str] = ()
     ) -> Iterator[SubmittedBatch]:
-        """Send questions; gives each batch as soon as it is accepted."""
+        """Send questions, and give each batch as soon as it is accepted."""
 
     def collect(self, batch: str) -> BatchResult:
-        """What became of a batch."""
+        """The state of a batch, with its answers."""
 
 
 @runtime_checkable
 class HasSize(Protocol):
-    """A judge that can say how much it sends."""
+    """A judge that knows the size of its requests."""
 
     def size(self, question: Question) -> int:
-        """Bytes of a call."""
+        """The size of a call in bytes."""

@@ -1,4 +1,7 @@
-"""What a tournament found, as values: the judged leaderboard of each criterion with its audit. Needs neither network nor torch."""
+"""The result of a tournament: the judged leaderboard of each criterion with its audit.
+
+Reading it needs neither network nor torch.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -11,6 +14,7 @@ from htbench.judging.judge import Outcome
 from htbench.judging.ledger import Ledger, MatchResult
 from htbench.judging.outcome import MatchOutcome, match_outcome, preference, votes
 from htbench.stats.durations import Interval
+from htbench.stats.ranking.bradley_terry import BradleyTerryFit, fit
 from htbench.stats.ranking.leaderboard import Ranking, rank
 from htbench.stats.ranking.votes import Unrankable, Votes
 
@@ -20,24 +24,26 @@ Pairing = tuple[str, str, str, str, int]
 
 @dataclass(frozen=True, kw_only=True)
 class CriterionLeaderboard:
-    """The leaderboard by one criterion."""
+    """The leaderboard of one criterion."""
 
     name: str
     ranking: Ranking | None
-    """Of the methods that the judge can judge and has judged; None where nothing can be ranked."""
+    """Ranks the methods that the judge can judge and has judged; None if that is impossible."""
     unranked: str
-    """Why all or some methods are not ranked; empty if all are, but for `circular` ones."""
+    """The reason why methods are not ranked; empty if all are, except for `circular` ones."""
     circular: dict[str, float]
-    """Win rates of methods that read concepts with the judge's own encoder: listed and not ranked."""
+    """Win rates of methods that use the judge's own encoder: listed, but not ranked."""
     match_outcomes: dict[MatchOutcome, int]
-    """Matches by how they ended."""
     audit: JudgeAudit
     votes: Votes
     preferences: dict[Pairing, float]
-    """For the first method of each pairing that has a verdict."""
+    """The preference for the first method of each pairing that has a verdict."""
 
     def preference_rate(self, one: str, two: str) -> Interval | None:
-        """How often one method is preferred to another, a tie as half; None if they never met, or are not both ranked."""
+        """The rate at which `one` is preferred to `two`, with ties as half.
+
+        None if they never met, or are not both ranked.
+        """
         names = self.ranking.win_rates.names if self.ranking else ()
         if self.ranking is None or one == two or not {one, two} <= set(names):
             return None
@@ -49,7 +55,7 @@ class CriterionLeaderboard:
         )
 
     def facts(self) -> dict[str, object]:
-        """For JSON."""
+        """The result as a value for JSON."""
         return {
             "criterion": self.name,
             "ranking": self.ranking.facts() if self.ranking else None,
@@ -62,11 +68,11 @@ class CriterionLeaderboard:
 
 @dataclass(frozen=True, kw_only=True)
 class TournamentResult:
-    """One tournament: what the judge is, what it was asked, and a leaderboard a criterion."""
+    """One tournament: its judge, its design and a leaderboard per criterion."""
 
     tournament: str
     metadata: dict[str, Any]
-    """Judge, model, label, design: what `Tournament.about` gives."""
+    """Judge, model, label and design: `Tournament.metadata`."""
     criteria: tuple[CriterionLeaderboard, ...]
     calls: int
     pending: int
@@ -75,11 +81,11 @@ class TournamentResult:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """All that took part."""
+        """All methods that took part."""
         return tuple(self.metadata["design"]["methods"])
 
     def facts(self) -> dict[str, object]:
-        """For JSON."""
+        """The result as a value for JSON."""
         return {
             "tournament": self.tournament,
             **self.metadata,
@@ -92,26 +98,28 @@ class TournamentResult:
 
 def read_result(ledger: Ledger, tournament: str, *, rounds: int = 2000) -> TournamentResult:
     """The leaderboards of a tournament as it stands."""
-    about = ledger.tournaments()[tournament]
+    metadata = ledger.tournaments()[tournament]
+    design = metadata["design"]
     by_criterion: dict[str, list[MatchResult]] = defaultdict(list)
     for result in ledger.results(tournament):
         by_criterion[result.match.criterion].append(result)
     calls, pending = ledger.count_calls(tournament)
-    seed, names, circular = (
-        about["design"]["seed"],
-        tuple(about["design"]["methods"]),
-        set(about["circular"]),
+    leaderboards = (
+        _criterion_leaderboard(
+            name,
+            by_criterion[name],
+            tuple(design["methods"]),
+            set(metadata["circular"]),
+            seed=design["seed"],
+            rounds=rounds,
+        )
+        for name in design["criteria"]
+        if name in by_criterion
     )
     return TournamentResult(
         tournament=tournament,
-        metadata=about,
-        criteria=tuple(
-            _criterion_leaderboard(
-                name, by_criterion[name], names, circular, seed=seed, rounds=rounds
-            )
-            for name in about["design"]["criteria"]
-            if name in by_criterion
-        ),
+        metadata=metadata,
+        criteria=tuple(leaderboards),
         calls=calls,
         pending=pending,
         outcomes=ledger.outcomes(tournament),
@@ -119,23 +127,24 @@ def read_result(ledger: Ledger, tournament: str, *, rounds: int = 2000) -> Tourn
 
 
 def other_judges(ledger: Ledger, result: TournamentResult) -> list[TournamentResult]:
-    """The latest tournament of each other judge or model of the run, to compare verdicts with; its intervals are rough."""
+    """The latest tournament of each other judge or model of the run; its intervals are rough."""
     latest = {(about["judge"], about["model"]): id_ for id_, about in ledger.tournaments().items()}
     mine = result.metadata["judge"], result.metadata["model"]
     return [read_result(ledger, id_, rounds=2) for judge, id_ in latest.items() if judge != mine]
 
 
 def ratings(ledger: Ledger, tournament: str) -> dict[str, float]:
-    """Mean rating of each method over criteria, as far as it can be rated: what a mixed tournament looks at between rounds."""
-    from htbench.stats.ranking.bradley_terry import fit
+    """Ratings of methods by all votes so far, which pair neighbours in Swiss rounds.
 
+    Empty where the votes do not rank the methods.
+    """
     about = ledger.tournaments()[tournament]
     played = [result for result in ledger.results(tournament) if not result.match.control]
     try:
-        found = fit(votes(played, about["design"]["methods"]))
+        rating = fit(votes(played, about["design"]["methods"]))
     except Unrankable:
         return {}
-    return dict(zip(found.names, map(float, found.ratings), strict=True))
+    return _rating_by_name(rating)
 
 
 def _criterion_leaderboard(
@@ -154,29 +163,28 @@ def _criterion_leaderboard(
         for result, _ in _with_preference(played)
         for method in (result.match.one, result.match.two)
     }
-    able = [method for method in methods if method not in circular and method in judged]
-    silent = [method for method in methods if method not in judged]
-    ranking, unranked = None, f"no verdict on any picture of {', '.join(silent)}" if silent else ""
+    rankable = [method for method in methods if method not in circular and method in judged]
+    unjudged = ", ".join(method for method in methods if method not in judged)
+    ranking, unranked = None, f"no verdict on any picture of {unjudged}" if unjudged else ""
     try:
-        ranking = rank(cast.among(able), rounds=rounds, seed=seed)
+        ranking = rank(cast.among(rankable), rounds=rounds, seed=seed)
     except Unrankable as error:
         unranked = str(error)
-    rated = (
-        dict(zip(ranking.rating.names, map(float, ranking.rating.ratings), strict=True))
-        if ranking
-        else {}
-    )
-    endings = Counter(match_outcome(result) for result in played)
+    rated = _rating_by_name(ranking.rating) if ranking else {}
     return CriterionLeaderboard(
         name=name,
         ranking=ranking,
         unranked=unranked,
         circular={method: _win_rate(played, method) for method in methods if method in circular},
-        match_outcomes=dict(endings),
+        match_outcomes=dict(Counter(match_outcome(result) for result in played)),
         audit=audits.audit_judge(results, rated),
         votes=cast,
         preferences=_preferences(played),
     )
+
+
+def _rating_by_name(rating: BradleyTerryFit) -> dict[str, float]:
+    return dict(zip(rating.names, map(float, rating.ratings), strict=True))
 
 
 def _win_rate(played: Sequence[MatchResult], method: str) -> float:
@@ -193,10 +201,11 @@ def _with_preference(played: Sequence[MatchResult]) -> list[tuple[MatchResult, f
 
 
 def _preferences(played: Sequence[MatchResult]) -> dict[Pairing, float]:
-    found: dict[Pairing, float] = {}
+    preferences: dict[Pairing, float] = {}
     for result, value in _with_preference(played):
         match = result.match
         swapped = match.two < match.one
         one, two = (match.two, match.one) if swapped else (match.one, match.two)
-        found[one, two, match.concept, match.prompt, match.seed] = 1 - value if swapped else value
-    return found
+        pairing = (one, two, match.concept, match.prompt, match.seed)
+        preferences[pairing] = 1 - value if swapped else value
+    return preferences

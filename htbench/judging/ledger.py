@@ -1,4 +1,4 @@
-"""What judges were asked and what they said: one SQLite file beside a run's own, `judge.sqlite`, with every raw reply."""
+"""The ledger of a run's judges: one SQLite file, `judge.sqlite`, with all calls and raw replies."""
 
 import json
 import sqlite3
@@ -20,46 +20,55 @@ _TABLES = """
 CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE tournaments (id TEXT PRIMARY KEY, about TEXT NOT NULL, began TEXT NOT NULL) STRICT;
 CREATE TABLE matches (
-    tournament TEXT NOT NULL REFERENCES tournaments, place INTEGER NOT NULL, round INTEGER NOT NULL, control TEXT NOT NULL, criterion TEXT NOT NULL,
-    concept TEXT NOT NULL, prompt TEXT NOT NULL, seed INTEGER NOT NULL, one TEXT NOT NULL, two TEXT NOT NULL, other TEXT NOT NULL,
-    first TEXT, second TEXT, forth TEXT, back TEXT, PRIMARY KEY (tournament, place)) STRICT, WITHOUT ROWID;
+    tournament TEXT NOT NULL REFERENCES tournaments, place INTEGER NOT NULL,
+    round INTEGER NOT NULL, control TEXT NOT NULL, criterion TEXT NOT NULL,
+    concept TEXT NOT NULL, prompt TEXT NOT NULL, seed INTEGER NOT NULL,
+    one TEXT NOT NULL, two TEXT NOT NULL, other TEXT NOT NULL,
+    first TEXT, second TEXT, forth TEXT, back TEXT,
+    PRIMARY KEY (tournament, place)) STRICT, WITHOUT ROWID;
 CREATE TABLE calls (
-    id INTEGER PRIMARY KEY, key TEXT NOT NULL, model TEXT NOT NULL, endpoint TEXT NOT NULL, how TEXT NOT NULL, failure TEXT, message TEXT NOT NULL,
-    body TEXT NOT NULL, asked INTEGER NOT NULL, cached INTEGER NOT NULL, replied INTEGER NOT NULL, seconds REAL NOT NULL, at TEXT NOT NULL,
-    batch TEXT NOT NULL) STRICT;
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL, model TEXT NOT NULL, endpoint TEXT NOT NULL,
+    how TEXT NOT NULL, failure TEXT, message TEXT NOT NULL, body TEXT NOT NULL,
+    asked INTEGER NOT NULL, cached INTEGER NOT NULL, replied INTEGER NOT NULL,
+    seconds REAL NOT NULL, at TEXT NOT NULL, batch TEXT NOT NULL) STRICT;
 CREATE INDEX calls_by_key ON calls (key);
 CREATE TABLE verdicts (
-    key TEXT PRIMARY KEY, call INTEGER NOT NULL REFERENCES calls, parser TEXT NOT NULL, outcome TEXT NOT NULL, choice TEXT, first REAL, covered REAL,
+    key TEXT PRIMARY KEY, call INTEGER NOT NULL REFERENCES calls, parser TEXT NOT NULL,
+    outcome TEXT NOT NULL, choice TEXT, first REAL, covered REAL,
     reason TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE batches (id TEXT PRIMARY KEY, tournament TEXT NOT NULL, model TEXT NOT NULL, requests INTEGER NOT NULL, state TEXT NOT NULL) STRICT;
-CREATE TABLE waiting (key TEXT PRIMARY KEY, batch TEXT NOT NULL REFERENCES batches) STRICT, WITHOUT ROWID;
+CREATE TABLE batches (id TEXT PRIMARY KEY, tournament TEXT NOT NULL, model TEXT NOT NULL,
+    requests INTEGER NOT NULL, state TEXT NOT NULL) STRICT;
+CREATE TABLE waiting (key TEXT PRIMARY KEY, batch TEXT NOT NULL REFERENCES batches)
+    STRICT, WITHOUT ROWID;
 """
 _IS_FINAL = f"outcome IN ({', '.join(map(repr, FINAL_OUTCOMES))})"
-_IS_PENDING = f"""key NOT NULL AND NOT EXISTS (SELECT 1 FROM verdicts WHERE verdicts.key = asked.key AND {_IS_FINAL})
-            AND NOT EXISTS (SELECT 1 FROM waiting WHERE waiting.key = asked.key)"""
-_CALLS = """SELECT place, 0 AS turn, criterion, concept, prompt, first, second, forth AS key FROM matches
-            WHERE tournament = :id AND place >= :from AND place < :until
-            UNION ALL SELECT place, 1, criterion, concept, prompt, second, first, back FROM matches
-            WHERE tournament = :id AND place >= :from AND place < :until"""
+_IS_PENDING = f"""key NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM verdicts WHERE verdicts.key = asked.key AND {_IS_FINAL})
+    AND NOT EXISTS (SELECT 1 FROM waiting WHERE waiting.key = asked.key)"""
+_CALLS = """
+    SELECT place, 0 AS turn, criterion, concept, prompt, first, second, forth AS key FROM matches
+    WHERE tournament = :id AND place >= :from AND place < :until
+    UNION ALL SELECT place, 1, criterion, concept, prompt, second, first, back FROM matches
+    WHERE tournament = :id AND place >= :from AND place < :until"""
 _WINDOW = 256
-"""Matches looked at together."""
+"""Number of matches per query for pending calls."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedMatch:
-    """A match with the pictures and keys of its two calls; without pictures it cannot be asked."""
+    """A match with the pictures and keys of its two calls; without pictures it has no calls."""
 
     match: Match
     first: str | None = None
     second: str | None = None
     order_ab: str | None = None
     order_ba: str | None = None
-    """None: only one order is asked."""
+    """None: only one order is judged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PendingCall:
-    """A call that is still to be made."""
+    """A call without a verdict."""
 
     place: int
     key: str
@@ -72,38 +81,45 @@ class PendingCall:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MatchResult:
-    """A match and what was said in either order; None: nothing yet."""
+    """A match with its verdicts."""
 
     match: Match
     has_pictures: bool
-    """Whether both pictures exist."""
+    """True if both pictures exist."""
     both_orders: bool
-    """Whether both orders are asked."""
+    """True if both orders are judged."""
     order_ab: Verdict | None
+    """None: no verdict yet; likewise `order_ba`."""
     order_ba: Verdict | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelUsage:
-    """What a model was asked so far."""
+    """The calls and tokens of a model so far."""
 
     calls: int
-    """That had a reply or may have been charged for."""
+    """Number of calls that had a reply or may have been charged for."""
     usage: Usage
     batch_usage: Usage
     """The part of `usage` that went through batches."""
 
 
 class Ledger(Database):
-    """A run's `judge.sqlite`; written by one process at a time."""
+    """A run's `judge.sqlite`, written by one process at a time."""
 
-    layout = Schema(
-        file=LEDGER_FILE, lock="judge.lock", version=VERSION, tables=_TABLES, name="ledger", activity="judged", alternative=", or move it away and judge anew"
-    )  # fmt: skip
+    schema = Schema(
+        file=LEDGER_FILE,
+        lock="judge.lock",
+        version=VERSION,
+        tables=_TABLES,
+        name="ledger",
+        activity="judged",
+        alternative=", or move it away and judge anew",
+    )
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open the ledger of the run in `folder` for writing, made if there is none.
+        """Open the ledger of the run in `folder` for writing, and create it if there is none.
 
         Raises:
             UsageError: if it cannot be written, or another process writes it.
@@ -119,10 +135,10 @@ class Ledger(Database):
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Open for reading alone.
+        """Open the ledger of the run in `folder` for reading only.
 
         Raises:
-            Missing: if nothing was judged.
+            Missing: if there is none.
             Refused: if another version of htbench made it, or it is damaged.
         """
         if not (folder / LEDGER_FILE).is_file():
@@ -134,11 +150,11 @@ class Ledger(Database):
 
     @property
     def notes(self) -> MutableMapping[str, str]:
-        """What judges remember of their endpoints."""
+        """Facts that judges keep about their endpoints."""
         return _Notes(self._database)
 
     def tournaments(self) -> dict[str, dict[str, Any]]:
-        """What is known of each tournament, by id, in the order in which they began."""
+        """The metadata of each tournament by its id, in the order in which they began."""
         return {
             id_: json.loads(about)
             for id_, about in self.select("SELECT id, about FROM tournaments ORDER BY rowid")
@@ -152,11 +168,12 @@ class Ledger(Database):
         *,
         round_: int = 0,
     ) -> None:
-        """Make these the matches of a round of a tournament; of round 0, its only ones."""
+        """Replace the matches of a round and of all later rounds of a tournament."""
         with self._transaction() as write:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             write.execute(
-                "INSERT INTO tournaments VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET about = excluded.about",
+                """INSERT INTO tournaments VALUES (?, ?, ?)
+                   ON CONFLICT DO UPDATE SET about = excluded.about""",
                 (tournament, json.dumps(metadata, sort_keys=True), now),
             )
             write.execute(
@@ -167,67 +184,45 @@ class Ledger(Database):
                 (tournament,),
             )
             rows = (
-                (
-                    *(
-                        tournament,
-                        start + k,
-                        round_,
-                        p.match.control,
-                        p.match.criterion,
-                        p.match.concept,
-                        p.match.prompt,
-                        p.match.seed,
-                    ),
-                    *(
-                        p.match.one,
-                        p.match.two,
-                        p.match.other_concept,
-                        p.first,
-                        p.second,
-                        p.order_ab,
-                        p.order_ba,
-                    ),
-                )
-                for k, p in enumerate(matches)
+                (tournament, start + k, round_, *_match_columns(match))
+                for k, match in enumerate(matches)
             )
-            write.executemany(
-                "INSERT INTO matches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
-            )
+            write.executemany(f"INSERT INTO matches VALUES ({', '.join('?' * 15)})", rows)
 
     def rounds(self, tournament: str) -> int:
-        """Rounds planned so far."""
+        """Number of rounds planned so far."""
         ((number,),) = self.select(
             "SELECT coalesce(max(round) + 1, 0) FROM matches WHERE tournament = ?", tournament
         )
         return int(number)
 
     def pending(self, tournament: str) -> Iterator[PendingCall]:
-        """Calls that had no verdict when their turn came, in their order."""
+        """Calls that have no verdict when they are reached, in the order of the schedule."""
         names = ("place", "key", "criterion", "concept", "prompt", "first", "second")
         ((last,),) = self.select(
             "SELECT coalesce(max(place), -1) FROM matches WHERE tournament = ?", tournament
         )
-        query = f"SELECT {', '.join(names)} FROM ({_CALLS}) AS asked WHERE {_IS_PENDING} ORDER BY place, turn"
+        query = f"""SELECT {", ".join(names)} FROM ({_CALLS}) AS asked
+                    WHERE {_IS_PENDING} ORDER BY place, turn"""
         for start in range(0, last + 1, _WINDOW):
-            for row in self._database.execute(
-                query, {"id": tournament, "from": start, "until": start + _WINDOW}
-            ).fetchall():
+            window = {"id": tournament, "from": start, "until": start + _WINDOW}
+            for row in self._database.execute(query, window).fetchall():
                 yield PendingCall(**dict(zip(names, row, strict=True)))
 
     def count_calls(self, tournament: str) -> tuple[int, int]:
-        """Number of different calls of a tournament, and how many of them have no verdict yet and wait in no batch."""
-        values = _all_matches(tournament)
-        ((calls,),) = self._database.execute(
-            f"SELECT count(DISTINCT key) FROM ({_CALLS}) AS asked WHERE key NOT NULL", values
-        )
-        ((missing,),) = self._database.execute(
-            f"SELECT count(DISTINCT key) FROM ({_CALLS}) AS asked WHERE {_IS_PENDING}", values
-        )
+        """Numbers of different calls of a tournament: all, and those that are pending.
+
+        A call without a verdict that waits in a batch is not pending.
+        """
+        count, values = f"SELECT count(DISTINCT key) FROM ({_CALLS})", _all_matches(tournament)
+        ((calls,),) = self._database.execute(f"{count} AS asked WHERE key NOT NULL", values)
+        ((missing,),) = self._database.execute(f"{count} AS asked WHERE {_IS_PENDING}", values)
         return int(calls), int(missing)
 
     def outcomes(self, tournament: str) -> dict[Outcome, int]:
-        """Calls of a tournament by what became of them."""
-        query = f"SELECT outcome, count(*) FROM verdicts WHERE key IN (SELECT key FROM ({_CALLS})) GROUP BY outcome ORDER BY 2 DESC"
+        """Number of calls of a tournament by outcome."""
+        query = f"""SELECT outcome, count(*) FROM verdicts
+                    WHERE key IN (SELECT key FROM ({_CALLS})) GROUP BY outcome ORDER BY 2 DESC"""
         return dict(self._database.execute(query, _all_matches(tournament)).fetchall())
 
     def add_answer(
@@ -240,36 +235,41 @@ class Ledger(Database):
         parser: str,
         batch: str = "",
     ) -> None:
-        """Write a reply and what it says; an earlier verdict is kept if it is final."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        use = answer.usage
+        """Write an answer and its verdict; an earlier verdict is kept if it is final."""
+        columns = {
+            "key": answer.key,
+            "model": model,
+            "endpoint": endpoint,
+            "how": answer.request_form,
+            "failure": answer.failure,
+            "message": answer.message,
+            "body": answer.body,
+            "asked": answer.usage.asked,
+            "cached": answer.usage.cached,
+            "replied": answer.usage.replied,
+            "seconds": answer.seconds,
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "batch": batch,
+        }
+        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
         with self._transaction() as write:
             call = write.execute(
-                """INSERT INTO calls (key, model, endpoint, how, failure, message, body, asked, cached, replied, seconds, at, batch)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-                (
-                    *(
-                        answer.key,
-                        model,
-                        endpoint,
-                        answer.request_form,
-                        answer.failure,
-                        answer.message,
-                        answer.body,
-                    ),
-                    *(use.asked, use.cached, use.replied, answer.seconds, now, batch),
-                ),
+                f"INSERT INTO calls ({names}) VALUES ({marks})", tuple(columns.values())
             ).lastrowid
             write.execute("DELETE FROM waiting WHERE key = ?", (answer.key,))
             _write_verdict(write, answer.key, call or 0, parser, verdict)
 
     def raw_replies(self, tournament: str) -> Iterator[tuple[int, str, str]]:
-        """Raw replies to the calls of a tournament: (call, key, body) each, the oldest first."""
-        query = f"SELECT id, key, body FROM calls WHERE body <> '' AND key IN (SELECT key FROM ({_CALLS})) ORDER BY id"
+        """Raw replies to the calls of a tournament as (call, key, body), the oldest first."""
+        query = f"""SELECT id, key, body FROM calls
+                    WHERE body <> '' AND key IN (SELECT key FROM ({_CALLS})) ORDER BY id"""
         yield from self._database.execute(query, _all_matches(tournament))
 
     def replace_verdicts(self, verdicts: Iterable[tuple[int, str, Verdict]], *, parser: str) -> int:
-        """Replace verdicts by what replies say now: (call, key, verdict) each; of several replies to a question the first final one counts."""
+        """Replace verdicts by new ones, (call, key, verdict) each; gives their number.
+
+        Of several replies to a question the first final one counts.
+        """
         with self._transaction() as write:
             write.execute("CREATE TEMP TABLE fresh AS SELECT * FROM verdicts WHERE 0")
             write.execute("CREATE UNIQUE INDEX temp.fresh_by_key ON fresh (key)")
@@ -282,48 +282,45 @@ class Ledger(Database):
         return number
 
     def parsers(self, tournament: str) -> list[str]:
-        """Versions of the readers of a tournament's replies."""
-        query = f"SELECT DISTINCT parser FROM verdicts WHERE key IN (SELECT key FROM ({_CALLS})) ORDER BY 1"
+        """Versions of the parsers that read a tournament's replies."""
+        query = f"""SELECT DISTINCT parser FROM verdicts
+                    WHERE key IN (SELECT key FROM ({_CALLS})) ORDER BY 1"""
         return [parser for (parser,) in self._database.execute(query, _all_matches(tournament))]
 
     def model_usage(self, model: str) -> ModelUsage:
-        """What a model was asked in this run so far."""
+        """The calls and tokens of a model in this run so far."""
         sums = "coalesce(sum(asked), 0), coalesce(sum(cached), 0), coalesce(sum(replied), 0)"
-        ((calls, *all_),) = self.select(
-            f"SELECT count(*), {sums} FROM calls WHERE model = ? AND (body <> '' OR failure = 'timeout')",
+        ((calls, *usage),) = self.select(
+            f"""SELECT count(*), {sums} FROM calls
+                WHERE model = ? AND (body <> '' OR failure = 'timeout')""",
             model,
         )
         (batched,) = self.select(f"SELECT {sums} FROM calls WHERE model = ? AND batch <> ''", model)
-        return ModelUsage(calls=calls, usage=_usage(all_), batch_usage=_usage(batched))
+        return ModelUsage(calls=calls, usage=_usage(usage), batch_usage=_usage(batched))
 
     def results(self, tournament: str) -> Iterator[MatchResult]:
-        """All matches in their order, with what was said."""
-        query = """SELECT control, criterion, concept, prompt, seed, one, two, other, matches.first IS NOT NULL AND second IS NOT NULL, back IS NOT NULL,
-                          f.outcome, f.choice, f.first, f.covered, b.outcome, b.choice, b.first, b.covered
-                   FROM matches LEFT JOIN verdicts AS f ON f.key = forth LEFT JOIN verdicts AS b ON b.key = back WHERE tournament = ? ORDER BY place"""
+        """All matches in the order of the schedule, with their verdicts."""
+        query = """SELECT control, seed, criterion, concept, prompt, one, two, other,
+                          matches.first IS NOT NULL AND second IS NOT NULL, back IS NOT NULL,
+                          f.outcome, f.choice, f.first, f.covered,
+                          b.outcome, b.choice, b.first, b.covered
+                   FROM matches LEFT JOIN verdicts AS f ON f.key = forth
+                                LEFT JOIN verdicts AS b ON b.key = back
+                   WHERE tournament = ? ORDER BY place"""
+        names = ("criterion", "concept", "prompt", "one", "two", "other_concept")
         for row in self._database.execute(query, (tournament,)):
-            control, criterion, concept, prompt, seed, one, two, other, pictures, both, *said = row
-            words = {
-                "criterion": criterion,
-                "concept": concept,
-                "prompt": prompt,
-                "one": one,
-                "two": two,
-                "other_concept": other,
-            }
-            match = Match(
-                control=control, seed=seed, **{name: intern(word) for name, word in words.items()}
-            )
+            control, seed, *texts = row[:8]
+            shared = dict(zip(names, map(intern, texts), strict=True))
             yield MatchResult(
-                match=match,
-                has_pictures=bool(pictures),
-                both_orders=bool(both),
-                order_ab=_verdict(*said[:4]),
-                order_ba=_verdict(*said[4:]),
+                match=Match(control=control, seed=seed, **shared),
+                has_pictures=bool(row[8]),
+                both_orders=bool(row[9]),
+                order_ab=_verdict(*row[10:14]),
+                order_ba=_verdict(*row[14:]),
             )
 
     def add_batch(self, id_: str, tournament: str, model: str, keys: Sequence[str]) -> None:
-        """Write that calls wait in a batch."""
+        """Record the calls that wait in a batch."""
         with self._transaction() as write:
             write.execute(
                 "INSERT INTO batches VALUES (?, ?, ?, ?, 'waiting')",
@@ -333,19 +330,18 @@ class Ledger(Database):
 
     def open_batches(self, model: str) -> list[str]:
         """Ids of the batches of a model that were not collected."""
-        return [
-            id_
-            for (id_,) in self.select(
-                "SELECT id FROM batches WHERE state = 'waiting' AND model = ? ORDER BY rowid", model
-            )
-        ]
+        query = "SELECT id FROM batches WHERE state = 'waiting' AND model = ? ORDER BY rowid"
+        return [id_ for (id_,) in self.select(query, model)]
 
     def all_batches(self) -> list[str]:
-        """Ids of all batches ever sent."""
+        """Ids of all batches that were sent."""
         return [id_ for (id_,) in self.select("SELECT id FROM batches")]
 
     def close_batch(self, id_: str, state: str) -> int:
-        """Write how a batch ended; calls of it that have no reply are pending again. Gives how many."""
+        """Record the final state of a batch; gives the number of its calls without a reply.
+
+        Those calls are pending again.
+        """
         with self._transaction() as write:
             write.execute("UPDATE batches SET state = ? WHERE id = ?", (state, id_))
             return write.execute("DELETE FROM waiting WHERE batch = ?", (id_,)).rowcount
@@ -356,10 +352,10 @@ class _Notes(MutableMapping[str, str]):
         self._database = database
 
     def __getitem__(self, name: str) -> str:
-        found = self._database.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
-        if found is None:
+        row = self._database.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
+        if row is None:
             raise KeyError(name)
-        return str(found[0])
+        return str(row[0])
 
     def __setitem__(self, name: str, value: str) -> None:
         self._database.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
@@ -368,13 +364,19 @@ class _Notes(MutableMapping[str, str]):
         self._database.execute("DELETE FROM notes WHERE name = ?", (name,))
 
     def __iter__(self) -> Iterator[str]:
-        return (
-            name
-            for (name,) in self._database.execute("SELECT name FROM notes ORDER BY name").fetchall()
-        )
+        rows = self._database.execute("SELECT name FROM notes ORDER BY name").fetchall()
+        return (name for (name,) in rows)
 
     def __len__(self) -> int:
         return int(self._database.execute("SELECT count(*) FROM notes").fetchone()[0])
+
+
+def _match_columns(planned: PlannedMatch) -> tuple[object, ...]:
+    """The columns of the table of matches from `control` on."""
+    match = planned.match
+    task = (match.control, match.criterion, match.concept, match.prompt, match.seed)
+    sides = (match.one, match.two, match.other_concept, planned.first, planned.second)
+    return (*task, *sides, planned.order_ab, planned.order_ba)
 
 
 def _write_verdict(
@@ -409,11 +411,9 @@ def _all_matches(tournament: str) -> dict[str, object]:
 def _verdict(
     outcome: Outcome | None, choice: Choice | None, preference: float | None, coverage: float | None
 ) -> Verdict | None:
-    return (
-        None
-        if outcome is None
-        else Verdict(outcome=outcome, choice=choice, preference=preference, coverage=coverage)
-    )
+    if outcome is None:
+        return None
+    return Verdict(outcome=outcome, choice=choice, preference=preference, coverage=coverage)
 
 
 def _usage(values: Sequence[int]) -> Usage:

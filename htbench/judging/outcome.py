@@ -1,4 +1,7 @@
-"""How a match ended: from what was said in either order to a preference, a tie, a contradiction, or missing data with its reason."""
+"""The outcome of a match from the verdicts in both orders.
+
+A preference, a tie, an inconsistency, or missing data with its reason.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -8,29 +11,34 @@ from htbench.judging.ledger import MatchResult
 from htbench.stats.ranking.votes import Votes
 
 MatchOutcome = Literal["won", "lost", "tie", "inconsistent", "missing"]
-"""From the side of the match's `one`. `inconsistent`: each order preferred another picture."""
+"""The outcome for the match's `one`; `inconsistent`: the orders prefer different pictures."""
 _SWAPPED: dict[Choice | None, Choice | None] = {"A": "B", "B": "A", "tie": "tie", None: None}
 
 
 def preference(result: MatchResult) -> float | None:
-    """Preference for `one`, 0 to 1, the mean of both orders, in which any liking for a place cancels; None: missing."""
+    """Preference for `one`, 0 to 1; None: missing.
+
+    The mean of both orders, in which a bias towards the first or last picture cancels.
+    """
     if missing_reason(result) is not None:
         return None
-    forth = _first_preference(result.order_ab)
-    return (forth + 1 - _first_preference(result.order_ba)) / 2 if result.both_orders else forth
+    preference_ab = _first_preference(result.order_ab)
+    if not result.both_orders:
+        return preference_ab
+    return (preference_ab + 1 - _first_preference(result.order_ba)) / 2
 
 
 def choices(result: MatchResult) -> tuple[Choice, ...]:
-    """What each order chose, as if `one` were always A; without those that have no verdict."""
-    found = [
+    """The choice in each order that has a verdict, with `one` as A."""
+    both = [
         result.order_ab.choice if result.order_ab else None,
         _SWAPPED[result.order_ba.choice] if result.order_ba else None,
     ]
-    return tuple(choice for choice in found if choice is not None)
+    return tuple(choice for choice in both if choice is not None)
 
 
 def missing_reason(result: MatchResult) -> str | None:
-    """Why a match has no preference; None if it has one."""
+    """The reason why a match has no preference; None if it has one."""
     if not result.has_pictures:
         return "no picture"
     for verdict in (result.order_ab, result.order_ba) if result.both_orders else (result.order_ab,):
@@ -42,7 +50,7 @@ def missing_reason(result: MatchResult) -> str | None:
 
 
 def match_outcome(result: MatchResult) -> MatchOutcome:
-    """How the match ended."""
+    """The outcome of the match."""
     value = preference(result)
     if value is None:
         return "missing"
@@ -54,7 +62,7 @@ def match_outcome(result: MatchResult) -> MatchOutcome:
 
 
 def votes(results: Iterable[MatchResult], names: Sequence[str]) -> Votes:
-    """Verdicts on pairs for a ranking; a contradiction is half a win each way and no tie."""
+    """Votes for a ranking; an inconsistent match is half a win for each side and no tie."""
     rows: list[tuple[str, str, float | None, str, float]] = []
     for result in results:
         match, value = result.match, preference(result)

@@ -1,8 +1,7 @@
-"""What of a run can be compared: its pictures at one strength, by method, concept, prompt and seed."""
+"""The pictures of a run at one strength that can be compared."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from htbench.core.errors import UnknownName, UsageError
 from htbench.core.types import UNSTEERED
@@ -16,48 +15,42 @@ ImageKey = tuple[str, str, str, int]
 
 @dataclass(frozen=True, kw_only=True)
 class ComparablePictures:
-    """Pictures to compare, and what a judge may be told about them."""
+    """Pictures to compare, by method, concept, prompt and seed."""
 
     methods: tuple[str, ...]
     concepts: dict[str, str]
-    """Words of each concept, by id. Concepts that have none, being given by pictures, cannot be asked about."""
+    """The text of each concept, by id; a concept given by pictures alone cannot be judged."""
     prompt_seeds: tuple[PromptSeed, ...]
     files: dict[ImageKey, str]
     circular: dict[str, tuple[str, ...]]
-    """Methods that read concepts with an encoder, by encoder."""
+    """Methods that read concepts with an encoder, by the encoder's name."""
     scorer: str
     """The encoder of the run's leaderboard, `name@revision`."""
     prompt_method: str = ""
-    """A method that asks for concepts in the prompt, if there is one."""
+    """A method that names the concept in the prompt, if there is one."""
 
 
 def find_pictures(
     store: Store, *, methods: Iterable[str] = (), strength: float | None = 1.0
 ) -> ComparablePictures:
-    """What can be compared in a run at a strength, None for the tuned ones, by all its methods or those that are named.
+    """The pictures of `methods`, or of all methods of the run, at a strength.
+
+    For a strength of None, each method is taken at its tuned strength.
 
     Raises:
         UnknownName: if the run has no such method.
-        UsageError: if there is nothing to compare.
+        UsageError: if there are fewer than two methods, or no pictures.
     """
     summary = Summary(store)
-    chosen = tuple(dict.fromkeys(methods)) or tuple(summary.methods)
-    for method in chosen:
-        if method not in summary.methods:
-            raise UnknownName("method of the run", method, summary.methods)
-    if len(chosen) < 2:
-        raise UsageError(
-            f"a tournament needs two methods, there is {', '.join(chosen) or 'none'}",
-            remedy="Run more methods, or name two.",
-        )
+    names = _method_names(summary, methods)
     files: dict[ImageKey, str] = {}
-    units: dict[PromptSeed, None] = {}
-    for method in chosen:
-        query = "SELECT concept, prompt, seed, file FROM cells JOIN images ON key = image WHERE method = ? AND strength = ? ORDER BY place"
-        for concept, prompt, seed, file in store.select(
-            query, method, _strength(summary, method, strength)
-        ):
-            units[prompt, seed] = None
+    prompt_seeds: dict[PromptSeed, None] = {}
+    query = """SELECT concept, prompt, seed, file FROM cells JOIN images ON key = image
+               WHERE method = ? AND strength = ? ORDER BY place"""
+    for method in names:
+        rows = store.select(query, method, _strength(summary, method, strength))
+        for concept, prompt, seed, file in rows:
+            prompt_seeds[prompt, seed] = None
             if file is not None:
                 files[method, concept, prompt, seed] = file
     if not files:
@@ -65,46 +58,56 @@ def find_pictures(
             "the run has no pictures to compare at this strength",
             remedy="Choose another --strength of the run, or finish it.",
         )
-    facts, cards = _mapping(summary.facts.get("concepts")), _mapping(summary.facts.get("methods"))
-    order = [
-        concept
-        for concept, _ in store.select(
-            "SELECT concept, min(place) FROM cells GROUP BY concept ORDER BY 2"
-        )
-    ]
     return ComparablePictures(
-        methods=chosen,
-        concepts={
-            concept: words
-            for concept in order
-            if (words := str(_mapping(facts.get(concept)).get("text") or ""))
-        },
-        prompt_seeds=tuple(units),
+        methods=names,
+        concepts=_concept_texts(store, summary),
+        prompt_seeds=tuple(prompt_seeds),
         files=files,
-        circular=_circular(summary, chosen),
+        circular=_circular(summary, names),
         scorer=summary.scorer,
-        prompt_method=next(
-            (
-                method
-                for method in chosen
-                if method == "prompt" or _mapping(cards.get(method)).get("kind") == "prompt"
-            ),
-            "",
-        ),
+        prompt_method=next((name for name in names if _is_prompting(summary, name)), ""),
     )
+
+
+def _method_names(summary: Summary, methods: Iterable[str]) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(methods)) or tuple(summary.methods)
+    for name in names:
+        if name not in summary.methods:
+            raise UnknownName("method of the run", name, summary.methods)
+    if len(names) < 2:
+        raise UsageError(
+            f"a tournament needs two methods, there is {', '.join(names) or 'none'}",
+            remedy="Run more methods, or name two.",
+        )
+    return names
+
+
+def _concept_texts(store: Store, summary: Summary) -> dict[str, str]:
+    query = "SELECT concept, min(place) FROM cells GROUP BY concept ORDER BY 2"
+    facts = summary.facts.concepts
+    return {
+        concept: text
+        for concept, _ in store.select(query)
+        if concept in facts and (text := facts[concept].text)
+    }
+
+
+def _is_prompting(summary: Summary, method: str) -> bool:
+    cards = summary.facts.methods
+    return method == "prompt" or (method in cards and cards[method].kind == "prompt")
 
 
 def _strength(summary: Summary, method: str, strength: float | None) -> float:
     if method == UNSTEERED:
         return 0.0
     if strength is None:
-        tuned = _mapping(summary.facts.get("tuned")).get(method)
+        tuned = summary.facts.tuned.get(method)
         if tuned is None:
             raise UsageError(
                 f"no strength was chosen for {method} in this run",
                 remedy="Run it with --tune-strength, or give a number.",
             )
-        return float(tuned["strength"])
+        return tuned.strength
     if strength not in summary.strengths:
         raise UsageError(
             f"the run has no strength {strength:g}",
@@ -114,19 +117,10 @@ def _strength(summary: Summary, method: str, strength: float | None) -> float:
 
 
 def _circular(summary: Summary, methods: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    cards = _mapping(summary.facts.get("methods"))
     encoders = sorted(
-        {
-            name
-            for card in cards.values()
-            for name in _mapping(_mapping(card).get("training")).get("encoders") or ()
-        }
+        {name for card in summary.facts.methods.values() for name in card.training.encoders}
     )
     return {
         encoder: tuple(method for method in summary.circular_methods(encoder) if method in methods)
         for encoder in encoders
     }
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

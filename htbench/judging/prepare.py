@@ -1,6 +1,6 @@
-"""From a user's wishes to a tournament that can be played."""
+"""Prepares a tournament from a user's options and a run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from htbench.core import registry
@@ -15,7 +15,7 @@ from htbench.judging.judge import Judge, JudgeContext
 from htbench.judging.ledger import Ledger
 from htbench.judging.pairs import ComparablePictures
 from htbench.judging.pictures import PictureLoader
-from htbench.judging.schedule import Design
+from htbench.judging.schedule import Design, ScheduleSettings
 from htbench.judging.tournament import Tournament
 from htbench.run.store import Store
 from htbench.run.summary import Summary
@@ -23,70 +23,58 @@ from htbench.run.summary import Summary
 
 @dataclass(frozen=True, kw_only=True)
 class TournamentOptions:
-    """What was asked for; empty or None: what the judge's card or the run has."""
+    """A user's options; what is empty or None is taken from the judge's card or the run."""
 
     methods: tuple[str, ...] = ()
     criteria: tuple[str, ...] = ()
     strength: str | None = None
     """A number, or `tuned`."""
-    against: str = ""
-    pairs: int | None = None
-    swiss: int = 0
-    controls: int = 20
-    both_orders: bool = True
-    seed: int = 0
-    max_requests: int | None = None
-    max_cost: float | None = None
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    context: JudgeContext = field(default_factory=JudgeContext)
+    """Its scorer and memory are taken from the run and the ledger."""
+    budget: Budget = field(default_factory=Budget)
+    """Its price is taken from `prices`."""
     prices: Path | None = None
-    concurrency: int = 8
-    wait: float = 120.0
-    offline: bool = False
-    device: str | None = None
+    """A table of prices, a TOML file."""
 
 
 def prepare_tournament(
     folder: Path, ledger: Ledger, card: JudgeCard, options: TournamentOptions, display: Display
 ) -> Tournament:
-    """The tournament, planned over the pictures that there are; if it is to be played offline, as it was planned.
+    """The tournament, planned over the run's pictures; offline, as it was planned before.
 
     Raises:
-        UnknownName: for a criterion or a method that there is not, with the nearest.
-        UsageError: for wishes that make no sense together.
-        Missing: if nothing may be asked and nothing was.
+        UnknownName: for an unknown criterion or method, with the nearest name.
+        UsageError: for options that contradict each other.
+        Missing: if the judge is offline and was never asked.
     """
     with Store.read(folder) as store:
         strength = _strength(options.strength, Summary(store).full_strength)
-        found = pairing.find_pictures(store, methods=options.methods, strength=strength)
-    design = _design(card, options, found, strength)
-    setting = JudgeContext(
-        scorer=found.scorer,
-        device=options.device,
-        concurrency=options.concurrency,
-        wait=options.wait,
-        offline=options.offline,
-        memory=ledger.notes,
-    )
-    judge: Judge = registry.load("judges", card.kind)(card, setting)
+        pictures = pairing.find_pictures(store, methods=options.methods, strength=strength)
+    design = _design(card, options, pictures, strength)
+    context = replace(options.context, scorer=pictures.scorer, memory=ledger.notes)
+    judge: Judge = registry.load("judges", card.kind)(card, context)
     tournament = Tournament(
         ledger=ledger,
         card=card,
         judge=judge,
         design=design,
-        pictures=found,
+        pictures=pictures,
         picture_loader=PictureLoader(folder / "images", card.pictures),
         budget=_budget(options, judge.model),
         display=display,
     )
-    if not options.offline:
+    if not context.offline:
         tournament.plan()
     elif tournament.id not in ledger.tournaments():
         raise Missing(
             f"judge {card.name!r} was not asked this in run {folder.name!r}",
             remedy="Give the options that it was asked with, or ask: no --offline.",
         )
-    if odd := [parser for parser in ledger.parsers(tournament.id) if parser != judge.parser]:
+    if outdated := [parser for parser in ledger.parsers(tournament.id) if parser != judge.parser]:
         display.warn(
-            f"some replies were read by {', '.join(odd)}, which is {judge.parser} now; --reparse reads them again and costs nothing"
+            f"some replies were read by {', '.join(outdated)}, which is {judge.parser} now; "
+            "--reparse reads them again and costs nothing"
         )
     return tournament
 
@@ -97,28 +85,24 @@ def _design(
     pictures: ComparablePictures,
     strength: float | None,
 ) -> Design:
+    schedule, methods = options.schedule, pictures.methods
     criteria = tuple(dict.fromkeys(options.criteria or card.criteria))
     about_concept = tuple(each for each in criteria if card.is_about_concept(each))
-    if options.against and options.against not in pictures.methods:
-        raise UnknownName("method of the tournament", options.against, pictures.methods)
-    if options.against and options.swiss:
+    if schedule.against and schedule.against not in methods:
+        raise UnknownName("method of the tournament", schedule.against, methods)
+    if schedule.against and schedule.swiss:
         raise UsageError(
             "pairs with one method only leave nothing to choose",
             remedy="Give either --against or --swiss.",
         )
+    steered = (method for method in methods if method != UNSTEERED)
     return Design(
-        methods=pictures.methods,
+        **vars(schedule),
+        methods=methods,
         criteria=criteria,
         strength=strength,
-        against=options.against,
-        pairs=options.pairs,
-        swiss=options.swiss,
-        controls=options.controls,
         about_concept=about_concept,
-        shows=pictures.prompt_method
-        or next(method for method in pictures.methods if method != UNSTEERED),
-        both_orders=options.both_orders,
-        seed=options.seed,
+        shows=pictures.prompt_method or next(steered),
     )
 
 
@@ -135,9 +119,9 @@ def _strength(text: str | None, full: float) -> float | None:
 
 def _budget(options: TournamentOptions, model: str) -> Budget:
     price = budget.read_prices(options.prices).price(model) if options.prices else None
-    if options.max_cost is not None and price is None:
+    if options.budget.cost is not None and price is None:
         raise UsageError(
             "--max-cost needs the price of tokens",
             remedy="Give your table of prices with --prices.",
         )
-    return Budget(requests=options.max_requests, cost=options.max_cost, price=price)
+    return replace(options.budget, price=price)

@@ -1,50 +1,59 @@
-"""Which pairs are judged: every method against every other, or against one, or mostly the close ones; with controls among them."""
+"""Schedules of pairs: a round robin, pairs with one method only, or Swiss rounds, with controls."""
 
 import heapq
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, islice, pairwise
-from math import gcd
+from math import lcm
 from typing import Literal, TypeVar
 
 Control = Literal["", "repeat", "identical", "noise", "decoy", "text"]
-"""What a match is for: the tournament itself; the same asked again; a picture against itself, against noise, against another concept's, against itself with
-words written into it."""
+"""The purpose of a match.
+
+Empty: the tournament itself. `repeat`: the same match asked again. The others pit a picture against
+itself, against noise, against a picture of another concept, or against itself with words written
+into it.
+"""
 CONTROLS: tuple[Control, ...] = ("repeat", "identical", "noise", "decoy", "text")
 PromptSeed = tuple[str, int]
-"""Prompt and seed."""
 Item = TypeVar("Item")
 _CONTROL_SAMPLE = 2000
-"""Controls are drawn from the places of so many first matches."""
+"""Controls are drawn from this number of first matches."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Design:
-    """Settings of a tournament."""
+class ScheduleSettings:
+    """Settings of a schedule that can be chosen before the run is known."""
+
+    against: str = ""
+    """The method that every pair has to include; empty: all pairs are allowed."""
+    pairs: int | None = None
+    """Number of pairs of pictures, balanced over methods and concepts; None: all."""
+    swiss: int = 0
+    """Number of rounds that pair methods of similar rating; 0: a round robin."""
+    controls: int = 20
+    """Number of controls per kind and criterion."""
+    both_orders: bool = True
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design(ScheduleSettings):
+    """All settings of a tournament; they are part of its id."""
 
     methods: tuple[str, ...]
     criteria: tuple[str, ...]
     strength: float | None = 1.0
-    """None: each method at the one that was chosen for it on dev concepts."""
-    against: str = ""
-    """Only pairs with this method; empty: all pairs."""
-    pairs: int | None = None
-    """So many of the pairs of pictures, balanced over methods and concepts; None: all."""
-    swiss: int = 0
-    """Rounds, each of which looks at those before it; 0: no looking."""
-    controls: int = 20
-    """Controls of each kind and criterion."""
+    """None: for each method the strength that was chosen for it on dev concepts."""
     about_concept: tuple[str, ...] = ()
     """Criteria by which a picture of another concept should lose."""
     shows: str = ""
-    """Method whose pictures stand for their concepts in those controls."""
-    both_orders: bool = True
-    seed: int = 0
+    """The method whose pictures stand for their concepts in those controls."""
 
     @property
     def method_pairs(self) -> list[tuple[str, str]]:
-        """Pairs of methods that meet."""
+        """Pairs of methods that are compared."""
         return [
             pair
             for pair in combinations(self.methods, 2)
@@ -54,7 +63,10 @@ class Design:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Match:
-    """Two pictures to be compared by one criterion; `one` is shown first in the first call, and which method that is, is drawn."""
+    """Two pictures to be compared by one criterion.
+
+    The picture of `one` is shown first in the first call; which method that is, is random.
+    """
 
     control: Control
     criterion: str
@@ -62,16 +74,19 @@ class Match:
     prompt: str
     seed: int
     one: str
-    """Method of the first picture; of most controls, of both."""
+    """Method of the first picture; in most controls, of both pictures."""
     two: str
     other_concept: str = ""
-    """Concept of the second picture, if it is another."""
+    """Concept of the second picture where it differs."""
 
 
 def round_robin(
     design: Design, concepts: Sequence[str], prompt_seeds: Sequence[PromptSeed]
 ) -> Iterator[Match]:
-    """All matches of a round robin in their fixed order, controls spread among them; any beginning of it is balanced."""
+    """All matches of a round robin in a fixed order, with controls spread among them.
+
+    Any number of first matches is balanced over methods and concepts.
+    """
     total = count_pairs(design, len(concepts), len(prompt_seeds))
     sample = list(islice(_balanced_pairs(design, concepts, prompt_seeds, total), _CONTROL_SAMPLE))
     yield from _interleave(
@@ -83,7 +98,7 @@ def round_robin(
 
 
 def count_pairs(design: Design, concepts: int, units: int) -> int:
-    """Number of pairs of pictures, controls left out."""
+    """Number of pairs of pictures without the controls."""
     whole = len(design.method_pairs) * concepts * units
     return whole if design.pairs is None else min(design.pairs, whole)
 
@@ -91,23 +106,25 @@ def count_pairs(design: Design, concepts: int, units: int) -> int:
 def _balanced_pairs(
     design: Design, concepts: Sequence[str], prompt_seeds: Sequence[PromptSeed], total: int
 ) -> Iterator[Match]:
-    """Pairs of pictures: both the concept and the couple advance each time, so that after any number each has met nearly equally often.
+    """Pairs of pictures: concept and pair of methods both advance with each match.
 
-    After lcm(concepts, couples) steps every combination that these two cycles reach has come up once, and the couples are shifted by one.
-    Prompt and seed advance with the concept and with the couple: a couple that met on one prompt alone would be judged by that prompt.
+    So after any number of matches, each has come up nearly equally often. After
+    lcm(concepts, method pairs) matches every combination that these two cycles reach has come up
+    once, and the method pairs are shifted by one. Prompt and seed advance with the concept and with
+    the method pair: a pair compared on one prompt alone would be judged by that prompt.
     """
     dice = random.Random(f"schedule {design.seed}")
-    order, couples = _shuffle(concepts, dice), _shuffle(design.method_pairs, dice)
-    places = _shuffle(prompt_seeds, dice)
-    if not (order and couples and places):
+    order, method_pairs = _shuffle(concepts, dice), _shuffle(design.method_pairs, dice)
+    units = _shuffle(prompt_seeds, dice)
+    if not (order and method_pairs and units):
         return
-    cycle = len(order) * len(couples) // gcd(len(order), len(couples))
+    cycle = lcm(len(order), len(method_pairs))
     for k in range(total):
-        turn, combination = divmod(k, len(order) * len(couples))
+        turn, combination = divmod(k, len(order) * len(method_pairs))
         concept = order[k % len(order)]
-        number = (k + combination // cycle) % len(couples)
-        prompt, seed = places[(turn + number + k % len(order)) % len(places)]
-        one, two = couples[number]
+        number = (k + combination // cycle) % len(method_pairs)
+        prompt, seed = units[(turn + number + k % len(order)) % len(units)]
+        one, two = method_pairs[number]
         if dice.random() < 0.5:
             one, two = two, one
         yield Match(
@@ -124,43 +141,33 @@ def swiss_round(
     ratings: Mapping[str, float],
     past_matches: Iterable[Match],
 ) -> Iterator[Match]:
-    """Round `number` of a mixed tournament: three in ten as in a round robin, the others between neighbours by `ratings`; none that have met there already.
+    """Matches of Swiss round `number` that were not played before.
 
-    Without the share of other pairs the graph of who met whom grows long and thin, and the ranking is worse than by chance.
+    Seven in ten pair neighbours by `ratings`; the others are as in a round robin. Without those the
+    graph of comparisons grows long and thin, and the ranking is worse than from random pairs.
     """
     dice = random.Random(f"swiss {design.seed} {number}")
-    known = {_match_key(match) for match in past_matches}
-    wanted = count_pairs(design, len(concepts), len(prompt_seeds)) // design.swiss
-    free = [
-        match
-        for match in _balanced_pairs(
-            design,
-            concepts,
-            prompt_seeds,
-            len(design.method_pairs) * len(concepts) * len(prompt_seeds),
-        )
-        if _match_key(match) not in known
-    ]
+    played = {_match_key(match) for match in past_matches}
+    size = count_pairs(design, len(concepts), len(prompt_seeds)) // design.swiss
+    total = len(design.method_pairs) * len(concepts) * len(prompt_seeds)
+    all_pairs = _balanced_pairs(design, concepts, prompt_seeds, total)
+    free = [match for match in all_pairs if _match_key(match) not in played]
     ranked = sorted(design.methods, key=lambda method: -ratings.get(method, 0.0))
     close = {frozenset(pair) for pair in pairwise(ranked)}
     near = [match for match in free if {match.one, match.two} in close] if number else []
-    chosen = near[: round(0.7 * wanted)]
-    taken = {_match_key(match) for match in chosen}
-    rest = [match for match in free if _match_key(match) not in taken][: wanted - len(chosen)]
-    both = [*chosen, *rest]
-    dice.shuffle(both)
-    yield from _interleave(
-        design,
-        both,
-        len(both),
-        () if number else _controls(design, both[:_CONTROL_SAMPLE], concepts),
-    )
+    neighbours = near[: round(0.7 * size)]
+    taken = {_match_key(match) for match in neighbours}
+    rest = [match for match in free if _match_key(match) not in taken][: size - len(neighbours)]
+    matches = [*neighbours, *rest]
+    dice.shuffle(matches)
+    controls = () if number else _controls(design, matches[:_CONTROL_SAMPLE], concepts)
+    yield from _interleave(design, matches, len(matches), controls)
 
 
 def _interleave(
     design: Design, matches: Iterable[Match], total: int, controls: Iterable[Match]
 ) -> Iterator[Match]:
-    """Matches by every criterion in turn, controls spread evenly among them."""
+    """Each match by every criterion in turn, with controls spread evenly among them."""
     extra = list(controls)
     plain = (((k + 0.5) / max(1, total), 0, match) for k, match in enumerate(matches))
     spread = (((k + 0.5) / len(extra), 1, match) for k, match in enumerate(extra))
@@ -173,25 +180,24 @@ def _interleave(
 
 
 def _controls(design: Design, matches: Sequence[Match], concepts: Sequence[str]) -> Iterator[Match]:
-    """Controls, one of each kind in turn, on places that the tournament uses too."""
+    """Controls, one of each kind in turn, of concepts, prompts and seeds in the tournament."""
     dice = random.Random(f"controls {design.seed}")
-    picked = {kind: dice.sample(matches, min(design.controls, len(matches))) for kind in CONTROLS}
+    samples = {kind: dice.sample(matches, min(design.controls, len(matches))) for kind in CONTROLS}
     after = dict(zip(concepts, [*concepts[1:], *concepts[:1]], strict=True))
     for k in range(design.controls):
         for criterion in design.criteria:
-            for kind, of in picked.items():
-                if k < len(of) and not (
-                    kind == "decoy" and (criterion not in design.about_concept or len(concepts) < 2)
-                ):
-                    match = replace(of[k], criterion=criterion, control=kind)
-                    if kind == "decoy":
-                        match = replace(
-                            match,
-                            one=design.shows,
-                            two=design.shows,
-                            other_concept=after[match.concept],
-                        )
-                    yield match if kind in ("repeat", "decoy") else replace(match, two=match.one)
+            has_decoy = criterion in design.about_concept and len(concepts) > 1
+            for kind, sample in samples.items():
+                if k < len(sample) and (kind != "decoy" or has_decoy):
+                    match = replace(sample[k], criterion=criterion, control=kind)
+                    yield _as_control(match, shows=design.shows, other=after[match.concept])
+
+
+def _as_control(match: Match, *, shows: str, other: str) -> Match:
+    """A match with the pictures of its kind of control."""
+    if match.control == "decoy":
+        return replace(match, one=shows, two=shows, other_concept=other)
+    return match if match.control == "repeat" else replace(match, two=match.one)
 
 
 def _match_key(match: Match) -> tuple[str, str, int, frozenset[str]]:

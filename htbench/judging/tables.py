@@ -1,20 +1,23 @@
-"""A judged leaderboard for a terminal, and as files for others."""
+"""Tables of a judged leaderboard for the terminal, and its files."""
 
 import csv
 import json
 import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from htbench.core.display import printable
+from htbench.core import content
+from htbench.core.display import printable, stdout_console
 from htbench.judging.agreement import CorrectedRate, JudgeAgreement
 from htbench.judging.audit import MEANING, ControlResult, JudgeAudit
 from htbench.judging.leaderboard import CriterionLeaderboard, TournamentResult
 from htbench.stats.durations import Interval
 from htbench.stats.proportions import Proportion
+from htbench.stats.ranking.leaderboard import LeaderboardEntry
 
 _CIRCULAR = "°"
 _COLUMNS = (
@@ -34,163 +37,134 @@ _COLUMNS = (
 )
 
 
+_TITLES = (
+    "Method",
+    "Rank",
+    "Tier",
+    "Rating",
+    "Win rate",
+    "P(best)",
+    "Concepts",
+    "Votes",
+    "Ties",
+    "Missing",
+)
+
+
 def show(result: TournamentResult) -> None:
     """Print every criterion's leaderboard with its audit to stdout."""
-    console = Console(width=None if Console().is_terminal else 140)
-    about = result.metadata
-    console.print(
-        Text(
-            f"Judge {printable(about['judge'], max_length=60)}, {printable(about['model'], max_length=80)}: {printable(about['label'], max_length=400)}"
-        )
-    )
+    console = stdout_console()
+    metadata = result.metadata
+    judge = printable(metadata["judge"], max_length=60)
+    model = printable(metadata["model"], max_length=80)
+    label = printable(metadata["label"], max_length=400)
+    console.print(Text(f"Judge {judge}, {model}: {label}"))
     for criterion in result.criteria:
         console.print()
         console.print(_leaderboard(criterion))
-        if criterion.ranking:
-            console.print(Text(criterion.ranking.caption))
-            for warning in criterion.ranking.warnings:
-                console.print(Text(warning))
-        if preferred := _preference_rates(criterion, about["design"]["shows"]):
-            console.print(Text(preferred))
-        if criterion.unranked:
-            console.print(Text(f"Not ranked: {criterion.unranked}"))
-        if criterion.circular:
-            encoders = ", ".join(about["encoders"])
-            console.print(
-                Text(
-                    f"{_CIRCULAR} reads concepts with {encoders}, by which this judge sees: listed, not ranked"
-                )
-            )
+        for line in _notes(criterion, metadata):
+            console.print(Text(line))
         console.print(_audit(criterion.audit))
     console.print()
-    said = ", ".join(f"{number:,} {outcome}" for outcome, number in result.outcomes.items())
-    console.print(
-        Text(
-            f"Calls: {result.calls - result.pending:,}/{result.calls:,} have a verdict"
-            + (f" ({said})" if said else "")
-        )
-    )
+    outcomes = ", ".join(f"{number:,} {outcome}" for outcome, number in result.outcomes.items())
+    calls = f"Calls: {result.calls - result.pending:,}/{result.calls:,} have a verdict"
+    console.print(Text(f"{calls} ({outcomes})" if outcomes else calls))
+
+
+def _notes(criterion: CriterionLeaderboard, metadata: Mapping[str, Any]) -> Iterator[str]:
+    """The lines below a leaderboard."""
+    if criterion.ranking:
+        yield criterion.ranking.caption
+        yield from criterion.ranking.warnings
+    if preferred := _preference_rates(criterion, metadata["design"]["shows"]):
+        yield preferred
+    if criterion.unranked:
+        yield f"Not ranked: {criterion.unranked}"
+    if criterion.circular:
+        encoders = f"{', '.join(metadata['encoders'])}, by which this judge sees"
+        yield f"{_CIRCULAR} reads concepts with {encoders}: listed, not ranked"
 
 
 def show_agreement(title: str, agreements: list[JudgeAgreement]) -> None:
-    """Print how far a judge agrees with somebody."""
-    for each in agreements:
-        ceiling = f"; two people agree on {_share(each.ceiling)}" if each.ceiling else ""
-        alike = f"alike on {_share(each.decided)} that both decide, {_share(each.all)} of all"
-        line = f"{title}, {each.criterion}: {alike}; kappa {each.kappa:.2f}, tau {each.tau:.2f}"
-        Console(width=None if Console().is_terminal else 140).print(Text(line + ceiling))
+    """Print the agreement of a judge with people or with another judge."""
+    for row in agreements:
+        ceiling = f"; two people agree on {_share(row.ceiling)}" if row.ceiling else ""
+        alike = f"alike on {_share(row.decided)} that both decide, {_share(row.all)} of all"
+        line = f"{title}, {row.criterion}: {alike}; kappa {row.kappa:.2f}, tau {row.tau:.2f}"
+        stdout_console().print(Text(line + ceiling))
 
 
 def show_corrected_rates(rates: list[CorrectedRate]) -> None:
-    """Print win rates as people's votes correct them."""
-    for each in rates:
-        line = f"{each.criterion}: {each.one} preferred to {each.two}: judge alone {_interval(each.raw)}, corrected by {each.labelled} judged by people "
-        Console(width=None if Console().is_terminal else 140).print(
-            Text(line + _interval(each.corrected))
-        )
+    """Print win rates corrected by people's votes."""
+    for rate in rates:
+        alone = f"judge alone {_interval(rate.raw)}"
+        corrected = f"corrected by {rate.labelled} judged by people {_interval(rate.corrected)}"
+        line = f"{rate.criterion}: {rate.one} preferred to {rate.two}: {alone}, {corrected}"
+        stdout_console().print(Text(line))
 
 
 def write(result: TournamentResult, folder: Path, **more: object) -> list[Path]:
-    """The same as a JSON and a CSV file in `folder`; gives their paths."""
+    """Write a result as a JSON and a CSV file in `folder`; gives their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{result.metadata['judge']}-{result.tournament[:8]}".replace("/", "-")
-    paths = [folder / f"{name}.json", folder / f"{name}.csv"]
-    paths[0].write_text(
-        json.dumps(
-            nan_to_null({**result.facts(), **more}), indent=1, sort_keys=True, allow_nan=False
-        )
-        + "\n",
-        encoding="utf-8",
-    )
-    with paths[1].open("w", newline="", encoding="utf-8") as file:
+    json_path, csv_path = folder / f"{name}.json", folder / f"{name}.csv"
+    facts = content.without_nan({**result.facts(), **more})
+    text = json.dumps(facts, indent=1, sort_keys=True, allow_nan=False)
+    json_path.write_text(text + "\n", encoding="utf-8")
+    with csv_path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(("criterion", *_COLUMNS))
         for criterion in result.criteria:
-            for one in criterion.ranking.entries if criterion.ranking else ():
-                rating = ("" if one.limit else one.rating.value, one.rating.low, one.rating.high)
-                wins = (one.win_rate.value, one.win_rate.low, one.win_rate.high)
-                rows.writerow(
-                    (
-                        criterion.name,
-                        one.name,
-                        one.rank,
-                        one.rank_range,
-                        one.tier,
-                        *map(_cell, (*rating, *wins)),
-                        one.votes,
-                        one.ties,
-                        one.missing,
-                    )
-                )
+            for entry in criterion.ranking.entries if criterion.ranking else ():
+                rows.writerow((criterion.name, *_csv_row(entry)))
             for method, rate in criterion.circular.items():
                 rows.writerow((criterion.name, method, *[""] * 6, _cell(rate), *[""] * 5))
-    return paths
+    return [json_path, csv_path]
 
 
-def nan_to_null(value: object) -> object:
-    """`value` with NaN and infinity as null."""
-    if isinstance(value, dict):
-        return {str(key): nan_to_null(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [nan_to_null(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _csv_row(entry: LeaderboardEntry) -> tuple[object, ...]:
+    rating = ("" if entry.limit else entry.rating.value, entry.rating.low, entry.rating.high)
+    win_rate = (entry.win_rate.value, entry.win_rate.low, entry.win_rate.high)
+    place = (entry.name, entry.rank, entry.rank_range, entry.tier)
+    return (*place, *map(_cell, (*rating, *win_rate)), entry.votes, entry.ties, entry.missing)
 
 
 def _leaderboard(criterion: CriterionLeaderboard) -> Table:
-    rest = ", ".join(
-        f"{number:,} {what}"
-        for what, number in criterion.match_outcomes.items()
-        if what not in ("won", "lost")
+    undecided = ", ".join(
+        f"{number:,} {outcome}"
+        for outcome, number in criterion.match_outcomes.items()
+        if outcome not in ("won", "lost")
     )
-    title = f"{criterion.name}: {sum(criterion.match_outcomes.values()):,} pairs, {rest or 'all decided'}"
+    pairs = sum(criterion.match_outcomes.values())
+    title = f"{criterion.name}: {pairs:,} pairs, {undecided or 'all decided'}"
     table = Table(title=Text(title), title_justify="left", show_edge=False)
-    for column in (
-        "Method",
-        "Rank",
-        "Tier",
-        "Rating",
-        "Win rate",
-        "P(best)",
-        "Concepts",
-        "Votes",
-        "Ties",
-        "Missing",
-    ):
+    for column in _TITLES:
         table.add_column(column, justify="left" if column == "Method" else "right")
-    lost = criterion.audit.missing_by_method
-    for one in criterion.ranking.entries if criterion.ranking else ():
-        rating = f"{one.limit} all" if one.limit else _interval(one.rating)
-        best = "-" if math.isnan(one.best) else f"{one.best:.2f}"
-        table.add_row(
-            Text(printable(one.name, max_length=60)), one.rank_range, str(one.tier), Text(rating), Text(_interval(one.win_rate)), best,
-            str(one.concepts), str(one.votes), f"{one.ties:.0%}", f"{lost[one.name].value:.0%}" if one.name in lost else "-",
-        )  # fmt: skip
+    missing = criterion.audit.missing_by_method
+    for entry in criterion.ranking.entries if criterion.ranking else ():
+        table.add_row(*_row(entry, missing.get(entry.name)))
     for method, rate in criterion.circular.items():
-        table.add_row(
-            Text(printable(method, max_length=60) + _CIRCULAR),
-            "-",
-            "-",
-            "-",
-            f"{rate:.3f}",
-            "-",
-            "-",
-            "-",
-            "-",
-            "-",
-        )
+        name = Text(printable(method, max_length=60) + _CIRCULAR)
+        table.add_row(name, *["-"] * 3, f"{rate:.3f}", *["-"] * 5)
     return table
 
 
+def _row(entry: LeaderboardEntry, missing: Proportion | None) -> Iterator[str | Text]:
+    yield Text(printable(entry.name, max_length=60))
+    yield from (entry.rank_range, str(entry.tier))
+    yield Text(f"{entry.limit} all" if entry.limit else _interval(entry.rating))
+    yield Text(_interval(entry.win_rate))
+    yield "-" if math.isnan(entry.best) else f"{entry.best:.2f}"
+    yield from (str(entry.concepts), str(entry.votes), f"{entry.ties:.0%}")
+    yield f"{missing.value:.0%}" if missing else "-"
+
+
 def _preference_rates(criterion: CriterionLeaderboard, reference: str) -> str:
-    """How often each method is preferred to the reference, prompting where there is prompting."""
-    found = {
-        one.name: criterion.preference_rate(one.name, reference)
-        for one in (criterion.ranking.entries if criterion.ranking else ())
-    }
+    """The rates at which methods are preferred to the reference, which is prompting if possible."""
     rates = ", ".join(
-        f"{printable(name, max_length=60)} {_interval(rate)}"
-        for name, rate in found.items()
-        if rate
+        f"{printable(entry.name, max_length=60)} {_interval(rate)}"
+        for entry in (criterion.ranking.entries if criterion.ranking else ())
+        if (rate := criterion.preference_rate(entry.name, reference))
     )
     return f"Preferred to {reference}: {rates}" if rates else ""
 

@@ -1,4 +1,4 @@
-"""Conducts a tournament: plans matches over a run's pictures, asks what has no verdict yet, and writes down each answer as it comes."""
+"""Conducts a tournament: plans matches over a run's pictures, asks the judge, records answers."""
 
 import hashlib
 import json
@@ -28,12 +28,12 @@ from htbench.judging.pictures import NOISE_PREFIX, TEXT_PREFIX, PictureLoader
 from htbench.judging.schedule import Design, Match, round_robin, swiss_round
 
 PROTOCOL = 1
-"""Part of every call's key: goes up when what is sent changes in a way that nothing else in the key tells."""
+"""Part of every call's key; raised when requests change but the rest of the key does not."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tournament:
-    """One judge, one design, one run."""
+    """A tournament of one run by one judge and one design."""
 
     ledger: Ledger
     card: JudgeCard
@@ -46,28 +46,21 @@ class Tournament:
 
     @cached_property
     def id(self) -> str:
-        """The same for the same judge and design."""
+        """A digest of the judge and the design."""
         return content.digest([self.card.digest, self.judge.model, asdict(self.design)])
 
     def plan(self) -> None:
-        """Plan the matches of what pictures there are now; of a mixed tournament, the first round."""
+        """Plan the matches of the pictures so far; of a Swiss tournament, the first round."""
         if self.design.swiss:
             if not self.ledger.rounds(self.id):
                 self._plan_swiss(0, {})
-        else:
-            self.ledger.plan(
-                self.id,
-                self.metadata(),
-                map(
-                    self._plan_match,
-                    round_robin(
-                        self.design, list(self.pictures.concepts), self.pictures.prompt_seeds
-                    ),
-                ),
-            )
+            return
+        concepts = list(self.pictures.concepts)
+        matches = round_robin(self.design, concepts, self.pictures.prompt_seeds)
+        self.ledger.plan(self.id, self.metadata(), map(self._plan_match, matches))
 
     def next_round(self) -> bool:
-        """Plan the next round of a mixed tournament by the ratings so far; False if there is none."""
+        """Plan the next Swiss round by the ratings so far; False if there is none."""
         number = self.ledger.rounds(self.id)
         if number >= self.design.swiss:
             return False
@@ -75,20 +68,20 @@ class Tournament:
         return True
 
     def _plan_swiss(self, number: int, ratings: Mapping[str, float]) -> None:
-        met = [result.match for result in self.ledger.results(self.id) if not result.match.control]
-        fresh = swiss_round(
+        results = self.ledger.results(self.id)
+        matches = swiss_round(
             self.design,
             list(self.pictures.concepts),
             self.pictures.prompt_seeds,
             number=number,
             ratings=ratings,
-            past_matches=met,
+            past_matches=[result.match for result in results if not result.match.control],
         )
-        self.ledger.plan(self.id, self.metadata(), map(self._plan_match, fresh), round_=number)
+        self.ledger.plan(self.id, self.metadata(), map(self._plan_match, matches), round_=number)
 
     def metadata(self) -> dict[str, Any]:
-        """What a reader of the verdicts has to know."""
-        shared = {
+        """The judge and the design, as the ledger keeps them for readers of the verdicts."""
+        circular = {
             method
             for encoder in self.judge.encoders
             for method in self.pictures.circular.get(encoder, ())
@@ -102,28 +95,28 @@ class Tournament:
             "model": self.judge.model,
             "endpoint": self.judge.endpoint,
             "encoders": list(self.judge.encoders),
-            "circular": sorted(shared),
+            "circular": sorted(circular),
             "design": asdict(self.design),
             "protocol": PROTOCOL,
         }
 
     def ask(self, *, limit: int | None = None) -> None:
-        """Ask what has no verdict yet, within the budget, each call at most once.
+        """Make the calls that have no verdict yet, within the budget, each at most once.
 
         Raises:
-            HtbenchError: where the judge cannot go on; what was answered until then is kept.
+            HtbenchError: if the judge cannot go on; the answers so far are kept.
         """
         calls, missing = self.ledger.count_calls(self.id)
         stage = self.display.progress(f"judge by {self.card.name}", missing)
         self.display.info(f"{calls - missing:,} of {calls:,} calls have a verdict already")
-        till = _UsageCounter(self.ledger.model_usage(self.judge.model))
-        for answer in self.judge.answers(self._questions(till, limit)):
+        counter = _UsageCounter(self.ledger.model_usage(self.judge.model))
+        for answer in self.judge.answers(self._questions(counter, limit)):
             self._save_answer(answer)
-            till.add(answer.usage, charged=bool(answer.body) or answer.failure == "timeout")
+            counter.add(answer.usage, charged=bool(answer.body) or answer.failure == "timeout")
             stage.advance()
 
     def play(self) -> None:
-        """Ask all that the budget allows; of a mixed tournament, round by round."""
+        """Make all calls that the budget allows; of a Swiss tournament, round by round."""
         self.ask()
         while (
             self.budget.allows_call(self.ledger.model_usage(self.judge.model), in_flight=0)
@@ -132,7 +125,9 @@ class Tournament:
             self.ask()
 
     def send_batches(self) -> list[SubmittedBatch]:
-        """Send what has no verdict yet in batches; the first question is asked by itself, to learn what the endpoint can do.
+        """Send the calls that have no verdict yet in batches.
+
+        The first question is asked by itself, to find out the endpoint's capability.
 
         Raises:
             UsageError: if the judge takes no batches.
@@ -140,39 +135,38 @@ class Tournament:
         judge = self._batch_judge
         if not self.ledger.model_usage(self.judge.model).calls:
             self.ask(limit=1)
-        till = _UsageCounter(self.ledger.model_usage(self.judge.model))
-        shards = []
-        for shard in judge.submit(self._questions(till, None), known=self.ledger.all_batches()):
-            self.ledger.add_batch(shard.id, self.id, self.judge.model, shard.keys)
-            shards.append(shard)
-        return shards
+        counter = _UsageCounter(self.ledger.model_usage(self.judge.model))
+        questions, batches = self._questions(counter, None), []
+        for batch in judge.submit(questions, known=self.ledger.all_batches()):
+            self.ledger.add_batch(batch.id, self.id, self.judge.model, batch.keys)
+            batches.append(batch)
+        return batches
 
     def collect_batches(self) -> dict[str, str]:
-        """Write down the answers of batches that have ended; gives the state of each that was waited for."""
+        """Record the answers of batches that have ended; gives the state of each open batch."""
         judge, states = self._batch_judge, {}
         for batch in self.ledger.open_batches(self.judge.model):
-            found = judge.collect(batch)
-            states[batch] = found.state
-            for answer in found.answers:
+            result = judge.collect(batch)
+            states[batch] = result.state
+            for answer in result.answers:
                 self._save_answer(answer, batch=batch)
-            if found.ended:
-                lost = self.ledger.close_batch(batch, found.state)
-                if lost:
-                    self.display.warn(
-                        f"batch {batch} is {found.state}; {lost} of its calls have no reply and are asked again next time"
-                    )
+            if result.ended and (lost := self.ledger.close_batch(batch, result.state)):
+                self.display.warn(
+                    f"batch {batch} is {result.state}; {lost} of its calls have no reply and are "
+                    "asked again next time"
+                )
         return states
 
     def reparse(self) -> int:
-        """Read all raw replies again; gives how many."""
-        read = (
+        """Read all raw replies again; gives their number."""
+        verdicts = [
             (call, key, self.judge.read(body))
             for call, key, body in self.ledger.raw_replies(self.id)
-        )
-        return self.ledger.replace_verdicts(list(read), parser=self.judge.parser)
+        ]
+        return self.ledger.replace_verdicts(verdicts, parser=self.judge.parser)
 
     def question(self, call: PendingCall) -> Question:
-        """A call as a judge gets it."""
+        """The question of a call, with its pictures."""
         return Question(
             key=call.key,
             criterion=call.criterion,
@@ -211,9 +205,9 @@ class Tournament:
         for call in self.ledger.pending(self.id):
             if call.key in asked:
                 continue
-            if not self.budget.allows_call(counter.total, in_flight=counter.in_flight) or (
-                limit is not None and len(asked) >= limit
-            ):
+            if limit is not None and len(asked) >= limit:
+                return
+            if not self.budget.allows_call(counter.total, in_flight=counter.in_flight):
                 return
             asked.add(call.key)
             question = self.question(call)
@@ -221,23 +215,22 @@ class Tournament:
             yield question
 
     def _plan_match(self, match: Match) -> PlannedMatch:
-        one = self.pictures.files.get((match.one, match.concept, match.prompt, match.seed))
-        two = self.pictures.files.get(
-            (match.two, match.other_concept or match.concept, match.prompt, match.seed)
-        )
+        files, other_concept = self.pictures.files, match.other_concept or match.concept
+        one = files.get((match.one, match.concept, match.prompt, match.seed))
+        two = files.get((match.two, other_concept, match.prompt, match.seed))
         if match.control in ("noise", "text"):
             two = one and (NOISE_PREFIX if match.control == "noise" else TEXT_PREFIX) + one
         if one is None or two is None:
             return PlannedMatch(match=match)
         repeat = 1 if match.control == "repeat" else 0
         text = self._text(match.criterion, match.concept, match.prompt)
-        both = self.design.both_orders
+        both_orders = self.design.both_orders
         return PlannedMatch(
             match=match,
             first=one,
             second=two,
             order_ab=self._key(text, one, two, repeat),
-            order_ba=self._key(text, two, one, repeat) if both else None,
+            order_ba=self._key(text, two, one, repeat) if both_orders else None,
         )
 
     def _text(self, criterion: str, concept: str, prompt: str) -> str:
@@ -253,7 +246,7 @@ class Tournament:
 
     def _key(self, text: str, first: str, second: str, repeat: int) -> str:
         card = self.card
-        asked = [
+        request = [
             PROTOCOL,
             card.kind,
             self.judge.model,
@@ -266,24 +259,19 @@ class Tournament:
             second,
             repeat,
         ]
-        return hashlib.sha256(
-            json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()
-        ).hexdigest()[:32]
+        serialised = json.dumps(request, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(serialised.encode()).hexdigest()[:32]
 
 
 @dataclass
 class _UsageCounter:
-    """What was spent, counted while calls fly."""
+    """Counts usage, and the calls in flight."""
 
     total: ModelUsage
     in_flight: int = 0
 
     def add(self, usage: Usage, *, charged: bool) -> None:
         self.in_flight -= 1
-        total = self.total.usage
-        more = Usage(
-            asked=total.asked + usage.asked,
-            cached=total.cached + usage.cached,
-            replied=total.replied + usage.replied,
+        self.total = replace(
+            self.total, calls=self.total.calls + charged, usage=self.total.usage + usage
         )
-        self.total = replace(self.total, calls=self.total.calls + charged, usage=more)

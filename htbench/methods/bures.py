@@ -2,10 +2,13 @@ r"""Bures transport: matches mean and full covariance of each site's activations
 
 The optimal transport map between normal distributions,
 
-.. math:: T(z) = m_b + A (z - m_a), \quad A = \Sigma_a^{-1/2} (\Sigma_a^{1/2} \Sigma_b \Sigma_a^{1/2})^{1/2} \Sigma_a^{-1/2}
+.. math::
+    T(z) = m_b + A (z - m_a), \quad
+    A = \Sigma_a^{-1/2} (\Sigma_a^{1/2} \Sigma_b \Sigma_a^{1/2})^{1/2} \Sigma_a^{-1/2}
 
-with the same multiple of the identity added to both covariances. `A` is then the identity outside the span of the centred samples, so
-`A - 1` is exactly of low rank: it is calculated and kept in that span, whatever the width of the site.
+with the same multiple of the identity added to both covariances. `A` is then the identity outside
+the span of the centred samples, so `A - 1` is exactly of low rank: it is calculated and kept in
+that span, whatever the width of the site.
 
 References:
     Singh et al. Representation Surgery: Theory and Practice of Affine Steering. 2024. https://arxiv.org/abs/2402.09631
@@ -26,12 +29,14 @@ from htbench.steering.intervention import LowRank
 
 @dataclass(frozen=True, kw_only=True)
 class BuresTransport(FitsEachSite):
-    """A full matrix a site."""
+    """A full matrix per site, kept as identity plus low rank."""
 
     ridge: float = 0.1
-    """What is added to both covariances, as a share of the mean variance of a channel."""
+    """Multiple of the identity added to both covariances, as a share of the mean variance of a
+    channel."""
 
     def fit_site(self, site: Site, source: SourceSamples, target: TargetSamples) -> LowRank:
+        """The transport map between normal distributions fitted to the samples, in float64."""
         a, b = source.double(), target.double()
         variance = float((a.var(0, correction=0) + b.var(0, correction=0)).mean() / 2)
         down, up = bures(a, b, diagonal=max(self.ridge * variance, MIN_DEVIATION**2))
@@ -45,7 +50,7 @@ def bures(
     *,
     diagonal: float,
 ) -> tuple[Float[Tensor, "channels rank"], Float[Tensor, "rank channels"]]:
-    """The two factors of `A - 1`, with `diagonal` on the diagonal of both covariances."""
+    """The two factors of `A - 1`, with `diagonal` added to the diagonal of both covariances."""
     a, b = source - source.mean(0), target - target.mean(0)
     basis = torch.linalg.qr(torch.cat([a, b]).T).Q
     identity = torch.eye(basis.shape[1], dtype=basis.dtype, device=basis.device)

@@ -16,7 +16,8 @@ from htbench.steering.intervention import Affine
 
 @dataclass(frozen=True, kw_only=True)
 class GaussianTransport(FitsEachSite):
-    """Scales and shifts by two moments."""
+    """Scale and shift of each channel from two moments."""
 
     def fit_site(self, site: Site, source: SourceSamples, target: TargetSamples) -> Affine:
+        """The transport map between normal distributions of each channel."""
         return affine(site, gaussian_map(source, target))

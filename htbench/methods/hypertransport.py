@@ -1,11 +1,14 @@
-r"""HyperTransport: one network from a concept's embedding to the affine maps of all sites, trained on many concepts at once.
+r"""HyperTransport: one network from a concept's embedding to affine maps, trained on many concepts.
 
-`H(e) -> {(w_l - 1, b_l)}`; each training step steers source prompts with the maps of a few training concepts and lowers LinEAS' loss
-against those concepts' target activations, through the frozen generator. A new concept then costs one forward pass. Each concept's
-loss is taken relative to its distance without steering, so that a change of background does not outweigh a small companion.
+`H(e) -> {(w_l - 1, b_l)}` for all sites `l`. Each training step steers source prompts with the maps
+of a few training concepts, and lowers LinEAS' loss against the target activations of these concepts
+through the frozen generator. A new concept then costs one forward pass. The loss of a concept is
+divided by its value without steering, so that large changes, such as of a background, do not
+outweigh small ones, such as a companion.
 
 References:
-    HyperTransport. 2026. https://arxiv.org/abs/2605.08254 (its abstract; architecture and settings here are our own)
+    HyperTransport. 2026. https://arxiv.org/abs/2605.08254 (its abstract; architecture and settings
+    here are our own)
 """
 
 from collections.abc import Sequence
@@ -36,52 +39,42 @@ class HyperTransport(HypernetworkConfig):
     """A hypernetwork trained end to end."""
 
     images: int = 8
-    """Source images a concept and step."""
+    """Source images per concept and step."""
     targets: int = 32
-    """Target images a concept, generated once."""
+    """Target images per concept, generated once."""
     ridge: float = 0.3
-    """Weight of the squares of `w - 1`: without it, scales below 1 at many sites in a row wash images out."""
+    """Weight of the mean squares of `w - 1`, summed over sites: without it, scales below 1 at many
+    sites in a row wash images out."""
 
     def train(
         self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None = None
     ) -> TrainedHypernetwork:
-        """Train on `concepts`."""
+        """Train the hypernetwork on `concepts`; checkpoints are kept in `folder`."""
 
-        def prepare(network: Hypernetwork, readings: ConceptEmbeddings) -> TransportTask:
-            return TransportTask(self, model, network, readings, concepts, seed=seed)
+        def make_task(network: Hypernetwork, embeddings: ConceptEmbeddings) -> TransportTask:
+            return TransportTask(self, model, network, embeddings, concepts, seed=seed)
 
+        batch = self.concepts * self.images
         return train_hypernetwork(
-            self,
-            model,
-            concepts,
-            prepare,
-            seed=seed,
-            folder=folder,
-            batch=self.concepts * self.images,
+            self, model, concepts, make_task, seed=seed, folder=folder, batch=batch
         )
 
 
 class TransportTask:
-    """The loss of one training step, and what it needs of every training concept."""
+    """The loss of a training step, with the target activations of all training concepts."""
 
     def __init__(
         self,
         method: HyperTransport,
         model: Model,
         network: Hypernetwork,
-        readings: ConceptEmbeddings,
+        embeddings: ConceptEmbeddings,
         concepts: Sequence[Concept],
         *,
         seed: int,
     ) -> None:
-        self.method, self.model, self.network, self.readings, self.concepts, self.seed = (
-            method,
-            model,
-            network,
-            readings,
-            concepts,
-            seed,
-        )
+        self.method, self.model, self.network = method, model, network
+        self.embeddings, self.concepts, self.seed = embeddings, concepts, seed
         with torch.no_grad():
             self.target_activations = distributed.map_sharded(
                 lambda concept: self._pooled(fitting_images(concept, method.targets, seed=seed)[1]),
@@ -89,16 +82,16 @@ class TransportTask:
             )
             plain = self._pooled(fitting_images(concepts[0], method.targets, seed=seed)[0])
         self.unsteered_distances = torch.stack(
-            [distance(plain, wanted, network.site_names) for wanted in self.target_activations]
+            [distance(plain, target, network.site_names) for target in self.target_activations]
         )
 
     def loss(self, step: int) -> Tensor:
         method, sites = self.method, self.network.site_names
-        turn = self.readings.train_step(step, self.network, method, seed=self.seed)
-        maps, chosen = turn.maps, turn.concept_indices
+        drawn = self.embeddings.train_step(step, self.network, method, seed=self.seed)
+        maps, indices = drawn.maps, drawn.concept_indices
         sources = [
             fitting_images(self.concepts[k], method.images, seed=self.seed, number=1 + step)[0]
-            for k in chosen
+            for k in indices
         ]
         scale = {
             site: (1 + gain).repeat_interleave(method.images, 0) for site, (gain, _) in maps.items()
@@ -112,30 +105,25 @@ class TransportTask:
             reached = activations(
                 self.model, prompts, seeds, change=affine_tap(scale, shift), batch=len(prompts)
             )
-        got = {
+        steered = {
             site: reached[site]
-            .view(-1, len(chosen), method.images, reached[site].shape[-1])
+            .view(-1, len(indices), method.images, reached[site].shape[-1])
             .transpose(0, 1)
             .flatten(1, 2)
             for site in sites
         }
-        wanted = {
-            site: torch.stack([self.target_activations[k][site] for k in chosen]).to(
-                self.model.device
-            )
+        device = self.model.device
+        targets = {
+            site: torch.stack([self.target_activations[k][site] for k in indices]).to(device)
             for site in sites
         }
-        relative = distance(got, wanted, sites) / self.unsteered_distances[chosen].to(
-            self.model.device
-        )
-        loss = (
-            relative.mean()
-            + method.ridge * torch.stack([gain.square().mean() for gain, _ in maps.values()]).sum()
-        )
-        return loss * turn.weight
+        unsteered = self.unsteered_distances[indices].to(device)
+        relative = distance(steered, targets, sites) / unsteered
+        penalty = torch.stack([gain.square().mean() for gain, _ in maps.values()]).sum()
+        return (relative.mean() + method.ridge * penalty) * drawn.weight
 
     def _pooled(self, images: PromptsAndSeeds) -> dict[Site, Tensor]:
-        """Where many concepts' activations have room, and can be sent from."""
+        """Pooled activations on the CPU, which has room for those of many concepts."""
         return {site: values.cpu() for site, values in activations(self.model, *images).items()}
 
     def is_hidden_matrix(self, name: str, weight: nn.Parameter) -> bool:

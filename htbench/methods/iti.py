@@ -1,13 +1,17 @@
-r"""ITI-c: shifts along the direction in which a linear classifier tells activations with the concept from those without.
+r"""ITI-c: shifts along the weight vector of a linear classifier of activations with the concept.
 
-`T(z) = z + alpha * sd * theta` a site: `theta` is the unit weight vector of a logistic regression on pooled activations, `sd` the standard
-deviation of all of them along it. With labels `y = +-1` and one ridge for all sites, L-BFGS minimises
+`T(z) = z + alpha * sd * theta` at each site: `theta` is the unit weight vector of a logistic
+regression on pooled activations, `sd` the standard deviation of all of them along it. With labels
+`y = +-1` and one ridge for all sites, L-BFGS minimises
 
-.. math:: \tfrac{\lambda}{2} \|\theta\|^2 + \sum_i \log(1 + \exp(-y_i (\theta \cdot x_i + \theta_0)))
+.. math::
+    \tfrac{\lambda}{2} \|\theta\|^2 + \sum_i \log(1 + \exp(-y_i (\theta \cdot x_i + \theta_0)))
 
 References:
-    Li et al. Inference-Time Intervention: Eliciting Truthful Answers from a Language Model. 2023. https://arxiv.org/abs/2306.03341
-    Rodriguez et al. Controlling Language and Diffusion Models by Transporting Activations. 2024. https://arxiv.org/abs/2410.23054
+    Li et al. Inference-Time Intervention: Eliciting Truthful Answers from a Language Model. 2023.
+    https://arxiv.org/abs/2306.03341
+    Rodriguez et al. Controlling Language and Diffusion Models by Transporting Activations. 2024.
+    https://arxiv.org/abs/2410.23054
 """
 
 from dataclasses import dataclass
@@ -24,14 +28,17 @@ from htbench.steering.intervention import Affine
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierShift(FitsEachSite):
-    """A site's classifier sees the unsteered model, as published: all sites at once."""
+    """A shift per site; as published, all classifiers are fitted on the unsteered model."""
 
     alpha: float = 1.0
-    """Deviations to go; best values vary widely from model to model, and are chosen on dev concepts."""
+    """Length of the shift in standard deviations; the best values vary widely between models, and
+    are chosen on dev concepts."""
     ridge: float = 1.0
+    """`lambda`, the penalty on the weights of the classifier."""
     blocks: int = 1
 
     def fit_site(self, site: Site, source: SourceSamples, target: TargetSamples) -> Affine:
+        """The shift along the classifier's weights, calculated in float64."""
         both = torch.cat([source, target]).double()
         direction = torch.nn.functional.normalize(
             classifier_weights(source.double(), target.double(), ridge=self.ridge), dim=0
@@ -46,11 +53,10 @@ def classifier_weights(
     *,
     ridge: float,
 ) -> Float[Tensor, " channels"]:
-    """Weights of the logistic regression that tells `positive` from `negative`, its intercept left out."""
+    """Weights, without the intercept, of a logistic regression of `positive` against `negative`."""
     inputs = torch.cat([negative, positive])
-    centre = inputs.mean(
-        0
-    )  # only moves the intercept, which has no ridge; without it L-BFGS crawls
+    # Centring only moves the intercept, which has no ridge; without it L-BFGS crawls.
+    centre = inputs.mean(0)
     labels = torch.cat([-negative.new_ones(len(negative)), positive.new_ones(len(positive))])
     weights = torch.zeros(
         inputs.shape[1] + 1, dtype=inputs.dtype, device=inputs.device, requires_grad=True

@@ -1,9 +1,11 @@
-"""Linear-AcT: an affine optimal-transport map a channel, fitted site after site.
+"""Linear-AcT: an affine optimal-transport map per channel, fitted site after site.
 
-Least squares on the optimal coupling of activations: `htbench.steering.fitting.transport.linear_map`.
+Each map is a least-squares fit of the optimal coupling of activations:
+`htbench.steering.fitting.transport.linear_map`.
 
 References:
-    Rodriguez et al. Controlling Language and Diffusion Models by Transporting Activations. 2024. https://arxiv.org/abs/2410.23054
+    Rodriguez et al. Controlling Language and Diffusion Models by Transporting Activations. 2024.
+    https://arxiv.org/abs/2410.23054
 """
 
 from dataclasses import dataclass
@@ -20,25 +22,25 @@ from htbench.steering.intervention import Affine
 
 @dataclass(frozen=True, kw_only=True)
 class LinearAct(FitsEachSite):
-    """Sequential estimation in one pass, unless there are `blocks`."""
+    """Sequential estimation, in one pass unless `blocks` is set."""
 
     support: bool = False
-    """Whether a map acts only on values between the least and the greatest that it was fitted on."""
+    """Restrict each map to values between the least and the greatest that it was fitted on."""
     tokens: int = 0
-    """Positions of each image that are samples of their own; 0: an image is one sample, the mean of its positions.
-    Means vary less than what they are means of, and differently: a slope fitted to them need not suit positions."""
+    """Positions of each image that are samples of their own; 0: an image is one sample, the mean of
+    its positions. Means vary less than positions, and differently: a slope fitted to means need not
+    suit positions."""
 
     def pool(
         self, z: Float[Tensor, "images positions channels"]
     ) -> Float[Tensor, "samples channels"]:
+        """Samples of about `tokens` positions per image, or means over positions."""
         return sample_positions(z, self.tokens) if self.tokens else mean_pool(z)
 
     def fit_site(self, site: Site, source: SourceSamples, target: TargetSamples) -> Affine:
+        """The least-squares map of each channel, with limits if there is a `support`."""
         change = affine(site, linear_map(source, target))
-        return (
-            Affine(
-                change.scale, change.shift, low={site: source.amin(0)}, high={site: source.amax(0)}
-            )
-            if self.support
-            else change
-        )
+        if not self.support:
+            return change
+        low, high = {site: source.amin(0)}, {site: source.amax(0)}
+        return Affine(change.scale, change.shift, low=low, high=high)

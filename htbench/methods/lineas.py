@@ -1,7 +1,10 @@
-"""LinEAS: all affine maps of a concept learnt together, end to end, on an optimal-transport loss: `htbench.end_to_end`.
+"""LinEAS: all affine maps of a concept trained together, end to end, on an optimal-transport loss.
+
+The loss and its descent are in `htbench.steering.fitting.end_to_end`.
 
 References:
-    Rodriguez et al. LinEAS: End-to-end Learning of Activation Steering with a Distributional Loss. 2025. https://arxiv.org/abs/2503.10679
+    Rodriguez et al. LinEAS: End-to-end Learning of Activation Steering with a Distributional Loss.
+    2025. https://arxiv.org/abs/2503.10679
 """
 
 from dataclasses import dataclass
@@ -18,4 +21,5 @@ class Lineas(EndToEnd, FitsEachConcept):
     """Adam on scale and shift of every channel."""
 
     def fit(self, model: Model, concept: Concept, *, seed: int) -> Affine:
+        """The maps that the descent reaches from the identity."""
         return self.optimise(model, concept, start=None, seed=seed)

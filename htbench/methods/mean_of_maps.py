@@ -1,4 +1,4 @@
-"""A control: the mean of the maps of all training concepts, whatever is wanted."""
+"""A control: the mean of the maps of all training concepts, the same for every concept."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +12,7 @@ from htbench.steering.fitting.map_bank import MapBankMethod
 
 @dataclass(frozen=True, kw_only=True)
 class MeanOfMaps(MapBankMethod):
-    """Does not read the concept."""
+    """Equal weights; the new concept is not embedded."""
 
     condition: Condition | Literal["nothing"] = "nothing"
 

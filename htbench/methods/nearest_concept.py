@@ -1,4 +1,4 @@
-"""A control: the map of the training concept whose embedding is nearest to the wanted one's, by cosine."""
+"""A control: the map of the training concept with the nearest embedding, by cosine."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,13 @@ from htbench.steering.fitting.map_bank import MapBankMethod
 
 @dataclass(frozen=True, kw_only=True)
 class NearestConcept(MapBankMethod):
-    """Looks a map up."""
+    """Weight 1 for the nearest training concept, 0 for the others."""
 
     def weights(
         self,
         bank_embeddings: Float[Tensor, "concepts features"],
         embedding: Float[Tensor, " features"],
     ) -> Float[Tensor, " concepts"]:
-        likeness = torch.nn.functional.cosine_similarity(bank_embeddings, embedding[None])
-        return torch.nn.functional.one_hot(likeness.argmax(), len(bank_embeddings)).to(
-            bank_embeddings
-        )
+        cosines = torch.nn.functional.cosine_similarity(bank_embeddings, embedding[None])
+        one_hot = torch.nn.functional.one_hot(cosines.argmax(), len(bank_embeddings))
+        return one_hot.to(bank_embeddings)

@@ -1,4 +1,4 @@
-"""No steering: the reference that every score is paired with."""
+"""No steering: the reference with which every score is paired."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,8 @@ from htbench.steering.model import Model
 
 @dataclass(frozen=True, kw_only=True)
 class NoSteering(FitsEachConcept):
-    """Leaves prompts and activations alone."""
+    """The identity for every concept."""
 
     def fit(self, model: Model, concept: Concept, *, seed: int) -> Intervention:
+        """The intervention that does nothing."""
         return Intervention()

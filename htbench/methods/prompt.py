@@ -10,13 +10,18 @@ from htbench.steering.model import Model
 
 @dataclass(frozen=True, kw_only=True)
 class Prompting(FitsEachConcept):
-    """Asks for the concept at any positive strength, and against it at a negative one; both are templates of `{prompt}` and `{concept}`."""
+    """Prompts that ask for the concept at positive strength, and against it at negative strength.
+
+    The size of the strength does not matter. Settings are templates of `{prompt}` and `{concept}`.
+    """
 
     asking: str = ""
-    """Empty: the concept's own template, which adds its words at the end."""
+    """Prompt at positive strength; empty: the concept's own template."""
     against: str = "{prompt} without {concept}"
+    """Prompt at negative strength."""
 
     def fit(self, model: Model, concept: Concept, *, seed: int) -> Rewrite:
+        """The two templates with the concept's text; no image is needed."""
         asking, against = (
             template.replace("{concept}", concept.text) for template in (self.asking, self.against)
         )
@@ -25,7 +30,11 @@ class Prompting(FitsEachConcept):
 
 @dataclass(frozen=True, kw_only=True)
 class PromptInterpolation(FitsEachConcept):
-    """Mixes the encodings of the prompt and of the prompt that asks for the concept, which gives prompting a continuous strength."""
+    """Interpolation between the encodings of the prompt and of one that asks for the concept.
+
+    It gives prompting a continuous strength.
+    """
 
     def fit(self, model: Model, concept: Concept, *, seed: int) -> Interpolate:
+        """The interpolation towards the concept's own template; no image is needed."""
         return Interpolate(template=concept.template)

@@ -1,11 +1,14 @@
-r"""A control: HyperTransport's network, fitted to maps that a per-concept method has learnt instead of end to end.
+r"""A control: HyperTransport's network, trained on maps of a per-concept method, not end to end.
 
-The loss is the squared error of every channel's scale and shift, over the variance of that part at its site among training concepts.
-Fitting maps that are each one of many equally good ones averages what should not be averaged; training through the generator does not.
+The loss is the squared error of every channel's scale and shift, divided by the variance of scales
+or shifts at that site over training concepts. Of the many equally good maps of a concept each
+target is one; a regression averages them, which end-to-end training does not.
 
 References:
-    Sun et al. HyperSteer: Activation Steering at Scale with Hypernetworks. 2025. https://arxiv.org/abs/2506.03292
-    Charakorn et al. Text-to-LoRA: Instant Transformer Adaption. 2025. https://arxiv.org/abs/2506.06105
+    Sun et al. HyperSteer: Activation Steering at Scale with Hypernetworks. 2025.
+    https://arxiv.org/abs/2506.03292
+    Charakorn et al. Text-to-LoRA: Instant Transformer Adaption. 2025.
+    https://arxiv.org/abs/2506.06105
 """
 
 from collections.abc import Sequence
@@ -29,7 +32,7 @@ from htbench.steering.model import Model, select_sites
 
 @dataclass(frozen=True, kw_only=True)
 class Regression(HypernetworkConfig, UsesMapBank):
-    """A hypernetwork that imitates."""
+    """A hypernetwork trained by regression on the maps of another card."""
 
     base: str = "lineas"
     steps: int = 1000
@@ -38,18 +41,19 @@ class Regression(HypernetworkConfig, UsesMapBank):
     def train(
         self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None = None
     ) -> TrainedHypernetwork:
-        """Fit the maps of `concepts`, which counts as training, and train on them."""
+        """Fit a map to each of `concepts`, which counts as training, and train on these maps."""
+        # Refuses a misspelt site before the long fit.
         select_sites(model, self.sites)
         bank = load_or_fit(self.base, model, concepts, seed=seed, folder=folder)
 
-        def prepare(network: Hypernetwork, readings: ConceptEmbeddings) -> _RegressionTask:
-            return _RegressionTask(self, network, readings, bank, seed=seed)
+        def make_task(network: Hypernetwork, embeddings: ConceptEmbeddings) -> _RegressionTask:
+            return _RegressionTask(self, network, embeddings, bank, seed=seed)
 
         return train_hypernetwork(
             self,
             model,
             concepts,
-            prepare,
+            make_task,
             seed=seed,
             folder=folder,
             batch=self.concepts,
@@ -64,12 +68,12 @@ class _RegressionTask:
         self,
         method: Regression,
         network: Hypernetwork,
-        readings: ConceptEmbeddings,
+        embeddings: ConceptEmbeddings,
         bank: MapBank,
         *,
         seed: int,
     ) -> None:
-        self.method, self.network, self.readings, self.seed = method, network, readings, seed
+        self.method, self.network, self.embeddings, self.seed = method, network, embeddings, seed
         self.target_maps = {
             site: (bank.scale[site] - 1, bank.shift[site]) for site in network.site_names
         }
@@ -79,16 +83,16 @@ class _RegressionTask:
         }
 
     def loss(self, step: int) -> Tensor:
-        turn = self.readings.train_step(step, self.network, self.method, seed=self.seed)
+        drawn = self.embeddings.train_step(step, self.network, self.method, seed=self.seed)
         errors = [
-            (made - wanted[turn.concept_indices]).square().mean() / spread
-            for site, pair in turn.maps.items()
-            for made, wanted, spread in zip(
-                pair, self.target_maps[site], self.variances[site], strict=True
+            (predicted - target[drawn.concept_indices]).square().mean() / variance
+            for site, maps in drawn.maps.items()
+            for predicted, target, variance in zip(
+                maps, self.target_maps[site], self.variances[site], strict=True
             )
         ]
         mean: Tensor = torch.stack(errors).mean()
-        return mean * turn.weight
+        return mean * drawn.weight
 
     def is_hidden_matrix(self, name: str, weight: nn.Parameter) -> bool:
         return False

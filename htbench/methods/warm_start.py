@@ -1,8 +1,9 @@
-"""A warm start: what another card predicts for a concept, and from there a few steps of LinEAS on the concept itself.
+"""A warm start: a few steps of LinEAS on a concept, from the maps that another card predicts.
 
 References:
     HyperTransport. 2026. https://arxiv.org/abs/2605.08254
-    Rodriguez et al. LinEAS: End-to-end Learning of Activation Steering with a Distributional Loss. 2025. https://arxiv.org/abs/2503.10679
+    Rodriguez et al. LinEAS: End-to-end Learning of Activation Steering with a Distributional Loss.
+    2025. https://arxiv.org/abs/2503.10679
 """
 
 from collections.abc import Sequence
@@ -20,37 +21,31 @@ from htbench.steering.model import Model
 
 @dataclass(frozen=True, kw_only=True)
 class WarmStart(EndToEnd):
-    """Steps and rate are those of the steps that come after the prediction."""
+    """Settings of the descent that follows the prediction, and the card that predicts."""
 
     base: str = "hypertransport"
-    """Card that predicts."""
+    """Name of the card that predicts the first maps."""
     steps: int = 10
     rate: float = 0.01
 
     def train(
         self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None = None
     ) -> "WarmStartSteering":
-        """Learn the base on `concepts`."""
-        return WarmStartSteering(
-            method=self,
-            model=model,
-            seed=seed,
-            base=load_or_train_base(
-                self.base, model, concepts, seed=seed, folder=folder and folder.parent
-            ),
-        )
+        """Train the base on `concepts`, or load what was kept beside `folder`."""
+        maps = folder and folder.parent
+        base = load_or_train_base(self.base, model, concepts, seed=seed, folder=maps)
+        return WarmStartSteering(method=self, model=model, seed=seed, base=base)
 
     def load(self, model: Model, path: Path, *, seed: int) -> "WarmStartSteering":
-        """With the base's steering saved at `path`."""
-        base: Method = baseline.load_method(baseline.load_card(self.base))
-        return WarmStartSteering(
-            method=self, model=model, seed=seed, base=base.load(model, path, seed=seed)
-        )
+        """A warm start from the base's steering saved at `path`."""
+        method: Method = baseline.load_method(baseline.load_card(self.base))
+        base = method.load(model, path, seed=seed)
+        return WarmStartSteering(method=self, model=model, seed=seed, base=base)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WarmStartSteering:
-    """A base with the steps that are taken after it."""
+    """A trained base with the settings of the descent that follows its prediction."""
 
     method: WarmStart
     model: Model
@@ -65,7 +60,8 @@ class WarmStartSteering:
         start = self.base.towards(concept)
         if not isinstance(start, Affine):
             raise UsageError(
-                f"card {self.method.base!r} does not learn affine maps, which steps could go on from",
+                f"card {self.method.base!r} does not learn affine maps, "
+                "which steps could go on from",
                 remedy="Use a base such as hypertransport.",
             )
         return self.method.optimise(self.model, concept, start=start, seed=self.seed)

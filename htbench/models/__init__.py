@@ -1,1 +1,1 @@
-"""Plug-ins: text-to-image models and the encoders that read their images."""
+"""Plug-ins: text-to-image models and the encoders that score their images."""

@@ -1,4 +1,4 @@
-"""Published encoders: the CLIP that hypernetworks read concepts with, and one of another family, that scores."""
+"""Published encoders: a CLIP with which hypernetworks embed concepts, and a SigLIP that scores."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedEncoder:
-    """A model of open_clip with published weights; called with a device it gives the encoder."""
+    """An open_clip model with published weights; called with a device it returns the encoder."""
 
     name: str
     architecture: str
     source: HubFiles
-    """Its first file holds the weights; further ones are those of its tokeniser."""
+    """The first file has the weights; further ones are those of the tokeniser."""
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     resize: str = "shortest"
-    """What becomes of pictures that are not square: `shortest` crops, `squash` does not."""
+    """Treatment of images that are not square: `shortest` crops, `squash` distorts."""
     context_length: int = 77
     """Longest text, in tokens."""
     random_weights: bool = False
-    """The published architecture without what it learnt: honest for time and memory alone."""
+    """Use the published architecture with random weights: valid for time and memory alone."""
 
     def __call__(self, device: str) -> "ClipEncoder":
         """The encoder on `device`.
 
         Raises:
-            Missing: without weights.
+            Missing: if the weights are not on this machine.
             Refused: if they are damaged, or another model's.
         """
         import torch
@@ -74,7 +74,7 @@ class PublishedEncoder:
         return [] if self.random_weights or self.source.find() else [self.source.repository]
 
     def fetch(self) -> dict[str, Path]:
-        """Download what is missing and check it; gives the folder of the repository."""
+        """Download what is missing and check it; returns the folder of the repository."""
         if self.random_weights:
             return {}
         folder = self.source.download()
@@ -109,11 +109,8 @@ class PublishedEncoder:
         with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
             torch.manual_seed(0)
             clip = open_clip.create_model(self.architecture, device=device)
-        return (
-            clip,
-            content.digest([self.architecture, "random", torch.device(device).type]),
-            Path(),
-        )
+        revision = content.digest([self.architecture, "random", torch.device(device).type])
+        return clip, revision, Path()
 
     def _tokeniser(self, folder: Path) -> "Callable[[Sequence[str]], Tensor]":
         from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
@@ -128,13 +125,24 @@ class PublishedEncoder:
 
 
 clip_vit_l_14 = PublishedEncoder(
-    name="clip-vit-l-14", architecture="ViT-L-14-quickgelu",
-    source=HubFiles(repository="timm/vit_large_patch14_clip_224.openai", files=("open_clip_model.safetensors",)),
-    mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711),
-)  # fmt: skip
+    name="clip-vit-l-14",
+    architecture="ViT-L-14-quickgelu",
+    source=HubFiles(
+        repository="timm/vit_large_patch14_clip_224.openai", files=("open_clip_model.safetensors",)
+    ),
+    mean=(0.48145466, 0.4578275, 0.40821073),
+    std=(0.26862954, 0.26130258, 0.27577711),
+)
 clip_vit_l_14_random = replace(clip_vit_l_14, name="clip-vit-l-14-random", random_weights=True)
 siglip_vit_b_16 = PublishedEncoder(
-    name="siglip-vit-b-16", architecture="ViT-B-16-SigLIP",
-    source=HubFiles(repository="timm/ViT-B-16-SigLIP", files=("open_clip_model.safetensors", "tokenizer.json", "tokenizer_config.json")),
-    mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), resize="squash", context_length=64,
-)  # fmt: skip
+    name="siglip-vit-b-16",
+    architecture="ViT-B-16-SigLIP",
+    source=HubFiles(
+        repository="timm/ViT-B-16-SigLIP",
+        files=("open_clip_model.safetensors", "tokenizer.json", "tokenizer_config.json"),
+    ),
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+    resize="squash",
+    context_length=64,
+)

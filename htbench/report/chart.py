@@ -1,4 +1,4 @@
-"""Numbers as people read them: scores, durations and ratios in words, and charts as SVG that the page's style sheet colours."""
+"""Charts as SVG that the page's style sheet colours: lines over two axes, and bars of intervals."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -22,11 +22,11 @@ _SHAPES = (
 _WIDTH, _HEIGHT = 460.0, 330.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 68.0, 18.0, 14.0, 46.0
 _LETTER_WIDTH = 6.2
-"""How wide a letter or digit of a label is taken to be."""
+"""Assumed width of a letter or digit of a label."""
 _DIGIT_WIDTH = 7.6
-"""The same of a tick, whose type is larger."""
+"""Assumed width of a digit of a tick, whose type is larger."""
 _MAX_LABELLED = 4
-"""Crossings that are labelled together."""
+"""Largest number of crossings that are labelled together."""
 _TIME_TICKS = (
     *(10.0**k for k in range(-6, 2)),
     60.0,
@@ -40,14 +40,14 @@ _TIME_TICKS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One marker of a line; it is not drawn where a coordinate is not finite."""
+    """A marker of a line; not drawn where a coordinate is not finite."""
 
     x: float
     y: float
     label: str = ""
     """Written beside it, if there is room."""
     tooltip: str = ""
-    """Shown when it is pointed at."""
+    """Text shown on hover."""
     x_range: tuple[float, float] | None = None
     y_range: tuple[float, float] | None = None
     """Intervals, drawn as whiskers."""
@@ -61,9 +61,8 @@ class LineSeries:
     tone: int
     points: Sequence[Point]
     crossings: Sequence[Point] = ()
-    """Places on it with a line down to the axis and their label."""
+    """Labelled points of the line, each with a line down to the axis."""
     hide_markers: bool = False
-    """Draw no markers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +76,13 @@ class Axis:
     log: bool = False
 
     def position(self, value: float) -> float:
-        """Where `value` lies: 0 at the low end, 1 at the high end."""
+        """The position of `value`: 0 at the low end, 1 at the high end."""
         scale = math.log10 if self.log else float
         low, high = scale(self.low), scale(self.high)
         return (scale(value) - low) / (high - low)
 
     def contains(self, value: float) -> bool:
-        """Whether `value` can be drawn."""
+        """True if `value` can be drawn."""
         return math.isfinite(value) and self.low <= value <= self.high
 
 
@@ -107,7 +106,7 @@ def linear_axis(label: str, values: Iterable[float]) -> Axis:
 
 
 def time_axis(label: str, values: Iterable[float]) -> Axis:
-    """A logarithmic axis of seconds that holds all finite `values` above zero, ticks at round times."""
+    """A logarithmic axis of seconds that holds all `values` above zero, ticks at round times."""
     positive = [value for value in values if math.isfinite(value) and value > 0] or [1.0]
     low, high = min(positive) / 1.5, max(positive) * 1.5
     ticks = [(mark, _time_label(mark)) for mark in _TIME_TICKS if low <= mark <= high]
@@ -124,20 +123,22 @@ def count_axis(label: str, highest: float) -> Axis:
 
 
 def line_chart(series: Sequence[LineSeries], *, title: str, x: Axis, y: Axis) -> Markup:
-    """A chart of `series`. What belongs to one bears its name as `data-series`, and class `more` if there is room for it only where that one is shown alone."""
+    """A chart of `series`, whose elements carry the series' name as `data-series`.
+
+    Class `more` marks elements that have room only while their series is shown alone.
+    """
 
     def inside(points: Sequence[Point]) -> list[Point]:
         return [point for point in points if x.contains(point.x) and y.contains(point.y)]
 
     marked = [
-        (one, point) for one in series if not one.hide_markers for point in inside(one.points)
+        (line, point) for line in series if not line.hide_markers for point in inside(line.points)
     ]
+    crossings = [(line, point) for line in series for point in inside(line.crossings)]
     parts = [_frame(x, y)]
-    parts += [_line(one, inside(one.points), x, y) for one in series]
-    parts.append(
-        _crossings([(one, mark) for one in series for mark in inside(one.crossings)], x, y)
-    )
-    parts += [_marker(one, point, x, y) for one, point in marked]
+    parts += [_line(line, inside(line.points), x, y) for line in series]
+    parts.append(_crossings(crossings, x, y))
+    parts += [_marker(line, point, x, y) for line, point in marked]
     parts.append(_labels(marked, x, y))
     opening = Markup(
         '<svg class="chart" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">'
@@ -148,7 +149,10 @@ def line_chart(series: Sequence[LineSeries], *, title: str, x: Axis, y: Axis) ->
 def interval_bar(
     mean: float, low: float, high: float, *, tone: int, scale: tuple[float, float]
 ) -> Markup:
-    """A small bar from `low` to `high` with a dot at `mean`, on a scale between `scale`; no bar where they are not finite."""
+    """A small bar from `low` to `high` with a dot at `mean`, on an axis that holds `scale`.
+
+    There is no bar where its ends are not finite.
+    """
     axis = linear_axis("", scale)
     parts = [Markup('<path class="track" d="M0 7H120"/>')]
     if axis.contains(0):
@@ -175,7 +179,8 @@ def swatch(tone: int) -> Markup:
     """The marker of a tone, for legends and headings."""
     shape = Markup(_SHAPES[tone % len(_SHAPES)])
     return Markup(
-        '<svg class="swatch {}" viewBox="-6 -6 12 12" aria-hidden="true"><path class="marker" d="{}"/></svg>'
+        '<svg class="swatch {}" viewBox="-6 -6 12 12" aria-hidden="true">'
+        '<path class="marker" d="{}"/></svg>'
     ).format(_tone(tone), shape)
 
 
@@ -237,7 +242,8 @@ def _frame(x: Axis, y: Axis) -> Markup:
     middle = (_TOP + floor) / 2
     parts.append(
         Markup(
-            '<text class="name middle" x="11" y="{0:.1f}" transform="rotate(-90 11 {0:.1f})">{1}</text>'
+            '<text class="name middle" x="11" y="{0:.1f}" '
+            'transform="rotate(-90 11 {0:.1f})">{1}</text>'
         ).format(middle, y.label)
     )
     return Markup("").join(parts)
@@ -273,18 +279,20 @@ def _marker(series: LineSeries, point: Point, x: Axis, y: Axis) -> Markup:
 
 
 def _labels(marked: Sequence[tuple[LineSeries, Point]], x: Axis, y: Axis) -> Markup:
-    """Each point's label at the first of four places around it that is free.
+    """Labels of points, each at the first of four places around it that is free.
 
-    Where all are taken, a neighbour says the same, or more lines are labelled than there are colours, it waits until its series is shown alone.
+    A label waits until its series is shown alone where all four are taken, where a neighbour has
+    the same label, or where more lines are labelled than there are colours.
     """
     spots = [_pixel(point, x, y) for _, point in marked]
     taken = [(left - 5, top - 5, left + 5, top + 5) for left, top in spots]
     own: dict[str, list[tuple[float, float, float, float]]] = {}
-    for (one, _), spot in zip(marked, taken, strict=True):
-        own.setdefault(one.name, []).append(spot)
-    crowd = len({one.name for one, point in marked if point.label and len(one.points) > 1}) > TONES
-    parts, said = [], set[tuple[str, int, int]]()
-    for (one, point), (left, top) in zip(marked, spots, strict=True):
+    for (line, _), spot in zip(marked, taken, strict=True):
+        own.setdefault(line.name, []).append(spot)
+    labelled = {line.name for line, point in marked if point.label and len(line.points) > 1}
+    is_crowded = len(labelled) > TONES
+    parts, drawn = [], set[tuple[str, int, int]]()
+    for (line, point), (left, top) in zip(marked, spots, strict=True):
         if not point.label:
             continue
         near = (point.label, round(left / 12), round(top / 12))
@@ -297,20 +305,20 @@ def _labels(marked: Sequence[tuple[LineSeries, Point]], x: Axis, y: Axis) -> Mar
         inside = [box for box in boxes if box[0] > _LEFT and box[2] < _WIDTH - 2]
         free = (
             []
-            if crowd or near in said
+            if is_crowded or near in drawn
             else [box for box in inside if not any(_overlap(box, other) for other in taken)]
         )
-        said.add(near)
-        alone = [box for box in inside if not any(_overlap(box, other) for other in own[one.name])]
+        drawn.add(near)
+        alone = [box for box in inside if not any(_overlap(box, other) for other in own[line.name])]
         for box in (free or alone)[:1]:
-            own[one.name].append(box)
+            own[line.name].append(box)
             taken += free[:1]
             kind = "" if free else "more "
             words = Markup(
                 '<text class="{}mark middle" data-series="{}" x="{:.1f}" y="{:.1f}">{}</text>'
             )
             parts.append(
-                words.format(kind, one.name, (box[0] + box[2]) / 2, box[1] + 9, point.label)
+                words.format(kind, line.name, (box[0] + box[2]) / 2, box[1] + 9, point.label)
             )
     return Markup("").join(parts)
 
@@ -322,10 +330,13 @@ def _overlap(
 
 
 def _crossings(marks: Sequence[tuple[LineSeries, Point]], x: Axis, y: Axis) -> Markup:
-    """Rings with a line down to the axis, their labels above one another where they would meet; many labels wait until one series is shown alone."""
+    """Rings with a line down to the axis, and labels one above the other where they would meet.
+
+    Where there are many, labels wait until one series is shown alone.
+    """
     floor, parts, ends = _HEIGHT - _BOTTOM, [], list[float]()
     kind = "more " if len(marks) > _MAX_LABELLED else ""
-    for one, mark in sorted(marks, key=lambda each: each[1].x):
+    for line, mark in sorted(marks, key=lambda pair: pair[1].x):
         left, top = _pixel(mark, x, y)
         width, late = _LETTER_WIDTH * len(mark.label), left > _WIDTH * 0.72
         start = left - 6 - width if late else left + 6
@@ -341,11 +352,13 @@ def _crossings(marks: Sequence[tuple[LineSeries, Point]], x: Axis, y: Axis) -> M
             ).format(
                 kind,
                 "end" if late else "start",
-                one.name,
+                line.name,
                 left + (-6 if late else 6),
                 floor - 8 - 13 * row,
                 mark.label,
             ),
         )
-        parts.append(Markup('<g data-series="{}">{}</g>').format(one.name, Markup("").join(inside)))
+        parts.append(
+            Markup('<g data-series="{}">{}</g>').format(line.name, Markup("").join(inside))
+        )
     return Markup("").join(parts)

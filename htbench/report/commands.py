@@ -1,30 +1,21 @@
-"""What to issue next: a run's own command with something more."""
+"""Commands to run next: the command of a run with more methods or strengths, or on its folder."""
 
 import shlex
 from collections.abc import Sequence
 
-from htbench.report import format
 from htbench.run.summary import Summary
 
 
 def with_methods(summary: Summary, *more: str) -> str:
-    """With methods beside those that the run has."""
-    known = [
-        str(method)
-        for method in format.as_list(format.as_mapping(summary.facts.get("plan")).get("methods"))
-    ]
-    return _with(summary, "--method", [*known, *(method for method in more if method not in known)])
+    """The command of the run with more methods."""
+    methods = dict.fromkeys((*summary.facts.plan.methods, *more))
+    return _with(summary, "--method", list(methods))
 
 
 def with_strengths(summary: Summary, *more: float) -> str:
-    """With strengths beside those that the run has."""
-    known = [
-        format.as_number(value)
-        for value in format.as_list(format.as_mapping(summary.facts.get("plan")).get("strengths"))
-    ]
-    return _with(
-        summary, "--strength", [",".join(f"{value:g}" for value in sorted({*known, *more}))]
-    )
+    """The command of the run with more strengths."""
+    strengths = sorted({*(summary.facts.plan.strengths or []), *more})
+    return _with(summary, "--strength", [",".join(f"{value:g}" for value in strengths)])
 
 
 def for_run(summary: Summary, command: str, *options: str) -> str:
@@ -34,7 +25,7 @@ def for_run(summary: Summary, command: str, *options: str) -> str:
 
 def _with(summary: Summary, option: str, values: Sequence[str]) -> str:
     try:
-        parts = shlex.split(str(summary.facts.get("command") or "htbench run"))
+        parts = shlex.split(summary.facts.command or "htbench run")
     except ValueError:
         parts = ["htbench", "run"]
     kept = [

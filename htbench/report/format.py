@@ -1,11 +1,13 @@
-"""Numbers, units and words as people read them."""
+"""Numbers, durations, intervals and facts as text for people."""
 
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from markupsafe import Markup, escape
+
+from htbench.stats.estimates import Estimate
 
 _UNITS = (
     (86_400.0, 172_800.0, "d"),
@@ -17,7 +19,7 @@ _UNITS = (
 
 
 def score(value: float, *, signed: bool = False) -> str:
-    """Three decimals; a dash where it is not defined."""
+    """Three decimals; a dash for NaN and infinity."""
     if not math.isfinite(value):
         return "—"
     rounded = round(value, 3) + 0.0  # adding 0.0 takes the sign off a negative zero
@@ -34,7 +36,7 @@ def quantity(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds with three significant digits in the unit that people would use."""
+    """Three significant digits in the unit that suits the number of seconds."""
     if not math.isfinite(seconds):
         return "—"
     if seconds == 0:
@@ -46,30 +48,32 @@ def duration(seconds: float) -> str:
     return f"{quantity(seconds / size)} {unit}"
 
 
-def as_mapping(value: object) -> dict[str, object]:
-    return {str(key): part for key, part in value.items()} if isinstance(value, dict) else {}
-
-
-def as_list(value: object) -> list[object]:
-    return list(value) if isinstance(value, list) else []
-
-
-def as_number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else math.nan
-
-
 def strength(value: float) -> str:
     return f"{value:g}".replace("-", "−")
 
 
 def p_value(p: float) -> str:
-    """A p in words; small ones are not told apart, as resampling cannot."""
+    """A p-value; values below 0.001 are not resolved, as resampling cannot."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def percent(share: float, decimals: int = 0) -> str:
-    """Such as `41 %`."""
+    """A share in percent, such as `41 %`."""
     return f"{100 * share:.{decimals}f} %"
+
+
+def interval(low: float, high: float, number: Callable[[float], str] = score) -> str:
+    """The two ends, each written by `number`, such as `[0.124, 0.165]`."""
+    return f"[{number(low)}, {number(high)}]"
+
+
+def estimate(value: Estimate | None, number: Callable[[float], str], *, missing: str = "-") -> str:
+    """The mean and its interval, such as `0.144 [0.124, 0.165]`; the mean alone without one."""
+    if value is None:
+        return missing
+    has_interval = not math.isnan(value.low)
+    around = f" {interval(value.low, value.high, number)}" if has_interval else ""
+    return number(value.mean) + around
 
 
 def join_names(names: Sequence[str]) -> str:
@@ -80,7 +84,7 @@ def join_names(names: Sequence[str]) -> str:
 
 
 def plain(value: object) -> str:
-    """A fact in words."""
+    """A stored fact as text."""
     if value is None or value in ("", [], {}):
         return "—"
     if isinstance(value, list) and all(isinstance(part, str | int | float) for part in value):
@@ -93,7 +97,7 @@ def plain(value: object) -> str:
 
 
 def linkify(text: str) -> Markup:
-    """`text` with its addresses as links; all else in it is text."""
+    """`text` with its addresses as links and all else escaped."""
     parts = re.split(r"(https?://[^\s<>\"']+)", text)
     links = [
         Markup('<a href="{0}" rel="noreferrer">{0}</a>').format(part) if k % 2 else escape(part)
@@ -103,7 +107,17 @@ def linkify(text: str) -> Markup:
 
 
 FILTERS = {
-    each.__name__: each
-    for each in (score, duration, quantity, plain, linkify, strength, join_names, p_value, percent)
+    function.__name__: function
+    for function in (
+        score,
+        duration,
+        quantity,
+        plain,
+        linkify,
+        strength,
+        join_names,
+        p_value,
+        percent,
+    )
 }
-"""For templates."""
+"""Filters of the templates, by name."""

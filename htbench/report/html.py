@@ -1,33 +1,35 @@
-"""What stands around a page's words: style, scripts, the data they read, and the policy that lets nothing else in."""
+"""The frame of a page: templates, style, scripts with their data, and the content policy."""
 
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from htbench.core import content
+from htbench.report import chart, format
 
 POLICY_MARK, SWITCH_MARK, DATA_MARK = (
     Markup("<!--policy-->"),
     Markup("<!--switch-->"),
     Markup("<!--data-->"),
 )
-"""Marks in a page's text; text that comes from a run never holds a raw `<`."""
+"""Marks that are replaced in a page's text; text from a run never holds a raw `<`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContentPolicy:
-    """What a page may load from where, in the words of a content policy."""
+    """The sources that a page may load from, in the syntax of a content policy."""
 
     images: str
     scripts: str = ""
-    """Besides the page's own."""
+    """Sources of scripts besides the page's own."""
     connections: str = ""
     script_files: tuple[str, ...] = ("gallery.js",)
-    """Scripts besides those of tables."""
+    """Files of scripts that the page holds, besides `report.js`."""
 
 
 FILE = ContentPolicy(images="data:")
@@ -42,6 +44,24 @@ TEXT_ONLY = ContentPolicy(images="'none'", script_files=())
 """A page without pictures."""
 
 
+def templates(tones: Mapping[str, int]) -> Environment:
+    """The templates of `reports/page`; `tones` are the colours of methods, 0 for all others."""
+    environment = Environment(
+        loader=FileSystemLoader(content.folder("reports") / "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(format.FILTERS)
+    environment.globals.update(
+        interval=chart.interval_bar,
+        swatch=lambda method: chart.swatch(tones.get(method, 0)),
+        tone=lambda method: tones.get(method, 0),
+    )
+    return environment
+
+
 def style() -> Markup:
     """The page's style sheet."""
     return _read("report.css", "gallery.css")
@@ -50,13 +70,14 @@ def style() -> Markup:
 def fill_marks(
     text: str, content_policy: ContentPolicy, *, data: str = "", switch: str = ""
 ) -> str:
-    """The page with its marks replaced; `data` is what its scripts read, `switch` leads to other pages."""
-    script, css = (
-        _read("report.js", *content_policy.script_files),
-        text.partition("<style>")[2].partition("</style>")[0],
+    """The page with its marks replaced: `data` for its scripts, and a `switch` to other pages."""
+    script = _read("report.js", *content_policy.script_files)
+    css = text.partition("<style>")[2].partition("</style>")[0]
+    policy = (
+        f"default-src 'none'; img-src {content_policy.images}; style-src '{_hash(css)}'; "
+        f"script-src '{_hash(script)}'{content_policy.scripts}{content_policy.connections}; "
+        "base-uri 'none'; form-action 'none'"
     )
-    allowed = f"'{_hash(script)}'{content_policy.scripts}{content_policy.connections}"
-    policy = f"default-src 'none'; img-src {content_policy.images}; style-src '{_hash(css)}'; script-src {allowed}; base-uri 'none'; form-action 'none'"
     return (
         text.replace(POLICY_MARK, policy, 1)
         .replace(SWITCH_MARK, switch, 1)
@@ -65,7 +86,7 @@ def fill_marks(
 
 
 def json_script(name: str, value: Mapping[str, object]) -> str:
-    """Data that the page holds itself."""
+    """Data in the page itself, as a script element of type JSON."""
     return (
         f'<script type="application/json" id="{name}">{htmlsafe_json_dumps(dict(value))}</script>\n'
     )

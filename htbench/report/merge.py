@@ -1,4 +1,7 @@
-"""Several runs as boards: runs of one grid that differ in methods alone become one run; other models and concepts get boards of their own."""
+"""Several runs as reports of models: runs of one grid that differ in methods alone become one run.
+
+Runs of other models or concepts get reports of their own.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,23 +10,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from htbench.core.errors import Refused
+from htbench.run.fact_table import Facts
 from htbench.run.plan import SETTING_EFFECTS
 from htbench.run.store import Store
 from htbench.run.summary import Summary
 
 _NAMELESS = "RUN"
-"""How commands on a page name a run that is kept nowhere."""
+"""Name, in the commands on a page, of a run that is kept nowhere."""
 _REPORT_SETTINGS = ("model", "weights", "model_options", "concept_set", "concepts")
-"""Settings that decide which board a run belongs to."""
+"""Settings that decide to which report a run belongs."""
 _SHARED_SETTINGS = sorted(
     frozenset().union(*SETTING_EFFECTS.values()) - {"methods", *_REPORT_SETTINGS}
 )
-"""Settings that the runs of a board share."""
+"""Settings that the runs of one report share."""
 _LOADED_FACTS = (("model", "revision"), ("concept_set", "version"), ("scorer", "id"))
-"""What was loaded by those settings."""
+"""Facts about what was loaded, which the runs of one report share too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,20 +35,23 @@ class ModelReport:
 
     name: str
     slug: str
-    """Its folder."""
+    """Name of its folder."""
     summary: Summary
 
 
 class MergedStore(Store):
-    """A store that was put together from others; pictures stay where they are."""
+    """A store merged from others, whose pictures stay in the folders of their runs."""
 
-    def picture(self, file: str) -> Path:
-        """Where the picture of that name is."""
-        there = (folder / "images" / file for folder in self._sources)
-        return next((path for path in there if path.is_file()), super().image_path(file))
+    def image_path(self, file: str) -> Path:
+        """Path of a picture, in the folder of the first run that has it."""
+        paths = (folder / "images" / file for folder in self._sources)
+        return next((path for path in paths if path.is_file()), super().image_path(file))
 
     def add_rows(self, tables: Mapping[str, Sequence[Sequence[object]]]) -> None:
-        """Rows of each table; of two with one key the first is kept, but a picture comes before its absence."""
+        """Add rows to each table.
+
+        Of two rows with one key the first is kept, but a picture takes the place of its absence.
+        """
         with self._transaction() as write:
             for name, rows in tables.items():
                 if rows:
@@ -53,10 +59,10 @@ class MergedStore(Store):
                         f"INSERT OR IGNORE INTO {name} VALUES ({','.join('?' * len(rows[0]))})",
                         rows,
                     )
-            made = [row for row in tables["images"] if row[1] is not None]
             write.executemany(
-                "UPDATE images SET file = ?2, flaw = ?3, seconds = ?4, batch = ?5 WHERE key = ?1 AND file IS NULL",
-                made,
+                """UPDATE images SET file = ?2, flaw = ?3, seconds = ?4, batch = ?5
+                   WHERE key = ?1 AND file IS NULL""",
+                [row for row in tables["images"] if row[1] is not None],
             )
             write.execute(
                 "DELETE FROM failures WHERE key IN (SELECT key FROM images WHERE file IS NOT NULL)"
@@ -69,7 +75,7 @@ class MergedStore(Store):
 
 @contextmanager
 def model_reports(folders: Sequence[Path]) -> Iterator[list[ModelReport]]:
-    """The boards of these runs, in the order in which they are first named.
+    """The reports of these runs, in the order in which their models and concepts are first named.
 
     Raises:
         Missing: if one is no run.
@@ -80,32 +86,25 @@ def model_reports(folders: Sequence[Path]) -> Iterator[list[ModelReport]]:
         for folder in dict.fromkeys(folder.resolve() for folder in folders):
             store = stack.enter_context(Store.read(folder))
             store.select("BEGIN")  # one moment of a run that goes on
-            groups.setdefault(_report_key(store.facts()), []).append(store)
-        names = _names(list(groups))
-        found: list[ModelReport] = []
-        for name, stores in zip(names, groups.values(), strict=True):
-            store = (
-                stores[0]
-                if len(stores) == 1
-                else stack.enter_context(
-                    _merge_stores(
-                        stores, Path(stack.enter_context(TemporaryDirectory())) / _NAMELESS
-                    )
-                )
-            )
+            groups.setdefault(_report_key(Facts.read(store)), []).append(store)
+        reports: list[ModelReport] = []
+        for name, stores in zip(_names(list(groups)), groups.values(), strict=True):
+            store = stores[0]
+            if len(stores) > 1:
+                folder = Path(stack.enter_context(TemporaryDirectory())) / _NAMELESS
+                store = stack.enter_context(_merge_stores(stores, folder))
             slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "board"
-            slug += f"-{len(found) + 1}" if slug in {board.slug for board in found} else ""
-            found.append(ModelReport(name=name, slug=slug, summary=Summary(store)))
-        yield found
+            slug += f"-{len(reports) + 1}" if slug in {report.slug for report in reports} else ""
+            reports.append(ModelReport(name=name, slug=slug, summary=Summary(store)))
+        yield reports
 
 
-def _report_key(facts: Mapping[str, Any]) -> tuple[str, ...]:
-    plan = _mapping(facts.get("plan"))
-    return tuple(_text(plan.get(name)) for name in _REPORT_SETTINGS)
+def _report_key(facts: Facts) -> tuple[str, ...]:
+    return tuple(_text(facts.plan.stored.get(name)) for name in _REPORT_SETTINGS)
 
 
 def _names(groups: Sequence[tuple[str, ...]]) -> list[str]:
-    """The model, and of the other settings those in which boards differ."""
+    """Names of reports: the model, and the other settings in which reports differ."""
     varied = [k for k in range(1, len(_REPORT_SETTINGS)) if len({group[k] for group in groups}) > 1]
     return [
         " · ".join(
@@ -127,7 +126,7 @@ def _text(value: object) -> str:
 
 @contextmanager
 def _merge_stores(stores: Sequence[Store], folder: Path) -> Iterator[Store]:
-    """One store of several; the first that has a cell gives it."""
+    """One store made from several; a cell of several stores is taken from the first."""
     first, *others = stores
     for other in others:
         _check(first, other)
@@ -135,7 +134,7 @@ def _merge_stores(stores: Sequence[Store], folder: Path) -> Iterator[Store]:
         for store in stores:
             _copy_rows(merged, store)
         merged.set_facts(
-            **_facts([store.facts() for store in stores]),
+            **_facts([Facts.read(store) for store in stores]),
             sources=[str(store.folder) for store in stores],
         )
         yield merged
@@ -143,13 +142,12 @@ def _merge_stores(stores: Sequence[Store], folder: Path) -> Iterator[Store]:
 
 def _check(first: Store, other: Store) -> None:
     """Refuse runs whose cells or scores cannot stand side by side."""
-    one, two = first.facts(), other.facts()
+    one, two = Facts.read(first), Facts.read(other)
     pairs = [
-        (name, _mapping(one.get("plan")).get(name), _mapping(two.get("plan")).get(name))
-        for name in _SHARED_SETTINGS
+        (name, one.plan.stored.get(name), two.plan.stored.get(name)) for name in _SHARED_SETTINGS
     ]
     pairs += [
-        (f"{fact} {part}", _mapping(one.get(fact)).get(part), _mapping(two.get(fact)).get(part))
+        (f"{fact} {part}", *(getattr(facts, fact).stored.get(part) for facts in (one, two)))
         for fact, part in _LOADED_FACTS
     ]
     differing = [
@@ -159,10 +157,10 @@ def _check(first: Store, other: Store) -> None:
     if not differing and set(first.select(query)) != set(other.select(query)):
         differing = ["concepts or prompts"]
     if differing:
+        runs = f"{str(first.folder)!r} and {str(other.folder)!r}"
+        why = f"they differ in {'; '.join(differing)}"
         raise Refused(
-            f"runs {str(first.folder)!r} and {str(other.folder)!r} cannot be one leaderboard: they differ in {'; '.join(differing)}"[
-                :600
-            ],
+            f"runs {runs} cannot be one leaderboard: {why}"[:600],
             remedy="Run them with the same settings, or report them apart.",
         )
 
@@ -171,22 +169,23 @@ def _copy_rows(merged: MergedStore, store: Store) -> None:
     """Put the cells of `store` into `merged`, with their images, scores and times."""
     clash = _conflicting_method(merged, store)
     if clash:
+        why = "its card or what it learnt differs"
         raise Refused(
-            f"run {str(store.folder)!r} has another {clash!r} than the runs before it: its card or what it learnt differs",
+            f"run {str(store.folder)!r} has another {clash!r} than the runs before it: {why}",
             remedy="Give one of the cards another name.",
         )
     cells = store.select(
         "SELECT id, method, concept, prompt, seed, strength, image, place FROM cells ORDER BY place"
     )
-    known = {
+    merged_cells = {
         (image, concept, method): cell
         for cell, image, concept, method in merged.select(
             "SELECT id, image, concept, method FROM cells"
         )
     }
-    start = max(known.values(), default=0)
+    start = max(merged_cells.values(), default=0)
     numbers = {
-        cell: known.get((image, concept, method), start + cell)
+        cell: merged_cells.get((image, concept, method), start + cell)
         for cell, method, concept, _, _, _, image, _ in cells
     }
     rows = [
@@ -199,56 +198,62 @@ def _copy_rows(merged: MergedStore, store: Store) -> None:
         for cell, metric, encoder, value in store.scores()
         if cell in numbers
     ]
+    timings = store.select(
+        "SELECT phase, method, concept, seconds, device FROM timings ORDER BY id"
+    )
+    samples = store.select(
+        """SELECT session, method, work, phase, concept, round, seconds, device_seconds, memory
+           FROM samples"""
+    )
     sessions = {session for (session,) in merged.select("SELECT DISTINCT session FROM samples")}
     tables: dict[str, Sequence[Sequence[object]]] = {
         "images": store.select("SELECT key, file, flaw, seconds, batch FROM images"),
         "failures": store.select("SELECT key, kind, message, trace FROM failures"),
         "cells": rows,
         "scores": scores,
-        "timings": [(None, *row) for row in store.select("SELECT phase, method, concept, seconds, device FROM timings ORDER BY id")],
-        "samples": [(None, *row) for row in store.select("SELECT session, method, work, phase, concept, round, seconds, device_seconds, memory FROM samples")
-                    if row[0] not in sessions],
-    }  # fmt: skip
+        "timings": [(None, *row) for row in timings],
+        "samples": [(None, *row) for row in samples if row[0] not in sessions],
+    }
     merged.add_rows(tables)
 
 
 def _conflicting_method(merged: Store, store: Store) -> str | None:
     """A method of both stores whose images are not the same."""
     query = "SELECT method, concept, prompt, seed, strength, image FROM cells"
-    there = {tuple(place): image for *place, image in merged.select(query)}
+    images = {tuple(cell): image for *cell, image in merged.select(query)}
     return next(
         (
-            place[0]
-            for *place, image in store.select(query)
-            if there.get(tuple(place), image) != image
+            cell[0]
+            for *cell, image in store.select(query)
+            if images.get(tuple(cell), image) != image
         ),
         None,
     )
 
 
-def _facts(runs: Sequence[Mapping[str, Any]]) -> dict[str, object]:
-    """The first run's facts, with the methods, times and commands of all; what is no longer one value is all of them."""
-    together: dict[str, object] = {**runs[0]}
+def _facts(runs: Sequence[Facts]) -> dict[str, object]:
+    """The facts of the first run, with the methods, times and commands of all runs.
+
+    Where runs have different values for one fact of the environment, it becomes a list of them.
+    """
+    together: dict[str, object] = {**runs[0].stored}
     for name in ("methods", "tuned", "timing", "concepts"):
         together[name] = {
-            key: value
+            key: group.stored
             for facts in reversed(runs)
-            for key, value in _mapping(facts.get(name)).items()
+            for key, group in getattr(facts, name).items()
         }
-    plans = [_mapping(facts.get("plan")) for facts in runs]
     together["plan"] = {
-        **plans[0],
-        "methods": list(
-            dict.fromkeys(method for plan in plans for method in plan.get("methods") or [])
-        ),
+        **runs[0].plan.stored,
+        "methods": list(dict.fromkeys(method for facts in runs for method in facts.plan.methods)),
     }
-    environments = [_mapping(facts.get("environment")) for facts in runs]
+    environments = [facts.environment.stored for facts in runs]
     names = dict.fromkeys(name for environment in environments for name in environment)
     together["environment"] = {
         name: _common_value([environment.get(name) for environment in environments])
         for name in names
     }
-    together["command"] = "\n".join(dict.fromkeys(str(facts.get("command", "")) for facts in runs))
+    together["command"] = "\n".join(dict.fromkeys(facts.command for facts in runs))
     return together
 
 
@@ -258,7 +263,3 @@ def _common_value(values: Sequence[object]) -> object:
         if all(value == values[0] for value in values)
         else [_text(value) for value in values]
     )
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

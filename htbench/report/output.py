@@ -1,4 +1,4 @@
-"""What a report is written to: one file, or a folder with its pictures where one file could not hold them all."""
+"""Output of a report: one file, or a folder where one file could not hold every picture."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from shutil import rmtree
 
+from htbench.core import content
 from htbench.core.errors import UsageError
-from htbench.report import files as run_files
-from htbench.report import html
+from htbench.report import html, leaderboard_files
 from htbench.report.gallery import grid, pictures
 from htbench.report.gallery.grid import GalleryData, PromptShard
 from htbench.report.page import render
@@ -18,19 +18,22 @@ from htbench.run.store import Store
 from htbench.run.summary import Summary
 
 MAX_BYTES = 15_000_000
-"""Bytes of a report in one file."""
-_HEADROOM = 0.95  # what a sample says will fit must leave some room
-_LOSSY_NOTE = "Pictures on this page are compressed, which may change small details; the run’s folder holds the originals."
+"""Largest size of a report in one file."""
+_HEADROOM = 0.95  # an estimate from a sample must leave some room
+_LOSSY_NOTE = (
+    "Pictures on this page are compressed, which may change small details; "
+    "the run’s folder holds the originals."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _PictureSource:
-    """Where the page's script finds pictures."""
+    """Addresses at which the script of the page finds pictures."""
 
     pictures: str = ""
-    """Put before their names."""
+    """Prefix of the names of pictures."""
     originals: str = ""
-    """Put before the names of the run's files, where pictures may be smaller than they; empty: there are none."""
+    """Prefix of the names of the run's own files, which may be larger; empty: there are none."""
     note: str = ""
 
     def to_html(self) -> str:
@@ -39,7 +42,7 @@ class _PictureSource:
 
 @dataclass(frozen=True, kw_only=True)
 class _Draft:
-    """A report that can still become one file or a folder."""
+    """A rendered page that is not yet written as one file or as a folder."""
 
     summary: Summary
     gallery: GalleryData
@@ -68,69 +71,62 @@ class _Draft:
         return text if len(_bytes(text)) <= MAX_BYTES else None
 
     def write_folder(self, folder: Path, switch: str) -> Path:
-        """Write the page, its data and its pictures into `folder`; files of earlier reports are kept where they are the same."""
-        store = self.summary.store
-        there, names = (
+        """Write the page, its data and its pictures into `folder`.
+
+        Files of earlier reports are kept where they are the same.
+        """
+        store, picture_folder, data_folder = (
+            self.summary.store,
             folder / "pictures",
-            sorted({name for shard in self.gallery.shards for name in shard.images}),
+            folder / "data",
         )
-        for part in (there, folder / "data"):
+        for part in (picture_folder, data_folder):
             part.mkdir(parents=True, exist_ok=True)
+        names = sorted({name for shard in self.gallery.shards for name in shard.images})
         paths = [store.image_path(name) for name in names]
         with ThreadPoolExecutor() as pool:
-            placed = dict(
-                zip(
-                    names,
-                    pool.map(lambda path: pictures.save_into(path, there), paths),
-                    strict=True,
-                )
-            )
-        files = {
-            folder / "data" / f"{k}.js": _script(k, shard, placed)
+            saved = pool.map(lambda path: pictures.save_into(path, picture_folder), paths)
+            saved_names = dict(zip(names, saved, strict=True))
+        scripts = {
+            data_folder / f"{k}.js": _script(k, shard, saved_names)
             for k, shard in enumerate(self.gallery.shards)
         }
-        for path, data in files.items():
-            write_whole(path, data)
-        for path in {*there.iterdir(), *(folder / "data").iterdir()} - {
-            *files,
-            *(there / name for name in placed.values()),
-        }:
+        for path, data in scripts.items():
+            content.write_whole(path, data)
+        current = {*scripts, *(picture_folder / name for name in saved_names.values())}
+        for path in {*picture_folder.iterdir(), *data_folder.iterdir()} - current:
             path.unlink()
-        smaller = (
-            placed != dict(zip(names, names, strict=True)) and (folder.parent / "images").is_dir()
+        has_smaller = any(name != file for name, file in saved_names.items())
+        has_originals = has_smaller and (folder.parent / "images").is_dir()
+        source = _PictureSource(
+            pictures="pictures/", originals="../images/" if has_originals else ""
         )
-        source = _PictureSource(pictures="pictures/", originals="../images/" if smaller else "")
-        write_whole(
-            folder / "index.html",
-            _bytes(html.fill_marks(self.text, html.FOLDER, data=source.to_html(), switch=switch)),
-        )
+        text = html.fill_marks(self.text, html.FOLDER, data=source.to_html(), switch=switch)
+        content.write_whole(folder / "index.html", _bytes(text))
         return folder / "index.html"
 
     def _inline(self, held: Mapping[str, pictures.BytesOrReason], source: _PictureSource) -> str:
         texts = []
         for k, shard in enumerate(self.gallery.shards):
-            found = [held.get(name, "") for name in shard.images]
+            answers = [held.get(name, "") for name in shard.images]
             images = [
-                pictures.data_uri(picture) if isinstance(picture, bytes) else ""
-                for picture in found
+                pictures.data_uri(answer) if isinstance(answer, bytes) else "" for answer in answers
             ]
             broken = {
-                number: picture
-                for number, picture in enumerate(found)
-                if isinstance(picture, str) and picture
+                number: answer
+                for number, answer in enumerate(answers)
+                if isinstance(answer, str) and answer
             }
-            texts.append(
-                html.json_script(
-                    f"shard-{k}", {**asdict(shard), "images": images, "broken": broken}
-                )
-            )
+            data = {**asdict(shard), "images": images, "broken": broken}
+            texts.append(html.json_script(f"shard-{k}", data))
         return html.fill_marks(self.text, html.FILE, data=source.to_html() + "".join(texts))
 
 
 def write(folder: Path) -> Path:
-    """Render the run in `folder` to `folder/report.html`, with `leaderboard.csv`, `.json` and `.md` beside it, and return the page's path.
+    """Render the run in `folder` to `folder/report.html` and return the path of the page.
 
-    Where one file could not hold every picture it is `folder/report/index.html` instead, with data and pictures beside it.
+    `leaderboard.csv`, `.json` and `.md` are written beside it. Where one file could not hold every
+    picture, the page is `folder/report/index.html` instead, with data and pictures beside it.
 
     Raises:
         Missing: if there is no run.
@@ -141,38 +137,38 @@ def write(folder: Path) -> Path:
 
 
 def write_folder(folder: Path) -> Path:
-    """The same as a folder, whatever one file could hold."""
+    """Render the run in `folder` to `folder/report/index.html`, whatever one file could hold."""
     with open_run(folder) as summary:
         return write_summary_folder(summary, folder)
 
 
 def write_summary(summary: Summary, folder: Path) -> Path:
-    """`write` of figures that were read already."""
+    """`write` for an open run."""
     with disk_errors(folder):
         draft = _draft(summary)
         text = draft.as_one_file()
         if text is None:
             return _write_folder(draft, folder)
-        run_files.write(summary, folder)
-        write_whole(folder / "report.html", _bytes(text))
+        leaderboard_files.write(summary, folder)
+        content.write_whole(folder / "report.html", _bytes(text))
         _remove_folder_report(folder / "report")
         return folder / "report.html"
 
 
 def write_summary_folder(summary: Summary, folder: Path) -> Path:
-    """`write_folder` of figures that were read already."""
+    """`write_folder` for an open run."""
     with disk_errors(folder):
         return _write_folder(_draft(summary), folder)
 
 
 def write_linked_page(summary: Summary, folder: Path, *, switch: str) -> None:
-    """Write the page as a folder of its own, with a switch to other pages, and the leaderboard's files beside it."""
+    """Write the page as a folder with a switch to other pages, and the leaderboard's files."""
     _draft(summary).write_folder(folder, switch)
-    run_files.write(summary, folder)
+    leaderboard_files.write(summary, folder)
 
 
 def render_live(folder: Path) -> dict[str, bytes]:
-    """The page and its data as the run is now, by the paths that a server gives them; pictures are the run's own."""
+    """The page and its data as the run is now, by path on a server; pictures are the run's own."""
     with open_run(folder) as summary:
         draft = _draft(summary)
         page = html.fill_marks(
@@ -189,26 +185,26 @@ def render_live(folder: Path) -> dict[str, bytes]:
 
 @contextmanager
 def open_run(folder: Path) -> Iterator[Summary]:
-    """What the run in `folder` found, all of one moment though the run may go on."""
+    """The summary of the run in `folder`, read at one moment though the run may go on."""
     with Store.read(folder) as store:
         store.select("BEGIN")
         yield Summary(store)
 
 
 def _draft(summary: Summary) -> _Draft:
-    found = grid.collect(summary)
-    return _Draft(summary=summary, gallery=found, text=render(summary, found))
+    gallery = grid.collect(summary)
+    return _Draft(summary=summary, gallery=gallery, text=render(summary, gallery))
 
 
 def _write_folder(draft: _Draft, folder: Path) -> Path:
     path = draft.write_folder(folder / "report", "")
-    run_files.write(draft.summary, folder)
+    leaderboard_files.write(draft.summary, folder)
     (folder / "report.html").unlink(missing_ok=True)
     return path
 
 
 def _remove_folder_report(folder: Path) -> None:
-    """Take away an earlier report that was a folder, so that there is one report alone."""
+    """Remove an earlier report that was a folder, so that one report is left."""
     if (folder / "index.html").is_file():
         for part in ("pictures", "data"):
             rmtree(folder / part, ignore_errors=True)
@@ -219,16 +215,8 @@ def _remove_folder_report(folder: Path) -> None:
 
 def _script(number: int, shard: PromptShard, names: Mapping[str, str]) -> bytes:
     images = [names.get(name, name) for name in shard.images]
-    return _bytes(
-        f"htbench({number}, {json.dumps({**asdict(shard), 'images': images}, ensure_ascii=False)});\n"
-    )
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that is whole or not there at all."""
-    fresh = path.with_name(f".{path.name}")
-    fresh.write_bytes(data)
-    fresh.replace(path)
+    data = json.dumps({**asdict(shard), "images": images}, ensure_ascii=False)
+    return _bytes(f"htbench({number}, {data});\n")
 
 
 def _bytes(text: str) -> bytes:
@@ -237,7 +225,7 @@ def _bytes(text: str) -> bytes:
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """What the disk refuses is said in one line."""
+    """Turn errors of the disk into a usage error."""
     try:
         yield
     except OSError as error:

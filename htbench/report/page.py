@@ -2,11 +2,8 @@
 
 from dataclasses import asdict
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from htbench.core import content
 from htbench.core.types import UNSTEERED
-from htbench.report import chart, commands, format, html
+from htbench.report import commands, html
 from htbench.report.gallery.grid import GalleryData
 from htbench.report.roles import find_roles
 from htbench.report.sections import (
@@ -25,25 +22,12 @@ from htbench.report.sections import (
 from htbench.report.sections import judges as judges_section
 from htbench.report.sections import strengths as strengths_section
 from htbench.run.summary import HEADLINE, METRICS, Summary
+from htbench.scorers.metric_table import METRIC_TABLE
 
 
 def render(summary: Summary, gallery: GalleryData) -> str:
-    """The whole page but for what `shell.bind` puts into it; equal runs give equal text."""
-    folder = content.folder("reports") / "page"
-    environment = Environment(
-        loader=FileSystemLoader(folder),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """The page without what `html.fill_marks` puts into it; equal runs give equal text."""
     tones = _tones(summary)
-    environment.filters.update(format.FILTERS)
-    environment.globals.update(
-        interval=chart.interval_bar,
-        swatch=lambda method: chart.swatch(tones.get(method, 0)),
-        tone=lambda method: tones.get(method, 0),
-    )
     board = summary.leaderboard
     lines = [
         line
@@ -51,61 +35,66 @@ def render(summary: Summary, gallery: GalleryData) -> str:
         for strength in summary.strengths
         if (line := summary.leaderboard_row(method, strength)).planned
     ]
-    return environment.get_template("report.html").render(
-        style=html.style(),
-        policy=html.POLICY_MARK,
-        data=html.DATA_MARK,
-        switch=html.SWITCH_MARK,
-        summary=summary,
-        facts={
-            name: format.as_mapping(summary.facts.get(name))
-            for name in ("plan", "environment", "model", "scorer", "concept_set")
-        },
-        command=str(summary.facts.get("command", "")),
-        counts=_counts(summary),
-        warnings=trust.warnings(summary),
-        audits=trust.leakage_audits(summary),
-        other_scorers=summary.by_scorer,
-        tuned=format.as_mapping(summary.facts.get("tuned")),
-        metrics=METRICS,
-        headline=HEADLINE,
-        board=board,
-        full=next((line.strength for line in board if line.method != UNSTEERED), 0.0),
-        ends={metric: leaderboard.shared_scale(board, metric) for metric in METRICS},
-        seconds={cost.method: cost.concept for cost in summary.costs},
-        costs=speed.collect(summary, tones),
-        timesheet=time.collect(summary, tones),
-        readings=other_scores.collect(summary),
-        lines=lines,
-        **_sections(summary),
-        curves=curves.collect(lines, tones),
-        kinds=kinds.collect(summary),
-        cards=provenance.collect(summary),
-        gallery={name: part for name, part in asdict(gallery).items() if name != "shards"},
+    return (
+        html.templates(tones)
+        .get_template("report.html")
+        .render(
+            style=html.style(),
+            policy=html.POLICY_MARK,
+            data=html.DATA_MARK,
+            switch=html.SWITCH_MARK,
+            summary=summary,
+            facts={
+                name: getattr(summary.facts, name).stored
+                for name in ("plan", "environment", "model", "scorer", "concept_set")
+            },
+            command=summary.facts.command,
+            counts=_counts(summary),
+            warnings=trust.warnings(summary),
+            audits=trust.leakage_audits(summary),
+            other_scorers=summary.by_scorer,
+            tuned=summary.facts.tuned,
+            metrics=METRICS,
+            metric_table=METRIC_TABLE,
+            headline=HEADLINE,
+            board=board,
+            full=next((line.strength for line in board if line.method != UNSTEERED), 0.0),
+            ends={metric: leaderboard.shared_scale(board, metric) for metric in METRICS},
+            seconds={cost.method: cost.concept for cost in summary.costs},
+            costs=speed.collect(summary, tones),
+            timesheet=time.collect(summary, tones),
+            readings=other_scores.collect(summary),
+            lines=lines,
+            **_sections(summary),
+            curves=curves.collect(lines, tones),
+            kinds=kinds.collect(summary),
+            cards=provenance.collect(summary),
+            gallery={name: part for name, part in asdict(gallery).items() if name != "shards"},
+        )
     )
 
 
 def _sections(summary: Summary) -> dict[str, object]:
-    """What depends on who is compared, by the names that the templates know it by."""
-    who = find_roles(summary, claims.load_claims()["paper"])
+    """Values of the templates that depend on the roles of methods, by name."""
+    roles = find_roles(summary, claims.load_claims()["paper"])
     judges, persons, strengths, new = (
         judges_section.collect(summary),
         people.collect(summary),
         strengths_section.collect(summary),
-        novelty.collect(summary, who),
+        novelty.collect(summary, roles),
     )
     return {
         "places": summary.ranks,
         "circular": [line.method for line in summary.leaderboard if line.circular],
         "verdict": leaderboard.conclusion(summary),
         "claims": claims.collect(
-            summary, who, judged=judges, people=persons, strength=strengths, novelty=new
+            summary, roles, judged=judges, people=persons, strength=strengths, novelty=new
         ),
         "judged": judges,
         "people": persons,
         "strength": strengths,
         "novelty": new,
-        "modal": strengths_section.compare_modalities(summary, who),
+        "modal": strengths_section.compare_modalities(summary, roles),
         "coverage": trust.coverage(summary),
         "parts": provenance.attributions(summary),
         "citations": provenance.citations(summary),

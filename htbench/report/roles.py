@@ -1,9 +1,9 @@
-"""Who is who among a run's methods, by what their cards say."""
+"""The roles of a run's methods, by their cards."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from htbench.report import format
+from htbench.run.fact_table import MethodFacts
 from htbench.run.summary import Summary
 
 
@@ -12,15 +12,15 @@ class Roles:
     """The methods that a paper's claims are about, each in the order of the plan."""
 
     by_words: Sequence[str]
-    """Of the paper, predicting from a concept's words."""
+    """Methods of the paper that predict from a concept's words."""
     by_pictures: Sequence[str]
-    """Of the paper, predicting from pictures alone."""
+    """Methods of the paper that predict from pictures alone."""
     per_concept: Sequence[str]
-    """That fit each concept by itself."""
+    """Methods that fit each concept by itself."""
     prompting: Sequence[str]
-    """That put the concept's words into the prompt."""
+    """Methods that put the concept's words into the prompt."""
     circular: Sequence[str]
-    """That the headline's scorer cannot judge."""
+    """Methods that the headline's scorer cannot judge."""
 
     @property
     def prompt(self) -> str | None:
@@ -29,21 +29,19 @@ class Roles:
 
 
 def find_roles(summary: Summary, paper: str) -> Roles:
-    """Of the methods of a run; `paper` is the address of the one whose claims are looked at."""
-    cards = {
-        method: format.as_mapping(format.as_mapping(summary.facts.get("methods")).get(method))
-        for method in summary.methods
-    }
+    """The roles of the run's methods; `paper` is the address of the paper with the claims."""
+    facts = summary.facts.methods
+    cards = {method: facts.get(method, MethodFacts()) for method in summary.methods}
     own = [
         method
         for method, card in cards.items()
-        if paper in str(card.get("paper")) and card.get("cost", "prediction") == "prediction"
+        if paper in card.paper and card.cost == "prediction"
     ]
-    pictured = [method for method in own if format.as_list(cards[method].get("reads")) == ["image"]]
+    by_pictures = [method for method in own if cards[method].reads == ["image"]]
     return Roles(
-        by_words=[method for method in own if method not in pictured],
-        by_pictures=pictured,
-        per_concept=[method for method, card in cards.items() if card.get("kind") == "per-concept"],
-        prompting=[method for method, card in cards.items() if card.get("kind") == "prompt"],
+        by_words=[method for method in own if method not in by_pictures],
+        by_pictures=by_pictures,
+        per_concept=[method for method, card in cards.items() if card.kind == "per-concept"],
+        prompting=[method for method, card in cards.items() if card.kind == "prompt"],
         circular=summary.circular_methods(summary.scorer),
     )

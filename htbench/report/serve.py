@@ -1,4 +1,4 @@
-"""A run's report on this machine's own address: drawn anew while the run goes on, with pictures from its folder."""
+"""A run's report on a local address: rendered anew while the run goes on, its pictures served."""
 
 import os
 import re
@@ -15,10 +15,8 @@ from htbench import report
 from htbench.core.errors import HtbenchError
 
 HOST = "127.0.0.1"
-_POLL_SECONDS, _PAUSE_FACTOR = (
-    1.0,
-    5.0,
-)  # seconds between looks at the run, and times that drawing took: the run needs the cores more
+_POLL_SECONDS = 1.0
+_PAUSE_FACTOR = 5.0  # pause as a multiple of the rendering time: the run needs the cores more
 _IMAGE = re.compile(r"images/([0-9a-f]{32}\.png)")
 _CONTENT_TYPES = {
     "": "text/html; charset=utf-8",
@@ -30,15 +28,15 @@ _CONTENT_TYPES = {
 
 @dataclass(kw_only=True)
 class LiveReport:
-    """What is shown of a run at this moment; one thread draws, others read."""
+    """The latest rendering of a run's report; one thread renders, others read."""
 
     folder: Path
     files: dict[str, bytes] = field(default_factory=dict)
-    """By the paths that a browser asks for."""
+    """Contents by the path that a browser asks for."""
     _last_state: object = None
 
     def refresh(self) -> bool:
-        """Draw the report again if the run has gone on; whether it had."""
+        """Render the report again if the run has gone on, and return True if it had."""
         now = self._state()
         if now == self._last_state:
             return False
@@ -51,7 +49,7 @@ class LiveReport:
         return True
 
     def refresh_until(self, stop: threading.Event) -> None:
-        """Until `stop`; a look that fails leaves what was drawn, and the next may succeed."""
+        """Refresh until `stop`; after a failure the last rendering stays, and the next is tried."""
         pause = _POLL_SECONDS
         while not stop.wait(pause):
             began = time.monotonic()
@@ -62,7 +60,7 @@ class LiveReport:
             pause = max(_POLL_SECONDS, _PAUSE_FACTOR * (time.monotonic() - began))
 
     def read(self, path: str) -> bytes | None:
-        """The bytes of one path; None if there is no such thing."""
+        """The bytes at one path; None if there is no such path."""
         image = _IMAGE.fullmatch(path)
         if not image:
             return self.files.get(path)
@@ -72,7 +70,7 @@ class LiveReport:
             return None
 
     def _state(self) -> object:
-        """Changes whenever something is written to the run or to what was judged of it."""
+        """A value that changes whenever the run's store or its ledger is written."""
         names = sorted(
             path for path in self.folder.glob("*.sqlite*") if not path.name.endswith("-shm")
         )
@@ -84,27 +82,28 @@ class LiveReport:
 
 
 def serve(folder: Path, *, port: int) -> None:
-    """Show the run in `folder` until interrupted; at another port if that one is taken, and the address is said on stdout.
+    """Serve the report of the run in `folder` until interrupted, and print its address to stdout.
+
+    Another port is taken where `port` is not free.
 
     Raises:
         Missing: if there is no run.
     """
-    show = LiveReport(folder=folder)
-    show.refresh()
+    live_report = LiveReport(folder=folder)
+    live_report.refresh()
     stop = threading.Event()
-    with make_server(show, port) as running:
-        sys.stdout.write(f"Report: http://{HOST}:{running.server_port}/ (Ctrl-C ends)\n")
+    with make_server(live_report, port) as server:
+        sys.stdout.write(f"Report: http://{HOST}:{server.server_port}/ (Ctrl-C ends)\n")
         sys.stdout.flush()
-        looking = threading.Thread(target=show.refresh_until, args=(stop,), daemon=True)
-        looking.start()
+        threading.Thread(target=live_report.refresh_until, args=(stop,), daemon=True).start()
         try:
-            running.serve_forever()
+            server.serve_forever()
         finally:
             stop.set()
 
 
 def make_server(live_report: LiveReport, port: int) -> ThreadingHTTPServer:
-    """Answers on this machine's own address, at another port if that one is taken."""
+    """A server on the local address, at another port if that one is taken."""
     handler = type("Handler", (_Handler,), {"live_report": live_report})
     try:
         return ThreadingHTTPServer((HOST, port), handler)
@@ -113,38 +112,34 @@ def make_server(live_report: LiveReport, port: int) -> ThreadingHTTPServer:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers for the page and its parts, and for nothing else on this disk."""
+    """Handler that serves the page and its parts, and nothing else on this disk."""
 
     live_report: ClassVar[LiveReport]
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0].removeprefix("/")
-        local = (self.headers.get("Host") or "").rpartition(":")[0] in (
-            HOST,
-            "localhost",
-        )  # another name is another site's page that asks
-        found = self.live_report.read(path) if local else None
-        if found is None:
-            self.send_error(404 if local else 403)
+        # any other name of the host is a page of another site that asks
+        is_local = (self.headers.get("Host") or "").rpartition(":")[0] in (HOST, "localhost")
+        data = self.live_report.read(path) if is_local else None
+        if data is None:
+            self.send_error(404 if is_local else 403)
             return
         self.send_response(200)
         self.send_header(
             "Content-Type", _CONTENT_TYPES.get(path.rpartition(".")[2], "application/octet-stream")
         )
-        self.send_header("Content-Length", str(len(found)))
+        self.send_header("Content-Length", str(len(data)))
         self.send_header(
             "Cache-Control",
             "max-age=31536000, immutable" if path.startswith("images/") else "no-store",
         )
         self.send_header("X-Content-Type-Options", "nosniff")
         self.end_headers()
-        self.wfile.write(found)
+        self.wfile.write(data)
 
-    def log_message(
-        self, format: str, *args: object
-    ) -> None:  # a line a picture would bury everything else
-        """Say nothing."""
+    def log_message(self, format: str, *args: object) -> None:
+        """Print nothing: a line per picture would bury everything else."""
 
 
 def _status(path: Path) -> os.stat_result | None:

@@ -1,25 +1,23 @@
 """The summary at the end of a run, for a terminal."""
 
-import math
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from htbench.core.display import print_json, printable
+from htbench.core.display import print_json, printable, stdout_console
 from htbench.core.types import UNSTEERED, encoder_name
-from htbench.report.format import duration
+from htbench.report.format import duration, estimate
+from htbench.report.speed_up import COLUMNS, saving_cells
 from htbench.run.summary import METRICS, LeaderboardRow, MethodCost, Summary
-from htbench.stats.estimates import Estimate
 
 _CIRCULAR = "°"
 
 
 def show(summary: Summary) -> None:
     """Print the leaderboard, the cost table and what is missing to stdout."""
-    console = Console(width=None if Console().is_terminal else 140)
+    console = stdout_console()
     console.print(
         _scores(
             summary.leaderboard, f"Mean over concepts with 95 % interval, by {_scorer(summary)}"
@@ -51,7 +49,7 @@ def show(summary: Summary) -> None:
 
 
 def print_lines(summary: Summary, page: Path) -> None:
-    """The same as lines of JSON."""
+    """Print the figures of `show` as lines of JSON."""
     for board, lines in (("leaderboard", summary.leaderboard), ("tuned", summary.tuned)):
         for line in lines:
             print_json(event=board, **asdict(line))
@@ -77,7 +75,7 @@ def _scores(lines: list[LeaderboardRow], title: str) -> Table:
     for column in ("Method", "Strength", *METRICS.values(), "Done"):
         table.add_column(column, justify="left" if column == "Method" else "right")
     for line in lines:
-        cells = [_interval(line.scores[metric]) for metric in METRICS]
+        cells = [Text(estimate(line.scores[metric], "{:.3f}".format)) for metric in METRICS]
         table.add_row(
             _name(line.method) + (_CIRCULAR if line.circular else ""),
             f"{line.strength:g}",
@@ -91,27 +89,11 @@ def _name(method: str) -> Text:
     return Text(printable(method, max_length=60))
 
 
-def _interval(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return "-"
-    around = "" if math.isnan(estimate.low) else f" \\[{estimate.low:.3f}, {estimate.high:.3f}]"
-    return f"{estimate.mean:.3f}{around}"
-
-
 def _costs(summary: Summary) -> Table:
-    title = f"Time a concept, and the speed-up against {printable(summary.slowest or 'nothing', max_length=60)}"
+    reference = printable(summary.slowest or "nothing", max_length=60)
+    title = f"Time a concept, and the speed-up against {reference}"
     table = Table(title=Text(title), title_justify="left", show_edge=False)
-    for column in (
-        "Method",
-        "Training C",
-        "A concept",
-        "S",
-        "S(1)",
-        "S(10)",
-        "S(100)",
-        "N*",
-        "Timed",
-    ):
+    for column in ("Method", "Training C", "A concept", *COLUMNS, "Timed"):
         table.add_column(column, justify="left" if column == "Method" else "right")
     for cost in summary.costs:
         if cost.method != UNSTEERED:
@@ -131,10 +113,6 @@ def _cost(cost: MethodCost) -> list[str]:
         duration(sample.median) if sample else "-",
     ]
     if saving is None:
-        return [*times, "", "", "", "", ""]
-    ratios = [f"{saving.speedup(images):.3g}x" for images in (0, 1, 10, 100)]
-    return [
-        *times,
-        *ratios,
-        "never" if math.isinf(saving.break_even) else f"{saving.break_even:.1f}",
-    ]
+        return [*times, *("" for _ in COLUMNS)]
+    cells = saving_cells(saving, ratio="{:.3g}x".format, count="{:.1f}".format)
+    return [*times, *(cell.value for cell in cells)]

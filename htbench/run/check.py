@@ -1,20 +1,18 @@
-"""Whether a run's folder is what its run left: complete, undamaged, and still of the cards and concepts that exist now."""
+"""Check of a run's folder: complete, undamaged, and of cards and concepts that have not changed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from htbench.core.errors import HtbenchError
-from htbench.run.store import Store
+from htbench.run.store import Store, image_file
 from htbench.run.summary import Summary
 from htbench.steering import baseline, concept
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunIssue:
-    """One thing that is wrong."""
+    """A problem of a run's folder."""
 
     kind: str
     """`damaged`, `stale` or `left over`."""
@@ -23,26 +21,26 @@ class RunIssue:
 
 @dataclass(frozen=True, kw_only=True)
 class RunStatus:
-    """The state of a run."""
+    """Progress and problems of a run."""
 
     planned: int
     done: int
     failed: int
     pending: int
-    """Without an image, and not failed."""
+    """Cells without an image that have not failed."""
     unscored: int
     images: int
-    """Files that were looked at."""
+    """Number of files that were checked."""
     findings: tuple[RunIssue, ...]
 
     @property
     def is_damaged(self) -> bool:
-        """Whether anything is not what was written."""
+        """Whether any file differs from what the run wrote."""
         return any(finding.kind == "damaged" for finding in self.findings)
 
 
 def check(folder: Path, *, hashes: bool = True) -> RunStatus:
-    """The condition of the run in `folder`; without `hashes` only the sizes of image files are looked at.
+    """The status of the run in `folder`; without `hashes` only the sizes of images are checked.
 
     Raises:
         Missing: if there is no run.
@@ -84,27 +82,27 @@ def _database(store: Store) -> Iterator[RunIssue]:
 
 
 def _images(folder: Path, files: set[str], *, hashes: bool) -> Iterator[RunIssue]:
-    there = {path.name: path for path in folder.glob("[!.]*")} if folder.is_dir() else {}
-    for name in sorted(files - there.keys()):
+    paths = {path.name: path for path in folder.glob("[!.]*")} if folder.is_dir() else {}
+    for name in sorted(files - paths.keys()):
         yield RunIssue(kind="damaged", what=f"image {name} is gone")
-    for name in sorted(files & there.keys()):
-        if not there[name].stat().st_size:
+    for name in sorted(files & paths.keys()):
+        if not paths[name].stat().st_size:
             yield RunIssue(kind="damaged", what=f"image {name} is empty")
-        elif hashes and f"{sha256(there[name].read_bytes()).hexdigest()[:32]}.png" != name:
+        elif hashes and image_file(paths[name].read_bytes()) != name:
             yield RunIssue(kind="damaged", what=f"image {name} is not what was written")
 
 
 def _stale(summary: Summary) -> Iterator[RunIssue]:
-    """Cards and concepts that have changed since; whether weights have is known only to a run."""
-    for method, fact in _mapping(summary.facts.get("methods")).items():
+    """Cards and concepts that have changed since; only a run can tell if weights have."""
+    for method, card in summary.facts.methods.items():
         try:
-            now = baseline.load_card(str(_mapping(fact).get("given") or method)).digest
+            now = baseline.load_card(card.given or method).digest
         except HtbenchError as error:
             yield RunIssue(kind="stale", what=f"method {method}: {error}")
         else:
-            if now != _mapping(fact).get("card"):
+            if now != card.card:
                 yield RunIssue(kind="stale", what=f"method {method}: its card has changed since")
-    set_name = str(_mapping(summary.facts.get("plan")).get("concept_set") or "")
+    set_name = summary.facts.plan.concept_set
     if not set_name:
         return
     try:
@@ -117,9 +115,7 @@ def _stale(summary: Summary) -> Iterator[RunIssue]:
         yield RunIssue(kind="stale", what=str(error))
         return
     changed = [
-        id_
-        for id_, fact in _mapping(summary.facts.get("concepts")).items()
-        if known.get(id_) != _mapping(fact).get("digest")
+        id_ for id_, fact in summary.facts.concepts.items() if known.get(id_, "") != fact.digest
     ]
     if changed:
         yield RunIssue(
@@ -129,11 +125,8 @@ def _stale(summary: Summary) -> Iterator[RunIssue]:
 
 def _orphans(store: Store) -> Iterator[RunIssue]:
     ((count,),) = store.select(
-        "SELECT count(*) FROM images WHERE file IS NOT NULL AND key NOT IN (SELECT image FROM cells)"
+        """SELECT count(*) FROM images
+           WHERE file IS NOT NULL AND key NOT IN (SELECT image FROM cells)"""
     )
     if count:
         yield RunIssue(kind="left over", what=f"{count} images of earlier plans")
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

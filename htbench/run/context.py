@@ -1,15 +1,15 @@
-"""A run under way."""
+"""The context of a run under way: its plan, its store and the workers that do it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from htbench.core import content
 from htbench.core.display import Display
 from htbench.core.errors import Incomplete
 from htbench.core.types import Digest
-from htbench.run.plan import Plan
+from htbench.run.plan import ResolvedPlan
 from htbench.run.store import Failure, Store
 from htbench.run.workers.messages import (
     Embeddings,
@@ -21,120 +21,107 @@ from htbench.run.workers.messages import (
     run_one,
 )
 from htbench.scorers.scorer import Scorer
-from htbench.steering.baseline import Card
-from htbench.steering.concept import Concept, ConceptSet
+from htbench.steering.concept import Concept
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Item = TypeVar("Item")
 FitFailures = dict[tuple[str, str], Failure]
-"""Why a method has no intervention for a concept, by method and concept."""
+"""Reasons why a method has no intervention for a concept, by method and concept."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteEncoder:
-    """An encoder that scores, in the hands of a crew."""
+    """An encoder that scores, loaded by the workers of a pool."""
 
     pool: Pool
     index: int
+    name: str
+    revision: Digest
+    scale: float
+    """Factor of a cosine before a softmax."""
 
     @property
-    def name(self) -> str:
-        """That of the encoder."""
-        return self.pool.info.encoders[self.index].name
-
-    @property
-    def revision(self) -> Digest:
-        """That of the encoder."""
-        return self.pool.info.encoders[self.index].revision
-
-    @property
-    def scale(self) -> float:
-        """What a cosine is multiplied by before a softmax."""
-        return self.pool.info.encoders[self.index].scale
+    def id(self) -> str:
+        """Name and revision: scores by other weights are other scores."""
+        return f"{self.name}@{self.revision}"
 
     def texts(self, texts: Sequence[str]) -> "Tensor":
         """Embeddings of `texts`."""
-        return cast(
-            Embeddings, run_one(self.pool, EmbedTexts(encoder=self.index, texts=tuple(texts)))
-        ).texts
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resources:
-    """What a run is done with."""
-
-    pool: Pool
-    scorers: tuple[Scorer, ...] = ()
-    display: Display
-
-    @property
-    def encoders(self) -> tuple[RemoteEncoder, ...]:
-        """The encoders that score."""
-        return tuple(
-            RemoteEncoder(pool=self.pool, index=k) for k in range(len(self.pool.info.encoders))
-        )
+        task = EmbedTexts(encoder=self.index, texts=tuple(texts))
+        return run_one(self.pool, task, Embeddings).texts
 
 
 @dataclass
 class FailureLimit:
-    """Counts failures until there are too many."""
+    """A count of failures that ends the run when there are too many."""
 
     allowed: int
     failed: int = 0
 
     def add(self, failures: int) -> None:
-        """Raise `Incomplete` once more have failed than are allowed."""
+        """Count `failures` more.
+
+        Raises:
+            Incomplete: once more have failed than are allowed.
+        """
         self.failed += failures
         if self.failed > self.allowed:
             raise Incomplete(
                 f"stopped after {self.failed} failed images, {self.allowed} are allowed",
-                remedy="See the reasons above or in the report; --max-failures allows more. The same command tries them again.",
+                remedy="See the reasons above or in the report; --max-failures allows more. "
+                "The same command tries them again.",
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """One run under way."""
+    """One run under way, with everything that its stages share."""
 
-    plan: Plan
+    plan: ResolvedPlan
     store: Store
-    resources: Resources
-    concepts: tuple[Concept, ...]
-    concept_set: ConceptSet
-    cards: dict[str, Card]
-    """Of each method, as given."""
-    steerings: dict[str, SteeringInfo]
-    """Without those whose learning failed."""
+    pool: Pool
+    display: Display
+    scorers: tuple[Scorer, ...] = ()
+    """Scorers other than encoders; they stay in this process."""
+    steerings: Mapping[str, SteeringInfo] = field(default_factory=dict)
+    """The trained methods; without those whose training failed."""
     failure_limit: FailureLimit = field(default_factory=lambda: FailureLimit(allowed=10**9))
 
     @property
-    def pool(self) -> Pool:
-        """Who does the work."""
-        return self.resources.pool
-
-    @property
     def model(self) -> WorkerInfo:
-        """What is steered."""
+        """The model that is steered, as the workers describe it."""
         return self.pool.info
 
     @property
-    def display(self) -> Display:
-        """What tells the user."""
-        return self.resources.display
+    def encoders(self) -> tuple[RemoteEncoder, ...]:
+        """The encoders that score, in the order of the plan."""
+        return tuple(
+            RemoteEncoder(
+                pool=self.pool, index=k, name=info.name, revision=info.revision, scale=info.scale
+            )
+            for k, info in enumerate(self.pool.info.encoders)
+        )
+
+    @property
+    def maps(self) -> Path:
+        """Folder of interventions and of what methods share between concepts."""
+        return self.store.folder / "maps"
 
     def steering_source(self, method: str) -> SteeringSource:
-        """Where workers have a method's steering from."""
-        return self.pool.steering_source(method, self.cards[method], seed=self.plan.seed)
+        """The source from which workers get a method's steering."""
+        return self.pool.steering_source(
+            method, self.plan.cards[method], seed=self.plan.settings.seed
+        )
 
     def map_path(self, method: str, concept: Concept) -> Path:
-        """Where a concept's intervention is kept."""
+        """File of a method's intervention for a concept."""
         key = content.digest([self.steerings[method].digest, self.model.revision, concept.digest])
-        return self.store.folder / "maps" / f"{key}.safetensors"
+        return self.maps / f"{key}.safetensors"
 
     def record_failure(self, keys: Sequence[Digest], failure: Failure) -> None:
-        """Write down that images could not be made.
+        """Write to the store that images could not be generated.
 
         Raises:
             Incomplete: once too many have failed.
@@ -149,8 +136,3 @@ class RunContext:
 def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     """`items` in pieces of `size`; the last may be shorter."""
     return (items[start : start + size] for start in range(0, len(items), size))
-
-
-def encoder_id(encoder: RemoteEncoder) -> str:
-    """Name and revision: scores by other weights are other scores."""
-    return f"{encoder.name}@{encoder.revision}"

@@ -1,4 +1,4 @@
-"""Two runs compared cell by cell."""
+"""Comparison of two runs, cell by cell."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -13,7 +13,10 @@ CellIndex = dict[tuple[str, str, str, int, float], tuple[int, str]]
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreChange:
-    """How much higher a score of one method at one strength is in the second run, over the cells that both have."""
+    """The mean difference of a score of one method at one strength, second run minus first.
+
+    It is taken over the cells that both runs have.
+    """
 
     method: str
     strength: float
@@ -26,10 +29,10 @@ class ScoreChange:
 
 @dataclass(frozen=True, kw_only=True)
 class RunDiff:
-    """What two runs have in common and where they differ."""
+    """Number of common cells, and differences of settings and scores, of two runs."""
 
     settings: dict[str, tuple[object, object]]
-    """Settings of plans, models and scorers that are not equal."""
+    """Settings of plans, models and scorers that differ, with both values."""
     only_first: int
     only_second: int
     paired: int
@@ -44,7 +47,8 @@ def compare_runs(first: Summary, second: Summary) -> RunDiff:
     """
     if first.scorer != second.scorer:
         raise UsageError(
-            f"the runs are scored by different encoders, {first.scorer!r} and {second.scorer!r}: their scores cannot be compared"
+            f"the runs are scored by different encoders, {first.scorer!r} and {second.scorer!r}: "
+            "their scores cannot be compared"
         )
     mine, theirs = _cells(first), _cells(second)
     shared = mine.keys() & theirs.keys()
@@ -100,8 +104,8 @@ def _cells(summary: Summary) -> CellIndex:
 def _changed_settings(first: Summary, second: Summary) -> dict[str, tuple[object, object]]:
     found = {}
     for name in ("plan", "model", "scorer", "environment"):
-        before, after = first.facts.get(name), second.facts.get(name)
-        if isinstance(before, dict) and isinstance(after, dict):
+        before, after = (getattr(run.facts, name).stored for run in (first, second))
+        if before and after:
             keys = [
                 key
                 for key in dict.fromkeys((*before, *after))

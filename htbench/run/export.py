@@ -1,11 +1,13 @@
-"""A run as Parquet, or as a folder that Hugging Face `datasets` loads, images included."""
+"""Export of a run as Parquet, or as a folder that Hugging Face `datasets` loads, with images."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from htbench.core import content
 from htbench.core.errors import Missing, UsageError
+from htbench.run.store import CellRow
 from htbench.run.summary import Summary
 
 if TYPE_CHECKING:
@@ -19,7 +21,8 @@ configs:
 ---
 # {name}
 
-A run of htbench: one row a planned cell, done or not, with its image and its scores. The facts of the run are in `facts.json`.
+A run of htbench: one row a planned cell, done or not, with its image and its scores. \
+The facts of the run are in `facts.json`.
 
     {command}
 """
@@ -38,17 +41,18 @@ _TABLES = {
             "kind",
             "message",
         ),
-        "FROM cells JOIN images ON images.key = image LEFT JOIN failures ON failures.key = image ORDER BY place",
+        "FROM cells JOIN images ON images.key = image "
+        "LEFT JOIN failures ON failures.key = image ORDER BY place",
     ),
     "scores": (("cell", "metric", "encoder", "value"), "FROM scores ORDER BY cell, metric"),
     "timings": (("phase", "method", "concept", "seconds", "device"), "FROM timings ORDER BY id"),
 }
 _CELLS_PER_FILE = 2000
-"""Cells a file of the `datasets` form: an image in memory takes up to some MB."""
+"""Cells per file of the `datasets` form: an image in memory takes up to some MB."""
 
 
 def write(summary: Summary, folder: Path, export_format: ExportFormat) -> list[Path]:
-    """Write the run to the new or empty `folder`; gives the files.
+    """Write the run to the new or empty `folder`; return the files.
 
     Raises:
         UsageError: if the folder holds something or cannot be written.
@@ -62,7 +66,7 @@ def write(summary: Summary, folder: Path, export_format: ExportFormat) -> list[P
                 f"folder {str(folder)!r} is not empty", remedy="Choose another --into."
             )
         (folder / "facts.json").write_text(
-            json.dumps(summary.facts, indent=1, ensure_ascii=False), encoding="utf-8"
+            json.dumps(summary.store.facts(), indent=1, ensure_ascii=False), encoding="utf-8"
         )
         files = list(
             _parquet(summary, folder, arrow)
@@ -85,7 +89,7 @@ def _import_pyarrow() -> Any:
 
 
 def _parquet(summary: Summary, folder: Path, arrow: Any) -> Iterator[Path]:
-    """One table each: cells, scores, timings."""
+    """Write one file each for cells, scores and timings."""
     for name, (columns, query) in _TABLES.items():
         rows = summary.store.select(f"SELECT {', '.join(columns)} {query}")
         path = folder / f"{name}.parquet"
@@ -103,59 +107,60 @@ def _parquet(summary: Summary, folder: Path, arrow: Any) -> Iterator[Path]:
 
 
 def _dataset(summary: Summary, folder: Path, arrow: Any) -> Iterator[Path]:
-    """One row a cell, with its image as bytes, under the metadata by which `datasets` knows that they are images."""
+    """Write one row per cell, with its image as bytes, and a README."""
     (folder / "data").mkdir()
-    names = ["method", "concept", "prompt", "seed", "strength", "flaw", "failure", "message"]
     metrics = sorted({metric for scores in summary.scores.values() for metric in scores})
-    strings = arrow.string()
-    kinds = {"seed": arrow.int64(), "strength": arrow.float64()}
-    image = arrow.struct([("bytes", arrow.binary()), ("path", strings)])
-    schema = arrow.schema(
-        [
-            ("image", image),
-            *((name, kinds.get(name, strings)) for name in names),
-            *((metric, arrow.float64()) for metric in metrics),
-        ]
-    )
-    values = {"string": "Value", "int64": "Value", "double": "Value"}
-    features = {
-        field.name: {
-            "dtype": str(field.type).replace("double", "float64"),
-            "_type": values[str(field.type)],
-        }
-        for field in schema
-        if field.name != "image"
-    }
-    schema = schema.with_metadata(
-        {
-            "huggingface": json.dumps(
-                {"info": {"features": {"image": {"_type": "Image"}, **features}}}
-            )
-        }
-    )
+    schema = _schema(arrow, metrics)
     ids = [id_ for (id_,) in summary.store.select("SELECT id FROM cells ORDER BY place")]
     shards = max(1, -(-len(ids) // _CELLS_PER_FILE))
     for shard in range(shards):
-        rows = [
-            {
-                "image": _image(summary.store.folder / "images", row.file), "method": row.method, "concept": row.concept, "prompt": row.prompt,
-                "seed": row.seed, "strength": row.strength, "flaw": row.blank, "failure": row.failure_kind, "message": row.failure_message,
-                **{metric: summary.scores.get(row.id, {}).get(metric) for metric in metrics},
-            }
-            for row in summary.store.cells(ids[shard * _CELLS_PER_FILE : (shard + 1) * _CELLS_PER_FILE])
-        ]  # fmt: skip
+        cells = ids[shard * _CELLS_PER_FILE : (shard + 1) * _CELLS_PER_FILE]
+        rows = [_dataset_row(summary, cell, metrics) for cell in summary.store.cells(cells)]
         path = folder / "data" / f"train-{shard:05d}-of-{shards:05d}.parquet"
         _write(arrow, arrow.Table.from_pylist(rows, schema=schema), path)
         yield path
-    card = folder / "README.md"
-    card.write_text(
-        _README.format(
-            name=summary.store.folder.name,
-            command=str(summary.facts.get("command") or "").replace("\n", " "),
-        ),
-        encoding="utf-8",
+    readme = folder / "README.md"
+    command = summary.facts.command.replace("\n", " ")
+    text = _README.format(name=summary.store.folder.name, command=command)
+    readme.write_text(text, encoding="utf-8")
+    yield readme
+
+
+def _schema(arrow: Any, metrics: Sequence[str]) -> Any:
+    """Columns of a dataset, with the metadata by which `datasets` recognises images."""
+    columns = ("method", "concept", "prompt", "seed", "strength", "flaw", "failure", "message")
+    text, number = arrow.string(), arrow.float64()
+    types = {"seed": arrow.int64(), "strength": number}
+    schema = arrow.schema(
+        [
+            ("image", arrow.struct([("bytes", arrow.binary()), ("path", text)])),
+            *((name, types.get(name, text)) for name in columns),
+            *((metric, number) for metric in metrics),
+        ]
     )
-    yield card
+    features = {
+        field.name: {"dtype": str(field.type).replace("double", "float64"), "_type": "Value"}
+        for field in schema
+        if field.name != "image"
+    }
+    info = {"info": {"features": {"image": {"_type": "Image"}, **features}}}
+    return schema.with_metadata({"huggingface": json.dumps(info)})
+
+
+def _dataset_row(summary: Summary, cell: CellRow, metrics: Sequence[str]) -> dict[str, object]:
+    scores = summary.scores.get(cell.id, {})
+    return {
+        "image": _image(summary.store.folder / "images", cell.file),
+        "method": cell.method,
+        "concept": cell.concept,
+        "prompt": cell.prompt,
+        "seed": cell.seed,
+        "strength": cell.strength,
+        "flaw": cell.blank,
+        "failure": cell.failure_kind,
+        "message": cell.failure_message,
+        **{metric: scores.get(metric) for metric in metrics},
+    }
 
 
 def _image(folder: Path, file: str | None) -> dict[str, object] | None:
@@ -167,6 +172,5 @@ def _image(folder: Path, file: str | None) -> dict[str, object] | None:
 
 
 def _write(arrow: Any, table: "pyarrow.Table", path: Path) -> None:
-    fresh = path.with_name(f".{path.name}")
-    arrow.parquet.write_table(table, fresh)
-    fresh.replace(path)
+    with content.replacing(path) as fresh:
+        arrow.parquet.write_table(table, fresh)

@@ -1,4 +1,4 @@
-"""All that a reader of a run needs to know about how its numbers were made."""
+"""The facts that a run stores about how its numbers were made."""
 
 import shlex
 import sys
@@ -6,104 +6,127 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from htbench.run.context import RemoteEncoder, RunContext, encoder_id
-from htbench.run.plan import labels
+from htbench.run.context import RemoteEncoder, RunContext
+from htbench.run.fact_table import (
+    ConceptFacts,
+    ConceptSetFacts,
+    EncoderFacts,
+    FactGroup,
+    Facts,
+    MethodFacts,
+    ModelFacts,
+    PlanFacts,
+    TrainingFacts,
+)
+from htbench.run.workers.messages import SteeringInfo
 from htbench.steering import concept, leakage
-from htbench.steering.concept import Concept
+from htbench.steering.baseline import Card
 from htbench.steering.leakage import LeakageAudit
 
 
 def headline_encoder(context: RunContext) -> RemoteEncoder:
-    """The scorer of the leaderboard: the first that no method reads concepts with, else the first."""
-    used = {name for learnt in context.steerings.values() for name in learnt.training.encoders}
-    return next(
-        (scorer for scorer in context.resources.encoders if scorer.name not in used),
-        context.resources.encoders[0],
-    )
+    """The scorer of the leaderboard: the first encoder that no method reads concepts with.
+
+    The first of all where methods use every one.
+    """
+    used = {name for steering in context.steerings.values() for name in steering.training.encoders}
+    encoders = context.encoders
+    return next((encoder for encoder in encoders if encoder.name not in used), encoders[0])
 
 
 def leakage_audits(context: RunContext) -> dict[str, LeakageAudit]:
     """The leakage audit of every method that was trained on concepts."""
     trained = {
-        name: learnt.training.concepts
-        for name, learnt in context.steerings.items()
-        if learnt.training.concepts
+        name: steering.training.concepts
+        for name, steering in context.steerings.items()
+        if steering.training.concepts
     }
     if not trained:
         return {}
-    encoder = headline_encoder(context)
-    sets = (*map(concept.load, concept.names()), context.concept_set)
-    known = {each.id: each for of in sets for concepts in of.splits.values() for each in concepts}
+    encoder, concepts = headline_encoder(context), context.plan.concepts
+    sets = (*map(concept.load, concept.names()), context.plan.concept_set)
+    by_id = {
+        c.id: c for concept_set in sets for split in concept_set.splits.values() for c in split
+    }
     texts = sorted(
-        {known[id_].text for ids in trained.values() for id_ in ids if id_ in known}
-        | {each.text for each in context.concepts}
+        {by_id[id_].text for ids in trained.values() for id_ in ids if id_ in by_id}
+        | {c.text for c in concepts}
     )
     vectors = dict(zip(texts, encoder.texts(texts).numpy(), strict=True))
     return {
-        name: leakage.audit(context.concepts, ids, known, vectors, encoder=encoder.name)
+        name: leakage.audit(concepts, ids, by_id, vectors, encoder=encoder.name)
         for name, ids in trained.items()
     }
 
 
 def run_facts(context: RunContext, audits: Mapping[str, LeakageAudit]) -> dict[str, object]:
-    """For the store."""
-    model, chosen, given = context.model, {c.id for c in context.concepts}, labels(context.plan)
-    return {
-        "plan": context.plan.model_dump(mode="json"),
-        "command": shlex.join(["htbench", *sys.argv[1:]]),
-        "environment": {
-            **model.environment,
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
-        "model": {
-            **{
-                "name": model.name,
-                "revision": model.revision,
-                "sites": len(model.sites),
-                "channels": sum(site.channels for site in model.sites.values()),
-            },
-            **model.facts,
-        },
-        "scorer": _encoder_facts(headline_encoder(context)),
-        "scorers": [_encoder_facts(scorer) for scorer in context.resources.encoders],
-        "concept_set": {
-            **{
-                name: getattr(context.concept_set, name)
-                for name in ("name", "version", "licence", "about")
-            },
-            "test": len(context.concept_set.splits["test"]),
-        },
-        "concepts": {
-            c.id: _concept_facts(c, split)
-            for split, concepts in context.concept_set.splits.items()
+    """The facts of the run as its store holds them, apart from those that later stages add."""
+    plan = context.plan
+    concept_ids = {c.id for c in plan.concepts}
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    facts = Facts(
+        plan=PlanFacts.model_validate(plan.settings.model_dump(mode="json")),
+        command=shlex.join(["htbench", *sys.argv[1:]]),
+        environment=FactGroup.model_validate({**context.model.environment, "started": started}),
+        model=_model_facts(context),
+        scorer=_encoder_facts(headline_encoder(context)),
+        scorers=[_encoder_facts(encoder) for encoder in context.encoders],
+        concept_set=ConceptSetFacts(
+            name=plan.concept_set.name,
+            version=plan.concept_set.version,
+            licence=plan.concept_set.licence,
+            about=plan.concept_set.about,
+            test=len(plan.concept_set.splits["test"]),
+        ),
+        concepts={
+            c.id: ConceptFacts(kind=c.kind, text=c.text, split=split, digest=c.digest)
+            for split, concepts in plan.concept_set.splits.items()
             for c in concepts
-            if c.id in chosen
+            if c.id in concept_ids
         },
-        "methods": {
-            name: {
-                **context.cards[name].model_dump(
-                    mode="json", exclude={"name", "method", "artifacts"}
-                ),
-                "digest": learnt.digest,
-                "card": context.cards[name].digest,
-                "given": given[name],
-                "training": asdict(learnt.training),
-                "leaked": list(audits[name].leaked) if name in audits else [],
-                "audit": audits[name].facts() if name in audits else None,
-            }
-            for name, learnt in context.steerings.items()
+        methods={
+            name: _method_facts(
+                plan.cards[name],
+                given=plan.given_names[name],
+                steering=steering,
+                audit=audits.get(name),
+            )
+            for name, steering in context.steerings.items()
         },
-    }
+    )
+    return facts.model_dump(mode="json")
 
 
-def _encoder_facts(encoder: RemoteEncoder) -> dict[str, object]:
-    return {
-        "name": encoder.name,
-        "revision": encoder.revision,
-        "scale": encoder.scale,
-        "id": encoder_id(encoder),
-    }
+def _model_facts(context: RunContext) -> ModelFacts:
+    model = context.model
+    return ModelFacts.model_validate(
+        {
+            "name": model.name,
+            "revision": model.revision,
+            "sites": len(model.sites),
+            "channels": sum(site.channels for site in model.sites.values()),
+            **model.facts,
+        }
+    )
 
 
-def _concept_facts(of: Concept, split: str) -> dict[str, object]:
-    return {"kind": of.kind, "text": of.text, "split": split, "digest": of.digest}
+def _encoder_facts(encoder: RemoteEncoder) -> EncoderFacts:
+    return EncoderFacts(
+        name=encoder.name, revision=encoder.revision, scale=encoder.scale, id=encoder.id
+    )
+
+
+def _method_facts(
+    card: Card, *, given: str, steering: SteeringInfo, audit: LeakageAudit | None
+) -> MethodFacts:
+    return MethodFacts.model_validate(
+        {
+            **card.model_dump(mode="json", exclude={"name", "method", "artifacts"}),
+            "digest": steering.digest,
+            "card": card.digest,
+            "given": given,
+            "training": TrainingFacts.model_validate(asdict(steering.training)),
+            "leaked": list(audit.leaked) if audit else [],
+            "audit": audit.facts() if audit else None,
+        }
+    )

@@ -1,7 +1,10 @@
-"""What a plan will take, before anything is loaded: from the times and sizes that earlier runs of the model left."""
+"""Forecasts of the work, time and disk that a plan needs, before anything is loaded.
+
+They are made from the times and sizes in earlier runs of the model.
+"""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -10,23 +13,28 @@ import numpy as np
 
 from htbench.core.errors import HtbenchError
 from htbench.run import tune
-from htbench.run.plan import Plan, cell_count, labels
+from htbench.run.fact_table import Facts
+from htbench.run.plan import Plan, ResolvedPlan, cell_count
 from htbench.run.store import Store
 from htbench.run.summary import METRICS, Summary
 from htbench.steering import baseline
+from htbench.steering.baseline import Card
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunForecast:
-    """What is still to be done, choosing strengths included, and seconds of one worker for it; None where no earlier run tells."""
+    """The remaining work of a run, the choice of strengths included, and its seconds on one worker.
+
+    Seconds and bytes are None where no earlier run has measured them.
+    """
 
     cells: int
     images: int
-    """To make; cells at strength 0 share theirs."""
+    """Images to generate; cells at strength 0 share theirs."""
     learning: float
-    """Interventions, and what methods learn beforehand, of all methods but those that are `unknown`."""
+    """Seconds of training and of fits, of all methods but those that are `unknown`."""
     unknown: tuple[str, ...]
-    """Methods that have something to learn and that no earlier run has timed."""
+    """Methods that have something to fit and that no earlier run has timed."""
     generating: float | None
     scoring: float | None
     bytes: int | None
@@ -36,146 +44,149 @@ class RunForecast:
 
 @dataclass(frozen=True, kw_only=True)
 class _RemainingWork:
-    """What one plan has still to do."""
+    """The remaining work of one plan."""
 
     cells: int
     images: int
     scores: int
     fits: Mapping[str, int]
-    """To learn, by method."""
+    """Fits by method."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _PastRun:
-    """Seconds that an earlier run took."""
+    """Times and sizes of an earlier run."""
 
     name: str
     image_seconds: float | None
     score_seconds: float | None
-    """Of scoring."""
+    """Seconds of scoring per cell."""
     fit_seconds: Mapping[str, float]
-    """By method, in the middle."""
+    """Median seconds per fit, by method."""
     training_seconds: Mapping[str, float]
+    """Seconds of training, by method."""
     image_bytes: float
-    """An image."""
+    """Mean bytes per image."""
 
 
-def forecast(plan: Plan, *, concepts: int, folder: Path, out: Path) -> RunForecast:
-    """The forecast for `plan` on so many concepts, to be run in `folder`, from the runs in `out`; the newest that tells counts."""
-    works = [_remaining_work(plan, concepts, folder)]
-    if plan.tune_strength:
-        works.append(_remaining_work(tune.dev_plan(plan), plan.tune_concepts, folder / "tuning"))
-    earlier = list(_past_runs(out, plan.model))
-    images, scores = sum(work.images for work in works), sum(work.scores for work in works)
-    per_image = next((run.image_seconds for run in earlier if run.image_seconds is not None), None)
-    per_cell = next((run.score_seconds for run in earlier if run.score_seconds is not None), None)
-    learning, unknown = _fit_seconds(
-        plan, sum((Counter(work.fits) for work in works), Counter()), earlier
-    )
-    per_file = next((run.image_bytes for run in earlier if run.image_bytes), None)
+def forecast(plan: ResolvedPlan, *, folder: Path, out: Path) -> RunForecast:
+    """The forecast for `plan`, to be run in `folder`, from the runs in `out`.
+
+    Of several runs that measured the same thing, the newest counts.
+    """
+    settings, methods = plan.settings, tuple(plan.cards)
+    parts = [_remaining_work(settings, methods, folder, n_concepts=len(plan.concepts))]
+    if settings.tune_strength:
+        dev, tuning = tune.dev_plan(settings), folder / "tuning"
+        parts.append(_remaining_work(dev, methods, tuning, n_concepts=settings.tune_concepts))
+    past_runs = list(_past_runs(out, settings.model))
+    images, scores = sum(part.images for part in parts), sum(part.scores for part in parts)
+    per_image = _first(run.image_seconds for run in past_runs)
+    per_cell = _first(run.score_seconds for run in past_runs)
+    per_file = _first(run.image_bytes or None for run in past_runs)
+    fits = sum((Counter(part.fits) for part in parts), Counter())
+    learning, unknown = _fit_seconds(plan, fits, past_runs)
     return RunForecast(
-        cells=sum(work.cells for work in works),
+        cells=sum(part.cells for part in parts),
         images=images,
         learning=learning,
         unknown=tuple(unknown),
         generating=None if per_image is None else per_image * images,
         scoring=None if per_cell is None else per_cell * scores,
         bytes=None if per_file is None else int(per_file * images),
-        basis=tuple(run.name for run in earlier),
+        basis=tuple(run.name for run in past_runs),
     )
 
 
-def _remaining_work(plan: Plan, concepts: int, folder: Path) -> _RemainingWork:
-    steered = (len(plan.methods) - 1) * concepts * sum(strength != 0 for strength in plan.strengths)
-    cells, names = cell_count(plan, concepts), labels(plan)
+def _first(values: Iterable[float | None]) -> float | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _remaining_work(
+    plan: Plan, methods: Sequence[str], folder: Path, *, n_concepts: int
+) -> _RemainingWork:
+    n_strengths = sum(strength != 0 for strength in plan.strengths)
+    steered = (len(plan.methods) - 1) * n_concepts * n_strengths
+    cells = cell_count(plan, n_concepts)
     whole = _RemainingWork(
         cells=cells,
         images=plan.prompts * plan.seeds * (1 + steered),
         scores=cells,
-        fits=dict.fromkeys(names, concepts),
+        fits=dict.fromkeys(methods, n_concepts),
     )
     try:
         with Store.read(folder) as store:
-            facts = store.facts()
-            if facts.get("plan") != plan.model_dump(mode="json"):
+            facts = Facts.read(store)
+            if facts.plan.stored != plan.model_dump(mode="json"):
                 return whole
-            scorer = facts.get("scorer")
-            unscored = (
-                len(store.unscored(str(scorer["id"]), len(METRICS)))
-                if isinstance(scorer, dict)
-                else 0
-            )
+            scorer = facts.scorer.id
+            unscored = len(store.unscored(scorer, len(METRICS))) if scorer else 0
             pending = len(store.pending())
-            learnt = Counter(method for phase, method, *_ in store.timings() if phase == "towards")
+            fitted = Counter(method for phase, method, *_ in store.timings() if phase == "towards")
             return _RemainingWork(
                 cells=cells,
                 images=pending,
                 scores=unscored + pending,
-                fits={name: concepts - learnt[name] for name in names},
+                fits={name: n_concepts - fitted[name] for name in methods},
             )
     except HtbenchError:
         return whole
 
 
 def _fit_seconds(
-    plan: Plan, concepts: Mapping[str, int], past_runs: list[_PastRun]
+    plan: ResolvedPlan, fits: Mapping[str, int], past_runs: Sequence[_PastRun]
 ) -> tuple[float, list[str]]:
-    """Seconds of learning, and the methods of which nothing is known."""
-    total, shared, unknown = 0.0, dict[object, float](), []
-    for name, given in labels(plan).items():
-        if not concepts[name]:
+    """Seconds of training and fits, and the methods that no earlier run has timed."""
+    model, given_names = plan.settings.model, plan.given_names
+    total, training_seconds, unknown = 0.0, dict[object, float](), []
+    for name, card in plan.cards.items():
+        if not fits[name]:
             continue
-        card = baseline.load_card(given)
-        known = next((run for run in past_runs if name in run.fit_seconds), None)
-        if known:
-            total += known.fit_seconds[name] * concepts[name]
-            if (
-                training := known.training_seconds.get(name, 0.0)
-            ) and plan.model not in card.artifacts:
-                base = getattr(
-                    baseline.load_method(card), "base", given
-                )  # cards that build on the same one learn it once
-                if (
-                    not isinstance(base, str)
-                    or plan.model not in baseline.load_card(base).artifacts
-                ):
-                    shared[base] = max(shared.get(base, 0.0), training)
+        past_run = next((run for run in past_runs if name in run.fit_seconds), None)
+        if past_run:
+            total += past_run.fit_seconds[name] * fits[name]
+            seconds = past_run.training_seconds.get(name, 0.0)
+            if seconds and model not in card.artifacts:
+                # cards with one base train it once
+                base = getattr(baseline.load_method(card), "base", given_names[name])
+                if not _is_trained(base, card, given_names[name], model):
+                    training_seconds[base] = max(training_seconds.get(base, 0.0), seconds)
         elif card.kind not in ("none", "prompt"):
             unknown.append(name)
-    return total + sum(shared.values()), unknown
+    return total + sum(training_seconds.values()), unknown
+
+
+def _is_trained(base: object, card: Card, given_name: str, model: str) -> bool:
+    """Whether the card `base` of a method ships its training for `model`."""
+    if not isinstance(base, str):
+        return False
+    base_card = card if base == given_name else baseline.load_card(base)
+    return model in base_card.artifacts
 
 
 def _past_runs(out: Path, model: str) -> Iterator[_PastRun]:
-    """Runs of the model, the newest first; what is no run, or none that can be read, is left out."""
+    """Runs of the model in `out`, the newest first; unreadable folders are left out."""
     for path in sorted(out.glob("*/run.sqlite"), key=lambda path: -path.stat().st_mtime):
         try:
             with Store.read(path.parent) as store:
                 summary = Summary(store)
-                used = summary.facts.get("model")
-                if isinstance(used, dict) and used.get("name") == model:
-                    seconds, sizes = (
-                        store.image_seconds(),
-                        [
-                            file.stat().st_size
-                            for file in islice((path.parent / "images").glob("*.png"), 200)
-                        ],
-                    )
-                    scoring = [
-                        seconds for phase, _, _, seconds, _ in store.timings() if phase == "score"
-                    ]
-                    yield _PastRun(
-                        name=path.parent.name,
-                        image_seconds=float(np.median(seconds)) if seconds else None,
-                        score_seconds=sum(scoring) if scoring else None,
-                        fit_seconds={
-                            cost.method: cost.concept.median
-                            for cost in summary.costs
-                            if cost.concept
-                        },
-                        training_seconds={
-                            method: summary.training_seconds(method) for method in summary.methods
-                        },
-                        image_bytes=float(np.mean(sizes)) if sizes else 0.0,
-                    )
+                if summary.facts.model.name == model:
+                    yield _past_run(summary)
         except HtbenchError:
             continue
+
+
+def _past_run(summary: Summary) -> _PastRun:
+    store = summary.store
+    seconds = store.image_seconds()
+    files = islice((store.folder / "images").glob("*.png"), 200)
+    sizes = [file.stat().st_size for file in files]
+    scoring = [seconds for phase, _, _, seconds, _ in store.timings() if phase == "score"]
+    return _PastRun(
+        name=store.folder.name,
+        image_seconds=float(np.median(seconds)) if seconds else None,
+        score_seconds=sum(scoring) if scoring else None,
+        fit_seconds={cost.method: cost.concept.median for cost in summary.costs if cost.concept},
+        training_seconds={method: summary.training_seconds(method) for method in summary.methods},
+        image_bytes=float(np.mean(sizes)) if sizes else 0.0,
+    )

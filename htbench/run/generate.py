@@ -1,4 +1,5 @@
-"""Has a crew learn the interventions of a run and make its images, in batches that mix methods, concepts and strengths."""
+"""The stage of a run that fits interventions and generates images, in batches that mix methods,
+concepts and strengths."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -13,22 +14,21 @@ from htbench.run.workers.messages import (
     GenerateResult,
     GenerateTask,
     Handle,
-    ImageTask,
     SteeringSource,
-    Task,
 )
 from htbench.steering import intervention
 from htbench.steering.concept import Concept
 from htbench.steering.intervention import InterventionOrigin
 
 _WARMUP_BELOW = 10.0
-"""Seconds of learning beside which what a first call costs on top is not worth warming up for."""
+"""Seconds of a fit above which the overhead of a first call is too small to warm up for."""
 
 
 def generate(context: RunContext, fit_failures: FitFailures) -> None:
-    """Learn and time each concept's intervention and make every image that is missing, as soon as what it needs is learnt.
+    """Fit and time each concept's intervention and generate every image that is missing.
 
-    An image whose intervention could not be learnt is failed for that reason, which is added to `fit_failures`.
+    An image is generated as soon as its intervention is fitted. One whose intervention could not be
+    fitted has failed for that reason, which is added to `fit_failures`.
     """
     schedule = _Schedule(context, fit_failures)
     for task, result in context.pool.run_tasks(schedule.next):
@@ -39,15 +39,16 @@ def generate(context: RunContext, fit_failures: FitFailures) -> None:
 
 
 class _Schedule:
-    """What is to be done next: interventions first, then images.
+    """The order of tasks: interventions first, then images.
 
-    Batches are cut from what is missing in the order of the plan, before anything is learnt, so that they are the same whoever makes
-    them and whenever. A batch waits for its interventions; since those come first, few batches ever wait.
+    Batches are cut from the missing images in the order of the plan, before anything is fitted, so
+    that they are the same whichever worker generates them and whenever. A batch waits for its
+    interventions; since those come first, few batches ever wait.
     """
 
     def __init__(self, context: RunContext, fit_failures: FitFailures) -> None:
         self._context, self._fit_failures = context, fit_failures
-        self._concepts = {c.id: c for c in context.concepts}
+        self._concepts = context.plan.concepts_by_id
         self._sources: dict[str, SteeringSource] = {
             name: context.steering_source(name) for name in context.steerings
         }
@@ -57,28 +58,12 @@ class _Schedule:
             if phase == "towards"
         ]
         self._fit_seconds = {method: seconds for method, _, seconds in timings}
-        known = {(method, concept) for method, concept, _ in timings}
-        self._to_fit: dict[str, deque[Concept]] = {
-            name: deque(
-                c
-                for c in context.concepts
-                if (name, c.id) not in fit_failures
-                and ((name, c.id) not in known or not context.map_path(name, c).exists())
-            )
-            for name in context.steerings
-        }
+        timed = {(method, concept) for method, concept, _ in timings}
+        self._to_fit = {name: self._missing_fits(name, timed) for name in context.steerings}
         self._unfinished_fits = {
-            (name, c.id) for name, concepts in self._to_fit.items() for c in concepts
+            (name, concept.id) for name, concepts in self._to_fit.items() for concept in concepts
         }
-        self._warmup_concept = next(
-            (
-                c
-                for split in ("dev", "train")
-                for c in context.concept_set.splits[split]
-                if c not in context.concepts
-            ),
-            None,
-        )
+        self._warmup_concept = self._find_warmup_concept()
         pending = context.store.pending()
         self._fit_progress = context.display.progress(
             "learn interventions", len(self._unfinished_fits)
@@ -88,57 +73,89 @@ class _Schedule:
         self._waiting: list[Sequence[CellRow]] = []
         self._cached_handle = lru_cache(maxsize=256)(self._load_intervention)
 
-    def next(self) -> Task | None:
-        """What somebody who is free should do."""
+    def next(self) -> FitTask | GenerateTask | None:
+        """The next task for a free worker."""
         return self._next_fit() or self._next_images()
 
     def record_fit(self, task: FitTask, result: FitResult | Failure) -> None:
-        """Keep an intervention, or why there is none."""
-        job, method, concept = self._context, task.source.name, task.concept
+        """Save an intervention, or the reason why there is none."""
+        context, method, concept = self._context, task.source.name, task.concept
         if isinstance(result, Failure):
             self._fit_failures[method, concept.id] = result
         else:
-            path = job.map_path(method, concept)
-            fresh = path.with_name(f".{path.name}")
             origin = InterventionOrigin(
-                model=job.model.name, revision=job.model.revision, method=method, concept=concept.id, seed=job.plan.seed, seconds=result.seconds
-            )  # fmt: skip
-            intervention.save(result.intervention, fresh, origin=origin)
-            fresh.replace(path)
-            job.store.add_timing("towards", method, concept.id, result.seconds, job.model.device)
+                model=context.model.name,
+                revision=context.model.revision,
+                method=method,
+                concept=concept.id,
+                seed=context.plan.settings.seed,
+                seconds=result.seconds,
+            )
+            path = context.map_path(method, concept)
+            intervention.save(result.intervention, path, origin=origin)
+            context.store.add_timing(
+                "towards", method, concept.id, result.seconds, context.model.device
+            )
             self._fit_seconds[method] = result.seconds
         self._unfinished_fits.discard((method, concept.id))
         self._fit_progress.advance()
 
     def record_images(self, result: GenerateResult) -> None:
-        """Keep images, or why there are none."""
-        for note in result.warnings:
-            self._context.display.warn(note)
-        for part in result.batches:
-            self._image_progress.advance(len(part.image_keys))
-            if part.failure:
-                self._context.record_failure(part.image_keys, part.failure)
+        """Save images, or the reasons why there are none."""
+        for warning in result.warnings:
+            self._context.display.warn(warning)
+        for batch in result.batches:
+            self._image_progress.advance(len(batch.image_keys))
+            if batch.failure:
+                self._context.record_failure(batch.image_keys, batch.failure)
             else:
                 self._context.store.add_images(
-                    part.images, seconds=part.seconds, batch=part.batch_size
+                    batch.images, seconds=batch.seconds, batch=batch.batch_size
                 )
 
-    def _next_fit(self) -> FitTask | None:
-        """One worker takes methods in turn, so that their times are those of the same conditions; several take what is longest first."""
-        waiting = [name for name, concepts in self._to_fit.items() if concepts]
-        if not waiting:
-            return None
-        several = self._context.pool.size > 1
-        name = max(
-            waiting,
-            key=lambda name: (
-                self._fit_seconds.get(name, inf) if several else 0,
-                len(self._to_fit[name]),
-            ),
+    def _missing_fits(self, method: str, timed: set[tuple[str, str]]) -> deque[Concept]:
+        """Concepts whose intervention is not in the store, or was not timed, and has not failed."""
+        return deque(
+            concept
+            for concept in self._context.plan.concepts
+            if (method, concept.id) not in self._fit_failures
+            and (
+                (method, concept.id) not in timed
+                or not self._context.map_path(method, concept).exists()
+            )
         )
-        spare = self._warmup_concept if self._fit_seconds.get(name, 0.0) < _WARMUP_BELOW else None
+
+    def _find_warmup_concept(self) -> Concept | None:
+        """A concept that the run does not evaluate."""
+        splits = self._context.plan.concept_set.splits
+        others = (
+            concept
+            for concept in (*splits["dev"], *splits["train"])
+            if concept not in self._context.plan.concepts
+        )
+        return next(others, None)
+
+    def _next_fit(self) -> FitTask | None:
+        """The next fit.
+
+        One worker takes methods in turn, so that their times are of the same conditions; several
+        workers begin with the slowest method.
+        """
+        methods = [name for name, concepts in self._to_fit.items() if concepts]
+        if not methods:
+            return None
+        has_many_workers = self._context.pool.size > 1
+
+        def priority(name: str) -> tuple[float, int]:
+            seconds = self._fit_seconds.get(name, inf) if has_many_workers else 0
+            return seconds, len(self._to_fit[name])
+
+        method = max(methods, key=priority)
+        is_quick = self._fit_seconds.get(method, 0.0) < _WARMUP_BELOW
         return FitTask(
-            source=self._sources[name], concept=self._to_fit[name].popleft(), warmup_concept=spare
+            source=self._sources[method],
+            concept=self._to_fit[method].popleft(),
+            warmup_concept=self._warmup_concept if is_quick else None,
         )
 
     def _next_images(self) -> GenerateTask | None:
@@ -155,7 +172,7 @@ class _Schedule:
         return None
 
     def _cut_batches(self, pending: Sequence[int]) -> Iterator[Sequence[CellRow]]:
-        batch = self._context.plan.batch
+        batch = self._context.plan.settings.batch
         return (
             rows
             for ids in chunks(pending, 16 * batch)
@@ -164,43 +181,31 @@ class _Schedule:
 
     def _is_ready(self, rows: Sequence[CellRow]) -> bool:
         return not any(
-            row.strength != 0 and (row.method, row.concept) in self._unfinished_fits for row in rows
+            row.is_steered and (row.method, row.concept) in self._unfinished_fits for row in rows
         )
 
     def _generate_task(self, rows: Sequence[CellRow]) -> GenerateTask | None:
-        """Making those of `rows` that can be made; the others are failed."""
-        pieces: list[ImageTask] = []
-        changes: dict[str, Handle] = {}
+        """A task for those of `rows` that have their intervention; the others have failed."""
+        cells: list[CellRow] = []
+        interventions: dict[tuple[str, str], Handle] = {}
         for row in rows:
-            change = None
-            if row.strength != 0:
-                if problem := self._fit_failures.get((row.method, row.concept)):
+            if row.is_steered:
+                key = row.method, row.concept
+                if failure := self._fit_failures.get(key):
                     self._image_progress.advance()
-                    self._context.record_failure([row.image], problem)
+                    self._context.record_failure([row.image], failure)
                     continue
-                change = f"{row.method} {row.concept}"
-                changes[change] = self._cached_handle(row.method, row.concept)
-            pieces.append(
-                ImageTask(
-                    image_key=row.image,
-                    prompt=row.prompt,
-                    seed=row.seed,
-                    strength=row.strength,
-                    intervention=change,
-                )
-            )
-        return (
-            GenerateTask(
-                image_tasks=tuple(pieces),
-                interventions=changes,
-                batch_size=self._context.plan.batch,
-            )
-            if pieces
-            else None
+                interventions[key] = self._cached_handle(*key)
+            cells.append(row)
+        if not cells:
+            return None
+        return GenerateTask(
+            cells=tuple(cells),
+            interventions=interventions,
+            batch_size=self._context.plan.settings.batch,
         )
 
     def _load_intervention(self, method: str, concept: str) -> Handle:
-        job = self._context
-        return job.pool.put(
-            intervention.load(job.map_path(method, self._concepts[concept]), model=job.model)
-        )
+        context = self._context
+        path = context.map_path(method, self._concepts[concept])
+        return context.pool.put(intervention.load(path, model=context.model))

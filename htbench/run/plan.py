@@ -1,9 +1,10 @@
-"""Plans: which methods are run on which concepts, and the cells that this makes."""
+"""Plans: the settings of a run, the things they name, and the grid of cells they make."""
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -14,23 +15,25 @@ from htbench.core.errors import Missing, UnknownName, UsageError
 from htbench.core.types import UNSTEERED, Digest
 from htbench.run.settings import Settings, fill
 from htbench.scorers import scorer as scorers
-from htbench.steering import baseline, concept
+from htbench.steering import baseline
+from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept, ConceptSet
+from htbench.steering.concept import load as load_concept_set
 
 Strength = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
 Name = Annotated[str, Field(max_length=1000)]
 MAX_CELLS = 10_000_000
-"""Cells of one run: more are a slip of the pen, and would be planned for hours."""
+"""Most cells of one run: more are a slip of the pen, and would be planned for hours."""
 
 
 class Plan(Settings):
-    """Everything that a run is asked to do; equal plans give equal cells."""
+    """The settings that decide which cells a run has; equal plans give equal cells."""
 
     model: Name = "emoji"
     weights: Name = ""
-    """Where the model's weights are: `hub`, `random` or a folder; empty: where the model has them."""
+    """Source of the model's weights: `hub`, `random` or a folder; empty: the model's default."""
     model_options: tuple[Annotated[str, Field(pattern=r"^[a-z]+=.+$", max_length=1000)], ...] = ()
-    """How the model is loaded, each as name=value: size=512."""
+    """Options for loading the model, each as name=value: size=512."""
     methods: Annotated[tuple[Name, ...], Field(min_length=1)] = (
         UNSTEERED,
         "prompt",
@@ -39,47 +42,65 @@ class Plan(Settings):
         "lineas",
         "hypertransport",
     )
-    """Names of baselines or paths of their cards; `none` is always among them, since every score is paired with it."""
+    """Names of baselines or paths of their cards.
+
+    `none` is always among them, since every score is paired with it.
+    """
     concepts: str = "test"
     """Splits or concept ids, separated by commas."""
     concept_set: Name = "emoji"
     limit: Annotated[int, Field(ge=1)] | None = None
-    """So many concepts, the first of the selection; a set's order mixes kinds."""
+    """Maximum number of concepts: the first of the selection (a set's order mixes kinds)."""
     strengths: Annotated[tuple[Strength, ...], Field(min_length=1)] = (0.0, 0.5, 1.0)
     prompts: Annotated[int, Field(ge=1)] = 4
-    """Evaluation prompts a concept."""
+    """Evaluation prompts per concept."""
     seeds: Annotated[int, Field(ge=1, le=10_000)] = 1
-    """Images a prompt."""
+    """Images per prompt."""
     batch: Annotated[int, Field(ge=1, le=4096)] = 16
-    """Images generated at once; part of an image's identity, since on every device so far it changes last bits."""
+    """Images generated at once.
+
+    It is part of an image's identity, since on every device so far it changes last bits.
+    """
     scorers: tuple[Name, ...] = ()
-    """Encoders that score, the headline's first, and gauges, or paths of their cards; no encoder: the model's own, which no method reads concepts with."""
+    """Encoders that score, the headline's first, and scorer plug-ins, or paths of their cards.
+
+    Without an encoder the model's own scores, which no method reads concepts with.
+    """
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """For learning and for resampling; images have seeds of their own."""
+    """Random seed for training, fitting and resampling; images have seeds of their own."""
     tune_strength: bool = False
-    """Choose a strength a method on dev concepts, charge its time to the method, and run the method at it too."""
+    """Choose a strength per method on dev concepts and run the method at it too.
+
+    The time that this takes is charged to the method.
+    """
     tune_concepts: Annotated[int, Field(ge=1)] = 8
-    """Dev concepts that strengths are chosen on."""
+    """Number of dev concepts that strengths are chosen on."""
     tune_floor: Annotated[float, Field(ge=-1, le=1)] = 0.5
     """Image preservation that a chosen strength must keep, on average."""
 
     def load_options(self) -> dict[str, str]:
-        """How the model is loaded, by option."""
-        given = dict(option.split("=", 1) for option in self.model_options)
-        return {**given, "weights": self.weights} if self.weights else given
+        """The options for loading the model, by name, its weights included."""
+        options = dict(option.split("=", 1) for option in self.model_options)
+        return {**options, "weights": self.weights} if self.weights else options
 
 
 class RunOptions(Settings):
-    """How a run is done: nothing here changes an image or a score."""
+    """Settings for carrying out a run, none of which changes an image or a score."""
 
     device: str | None = None
     """cpu, cuda or cuda:1; None: the GPU if there is one."""
     workers: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """Processes that share the work; None: this one alone, or with `ray` one a GPU, one a machine if there are none."""
+    """Processes that share the work.
+
+    None: this one alone, or with `ray` one per GPU, or one per machine if there are no GPUs.
+    """
     ray: Annotated[str, Field(max_length=1000)] | None = None
     """`auto` or the address of a Ray cluster; None: this machine alone."""
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Processor threads of each worker; None: what it takes for all to share the cores. On a CPU they change last bits of images."""
+    """Processor threads per worker; None: an equal share of the cores.
+
+    On a CPU they change last bits of images.
+    """
     out: str = "runs"
     """Folder that runs are kept in."""
     name: Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]{0,59}$")] | None = None
@@ -90,7 +111,7 @@ class RunOptions(Settings):
         Annotated[int, Field(ge=0)]
         | Annotated[str, Field(pattern=r"^\d{1,9}$|^\d{1,3}(\.\d{1,9})?%$")]
     ) = "100%"
-    """Stop once more cells than this have failed: a number, or a share of the planned cells."""
+    """Largest number or share of cells that may fail before the run stops."""
 
     def failures_allowed(self, planned: int) -> int:
         """`max_failures` as a number of cells."""
@@ -116,12 +137,12 @@ SETTING_EFFECTS = {
     "image": frozenset({"model", "weights", "model_options", "batch", "seed"}),
     "score": frozenset({"scorers"}),
 }
-"""What each setting of a plan decides: which cells there are, what every image looks like, or how it is scored."""
+"""Settings of a plan by what they decide: the cells, every image, or the scores."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One image to make and score."""
+    """One image to generate and score."""
 
     method: str
     concept: Concept
@@ -129,9 +150,45 @@ class Cell:
     seed: int
     strength: float
 
+    @property
+    def is_steered(self) -> bool:
+        """Whether the strength is other than 0; at 0 every method leaves the image as it is."""
+        return self.strength != 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedPlan:
+    """A checked plan, with its concept set and its cards read from disk."""
+
+    settings: Plan
+    concept_set: ConceptSet
+    concepts: tuple[Concept, ...]
+    """The concepts that the plan selects from the set."""
+    cards: Mapping[str, Card]
+    """The cards of the methods, by the label of each: the name on its card."""
+
+    @property
+    def given_names(self) -> dict[str, str]:
+        """The plan's own name for each method, by label: that label, or the path of a card."""
+        return dict(zip(self.cards, self.settings.methods, strict=True))
+
+    @property
+    def concepts_by_id(self) -> dict[str, Concept]:
+        """The selected concepts by id."""
+        return {concept.id: concept for concept in self.concepts}
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The evaluation prompts that the plan uses."""
+        return self.concept_set.prompts[: self.settings.prompts]
+
+    def with_settings(self, settings: Plan) -> "ResolvedPlan":
+        """This plan with other `settings` that name the same methods and the same concept set."""
+        return _select_concepts(settings, self.concept_set, self.cards)
+
 
 def read(name: str) -> dict[str, object]:
-    """Settings in the plan `name`: a shipped one, or the path of a TOML file."""
+    """The settings in the plan `name`: a shipped one, or the path of a TOML file."""
     path = (
         Path(name)
         if name.endswith(".toml")
@@ -151,7 +208,10 @@ def read(name: str) -> dict[str, object]:
 
 
 def build(*layers: Mapping[str, object]) -> Plan:
-    """The plan that `layers` of settings make, later ones over earlier ones; None leaves a setting alone."""
+    """The plan of several `layers` of settings, later ones over earlier ones.
+
+    None leaves a setting alone.
+    """
     plan = fill(Plan, layers, other=RunOptions)
     return plan.model_copy(
         update={
@@ -162,7 +222,7 @@ def build(*layers: Mapping[str, object]) -> Plan:
 
 
 def run_options(*layers: Mapping[str, object]) -> RunOptions:
-    """How the run is done, from the same layers of settings."""
+    """The run options in the same layers of settings."""
     return fill(RunOptions, layers, other=Plan)
 
 
@@ -171,54 +231,24 @@ def names() -> list[str]:
     return sorted(path.stem for path in (content.folder("reports") / "plans").glob("*.toml"))
 
 
-def check(plan: Plan) -> tuple[ConceptSet, tuple[Concept, ...]]:
-    """The concept set of a plan and the concepts chosen from it; raises if the plan names anything that does not exist.
+def resolve(plan: Plan) -> ResolvedPlan:
+    """The plan with everything it names; needs no torch, so that a typing error is met at once.
 
-    Needs no torch, so that a slip of the pen is answered at once.
+    Raises:
+        UnknownName: for the name of something that does not exist.
+        UsageError: if two cards have one name, or the grid is larger than the set or the limit.
     """
     registry.check("models", plan.model)
     for scorer in plan.scorers:
         scorers.check(scorer)
-    for method in labels(plan).values():
-        baseline.load_card(method)
-    concepts = concept.load(plan.concept_set)
-    if plan.prompts > len(concepts.prompts):
-        raise UsageError(
-            f"{plan.prompts} prompts wanted, the concept set has {len(concepts.prompts)}",
-            remedy=f"Use --prompts {len(concepts.prompts)} or fewer.",
-        )
-    chosen = concepts.select(plan.concepts)[: plan.limit]
-    if cell_count(plan, len(chosen)) > MAX_CELLS:
-        raise UsageError(
-            f"the plan has {cell_count(plan, len(chosen)):,} cells, one run holds at most {MAX_CELLS:,}",
-            remedy="Use fewer seeds or strengths.",
-        )
-    return concepts, chosen
+    cards = _load_cards(plan.methods)
+    return _select_concepts(plan, load_concept_set(plan.concept_set), cards)
 
 
-def labels(plan: Plan) -> dict[str, str]:
-    """What tables call each method, the name on its card, and what the plan calls it: that name, or the path of a card.
-
-    Raises:
-        UsageError: if two cards have one name.
-    """
-    found: dict[str, str] = {}
-    for method in plan.methods:
-        name = baseline.load_card(method).name if method.endswith(".toml") else method
-        if name in found:
-            raise UsageError(
-                f"two methods are called {name!r}: {found[name][:200]!r} and {method[:200]!r}",
-                remedy="Give one of the cards another name.",
-            )
-        found[name] = method
-    return found
-
-
-def cell_count(plan: Plan, concepts: int) -> int:
-    """Number of cells of a plan on so many concepts, strengths that are still to be chosen left out."""
-    return (
-        concepts * plan.prompts * plan.seeds * (1 + (len(plan.methods) - 1) * len(plan.strengths))
-    )
+def cell_count(plan: Plan, n_concepts: int) -> int:
+    """Number of cells of a plan on `n_concepts`, without those at strengths still to be tuned."""
+    steered = (len(plan.methods) - 1) * len(plan.strengths)
+    return n_concepts * plan.prompts * plan.seeds * (1 + steered)
 
 
 def cells(
@@ -228,36 +258,76 @@ def cells(
     *,
     tuned: Mapping[str, float] | None = None,
 ) -> Iterator[Cell]:
-    """All cells in their fixed order, the unsteered ones first: method `none` has strength 0 alone, others also their tuned one."""
-    chosen = tuned or {}
+    """All cells in their fixed order, the unsteered ones first.
+
+    Method `none` has strength 0 alone; the others also have their `tuned` one.
+    """
+    tuned = tuned or {}
     for method in plan.methods:
-        strengths = (
-            (0.0,)
-            if method == UNSTEERED
-            else sorted({*plan.strengths, *([chosen[method]] if method in chosen else [])})
-        )
-        for wanted in concepts:
-            for prompt in prompts[: plan.prompts]:
-                for seed in range(plan.seeds):
-                    for strength in strengths:
-                        yield Cell(
-                            method=method,
-                            concept=wanted,
-                            prompt=prompt,
-                            seed=image_seed(prompt, seed),
-                            strength=strength,
-                        )
+        own = [tuned[method]] if method in tuned else []
+        strengths = (0.0,) if method == UNSTEERED else sorted({*plan.strengths, *own})
+        combinations = product(concepts, prompts[: plan.prompts], range(plan.seeds), strengths)
+        for concept, prompt, number, strength in combinations:
+            yield Cell(
+                method=method,
+                concept=concept,
+                prompt=prompt,
+                seed=image_seed(prompt, number),
+                strength=strength,
+            )
 
 
 @cache
 def image_seed(prompt: str, number: int) -> int:
-    """Seed of image `number` of a prompt: the same for all methods, concepts and strengths, so that they are paired."""
+    """Seed of image `number` of a prompt.
+
+    It is the same for all methods, concepts and strengths, so that their images are paired.
+    """
     return int(content.digest([prompt, number]), 16) % 2**63
 
 
 def image_key(cell: Cell, *, model: Digest, method_digest: Digest, batch: int) -> Digest:
-    """Digest of all that can change a cell's image; at strength 0 no method can, so such cells share one image."""
-    what: Sequence[object] = (
-        [] if cell.strength == 0 else [method_digest, cell.concept.digest, cell.strength]
+    """Digest of all that can change a cell's image; unsteered cells share one image."""
+    steering: Sequence[object] = (
+        [method_digest, cell.concept.digest, cell.strength] if cell.is_steered else []
     )
-    return content.digest([model, cell.prompt, cell.seed, batch, *what])
+    return content.digest([model, cell.prompt, cell.seed, batch, *steering])
+
+
+def _load_cards(methods: Sequence[str]) -> dict[str, Card]:
+    """The cards of methods by label.
+
+    Raises:
+        UsageError: if two cards have one name.
+    """
+    cards: dict[str, Card] = {}
+    names: dict[str, str] = {}
+    for method in methods:
+        card = baseline.load_card(method)
+        label = card.name if method.endswith(".toml") else method
+        if label in cards:
+            raise UsageError(
+                f"two methods are called {label!r}: {names[label][:200]!r} and {method[:200]!r}",
+                remedy="Give one of the cards another name.",
+            )
+        cards[label], names[label] = card, method
+    return cards
+
+
+def _select_concepts(
+    plan: Plan, concept_set: ConceptSet, cards: Mapping[str, Card]
+) -> ResolvedPlan:
+    available = len(concept_set.prompts)
+    if plan.prompts > available:
+        raise UsageError(
+            f"{plan.prompts} prompts wanted, the concept set has {available}",
+            remedy=f"Use --prompts {available} or fewer.",
+        )
+    concepts = concept_set.select(plan.concepts)[: plan.limit]
+    count = cell_count(plan, len(concepts))
+    if count > MAX_CELLS:
+        raise UsageError(
+            f"the plan has {count:,} cells, one run holds at most {MAX_CELLS:,}",
+            remedy="Use fewer seeds or strengths.",
+        )
+    return ResolvedPlan(settings=plan, concept_set=concept_set, concepts=concepts, cards=cards)

@@ -1,4 +1,5 @@
-"""Scores the images of a run, each against the unsteered one of the same prompt and seed."""
+"""The scoring stage: embeds the images of a run and compares each with the unsteered image of the
+same prompt and seed."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from htbench.core.types import Digest
-from htbench.run.context import RemoteEncoder, RunContext, chunks, encoder_id
-from htbench.run.store import CellRow, Failure, GeneratedImage
+from htbench.run.context import RemoteEncoder, RunContext, chunks
+from htbench.run.store import CellRow, Failure, ImageSeed, image_file
 from htbench.run.summary import METRICS
 from htbench.run.workers.messages import Embeddings, EmbedImages, run_all
 from htbench.scorers import metrics
@@ -16,46 +17,46 @@ from htbench.steering.concept import Concept
 if TYPE_CHECKING:
     from torch import Tensor
 
-UnsteeredKey = tuple[str, int]
-"""Prompt and seed."""
 _BATCH_SIZE = 64
+ClassTexts = Mapping[str, "tuple[list[str], Tensor]"]
+"""The texts of each kind's classes, with their embeddings."""
+Score = tuple[int, str, str, float | None]
+"""Cell, metric, encoder, value."""
 
 
 def score(context: RunContext) -> int:
-    """Score what has no scores yet by every scorer of the plan; gives how many images turned out to be damaged and have to be made again."""
-    return sum(_score(context, scorer) for scorer in context.resources.encoders)
+    """Score all images that have no scores yet by an encoder of the plan.
+
+    Returns the number of images that turned out to be damaged and have to be generated again.
+    """
+    return sum(_score(context, encoder) for encoder in context.encoders)
 
 
 def _score(context: RunContext, encoder: RemoteEncoder) -> int:
-    todo = context.store.unscored(encoder_id(encoder), len(METRICS))
+    todo = context.store.unscored(encoder.id, len(METRICS))
     stage = context.display.progress(f"score by {encoder.name}", len(todo))
     if not todo:
         return 0
-    gazer = _Embedder(context, encoder)
-    gazer.embed_unsteered()
+    embedder = _Embedder(context, encoder)
+    embedder.embed_unsteered()
     under_way: dict[int, _ScoreBatch] = {}
 
     def supply() -> EmbedImages | None:
-        sheet = next(sheets, None)
-        if sheet is None:
+        batch = next(batches, None)
+        if batch is None:
             return None
-        under_way[id(sheet.task)] = sheet
-        return sheet.task
+        under_way[id(batch.task)] = batch
+        return batch.task
 
-    sheets, began = gazer.batches(todo), time.perf_counter()
-    for task, seen in context.pool.run_tasks(supply):
-        sheet = under_way.pop(id(task))
-        if isinstance(seen, Embeddings) and sheet.rows:
-            context.store.add_scores(gazer.values(sheet, seen))
-        stage.advance(sheet.cells)
-    context.store.add_timing(
-        "score",
-        encoder.name,
-        "",
-        (time.perf_counter() - began) * context.pool.size / len(todo),
-        context.model.device,
-    )
-    return gazer.damaged
+    batches, began = embedder.batches(todo), time.perf_counter()
+    for task, result in context.pool.run_tasks(supply):
+        batch = under_way.pop(id(task))
+        if isinstance(result, Embeddings) and batch.rows:
+            context.store.add_scores(embedder.scores(batch, result))
+        stage.advance(batch.cells)
+    seconds = (time.perf_counter() - began) * context.pool.size / len(todo)
+    context.store.add_timing("score", encoder.name, "", seconds, context.model.device)
+    return embedder.damaged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,51 +64,51 @@ class _ScoreBatch:
     """Cells whose images are embedded together."""
 
     rows: Sequence[CellRow]
-    """Those that can be scored."""
+    """The cells that can be scored."""
     cells: int
-    """All of them."""
+    """Number of cells, with those that cannot be scored."""
     images: tuple[Digest, ...]
     task: EmbedImages
 
 
 class _Embedder:
-    """Has images embedded, unsteered ones first and once a run, with the texts that they are compared with."""
+    """Has images embedded, unsteered ones first and once per run, and the texts they go with."""
 
     def __init__(self, context: RunContext, encoder: RemoteEncoder) -> None:
         self.damaged = 0
         self._context, self._encoder = context, encoder
-        self._concepts = {c.id: c for c in context.concepts}
-        self._unsteered: dict[UnsteeredKey, Tensor] = {}
+        self._concepts = context.plan.concepts_by_id
+        self._unsteered: dict[ImageSeed, Tensor] = {}
         self._class_texts = {
             kind: self._embed_class_texts(kind)
-            for kind in dict.fromkeys(c.kind for c in context.concepts)
+            for kind in dict.fromkeys(concept.kind for concept in context.plan.concepts)
         }
 
     def embed_unsteered(self) -> None:
-        """Embed all unsteered images, in the order of the plan, whatever is scored: so their vectors are always those of the same batches."""
-        files: dict[UnsteeredKey, tuple[Digest, str]] = {
-            (prompt, seed): (key, file)
-            for prompt, seed, key, file in self._context.store.select(
-                "SELECT prompt, seed, image, file FROM cells JOIN images ON key = image WHERE strength = 0 AND file IS NOT NULL ORDER BY place"
-            )
-        }
+        """Embed all unsteered images, in the order of the plan, whatever is to be scored.
+
+        So their vectors are always those of the same batches.
+        """
+        files = self._context.store.unsteered_images()
         whole = [
-            (key, png) for key, (image, file) in files.items() if (png := self._read(image, file))
+            (seed, png) for seed, (key, file) in files.items() if (png := self._read(key, file))
         ]
         tasks = {
             EmbedImages(
                 encoder=self._encoder.index,
                 pngs=tuple(png for _, png in part),
                 batch_size=_BATCH_SIZE,
-            ): [key for key, _ in part]
+            ): [seed for seed, _ in part]
             for part in chunks(whole, _BATCH_SIZE)
         }
-        for task, seen in run_all(self._context.pool, list(tasks)):
-            if isinstance(task, EmbedImages) and isinstance(seen, Embeddings):
-                self._unsteered.update(zip(tasks[task], seen.images, strict=True))
+        for task, embeddings in run_all(self._context.pool, list(tasks), Embeddings):
+            self._unsteered.update(zip(tasks[task], embeddings.images, strict=True))
 
     def batches(self, todo: Sequence[int]) -> Iterator[_ScoreBatch]:
-        """The cells with these ids in sheets of as many steered images as are embedded together."""
+        """The cells with these ids, with as many steered images per batch as are embedded at once.
+
+        A cell whose image or unsteered image is damaged is counted and left out.
+        """
         rows: list[CellRow] = []
         pngs: dict[Digest, bytes] = {}
         cells = 0
@@ -116,7 +117,7 @@ class _Embedder:
                 cells += 1
                 if (row.prompt, row.seed) not in self._unsteered:
                     continue
-                if row.strength != 0 and row.image not in pngs:
+                if row.is_steered and row.image not in pngs:
                     png = self._read(row.image, str(row.file))
                     if png is None:
                         continue
@@ -128,22 +129,19 @@ class _Embedder:
         if cells:
             yield self._batch(rows, pngs, cells)
 
-    def values(
-        self, batch: _ScoreBatch, embeddings: Embeddings
-    ) -> list[tuple[int, str, str, float | None]]:
-        """All scores of a sheet: (cell, metric, encoder, value)."""
-        vectors = dict(zip(batch.images, embeddings.images, strict=True))
-        before = [self._unsteered[row.prompt, row.seed] for row in batch.rows]
+    def scores(self, batch: _ScoreBatch, embeddings: Embeddings) -> list[Score]:
+        """All scores of a batch."""
+        steered = dict(zip(batch.images, embeddings.images, strict=True))
+        unsteered = [self._unsteered[row.prompt, row.seed] for row in batch.rows]
         images = [
-            vectors[row.image] if row.strength != 0 else plain
-            for row, plain in zip(batch.rows, before, strict=True)
+            steered[row.image] if row.is_steered else vector
+            for row, vector in zip(batch.rows, unsteered, strict=True)
         ]
-        texts = dict(zip(batch.task.texts, embeddings.texts, strict=True))
-        return _values(
+        return _scores(
             batch.rows,
             images,
-            before,
-            texts,
+            unsteered,
+            dict(zip(batch.task.texts, embeddings.texts, strict=True)),
             [self._concepts[row.concept] for row in batch.rows],
             self._class_texts,
             self._encoder,
@@ -152,10 +150,10 @@ class _Embedder:
     def _batch(
         self, rows: Sequence[CellRow], pngs: Mapping[Digest, bytes], cells: int
     ) -> _ScoreBatch:
-        wanted = [(row.prompt, self._concepts[row.concept]) for row in rows]
+        pairs = [(row.prompt, self._concepts[row.concept]) for row in rows]
         texts = dict.fromkeys(
             text
-            for prompt, concept in wanted
+            for prompt, concept in pairs
             for text in (prompt, concept.text, concept.target(prompt))
         )
         task = EmbedImages(
@@ -167,22 +165,21 @@ class _Embedder:
         return _ScoreBatch(rows=tuple(rows), cells=cells, images=tuple(pngs), task=task)
 
     def _embed_class_texts(self, kind: str) -> "tuple[list[str], Tensor]":
-        """What an image of this kind of concept is told apart from: the words of its kind, or of the whole set where there is but one."""
-        everything = [
-            concept
-            for concepts in self._context.concept_set.splits.values()
-            for concept in concepts
-        ]
-        alike = [concept.text for concept in everything if concept.kind == kind]
-        words = list(
-            dict.fromkeys(alike if len(alike) > 1 else [concept.text for concept in everything])
-        )
-        return words, self._encoder.texts(words)
+        """The classes of a zero-shot classifier for this kind: the texts of the kind's concepts.
+
+        Where the kind has one concept alone, they are the texts of the whole set.
+        """
+        splits = self._context.plan.concept_set.splits.values()
+        concepts = [concept for split in splits for concept in split]
+        same_kind = [concept.text for concept in concepts if concept.kind == kind]
+        texts = same_kind if len(same_kind) > 1 else [concept.text for concept in concepts]
+        distinct = list(dict.fromkeys(texts))
+        return distinct, self._encoder.texts(distinct)
 
     def _read(self, key: Digest, file: str) -> bytes | None:
-        """A picture's file; None if it is damaged, which is a failure in the store."""
-        png = (self._context.store.folder / "images" / file).read_bytes()
-        if GeneratedImage(key=key, png=png).file == file:
+        """The bytes of an image file; None if it is damaged, which the store keeps as a failure."""
+        png = self._context.store.image_path(file).read_bytes()
+        if image_file(png) == file:
             return png
         self.damaged += 1
         self._context.display.warn(f"image {file} is damaged and is made again")
@@ -192,10 +189,7 @@ class _Embedder:
         return None
 
 
-ClassTexts = Mapping[str, "tuple[list[str], Tensor]"]
-
-
-def _values(
+def _scores(
     rows: Sequence[CellRow],
     images: "Sequence[Tensor]",
     unsteered: "Sequence[Tensor]",
@@ -203,38 +197,40 @@ def _values(
     concepts: Sequence[Concept],
     class_texts: ClassTexts,
     encoder: RemoteEncoder,
-) -> list[tuple[int, str, str, float | None]]:
+) -> list[Score]:
     import torch
 
     image, before = torch.stack(list(images)), torch.stack(list(unsteered))
     prompt = torch.stack([texts[row.prompt] for row in rows])
-    wanted = torch.stack([texts[concept.text] for concept in concepts])
+    concept_text = torch.stack([texts[concept.text] for concept in concepts])
     target = torch.stack(
         [texts[concept.target(row.prompt)] for concept, row in zip(concepts, rows, strict=True)]
     )
     values = {
-        "concept_gain": metrics.concept_gain(image, before, wanted),
+        "concept_gain": metrics.concept_gain(image, before, concept_text),
         "presence": metrics.presence(image, target, prompt, scale=encoder.scale),
-        "identity": _concept_class(concepts, image, class_texts, encoder),
+        "class_probability": _class_probability(concepts, image, class_texts, encoder),
         "prompt_preservation": metrics.prompt_preservation(image, prompt),
         "image_preservation": metrics.image_preservation(image, before),
     }
     return [
-        (row.id, name, encoder_id(encoder), float(column[k]))
+        (row.id, name, encoder.id, float(column[k]))
         for name, column in values.items()
         for k, row in enumerate(rows)
     ]
 
 
-def _concept_class(
+def _class_probability(
     concepts: Sequence[Concept], image: "Tensor", class_texts: ClassTexts, encoder: RemoteEncoder
 ) -> "Tensor":
     import torch
 
-    found = torch.empty(len(concepts))
+    scores = torch.empty(len(concepts))
     for kind in {concept.kind for concept in concepts}:
-        words, vectors = class_texts[kind]
-        here = [k for k, concept in enumerate(concepts) if concept.kind == kind]
-        own = torch.tensor([words.index(concepts[k].text) for k in here])
-        found[here] = metrics.concept_class(image[here], vectors, own, scale=encoder.scale)
-    return found
+        texts, vectors = class_texts[kind]
+        of_kind = [k for k, concept in enumerate(concepts) if concept.kind == kind]
+        own = torch.tensor([texts.index(concepts[k].text) for k in of_kind])
+        scores[of_kind] = metrics.class_probability(
+            image[of_kind], vectors, own, scale=encoder.scale
+        )
+    return scores

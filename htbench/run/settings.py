@@ -1,4 +1,4 @@
-"""Settings from several places: a file, the environment, options; later ones win, and each knows where it came from."""
+"""Settings in layers: a file, the environment, options; later layers win."""
 
 import types
 import typing
@@ -24,7 +24,7 @@ _BOOLEANS = {
 
 
 class Settings(BaseModel):
-    """Frozen, typed settings; nothing is converted silently."""
+    """Base of frozen, typed settings; no value is converted silently."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -34,7 +34,7 @@ AnySettings = TypeVar("AnySettings", bound=Settings)
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedSetting:
-    """A setting's value and where it came from."""
+    """A setting's value and the layer that it came from."""
 
     name: str
     value: object
@@ -47,10 +47,12 @@ def fill(
     *,
     other: type[Settings],
 ) -> AnySettings:
-    """The settings of `settings_type` that `layers` make, later ones over earlier ones; None leaves a setting alone.
+    """The settings of `settings_type` in `layers`, later ones over earlier ones.
+
+    None leaves a setting alone, and settings of `other` are left out.
 
     Raises:
-        UnknownName: for a setting that neither `settings_type` nor `other` has, with the nearest that one of them has.
+        UnknownName: for a setting of neither `settings_type` nor `other`, with the nearest name.
         UsageError: for a value that makes no sense.
     """
     merged: dict[str, object] = {}
@@ -60,25 +62,25 @@ def fill(
     for key in merged:
         if key not in known:
             raise UnknownName("plan setting", key, known)
-    mine = {
+    values = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in merged.items()
         if key in settings_type.model_fields
     }
     try:
-        return settings_type.model_validate(mine)
+        return settings_type.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        field = ".".join(map(str, first["loc"]))
         raise UsageError(
-            f"plan setting {where!r}: {first['msg']}, not {str(first['input'])[:60]!r}"
+            f"plan setting {field!r}: {first['msg']}, not {str(first['input'])[:60]!r}"
         ) from None
 
 
 def origins(
     settings: Sequence[Settings], layers: Mapping[str, Mapping[str, object]]
 ) -> list[ResolvedSetting]:
-    """Every setting with its value and the name of the last layer that gave it; `default` where none did."""
+    """Every setting with its value and the last layer that gave it, or else `default`."""
 
     def origin(name: str) -> str:
         return next(
@@ -88,35 +90,35 @@ def origins(
 
     return [
         ResolvedSetting(name=name, value=value, origin=origin(name))
-        for each in settings
-        for name, value in each.model_dump(mode="json").items()
+        for part in settings
+        for name, value in part.model_dump(mode="json").items()
     ]
 
 
 def environment(variables: Mapping[str, str], *settings_types: type[Settings]) -> dict[str, object]:
-    """Settings in variables such as HTBENCH_BATCH=8; several values are separated by commas.
+    """The settings in variables such as HTBENCH_BATCH=8; lists are separated by commas.
 
     Raises:
         UnknownName: for a variable with the prefix that is no setting.
-        UsageError: for text that is no value of its setting.
+        UsageError: for text that is not a value of its setting.
     """
     hints = {
         name: field.annotation
         for kind in settings_types
         for name, field in kind.model_fields.items()
     }
-    found: dict[str, object] = {}
+    values: dict[str, object] = {}
     for variable, text in variables.items():
         if not variable.startswith(PREFIX):
             continue
         name = variable.removeprefix(PREFIX).lower()
         if name not in hints:
-            raise UnknownName("setting", variable, [PREFIX + each.upper() for each in hints])
+            raise UnknownName("setting", variable, [PREFIX + hint.upper() for hint in hints])
         try:
-            found[name] = _parse(text, hints[name])
+            values[name] = _parse(text, hints[name])
         except ValueError:
             raise UsageError(f"{variable}={text[:60]!r} is not {_describe(hints[name])}") from None
-    return found
+    return values
 
 
 def _parse(text: str, hint: object) -> object:
@@ -127,17 +129,13 @@ def _parse(text: str, hint: object) -> object:
             if part.strip()
         )
     kind = _inner_type(hint)
-    if kind is bool and text.lower() not in _BOOLEANS:
-        raise ValueError(text)
-    return (
-        _BOOLEANS[text.lower()]
-        if kind is bool
-        else int(text)
-        if kind is int
-        else float(text)
-        if kind is float
-        else text
-    )
+    if kind is bool:
+        if text.lower() not in _BOOLEANS:
+            raise ValueError(text)
+        return _BOOLEANS[text.lower()]
+    if kind is int:
+        return int(text)
+    return float(text) if kind is float else text
 
 
 def _inner_type(hint: object) -> object:

@@ -1,47 +1,56 @@
-"""What a run leaves on disk: one folder with a SQLite file, images and maps, written by one process at a time."""
+"""The folder of a run: a SQLite file, images and maps, written by one process at a time."""
 
 import json
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from htbench.core import content
 from htbench.core.database import Database, Schema
 from htbench.core.errors import Missing, UsageError
 from htbench.core.types import Digest
 
 VERSION = 3
 _FILES = ("run.sqlite", "run.sqlite-wal", "run.sqlite-shm", "lock")
+ImageSeed = tuple[str, int]
+"""Prompt and seed: the images of one such pair differ by steering alone."""
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-CREATE TABLE images (key TEXT PRIMARY KEY, file TEXT, flaw TEXT, seconds REAL, batch INTEGER) STRICT, WITHOUT ROWID;
-CREATE TABLE failures (key TEXT PRIMARY KEY REFERENCES images, kind TEXT NOT NULL, message TEXT NOT NULL, trace TEXT NOT NULL) STRICT;
+CREATE TABLE images (key TEXT PRIMARY KEY, file TEXT, flaw TEXT, seconds REAL, batch INTEGER)
+    STRICT, WITHOUT ROWID;
+CREATE TABLE failures (key TEXT PRIMARY KEY REFERENCES images, kind TEXT NOT NULL,
+    message TEXT NOT NULL, trace TEXT NOT NULL) STRICT;
 CREATE TABLE cells (
-    id INTEGER PRIMARY KEY, method TEXT NOT NULL, concept TEXT NOT NULL, prompt TEXT NOT NULL, seed INTEGER NOT NULL,
-    strength REAL NOT NULL, image TEXT NOT NULL REFERENCES images, place INTEGER NOT NULL, UNIQUE (image, concept, method)) STRICT;
+    id INTEGER PRIMARY KEY, method TEXT NOT NULL, concept TEXT NOT NULL, prompt TEXT NOT NULL,
+    seed INTEGER NOT NULL, strength REAL NOT NULL, image TEXT NOT NULL REFERENCES images,
+    place INTEGER NOT NULL, UNIQUE (image, concept, method)) STRICT;
 CREATE TABLE scores (
     cell INTEGER NOT NULL REFERENCES cells, metric TEXT NOT NULL, encoder TEXT NOT NULL, value REAL,
     PRIMARY KEY (cell, metric, encoder)) STRICT, WITHOUT ROWID;
 CREATE TABLE timings (
-    id INTEGER PRIMARY KEY, phase TEXT NOT NULL, method TEXT NOT NULL, concept TEXT NOT NULL, seconds REAL NOT NULL,
-    device TEXT NOT NULL, UNIQUE (phase, method, concept, device)) STRICT;
+    id INTEGER PRIMARY KEY, phase TEXT NOT NULL, method TEXT NOT NULL, concept TEXT NOT NULL,
+    seconds REAL NOT NULL, device TEXT NOT NULL, UNIQUE (phase, method, concept, device)) STRICT;
 CREATE TABLE samples (
-    id INTEGER PRIMARY KEY, session TEXT NOT NULL, method TEXT NOT NULL, work TEXT NOT NULL, phase TEXT NOT NULL, concept TEXT NOT NULL,
-    round INTEGER NOT NULL, seconds REAL NOT NULL, device_seconds REAL, memory INTEGER,
-    UNIQUE (session, method, work, phase, round)) STRICT;
+    id INTEGER PRIMARY KEY, session TEXT NOT NULL, method TEXT NOT NULL, work TEXT NOT NULL,
+    phase TEXT NOT NULL, concept TEXT NOT NULL, round INTEGER NOT NULL, seconds REAL NOT NULL,
+    device_seconds REAL, memory INTEGER, UNIQUE (session, method, work, phase, round)) STRICT;
 """
-_SELECT_CELLS = """SELECT cells.id, method, concept, prompt, seed, strength, image, file, flaw, kind, message
-            FROM cells JOIN images ON images.key = cells.image LEFT JOIN failures ON failures.key = cells.image"""
+"""A stored run whose statements differ by more than white space is refused as damaged."""
+_SELECT_CELLS = """
+SELECT cells.id, method, concept, prompt, seed, strength, image, file, flaw, kind, message
+FROM cells JOIN images ON images.key = cells.image
+LEFT JOIN failures ON failures.key = cells.image"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CellRow:
-    """One cell as the store knows it."""
+    """A cell of the planned grid, with the file of its image or the failure of the last try."""
 
     id: int
     method: str
@@ -51,18 +60,23 @@ class CellRow:
     strength: float
     image: Digest
     file: str | None
-    """Name of the picture in `images/`; None while it is missing."""
+    """Name of the image file in `images/`; None while it is missing."""
     blank: str | None
-    """What is wrong with the picture: `black` or `constant`."""
+    """`black` or `constant` if the image shows nothing."""
     failure_kind: str | None
-    """Of the failure, if the latest try failed."""
+    """Kind of the failure, if the last try failed."""
     failure_message: str | None
-    """Why it failed, in words."""
+    """Message of the failure."""
+
+    @property
+    def is_steered(self) -> bool:
+        """Whether the strength is other than 0; at 0 every method leaves the image as it is."""
+        return self.strength != 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Why an image could not be made or read."""
+    """The reason why an image could not be generated or read."""
 
     kind: str
     """`learn`, `generate`, `memory`, `nan` or `damaged`."""
@@ -72,7 +86,7 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratedImage:
-    """An image that was made."""
+    """An image that was generated, as a PNG file."""
 
     key: Digest
     png: bytes
@@ -80,8 +94,13 @@ class GeneratedImage:
 
     @property
     def file(self) -> str:
-        """Its name, which is a digest of its bytes: a damaged file gives itself away."""
-        return f"{sha256(self.png).hexdigest()[:32]}.png"
+        """Name of the file."""
+        return image_file(self.png)
+
+
+def image_file(png: bytes) -> str:
+    """Name of an image's file, a digest of its bytes, by which a damaged file is recognised."""
+    return f"{sha256(png).hexdigest()[:32]}.png"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,31 +110,50 @@ class Sample:
     method: str
     """Empty: the model alone."""
     work: str
-    """What was measured: `load`, `learn` for all concepts together, `concept` for a new one, `again` for the same once more, `image`."""
+    """The work that was measured: `load`, `learn`, `concept`, `again` or `image`.
+
+    `learn` is the training for all concepts together, `concept` a new concept, `again` the same
+    concept a second time.
+    """
     phase: str
     """Empty: all of the work."""
     concept: str
     round: int
-    """0: warming up, which holds peak memory; its times do not count."""
+    """0 is the warm-up, which has the peak memory; its times do not count."""
     seconds: float
     device_seconds: float | None = None
     memory: int | None = None
     """Peak bytes."""
 
 
-class Store(Database):
-    """A run's folder; `open` makes it or continues it, `read` only looks at it."""
+_FORMER_METRICS = {"identity": "class_probability"}
+"""Present names of scores by those of version 0.1.0, which are read for one release."""
+_CELL_ROW = tuple(field.name for field in fields(CellRow))
+"""Fields in the order of `_SELECT_CELLS`."""
+_SAMPLE = tuple(field.name for field in fields(Sample))
+"""Columns of the table `samples`, which have the names of the fields."""
 
-    layout = Schema(
-        file="run.sqlite", lock="lock", version=VERSION, tables=_TABLES, name="run", activity="written", alternative=", or choose another --name"
-    )  # fmt: skip
+
+class Store(Database):
+    """A run's folder; `open` creates or continues it, `read` is read-only."""
+
+    schema = Schema(
+        file="run.sqlite",
+        lock="lock",
+        version=VERSION,
+        tables=_TABLES,
+        name="run",
+        activity="written",
+        alternative=", or choose another --name",
+    )
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open for writing, made if it does not exist.
+        """Open for writing; the folder is created if it does not exist.
 
         Raises:
-            UsageError: if the folder cannot be written, holds something else, or another process writes it.
+            UsageError: if the folder cannot be written, holds something else, or is written by
+                another process.
             Refused: if another version of htbench made it or it is damaged.
         """
         try:
@@ -129,16 +167,19 @@ class Store(Database):
             (folder / "run.sqlite").touch()  # first, so that a run killed here is known for one
             for part in ("images", "maps"):
                 (folder / part).mkdir(parents=True, exist_ok=True)
-            return cls._open_for_writing(folder)
+            store = cls._open_for_writing(folder)
         except OSError as error:
             raise UsageError(
                 f"cannot write run folder {str(folder)[:300]!r}: {error.strerror}",
                 remedy="Choose another --out.",
             ) from None
+        with store._closing_on_error():
+            store._rename_metrics()
+        return store
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Open for reading alone, also on a medium that cannot be written.
+        """Open for reading, also on a read-only medium.
 
         Raises:
             Missing: if there is no run.
@@ -146,7 +187,10 @@ class Store(Database):
         """
         if not (folder / "run.sqlite").is_file():
             raise Missing(f"no run in {str(folder)!r}", remedy="See: htbench list runs")
-        return cls._open_read_only(folder)
+        store = cls._open_read_only(folder)
+        with store._closing_on_error():
+            store._show_renamed_metrics()
+        return store
 
     def __exit__(
         self,
@@ -160,6 +204,30 @@ class Store(Database):
         finally:
             if nothing:
                 self._remove()
+
+    def _has_former_metrics(self) -> bool:
+        """Whether scores have names of version 0.1.0; the scores of a cell are written together."""
+        first = "SELECT 1 FROM scores WHERE cell = (SELECT min(cell) FROM scores) AND metric = ?"
+        return any(self.select(first, metric) for metric in _FORMER_METRICS)
+
+    def _rename_metrics(self) -> None:
+        """Give the scores of a run of version 0.1.0 their present names."""
+        if self._has_former_metrics():
+            with self._transaction() as write:
+                rename = "UPDATE scores SET metric = ? WHERE metric = ?"
+                write.executemany(rename, [(new, old) for old, new in _FORMER_METRICS.items()])
+
+    def _show_renamed_metrics(self) -> None:
+        """The same for a run that is only read: a view in place of the table."""
+        if self._has_former_metrics():
+            cases = " ".join(f"WHEN '{old}' THEN '{new}'" for old, new in _FORMER_METRICS.items())
+            self._database.execute("PRAGMA query_only = OFF")
+            self._database.execute(
+                f"""CREATE TEMP VIEW scores AS
+                    SELECT cell, CASE metric {cases} ELSE metric END AS metric, encoder, value
+                    FROM main.scores"""
+            )
+            self._database.execute("PRAGMA query_only = ON")
 
     def _is_empty(self) -> bool:
         """Whether nothing was ever written: a run whose weights are missing leaves no folder."""
@@ -178,11 +246,11 @@ class Store(Database):
                 folder.rmdir()
 
     def image_path(self, file: str) -> Path:
-        """Where the picture of that name is."""
+        """Path of the image file of that name."""
         return self.folder / "images" / file
 
     def facts(self) -> dict[str, Any]:
-        """What is known of the run as a whole: plan, environment, model, methods, concepts."""
+        """Facts about the run as a whole: plan, environment, model, methods, concepts."""
         try:
             return {
                 name: json.loads(value)
@@ -192,23 +260,27 @@ class Store(Database):
             raise self._damage_error(error) from None
 
     def set_facts(self, **facts: object) -> None:
-        """Write facts over earlier ones of the same name."""
+        """Write facts; they replace earlier ones of the same name."""
         with self._transaction() as write:
             _set_facts(write, facts)
 
     def plan_cells(
         self, rows: Iterable[tuple[str, str, str, int, float, Digest]], *, grid: str = ""
     ) -> None:
-        """Make exactly these cells the planned grid: (method, concept, prompt, seed, strength, image key) each.
+        """Make exactly these cells the planned grid.
 
-        `grid` stands for all of them: `facts()["grid"]` says which one is planned, so that an equal one need not be planned again.
+        Each row is (method, concept, prompt, seed, strength, image key). `grid` is a digest of all
+        rows: `facts()["grid"]` is that of the current grid, so that an equal one need not be
+        planned again.
         """
         with self._transaction() as write:
             write.execute(
-                "CREATE TEMP TABLE wanted (place INTEGER PRIMARY KEY, method, concept, prompt, seed, strength, image)"
+                """CREATE TEMP TABLE wanted (
+                   place INTEGER PRIMARY KEY, method, concept, prompt, seed, strength, image)"""
             )
             write.executemany(
-                "INSERT INTO wanted (method, concept, prompt, seed, strength, image) VALUES (?, ?, ?, ?, ?, ?)",
+                """INSERT INTO wanted (method, concept, prompt, seed, strength, image)
+                   VALUES (?, ?, ?, ?, ?, ?)""",
                 rows,
             )
             write.execute(
@@ -217,15 +289,16 @@ class Store(Database):
             if write.execute("SELECT 1 FROM cells LIMIT 1").fetchone():
                 # `NOT IN` of several columns would compare every cell with every wanted one
                 write.execute(
-                    """CREATE TEMP TABLE stale AS SELECT id FROM cells
-                       EXCEPT SELECT cells.id FROM wanted CROSS JOIN cells USING (image, concept, method)"""
+                    """CREATE TEMP TABLE stale AS SELECT id FROM cells EXCEPT SELECT cells.id
+                       FROM wanted CROSS JOIN cells USING (image, concept, method)"""
                 )
                 write.execute("DELETE FROM scores WHERE cell IN stale")
                 write.execute("DELETE FROM cells WHERE id IN stale")
                 write.execute("DROP TABLE stale")
             write.execute(
                 """INSERT INTO cells (method, concept, prompt, seed, strength, image, place)
-                   SELECT method, concept, prompt, seed, strength, image, place FROM wanted WHERE true ORDER BY place
+                   SELECT method, concept, prompt, seed, strength, image, place FROM wanted
+                   WHERE true ORDER BY place
                    ON CONFLICT (image, concept, method) DO UPDATE SET place = excluded.place"""
             )
             write.execute("DROP TABLE wanted")
@@ -247,34 +320,48 @@ class Store(Database):
         return int(number)
 
     def pending(self) -> list[int]:
-        """Ids of the cells whose images are still to be made, in the order of the plan; one for each image."""
+        """Ids of cells whose images are still to be generated, one per image.
+
+        They are in the order of the plan.
+        """
         query = """SELECT id, min(place) AS first FROM cells JOIN images ON images.key = cells.image
                    WHERE file IS NULL GROUP BY image ORDER BY first"""
         return [cell for cell, _ in self.select(query)]
 
     def unscored(self, encoder: str, metrics: int) -> list[int]:
-        """Ids of the cells that have an image but not yet `metrics` scores by `encoder`, in the order of the plan."""
+        """Ids of the cells that have an image but not yet `metrics` scores by `encoder`.
+
+        They are in the order of the plan.
+        """
         query = """SELECT id FROM cells JOIN images ON key = image WHERE file IS NOT NULL
-                   AND (SELECT count(*) FROM scores WHERE cell = cells.id AND encoder = ?) < ? ORDER BY place"""
+                   AND (SELECT count(*) FROM scores WHERE cell = cells.id AND encoder = ?) < ?
+                   ORDER BY place"""
         return [cell for (cell,) in self.select(query, encoder, metrics)]
 
+    def unsteered_images(self) -> dict[ImageSeed, tuple[Digest, str]]:
+        """Key and file of each unsteered image, by prompt and seed, in the order of the plan.
+
+        Those that are missing are left out.
+        """
+        query = """SELECT prompt, seed, image, file FROM cells JOIN images ON key = image
+                   WHERE strength = 0 AND file IS NOT NULL ORDER BY place"""
+        return {(prompt, seed): (key, file) for prompt, seed, key, file in self.select(query)}
+
     def add_images(self, images: Sequence[GeneratedImage], *, seconds: float, batch: int) -> None:
-        """Write pictures of one batch, with the seconds that one of them took and the size of the batch."""
-        for picture in images:
-            fresh = self.folder / "images" / f".{picture.file}"
-            fresh.write_bytes(picture.png)
-            fresh.replace(self.folder / "images" / picture.file)
+        """Write images of one batch, with the seconds per image and the size of the batch."""
+        for image in images:
+            content.write_whole(self.image_path(image.file), image.png)
         with self._transaction() as write:
             write.executemany(
                 "UPDATE images SET file = ?, flaw = ?, seconds = ?, batch = ? WHERE key = ?",
-                [(picture.file, picture.blank, seconds, batch, picture.key) for picture in images],
+                [(image.file, image.blank, seconds, batch, image.key) for image in images],
             )
             write.executemany(
-                "DELETE FROM failures WHERE key = ?", [(picture.key,) for picture in images]
+                "DELETE FROM failures WHERE key = ?", [(image.key,) for image in images]
             )
 
     def add_failure(self, keys: Sequence[Digest], failure: Failure) -> None:
-        """Write that images could not be made; they stay pending."""
+        """Write the failure of images, which stay pending."""
         with self._transaction() as write:
             write.executemany(
                 "UPDATE images SET file = NULL, flaw = NULL WHERE key = ?", [(key,) for key in keys]
@@ -285,12 +372,12 @@ class Store(Database):
             )
 
     def drop_missing_images(self) -> int:
-        """Take images whose file is gone for not made, with their scores; gives how many."""
-        there = {entry.name for entry in os.scandir(self.folder / "images")}
+        """Make images whose file is gone pending again, drop their scores, return their number."""
+        files = {entry.name for entry in os.scandir(self.folder / "images")}
         lost = [
             (key,)
             for key, file in self.select("SELECT key, file FROM images WHERE file IS NOT NULL")
-            if file not in there
+            if file not in files
         ]
         if lost:
             with self._transaction() as write:
@@ -312,7 +399,7 @@ class Store(Database):
             )
 
     def image_seconds(self) -> list[float]:
-        """Seconds an image, of each image made."""
+        """Seconds that each image took."""
         return [
             seconds
             for (seconds,) in self.select(
@@ -321,11 +408,11 @@ class Store(Database):
         ]
 
     def scores(self) -> list[tuple[int, str, str, float | None]]:
-        """All scores: (cell, metric, encoder, value); a value that is not defined is None."""
+        """All scores: (cell, metric, encoder, value); an undefined value is None."""
         return self.select("SELECT cell, metric, encoder, value FROM scores")
 
     def add_scores(self, rows: Iterable[tuple[int, str, str, float | None]]) -> None:
-        """Write scores: (cell, metric, encoder, value) each."""
+        """Write scores, each (cell, metric, encoder, value)."""
         with self._transaction() as write:
             write.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?)", rows)
 
@@ -338,68 +425,31 @@ class Store(Database):
     def add_timing(
         self, phase: str, method: str, concept: str, seconds: float, device: str
     ) -> None:
-        """Write one timing over an earlier one of the same work on the same device."""
+        """Write a timing; it replaces an earlier one of the same work on the same device."""
         with self._transaction() as write:
             write.execute(
-                "INSERT OR REPLACE INTO timings (phase, method, concept, seconds, device) VALUES (?, ?, ?, ?, ?)",
+                """INSERT OR REPLACE INTO timings (phase, method, concept, seconds, device)
+                   VALUES (?, ?, ?, ?, ?)""",
                 (phase, method, concept, seconds, device),
             )
 
     def samples(self, session: str) -> list[Sample]:
-        """What `htbench time` measured in one session."""
-        names = (
-            "method",
-            "work",
-            "phase",
-            "concept",
-            "round",
-            "seconds",
-            "device_seconds",
-            "memory",
-        )
-        rows = self.select(
-            f"SELECT {', '.join(names)} FROM samples WHERE session = ? ORDER BY id", session
-        )
-        return [Sample(**dict(zip(names, row, strict=True))) for row in rows]
+        """The measurements of one session of `htbench time`."""
+        query = f"SELECT {', '.join(_SAMPLE)} FROM samples WHERE session = ? ORDER BY id"
+        rows = self.select(query, session)
+        return [Sample(**dict(zip(_SAMPLE, row, strict=True))) for row in rows]
 
     def add_samples(self, session: str, samples: Iterable[Sample]) -> None:
         """Write measurements of a session."""
-        rows = [
-            (
-                session,
-                s.method,
-                s.work,
-                s.phase,
-                s.concept,
-                s.round,
-                s.seconds,
-                s.device_seconds,
-                s.memory,
-            )
-            for s in samples
-        ]
+        rows = [(session, *(getattr(sample, name) for name in _SAMPLE)) for sample in samples]
+        marks = ", ".join("?" * (1 + len(_SAMPLE)))
         with self._transaction() as write:
             write.executemany(
-                """INSERT INTO samples (session, method, work, phase, concept, round, seconds, device_seconds, memory)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-                rows,
+                f"INSERT INTO samples (session, {', '.join(_SAMPLE)}) VALUES ({marks})", rows
             )
 
     def _rows(self, query: str) -> list[CellRow]:
-        names = (
-            "id",
-            "method",
-            "concept",
-            "prompt",
-            "seed",
-            "strength",
-            "image",
-            "file",
-            "blank",
-            "failure_kind",
-            "failure_message",
-        )
-        return [CellRow(**dict(zip(names, row, strict=True))) for row in self.select(query)]
+        return [CellRow(**dict(zip(_CELL_ROW, row, strict=True))) for row in self.select(query)]
 
 
 def _set_facts(write: sqlite3.Connection, facts: dict[str, object]) -> None:

@@ -1,5 +1,6 @@
-"""What a run found, as numbers: from the store to estimates, with neither GPU nor network nor torch."""
+"""The results of a run as numbers: from its store to estimates, without GPU, network or torch."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,18 +8,14 @@ from functools import cached_property
 from typing import Any
 
 from htbench.core.types import UNSTEERED, encoder_name, strength_of
+from htbench.run.fact_table import Facts
 from htbench.run.store import CellRow, Store
+from htbench.scorers.metric_table import METRIC_TABLE
 from htbench.stats import durations, estimates
 from htbench.stats.ranking.ranks import Ranks, rank_by_scores
 
-METRICS = {
-    "concept_gain": "Concept gain",
-    "presence": "Presence",
-    "identity": "Identity",
-    "prompt_preservation": "Prompt preservation",
-    "image_preservation": "Image preservation",
-}
-"""The scores of a leaderboard and what people call them; higher is better in each."""
+METRICS = {metric.name: metric.title for metric in METRIC_TABLE}
+"""Titles of the leaderboard's scores by name; higher is better in each."""
 HEADLINE = "concept_gain"
 
 
@@ -29,27 +26,27 @@ class LeaderboardRow:
     method: str
     strength: float
     scores: dict[str, estimates.Estimate | None]
-    """By metric; None where nothing was scored."""
+    """Estimates by metric; None where nothing was scored."""
     done: int
     planned: int
-    """Cells of this line."""
+    """Number of planned cells of this row."""
     circular: bool = False
-    """Whether the method reads concepts with the encoder that scores here: then it is listed, and not ranked."""
+    """Reads concepts with the encoder that scores here, so it is listed but not ranked."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodCost:
-    """What one method costs, in seconds, and what it saves against the slowest per-concept method of the run."""
+    """The cost of a method in seconds, and its saving against the slowest per-concept method."""
 
     method: str
     training: float
-    """Learning before the first concept, and choosing a strength on dev concepts where that was done."""
+    """Training before the first concept, and choosing a strength on dev concepts."""
     tuning: float
-    """The part of `training` that choosing the strength took."""
+    """The part of `training` spent on choosing the strength."""
     concept: durations.Quartiles | None
-    """From a concept to its intervention."""
+    """Time from a concept to its intervention."""
     amortisation: durations.Amortisation | None
-    """Against `Summary.slowest`; None for that method itself and where there is nothing to compare."""
+    """Saving against `Summary.slowest`; None for that method and where no other was timed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,36 +65,38 @@ CellGroup = tuple[str, float, str]
 
 @dataclass(frozen=True)
 class Summary:
-    """All that tables, charts and the gallery are made from; figures are added up in SQL, so that a million cells take seconds."""
+    """The figures behind tables, charts and the gallery.
+
+    They are added up in SQL, so that a million cells take seconds.
+    """
 
     store: Store
 
     @cached_property
-    def facts(self) -> dict[str, Any]:
-        """The run's facts."""
-        return self.store.facts()
+    def facts(self) -> Facts:
+        """The facts of the run."""
+        return Facts.read(self.store)
 
     @cached_property
     def rows(self) -> list[CellRow]:
-        """All planned cells."""
+        """The planned cells."""
         return self.store.rows()
 
     @cached_property
     def scores(self) -> dict[int, dict[str, float]]:
-        """Defined scores of each cell by metric, by the headline's scorer."""
-        found: dict[int, dict[str, float]] = defaultdict(dict)
+        """Scores of each cell by metric, by the headline's scorer; undefined ones are left out."""
+        scores: dict[int, dict[str, float]] = defaultdict(dict)
         for cell, metric, value in self.store.select(
             "SELECT cell, metric, value FROM scores WHERE encoder = ? AND value IS NOT NULL",
             self.scorer,
         ):
-            found[cell][metric] = value
-        return found
+            scores[cell][metric] = value
+        return scores
 
     @cached_property
     def scorer(self) -> str:
         """Id of the encoder of the headline; empty if it is not known."""
-        scorer = self.facts.get("scorer")
-        return str(scorer.get("id") or "") if isinstance(scorer, dict) else ""
+        return self.facts.scorer.id
 
     @cached_property
     def methods(self) -> list[str]:
@@ -124,21 +123,24 @@ class Summary:
 
     @cached_property
     def planned(self) -> int:
-        """All cells."""
+        """Number of planned cells."""
         return self.store.count()
 
     @cached_property
     def done(self) -> int:
-        """Cells that have their image and all their scores."""
-        query = """SELECT count(*) FROM (SELECT cell FROM scores WHERE encoder = ? GROUP BY cell HAVING count(value) >= ?)
-                   JOIN cells ON id = cell JOIN images ON key = image WHERE file IS NOT NULL"""
+        """Number of cells that have their image and all their scores."""
+        query = """SELECT count(*) FROM (
+                     SELECT cell FROM scores WHERE encoder = ?
+                     GROUP BY cell HAVING count(value) >= ?
+                   ) JOIN cells ON id = cell JOIN images ON key = image WHERE file IS NOT NULL"""
         ((number,),) = self.store.select(query, self.scorer, len(METRICS))
         return int(number)
 
     @cached_property
     def failures(self) -> list[FailureGroup]:
-        """Why cells have no image."""
-        query = """SELECT kind, message, min(trace), count(*) FROM failures JOIN cells ON image = key JOIN images USING (key)
+        """Cells without an image, grouped by reason."""
+        query = """SELECT kind, message, min(trace), count(*) FROM failures
+                   JOIN cells ON image = key JOIN images USING (key)
                    WHERE file IS NULL GROUP BY kind, message ORDER BY min(place)"""
         return [
             FailureGroup(kind=kind, message=message, trace=trace, cells=cells)
@@ -147,21 +149,24 @@ class Summary:
 
     @cached_property
     def blank_images(self) -> dict[str, dict[str, int]]:
-        """Cells with nothing to see, by method: how many are black, of one colour, or no numbers at all."""
-        found: dict[str, dict[str, int]] = {
+        """Numbers of cells whose image shows nothing, by method and flaw (nan, black, constant)."""
+        counts: dict[str, dict[str, int]] = {
             method: {"nan": 0, "black": 0, "constant": 0} for method in self.methods
         }
-        query = """SELECT method, coalesce(flaw, kind), count(*) FROM cells JOIN images ON images.key = image LEFT JOIN failures ON failures.key = image
+        query = """SELECT method, coalesce(flaw, kind), count(*)
+                   FROM cells JOIN images ON images.key = image
+                   LEFT JOIN failures ON failures.key = image
                    WHERE flaw IS NOT NULL OR (file IS NULL AND kind = 'nan') GROUP BY 1, 2"""
         for method, flaw, cells in self.store.select(query):
-            found[method][flaw] = cells
-        return found
+            counts[method][flaw] = cells
+        return counts
 
     def leaderboard_row(
         self, method: str, strength: float, *, scorer: str | None = None
     ) -> LeaderboardRow:
-        """One line of a leaderboard; by the headline's scorer unless another is named."""
-        means = self._means(self.scorer if scorer is None else scorer)
+        """One row of a leaderboard, by the headline's scorer unless another is named."""
+        scorer = self.scorer if scorer is None else scorer
+        means = self._means(scorer)
         return LeaderboardRow(
             method=method,
             strength=strength,
@@ -179,7 +184,7 @@ class Summary:
                 for (name, at, _), cells in self.planned_cells.items()
                 if (name, at) == (method, strength)
             ),
-            circular=method in self.circular_methods(self.scorer if scorer is None else scorer),
+            circular=method in self.circular_methods(scorer),
         )
 
     @cached_property
@@ -189,7 +194,10 @@ class Summary:
 
     @cached_property
     def leaderboard(self) -> list[LeaderboardRow]:
-        """Every method at full strength, `none` at 0; the best headline score first, methods that the scorer cannot judge last."""
+        """Every method at full strength and `none` at 0, the best headline score first.
+
+        Methods that the scorer cannot judge come last.
+        """
         return _sorted_by_headline(
             [
                 self.leaderboard_row(method, strength_of(method, self.full_strength))
@@ -199,7 +207,10 @@ class Summary:
 
     @cached_property
     def ranks(self) -> Ranks | None:
-        """Of the leaderboard's methods by the headline, on the concepts that all have; `none` and circular ones are not ranked, nor is one alone."""
+        """Ranks of the leaderboard's methods by the headline, on the concepts that all have.
+
+        `none` and circular methods are not ranked; None where fewer than two are left.
+        """
         ranked = [
             line
             for line in self.leaderboard
@@ -215,23 +226,23 @@ class Summary:
 
     @cached_property
     def tuned(self) -> list[LeaderboardRow]:
-        """Every method at the strength that was chosen for it on dev concepts; empty if none was."""
-        found = _mapping(self.facts.get("tuned"))
+        """Every method at its strength chosen on dev concepts; empty if none was chosen."""
+        choices = self.facts.tuned
         return _sorted_by_headline(
             [
-                self.leaderboard_row(method, float(_mapping(found[method])["strength"]))
+                self.leaderboard_row(method, choices[method].strength)
                 for method in self.methods
-                if method in found
+                if method in choices and math.isfinite(choices[method].strength)
             ]
         )
 
     @cached_property
     def by_scorer(self) -> dict[str, list[LeaderboardRow]]:
         """The leaderboard by each encoder other than the headline's."""
-        known = [
+        stored = [
             name for (name,) in self.store.select("SELECT DISTINCT encoder FROM scores ORDER BY 1")
         ]
-        current = [str(_mapping(scorer).get("id")) for scorer in self.facts.get("scorers", [])]
+        current = [scorer.id for scorer in self.facts.scorers]
         return {
             name: _sorted_by_headline(
                 [
@@ -241,26 +252,22 @@ class Summary:
                     for method in self.methods
                 ]
             )
-            for name in known
+            for name in stored
             if name != self.scorer and name in current
         }
 
     def circular_methods(self, scorer: str) -> list[str]:
         """Methods that read concepts with the encoder `scorer`, so that it cannot judge them."""
         name = encoder_name(scorer)
-        encoders = {
-            method: _mapping(_mapping(card).get("training")).get("encoders")
-            for method, card in _mapping(self.facts.get("methods")).items()
-        }
         return [
             method
-            for method, names in encoders.items()
-            if isinstance(names, list) and name and name in names
+            for method, card in self.facts.methods.items()
+            if name and name in card.training.encoders
         ]
 
     @cached_property
     def slowest(self) -> str | None:
-        """The method with the longest median time a concept among those that were not trained beforehand."""
+        """The method with the longest median time per concept among those without training."""
         medians = {
             method: sample.median
             for method in self.methods
@@ -270,21 +277,20 @@ class Summary:
 
     @cached_property
     def costs(self) -> list[MethodCost]:
-        """What each method that was timed costs."""
+        """The cost of every method."""
         generate = durations.quartiles(self.store.image_seconds())
         reference = self._fit_seconds(self.slowest) if self.slowest else None
         return [self._cost(method, reference, generate) for method in self.methods]
 
     def training_seconds(self, method: str) -> float:
-        """Seconds of learning before the first concept."""
-        training = _mapping(
-            _mapping(_mapping(self.facts.get("methods")).get(method)).get("training")
-        )
-        return float(training.get("seconds") or 0.0)
+        """Seconds of training before the first concept."""
+        card = self.facts.methods.get(method)
+        return card.training.seconds if card and math.isfinite(card.training.seconds) else 0.0
 
     def tuning_seconds(self, method: str) -> float:
         """Seconds that choosing a strength on dev concepts took."""
-        return float(_mapping(_mapping(self.facts.get("tuned")).get(method)).get("seconds") or 0.0)
+        choice = self.facts.tuned.get(method)
+        return choice.seconds if choice else 0.0
 
     def values(self, method: str, strength: float, metric: str) -> Mapping[str, list[float]]:
         """Each concept's mean of a score, by the headline's scorer."""
@@ -349,18 +355,28 @@ class Summary:
 
 @dataclass(frozen=True, kw_only=True)
 class _ScoreTotals:
-    """What one encoder's scores add up to."""
+    """The scores of one encoder, added up by method, strength and concept."""
 
     done: dict[CellGroup, int]
     means: dict[tuple[str, float, str], dict[str, list[float]]]
 
 
 def _score_totals(store: Store, scorer: str) -> _ScoreTotals:
-    """Scores lie in the order of cells, so that turning them into columns first needs no sorting: a third of the time for a million cells."""
-    columns = [f"max(CASE metric WHEN '{metric}' THEN value END) AS {metric}" for metric in METRICS]
-    query = f"""SELECT method, strength, concept, sum(scored >= {len(METRICS)}), {", ".join(f"avg({metric})" for metric in METRICS)}
-                FROM (SELECT cell, count(value) AS scored, {", ".join(columns)} FROM scores WHERE encoder = ? GROUP BY cell)
-                JOIN cells ON id = cell JOIN images ON key = image WHERE file IS NOT NULL GROUP BY 1, 2, 3 ORDER BY min(place)"""
+    """Add up the scores of `scorer`.
+
+    Scores lie in the order of cells, so turning them into columns first needs no sorting: a third
+    of the time for a million cells.
+    """
+    columns = ", ".join(
+        f"max(CASE metric WHEN '{metric}' THEN value END) AS {metric}" for metric in METRICS
+    )
+    averages = ", ".join(f"avg({metric})" for metric in METRICS)
+    query = f"""SELECT method, strength, concept, sum(scored >= {len(METRICS)}), {averages}
+                FROM (
+                  SELECT cell, count(value) AS scored, {columns} FROM scores
+                  WHERE encoder = ? GROUP BY cell
+                ) JOIN cells ON id = cell JOIN images ON key = image
+                WHERE file IS NOT NULL GROUP BY 1, 2, 3 ORDER BY min(place)"""
     done: dict[CellGroup, int] = {}
     means: dict[tuple[str, float, str], dict[str, list[float]]] = defaultdict(dict)
     for method, strength, concept, complete, *values in store.select(query, scorer):
@@ -377,10 +393,6 @@ def _sorted_by_headline(lines: list[LeaderboardRow]) -> list[LeaderboardRow]:
         return line.circular, -score.mean if score else float("inf")
 
     return sorted(lines, key=rank)
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _cells_by_group(rows: Iterable[tuple[Any, ...]]) -> dict[CellGroup, int]:

@@ -1,4 +1,4 @@
-"""Chooses a strength for each method on dev concepts: a run of its own, whose time the method is charged."""
+"""Choice of a strength for each method, by a run on dev concepts that is charged to the method."""
 
 from dataclasses import asdict, dataclass
 
@@ -18,19 +18,19 @@ class TunedStrength:
 
     strength: float
     seconds: float
-    """Of learning the dev concepts and of generating their images."""
+    """Seconds of fitting the dev concepts and of generating their images."""
     concepts: int
     floor: float
     curve: list[tuple[float, float | None, float | None]]
     """Each strength tried, with its mean concept gain and image preservation."""
 
     def facts(self) -> dict[str, object]:
-        """For the store."""
+        """All fields, as JSON-like values."""
         return asdict(self)
 
 
 def dev_plan(plan: Plan) -> Plan:
-    """The run that strengths are chosen by."""
+    """The plan of the run on dev concepts by which strengths are chosen."""
     strengths = tuple(strength for strength in plan.strengths if strength > 0)
     if not strengths:
         raise UsageError(
@@ -47,48 +47,51 @@ def dev_plan(plan: Plan) -> Plan:
 
 
 def choose_strengths(summary: Summary, *, floor: float) -> dict[str, TunedStrength]:
-    """For each method the strength of the highest mean concept gain among those that keep images at least as well as `floor`.
+    """The best strength of each method, without those that have no scores.
 
-    Where none does, it is the one that keeps them best.
+    It is the strength of the highest mean concept gain among those whose image preservation is at
+    least `floor`; where there is none, the strength of the highest image preservation.
     """
-    found = {}
-    for method in summary.methods:
-        lines = [
-            line
-            for strength in summary.strengths
-            if strength > 0 and (line := summary.leaderboard_row(method, strength)).planned
-        ]
-        points = [
-            (line.strength, line.scores[HEADLINE], line.scores[PRESERVATION]) for line in lines
-        ]
-        whole = [
-            (strength, gain.mean, kept.mean) for strength, gain, kept in points if gain and kept
-        ]
-        if not whole:
-            continue
-        strengths, gains, kept = (np.array(values) for values in zip(*whole, strict=True))
-        best = float(strengths[choose_strength(gains, kept, floor=floor)])
-        curve = [
-            (strength, gain.mean if gain else None, kept.mean if kept else None)
-            for strength, gain, kept in points
-        ]
-        concepts = max((gain.n for _, gain, _ in points if gain), default=0)
-        found[method] = TunedStrength(
-            strength=best,
-            seconds=_seconds(summary, method),
-            concepts=concepts,
-            floor=floor,
-            curve=curve,
-        )
-    return found
+    choices = (
+        (method, _choose_strength(summary, method, floor=floor)) for method in summary.methods
+    )
+    return {method: choice for method, choice in choices if choice}
+
+
+def _choose_strength(summary: Summary, method: str, *, floor: float) -> TunedStrength | None:
+    rows = [
+        row
+        for strength in summary.strengths
+        if strength > 0 and (row := summary.leaderboard_row(method, strength)).planned
+    ]
+    points = [(row.strength, row.scores[HEADLINE], row.scores[PRESERVATION]) for row in rows]
+    complete = [
+        (strength, gain.mean, preservation.mean)
+        for strength, gain, preservation in points
+        if gain and preservation
+    ]
+    if not complete:
+        return None
+    strengths, gains, preservations = (np.array(column) for column in zip(*complete, strict=True))
+    return TunedStrength(
+        strength=float(strengths[choose_strength(gains, preservations, floor=floor)]),
+        seconds=_seconds(summary, method),
+        concepts=max((gain.n for _, gain, _ in points if gain), default=0),
+        floor=floor,
+        curve=[
+            (strength, gain.mean if gain else None, preservation.mean if preservation else None)
+            for strength, gain, preservation in points
+        ],
+    )
 
 
 def _seconds(summary: Summary, method: str) -> float:
-    learning = sum(
+    fits = sum(
         seconds
         for phase, name, _, seconds, _ in summary.store.timings()
         if phase == "towards" and name == method
     )
-    query = "SELECT coalesce(sum(seconds), 0) FROM images WHERE key IN (SELECT image FROM cells WHERE method = ? AND strength != 0)"
+    query = """SELECT coalesce(sum(seconds), 0) FROM images
+               WHERE key IN (SELECT image FROM cells WHERE method = ? AND strength != 0)"""
     ((images,),) = summary.store.select(query, method)
-    return float(learning + images)
+    return float(fits + images)

@@ -1,1 +1,1 @@
-"""Plug-ins that score images."""
+"""Scores of images: the leaderboard's, from embeddings, and plug-ins for any other."""

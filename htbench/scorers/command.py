@@ -1,4 +1,4 @@
-"""The external scorer protocol: a command that is asked in lines of JSON and answers in lines of JSON."""
+"""The external scorer protocol: a command that reads and writes lines of JSON."""
 
 import json
 import math
@@ -17,13 +17,13 @@ from htbench.core.errors import Missing, Refused
 from htbench.scorers.scorer import ScorerCard, ScorerInput, ScorerVersion
 
 _MAX_ANSWER_BYTES = 1 << 20
-"""Bytes of an answer: a longer one is none."""
+"""Length from which on an answer is taken to have no end."""
 _MAX_FAILURES = 3
-"""Failures in a row after which a command is not asked again."""
+"""Number of failures in a row after which a command is given up."""
 
 
 class CommandScorer:
-    """Implements `htbench.scorers.scorer.Scorer` by a command, which is started when it is needed and started again when it fails."""
+    """A scorer that asks a command, which is started on demand, and again after a failure."""
 
     def __init__(self, card: ScorerCard) -> None:
         self.card = card
@@ -33,17 +33,19 @@ class CommandScorer:
         self.declared = self._start()
         self.close()
 
-    def measure(self, looks: Sequence[ScorerInput]) -> list[float | str]:
-        """As promised; what was not answered when the command failed is asked again, one by one, and then given up."""
-        found: dict[int, float | str] = {}
-        for start in range(0, len(looks), self.card.batch):
-            batch = range(start, min(start + self.card.batch, len(looks)))
-            self._ask(looks, batch, found)
+    def measure(self, inputs: Sequence[ScorerInput]) -> list[float | str]:
+        """Scores or reasons; inputs left without an answer by a failure are asked about once more,
+        one by one.
+        """
+        answers: dict[int, float | str] = {}
+        for start in range(0, len(inputs), self.card.batch):
+            batch = range(start, min(start + self.card.batch, len(inputs)))
+            self._ask(inputs, batch, answers)
             for k in batch:
-                if k not in found:
-                    self._ask(looks, [k], found)
-                    found.setdefault(k, self._reason)
-        return [found[k] for k in range(len(looks))]
+                if k not in answers:
+                    self._ask(inputs, [k], answers)
+                    answers.setdefault(k, self._reason)
+        return [answers[k] for k in range(len(inputs))]
 
     def close(self) -> None:
         if self._connection:
@@ -53,53 +55,51 @@ class CommandScorer:
     def _ask(
         self, inputs: Sequence[ScorerInput], batch: Sequence[int], answers: dict[int, float | str]
     ) -> None:
-        """Put answers into `answers`, as far as they come."""
+        """Put answers into `answers`, up to the first failure."""
         if self._failures >= _MAX_FAILURES:
             return
-        open_ones = set(batch)
+        pending = set(batch)
+        questions = (json.dumps(_question(k, inputs[k], self.card)) for k in batch)
         try:
-            talk = self._connection or self._restart()
-            talk.send("".join(json.dumps(_question(k, inputs[k], self.card)) + "\n" for k in batch))
-            while open_ones:
+            connection = self._connection or self._restart()
+            connection.send("".join(f"{question}\n" for question in questions))
+            while pending:
                 began = time.monotonic()
-                id_, answer = _parse_answer(
-                    talk.receive(self._first_timeout if self._just_started else self.card.patience),
-                    open_ones,
-                )
-                answers[id_] = answer
-                open_ones.remove(id_)
-                if (
-                    self._just_started
-                ):  # started again, it may take as long to load, and somewhat longer
-                    self._first_timeout = min(
-                        self._first_timeout, self.card.patience + 2 * (time.monotonic() - began)
-                    )
+                timeout = self._first_timeout if self._just_started else self.card.patience
+                id_, score = _parse_answer(connection.receive(timeout), pending)
+                answers[id_] = score
+                pending.remove(id_)
+                if self._just_started:  # the next start may take as long to load, and some more
+                    allowed = self.card.patience + 2 * (time.monotonic() - began)
+                    self._first_timeout = min(self._first_timeout, allowed)
                 self._failures, self._just_started = 0, False
-        except (_ProtocolError, Missing) as failed:
+        except (_ProtocolError, Missing) as error:
             self._failures += 1
-            self._reason = (
-                str(failed)
-                if self._failures < _MAX_FAILURES
-                else f"given up after {_MAX_FAILURES} failures in a row, the last: {failed}"
-            )
+            self._reason = str(error)
+            if self._failures == _MAX_FAILURES:
+                attempts = f"{_MAX_FAILURES} failures in a row"
+                self._reason = f"given up after {attempts}, the last: {error}"
             self.close()
 
     def _restart(self) -> "_Connection":
-        told = self._start()
-        if self._connection is None or told != self.declared:
+        version = self._start()
+        if self._connection is None or version != self.declared:
             self.close()
+            versions = f"{_describe(self.declared)} and then {_describe(version)}"
             raise Refused(
-                f"scorer {self.card.name} declared {_describe(self.declared)} and then {_describe(told)}",
-                remedy="Score with one of them.",
+                f"scorer {self.card.name} declared {versions}", remedy="Score with one of them."
             )
         return self._connection
 
     def _start(self) -> ScorerVersion:
-        """Start it and hear what it is; weights may be loaded then, or when the first question comes."""
+        """Start the command and read its declaration.
+
+        It may load its weights before that, or at the first question.
+        """
         name, remedy = self.card.name, "Try the command by hand; what it must do: docs/scorers.md"
         try:
             self._connection = _Connection(self.card.command, self.card.folder)
-            told = _parse_version(self._connection.receive(self.card.start))
+            version = _parse_version(self._connection.receive(self.card.start))
         except (OSError, _ProtocolError) as error:
             self.close()
             reason = error.strerror if isinstance(error, OSError) else str(error)
@@ -107,46 +107,49 @@ class CommandScorer:
                 f"scorer {name} cannot be started: {reason}: {' '.join(self.card.command)[:200]}",
                 remedy=remedy,
             ) from None
-        wanted = {
+        expected = {
             "name": name,
-            "version": self.card.version or told.version,
-            "weights": self.card.weights or told.weights,
+            "version": self.card.version or version.version,
+            "weights": self.card.weights or version.weights,
         }
-        for part, value in wanted.items():
-            if (here := getattr(told, part)) != value:
+        for part, value in expected.items():
+            if (declared := getattr(version, part)) != value:
                 self.close()
-                raise Refused(
-                    f"scorer {name} declares {part} {here[:200]!r}, its card says {value[:200]!r}",
-                    remedy="Correct the card.",
-                )
+                differs = f"declares {part} {declared[:200]!r}, its card says {value[:200]!r}"
+                raise Refused(f"scorer {name} {differs}", remedy="Correct the card.")
         self._just_started = True
-        return told
+        return version
 
 
 class _ProtocolError(Exception):
-    """The command did not do as the protocol says."""
+    """The command broke the protocol."""
 
 
 class _Connection:
-    """A running command; nothing it does or leaves undone is waited for longer than was asked."""
+    """A running command; no wait for it is longer than its timeout."""
 
     def __init__(self, command: Sequence[str], folder: Path) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, start_new_session=True
-        )  # fmt: skip
+            command,
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            start_new_session=True,
+        )
         self._lines: Queue[bytes] = Queue(10_000)
         Thread(target=self._read_lines, daemon=True).start()
 
     def send(self, text: str) -> None:
-        """Send text, whether it is read or not."""
+        """Send text without waiting until it is read."""
         Thread(target=self._write, args=(text.encode(),), daemon=True).start()
 
     def receive(self, seconds: float) -> bytes:
         """The next line.
 
         Raises:
-            _Failed: if it does not come, or is none.
+            _ProtocolError: if it does not come in time, or has no end.
         """
         try:
             line = self._lines.get(timeout=seconds)
@@ -159,7 +162,7 @@ class _Connection:
         return line
 
     def kill(self) -> None:
-        """Kill it with all that it started."""
+        """Kill the command with every process that it started."""
         with suppress(OSError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -181,17 +184,16 @@ class _Connection:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
         code = self._process.poll()
-        how = (
-            "it closed its output"
-            if code is None
-            else f"it ended with exit code {code}"
-            if code >= 0
-            else f"it was killed by signal {-code}"
-        )
+        if code is None:
+            end = "it closed its output"
+        elif code >= 0:
+            end = f"it ended with exit code {code}"
+        else:
+            end = f"it was killed by signal {-code}"
         self._errors.seek(0, os.SEEK_END)
         self._errors.seek(max(0, self._errors.tell() - 2000))
-        last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
-        return ": ".join([how, *(line[:300] for line in last)])
+        last_line = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
+        return ": ".join([end, *(line[:300] for line in last_line)])
 
 
 def _question(id_: int, item: ScorerInput, card: ScorerCard) -> dict[str, object]:
@@ -206,22 +208,21 @@ def _question(id_: int, item: ScorerInput, card: ScorerCard) -> dict[str, object
 
 
 def _parse_json(line: bytes) -> Mapping[str, object]:
+    text = line[:80].decode(errors="replace").strip()
     try:
-        found = json.loads(line)
+        value = json.loads(line)
     except (ValueError, RecursionError):
         raise _ProtocolError(
-            f"it wrote {line[:80].decode(errors='replace').strip()!r}, which is no JSON; all else belongs on stderr"
+            f"it wrote {text!r}, which is no JSON; all else belongs on stderr"
         ) from None
-    if not isinstance(found, dict):
-        raise _ProtocolError(
-            f"it wrote {line[:80].decode(errors='replace').strip()!r}, which is no JSON object"
-        )
-    return found
+    if not isinstance(value, dict):
+        raise _ProtocolError(f"it wrote {text!r}, which is no JSON object")
+    return value
 
 
 def _parse_version(line: bytes) -> ScorerVersion:
-    told = _parse_json(line)
-    parts = [told.get(part) for part in ("name", "version", "weights")]
+    declaration = _parse_json(line)
+    parts = [declaration.get(part) for part in ("name", "version", "weights")]
     if not all(isinstance(part, str) and part.strip() for part in parts):
         raise _ProtocolError(
             "its first line does not declare name, version and weights, each as text"
@@ -230,8 +231,8 @@ def _parse_version(line: bytes) -> ScorerVersion:
 
 
 def _parse_answer(line: bytes, pending: set[int]) -> tuple[int, float | str]:
-    told = _parse_json(line)
-    id_, score, error = told.get("id"), told.get("score"), told.get("error")
+    answer = _parse_json(line)
+    id_, score, error = (answer.get(part) for part in ("id", "score", "error"))
     if not isinstance(id_, int) or isinstance(id_, bool) or id_ not in pending:
         raise _ProtocolError(f"it answered {id_!r}, which it was not asked, or twice")
     if isinstance(error, str) and score is None:

@@ -1,11 +1,12 @@
-r"""DINOv2: how much of the unsteered picture is kept, as the cosine of what a network that never read a word makes of both.
+r"""DINOv2: preservation of the unsteered picture, as the cosine of both pictures' features.
 
 .. math:: \cos(f(x), f(x_0))
 
-From -1 to 1, higher keeps more, 1 for equal pictures.
+From -1 to 1; higher keeps more; 1 for equal pictures. The network was trained without any text.
 
 References:
-    Oquab et al. DINOv2: Learning Robust Visual Features without Supervision. 2023. https://arxiv.org/abs/2304.07193
+    Oquab et al. DINOv2: Learning Robust Visual Features without Supervision. 2023.
+    https://arxiv.org/abs/2304.07193
 """
 
 from collections.abc import Sequence
@@ -26,9 +27,14 @@ SOURCE = HubFiles(
     files=("config.json", "model.safetensors", "preprocessor_config.json"),
 )
 CARD = ScorerCard(
-    name="dinov2-small", gauge="dinov2-small", better="higher", against="unsteered", licence="Apache-2.0", paper="https://arxiv.org/abs/2304.07193",
+    name="dinov2-small",
+    gauge="dinov2-small",
+    better="higher",
+    against="unsteered",
+    licence="Apache-2.0",
+    paper="https://arxiv.org/abs/2304.07193",
     summary="DINOv2 similarity to the unsteered picture: cosine of class tokens",
-)  # fmt: skip
+)
 
 
 class Dinov2:
@@ -44,19 +50,17 @@ class Dinov2:
         )
         self._loaded_model: tuple[Any, Any] | None = None
 
-    def measure(self, looks: Sequence[ScorerInput]) -> list[float | str]:
-        found: list[float | str] = []
-        for start in range(0, len(looks), self.card.batch):
-            part = looks[start : start + self.card.batch]
-            cosines = (
-                self._embed([look.image for look in part])
-                * self._embed([look.unsteered for look in part])
-            ).sum(-1)
-            found += [
+    def measure(self, inputs: Sequence[ScorerInput]) -> list[float | str]:
+        scores: list[float | str] = []
+        for start in range(0, len(inputs), self.card.batch):
+            batch = inputs[start : start + self.card.batch]
+            images = self._embed([item.image for item in batch])
+            unsteered = self._embed([item.unsteered for item in batch])
+            scores += [
                 float(cosine) if cosine.isfinite() else "the cosine is not finite"
-                for cosine in cosines
+                for cosine in (images * unsteered).sum(-1)
             ]
-        return found
+        return scores
 
     def close(self) -> None:
         self._loaded_model = None
@@ -66,10 +70,9 @@ class Dinov2:
         self._loaded_model = self._loaded_model or self._load()
         prepare, network = self._loaded_model
         pictures = [Image.open(path).convert("RGB") for path in paths]
-        seen = network(
-            **prepare(images=pictures, return_tensors="pt").to(self._device)
-        ).last_hidden_state[:, 0]
-        vectors: Tensor = torch.nn.functional.normalize(seen.float(), dim=-1).cpu()
+        pixels = prepare(images=pictures, return_tensors="pt").to(self._device)
+        class_tokens = network(**pixels).last_hidden_state[:, 0]
+        vectors: Tensor = torch.nn.functional.normalize(class_tokens.float(), dim=-1).cpu()
         return vectors
 
     def _load(self) -> tuple[Any, Any]:
@@ -79,14 +82,14 @@ class Dinov2:
             network = AutoModel.from_pretrained(
                 self._folder, local_files_only=True, use_safetensors=True
             )
-            return AutoImageProcessor.from_pretrained(
-                self._folder, local_files_only=True
-            ), network.to(self._device).eval()
-        except Exception as error:  # of any kind, by what is wrong with the folder
+            prepare = AutoImageProcessor.from_pretrained(self._folder, local_files_only=True)
+            network = network.to(self._device).eval()
+        except Exception as error:  # of any kind: it depends on the folder's fault
+            reason = " ".join(str(error).split())[:160]
             raise Refused(
-                f"weights {str(self._folder)!r} cannot be read: {' '.join(str(error).split())[:160]}",
-                remedy="Get them again.",
+                f"weights {str(self._folder)!r} cannot be read: {reason}", remedy="Get them again."
             ) from None
+        return prepare, network
 
 
 def _folder(weights: str) -> Path:
@@ -94,7 +97,8 @@ def _folder(weights: str) -> Path:
     if folder is None:
         raise Missing(
             f"the weights of dinov2-small are not on this machine: {SOURCE.repository}",
-            remedy="Get them: htbench fetch --scorer dinov2-small; or give a card with their folder: docs/scorers.md",
+            remedy="Get them: htbench fetch --scorer dinov2-small; or give a card with their "
+            "folder: docs/scorers.md",
         )
     if lost := missing_files(folder, SOURCE.files):
         raise Missing(
@@ -105,7 +109,7 @@ def _folder(weights: str) -> Path:
 
 
 def fetch() -> dict[str, Path]:
-    """Download what is missing and check it; gives the folder of the repository."""
+    """Download missing files and check them; gives the folder of the repository."""
     folder = SOURCE.download()
     Dinov2("cpu", weights=str(folder))._load()
     return {SOURCE.repository: folder}

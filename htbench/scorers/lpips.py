@@ -1,10 +1,12 @@
-r"""LPIPS: how far a picture has moved from the unsteered one, as people see it.
+r"""LPIPS: perceptual distance of a picture from the unsteered one.
 
-A weighted sum of squared differences between normalised activations of AlexNet's five layers, the weights fitted to people's judgements.
-0 for equal pictures, lower keeps more. The package `lpips` has those weights; AlexNet's own are downloaded, or in a folder.
+A weighted sum of squared differences between normalised activations of AlexNet's five layers, with
+weights that were fitted to people's judgements. 0 for equal pictures; lower keeps more. The package
+`lpips` has those weights; AlexNet's own are downloaded, or in a folder.
 
 References:
-    Zhang et al. The Unreasonable Effectiveness of Deep Features as a Perceptual Metric. 2018. https://arxiv.org/abs/1801.03924
+    Zhang et al. The Unreasonable Effectiveness of Deep Features as a Perceptual Metric. 2018.
+    https://arxiv.org/abs/1801.03924
 """
 
 import math
@@ -24,9 +26,14 @@ from htbench.scorers.scorer import ScorerCard, ScorerInput, ScorerVersion
 
 TRUNK = "alexnet-owt-7be5be79.pth"
 CARD = ScorerCard(
-    name="lpips-alex", gauge="lpips-alex", better="lower", against="unsteered", licence="BSD-2-Clause", paper="https://arxiv.org/abs/1801.03924",
+    name="lpips-alex",
+    gauge="lpips-alex",
+    better="lower",
+    against="unsteered",
+    licence="BSD-2-Clause",
+    paper="https://arxiv.org/abs/1801.03924",
     summary="LPIPS distance to the unsteered picture, by AlexNet",
-)  # fmt: skip
+)
 
 
 class Lpips:
@@ -50,19 +57,18 @@ class Lpips:
         )
         self._network: Any = None
 
-    def measure(self, looks: Sequence[ScorerInput]) -> list[float | str]:
+    def measure(self, inputs: Sequence[ScorerInput]) -> list[float | str]:
         self._network = self._network or self._load()
-        return [self._distance(look) for look in looks]
+        return [self._distance(item) for item in inputs]
 
     def close(self) -> None:
         self._network = None
 
     @torch.no_grad()
-    def _distance(self, look: ScorerInput) -> float | str:
-        """One by one: pictures of a run may differ in size, and AlexNet is quick."""
-        image, unsteered = (
-            _read_pixels(path).to(self._device) for path in (look.image, look.unsteered)
-        )
+    def _distance(self, item: ScorerInput) -> float | str:
+        """Computed one by one: pictures of a run may differ in size, and AlexNet is quick."""
+        image = _read_pixels(item.image).to(self._device)
+        unsteered = _read_pixels(item.unsteered).to(self._device)
         if image.shape != unsteered.shape:
             return "the picture and the unsteered one differ in size"
         value = float(self._network(image, unsteered))
@@ -72,41 +78,41 @@ class Lpips:
         import lpips
 
         network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-        wanted = (
-            network.net.state_dict()
-        )  # `slice2.3.weight` of it is `features.3.weight` of AlexNet
-        learnt = files.read(self._trunk)
-        here = {
-            own: learnt[name]
-            for own in wanted
-            if (name := f"features.{own.partition('.')[2]}") in learnt
+        expected, weights = network.net.state_dict(), files.read(self._trunk)
+        state = {  # `slice2.3.weight` here is `features.3.weight` of AlexNet
+            name: weights[trunk_name]
+            for name in expected
+            if (trunk_name := f"features.{name.partition('.')[2]}") in weights
         }
-        files.check(here, wanted, self._trunk)
-        network.net.load_state_dict(here)
+        files.check(state, expected, self._trunk)
+        network.net.load_state_dict(state)
         return network.to(self._device).eval()
 
 
 def _read_pixels(path: Path) -> Tensor:
-    """Rows of a batch of one, from -1 to 1."""
+    """The pixels of a picture, from -1 to 1, as a batch of one."""
     levels = torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1)
     return levels[None].float() / 127.5 - 1
 
 
 def trunk(weights: str) -> Path:
-    """The file with AlexNet's weights, in a folder, or where torchvision downloads it to.
+    """The file with AlexNet's weights, in the folder `weights` or, for `hub`, in torchvision's.
 
     Raises:
         Missing: if it is not there.
     """
     folder = Path(torch.hub.get_dir()) / "checkpoints" if weights == "hub" else Path(weights)
     if not (folder / TRUNK).is_file():
-        remedy = "Get it: htbench fetch --scorer lpips-alex; or give a card with its folder: docs/scorers.md"
+        remedy = (
+            "Get it: htbench fetch --scorer lpips-alex; or give a card with its folder: "
+            "docs/scorers.md"
+        )
         raise Missing(f"the weights of AlexNet, {TRUNK}, are not in {str(folder)!r}", remedy=remedy)
     return folder / TRUNK
 
 
 def fetch() -> dict[str, Path]:
-    """Download what is missing and check it; gives the folder of the file."""
+    """Download AlexNet's weights if they are missing, and check them; gives the file's folder."""
     from urllib.error import URLError
 
     from torchvision.models import AlexNet_Weights

@@ -1,24 +1,24 @@
-"""Gauges: scores that are read off pictures rather than made of an encoder's embeddings, by a command or by code, and their cards."""
+"""Scorers: scores read off pictures by a command or by code, rather than from embeddings; cards."""
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from htbench.core import content, registry
 from htbench.core.errors import Missing, UnknownName, UsageError
 
 Against = Literal["target", "concept", "prompt", "unsteered"]
-"""What a picture is held against: the prompt with the concept, the concept's words, the plain prompt, or the unsteered picture of the same seed."""
+"""What a picture is compared with: the prompt with the concept, the concept's words, the plain
+prompt, or the unsteered picture of the same seed."""
 Better = Literal["higher", "lower"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScorerInput:
-    """One picture to be scored, and all that it may be held against."""
+    """A picture to be scored, and everything that it can be compared with."""
 
     image: Path
     unsteered: Path
@@ -29,7 +29,7 @@ class ScorerInput:
 
 @dataclass(frozen=True, kw_only=True)
 class ScorerVersion:
-    """What a gauge says it is: scores of another version or of other weights are other scores."""
+    """A scorer's identity, which it declares; with other weights or versions, scores differ."""
 
     name: str
     version: str
@@ -37,20 +37,23 @@ class ScorerVersion:
 
 
 class Scorer(Protocol):
-    """A score; a plug-in is a factory `(device: str, *, weights: str = "hub") -> Gauge` that also has `card`."""
+    """A score; a plug-in is a factory that makes one, and also has `card`.
+
+    The factory is called as `(device: str, *, weights: str = "hub", card: ScorerCard = …)`.
+    """
 
     card: "ScorerCard"
     declared: ScorerVersion
 
-    def measure(self, looks: Sequence[ScorerInput]) -> list[float | str]:
-        """A finite number a look, or why there is none."""
+    def measure(self, inputs: Sequence[ScorerInput]) -> list[float | str]:
+        """For each input a finite number, or the reason why there is none."""
 
     def close(self) -> None:
-        """Let go of processes and memory; the next `measure` takes them again."""
+        """Free processes and memory; the next `measure` takes them again."""
 
 
 class ScorerCard(BaseModel):
-    """A gauge as a TOML file: which command or code, which direction is better, what a picture is held against."""
+    """A scorer as a TOML file: its command or code, the better direction, and the comparison."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,59}$")]
@@ -60,95 +63,85 @@ class ScorerCard(BaseModel):
     command: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """The external scorer protocol: docs/scorers.md. Run in the card's folder."""
     gauge: str = ""
-    """Instead of a command: the name of an installed gauge, read from the folder `weights`."""
+    """Instead of a command: the name of an installed scorer, with the weights in `weights`."""
     weights: str = ""
-    """Of a command: what it must declare; of a gauge: the folder. Empty: whatever is declared, or downloaded."""
+    """The weights that a command must declare, or the folder of an installed scorer's weights;
+    empty: any weights, or downloaded ones."""
     version: str = ""
-    """What a command must declare; empty: whatever it declares."""
+    """The version that a command must declare; empty: any."""
     start: Annotated[float, Field(gt=0)] = 600.0
-    """Seconds that a command may take until it answers for the first time."""
+    """Seconds that a command may take until its first answer."""
     patience: Annotated[float, Field(gt=0)] = 60.0
     """Seconds that it may take for each further answer."""
     batch: Annotated[int, Field(ge=1, le=1024)] = 16
-    """Questions that it is given at once."""
+    """Number of questions that it is sent at once."""
     licence: str = ""
     paper: str = ""
     _folder: Path = PrivateAttr(Path())
 
     @property
     def folder(self) -> Path:
-        """Where the card is."""
+        """The folder of the card's file."""
         return self._folder
 
 
 def scorer_id(scorer: Scorer) -> str:
-    """Name and revision, under which scores are kept."""
-    told = scorer.declared
-    return f"{scorer.card.name}@{content.digest([told.name, told.version, told.weights, scorer.card.against])}"
+    """Name and revision under which scores are stored."""
+    card, version = scorer.card, scorer.declared
+    parts = [version.name, version.version, version.weights, card.against]
+    return f"{card.name}@{content.digest(parts)}"
 
 
 def is_scorer_plugin(name: str) -> bool:
-    """Whether a scorer's name is that of a gauge, or a path of a card, rather than that of an encoder."""
+    """Whether `name` is an installed scorer or the path of a card, rather than an encoder."""
     return name.endswith(".toml") or name in registry.plugins("scorers")
 
 
 def check(name: str) -> None:
-    """Raise unless there is a scorer `name`: an encoder, a gauge, or a readable card."""
+    """Raise unless `name` is an encoder, an installed scorer, or the path of a valid card."""
     if name.endswith(".toml"):
         read(Path(name))
     elif name not in registry.plugins("encoders") and not is_scorer_plugin(name):
-        raise UnknownName(
-            "scorer",
-            name,
-            [*registry.plugins("encoders"), *registry.plugins("scorers")],
-            remedy="See: htbench list encoders",
-        )
+        names = [*registry.plugins("encoders"), *registry.plugins("scorers")]
+        raise UnknownName("scorer", name, names, remedy="See: htbench list encoders")
 
 
 def load(name: str, device: str) -> Scorer:
-    """The gauge `name`, or of the card at that path, ready to measure.
+    """The installed scorer `name`, or the scorer of the card at that path, ready to measure.
 
     Raises:
         Missing: if its command cannot be started, or its weights or package are not there.
-        Refused: if a command declares to be another one.
+        Refused: if a command declares another name, version or weights than its card.
     """
     if not name.endswith(".toml"):
-        found: Scorer = registry.load("scorers", name)(device)
-        return found
+        installed: Scorer = registry.load("scorers", name)(device)
+        return installed
     card = read(Path(name))
     if card.command:
-        by_command: Scorer = registry.load("scorers", "command")(card)
-        return by_command
+        command: Scorer = registry.load("scorers", "command")(card)
+        return command
     folder = str(card.folder / card.weights) if card.weights else "hub"
-    by_code: Scorer = registry.load("scorers", card.gauge)(device, weights=folder, card=card)
-    return by_code
+    with_weights: Scorer = registry.load("scorers", card.gauge)(device, weights=folder, card=card)
+    return with_weights
 
 
 def read(path: Path) -> ScorerCard:
     """The card in the file `path`.
 
     Raises:
-        Missing: if there is none.
+        Missing: if there is no such file.
         UsageError: if it is not valid.
     """
     try:
-        card = ScorerCard.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        card = content.read_card(path, ScorerCard)
     except FileNotFoundError:
         raise Missing(
             f"no scorer's card {str(path)[:300]!r}",
             remedy="Give the path of a TOML file: docs/scorers.md",
         ) from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+    except content.InvalidCard as error:
         raise UsageError(
-            f"scorer's card {str(path)!r}: {where}: {first['msg']}, not {str(first['input'])[:60]!r}",
-            remedy="See docs/scorers.md.",
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UsageError(
-            f"scorer's card {str(path)!r} cannot be read: {' '.join(str(error).split())[:200]}",
-            remedy="See docs/scorers.md.",
+            f"scorer's card {str(path)!r}: {error}", remedy="See docs/scorers.md."
         ) from None
     if bool(card.command) == bool(card.gauge):
         raise UsageError(

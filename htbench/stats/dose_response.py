@@ -1,4 +1,4 @@
-"""How an effect answers to the strength: statistics of curves of gain over strengths, one a concept, prompt and seed."""
+"""Dose response: statistics of curves of gain over strengths, one per concept, prompt and seed."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,12 +15,15 @@ Curves = Float[np.ndarray, "curves strengths"]
 Strengths = Float[np.ndarray, " strengths"]
 PerCurve = Float[np.ndarray, " curves"]
 FLAT_BELOW = 1e-6
-"""A curve whose gains differ by less is flat: no effect, but rounding."""
+"""A curve whose gains differ by less is flat: its differences are rounding, not an effect."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DoseResponse:
-    """How gain answers to strength, over concepts; flat and broken curves are counted and otherwise left out."""
+    """The response of gain to strength, over concepts.
+
+    Flat and incomplete curves are counted, and left out of everything else.
+    """
 
     kendall: estimates.Estimate | None
     spearman: estimates.Estimate | None
@@ -30,17 +33,18 @@ class DoseResponse:
     chord_deviation: estimates.Estimate | None
     isotonic: estimates.Estimate | None
     concept_sd: tuple[durations.Interval, ...]
-    """Standard deviation over concepts of their mean gain at each strength: 0 where one strength does the same to all."""
+    """At each strength, the standard deviation over concepts of their mean gain: 0 where a strength
+    has the same effect on all."""
     curves: int
     flat: int
     incomplete: int
-    """With a gain missing."""
+    """Number of curves with a missing gain."""
 
 
 def measure_dose_response(
     gains: Mapping[str, Curves], strengths: Strengths, *, seed: int = 0, rounds: int = 10_000
 ) -> DoseResponse:
-    """Of each concept's curves; strengths ascend, a missing gain is NaN.
+    """The dose response of each concept's curves; strengths ascend, a missing gain is NaN.
 
     Raises:
         ValueError: for fewer than three strengths, or where they do not ascend.
@@ -49,56 +53,52 @@ def measure_dose_response(
         raise ValueError(
             f"a curve needs three strengths or more, ascending, not {[float(s) for s in strengths]}"
         )
-    whole = {concept: curves[~np.isnan(curves).any(1)] for concept, curves in gains.items()}
+    complete = {concept: curves[~np.isnan(curves).any(1)] for concept, curves in gains.items()}
     moving = {
-        concept: curves[np.ptp(curves, axis=1) > FLAT_BELOW] for concept, curves in whole.items()
+        concept: curves[np.ptp(curves, axis=1) > FLAT_BELOW] for concept, curves in complete.items()
     }
 
-    def over(statistic: Callable[[Curves], PerCurve]) -> estimates.Estimate | None:
+    def estimate(statistic: Callable[[Curves], PerCurve]) -> estimates.Estimate | None:
         values = {concept: statistic(curves) for concept, curves in moving.items()}
-        return estimates.over_concepts(
-            {
-                concept: [float(x) for x in found[np.isfinite(found)]]
-                for concept, found in values.items()
-            },
-            seed=seed,
-            rounds=rounds,
-        )
+        finite = {
+            concept: [float(value) for value in of_curves[np.isfinite(of_curves)]]
+            for concept, of_curves in values.items()
+        }
+        return estimates.over_concepts(finite, seed=seed, rounds=rounds)
 
+    means = [curves.mean(0) for curves in complete.values() if len(curves)]
+    n_all, n_complete, n_moving = (
+        sum(map(len, curves.values())) for curves in (gains, complete, moving)
+    )
     return DoseResponse(
-        kendall=over(kendall),
-        spearman=over(spearman),
-        backstep=over(backstep),
-        largest_step=over(largest_step),
-        linearity=over(lambda curves: linearity(curves, strengths)),
-        chord_deviation=over(lambda curves: chord_deviation(curves, strengths)),
-        isotonic=over(isotonic),
-        concept_sd=_concept_sd(
-            [curves.mean(0) for curves in whole.values() if len(curves)],
-            len(strengths),
-            seed=seed,
-            rounds=rounds,
-        ),
-        curves=sum(map(len, gains.values())),
-        flat=sum(map(len, whole.values())) - sum(map(len, moving.values())),
-        incomplete=sum(map(len, gains.values())) - sum(map(len, whole.values())),
+        kendall=estimate(kendall),
+        spearman=estimate(spearman),
+        backstep=estimate(backstep),
+        largest_step=estimate(largest_step),
+        linearity=estimate(lambda curves: linearity(curves, strengths)),
+        chord_deviation=estimate(lambda curves: chord_deviation(curves, strengths)),
+        isotonic=estimate(isotonic),
+        concept_sd=_concept_sd(means, len(strengths), seed=seed, rounds=rounds),
+        curves=n_all,
+        flat=n_complete - n_moving,
+        incomplete=n_all - n_complete,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class EffectiveRange:
-    """Where along the strengths an effect happens."""
+    """The range of strengths in which an effect happens."""
 
     start: float
     """Strength at which a tenth of the largest gain is reached."""
     saturation: float
-    """Strength at which nine tenths are."""
+    """Strength at which nine tenths of it are reached."""
     collapse: float | None
     """Strength at which preservation falls below the floor; None where it stays above."""
 
     @property
     def width(self) -> float:
-        """How much of the strengths can be used: from the start to saturation or collapse, whichever is first."""
+        """Length of the usable range: from the start to saturation or, if earlier, collapse."""
         end = self.saturation if self.collapse is None else min(self.saturation, self.collapse)
         return max(0.0, end - self.start)
 
@@ -106,7 +106,10 @@ class EffectiveRange:
 def effective_range(
     strengths: Strengths, gain: Strengths, preservation: Strengths, *, floor: float
 ) -> EffectiveRange | None:
-    """Of one curve, straight between its points; None where the gain never rises above that of the lowest strength."""
+    """The range of one curve, interpolated linearly between its points.
+
+    None where the gain never rises above that of the lowest strength.
+    """
     rise = gain - gain[0]
     if rise.max() <= FLAT_BELOW:
         return None
@@ -120,26 +123,32 @@ def effective_range(
 
 def kendall(curves: Curves) -> PerCurve:
     """Kendall's tau-b of gain with strength, -1 to 1; NaN for a flat curve."""
-    one, other = np.triu_indices(curves.shape[1], 1)
-    signs = np.sign(curves[:, other] - curves[:, one])
-    return _ratio(signs.sum(1), np.sqrt(len(one) * np.abs(signs).sum(1)))
+    lower, higher = np.triu_indices(curves.shape[1], 1)
+    signs = np.sign(curves[:, higher] - curves[:, lower])
+    return _ratio(signs.sum(1), np.sqrt(len(lower) * np.abs(signs).sum(1)))
 
 
 def spearman(curves: Curves) -> PerCurve:
     """Spearman's rank correlation of gain with strength, -1 to 1; NaN for a flat curve."""
     ranks = rankdata(curves, axis=1) - (curves.shape[1] + 1) / 2
-    places = np.arange(curves.shape[1]) - (curves.shape[1] - 1) / 2
-    return _ratio(ranks @ places, np.sqrt((ranks**2).sum(1) * (places**2).sum()))
+    positions = np.arange(curves.shape[1]) - (curves.shape[1] - 1) / 2
+    return _ratio(ranks @ positions, np.sqrt((ranks**2).sum(1) * (positions**2).sum()))
 
 
 def backstep(curves: Curves) -> PerCurve:
-    r"""Share of all movement that goes back, :math:`\sum \max(0, -\Delta) / \sum |\Delta|`: 0 for a rising curve, 1 for a falling one; NaN for a flat one."""
+    r"""Share of all movement that is backwards, :math:`\sum \max(0, -\Delta) / \sum |\Delta|`.
+
+    0 for a rising curve, 1 for a falling one, NaN for a flat one.
+    """
     steps = np.diff(curves, axis=1)
     return _ratio(np.maximum(0, -steps).sum(1), np.abs(steps).sum(1))
 
 
 def largest_step(curves: Curves) -> PerCurve:
-    """Largest share of all movement in one step: 1 / steps for an even curve, 1 for a switch; NaN for a flat one."""
+    """Largest share of all movement in one step.
+
+    1 / steps for an even curve, 1 for a switch, NaN for a flat curve.
+    """
     steps = np.abs(np.diff(curves, axis=1))
     return _ratio(steps.max(1), steps.sum(1))
 
@@ -152,16 +161,22 @@ def linearity(curves: Curves, strengths: Float[np.ndarray, " strengths"]) -> Per
 
 
 def chord_deviation(curves: Curves, strengths: Float[np.ndarray, " strengths"]) -> PerCurve:
-    """Largest distance from the straight line between the ends, over the distance of the ends; NaN where these are level."""
+    """Largest distance from the straight line between the ends, over the distance of the ends.
+
+    NaN where the ends are level.
+    """
     share = (strengths - strengths[0]) / (strengths[-1] - strengths[0])
     rise = curves[:, -1:] - curves[:, :1]
     return _ratio(np.abs(curves - curves[:, :1] - rise * share).max(1), np.abs(rise[:, 0]))
 
 
 def isotonic(curves: Curves) -> PerCurve:
-    """R² of the best rising curve: 1 where the gain never falls, 0 where it only does; NaN for a flat curve."""
-    left = np.array([((curve - isotonic_regression(curve).x) ** 2).sum() for curve in curves])
-    return 1 - _ratio(left, ((curves - curves.mean(1, keepdims=True)) ** 2).sum(1))
+    """R² of the best rising curve.
+
+    1 where the gain never falls, 0 where it falls everywhere, NaN for a flat curve.
+    """
+    residual = np.array([((curve - isotonic_regression(curve).x) ** 2).sum() for curve in curves])
+    return 1 - _ratio(residual, ((curves - curves.mean(1, keepdims=True)) ** 2).sum(1))
 
 
 def _ratio(part: PerCurve, whole: PerCurve) -> PerCurve:
@@ -169,7 +184,7 @@ def _ratio(part: PerCurve, whole: PerCurve) -> PerCurve:
 
 
 def _crossing(strengths: Strengths, values: Strengths, level: float) -> float | None:
-    """The first strength at which the line through the values is at the level or above."""
+    """The first strength at which the line through the values is at or above the level."""
     above = values >= level
     if not above.any():
         return None
@@ -190,8 +205,8 @@ def _concept_sd(
     correction = len(rows) / (len(rows) - 1)
     drawn = np.sqrt(np.maximum(0, weights @ rows**2 - (weights @ rows) ** 2) * correction)
     level = estimates.tail_quantile(len(rows))
-    low, high = np.quantile(drawn, [level, 1 - level], axis=0)
+    lows, highs = np.quantile(drawn, [level, 1 - level], axis=0)
     return tuple(
-        durations.Interval(value=float(v), low=float(a), high=float(b))
-        for v, a, b in zip(rows.std(0, ddof=1), low, high, strict=True)
+        durations.Interval(value=float(value), low=float(low), high=float(high))
+        for value, low, high in zip(rows.std(0, ddof=1), lows, highs, strict=True)
     )

@@ -1,4 +1,4 @@
-"""Durations and what amortisation saves: spreads, medians with intervals, speed-ups, the break-even point."""
+"""Durations and the savings of amortisation: medians with intervals, speed-ups, break-even."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from htbench.stats.estimates import sign_flip
 
 @dataclass(frozen=True, kw_only=True)
 class Quartiles:
-    """A sample of durations in seconds."""
+    """Median and quartiles of durations in seconds."""
 
     median: float
     low: float
@@ -35,7 +35,7 @@ def quartiles(seconds: ArrayLike) -> Quartiles | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Amortisation:
-    """Learning once and predicting against fitting each concept, all in seconds."""
+    """Training once and predicting, compared with fitting each concept; all in seconds."""
 
     training: float
     """C, the one-off cost."""
@@ -47,29 +47,32 @@ class Amortisation:
     """g, one image."""
 
     def speedup(self, images: int = 0) -> float:
-        """S(m) = (c + m g) / (h + m g): how much faster a user is who makes `images` images of one concept."""
+        """Speed-up S(m) = (c + m g) / (h + m g) for a user who makes m `images` of one concept."""
         return (self.fit + images * self.generate) / (self.predict + images * self.generate)
 
     @property
     def break_even(self) -> float:
-        """N* = C / (c - h): from how many concepts on the training has paid; infinite where a prediction costs no less than a fit."""
+        """Number of concepts after which training pays off, N* = C / (c - h).
+
+        Infinite where a prediction costs no less than a fit.
+        """
         saved = self.fit - self.predict
         return self.training / saved if saved > 0 else math.inf
 
 
 NOISY_ABOVE, INVALID_ABOVE = 0.10, 0.25
-"""Interquartile range over median past which a sample of durations is called so."""
+"""Interquartile range over median, above which a sample of durations is noisy or invalid."""
 MIN_SAMPLES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class DurationSummary:
-    """A sample of durations in seconds, as a time is reported."""
+    """Summary of durations in seconds, for a report."""
 
     median: float
     low: float
     high: float
-    """95 % interval of the median, by order statistics; NaN below 6 samples, of which no two can give it."""
+    """95 % interval of the median, by order statistics; NaN for fewer than 6 samples."""
     first_quartile: float
     third_quartile: float
     p90: float
@@ -78,16 +81,17 @@ class DurationSummary:
     @property
     def noise(self) -> float:
         """Interquartile range over median."""
-        return (
-            (self.third_quartile - self.first_quartile) / self.median if self.median else math.inf
-        )
+        width = self.third_quartile - self.first_quartile
+        return width / self.median if self.median else math.inf
 
     @property
     def quality(self) -> Literal["steady", "few", "noisy", "invalid"]:
-        """What the sample is worth; `few` below 10 samples."""
+        """Grade of the sample, by its noise and, with fewer than 10 samples, by its size."""
         if self.noise > INVALID_ABOVE:
             return "invalid"
-        return "noisy" if self.noise > NOISY_ABOVE else "few" if self.n < MIN_SAMPLES else "steady"
+        if self.noise > NOISY_ABOVE:
+            return "noisy"
+        return "few" if self.n < MIN_SAMPLES else "steady"
 
 
 def summarise_durations(seconds: ArrayLike) -> DurationSummary | None:
@@ -100,9 +104,8 @@ def summarise_durations(seconds: ArrayLike) -> DurationSummary | None:
     n = len(sample)
     if not n:
         return None
-    below = (
-        np.cumsum([math.comb(n, k) for k in range(n // 2)]) / 2**n
-    )  # of n fair coins, at most k show heads
+    # chance that of n fair coins at most k show heads
+    below = np.cumsum([math.comb(n, k) for k in range(n // 2)]) / 2**n
     rank = int((below <= 0.025).sum())
     low, high = (sample[rank - 1], sample[n - rank]) if rank else (math.nan, math.nan)
     first, median, third, p90 = np.quantile(sample, [0.25, 0.5, 0.75, 0.9])
@@ -119,7 +122,7 @@ def summarise_durations(seconds: ArrayLike) -> DurationSummary | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A figure with its 95 % interval."""
+    """A value with its 95 % interval."""
 
     value: float
     low: float
@@ -128,13 +131,14 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-    """What amortisation saves by raw samples in seconds: `Amortisation` of their medians, with percentile intervals that resample them.
+    """The savings of amortisation, from raw samples in seconds.
 
-    Fewer than 3 samples of anything have no interval (NaN).
+    Values are those of `Amortisation` for the samples' medians; percentile intervals resample the
+    samples. With fewer than 3 samples of any quantity there is no interval (NaN).
     """
 
     training: float
-    """C, the one-off cost, which is known once and has no interval."""
+    """C, the one-off cost, a single measurement without an interval."""
     fit: tuple[float, ...]
     predict: tuple[float, ...]
     generate: tuple[float, ...]
@@ -142,7 +146,7 @@ class Saving:
     rounds: int = 2000
 
     def speedup(self, images: int = 0) -> Interval:
-        """S(m)."""
+        """Speed-up S(m)."""
         fit, predict, generate = self._medians
         return _interval(
             self.point_estimate.speedup(images),
@@ -151,7 +155,7 @@ class Saving:
 
     @property
     def break_even(self) -> Interval:
-        """N*, infinite where a prediction costs no less than a fit."""
+        """Break-even point N*; infinite where a prediction costs no less than a fit."""
         fit, predict, _ = self._medians
         saved = fit - predict
         return _interval(
@@ -161,7 +165,7 @@ class Saving:
 
     @cached_property
     def point_estimate(self) -> Amortisation:
-        """By the medians."""
+        """`Amortisation` by the samples' medians."""
         fit, predict, generate = (
             float(np.median(sample)) for sample in (self.fit, self.predict, self.generate)
         )
@@ -180,32 +184,34 @@ class Saving:
         ]
 
 
-def _interval(value: float, drawn: NDArray[np.float64]) -> Interval:
-    low, high = np.quantile(drawn, [0.025, 0.975], method="nearest")
+def _interval(value: float, resampled: NDArray[np.float64]) -> Interval:
+    low, high = np.quantile(resampled, [0.025, 0.975], method="nearest")
     return Interval(value=value, low=float(low), high=float(high))
 
 
 @dataclass(frozen=True, kw_only=True)
 class CacheProbe:
-    """Whether concepts that were asked for before are answered faster than when they were new."""
+    """A test whether a concept that was asked for before is answered faster than a new one."""
 
     ratio: float
-    """Geometric mean over concepts of the time when new over the time again."""
+    """Geometric mean over concepts of the first time over the repeated time."""
     p: float
-    """One-sided."""
+    """One-sided p."""
     n: int
-    """Concepts."""
+    """Number of concepts."""
 
     @property
     def caches(self) -> bool:
-        """Whether answers are kept: faster by more than a tenth, and not by chance."""
+        """Whether answers are cached: repeats are faster by more than a tenth, at p < 0.01."""
         return self.p < 0.01 and self.ratio > 1.1
 
 
 def probe_cache(
     new: Sequence[float], repeated: Sequence[float], *, seed: int = 0, rounds: int = 10_000
 ) -> CacheProbe | None:
-    """A paired sign-flip test on logarithms, each concept against itself, so that concepts may differ in what they cost; None for no pair.
+    """A paired sign-flip test on logarithms of durations; None for no pair.
+
+    Each concept is compared with itself, so that concepts may differ in their cost.
 
     References:
         Good. Permutation, Parametric and Bootstrap Tests of Hypotheses. 2005.

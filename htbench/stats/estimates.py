@@ -1,4 +1,4 @@
-"""Estimates with intervals, tests, and what amortisation saves: numbers in, numbers out."""
+"""Estimates over concepts with their intervals, tests, and corrections for several tests."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,9 +24,10 @@ class Estimate:
 def over_concepts(
     values: Mapping[str, Sequence[float]], *, seed: int = 0, rounds: int = 10_000
 ) -> Estimate | None:
-    """Mean of the concepts' means, with the 95 % percentile interval of a bootstrap that resamples concepts; None without values.
+    """Mean of the concepts' means, with the 95 % percentile interval of a bootstrap over concepts.
 
-    All of a concept's prompts and seeds stay together: they are not independent. One concept has no interval (NaN).
+    None without values. All of a concept's prompts and seeds stay together, since they are not
+    independent. One concept has no interval (NaN).
 
     References:
         Efron, Tibshirani. An Introduction to the Bootstrap. 1993.
@@ -36,17 +37,17 @@ def over_concepts(
         return None
     if len(means) == 1:
         return Estimate(mean=float(means[0]), low=math.nan, high=math.nan, n=1)
-    drawn = resamples(len(means), seed=seed, rounds=rounds) @ means / len(means)
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    resampled = resamples(len(means), seed=seed, rounds=rounds) @ means / len(means)
+    low, high = np.quantile(resampled, [0.025, 0.975])
     return Estimate(mean=float(means.mean()), low=float(low), high=float(high), n=len(means))
 
 
 def contrast(
     first: Sequence[float], second: Sequence[float], *, rounds: int = 10_000
 ) -> Estimate | None:
-    """How much higher the mean of some concepts is than that of others, with the 95 % interval of a bootstrap that resamples either; None for fewer than two.
+    """Mean of one group of concepts minus that of another, with its 95 % bootstrap interval.
 
-    `n` is the number of all of them.
+    Both groups are resampled; None if either has fewer than two concepts. `n` counts both groups.
     """
     if min(len(first), len(second)) < 2:
         return None
@@ -65,7 +66,10 @@ def contrast(
 
 @lru_cache(maxsize=4)
 def resamples(n: int, *, seed: int = 0, rounds: int = 10_000) -> NDArray[np.float64]:
-    """The draws of `over_concepts` for any other statistic: how often each of `n` concepts, or raters, is in each resample; (rounds, n), to read only."""
+    """Bootstrap counts: how often each of `n` concepts, or raters, is in each resample.
+
+    Shape (rounds, n), read-only. These are the resamples of `over_concepts`, for other statistics.
+    """
     picks = np.random.default_rng(seed).integers(0, n, (rounds, n))
     counts = (
         np.bincount((picks + n * np.arange(rounds)[:, None]).ravel(), minlength=n * rounds)
@@ -77,27 +81,32 @@ def resamples(n: int, *, seed: int = 0, rounds: int = 10_000) -> NDArray[np.floa
 
 
 def tail_quantile(n: int) -> float:
-    """Which quantile of resampled statistics of `n` clusters ends a 95 % interval: below 0.025, as percentiles of few clusters are too narrow.
+    """The quantile of resampled statistics of `n` clusters at which a 95 % interval ends.
+
+    Below 0.025, since percentile intervals of few clusters are too narrow.
 
     References:
-        Hesterberg. What Teachers Should Know About the Bootstrap. 2015. https://doi.org/10.1080/00031305.2015.1089789
+        Hesterberg. What Teachers Should Know About the Bootstrap. 2015.
+        https://doi.org/10.1080/00031305.2015.1089789
     """
     return float(ndtr(-math.sqrt(n / (n - 1)) * stdtrit(n - 1, 0.975))) if n > 1 else math.nan
 
 
 MAX_EXACT = 20
-"""Differences up to which all signs are tried."""
+"""Number of differences up to which all signs are tried."""
 
 
 def sign_flip(
     differences: ArrayLike, *, greater: bool = False, seed: int = 0, rounds: int = 10_000
 ) -> float:
-    """Chance of a mean as far from 0 if each difference could as well have had the other sign; with `greater`, as far above 0. 1 for none.
+    """p of a sign-flip test: the chance of a mean as far from 0 if each sign were random.
 
-    All signs are tried up to 20 differences, else `rounds` random ones, and the observed one counts among them.
+    With `greater`, one-sided: as far above 0. 1 for no differences. Up to 20 differences all signs
+    are tried, else `rounds` random ones; the observed signs count among them.
 
     References:
-        Phipson, Smyth. Permutation P-values Should Never Be Zero. 2010. https://doi.org/10.2202/1544-6115.1585
+        Phipson, Smyth. Permutation P-values Should Never Be Zero. 2010.
+        https://doi.org/10.2202/1544-6115.1585
     """
     values = np.asarray(differences, float)
     if len(values) <= MAX_EXACT:
@@ -113,7 +122,7 @@ def sign_flip(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Each p adjusted for all of them, so that one below 0.05 is wrong in at most 5 % of families.
+    """Each p adjusted for all, so that some p is below 0.05 by chance in at most 5 % of families.
 
     References:
         Holm. A Simple Sequentially Rejective Multiple Test Procedure. 1979.
@@ -127,7 +136,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True, kw_only=True)
 class Equivalence:
-    """Whether a mean difference lies within a margin around 0."""
+    """A test whether a mean difference lies within a margin around 0."""
 
     difference: float
     low: float
@@ -139,15 +148,20 @@ class Equivalence:
 
     @property
     def holds(self) -> bool:
-        """Whether the difference is shown to be below the margin either way; that it is not shown does not mean that there is one."""
+        """Whether the difference is shown to lie within the margin; False does not show that it
+        lies outside.
+        """
         return self.p < 0.05
 
 
 def equivalence(differences: ArrayLike, *, margin: float) -> Equivalence | None:
-    """Two one-sided t tests of concepts' differences against a margin that was stated before; None for fewer than two.
+    """Two one-sided t tests of concepts' differences against a pre-stated margin.
+
+    None for fewer than two differences.
 
     References:
-        Schuirmann. A Comparison of the Two One-Sided Tests Procedure and the Power Approach. 1987. https://doi.org/10.1007/BF01068419
+        Schuirmann. A Comparison of the Two One-Sided Tests Procedure and the Power Approach. 1987.
+        https://doi.org/10.1007/BF01068419
     """
     if not margin > 0:
         raise ValueError(f"the margin is {margin!r}, which is not above 0")
@@ -158,5 +172,6 @@ def equivalence(differences: ArrayLike, *, margin: float) -> Equivalence | None:
     mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(n)
     gap = margin - abs(mean)
     p = float(stdtr(n - 1, -gap / error)) if error else float(gap <= 0)
-    wide = float(stdtrit(n - 1, 0.95)) * error
-    return Equivalence(difference=mean, low=mean - wide, high=mean + wide, margin=margin, p=p, n=n)
+    reach = float(stdtrit(n - 1, 0.95)) * error
+    low, high = mean - reach, mean + reach
+    return Equivalence(difference=mean, low=low, high=high, margin=margin, p=p, n=n)

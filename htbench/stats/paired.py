@@ -1,4 +1,4 @@
-"""Methods compared concept by concept: differences with intervals and tests, all of a family together."""
+"""Paired comparisons of methods by concept: differences, intervals, and tests of a family."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,22 +16,24 @@ Scores = Float[np.ndarray, " concepts"]
 
 @dataclass(frozen=True, kw_only=True)
 class PairedComparison:
-    """How much higher one method scores than another on the concepts that both have."""
+    """The difference of two methods' scores on the concepts that both have."""
 
     first: str
     second: str
     difference: estimates.Estimate
     """First minus second."""
     win_rate: float
-    """Share of concepts where the first is higher; equal counts half."""
+    """Share of concepts on which the first is higher; ties count half."""
     p: float
-    """Sign-flip test over concepts, adjusted for all comparisons of the family."""
+    """p of a sign-flip test over concepts, adjusted for all comparisons of the family."""
     equivalence: estimates.Equivalence | None
-    """Against the stated margin; None without one, and for a single concept."""
+    """Test of equivalence within the stated margin; None without one, and for a single concept."""
 
     @property
     def conclusion(self) -> str:
-        """`higher`, `lower`, `equivalent`, or `undecided`. A difference can be real and yet within the margin; then `equivalent`."""
+        """`higher`, `lower`, `equivalent`, or `undecided`; `equivalent` also for a significant
+        difference that is within the margin.
+        """
         if self.equivalence and self.equivalence.holds:
             return "equivalent"
         if self.p < 0.05:
@@ -47,9 +49,10 @@ def compare(
     seed: int = 0,
     rounds: int = 10_000,
 ) -> list[PairedComparison]:
-    """All pairs of methods, or all against a `reference`, which is a smaller family and so the sharper test; in the order of `scores`.
+    """Compare all pairs of methods, or all methods with a `reference`; in the order of `scores`.
 
-    `scores` are concepts' means by method and concept. Pairs without a common concept are left out.
+    A reference makes a smaller family, and so a test of higher power. `scores` are means by method
+    and concept. Pairs without a common concept are left out.
 
     Raises:
         UnknownName: if the reference has no scores.
@@ -61,41 +64,40 @@ def compare(
         if reference is None
         else [(method, reference) for method in scores if method != reference]
     )
-    known = [
-        (first, second, found)
+    family = [
+        (first, second, differences)
         for first, second in pairs
-        if (found := _differences(scores[first], scores[second]))
+        if (differences := _differences(scores[first], scores[second]))
     ]
-    ps = estimates.holm(
-        [
-            estimates.sign_flip(list(found.values()), seed=seed, rounds=rounds)
-            for _, _, found in known
-        ]
-    )
+    ps = [
+        estimates.sign_flip(list(differences.values()), seed=seed, rounds=rounds)
+        for _, _, differences in family
+    ]
     return [
         PairedComparison(
             first=first,
             second=second,
-            difference=_mean(found, seed=seed, rounds=rounds),
-            win_rate=float(np.mean(np.sign(list(found.values())) / 2 + 0.5)),
+            difference=_mean(differences, seed=seed, rounds=rounds),
+            win_rate=float(np.mean(np.sign(list(differences.values())) / 2 + 0.5)),
             p=p,
-            equivalence=_equivalence(found, margin),
+            equivalence=_equivalence(differences, margin),
         )
-        for (first, second, found), p in zip(known, ps, strict=True)
+        for (first, second, differences), p in zip(family, estimates.holm(ps), strict=True)
     ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreAgreement:
-    """Whether two ways to steer towards the same concepts, such as by words and by pictures, do the same."""
+    """Agreement of two ways to steer towards the same concepts, such as words and pictures."""
 
     concordance: float
-    """Lin's coefficient: 1 where each concept scores the same both ways, lower for scatter and for a shift; NaN where neither varies."""
+    """Lin's coefficient: 1 where each concept scores the same both ways, lower for scatter and for
+    a shift; NaN where neither score varies."""
     low: float
     high: float
     """95 % interval that resamples concepts."""
     correlation: float
-    """Spearman's, which a shift leaves alone; NaN where one does not vary."""
+    """Spearman's correlation, which a shift does not change; NaN where one score does not vary."""
     difference: estimates.Estimate
     """First minus second."""
     equivalence: estimates.Equivalence | None
@@ -109,29 +111,28 @@ def score_agreement(
     seed: int = 0,
     rounds: int = 2000,
 ) -> ScoreAgreement | None:
-    """Of concepts' scores by either way, over those that both have; None for fewer than three.
+    """Agreement of two scores over the concepts that both have; None for fewer than three concepts.
 
     References:
-        Lin. A Concordance Correlation Coefficient to Evaluate Reproducibility. 1989. https://doi.org/10.2307/2532051
+        Lin. A Concordance Correlation Coefficient to Evaluate Reproducibility. 1989.
+        https://doi.org/10.2307/2532051
     """
-    found = _differences(first, second)
-    if len(found) < 3:
+    differences = _differences(first, second)
+    n = len(differences)
+    if n < 3:
         return None
-    scores = np.array([[way[concept] for concept in found] for way in (first, second)])
-    drawn = _concordance(estimates.resamples(len(found), seed=seed, rounds=rounds), *scores)
-    level = estimates.tail_quantile(len(found))
-    low, high = (
-        np.quantile(drawn[np.isfinite(drawn)], [level, 1 - level])
-        if np.isfinite(drawn).any()
-        else (np.nan, np.nan)
-    )
+    scores = np.array([[way[concept] for concept in differences] for way in (first, second)])
+    resampled = _concordance(estimates.resamples(n, seed=seed, rounds=rounds), *scores)
+    resampled = resampled[np.isfinite(resampled)]
+    level = estimates.tail_quantile(n)
+    low, high = np.quantile(resampled, [level, 1 - level]) if len(resampled) else (np.nan, np.nan)
     return ScoreAgreement(
-        concordance=float(_concordance(np.ones((1, len(found))), *scores)[0]),
+        concordance=float(_concordance(np.ones((1, n)), *scores)[0]),
         low=float(low),
         high=float(high),
         correlation=float(spearmanr(*scores).statistic) if scores.std(1).all() else np.nan,
-        difference=_mean(found, seed=seed, rounds=rounds),
-        equivalence=_equivalence(found, margin),
+        difference=_mean(differences, seed=seed, rounds=rounds),
+        equivalence=_equivalence(differences, margin),
     )
 
 
@@ -140,19 +141,19 @@ def _differences(first: Mapping[str, float], second: Mapping[str, float]) -> dic
 
 
 def _mean(differences: Mapping[str, float], *, seed: int, rounds: int) -> estimates.Estimate:
-    found = estimates.over_concepts(
+    estimate = estimates.over_concepts(
         {concept: [value] for concept, value in differences.items()}, seed=seed, rounds=rounds
     )
-    assert found, "no comparison is made without a common concept"
-    return found
+    assert estimate, "no comparison is made without a common concept"
+    return estimate
 
 
 def _equivalence(
     differences: Mapping[str, float], margin: float | None
 ) -> estimates.Equivalence | None:
-    return (
-        None if margin is None else estimates.equivalence(list(differences.values()), margin=margin)
-    )
+    if margin is None:
+        return None
+    return estimates.equivalence(list(differences.values()), margin=margin)
 
 
 def _concordance(
@@ -160,11 +161,10 @@ def _concordance(
     x: Float[np.ndarray, " concepts"],
     y: Float[np.ndarray, " concepts"],
 ) -> Float[np.ndarray, " draws"]:
-    """Lin's coefficient of each weighting of the concepts."""
+    """Lin's coefficient for each weighting of the concepts."""
     share = weights / weights.sum(1, keepdims=True)
-    one, other = share @ x, share @ y
-    spread = share @ x**2 - one**2 + share @ y**2 - other**2 + (one - other) ** 2
+    mean_x, mean_y = share @ x, share @ y
+    covariance = share @ (x * y) - mean_x * mean_y
+    spread = share @ x**2 - mean_x**2 + share @ y**2 - mean_y**2 + (mean_x - mean_y) ** 2
     with np.errstate(invalid="ignore"):
-        return np.asarray(
-            2 * (share @ (x * y) - one * other) / np.where(spread > 1e-15, spread, np.nan)
-        )
+        return np.asarray(2 * covariance / np.where(spread > 1e-15, spread, np.nan))

@@ -1,4 +1,4 @@
-"""How many votes show an effect, and what effect so many votes can show."""
+"""Power analysis: the votes that an effect needs, and the effects that votes can show."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,19 +11,19 @@ from scipy.stats import binom, norm
 
 @dataclass(frozen=True, kw_only=True)
 class SampleSize:
-    """What it takes to tell a preference from a coin."""
+    """The number of votes that tell a preference from a coin."""
 
     preference: float
     independent: int
-    """Decisive votes, if all were independent."""
+    """Number of decisive votes, if all were independent."""
     design_effect: float
-    """By how much votes on the same concept repeat each other: 1 + (m - 1) ICC."""
+    """Factor for votes on the same concept, which are correlated: 1 + (m - 1) ICC."""
     votes: int
-    """Decisive votes on a pair of methods."""
+    """Number of decisive votes on a pair of methods."""
     pairs: int
-    """Pairs of pictures, with those that end in a tie or without a verdict."""
+    """Number of pairs of pictures, including those without a decisive vote."""
     calls: int
-    """Of a judge, in both orders, for all comparisons together."""
+    """Number of a judge's calls, in both orders, for all comparisons together."""
 
 
 def sample_size(
@@ -37,12 +37,13 @@ def sample_size(
     alpha: float = 0.05,
     power: float = 0.8,
 ) -> SampleSize:
-    """Votes for a two-sided binomial test of `preference` against a half, at `alpha` shared by all comparisons (Bonferroni, the first step of Holm).
+    """Votes for a two-sided binomial test of `preference` against one half.
 
-    `icc` is the correlation of two votes on one concept, `undecided` the share of pairs that decide nothing.
+    `alpha` is shared by all comparisons (Bonferroni, the first step of Holm). `icc` is the
+    correlation of two votes on one concept, `undecided` the share of pairs without a decisive vote.
 
     Raises:
-        ValueError: if the preference is one half, which no number of votes shows.
+        ValueError: if the preference is one half, which no number of votes can show.
 
     References:
         Kish. Survey Sampling. 1965. Section 5.4 (design effect).
@@ -66,35 +67,32 @@ def sample_size(
 
 
 def decisive_votes(preference: float, *, alpha: float = 0.05, power: float = 0.8) -> int:
-    """The number of independent votes from which on an exact two-sided binomial test finds a preference above a half with the wanted power.
+    """The number of independent votes from which on an exact two-sided binomial test has `power`.
 
-    Power rises in saw-teeth, because counts are whole: a smaller number may reach it too, but a slightly larger one then does not.
+    `preference` is above one half. Power rises in saw-teeth, because counts are whole: a smaller
+    number may reach it too, but a slightly larger one then does not.
     """
-    guess = (
-        (norm.isf(alpha / 2) * 0.5 + norm.isf(1 - power) * math.sqrt(preference * (1 - preference)))
-        / (preference - 0.5)
-    ) ** 2
-    last = int(1.2 * guess) + 40
+    deviation = math.sqrt(preference * (1 - preference))
+    reach = norm.isf(alpha / 2) * 0.5 + norm.isf(1 - power) * deviation
+    last = int(1.2 * (reach / (preference - 0.5)) ** 2) + 40
     while binomial_power(last, preference, alpha=alpha) >= power and last > 1:
         last -= 1
     return last + 1
 
 
 def binomial_power(n: int, preference: float, *, alpha: float = 0.05) -> float:
-    """Power of the exact two-sided binomial test with n votes: the chance of a count in either tail of at most alpha / 2."""
+    """Power of the exact two-sided binomial test with n votes, each tail of at most alpha / 2."""
     low = int(binom.ppf(alpha / 2, n, 0.5))
     if binom.cdf(low, n, 0.5) > alpha / 2:
         low -= 1
-    return (
-        float(binom.cdf(low, n, preference) + binom.sf(n - low - 1, n, preference))
-        if low >= 0
-        else 0.0
-    )
+    if low < 0:
+        return 0.0
+    return float(binom.cdf(low, n, preference) + binom.sf(n - low - 1, n, preference))
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectableEffect:
-    """What a run can show of one pair of methods."""
+    """The effect that a run can show between two methods."""
 
     one: str
     two: str
@@ -103,9 +101,11 @@ class DetectableEffect:
     concepts: int
     votes: int
     icc: float
-    """Correlation of two votes on one concept, by analysis of variance; NaN where no concept has two."""
+    """Correlation of two votes on one concept, by analysis of variance; NaN where no concept has
+    two."""
     least: float
-    """Win rate that would be told from a half in `power` of such runs; NaN for one concept."""
+    """Win rate that would differ significantly from one half in `power` of such runs; NaN for one
+    concept."""
 
 
 def detectable_effect(
@@ -116,14 +116,14 @@ def detectable_effect(
     alpha: float = 0.05,
     power: float = 0.8,
 ) -> DetectableEffect:
-    """From preferences for `one`, 0 to 1, by concept: (z(alpha / 2) + z(power)) standard errors of the mean over concepts, above a half."""
+    """The detectable effect, from preferences for `one`, 0 to 1, by concept.
+
+    It is one half plus (z(alpha / 2) + z(power)) standard errors of the mean over concepts.
+    """
     groups = [np.asarray(list(group), float) for group in values.values() if len(group)]
     means = np.array([group.mean() for group in groups])
-    reach = (
-        (norm.isf(alpha / 2) + norm.isf(1 - power)) * means.std(ddof=1) / math.sqrt(len(means))
-        if len(means) > 1
-        else math.nan
-    )
+    z = norm.isf(alpha / 2) + norm.isf(1 - power)
+    reach = z * means.std(ddof=1) / math.sqrt(len(means)) if len(means) > 1 else math.nan
     return DetectableEffect(
         one=one,
         two=two,
@@ -136,7 +136,7 @@ def detectable_effect(
 
 
 def smallest_effect(n: int, *, alpha: float = 0.05, power: float = 0.8) -> float:
-    """The smallest preference that so many independent votes show; NaN if none does."""
+    """The smallest preference that `n` independent votes show; NaN if they show none."""
     if binomial_power(n, 1.0, alpha=alpha) < power:
         return math.nan
     return float(
@@ -145,10 +145,11 @@ def smallest_effect(n: int, *, alpha: float = 0.05, power: float = 0.8) -> float
 
 
 def _icc(groups: Sequence[np.ndarray]) -> float:
-    """One-way random effects.
+    """Intraclass correlation by one-way random effects.
 
     References:
-        Donner, Koval. The Estimation of Intraclass Correlation in the Analysis of Family Data. 1980. https://doi.org/10.2307/2530491
+        Donner, Koval. The Estimation of Intraclass Correlation in the Analysis of Family Data.
+        1980. https://doi.org/10.2307/2530491
     """
     sizes = np.array([len(group) for group in groups])
     total, k = int(sizes.sum()), len(groups)

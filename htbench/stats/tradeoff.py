@@ -1,6 +1,5 @@
-"""What an effect costs: gain against preservation over the strengths of one method."""
+"""Trade-off of gain and preservation over the strengths of one method."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -13,33 +12,40 @@ from htbench.stats import durations, estimates
 Points = Float[np.ndarray, " strengths"]
 
 
+PolicyName = Literal["full", "tuned", "floor"]
+"""Strength 1; the strength selected on dev concepts; the best strength with preservation above the
+floor, selected for each concept on all others."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Anchors:
-    """What counts as 0 and 1, the same for every method, so that one method's figures do not depend on which others are there."""
+    """The values that count as 1, the same for every method.
+
+    So the hypervolume of one method does not depend on which other methods a run has.
+    """
 
     gain: float
-    """Of plain prompting, which is 1; the unsteered image's is 0."""
+    """Gain of plain prompting; that of the unsteered image, 0, counts as 0."""
     preservation: float = 1.0
-    """Of the unsteered image, which is 1; none at all is 0."""
+    """Preservation of the unsteered image."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MatchedGain:
-    """The gain where preservation is at a level."""
+    """The gain at a level of preservation."""
 
     gain: durations.Interval
     reached_share: float
-    """Share of resamples whose curve passes the level, which the interval is of."""
+    """Share of resamples whose curve passes the level; the interval is over these."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """What a method does at the strength that a rule gives it."""
+    """A method's gain and preservation at the strength that a rule selects."""
 
-    name: Literal["full", "tuned", "floor"]
-    """Strength 1; chosen on dev concepts; the best that keeps preservation above the floor, for each concept chosen on all others."""
+    name: PolicyName
     strength: float
-    """For `floor`, the one that all concepts together choose."""
+    """For `floor`, the strength that all concepts together select."""
     gain: estimates.Estimate
     preservation: estimates.Estimate
     keeps_floor: bool
@@ -48,10 +54,13 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TradeOff:
-    """Concepts' mean gain and preservation at each strength, which ascend; concepts with something missing are not in it.
+    """Concepts' mean gain and preservation at each strength; strengths ascend.
+
+    Concepts with missing values are left out before.
 
     Raises:
-        ValueError: if shapes do not fit, strengths do not ascend, or there is no concept or a value that is not finite.
+        ValueError: if shapes do not fit, strengths do not ascend, there is no concept, or a value
+            is not finite.
     """
 
     strengths: tuple[float, ...]
@@ -64,7 +73,8 @@ class TradeOff:
         shape = (len(self.gain), len(self.strengths))
         if not self.gain.shape == self.preservation.shape == shape or not self.gain.size:
             raise ValueError(
-                f"gains {self.gain.shape} and preservations {self.preservation.shape} are not one a concept and strength of {self.strengths}"
+                f"gains {self.gain.shape} and preservations {self.preservation.shape} are not one "
+                f"a concept and strength of {self.strengths}"
             )
         if (
             not (np.diff(self.strengths) > 0).all()
@@ -73,125 +83,113 @@ class TradeOff:
             raise ValueError("strengths ascend, and gains and preservations are finite")
 
     def hypervolume(self, anchors: Anchors) -> durations.Interval:
-        """Area that the points of all strengths dominate above no gain and no preservation; 1 would be prompting's gain on an untouched image."""
-        return self._interval(
-            lambda gain, kept: hypervolume(
-                np.stack([kept / anchors.preservation, gain / anchors.gain], 1)
-            )
-        )
+        """Area that the points of all strengths dominate above no gain and no preservation.
+
+        1 would be the gain of prompting on an untouched image.
+        """
+
+        def area(gain: Points, kept: Points) -> float:
+            return hypervolume(np.stack([kept / anchors.preservation, gain / anchors.gain], 1))
+
+        resampled = np.array([area(gain, kept) for gain, kept in self._resampled_curves])
+        return self._quantiles(area(self.gain.mean(0), self.preservation.mean(0)), resampled)
 
     def matched_gain(self, level: float) -> MatchedGain | None:
-        """The gain at a level of preservation; None if it is not reached within the measured strengths."""
+        """The gain at a level of preservation; None if the measured strengths do not reach it."""
         value = matched_gain(self.gain.mean(0), self.preservation.mean(0), level)
         if value is None:
             return None
-        drawn = np.array(
-            [
-                np.nan if (found := matched_gain(gain, kept, level)) is None else found
-                for gain, kept in self._resampled_curves
-            ]
-        )
+        gains = [matched_gain(gain, kept, level) for gain, kept in self._resampled_curves]
+        resampled = np.array([np.nan if gain is None else gain for gain in gains])
         return MatchedGain(
-            gain=self._quantiles(value, drawn), reached_share=float(np.isfinite(drawn).mean())
+            gain=self._quantiles(value, resampled),
+            reached_share=float(np.isfinite(resampled).mean()),
         )
 
     def policies(self, *, floor: float, dev: "TradeOff | None" = None) -> list[Policy]:
-        """The method at strength 1, at the strength that dev concepts choose, and at the best above the floor; those that are known."""
-        found = []
-        if 1.0 in self.strengths:
-            found.append(
-                self._policy(
-                    "full",
-                    np.full(len(self.gain), self.strengths.index(1.0)),
-                    self.strengths.index(1.0),
-                    floor,
-                )
-            )
+        """The method at strength 1, at the strength selected on dev concepts, and at the best one
+        above the floor; as far as these strengths were measured.
+        """
+        strengths: list[tuple[PolicyName, float]] = [("full", 1.0)]
         if dev is not None:
-            strength = dev.strengths[
-                choose_strength(dev.gain.mean(0), dev.preservation.mean(0), floor=floor)
-            ]
+            best = choose_strength(dev.gain.mean(0), dev.preservation.mean(0), floor=floor)
+            strengths.append(("tuned", dev.strengths[best]))
+        policies = []
+        for name, strength in strengths:
             if strength in self.strengths:
-                found.append(
-                    self._policy(
-                        "tuned",
-                        np.full(len(self.gain), self.strengths.index(strength)),
-                        self.strengths.index(strength),
-                        floor,
-                    )
-                )
+                k = self.strengths.index(strength)
+                policies.append(self._policy(name, np.full(len(self.gain), k), strength, floor))
         together = choose_strength(self.gain.mean(0), self.preservation.mean(0), floor=floor)
-        found.append(self._policy("floor", self._leave_one_out_choice(floor), together, floor))
-        return found
+        left_out, strength = self._leave_one_out_choice(floor), self.strengths[together]
+        return [*policies, self._policy("floor", left_out, strength, floor)]
 
     def _leave_one_out_choice(self, floor: float) -> Int[np.ndarray, " concepts"]:
-        """For each concept, the strength's index that the other concepts choose: choosing and measuring on the same would flatter."""
+        """For each concept, the index of the strength that the other concepts select.
+
+        To select and to measure on the same concepts would be biased upwards.
+        """
         n = len(self.gain)
         if n == 1:
             return np.array([choose_strength(self.gain[0], self.preservation[0], floor=floor)])
-        gain, kept = (
+        gains, kept = (
             (values.sum(0) - values) / (n - 1) for values in (self.gain, self.preservation)
         )
         return np.array(
             [
-                choose_strength(one, other, floor=floor)
-                for one, other in zip(gain, kept, strict=True)
+                choose_strength(gain, preservation, floor=floor)
+                for gain, preservation in zip(gains, kept, strict=True)
             ]
         )
 
     def _policy(
         self,
-        name: Literal["full", "tuned", "floor"],
-        chosen: Int[np.ndarray, " concepts"],
-        at: int,
+        name: PolicyName,
+        columns: Int[np.ndarray, " concepts"],
+        strength: float,
         floor: float,
     ) -> Policy:
         rows = np.arange(len(self.gain))
         gain, kept = (
-            self._estimate(values[rows, chosen]) for values in (self.gain, self.preservation)
+            self._estimate(values[rows, columns]) for values in (self.gain, self.preservation)
         )
         return Policy(
             name=name,
-            strength=self.strengths[at],
+            strength=strength,
             gain=gain,
             preservation=kept,
             keeps_floor=kept.mean >= floor,
         )
 
     def _estimate(self, values: Float[np.ndarray, " concepts"]) -> estimates.Estimate:
-        found = estimates.over_concepts(
+        estimate = estimates.over_concepts(
             {str(k): [float(value)] for k, value in enumerate(values)}, seed=self.seed
         )
-        assert found, "there is a concept"
-        return found
+        assert estimate, "there is a concept"
+        return estimate
 
-    def _interval(self, statistic: Callable[[Points, Points], float]) -> durations.Interval:
-        value = statistic(self.gain.mean(0), self.preservation.mean(0))
-        return self._quantiles(
-            value, np.array([statistic(gain, kept) for gain, kept in self._resampled_curves])
-        )
-
-    def _quantiles(self, value: float, drawn: Float[np.ndarray, " rounds"]) -> durations.Interval:
+    def _quantiles(
+        self, value: float, resampled: Float[np.ndarray, " rounds"]
+    ) -> durations.Interval:
         if len(self.gain) < 2:
             return durations.Interval(value=value, low=np.nan, high=np.nan)
         level = estimates.tail_quantile(len(self.gain))
-        low, high = np.quantile(drawn[np.isfinite(drawn)], [level, 1 - level])
+        low, high = np.quantile(resampled[np.isfinite(resampled)], [level, 1 - level])
         return durations.Interval(value=value, low=float(low), high=float(high))
 
     @cached_property
     def _resampled_curves(self) -> list[tuple[Points, Points]]:
         """Mean curves of resampled concepts."""
-        shares = estimates.resamples(len(self.gain), seed=self.seed, rounds=self.rounds) / len(
-            self.gain
-        )
+        n = len(self.gain)
+        shares = estimates.resamples(n, seed=self.seed, rounds=self.rounds) / n
         return list(zip(shares @ self.gain, shares @ self.preservation, strict=True))
 
 
 def hypervolume(points: Float[np.ndarray, "points 2"]) -> float:
-    """Area between the origin and points of which more is better in both; what lies below 0 adds none.
+    """Area that points dominate above the origin, more being better in both coordinates.
 
     References:
-        Zitzler, Thiele. Multiobjective Evolutionary Algorithms: A Comparative Case Study and the Strength Pareto Approach. 1999. https://doi.org/10.1109/4235.797969
+        Zitzler, Thiele. Multiobjective Evolutionary Algorithms: A Comparative Case Study and the
+        Strength Pareto Approach. 1999. https://doi.org/10.1109/4235.797969
     """
     area = height = 0.0
     for x, y in sorted(((float(x), float(y)) for x, y in points if x > 0), reverse=True):
@@ -200,16 +198,19 @@ def hypervolume(points: Float[np.ndarray, "points 2"]) -> float:
 
 
 def matched_gain(gain: Points, preservation: Points, level: float) -> float | None:
-    """The highest gain at which the line through neighbouring strengths has that preservation; None where it never has."""
-    found = [float(one) for one, kept in zip(gain, preservation, strict=True) if kept == level]
+    """The highest gain at which the line through the points has that preservation, if any."""
+    gains = [float(value) for value, kept in zip(gain, preservation, strict=True) if kept == level]
     for k in range(len(gain) - 1):
         before, after = preservation[k] - level, preservation[k + 1] - level
         if before * after < 0:
-            found.append(float(gain[k] + (gain[k + 1] - gain[k]) * before / (before - after)))
-    return max(found, default=None)
+            gains.append(float(gain[k] + (gain[k + 1] - gain[k]) * before / (before - after)))
+    return max(gains, default=None)
 
 
 def choose_strength(gain: Points, preservation: Points, *, floor: float) -> int:
-    """Index of the highest gain among points that keep at least the floor, or else of the best kept; the first of equals."""
+    """Index of the highest gain among points with preservation at or above the floor.
+
+    Without such a point, that of the highest preservation; the first of equals.
+    """
     good = np.flatnonzero(preservation >= floor)
     return int(good[np.argmax(gain[good])]) if len(good) else int(np.argmax(preservation))

@@ -1,4 +1,4 @@
-"""Calculating with affine maps: one after another, backwards, and their average."""
+"""Algebra of affine maps: composition, inverse and average."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -11,16 +11,19 @@ from htbench.core.types import Site
 from htbench.steering.intervention import Affine, Intervention
 
 MIN_SCALE = 1e-3
-"""A channel whose scale is nearer to 0 than this has lost what came in, and cannot be inverted."""
+"""Least absolute scale of a channel that can be inverted."""
 
 AnyIntervention = TypeVar("AnyIntervention", bound=Intervention)
 
 
 def compose(*changes: Affine) -> Affine:
-    """The map that applies `changes` in their order, the first one first; a site that one of them lacks is the identity there.
+    """The map that applies `changes` in their order, the first one first.
+
+    At each site, scales `w` and shifts `b` compose as `w2 (w1 z + b1) + b2`; a map that lacks a
+    site is the identity there. The result equals one map after the other at strength 1 alone.
 
     Raises:
-        UsageError: if one has a support, outside which it is not affine.
+        UsageError: if one has a support (`low` and `high`), outside which it is not affine.
     """
     _refuse_supports(changes)
     scale: dict[Site, Tensor] = {}
@@ -36,17 +39,19 @@ def compose(*changes: Affine) -> Affine:
 
 
 def invert(change: Affine) -> Affine:
-    """The map that undoes `change`: `(z - shift) / scale`.
+    """The map that undoes `change` at strength 1: `(z - shift) / scale`.
 
     Raises:
-        Refused: if a channel's scale is nearly 0, with its site and number.
+        Refused: if the absolute scale of a channel is below `MIN_SCALE`, with its site and number.
         UsageError: if `change` has a support.
     """
     _refuse_supports([change])
     for site, gain in change.scale.items():
-        if lost := (gain.abs() < MIN_SCALE).nonzero().flatten().tolist():
+        if channels := (gain.abs() < MIN_SCALE).nonzero().flatten().tolist():
+            value = float(gain[channels[0]])
             raise Refused(
-                f"channel {lost[0]} of site {site!r} is scaled by {float(gain[lost[0]]):g} and cannot be inverted, like {len(lost) - 1} more there"
+                f"channel {channels[0]} of site {site!r} is scaled by {value:g} "
+                f"and cannot be inverted, like {len(channels) - 1} more there"
             )
     return Affine(
         {site: 1 / gain for site, gain in change.scale.items()},
@@ -55,10 +60,12 @@ def invert(change: Affine) -> Affine:
 
 
 def average(changes: Sequence[Affine]) -> Affine:
-    """The mean of maps, channel by channel; a site that one of them lacks counts as the identity there.
+    """The mean of the scales and of the shifts of `changes`, per site and channel.
+
+    A map that lacks a site counts as the identity there, with scale 1 and shift 0.
 
     Raises:
-        UsageError: if there is none, or one has a support.
+        UsageError: if `changes` is empty, or one has a support.
     """
     if not changes:
         raise UsageError("there are no maps to average")
@@ -80,7 +87,7 @@ def average(changes: Sequence[Affine]) -> Affine:
 
 
 def join(parts: Sequence[AnyIntervention]) -> AnyIntervention:
-    """One intervention out of several of one class, each on sites of its own."""
+    """One intervention made of several of the same class on disjoint sites."""
     states = [part.state() for part in parts]
     return type(parts[0]).restore(
         {name: tensor for tensors, _ in states for name, tensor in tensors.items()}, states[0][1]

@@ -1,4 +1,4 @@
-"""Artifacts: what an amortised method learnt, as a file with a card that names it."""
+"""Artifacts: the trained steering of an amortised method, as a file with a card that names it."""
 
 import json
 import shutil
@@ -17,14 +17,14 @@ from htbench.steering.model import Model
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactFiles:
-    """Where the two files are."""
+    """The paths of an artifact's two files."""
 
     steering: Path
     card: Path
 
 
 def trainable_method(card: Card) -> Method:
-    """The method of `card`, which learns something that all concepts share.
+    """The method of `card`, which must have a training that all concepts share.
 
     Raises:
         UsageError: if it fits each concept by itself.
@@ -47,10 +47,10 @@ def train(
     checkpoints: Path,
     path: Path,
 ) -> ArtifactFiles:
-    """What `card` learns from `concepts`, written to `path`, with a card beside it.
+    """Train the method of `card` on `concepts`; write the steering to `path`, and a card beside it.
 
-    An interrupted training goes on where it stopped: its place in `checkpoints` is named by all that decides its result.
-    Of a team of processes the first alone writes.
+    An interrupted training resumes from its folder in `checkpoints`, which is named by a digest of
+    everything that determines the result. Of several distributed processes only rank 0 writes.
     """
     method = trainable_method(card)
     folder = checkpoints / content.digest(
@@ -66,9 +66,8 @@ def train(
     )
     if distributed.is_rank_0():
         if steering:
-            fresh = folder / "finished.new"
-            steering.save(fresh)
-            fresh.replace(finished)
+            with content.replacing(finished) as fresh:
+                steering.save(fresh)
         shutil.copyfile(finished, path)
         beside.write_text(_card_text(card, model.name, path), encoding="utf-8")
     return ArtifactFiles(steering=path, card=beside)
@@ -80,12 +79,12 @@ def _card_text(card: Card, model: str, path: Path) -> str:
         if card.code_file
         else card.method
     )
-    named = card.model_copy(update={"name": path.stem, "method": code})
-    written = named.model_dump(
+    renamed = card.model_copy(update={"name": path.stem, "method": code})
+    fields = renamed.model_dump(
         mode="json", exclude={"settings", "artifacts"}, exclude_defaults=True
     )
     tables = {"settings": card.settings, "artifacts": {model: path.name}}
-    lines = [f"{key} = {_to_toml(value)}" for key, value in written.items()]
+    lines = [f"{key} = {_to_toml(value)}" for key, value in fields.items()]
     for table, values in tables.items():
         lines += [
             "",
@@ -98,11 +97,8 @@ def _card_text(card: Card, model: str, path: Path) -> str:
 def _to_toml(value: object) -> str:
     """A value of a card as TOML, whose strings, numbers and lists are those of JSON."""
     if isinstance(value, dict):
-        return (
-            "{"
-            + ", ".join(f"{json.dumps(key)} = {_to_toml(part)}" for key, part in value.items())
-            + "}"
-        )
+        pairs = [f"{json.dumps(key)} = {_to_toml(part)}" for key, part in value.items()]
+        return "{" + ", ".join(pairs) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_to_toml, value)) + "]"
     return json.dumps(value, ensure_ascii=False)

@@ -1,10 +1,9 @@
-"""Baselines: the cards in `baselines/`, and the methods that they set up."""
+"""Baselines: method cards, in `baselines/` and elsewhere, and the methods that they configure."""
 
 import dataclasses
 import importlib
 import importlib.util
 import sys
-import tomllib
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -29,7 +28,7 @@ Modality = Literal["text", "image"]
 
 
 class PublishedFigure(BaseModel):
-    """A figure from a paper, with the conditions it was measured under."""
+    """A figure from a paper, with the conditions under which it was measured."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     what: str
@@ -38,32 +37,35 @@ class PublishedFigure(BaseModel):
 
 
 class Card(BaseModel):
-    """A baseline: which method class, with which settings, from which paper."""
+    """A baseline, as a TOML file: a method class with its settings and the paper it comes from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
     method: str
-    """Entry point in the group `htbench.methods`, or `module:Class`: a module beside the card, or one that can be imported."""
+    """Entry point in the group `htbench.methods`, or `module:Class` of a module beside the card
+    or an importable one."""
     summary: str
     kind: Literal["", "none", "prompt", "per-concept", "amortised"] = ""
-    """Where its interventions come from: one concept's images, or a prediction learnt from many concepts; empty: not said."""
+    """Category of the method: `per-concept` ones are fitted on images of one concept, `amortised`
+    ones predict from a training on many; empty: not stated."""
     cost: Literal["", "nothing", "prediction", "one run", "optimisation"] = ""
-    """What a new concept costs: at most a forward pass of a small network, or of the model, or many with gradients."""
+    """Cost of a new concept: a forward pass of a small network (`prediction`), images through the
+    model (`one run`), or many of these with gradients (`optimisation`); empty: not stated."""
     encoders: tuple[str, ...] = ()
-    """What concepts are read with: names of encoders, or `conditioner` for the model's own."""
+    """Names of the encoders that concepts are embedded with; `conditioner` is the model's own."""
     reads: tuple[Modality, ...] = ("text",)
-    """What a concept may be given as."""
+    """Modalities that a concept may be given in."""
     settings: dict[str, Any] = {}
     paper: str = ""
     bibtex: str = ""
     published: tuple[PublishedFigure, ...] = ()
     artifacts: dict[str, Path] = {}
-    """Files with what was learnt beforehand, by model; relative to the card."""
+    """Files of trained steerings by model name, relative to the card's folder."""
     _folder: Path = PrivateAttr(Path())
 
     @property
     def code_file(self) -> Path | None:
-        """The module beside the card that has its method, if it is there."""
+        """The module beside the card that defines its method; None if there is none."""
         module, colon, _ = self.method.rpartition(":")
         file = self._folder / f"{module.removesuffix('.py')}.py"
         return file if colon and file.is_file() else None
@@ -80,17 +82,23 @@ class Card(BaseModel):
         )
 
     def with_settings(self, settings: Mapping[str, object]) -> "Card":
-        """This card with some settings replaced, and nothing learnt beforehand."""
+        """This card with some settings replaced, and without trained steerings."""
         return self.model_copy(update={"settings": {**self.settings, **settings}, "artifacts": {}})
 
 
 def cards() -> dict[str, Card]:
-    """All baselines by name, shipped and installed."""
+    """All shipped and installed baselines by name."""
     return {name: read_card(path) for name, path in sorted(_card_files().items())}
 
 
 def load_card(name: str) -> Card:
-    """The baseline `name`: a shipped or installed one, or the path of a card file."""
+    """The card of the baseline `name`, or the card at that path if it ends in `.toml`.
+
+    Raises:
+        UnknownName: if no shipped or installed baseline has that name, with the nearest names.
+        Missing: if there is no such file.
+        UsageError: if the card is not valid.
+    """
     if name.endswith(".toml"):
         if not Path(name).is_file():
             raise Missing(
@@ -107,11 +115,9 @@ def load_card(name: str) -> Card:
 def read_card(path: Path) -> Card:
     """The card in the file `path`."""
     try:
-        card = Card.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (ValidationError, tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UsageError(
-            f"card {str(path)!r} is not valid: {' '.join(str(error).split())[:300]}"
-        ) from None
+        card = content.read_card(path, Card)
+    except (content.InvalidCard, OSError) as error:
+        raise UsageError(f"card {str(path)!r} is not valid: {error}") from None
     card = card.model_copy(
         update={"artifacts": {model: path.parent / file for model, file in card.artifacts.items()}}
     )
@@ -120,24 +126,26 @@ def read_card(path: Path) -> Card:
 
 
 def load_method(card: Card | str) -> Any:
-    """The method of a card, or of the baseline of that name, set up.
+    """The `Method` of a card, or of the baseline of that name, with the card's settings.
 
     Raises:
-        UnknownName: for a setting that the method does not have.
-        UsageError: for a value of the wrong type.
+        UnknownName: if there is no such baseline, or for a setting that the method does not have.
+        Missing: if the method's module cannot be imported.
+        UsageError: for a value of the wrong type, or a class that is not a method.
     """
     card = load_card(card) if isinstance(card, str) else card
     kind = _method_class(card)
-    known = [field.name for field in dataclasses.fields(kind)]
+    settings = [field.name for field in dataclasses.fields(kind)]
     for setting in card.settings:
-        if setting not in known:
-            raise UnknownName(f"setting of {card.method}", setting, known)
+        if setting not in settings:
+            raise UnknownName(f"setting of {card.method}", setting, settings)
     try:
         return TypeAdapter(kind).validate_python(card.settings)
     except ValidationError as error:
         first = error.errors()[0]
+        setting, value = ".".join(map(str, first["loc"])), str(first["input"])[:60]
         raise UsageError(
-            f"setting {'.'.join(map(str, first['loc']))!r} of {card.name}: {first['msg']}, not {str(first['input'])[:60]!r}"
+            f"setting {setting!r} of {card.name}: {first['msg']}, not {value!r}"
         ) from None
     except (PydanticUserError, PydanticUndefinedAnnotation) as error:
         raise UsageError(
@@ -156,25 +164,25 @@ def _method_class(card: Card) -> type[Any]:
     if ":" not in card.method:
         kind = registry.load("methods", card.method)
     else:
-        where, _, name = card.method.rpartition(":")
+        module_name, _, name = card.method.rpartition(":")
+        code = card.code_file
         try:
-            module = (
-                _import_file(card.code_file) if card.code_file else importlib.import_module(where)
-            )
+            module = _import_file(code) if code else importlib.import_module(module_name)
         except (ImportError, SyntaxError) as error:
-            remedy = f"Install the package that has it, or put {where}.py beside the card."
+            remedy = f"Install the package that has it, or put {module_name}.py beside the card."
             raise registry.cannot_import(
                 f"{card.method!r} of card {card.name!r}", error, remedy=remedy
             ) from None
         if not hasattr(module, name):
-            classes = [
-                each for each, value in vars(module).items() if dataclasses.is_dataclass(value)
-            ]
-            raise UnknownName(f"class of {where}", name, classes or vars(module))
+            members = vars(module)
+            classes = [key for key, value in members.items() if dataclasses.is_dataclass(value)]
+            raise UnknownName(f"class of {module_name}", name, classes or members)
         kind = getattr(module, name)
-    if old := _former_name(kind):
+    if names := _former_name(kind):
+        old, new = names
         raise UsageError(
-            f"{card.method!r} of card {card.name!r} is written for htbench 0.1.0: rename its {old[0]!r} to {old[1]!r}",
+            f"{card.method!r} of card {card.name!r} is written for htbench 0.1.0: "
+            f"rename its {old!r} to {new!r}",
             remedy="See docs/add-a-method.md.",
         )
     lacks = [part for part in ("train", "load") if not callable(getattr(kind, part, None))]
@@ -188,19 +196,19 @@ def _method_class(card: Card) -> type[Any]:
 
 
 def _former_name(kind: type[Any]) -> tuple[str, str] | None:
-    """A function that a method of version 0.1.0 has, and its present name; told for one release."""
+    """A function of a method written for version 0.1.0, and its present name; for one release."""
     if "fit" in getattr(kind, "__abstractmethods__", ()) and hasattr(kind, "learn"):
         return "learn", "fit"
     return ("fit", "train") if hasattr(kind, "fit") and not hasattr(kind, "train") else None
 
 
 def _import_file(file: Path) -> ModuleType:
-    """The module in `file`; it may import its neighbours, after all that is installed."""
+    """The module in `file`; it may import its neighbours, which installed modules precede."""
     name = file.stem
-    if known := sys.modules.get(name):
-        if Path(getattr(known, "__file__", None) or "").resolve() != file.resolve():
+    if imported := sys.modules.get(name):
+        if Path(getattr(imported, "__file__", None) or "").resolve() != file.resolve():
             raise ImportError(f"there is another module named {name!r}; rename {file.name}")
-        return known
+        return imported
     spec = importlib.util.spec_from_file_location(name, file.resolve())
     if spec is None or spec.loader is None:
         raise ImportError(f"{file.name} is not Python")
@@ -215,20 +223,20 @@ def _import_file(file: Path) -> ModuleType:
 
 
 def _card_files() -> dict[str, Path]:
-    """Card files by name: the shipped ones, and those in the folders that installed packages name in the group `htbench.baselines`."""
-    found: dict[str, Path] = {}
+    """Card files by name: shipped ones, and those of packages in the group `htbench.baselines`."""
+    files: dict[str, Path] = {}
     folders = [
         content.folder("baselines"),
         *(_package_folder(entry) for _, entry in sorted(registry.plugins("baselines").items())),
     ]
     for path in (path for folder in folders for path in sorted(folder.glob("*.toml"))):
-        if path.stem in found:
+        if path.stem in files:
             raise UsageError(
-                f"two cards are named {path.stem!r}: {found[path.stem]} and {path}",
+                f"two cards are named {path.stem!r}: {files[path.stem]} and {path}",
                 remedy="Rename one, or uninstall its package.",
             )
-        found[path.stem] = path
-    return found
+        files[path.stem] = path
+    return files
 
 
 def _package_folder(entry: EntryPoint) -> Path:

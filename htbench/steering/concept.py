@@ -1,4 +1,4 @@
-"""Concepts: what a method steers towards, and the sets of them that a benchmark is run on."""
+"""Concepts that a method steers towards, and the sets of them that a benchmark is run on."""
 
 import json
 from collections import Counter
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 NEUTRAL_PROMPT_SET = "open"
-"""The shipped set whose neutral prompts a user's own set has unless it brings some."""
+"""The shipped set whose neutral prompts serve a user's own set that has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """One picture of a concept, packed in an archive."""
+    """A reference image of a concept, packed in an archive."""
 
     archive: Path
     name: str
@@ -37,7 +37,7 @@ class Reference:
     """CRC-32 of its file, as the archive has it."""
 
     def open(self) -> "Image":
-        """The picture, as RGB."""
+        """The image as RGB."""
         from PIL import Image
 
         with ZipFile(self.archive) as archive:
@@ -46,7 +46,7 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFile:
-    """A picture file of the user's own."""
+    """A reference image in a file of the user's own."""
 
     path: Path
     checksum: int
@@ -54,16 +54,16 @@ class ImageFile:
 
     @property
     def name(self) -> str:
-        """The file's name without its folder, which changes nothing."""
+        """The file's name without its folder, which is no part of the concept's digest."""
         return self.path.name
 
     @classmethod
     def from_path(cls, path: Path) -> "ImageFile":
-        """The picture at `path`.
+        """The image at `path`.
 
         Raises:
             UnknownName: if there is no such file, with the nearest ones beside it.
-            UsageError: if it is not a picture that can be read.
+            UsageError: if it cannot be read as an image.
         """
         if not path.is_file():
             beside = (
@@ -74,67 +74,77 @@ class ImageFile:
             raise UnknownName(
                 "image file", path.name, beside, remedy=f"Looked in {str(path.parent)!r}."
             )
-        photo = cls(path=path, checksum=crc32(path.read_bytes()))
+        image = cls(path=path, checksum=crc32(path.read_bytes()))
         try:
-            photo.open()
+            image.open()
         except OSError as error:
             raise UsageError(
                 f"image {str(path)!r} cannot be read: {error}",
                 remedy="Give a PNG, JPEG or WebP file.",
             ) from None
-        return photo
+        return image
 
     def open(self) -> "Image":
-        """The picture, upright, as RGB; what is transparent is white."""
+        """The image as RGB, upright by its EXIF orientation, on white where it is transparent."""
         from PIL import Image, ImageOps
 
         with Image.open(self.path) as file:
-            picture = ImageOps.exif_transpose(file).convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert(
-            "RGB"
-        )
+            image = ImageOps.exif_transpose(file).convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Concept:
-    """Something that can be added to an image, with the prompts to learn it from."""
+    """Something that steering can add to an image, with the prompts that methods are fitted on.
+
+    A concept has words (`text` and `template`), reference images, or both. Concepts come from a
+    set (`load_concepts`), from words (`concept_from_words`) or from images
+    (`concept_from_images`).
+    """
 
     id: str
+    """Unique in its set, such as `companion/lemon`."""
     kind: str
+    """The concept's category, such as `companion` or `style`."""
     text: str
-    """The concept in words: `with lemon`; empty if it is given by pictures alone."""
+    """The concept in words: `with lemon`; empty if it is given by images alone."""
     template: str
-    """How a prompt asks for it: `{prompt} with lemon`; empty if it has no words."""
+    """The prompt that asks for it: `{prompt} with lemon`; empty if it has no words."""
     sources: tuple[str, ...] = ()
-    """Neutral prompts to learn from."""
+    """Neutral prompts to fit methods on."""
     references: tuple[Reference | ImageFile, ...] = ()
-    """Pictures of it, for methods that steer towards images."""
+    """Images of it, for methods that steer towards images."""
     paraphrases: tuple[str, ...] = ()
-    """Other words for `text`, which say how brittle a reading is."""
+    """Other phrasings of `text`, by which the robustness of a method is measured."""
 
     def reworded(self, text: str) -> "Concept":
-        """This concept in other words, also where a prompt asks for it."""
+        """This concept with `text` in place of its own, in the template too."""
         return replace(self, text=text, template=self.template.replace(self.text, text))
 
     def target(self, prompt: str) -> str:
-        """`prompt` with this concept asked for."""
+        """The neutral `prompt` reworded so that it asks for this concept."""
         return self.template.replace("{prompt}", prompt)
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The neutral prompts, each with this concept asked for."""
+        """The prompts that ask for this concept, one per prompt of `sources`."""
         return tuple(self.target(prompt) for prompt in self.sources)
 
     @cached_property
     def digest(self) -> Digest:
-        """Changes with anything that could change what is learnt."""
-        pictures = [[reference.name, reference.checksum] for reference in self.references]
-        return content.digest({**asdict(replace(self, paraphrases=())), "references": pictures})
+        """Changes with everything that can change a fitted intervention; not with paraphrases."""
+        references = [[reference.name, reference.checksum] for reference in self.references]
+        return content.digest({**asdict(replace(self, paraphrases=())), "references": references})
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptSet:
-    """Concepts in three splits, with neutral prompts: some to learn from, others to evaluate on."""
+    """Concepts in three splits, with neutral prompts for evaluation.
+
+    Methods are trained on the split `train`, tuned on `dev` and evaluated on `test`. The neutral
+    prompts that they are fitted on are the `sources` of each concept. See docs/concepts.md.
+    """
 
     name: str
     version: str
@@ -142,29 +152,30 @@ class ConceptSet:
     about: str
     splits: dict[Split, tuple[Concept, ...]]
     prompts: tuple[str, ...]
-    """Neutral prompts for evaluation, unseen by every method."""
+    """Neutral prompts for evaluation, which no method is fitted on."""
 
     def select(self, selection: str) -> tuple[Concept, ...]:
-        """Concepts named by `wanted`: a split, or ids separated by commas.
+        """Concepts in the order of `selection`: splits and ids, separated by commas.
 
         Raises:
-            UnknownName: for anything else, with the nearest right names.
+            UnknownName: for a name that is neither, with the nearest right names.
+            UsageError: if nothing is selected.
         """
-        chosen: dict[str, Concept] = {}
+        concepts: dict[str, Concept] = {}
         by_id = {concept.id: concept for split in SPLITS for concept in self.splits[split]}
         for name in filter(None, (part.strip() for part in selection.split(","))):
             if name in SPLITS:
-                chosen.update((concept.id, concept) for concept in self.splits[name])
+                concepts.update((concept.id, concept) for concept in self.splits[name])
             elif name in by_id:
-                chosen[name] = by_id[name]
+                concepts[name] = by_id[name]
             else:
                 raise UnknownName("concept or split", name, [*SPLITS, *by_id])
-        if not chosen:
+        if not concepts:
             raise UsageError(
                 f"no concepts selected by {selection!r}",
                 remedy=f"Name a split ({', '.join(SPLITS)}) or concept ids.",
             )
-        return tuple(chosen.values())
+        return tuple(concepts.values())
 
 
 class _Strict(BaseModel):
@@ -196,20 +207,22 @@ _RowModel = TypeVar("_RowModel", _ConceptRow, _PromptRow)
 
 
 def names() -> list[str]:
-    """Names of the concept sets that are shipped."""
+    """Names of the shipped concept sets."""
     return sorted(path.parent.name for path in content.folder("concepts").glob("*/card.toml"))
 
 
 def load(name: str) -> ConceptSet:
-    """The shipped concept set `name`; or a user's own, of which `name` is the path or `hf:owner/name`.
+    """The concept set `name`: a shipped one, such as `emoji`, or a user's own.
+
+    A user's own set is named by its path (a CSV, JSON lines or a folder, such as `./mine`) or, on
+    the Hugging Face hub, by `hf:owner/name`. See docs/concepts.md.
 
     Raises:
-        UnknownName: if there is none.
-        Refused: if its files are damaged.
-        UsageError: if a user's own set has a row that makes no sense.
+        UnknownName: if there is no shipped set of that name.
+        Missing: if a path does not exist, or a data set cannot be loaded.
+        Refused: if the files of a shipped set are damaged.
+        UsageError: for the first invalid row of a user's own set, with its location.
     """
-    import tomllib
-
     if name not in names():
         if concept_files.is_user_set(name):
             return _user_set(concept_files.read(name))
@@ -221,13 +234,11 @@ def load(name: str) -> ConceptSet:
         )
     folder = content.folder("concepts") / name
     try:
-        card = _SetCard.model_validate(
-            tomllib.loads((folder / "card.toml").read_text(encoding="utf-8"))
-        )
+        card = content.read_card(folder / "card.toml", _SetCard)
         rows = [_ConceptRow.model_validate(row) for row in _json_lines(folder / "concepts.jsonl")]
         prompts = [_PromptRow.model_validate(row) for row in _json_lines(folder / "prompts.jsonl")]
         references = _references(folder / "references.zip")
-    except (ValidationError, ValueError, RecursionError, OSError, BadZipFile) as error:
+    except (content.InvalidCard, ValueError, RecursionError, OSError, BadZipFile) as error:
         raise Refused(
             f"concept set {name!r} is damaged: {' '.join(str(error).split())[:300]}"
         ) from None
@@ -237,66 +248,69 @@ def load(name: str) -> ConceptSet:
     ):
         if twice := [key for key, times in Counter(keys).items() if times > 1]:
             raise Refused(
-                f"concept set {name!r} has {what} {twice[0]!r} twice: what is learnt from would be evaluated on"
+                f"concept set {name!r} has {what} {twice[0]!r} twice: "
+                "what is learnt from would be evaluated on"
             )
-    sources = tuple(prompt.text for prompt in prompts if prompt.use == "fit")
-    concepts = {
-        split: tuple(
-            Concept(
-                **row.model_dump(exclude={"split"}),
-                sources=sources,
-                references=references.get(row.id, ()),
-            )
-            for row in rows
-            if row.split == split
-        )
-        for split in SPLITS
-    }
-    evaluation = tuple(prompt.text for prompt in prompts if prompt.use == "evaluation")
-    return ConceptSet(**card.model_dump(), splits=concepts, prompts=evaluation)
+    return _concept_set(
+        card,
+        rows,
+        references,
+        fit=_texts(prompts, "fit"),
+        evaluation=_texts(prompts, "evaluation"),
+    )
 
 
 def _user_set(files: concept_files.ConceptFiles) -> ConceptSet:
-    """A user's own set, with prompts of a shipped one where it brings none that are needed."""
+    """A user's own set, with prompts of a shipped one for each use that its own do not cover."""
     rows = [_validate(_ConceptRow, row) for row in files.concepts]
-    asked = [(row, _validate(_PromptRow, row)) for row in files.prompts]
-    seen: dict[str, str] = {}
-    for row, prompt in asked:
+    prompts = [_validate(_PromptRow, row) for row in files.prompts]
+    locations: dict[str, str] = {}
+    for row, prompt in zip(files.prompts, prompts, strict=True):
         words = " ".join(prompt.text.casefold().split())
-        if seen.setdefault(words, row.location) != row.location:
-            row.fail(f"prompt {prompt.text[:80]!r} is there already: {seen[words]}")
-    fit, evaluation = (
-        tuple(prompt.text for _, prompt in asked if prompt.use == use)
-        for use in ("fit", "evaluation")
-    )
+        if locations.setdefault(words, row.location) != row.location:
+            row.fail(f"prompt {prompt.text[:80]!r} is there already: {locations[words]}")
+    fit, evaluation = _texts(prompts, "fit"), _texts(prompts, "evaluation")
     if not (fit and evaluation):
         neutral = load(NEUTRAL_PROMPT_SET)
-        fit = fit or tuple(
-            prompt for prompt in neutral.splits["train"][0].sources if prompt.casefold() not in seen
-        )
-        evaluation = evaluation or tuple(
-            prompt for prompt in neutral.prompts if prompt.casefold() not in seen
-        )
+        fit = fit or _unlisted(neutral.splits["train"][0].sources, locations)
+        evaluation = evaluation or _unlisted(neutral.prompts, locations)
     try:
         card = _SetCard.model_validate(files.card)
         references = _references(files.reference_archive) if files.reference_archive else {}
     except (ValidationError, OSError, BadZipFile) as error:
-        raise UsageError(
-            f"the set's card.toml or references.zip cannot be read: {' '.join(str(error).split())[:200]}"
-        ) from None
-    concepts = {
-        split: tuple(_make_concept(row, fit, references) for row in rows if row.split == split)
-        for split in SPLITS
-    }
-    return ConceptSet(**card.model_dump(), splits=concepts, prompts=evaluation)
+        reason = " ".join(str(error).split())[:200]
+        problem = f"the set's card.toml or references.zip cannot be read: {reason}"
+        raise UsageError(problem) from None
+    return _concept_set(card, rows, references, fit=fit, evaluation=evaluation)
 
 
-def _make_concept(
-    row: _ConceptRow, sources: tuple[str, ...], references: Mapping[str, tuple[Reference, ...]]
-) -> Concept:
-    return Concept(
-        **row.model_dump(exclude={"split"}), sources=sources, references=references.get(row.id, ())
+def _concept_set(
+    card: _SetCard,
+    rows: Iterable[_ConceptRow],
+    references: Mapping[str, tuple[Reference, ...]],
+    *,
+    fit: tuple[str, ...],
+    evaluation: tuple[str, ...],
+) -> ConceptSet:
+    splits: dict[Split, list[Concept]] = {split: [] for split in SPLITS}
+    for row in rows:
+        fields = row.model_dump(exclude={"split"})
+        concept = Concept(**fields, sources=fit, references=references.get(row.id, ()))
+        splits[row.split].append(concept)
+    return ConceptSet(
+        **card.model_dump(),
+        splits={split: tuple(concepts) for split, concepts in splits.items()},
+        prompts=evaluation,
     )
+
+
+def _texts(prompts: Iterable[_PromptRow], use: str) -> tuple[str, ...]:
+    return tuple(prompt.text for prompt in prompts if prompt.use == use)
+
+
+def _unlisted(prompts: Iterable[str], locations: Mapping[str, str]) -> tuple[str, ...]:
+    """The `prompts` that are not among the set's own."""
+    return tuple(prompt for prompt in prompts if prompt.casefold() not in locations)
 
 
 def _validate(model: type[_RowModel], row: concept_files.ConceptFileRow) -> _RowModel:
@@ -316,10 +330,10 @@ def _json_lines(path: Path) -> Iterable[object]:
 def _references(archive: Path) -> dict[str, tuple[Reference, ...]]:
     if not archive.exists():
         return {}
-    found: dict[str, list[Reference]] = {}
+    by_concept: dict[str, list[Reference]] = {}
     with ZipFile(archive) as file:
         for info in sorted(file.infolist(), key=lambda info: info.filename):
             if not info.is_dir():
                 reference = Reference(archive=archive, name=info.filename, checksum=info.CRC)
-                found.setdefault(info.filename.rpartition("/")[0], []).append(reference)
-    return {concept: tuple(references) for concept, references in found.items()}
+                by_concept.setdefault(info.filename.rpartition("/")[0], []).append(reference)
+    return {concept: tuple(references) for concept, references in by_concept.items()}

@@ -1,4 +1,7 @@
-"""A user's own concept set as rows: read from a CSV, JSON lines, a folder of them or a Hugging Face data set, gaps filled in."""
+"""The rows of a user's own concept set, with defaults filled in.
+
+They are read from a CSV, JSON lines, a folder of these, or a Hugging Face data set.
+"""
 
 import csv
 import json
@@ -16,36 +19,37 @@ from htbench.core.errors import Missing, UnknownName, UsageError
 HUB_PREFIX = "hf:"
 COLUMNS = ("text", "kind", "template", "split", "paraphrases", "id")
 HUB_SPLITS = {"train": "train", "validation": "dev", "dev": "dev", "test": "test"}
-"""What the parts of a Hugging Face data set are called here."""
+"""Splits by the names that the parts of a Hugging Face data set have."""
 Values = Mapping[str, object]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptFileRow:
-    """What one row says, and where it stands: `mine.csv row 3`, counted as spreadsheets and editors do."""
+    """One row of a file, with its location for error messages."""
 
     location: str
+    """File and row, such as `mine.csv row 3`, counted as spreadsheets and editors do."""
     values: Values
 
     def fail(self, problem: str, *, remedy: str = "") -> NoReturn:
-        """Raise `UsageError` with where this is."""
+        """Raise `UsageError` with the row's location."""
         raise UsageError(f"{self.location}: {problem}", remedy=remedy)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptFiles:
-    """All that was found."""
+    """The contents of a set's files, before they are validated."""
 
     card: Mapping[str, object]
     concepts: tuple[ConceptFileRow, ...]
     prompts: tuple[ConceptFileRow, ...]
     """Empty: those of a shipped set are used."""
     reference_archive: Path | None
-    """An archive of reference pictures."""
+    """An archive of reference images; None: there is none."""
 
 
 def is_user_set(name: str) -> bool:
-    """Whether `name` is that of something of the user's own: a path with a slash or a known ending, or `hf:owner/name`."""
+    """True for a path with a slash, a `.csv` or `.jsonl` file, and `hf:owner/name`."""
     return (
         name.startswith(HUB_PREFIX)
         or "/" in name
@@ -58,19 +62,19 @@ def read(name: str) -> ConceptFiles:
     """The set at `name`.
 
     Raises:
-        Missing: if nothing is there, or `datasets` is needed and not installed.
-        UsageError: for the first row that makes no sense, with where it stands.
+        Missing: if nothing is there, or the package `datasets` is needed and not installed.
+        UsageError: for the first invalid row, with its location.
     """
     if name.startswith(HUB_PREFIX):
         return _concept_files(name, _read_dataset(name))
     path = Path(name)
     try:
-        found = (path.is_dir(), path.is_file())
+        is_folder, is_file = path.is_dir(), path.is_file()
     except OSError as error:
         raise UsageError(f"concept set {name[:80]!r} cannot be read: {error.strerror}") from None
-    if found == (True, False):
+    if is_folder:
         return _read_folder(path)
-    if found == (False, False):
+    if not is_file:
         raise Missing(
             f"no concept set {name[:200]!r}",
             remedy="Give a CSV, a folder, hf:owner/name, or a name from: htbench list concepts",
@@ -79,22 +83,19 @@ def read(name: str) -> ConceptFiles:
 
 
 def _read_folder(folder: Path) -> ConceptFiles:
-    concepts = _find_rows(folder, "concepts")
+    concepts, prompts = _rows_file(folder, "concepts"), _rows_file(folder, "prompts")
     rows = list(_read_rows(concepts, columns=COLUMNS)) if concepts else _read_dataset(str(folder))
-    prompts = _find_rows(folder, "prompts")
-    card = folder / "card.toml"
+    card_file, archive = folder / "card.toml", folder / "references.zip"
     try:
-        told = tomllib.loads(card.read_text(encoding="utf-8")) if card.exists() else {}
+        card = tomllib.loads(card_file.read_text(encoding="utf-8")) if card_file.exists() else {}
     except (ValueError, OSError, RecursionError) as error:
-        raise UsageError(f"{str(card)!r} cannot be read: {str(error)[:200]}") from None
-    pictures = folder / "references.zip"
-    asked = _read_rows(prompts, columns=("text", "use")) if prompts else ()
+        raise UsageError(f"{str(card_file)!r} cannot be read: {str(error)[:200]}") from None
     return _concept_files(
         folder.resolve().name,
         rows,
-        asked,
-        card=told,
-        reference_archive=pictures if pictures.exists() else None,
+        _read_rows(prompts, columns=("text", "use")) if prompts else (),
+        card=card,
+        reference_archive=archive if archive.exists() else None,
     )
 
 
@@ -106,9 +107,9 @@ def _concept_files(
     card: Values | None = None,
     reference_archive: Path | None = None,
 ) -> ConceptFiles:
-    """What was read, with a card that says so if there is none, and ids that differ."""
+    """The set with a default card if it has none; an id that occurs twice is refused."""
     rows = tuple(_with_defaults(row) for row in concepts)
-    asked = tuple(prompts)
+    prompt_rows = tuple(prompts)
     if not rows:
         raise UsageError(
             f"{name[:200]!r} has no concepts", remedy="Write a line for each below the line: text"
@@ -118,7 +119,7 @@ def _concept_files(
         if (before := first.setdefault(row.values["id"], row)) is not row:
             row.fail(f"concept {str(row.values['id'])[:80]!r} is there already: {before.location}")
     version = content.digest(
-        [[dict(row.values) for row in rows], [dict(row.values) for row in asked]]
+        [[dict(row.values) for row in rows], [dict(row.values) for row in prompt_rows]]
     )
     default = {
         "name": name[:80],
@@ -127,24 +128,24 @@ def _concept_files(
         "about": "A user's own concepts.",
     }
     return ConceptFiles(
-        card=card or default, concepts=rows, prompts=asked, reference_archive=reference_archive
+        card=card or default,
+        concepts=rows,
+        prompts=prompt_rows,
+        reference_archive=reference_archive,
     )
 
 
 def _with_defaults(row: ConceptFileRow) -> ConceptFileRow:
-    """A row of a concept with nothing left out."""
-    given = {key: value for key, value in row.values.items() if value not in (None, "", [])}
+    """The row of a concept with defaults for its empty cells."""
+    cells = {key: value for key, value in row.values.items() if value not in (None, "", [])}
     for key in ("text", "kind", "template", "split", "id"):
-        if not isinstance(given.get(key, ""), str):
-            row.fail(f"{key} {str(given[key])[:80]!r} is not text")
+        if not isinstance(cells.get(key, ""), str):
+            row.fail(f"{key} {str(cells[key])[:80]!r} is not text")
     words = {
-        key: " ".join(str(value).split()) for key, value in given.items() if key != "paraphrases"
+        key: " ".join(str(value).split()) for key, value in cells.items() if key != "paraphrases"
     }
-    text, kind, split = (
-        words.get("text", ""),
-        words.get("kind", "own"),
-        words.get("split", "test").lower(),
-    )
+    text, kind = words.get("text", ""), words.get("kind", "own")
+    split = words.get("split", "test").lower()
     if not text:
         row.fail("text is empty")
     if split not in HUB_SPLITS.values():
@@ -155,10 +156,11 @@ def _with_defaults(row: ConceptFileRow) -> ConceptFileRow:
             f"template {template[:80]!r} has no {{prompt}}",
             remedy="Write it as {prompt} with {concept}",
         )
-    paraphrases = _parse_paraphrases(row, given.get("paraphrases", []))
+    paraphrases = _parse_paraphrases(row, cells.get("paraphrases", []))
     if paraphrases and text not in template:
         row.fail(
-            f"template {template[:80]!r} does not hold the text, so paraphrases cannot take its place",
+            f"template {template[:80]!r} does not hold the text, "
+            "so paraphrases cannot take its place",
             remedy="Write {concept} where the text goes.",
         )
     id_ = words.get("id") or f"{kind}/{_slug(text)}"
@@ -176,7 +178,7 @@ def _with_defaults(row: ConceptFileRow) -> ConceptFileRow:
 
 
 def _parse_paraphrases(row: ConceptFileRow, value: object) -> list[str]:
-    """Paraphrases, in a table separated by `|`."""
+    """Paraphrases of a list, or of a table's cell, where `|` separates them."""
     parts = value.split("|") if isinstance(value, str) else value
     if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
         row.fail("paraphrases are neither a list of texts nor texts separated by |")
@@ -187,7 +189,7 @@ def _slug(text: str) -> str:
     return "-".join(re.findall(r"\w+", text.casefold()))[:80] or content.digest(text)
 
 
-def _find_rows(folder: Path, stem: str) -> Path | None:
+def _rows_file(folder: Path, stem: str) -> Path | None:
     return next(
         (path for path in (folder / f"{stem}.jsonl", folder / f"{stem}.csv") if path.is_file()),
         None,
@@ -206,7 +208,7 @@ def _read_rows(path: Path, *, columns: tuple[str, ...]) -> Iterator[ConceptFileR
 
 
 def _read_csv(path: Path, columns: tuple[str, ...]) -> Iterator[ConceptFileRow]:
-    """Rows below a line of column names; separated by commas, semicolons or tabs, whichever that line has."""
+    """Rows below a line of column names; its commonest of comma, semicolon and tab separates."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         separator = max(",;\t", key=file.readline().count)
         file.seek(0)
@@ -216,7 +218,8 @@ def _read_csv(path: Path, columns: tuple[str, ...]) -> Iterator[ConceptFileRow]:
         if "text" not in names:
             raise UsageError(
                 f"{path.name!r} has no column 'text'",
-                remedy=f"Its first line names the columns, of which there can be: {', '.join(columns)}",
+                remedy="Its first line names the columns, of which there can be: "
+                + ", ".join(columns),
             )
         for name in names:
             if name not in columns:
@@ -248,7 +251,10 @@ def _read_json_lines(path: Path, columns: tuple[str, ...]) -> Iterator[ConceptFi
 
 
 def _read_dataset(name: str) -> list[ConceptFileRow]:
-    """Rows of a Hugging Face data set: a folder, or `hf:owner/name` with `@revision` or without; other columns are left aside."""
+    """Rows of a Hugging Face data set: a folder, or `hf:owner/name` with or without `@revision`.
+
+    Columns that are not in `COLUMNS` are ignored.
+    """
     folder = Path(name)
     if not name.startswith(HUB_PREFIX) and not any(
         next(folder.glob(pattern), None)
@@ -270,19 +276,18 @@ def _read_dataset(name: str) -> list[ConceptFileRow]:
     address, _, revision = name.removeprefix(HUB_PREFIX).partition("@")
     try:
         if name.startswith(HUB_PREFIX):
-            found = datasets.load_dataset(address, revision=revision or None)
+            dataset = datasets.load_dataset(address, revision=revision or None)
         else:
             saved = any(
                 (folder / file).exists() for file in ("dataset_dict.json", "dataset_info.json")
             )
-            found = datasets.load_from_disk(name) if saved else datasets.load_dataset(name)
-    except (
-        Exception
-    ) as error:  # of a hub, a network, a cache or a damaged file: its own words say which
+            dataset = datasets.load_from_disk(name) if saved else datasets.load_dataset(name)
+    # The hub, the network, the cache or a damaged file: the error's own words say which.
+    except Exception as error:
         raise Missing(
             f"data set {name[:200]!r} cannot be loaded: {' '.join(str(error).split())[:200]}"
         ) from None
-    parts = dict(found) if isinstance(found, dict) else {"": found}
+    parts = dict(dataset) if isinstance(dataset, dict) else {"": dataset}
     rows = []
     for part, table in parts.items():
         if "text" not in table.column_names:
@@ -291,9 +296,8 @@ def _read_dataset(name: str) -> list[ConceptFileRow]:
                 remedy=f"Its columns: {', '.join(table.column_names)[:200]}",
             )
         split = HUB_SPLITS.get(part) if len(parts) > 1 else None
-        for number, values in enumerate(
-            table.select_columns([each for each in COLUMNS if each in table.column_names]), start=1
-        ):
-            where = f"{name} {part} row {number}".replace("  ", " ")
-            rows.append(ConceptFileRow(location=where, values={"split": split, **values}))
+        columns = [column for column in COLUMNS if column in table.column_names]
+        for number, values in enumerate(table.select_columns(columns), start=1):
+            location = f"{name} {part} row {number}".replace("  ", " ")
+            rows.append(ConceptFileRow(location=location, values={"split": split, **values}))
     return rows

@@ -1,4 +1,4 @@
-"""The promises that every method keeps, ours or a stranger's: `htbench check method` tries them, and so do our own tests."""
+"""The contract of every method, as checks that `htbench check method` and our own tests run."""
 
 import dataclasses
 import traceback
@@ -32,64 +32,63 @@ class BrokenPromise(Refused):
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A baseline on a model: what promises are tried on. It learns when first asked."""
+    """A baseline on a model, against which promises are checked; it is trained on first use."""
 
     card: Card
     model: Model
     concepts: ConceptSet
     folder: Path
-    """For files that promises write."""
+    """Folder for the files that promises write."""
 
     @cached_property
     def method(self) -> Method:
         """The method of the card."""
-        made: Method = baseline.load_method(self.card)
-        return made
+        method: Method = baseline.load_method(self.card)
+        return method
 
     @cached_property
     def steering(self) -> Steering:
-        """What it learnt from the train concepts, now or before it was shipped."""
+        """The method trained on the train concepts, now or before it was shipped."""
         return load_or_train(
             self.card, self.model, self.concepts.splits["train"], folder=self.folder, seed=0
         ).steering
 
     @cached_property
     def concept(self) -> Concept:
-        """A concept that nobody was trained on."""
+        """A dev concept, which no method is trained on."""
         return self.concepts.splits["dev"][0]
 
     @cached_property
     def intervention(self) -> Intervention:
-        """What adds it."""
+        """The method's intervention for that concept."""
         return self.steering.towards(self.concept)
 
-    def images(self, *changes: tuple[Intervention, float]) -> list[Image.Image]:
-        """One batch: the same prompt and seed with each change at its strength."""
+    def images(self, *pairs: tuple[Intervention, float]) -> list[Image.Image]:
+        """One batch: the same prompt and seed with each intervention at its strength."""
         prompt = self.concepts.prompts[0]
         return self.model.generate(
             [
                 Request(prompt=prompt, seed=SEED, intervention=change, strength=strength)
-                for change, strength in changes
+                for change, strength in pairs
             ]
         )
 
     def images_match(self, first: Image.Image, second: Image.Image) -> bool:
-        """Whether two images are equal, as far as the device promises."""
-        allowed = 0 if self.model.device == "cpu" else TOLERANCE
-        return (
-            first.size == second.size
-            and int(np.abs(np.asarray(first, np.int16) - np.asarray(second, np.int16)).max())
-            <= allowed
-        )
+        """True for equal images: to the bit on a CPU, within `TOLERANCE` elsewhere."""
+        tolerance = 0 if self.model.device == "cpu" else TOLERANCE
+        if first.size != second.size:
+            return False
+        difference = np.asarray(first, np.int16) - np.asarray(second, np.int16)
+        return int(np.abs(difference).max()) <= tolerance
 
 
 @dataclass(frozen=True, kw_only=True)
 class PromiseResult:
-    """Whether one promise was kept."""
+    """The result of checking one promise."""
 
     promise: str
     problem: str | None
-    """Why not; None if it was."""
+    """Why it was not kept; None if it was."""
 
 
 Promise = Callable[[Case], None]
@@ -97,11 +96,11 @@ Promise = Callable[[Case], None]
 
 
 def check(case: Case) -> Iterator[PromiseResult]:
-    """Every promise in turn; the first alone if it is broken, since the others follow from it."""
+    """Check every promise in turn; stop if the first is broken, since the others depend on it."""
     for promise in PROMISES:
-        finding = _check_promise(promise, case)
-        yield finding
-        if finding.problem and promise is it_learns_a_concept:
+        result = _check_promise(promise, case)
+        yield result
+        if result.problem and promise is it_learns_a_concept:
             return
 
 
@@ -122,7 +121,8 @@ def _reason(error: Exception) -> str:
     if isinstance(error, HtbenchError):
         return str(error)
     last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]} ({Path(last.filename).name}, line {last.lineno})"
+    text = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}: {text} ({Path(last.filename).name}, line {last.lineno})"
 
 
 def _require(kept: bool, problem: str) -> None:
@@ -242,23 +242,21 @@ def it_acts_only_on_sites_of_the_model(case: Case) -> None:
 
 
 def a_site_of_no_model_is_refused_with_the_nearest_names(case: Case) -> None:
-    known, info = next(iter(case.model.sites.items()))
-    misspelt = Site(f"{known}x")
+    site, info = next(iter(case.model.sites.items()))
+    misspelt = Site(f"{site}x")
     zeros = torch.zeros(info.channels)
     _require_unknown_name(
-        lambda: case.images((Affine({misspelt: zeros + 1}, {misspelt: zeros}), 1.0)), known
+        lambda: case.images((Affine({misspelt: zeros + 1}, {misspelt: zeros}), 1.0)), site
     )
 
 
 def a_setting_sites_that_matches_nothing_is_refused(case: Case) -> None:
     if "sites" in {field.name for field in dataclasses.fields(case.method)}:  # type: ignore[arg-type]
-        known = next(iter(case.model.sites))
-        lost: Method = baseline.load_method(case.card.with_settings({"sites": (f"{known}x",)}))
+        site = next(iter(case.model.sites))
+        method: Method = baseline.load_method(case.card.with_settings({"sites": (f"{site}x",)}))
+        concepts = case.concepts.splits["train"][:2]
         _require_unknown_name(
-            lambda: lost.train(case.model, case.concepts.splits["train"][:2], seed=0).towards(
-                case.concept
-            ),
-            known,
+            lambda: method.train(case.model, concepts, seed=0).towards(case.concept), site
         )
 
 
@@ -315,7 +313,7 @@ PROMISES: tuple[Promise, ...] = (
 
 
 class _PlannedFailure(Exception):
-    """Thrown by an intervention that is made to fail."""
+    """Raised by an intervention that is made to fail."""
 
 
 def _activations(case: Case, site: Site, *, images: int) -> torch.Tensor:
@@ -325,12 +323,13 @@ def _activations(case: Case, site: Site, *, images: int) -> torch.Tensor:
     )
 
 
-def _require_unknown_name(act: Callable[[], object], known: Site) -> None:
+def _require_unknown_name(act: Callable[[], object], nearest: Site) -> None:
     try:
         act()
     except UnknownName as error:
         _require(
-            known in str(error), f"the message does not name the nearest site, {known!r}: {error}"
+            nearest in str(error),
+            f"the message does not name the nearest site, {nearest!r}: {error}",
         )
     else:
         raise BrokenPromise("no error")

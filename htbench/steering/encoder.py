@@ -1,4 +1,4 @@
-"""Encoders: images and texts into one space."""
+"""Encoders: images and texts embedded in one space."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -16,29 +16,41 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Condition = Literal["text", "image"]
-"""What a concept is read from: its words, or its reference images."""
+"""The modality that a concept is embedded from: its words, or its reference images."""
 
 
 class Encoder(Protocol):
-    """Reads images and texts; a plug-in is a factory `(device: str) -> Encoder`."""
+    """A CLIP-like model that embeds images and texts in one space, where cosines compare them.
+
+    A plug-in in the group `htbench.encoders` is a factory `(device: str) -> Encoder`. Hypernetworks
+    embed concepts with one encoder; images are scored with another.
+    """
 
     name: str
     revision: Digest
+    """Changes with everything that can change an embedding."""
     width: int
+    """Number of features of an embedding."""
     scale: float
-    """The logit scale: what a cosine is multiplied by before a softmax."""
+    """The logit scale: the factor of a cosine before a softmax."""
 
     def images(self, images: "Sequence[Image]") -> Float[Tensor, "images features"]:
-        """Embeddings of length 1, on the CPU, in float32."""
+        """Embeddings of length 1 in the order of `images`, on the CPU, in float32."""
 
     def texts(self, texts: Sequence[str]) -> Float[Tensor, "texts features"]:
-        """Embeddings of length 1, on the CPU, in float32."""
+        """Embeddings of length 1 in the order of `texts`, on the CPU, in float32."""
 
 
 def embed(
     encoder: Encoder, concepts: Sequence[Concept], condition: Condition
 ) -> Float[Tensor, "concepts features"]:
-    """Embeddings of concepts: of their words, or the means of their reference images."""
+    """Embeddings of concepts: of their words, or the means of those of their reference images.
+
+    Means of several embeddings are shorter than 1.
+
+    Raises:
+        UsageError: if `condition` is `image` and a concept has no reference images.
+    """
     if condition == "text":
         return encoder.texts([concept.text for concept in concepts])
     for concept in concepts:
@@ -56,7 +68,7 @@ def embed(
 
 
 class ClipEncoder:
-    """Any open_clip model."""
+    """An encoder made of any open_clip model."""
 
     def __init__(
         self,
@@ -71,11 +83,8 @@ class ClipEncoder:
         batch: int = 64,
     ) -> None:
         self.name, self.revision, self.width = name, revision, width
-        self._clip, self._preprocess, self._tokenise = (
-            clip.to(device).eval().requires_grad_(False),
-            preprocess,
-            tokenise,
-        )
+        self._clip = clip.to(device).eval().requires_grad_(False)
+        self._preprocess, self._tokenise = preprocess, tokenise
         self._device, self._batch = device, batch
         self.scale = float(self._clip.logit_scale.exp())
 

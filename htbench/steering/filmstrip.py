@@ -1,4 +1,4 @@
-"""Filmstrips: the same pictures at rising strengths, a row a prompt, as one labelled image."""
+"""Filmstrips: images of several prompts, in rows, at rising strengths, as one labelled image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,35 +7,31 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 BACKGROUND, TEXT_COLOUR, MUTED_COLOUR, BORDER_COLOUR = "#ffffff", "#1c1d21", "#6f737b", "#e3e5e8"
 MIN_SIDE, MAX_SIDE = 160, 512
-"""Pixels of a picture's longer side: smaller ones are enlarged by whole factors, pixel by pixel, larger ones reduced."""
+"""Least and greatest length of an image's longer side, in pixels: smaller images are enlarged by
+whole factors without smoothing, larger ones are reduced."""
 GAP, MARGIN, THUMBNAIL = 6, 28, 72
 _FONTS = ("DejaVuSans.ttf", "Arial Unicode.ttf", "Arial.ttf")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Filmstrip:
-    """What is shown; `rows` has a tuple of pictures for each of `labels`, one for each of `strengths`."""
+    """A table of images with a row per label and a column per strength."""
 
     title: str
     note: str
     labels: tuple[str, ...]
     strengths: tuple[float, ...]
     rows: tuple[tuple[Image.Image, ...], ...]
+    """The images, as `rows[label][strength]`."""
     references: tuple[Image.Image, ...] = ()
-    """Pictures that the concept was read from, shown beside the title."""
+    """Reference images of the concept, shown beside the title."""
 
     def draw(self) -> Image.Image:
-        """All of it as one picture."""
+        """The filmstrip as one image."""
         tiles = [[_resize(picture) for picture in row] for row in self.rows]
         wide, high = (max(tile.size[axis] for row in tiles for tile in row) for axis in (0, 1))
-        side = (
-            min(
-                220,
-                max(_width(word, 15) for label in self.labels for word in label.split() or [""])
-                + 60,
-            )
-            + 16
-        )
+        words = [word for label in self.labels for word in label.split() or [""]]
+        side = min(220, max(_width(word, 15) for word in words) + 60) + 16
         labels = [_wrap(label, 15, side - 16) for label in self.labels]
         heights = [max(high, 20 * len(lines)) for lines in labels]
         width = 2 * MARGIN + side + len(self.strengths) * (wide + GAP) - GAP
@@ -49,27 +45,15 @@ class Filmstrip:
         columns = [MARGIN + side + k * (wide + GAP) for k in range(len(self.strengths))]
         pen.text((MARGIN, top - 10), "strength", font=_font("", 13), fill=MUTED_COLOUR, anchor="ls")
         for x, strength in zip(columns, self.strengths, strict=True):
-            pen.text(
-                (x + wide // 2, top - 10),
-                f"{strength:g}",
-                font=_font("", 15),
-                fill=TEXT_COLOUR,
-                anchor="ms",
-            )
+            middle = (x + wide // 2, top - 10)
+            pen.text(middle, f"{strength:g}", font=_font("", 15), fill=TEXT_COLOUR, anchor="ms")
         for row, lines, height in zip(tiles, labels, heights, strict=True):
-            _draw_lines(
-                pen,
-                lines,
-                (MARGIN, top + (height - 20 * len(lines)) // 2),
-                size=15,
-                line_height=20,
-                colour=TEXT_COLOUR,
-            )
+            position = (MARGIN, top + (height - 20 * len(lines)) // 2)
+            _draw_lines(pen, lines, position, size=15, line_height=20, colour=TEXT_COLOUR)
             for x, tile in zip(columns, row, strict=True):
                 page.paste(tile, (x, top))
-                pen.rectangle(
-                    (x - 1, top - 1, x + tile.width, top + tile.height), outline=BORDER_COLOUR
-                )
+                border = (x - 1, top - 1, x + tile.width, top + tile.height)
+                pen.rectangle(border, outline=BORDER_COLOUR)
             top += height + GAP
         return page
 
@@ -80,11 +64,8 @@ class Filmstrip:
         ]
         free = width - sum(picture.width + GAP for picture in thumbnails)
         title, note = _wrap(self.title, 26, free), _wrap(self.note, 14, free)
-        header = Image.new(
-            "RGB",
-            (width, max(34 * len(title) + 20 * len(note), THUMBNAIL if thumbnails else 0)),
-            BACKGROUND,
-        )
+        height = max(34 * len(title) + 20 * len(note), THUMBNAIL if thumbnails else 0)
+        header = Image.new("RGB", (width, height), BACKGROUND)
         pen = ImageDraw.Draw(header)
         _draw_lines(pen, title, (0, 0), size=26, line_height=34, colour=TEXT_COLOUR)
         _draw_lines(pen, note, (0, 34 * len(title)), size=14, line_height=20, colour=MUTED_COLOUR)
@@ -98,15 +79,13 @@ def _resize(picture: Image.Image) -> Image.Image:
     side = max(picture.size)
     if side < MIN_SIDE:
         return ImageOps.scale(picture, -(-MIN_SIDE // side), Image.Resampling.NEAREST)
-    return (
-        picture
-        if side <= MAX_SIDE
-        else ImageOps.contain(picture, (MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
-    )
+    if side <= MAX_SIDE:
+        return picture
+    return ImageOps.contain(picture, (MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
 
 
 def _font(text: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own font, which has Latin letters alone; for other letters one of the system's, where there is one."""
+    """Pillow's own font for ASCII, which is all it has; else one of the system's if installed."""
     for name in () if text.isascii() else _FONTS:
         try:
             return ImageFont.truetype(name, size)
@@ -120,7 +99,7 @@ def _width(text: str, size: int) -> int:
 
 
 def _wrap(text: str, size: int, width: int) -> list[str]:
-    """Lines of `text` that are at most `width` pixels wide, broken between words where that helps."""
+    """Lines of `text`, each at most `width` pixels wide, broken between words where possible."""
     lines: list[str] = []
     for word in text.split():
         for piece in _split_word(word, size, width):

@@ -1,4 +1,4 @@
-"""Puts taps on torch modules and takes them off again: the only file that touches hooks."""
+"""Forward hooks: attach taps to torch modules and remove them; no other file registers hooks."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,17 +14,17 @@ from htbench.steering.intervention import Affine, Intervention
 from htbench.steering.model import Model, Tap
 
 Pooling = Callable[[Float[Tensor, "images positions channels"]], Float[Tensor, "samples channels"]]
-"""From what a site puts out to the samples that are learnt from, image by image."""
+"""From a site's output to the samples that maps are fitted on, image by image."""
 
 
 @contextmanager
 def attach(
     modules: Mapping[Site, nn.Module], sites: Mapping[Site, SiteInfo], tap: Tap
 ) -> Iterator[None]:
-    """While inside, what each module puts out goes through `tap`; hooks are gone on every way out.
+    """While inside, each module's output passes through `tap`; hooks are removed on every exit.
 
     Raises:
-        RuntimeError: on a normal way out, if a site never fired.
+        RuntimeError: on a normal exit, if a site never fired.
     """
     fired: set[Site] = set()
     with ExitStack() as stack:
@@ -45,9 +45,9 @@ def _hook(
         fired.add(site)
         if info.channel_axis == -1:
             return tap(site, output.flatten(1, -2)).view_as(output)
-        seen = output.flatten(2).transpose(1, 2)
-        passed_on = tap(site, seen)
-        return output if passed_on is seen else passed_on.transpose(1, 2).reshape(output.shape)
+        tokens = output.flatten(2).transpose(1, 2)
+        result = tap(site, tokens)
+        return output if result is tokens else result.transpose(1, 2).reshape(output.shape)
 
     return hook
 
@@ -55,30 +55,34 @@ def _hook(
 def find_candidate_sites(
     network: nn.Module, prefix: str, run: Callable[[], object]
 ) -> dict[Site, SiteInfo]:
-    """What could be sites of `network`, in the order of firing: modules that put out tokens or maps while `run` runs, named after `prefix`."""
-    found: dict[Site, SiteInfo] = {}
+    """Modules of `network` that can be sites, in the order of firing, named after `prefix`.
 
-    def look(site: Site) -> Callable[[nn.Module, object, object], None]:
+    They are those whose output, while `run` runs, is of tokens (3 axes) or maps (4 axes).
+    """
+    sites: dict[Site, SiteInfo] = {}
+
+    def record(site: Site) -> Callable[[nn.Module, object, object], None]:
         def hook(module: nn.Module, inputs: object, output: object) -> None:
             if isinstance(output, Tensor) and output.ndim in (3, 4):
                 axis = 1 if output.ndim == 4 else -1
-                found.setdefault(site, SiteInfo(channels=output.shape[axis], channel_axis=axis))
+                sites.setdefault(site, SiteInfo(channels=output.shape[axis], channel_axis=axis))
 
         return hook
 
     with ExitStack() as stack:
         for name, module in network.named_modules():
             if name:
-                stack.callback(module.register_forward_hook(look(Site(f"{prefix}.{name}"))).remove)
+                hook = record(Site(f"{prefix}.{name}"))
+                stack.callback(module.register_forward_hook(hook).remove)
         run()
-    return found
+    return sites
 
 
 def steer(interventions: Sequence[Intervention], strengths: Sequence[float]) -> Tap:
-    """Applies to each image of a batch its own intervention at its own strength.
+    """The tap that applies to each image of a batch its own intervention at its own strength.
 
-    Affine maps of all images are one fused operation a site: `shift + gain * z`, where an image that is not steered has gain 1 and
-    shift -0.0, which give back every bit.
+    Affine maps of all images are one fused operation per site, `shift + gain * z`. An image that is
+    not steered has gain 1 and shift -0.0, which preserve every bit.
     """
     affine = {
         k: change
@@ -115,39 +119,41 @@ def steer(interventions: Sequence[Intervention], strengths: Sequence[float]) -> 
 def _gains_and_shifts(
     affine: Mapping[int, Affine], strengths: Sequence[float], device: torch.device
 ) -> dict[Site, tuple[Tensor, Tensor]]:
-    """Gain and shift of each image at each site that any map acts on, an image a row; all sites at once, since each call takes longer than its sums."""
+    """Gain and shift, with a row per image, at each site that any of the maps acts on.
+
+    All sites are calculated at once: a call on one site's small tensors is mostly overhead.
+    """
     channels = {
         site: scale.shape[0] for change in affine.values() for site, scale in change.scale.items()
     }
-    home = next(tensor.device for change in affine.values() for tensor in change.scale.values())
-    one = {site: torch.ones(size, device=home) for site, size in channels.items()}
-    nothing = {site: torch.full((size,), -0.0, device=home) for site, size in channels.items()}
+    source = next(tensor.device for change in affine.values() for tensor in change.scale.values())
+    ones = {site: torch.ones(size, device=source) for site, size in channels.items()}
+    zeros = {site: torch.full((size,), -0.0, device=source) for site, size in channels.items()}
 
     def row(maps: Mapping[Site, Tensor], default: Mapping[Site, Tensor]) -> Tensor:
         return torch.cat(
-            [maps.get(site, default[site]).to(home, torch.float32) for site in channels]
+            [maps.get(site, default[site]).to(source, torch.float32) for site in channels]
         ).to(device)
 
-    different = list({id(change): change for change in affine.values()}.values())
-    scales = torch.stack([*(row(change.scale, one) for change in different), row({}, one)])
-    shifts = torch.stack([*(row(change.shift, nothing) for change in different), row({}, nothing)])
-    number = {id(change): k for k, change in enumerate(different)}
-    used = torch.tensor(
-        [number[id(affine[k])] if k in affine else len(different) for k in range(len(strengths))],
+    distinct = list({id(change): change for change in affine.values()}.values())
+    scales = torch.stack([*(row(change.scale, ones) for change in distinct), row({}, ones)])
+    shifts = torch.stack([*(row(change.shift, zeros) for change in distinct), row({}, zeros)])
+    index = {id(change): k for k, change in enumerate(distinct)}
+    rows = torch.tensor(
+        [index[id(affine[k])] if k in affine else len(distinct) for k in range(len(strengths))],
         device=device,
     )
-    much = torch.tensor(
+    amounts = torch.tensor(
         [strengths[k] if k in affine else 0.0 for k in range(len(strengths))],
         dtype=torch.float32,
         device=device,
     )[:, None]
-    gain, shift = 1 + much * (scales[used] - 1), much * shifts[used]
+    gain, shift = 1 + amounts * (scales[rows] - 1), amounts * shifts[rows]
     sizes = list(channels.values())
+    gains, offsets = torch.split(gain, sizes, 1), torch.split(shift, sizes, 1)
     return {
-        site: (one[:, None], other[:, None])
-        for site, one, other in zip(
-            channels, torch.split(gain, sizes, 1), torch.split(shift, sizes, 1), strict=True
-        )
+        site: (site_gain[:, None], site_shift[:, None])
+        for site, site_gain, site_shift in zip(channels, gains, offsets, strict=True)
     }
 
 
@@ -172,9 +178,19 @@ def activations(
     batch: int = 32,
     pool: Pooling = mean_pool,
 ) -> dict[Site, Float[Tensor, "samples channels"]]:
-    """What each site puts out after `change`, a row an image; steps of a few-step model are further images.
+    """Activations at all sites of `model`, pooled, with one row per image by default.
 
-    Only what `pool` makes of it is kept, never whole maps.
+    Each step of a few-step model adds rows, as if it were further images: `samples` is the number
+    of images times steps, and times positions if `pool` keeps several. Only what `pool` returns is
+    kept, never whole maps. Gradients are recorded unless PyTorch's gradient mode is off.
+
+    Args:
+        model: the model to run.
+        prompts: one per image.
+        seeds: seeds of the initial noise, one per prompt.
+        change: a tap applied to a site's output before it is pooled and passed on; None: none.
+        batch: images at a time.
+        pool: from (images, positions, channels) to (samples, channels); the mean over positions.
     """
     gathered: dict[Site, list[Tensor]] = {site: [] for site in model.sites}
     complete = False
@@ -184,7 +200,8 @@ def activations(
     ) -> Float[Tensor, "images positions channels"]:
         z = z if change is None else change(site, z)
         means = pool(z)
-        if not complete:  # when blocks are computed again for gradients, what is kept here would keep all of them alive
+        # Blocks that are computed again for gradients would all be kept alive by what is kept here.
+        if not complete:
             gathered[site].append(means)
         return z
 

@@ -1,4 +1,4 @@
-"""Interventions: what a method has learnt, as a value that can be applied, saved and loaded."""
+"""Interventions: changes to prompts or activations, as values to apply, save and load."""
 
 import hashlib
 import json
@@ -13,30 +13,40 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
+from htbench.core import content
 from htbench.core.errors import Refused
 from htbench.core.types import Digest, Site
 
 
 class Intervention:
-    """Does nothing; what does something overrides `prompts` or `apply`, and strength 0 never changes anything."""
+    """The identity, and the base of all interventions: a subclass overrides `prompts` or `apply`.
+
+    An intervention is a change of a model's prompts or activations that adds one concept. It does
+    not hold a strength: that is given when it is applied. Strength 0 changes no bit, 1 is the full
+    change, and below 0 steers away from the concept.
+    """
 
     kind: ClassVar[str] = "none"
-    """What files call the class; a subclass that has none of its own is called by its module and name."""
+    """Name of the class in files; a subclass without one is named by its module and class name."""
     sites: frozenset[Site] = frozenset()
-    """Where `apply` does something."""
+    """The sites at which `apply` changes activations."""
 
     def prompts(self, prompt: str, *, strength: float) -> dict[str, float]:
-        """Prompts to generate from instead of `prompt`, with the weight of each one's encoding; weights sum to 1."""
+        """Prompts to generate from instead of `prompt`, with the weights of their encodings.
+
+        The image is made from the weighted sum of the encodings; weights sum to 1, and may be
+        negative.
+        """
         return {prompt: 1.0}
 
     def apply(
         self, site: Site, z: Float[Tensor, "images positions channels"], *, strength: float
     ) -> Float[Tensor, "images positions channels"]:
-        """What the site shall put out instead of `z`, which is not written to."""
+        """The output of `site` that replaces `z`, of equal shape and dtype; `z` is not modified."""
         return z
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
-        """Tensors, named `part/site`, and settings, from which `restore` makes an equal intervention."""
+        """Tensors by `part/site` and settings from which `restore` makes an equal intervention."""
         return {}, {}
 
     @classmethod
@@ -46,7 +56,14 @@ class Intervention:
 
 
 class Rewrite(Intervention):
-    """Asks for the concept in the prompt: `more` at positive strength, `less` at negative; `{prompt}` stands for the prompt."""
+    """Prompting: replaces the prompt by one that asks for the concept.
+
+    The size of the strength does not matter, only its sign.
+
+    Args:
+        more: the template at positive strength; `{prompt}` stands for the prompt.
+        less: the template at negative strength.
+    """
 
     kind = "rewrite"
 
@@ -63,7 +80,13 @@ class Rewrite(Intervention):
 
 
 class Interpolate(Intervention):
-    """Walks, at strength `s`, from the encoded prompt to the one that asks for the concept and beyond: weights `1 - s` and `s`."""
+    """Interpolation between the encodings of the prompt and of one that asks for the concept.
+
+    At strength `s` their weights are `1 - s` and `s`; below 0 and above 1 it extrapolates.
+
+    Args:
+        template: the prompt that asks for the concept; `{prompt}` stands for the prompt.
+    """
 
     kind = "interpolate"
 
@@ -71,8 +94,8 @@ class Interpolate(Intervention):
         self.template = template
 
     def prompts(self, prompt: str, *, strength: float) -> dict[str, float]:
-        there = self.template.replace("{prompt}", prompt)
-        weights = {prompt: 1.0 - strength, there: strength} if there != prompt else {prompt: 1.0}
+        target = self.template.replace("{prompt}", prompt)
+        weights = {prompt: 1.0 - strength, target: strength} if target != prompt else {prompt: 1.0}
         return {words: weight for words, weight in weights.items() if weight != 0}
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -80,15 +103,25 @@ class Interpolate(Intervention):
 
 
 PerChannel = Mapping[Site, Float[Tensor, " channels"]]
+"""A number per channel at each site."""
 
 
 class Affine(Intervention):
-    r"""One affine map a channel and site: `z + s * (scale * z + shift - z)` at strength `s`, for every position alike.
+    r"""One affine map per site and channel, the same at every position.
 
-    With `low` and `high`, given for the same sites, a value outside `[low, high]` of its channel is left alone.
+    .. math:: T_s(z) = z + s (w z + b - z)
+
+    at strength `s`, with scale `w` and shift `b`, calculated in float32.
+
+    Args:
+        scale: `w`; its sites are those of the intervention.
+        shift: `b`, for the same sites.
+        low: least value that is changed, per channel, for the same sites; None: no limit.
+        high: greatest value that is changed; given together with `low`.
 
     References:
-        Rodriguez et al. Controlling Language and Diffusion Models by Transporting Activations. 2024. https://arxiv.org/abs/2410.23054
+        Rodriguez et al. Controlling Language and Diffusion Models by Transporting Activations.
+        2024. https://arxiv.org/abs/2410.23054
     """
 
     kind = "affine"
@@ -101,12 +134,8 @@ class Affine(Intervention):
         low: PerChannel | None = None,
         high: PerChannel | None = None,
     ) -> None:
-        self.scale, self.shift, self.low, self.high = (
-            dict(scale),
-            dict(shift),
-            dict(low or {}),
-            dict(high or {}),
-        )
+        self.scale, self.shift = dict(scale), dict(shift)
+        self.low, self.high = dict(low or {}), dict(high or {})
         self.sites = frozenset(self.scale)
 
     def apply(
@@ -137,7 +166,17 @@ class Affine(Intervention):
 
 
 class LowRank(Intervention):
-    r"""A full matrix a site, as identity plus low rank: `z + s * ((z @ down) @ up + shift)` at strength `s`, for every position alike."""
+    r"""One affine map per site with a full matrix, identity plus low rank, the same everywhere.
+
+    .. math:: T_s(z) = z + s (z D U + b)
+
+    at strength `s`, for row vectors `z` of channels, calculated in float32.
+
+    Args:
+        down: `D`, of shape (channels, rank), by site.
+        up: `U`, of shape (rank, channels), for the same sites.
+        shift: `b`, for the same sites.
+    """
 
     kind = "low-rank"
 
@@ -174,7 +213,7 @@ class LowRank(Intervention):
 
 
 class ModelIdentity(Protocol):
-    """What an intervention is learnt for: a `htbench.steering.model.Model`."""
+    """The part of `htbench.steering.model.Model` that identifies a model."""
 
     @property
     def name(self) -> str: ...
@@ -184,16 +223,17 @@ class ModelIdentity(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class InterventionOrigin:
-    """Where an intervention comes from; kept in its file."""
+    """The origin of an intervention, as its file records it."""
 
     model: str
     revision: Digest
     method: str = ""
-    """Name of the card."""
+    """Name of the method's card."""
     concept: str = ""
+    """Id of the concept."""
     seed: int = 0
     seconds: float = 0.0
-    """What learning it took."""
+    """Wall-clock seconds of fitting it."""
 
 
 _BEFORE_SHORT_NAMES = {
@@ -203,13 +243,17 @@ _BEFORE_SHORT_NAMES = {
     "htbench.intervention:Affine": "affine",
     "htbench.intervention:LowRank": "low-rank",
 }
-"""What files of version 0.1.0 call the classes; read for one release."""
+"""Names of the classes in files of version 0.1.0; read for one release."""
 
 
 def save(
     intervention: Intervention, path: Path, *, origin: InterventionOrigin | None = None
 ) -> None:
-    """Write an intervention of any class as safetensors, with its sites, its digest and where it comes from."""
+    """Write an intervention of any class to the safetensors file `path`.
+
+    The metadata hold its class, settings, sites and digest, and its `origin` if that is given:
+    then `load` can refuse it for another model.
+    """
     tensors, settings = intervention.state()
     stored = {
         name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors.items()
@@ -220,14 +264,19 @@ def save(
         "sites": json.dumps(sorted(intervention.sites)),
     }
     metadata |= {"origin": json.dumps(asdict(origin))} if origin else {}
-    path.write_bytes(serialise(stored, metadata={**metadata, "digest": _digest(stored, metadata)}))
+    metadata["digest"] = _digest(stored, metadata)
+    content.write_whole(path, serialise(stored, metadata=metadata))
 
 
 def load(path: Path, *, model: ModelIdentity | None = None) -> Intervention:
-    """The intervention that was saved at `path`.
+    """The intervention that `save` wrote to `path`; no code is imported for it.
+
+    Args:
+        path: the file.
+        model: the model that is to be steered; None: the file's origin is not checked.
 
     Raises:
-        Refused: if the file is damaged, names no known class, or was learnt for another model than `model`.
+        Refused: if the file is damaged, names an unknown class, or was made for another model.
     """
     try:
         tensors, metadata = _read(path)
@@ -249,14 +298,15 @@ def load(path: Path, *, model: ModelIdentity | None = None) -> Intervention:
         ) from None
     if model and origin and (origin.model, origin.revision) != (model.name, model.revision):
         raise Refused(
-            f"intervention {str(path)!r} was learnt for model {origin.model!r} ({origin.revision}), this is {model.name!r} ({model.revision})",
+            f"intervention {str(path)!r} was learnt for model {origin.model!r} "
+            f"({origin.revision}), this is {model.name!r} ({model.revision})",
             remedy="Learn it anew for this model.",
         )
     return restored
 
 
 def read_origin(path: Path) -> InterventionOrigin | None:
-    """Where the intervention at `path` comes from; None if its file does not say."""
+    """The origin of the intervention at `path`; None if its file has none."""
     try:
         metadata = _read(path)[1]
         return (
@@ -270,18 +320,20 @@ def read_origin(path: Path) -> InterventionOrigin | None:
 
 
 def _kind(of: type[Intervention]) -> str:
-    """What files call a class of interventions: its own short name, or where it is defined."""
+    """The name of a class in files: its own short name, or its module and class name."""
     short: str = vars(of).get("kind", "")
     return short or f"{of.__module__}:{of.__qualname__}"
 
 
 def _class(kind: str) -> type[Intervention]:
-    """The class that files call `kind`: one of ours, or of a plug-in that was imported for its card; nothing is imported for a file.
+    """The class named `kind` in files: one of ours, or of a plug-in imported for its card.
+
+    Nothing is imported for a file, which anybody may have written.
 
     Raises:
         ValueError: if there is none.
     """
-    classes = {_kind(each): each for each in _with_subclasses(Intervention)}
+    classes = {_kind(subclass): subclass for subclass in _with_subclasses(Intervention)}
     name = _BEFORE_SHORT_NAMES.get(kind, kind)
     if name not in classes:
         raise ValueError(
@@ -292,8 +344,8 @@ def _class(kind: str) -> type[Intervention]:
 
 def _with_subclasses(of: type[Intervention]) -> Iterator[type[Intervention]]:
     yield of
-    for each in of.__subclasses__():
-        yield from _with_subclasses(each)
+    for subclass in of.__subclasses__():
+        yield from _with_subclasses(subclass)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -1,4 +1,4 @@
-"""The leakage audit: which of the concepts that a method is evaluated on it was, in one way or another, trained on."""
+"""The leakage audit: evaluation concepts that also occur, perhaps reworded, in the training set."""
 
 import re
 import unicodedata
@@ -18,16 +18,18 @@ SHARED_STEMS = 0.5
 _FUNCTION_WORDS = frozenset(
     re.findall(
         r"\w+",
-        "a an the in on at as of by with from into over under before against near next beside joined wearing made and or to for its it style shades shade "
-        "background among surrounded mood full covered like one two small little big old all some through seen shot light surface scene",
+        "a an the in on at as of by with from into over under before against near next beside "
+        "joined wearing made and or to for its it style shades shade background among surrounded "
+        "mood full covered like one two small little big old all some through seen shot light "
+        "surface scene",
     )
 )
-"""Words that say how a concept is put, not what it is."""
+"""Words that phrase a concept without naming it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptPair:
-    """A concept that is evaluated on, and the training concept that resembles it most."""
+    """An evaluation concept, and the training concept that resembles it most."""
 
     evaluated: str
     trained: str
@@ -36,29 +38,31 @@ class ConceptPair:
 
 @dataclass(frozen=True, kw_only=True)
 class LeakageAudit:
-    """What was found for one method."""
+    """The overlap between one method's training concepts and the evaluation concepts."""
 
     trained_on: int
-    """Training concepts."""
+    """Number of training concepts."""
     exact: tuple[str, ...]
-    """Ids that it was trained on: the method is refused."""
+    """Evaluation ids that are also training ids: the method is refused."""
     normalised: tuple[str, ...]
-    """Ids whose words, but for case and punctuation, it was trained on: the method is refused."""
+    """Ids whose text, but for case and punctuation, is a training text: the method is refused."""
     near: tuple[ConceptPair, ...]
-    """Other concepts with a cosine of at least `NEAR_COSINE`: reported, since a good benchmark may have near neighbours."""
+    """Other concepts with a cosine of at least `NEAR_COSINE`: reported and allowed, since a good
+    benchmark may have near neighbours."""
     nearest: float
-    """The largest cosine of any pair that is not the same; 0 without training concepts."""
+    """The largest cosine of any pair of different concepts; 0 without training concepts."""
     encoder: str
     novel: tuple[str, ...] | None
-    """Ids with a word, as `stems` has it, that no training concept has; None where not all training concepts' words are known."""
+    """Ids with a stem, as `stems` gives them, that no training text has; None where the text of
+    some training concept is not known."""
 
     @property
     def leaked(self) -> tuple[str, ...]:
-        """Ids that make the method's figures worthless."""
+        """Ids that invalidate the method's scores."""
         return tuple(dict.fromkeys((*self.exact, *self.normalised)))
 
     def facts(self) -> dict[str, object]:
-        """For the store."""
+        """The audit as the store keeps it."""
         return asdict(self)
 
 
@@ -70,18 +74,22 @@ def audit(
     *,
     encoder: str,
 ) -> LeakageAudit:
-    """Compare the `chosen` concepts with the ids of those `trained` on; `vectors` has an embedding of length 1 for every text."""
+    """Compare the evaluation `concepts` with the training concepts in `trained_ids`.
+
+    `concepts_by_id` need not have every training id; `embeddings` has one of length 1 for every
+    text of either side.
+    """
     train = [
         concepts_by_id[id_]
         for id_ in trained_ids
         if id_ in concepts_by_id and concepts_by_id[id_].text
     ]
-    words = {normalise(concept.text) for concept in train}
+    texts = {normalise(concept.text) for concept in train}
     exact = tuple(concept.id for concept in concepts if concept.id in set(trained_ids))
     normalised = tuple(
         concept.id
         for concept in concepts
-        if concept.id not in exact and normalise(concept.text) in words
+        if concept.id not in exact and normalise(concept.text) in texts
     )
     others = [
         concept for concept in concepts if concept.text and concept.id not in (*exact, *normalised)
@@ -106,25 +114,26 @@ def audit(
 
 
 def normalise(text: str) -> str:
-    """The words of a text without case, accents' encodings and punctuation."""
+    """The words of a text in Unicode's NFKC form, without case and punctuation."""
     return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
 
 
 def stems(text: str) -> frozenset[str]:
-    """The words of a text that say something, without common endings; all of its words where none does."""
+    """The content words of a text without common endings; all of its words if it has none."""
     words = normalise(text.replace("'s", "")).split()
-    said = [word for word in words if word not in _FUNCTION_WORDS] or words
+    content_words = [word for word in words if word not in _FUNCTION_WORDS] or words
     return frozenset(
-        re.sub(r"(?<=\w{3})(?:ies|es|(?<!s)s|ed|ing|[ye])$", "", word) for word in said
+        re.sub(r"(?<=\w{3})(?:ies|es|(?<!s)s|ed|ing|[ye])$", "", word) for word in content_words
     )
 
 
 def neighbours(
     concepts: Sequence[Concept], *, min_overlap: float = SHARED_STEMS
 ) -> list[tuple[Concept, Concept]]:
-    """Pairs of concepts of which some phrasings, texts or paraphrases, have at least a share `shared` of their stems in common.
+    """Pairs of concepts with phrasings (texts, paraphrases) that overlap by at least `min_overlap`.
 
-    Needs no encoder, so that a set can be audited before any is at hand; synonyms that no paraphrase names are not found.
+    The overlap of two phrasings is the Jaccard index of their stems, from 0 to 1. No encoder is
+    needed; synonyms that no paraphrase names are missed.
     """
     from scipy.sparse import csr_array
 
@@ -137,10 +146,10 @@ def neighbours(
         stem: k for k, stem in enumerate(sorted(set().union(*(words for _, words in phrasings))))
     }
     where = [(row, column[stem]) for row, (_, words) in enumerate(phrasings) for stem in words]
-    holds = csr_array(
+    incidence = csr_array(
         (np.ones(len(where)), tuple(zip(*where, strict=True))), shape=(len(phrasings), len(column))
     )
-    common = (holds @ holds.T).tocoo()
+    common = (incidence @ incidence.T).tocoo()
     sizes = np.array([len(words) for _, words in phrasings])
     close = common.data / (sizes[common.row] + sizes[common.col] - common.data) >= min_overlap
     owner = np.array([k for k, _ in phrasings])
@@ -158,9 +167,9 @@ def prompts_sharing_a_word(concept: Concept, prompts: Iterable[str]) -> list[str
 
 
 def _novel_ids(concepts: Sequence[Concept], train: Sequence[Concept]) -> tuple[str, ...]:
-    had = frozenset[str]().union(*(stems(concept.text) for concept in train))
+    trained = frozenset[str]().union(*(stems(concept.text) for concept in train))
     return tuple(
-        concept.id for concept in concepts if concept.text and not stems(concept.text) <= had
+        concept.id for concept in concepts if concept.text and not stems(concept.text) <= trained
     )
 
 

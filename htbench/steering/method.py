@@ -1,4 +1,9 @@
-"""Methods: how interventions are learnt; steerings: what was learnt."""
+"""Methods and steerings: the protocols of a steering method before and after its training.
+
+`Method.train` does the work that all concepts share, once. `Steering.towards` then gives the
+intervention for any one concept. A method without shared work is a `FitsEachConcept`: its `train`
+does nothing, and `towards` calls its `fit` for the concept.
+"""
 
 import json
 import random
@@ -20,59 +25,98 @@ from htbench.steering.model import Model
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What was paid once, before the first concept."""
+    """The cost and the data of a training, which is paid once, before the first concept.
+
+    A method that fits each concept by itself has the defaults: no cost, and no concepts.
+    """
 
     seconds: float = 0.0
+    """Wall-clock seconds, summed over the processes of a distributed training."""
     device: str = ""
+    """Name of the device that it ran on."""
     concepts: tuple[str, ...] = ()
-    """Ids of the concepts that were learnt from."""
+    """Ids of the training concepts; a method is not evaluated on them."""
     encoders: tuple[str, ...] = ()
-    """Encoders that concepts are read with: they may not be the only judges."""
+    """Names of the encoders that concepts are embedded with: not fit to be the only scorers."""
 
 
 class Steering(Protocol):
-    """What was learnt: an intervention for any concept."""
+    """A trained method on a model: it gives the intervention for any concept.
+
+    `Method.train` and `Method.load` return one.
+    """
 
     @property
     def training(self) -> Training:
-        """What was paid beforehand."""
+        """The cost and the data of the training."""
 
     def towards(self, concept: Concept) -> Intervention:
-        """The intervention that adds `concept`."""
+        """The intervention that adds `concept` to images of the model.
+
+        This is the cost per concept. A method trained for all concepts together predicts the
+        intervention, with a hypernetwork or from stored maps; a `FitsEachConcept` fits it here.
+
+        Raises:
+            UsageError: if the method cannot read the concept, such as one without words.
+        """
 
     def save(self, path: Path) -> None:
-        """Write all that `Method.load` needs."""
+        """Write a file from which `Method.load` restores this steering."""
 
 
 class Method(Protocol):
-    """How interventions are learnt: a frozen dataclass whose fields are its hyper-parameters, all of them."""
+    """A steering method: a frozen dataclass whose fields are its hyperparameters, all of them.
+
+    A plug-in in the group `htbench.methods` is such a class, set up by a card (`load_method`).
+    See docs/add-a-method.md.
+    """
 
     def train(
         self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None = None
     ) -> Steering:
-        """Learn what is shared by all concepts, from the training concepts; nothing for a method that fits each concept by itself.
+        """Train what all concepts share, once, on the training `concepts`.
 
-        What takes long is kept in `folder`, so that an interrupted call goes on where it stopped; None: nowhere. The folder belongs to
-        this method with these settings, concepts and seed; what others could use as well goes beside it.
+        The result gives the intervention for any concept, by `Steering.towards`. A method that
+        fits each concept by itself has nothing to do here: see `FitsEachConcept`.
+
+        Args:
+            model: the frozen model that is to be steered.
+            concepts: the training concepts.
+            seed: with the settings, the model and the concepts it determines the result.
+            folder: place for checkpoints, from which an interrupted call resumes; None: none are
+                kept. It belongs to this method with these settings, concepts and seed; files that
+                other methods can use as well go beside it.
         """
 
     def load(self, model: Model, path: Path, *, seed: int) -> Steering:
-        """The steering that was saved at `path`."""
+        """The steering that was saved at `path`.
+
+        Raises:
+            Refused: if the file is damaged, or was made for another model.
+        """
 
 
 class FitsEachConcept(ABC):
-    """A method that shares nothing between concepts: it says how one is learnt, and all the rest follows."""
+    """A method that shares nothing between concepts: a subclass implements `fit` alone.
+
+    `train` does no work, and the `towards` of the steering that it returns calls `fit`.
+    """
 
     @abstractmethod
     def fit(self, model: Model, concept: Concept, *, seed: int) -> Intervention:
-        """The intervention that adds `concept`."""
+        """Fit the intervention that adds one `concept`, on images of its own fitting prompts.
+
+        It is called once per concept; `fitting_images` gives the prompts and seeds.
+        """
 
     def train(
         self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None = None
     ) -> Steering:
+        """Train nothing: the steering fits each concept in `towards`."""
         return _PerConceptSteering(method=self, model=model, seed=seed)
 
     def load(self, model: Model, path: Path, *, seed: int) -> Steering:
+        """The steering that `train` gives, since there is nothing to read."""
         return self.train(model, (), seed=seed)
 
 
@@ -94,18 +138,31 @@ class _PerConceptSteering:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedMethod:
-    """A baseline with all that it shares between concepts."""
+    """A baseline after its training."""
 
     card: Card
     steering: Steering
     digest: Digest
-    """Of the card, what was learnt and the seed: all that decides an intervention besides model and concept."""
+    """Changes with the card, the trained weights and the seed: with everything that determines an
+    intervention besides the model and the concept."""
 
 
 def load_or_train(
     card: Card, model: Model, concepts: Sequence[Concept], *, folder: Path, seed: int
 ) -> TrainedMethod:
-    """What a baseline shares between concepts: shipped beside its card, or kept in `folder` by an earlier call, or learnt now."""
+    """The baseline of `card`, trained: shipped beside its card, else kept in `folder`, else new.
+
+    Args:
+        card: as `load_card` gives it.
+        model: the model that is to be steered.
+        concepts: the training concepts, such as the split `train` of a set.
+        folder: where an earlier call kept the result, and this one does; it must exist.
+        seed: seed of the training.
+
+    Raises:
+        Missing: if the card names a trained file that does not exist.
+        Refused: if the trained file is damaged, or was made for another model or encoder.
+    """
     method: Method = baseline.load_method(card)
     key = steering_key(card, model.revision, concepts, seed=seed)
     shipped = card.artifacts.get(model.name)
@@ -123,26 +180,30 @@ def load_or_train(
         steering = method.train(model, concepts, seed=seed, folder=own)
         if not any(own.iterdir()):
             own.rmdir()
-        fresh = path.with_name(f".{path.name}")
-        steering.save(fresh)
-        fresh.replace(path)
-    what = (
-        content.file_digest(path) if shipped else key
-    )  # what is learnt here also records how long that took
+        with content.replacing(path) as fresh:
+            steering.save(fresh)
+    # Not the digest of a file that is made here: the file also records the seconds it took.
+    weights = content.file_digest(path) if shipped else key
     return TrainedMethod(
-        card=card, steering=steering, digest=content.digest([card.digest, what, seed])
+        card=card, steering=steering, digest=content.digest([card.digest, weights, seed])
     )
 
 
 def steering_key(card: Card, revision: Digest, concepts: Sequence[Concept], *, seed: int) -> Digest:
-    """What decides a steering that is learnt: `load_or_train` keeps it at `steering-KEY`, and at `learning-KEY` while it is learnt."""
+    """Digest of everything that determines a trained steering.
+
+    `load_or_train` keeps the steering at `steering-KEY`, and its checkpoints at `learning-KEY`.
+    """
     return content.digest([card.digest, revision, [concept.digest for concept in concepts], seed])
 
 
 def load_or_train_base(
     name: str, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None
 ) -> Steering:
-    """The steering of another card, for a method that builds on it: shipped, or kept in `folder`, or learnt now."""
+    """The steering of another card, for a method that builds on it, as `load_or_train` gives it.
+
+    Without a `folder` it is trained unless it is shipped, and not kept.
+    """
     card = baseline.load_card(name)
     if folder or model.name in card.artifacts:
         return load_or_train(card, model, concepts, folder=folder or Path(), seed=seed).steering
@@ -151,15 +212,29 @@ def load_or_train_base(
 
 
 PromptsAndSeeds = tuple[list[str], list[int]]
-"""Prompts and seeds of images."""
+"""Prompts and seeds of a list of images, one of each per image."""
 
 
 def fitting_images(
     concept: Concept, count: int, *, seed: int, number: int = 0
 ) -> tuple[PromptsAndSeeds, PromptsAndSeeds]:
-    """`count` source and `count` target images to learn a concept from, unpaired; another `number` gives other images.
+    """Prompts and seeds of `count` source and `count` target images to fit a concept on.
 
-    Their seeds never meet those of evaluation, which are digests of prompts.
+    Source prompts are neutral ones of the concept, target prompts are neutral ones that ask for
+    the concept; the two lists are in different orders and have different seeds, so images are not
+    paired. Seeds differ from those of evaluation, which are digests of prompts.
+
+    Args:
+        concept: prompts are its `sources`, repeated where there are fewer than `count`.
+        count: images of either list.
+        seed: seed of the method's training or fit.
+        number: 0, 1, ... give further lists, such as one per training step.
+
+    Returns:
+        `(source, target)`, each a pair of a list of prompts and a list of seeds.
+
+    Raises:
+        UsageError: if the concept has no `sources`.
     """
     if not concept.sources:
         raise UsageError(
@@ -171,8 +246,8 @@ def fitting_images(
         concept.sources[k % len(concept.sources)]
         for k in range(number * count, (number + 1) * count)
     ]
-    other = rng.sample(prompts, count)
+    shuffled = rng.sample(prompts, count)
     return (prompts, [rng.getrandbits(32) for _ in range(count)]), (
-        [concept.target(prompt) for prompt in other],
+        [concept.target(prompt) for prompt in shuffled],
         [rng.getrandbits(32) for _ in range(count)],
     )

@@ -1,4 +1,4 @@
-"""Models: a text-to-image model seen as named sites."""
+"""Models: the protocol of a text-to-image model whose activations are read and changed at sites."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,49 +18,66 @@ if TYPE_CHECKING:
 Tap = Callable[
     [Site, Float[Tensor, "images positions channels"]], Float[Tensor, "images positions channels"]
 ]
-"""Called with what a site puts out, in the order in which sites fire; gives what is passed on instead."""
+"""Called with a site and its output, in the order in which sites fire; returns the output that
+the rest of the network gets instead, of the same shape. Few-step models call it once per step."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One image to make."""
+    """One image to generate: a prompt and a seed, steered by an intervention at a strength.
+
+    The image of a prompt and seed without steering is that of `Intervention()` at strength 0.
+    """
 
     prompt: str
     seed: int
+    """Seed of the initial noise; equal seeds give equal noise, whatever the prompt."""
     intervention: Intervention
     strength: float
+    """Any finite number: 0 changes nothing, 1 is the full map, below 0 steers away."""
 
 
 class Model(Protocol):
-    """A text-to-image model; loading it is the plug-in's work, done by its factory `(device: str) -> Model`."""
+    """A text-to-image model with frozen weights that can be steered at named sites.
+
+    A plug-in in the group `htbench.models` is a factory `(device: str) -> Model`; users call
+    `htbench.load_model`. See docs/models.md.
+    """
 
     name: str
     revision: Digest
-    """Changes with weights, sampler settings, size and number format: with all that can change an image."""
+    """Changes with everything that can change an image: weights, sampler settings, image size and
+    number format."""
     sites: Mapping[Site, SiteInfo]
-    """Where it can be steered, in the order of firing."""
+    """The modules that can be steered, in the order of firing."""
     device: str
+    """A name that PyTorch knows, such as `cpu` or `cuda`."""
     concept_encoder: str
-    """The encoder that hypernetworks for it read concepts with."""
+    """Name of the encoder that hypernetworks for this model embed concepts with."""
     scorer: str
-    """The encoder that scores its images: another one than `concept_encoder`."""
+    """Name of the encoder that scores its images: another one than `concept_encoder`."""
 
     def generate(self, requests: Sequence[Request]) -> "list[Image]":
-        """One image a request; each depends on its own request alone.
+        """One image per request, in their order; each depends on its own request alone.
 
         Raises:
             NotFinite: if any of them holds NaN or infinity; see `check_finite`.
+            UnknownName: if an intervention acts on a site that the model does not have.
         """
 
     def trace(self, prompts: Sequence[str], seeds: Sequence[int], tap: Tap) -> None:
-        """Run the denoiser as `generate` does, with `tap` at every site; gradients flow if PyTorch's mode says so."""
+        """Run the denoiser as `generate` does, with `tap` at every site; no image is made.
+
+        Prompts and seeds are paired, one image each, all in one batch. Gradients flow through the
+        network to what `tap` returns unless PyTorch's gradient mode is off.
+        """
 
     def synchronise(self) -> None:
-        """Wait until the device has done all it was given; nothing on a CPU."""
+        """Wait until the device has finished all queued work; return at once on a CPU."""
 
 
 def check_finite(pixels: Float[Tensor, "images rgb rows columns"]) -> None:
-    """Raise `NotFinite` if any pixel is NaN or infinite: a conversion to bytes would hide it as some colour."""
+    """Raise `NotFinite` if any pixel is NaN or infinite: bytes would show it as some colour."""
     bad = int((~pixels.isfinite()).flatten(1).any(1).sum())
     if bad:
         raise NotFinite(f"{bad} of {len(pixels)} images hold NaN or infinity")
@@ -68,7 +85,7 @@ def check_finite(pixels: Float[Tensor, "images rgb rows columns"]) -> None:
 
 @runtime_checkable
 class HasVocabulary(Protocol):
-    """A model that can say which words it does not know; one that reads any text leaves this out."""
+    """A model of limited vocabulary; one that reads any text leaves this out."""
 
     def unknown_words(self, text: str) -> list[str]:
         """Words of `text` that the model has never seen, in their order."""
@@ -76,7 +93,7 @@ class HasVocabulary(Protocol):
 
 @runtime_checkable
 class CachesPrompts(Protocol):
-    """A model that encodes a prompt once and keeps it; one that encodes it anew for every image leaves this out."""
+    """A model that encodes each prompt once and keeps it; others leave this out."""
 
     def forget_prompts(self) -> None:
         """Encode all prompts anew from here on."""
@@ -84,14 +101,14 @@ class CachesPrompts(Protocol):
 
 @runtime_checkable
 class HasFacts(Protocol):
-    """A model that a report says more about: licence, weights, scheduler."""
+    """A model with facts to report: its licence, weights, scheduler."""
 
     def facts(self) -> Mapping[str, str]:
-        """What to say, by what it is about."""
+        """Lines for the report, by heading."""
 
 
 def unknown_words(model: Model, texts: Iterable[str]) -> list[str]:
-    """Words of `texts` that `model` has never seen, each once; none for a model that reads any text."""
+    """Distinct words of `texts` that `model` has never seen; none if it reads any text."""
     return (
         list(dict.fromkeys(word for text in texts for word in model.unknown_words(text)))
         if isinstance(model, HasVocabulary)
@@ -100,7 +117,10 @@ def unknown_words(model: Model, texts: Iterable[str]) -> list[str]:
 
 
 def select_sites(model: Model, patterns: Sequence[str]) -> tuple[Site, ...]:
-    """Sites that match any of the glob `patterns`, in the order of firing.
+    """Sites of `model` that match any of the glob `patterns`, in the order of firing.
+
+    Patterns are those of `fnmatch`, case-sensitive: `*` also matches dots, so `("*",)` selects all
+    sites.
 
     Raises:
         UnknownName: if a pattern matches nothing, with the nearest sites.

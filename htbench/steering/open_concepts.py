@@ -1,7 +1,9 @@
-"""`python -m htbench.steering.open_concepts`: writes the open concept set from the lists in its folder `source`; the same bytes each time.
+"""Write the open concept set from the lists in its folder `source`; the same bytes each time.
 
-A list is one kind. Its first line is the template; each further line a concept, what stands for `{name}`, and paraphrases of
-the whole text. Held out are only concepts that resemble no other and share no word with a neutral prompt: the rest train.
+Run it as `python -m htbench.steering.open_concepts`. Each list is one kind of concept: its first
+line is the template, and each further line has a concept, which replaces `{name}`, and paraphrases
+of the whole text. Only concepts that resemble no other and share no word with a neutral prompt are
+held out; the rest are for training.
 """
 
 import argparse
@@ -17,13 +19,14 @@ from htbench.steering.concept import Concept, Split
 
 N_TEST, N_DEV = 167, 83
 LEADING_WORDS = re.compile(
-    r"^(?:(?:a|an|the|in|on|at|as|of|by|near a|under|beneath|with|during|after|inside|among|pair|shades) )+"
+    r"^(?:(?:a|an|the|in|on|at|as|of|by|near a|under|beneath|with|during|after|inside|among|pair|"
+    r"shades) )+"
 )
 ConceptRow = dict[str, object]
 
 
 def rows(folder: Path) -> list[ConceptRow]:
-    """The rows of `concepts.jsonl`, kinds mixed so that any beginning of a split has all of them."""
+    """The rows of `concepts.jsonl`, mixed so that any beginning of a split has all kinds."""
     concepts = [
         concept
         for path in sorted((folder / "source").glob("*.txt"))
@@ -33,17 +36,18 @@ def rows(folder: Path) -> list[ConceptRow]:
         json.loads(line)["text"]
         for line in (folder / "prompts.jsonl").read_text(encoding="utf-8").splitlines()
     ]
-    placed: list[tuple[float, str, ConceptRow]] = []
-    for concept, split, place in _assign_splits(concepts, prompts):
-        words = {
+    entries: list[tuple[float, str, ConceptRow]] = []
+    for concept, split, position in _assign_splits(concepts, prompts):
+        row: ConceptRow = {
+            "id": concept.id,
+            "kind": concept.kind,
+            "split": split,
             "text": concept.text,
             "template": concept.template,
             "paraphrases": list(concept.paraphrases),
         }
-        placed.append(
-            (place, concept.id, {"id": concept.id, "kind": concept.kind, "split": split, **words})
-        )
-    return [row for *_, row in sorted(placed, key=lambda each: each[:2])]
+        entries.append((position, concept.id, row))
+    return [row for *_, row in sorted(entries, key=lambda entry: entry[:2])]
 
 
 def write(folder: Path) -> None:
@@ -71,24 +75,23 @@ def _read_kind(path: Path) -> Iterable[Concept]:
 def _assign_splits(
     concepts: list[Concept], prompts: list[str]
 ) -> Iterable[tuple[Concept, Split, float]]:
-    """Each concept's split, and its place in it between 0 and 1; kinds have their share of what is held out, drawn by a digest of the id."""
+    """Each concept with its split and its position in the split, between 0 and 1.
+
+    Kinds have their share of the held-out concepts, which are drawn by a digest of the id.
+    """
     near = {concept.id for pair in leakage.neighbours(concepts) for concept in pair}
-    shares = _apportion(concepts, N_TEST), _apportion(concepts, N_TEST + N_DEV)
-    for kind, test in shares[0].items():
+    n_test, n_held_out = _apportion(concepts, N_TEST), _apportion(concepts, N_TEST + N_DEV)
+    for kind, test in n_test.items():
         free: list[Concept] = []
-        bound: list[Concept] = []
-        for concept in sorted(
-            (c for c in concepts if c.kind == kind), key=lambda c: content.digest(c.id)
-        ):
-            (
-                bound
-                if concept.id in near or leakage.prompts_sharing_a_word(concept, prompts)
-                else free
-            ).append(concept)
+        train_only: list[Concept] = []
+        members_of_kind = [concept for concept in concepts if concept.kind == kind]
+        for concept in sorted(members_of_kind, key=lambda concept: content.digest(concept.id)):
+            overlaps = concept.id in near or leakage.prompts_sharing_a_word(concept, prompts)
+            (train_only if overlaps else free).append(concept)
         parts: dict[Split, list[Concept]] = {
             "test": free[:test],
-            "dev": free[test : shares[1][kind]],
-            "train": free[shares[1][kind] :] + bound,
+            "dev": free[test : n_held_out[kind]],
+            "train": free[n_held_out[kind] :] + train_only,
         }
         for split, members in parts.items():
             yield from (

@@ -1,4 +1,4 @@
-"""What one person said of one pair of pictures, and the key that tells which pictures those were: the forms that every export is read into."""
+"""Answers of people, and the key of the pictures they saw: the forms that exports are read into."""
 
 import csv
 from collections.abc import Iterator
@@ -11,10 +11,14 @@ from htbench.core.errors import Missing, Refused, UsageError
 from htbench.core.types import Digest
 
 Choice = Literal["left", "right", "tie", "skip"]
-"""`skip`: looked, and would not say; it is missing, not a tie."""
+"""`skip`: the person declined to answer; it is missing, not a tie."""
 CHOICES: tuple[Choice, ...] = get_args(Choice)
 TrialKind = Literal["vote", "repeat", "check", "sentinel"]
-"""`repeat`: a pair that the person has seen before, now with its sides swapped. `check`: it is said what to answer. `sentinel`: a picture beside noise."""
+"""The purpose of a trial.
+
+`repeat`: a pair that the person has seen before, with its sides swapped. `check`: an attention
+check that states the answer. `sentinel`: a catch trial, a picture beside noise.
+"""
 TRIAL_KINDS: tuple[TrialKind, ...] = get_args(TrialKind)
 CONTENT_COLUMNS = (
     "criterion",
@@ -28,15 +32,24 @@ CONTENT_COLUMNS = (
     "kind",
     "expected",
 )
-"""Columns that say what was answered; the others say how and when, which not every platform tells."""
-
-
+"""Columns with the content of an answer; the others are not exported by every platform."""
 NOISE = "noise"
-"""What stands for a method in a sentinel."""
+"""The name in place of a method in a sentinel."""
+_TEXT_FIELDS = (
+    "study",
+    "criterion",
+    "concept",
+    "prompt",
+    "left",
+    "right",
+    "rater",
+    "expected",
+    "time",
+)
 
 
 class Pair(NamedTuple):
-    """Which pictures were compared by which criterion, whatever the side each was on."""
+    """Two pictures that are compared by a criterion, whatever their sides."""
 
     criterion: str
     concept: str
@@ -58,24 +71,24 @@ class Answer:
     seed: int
     left: str
     right: str
-    """Methods, as they were shown."""
+    """The method shown on the right; likewise `left`."""
     choice: Choice
     rater: str
     """A pseudonym."""
     rt_ms: int | None = None
-    """From the pair's appearance to the answer."""
+    """Milliseconds from the pair's appearance to the answer."""
     position: int | None = None
-    """In the person's session, from 1."""
+    """The position in the person's session, from 1."""
     kind: TrialKind = "vote"
     expected: str = ""
-    """Of a check or a sentinel: the choice that is right."""
+    """The right choice of a check or a sentinel."""
     time: str = ""
-    """When it was given: ISO 8601, UTC where the platform says so."""
+    """The time of the answer: ISO 8601, in UTC if the platform gives the time zone."""
     source_row: int = 0
 
     @property
     def pair(self) -> Pair:
-        """What was compared."""
+        """The pair that was compared."""
         one, two = sorted((self.left, self.right))
         return Pair(self.criterion, self.concept, self.prompt, self.seed, one, two)
 
@@ -90,7 +103,7 @@ COLUMNS = tuple(field.name for field in fields(Answer))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """A pair of pictures in the order in which they are shown; its id tells nothing of them."""
+    """A pair of pictures in the order in which they are shown, under a meaningless id."""
 
     item: str
     kind: TrialKind = "vote"
@@ -107,29 +120,28 @@ KEY_COLUMNS = tuple(field.name for field in fields(Item))
 
 
 class Key(dict[str, Item]):
-    """What each item shows: the file that stays with the researcher."""
+    """The pictures of each item; the file stays with the researcher."""
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """From a CSV with the columns of `Item`; kind, expected, criterion, prompt and seed may be left out.
+        """The key in a CSV with the columns of `Item`.
+
+        The columns kind, expected, criterion, prompt and seed are optional.
 
         Raises:
             Missing: if there is no such file.
-            UsageError: with the row that makes no sense.
+            UsageError: for a row that is not valid.
         """
-        found = cls()
-        for number, row in _rows(
-            path, required=("item", "concept", "left", "right"), allowed=KEY_COLUMNS
-        ):
-            if row["item"] in found:
-                raise UsageError(
-                    f"row {number} of {str(path)!r}: item {row['item']!r} is there twice"
-                )
-            found[row["item"]] = _item(row, f"row {number} of {str(path)!r}")
-        return found
+        key, required = cls(), ("item", "concept", "left", "right")
+        for number, row in _rows(path, required=required, allowed=KEY_COLUMNS):
+            location, item = f"row {number} of {str(path)!r}", row["item"]
+            if item in key:
+                raise UsageError(f"{location}: item {item!r} is there twice")
+            key[item] = _item(row, location)
+        return key
 
     def write(self, path: Path) -> None:
-        """In the order of the ids, which says nothing of how they were made."""
+        """Write the key as CSV, in the order of the ids, which does not reveal the design."""
         with path.open("w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(KEY_COLUMNS)
@@ -140,8 +152,8 @@ def read(path: Path) -> Iterator[Answer]:
     """Rows of a canonical table.
 
     Raises:
-        Missing: if there is none.
-        Refused: if it is not one.
+        Missing: if there is no such file.
+        Refused: if it is not a canonical table.
     """
     for number, row in _rows(path, required=COLUMNS, allowed=COLUMNS):
         try:
@@ -154,25 +166,12 @@ def read(path: Path) -> Iterator[Answer]:
 
 
 def parse_row(row: dict[str, str]) -> Answer:
-    """A row whose cells are text."""
+    """The answer in a row whose cells are text."""
     choice, kind = row["choice"], row["kind"]
     if choice not in CHOICES or kind not in TRIAL_KINDS:
         raise ValueError(f"choice {choice[:40]!r}, kind {kind[:40]!r}")
     return Answer(
-        **{
-            name: row[name]
-            for name in (
-                "study",
-                "criterion",
-                "concept",
-                "prompt",
-                "left",
-                "right",
-                "rater",
-                "expected",
-                "time",
-            )
-        },
+        **{name: row[name] for name in _TEXT_FIELDS},
         choice=choice,
         kind=kind,
         seed=int(row["seed"]),
@@ -183,10 +182,9 @@ def parse_row(row: dict[str, str]) -> Answer:
 
 
 def content_digest(answers: list[Answer]) -> Digest:
-    """Digest of what was answered, whatever the platform, the order of the rows and the clock."""
-    return digest(
-        sorted([str(getattr(answer, name)) for name in CONTENT_COLUMNS] for answer in answers)
-    )
+    """Digest of the answers' content, whatever the platform, the order of rows and the times."""
+    rows = ([str(getattr(answer, name)) for name in CONTENT_COLUMNS] for answer in answers)
+    return digest(sorted(rows))
 
 
 def _rows(
@@ -195,16 +193,16 @@ def _rows(
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file, strict=True)
-            if lost := [name for name in required if name not in (rows.fieldnames or ())]:
+            names = rows.fieldnames or ()
+            if missing := [name for name in required if name not in names]:
                 raise UsageError(
-                    f"{str(path)!r} has no column {lost[0]!r}",
+                    f"{str(path)!r} has no column {missing[0]!r}",
                     remedy=f"It must have {', '.join(required)}.",
                 )
             for number, row in enumerate(rows, start=2):
                 if None in row or None in row.values():
-                    raise UsageError(
-                        f"row {number} of {str(path)!r} does not have {len(rows.fieldnames or ())} cells"
-                    )
+                    location = f"row {number} of {str(path)!r}"
+                    raise UsageError(f"{location} does not have {len(names)} cells")
                 yield number, {name: value for name, value in row.items() if name in allowed}
     except FileNotFoundError:
         raise Missing(f"no file {str(path)!r}") from None

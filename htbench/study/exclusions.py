@@ -1,6 +1,5 @@
-"""Who and what is left out, by rules that are declared before the answers are read; no rule looks at methods."""
+"""Rules of exclusion, declared before the answers are read; none of them looks at methods."""
 
-import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +7,10 @@ from itertools import groupby
 from pathlib import Path
 from statistics import median
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from scipy.stats import binomtest
 
+from htbench.core import content
 from htbench.core.content import digest
 from htbench.core.errors import Missing, UsageError
 from htbench.core.types import Digest
@@ -18,59 +18,55 @@ from htbench.study.answer import Answer, TrialKind
 
 _EXCLUDED_STATUSES = ("RETURNED", "TIMED-OUT", "TIMED OUT", "REJECTED")
 _MIN_REPEATS = 4
-"""Swapped repeats from which on a person's consistency says something."""
+"""Number of swapped repeats below which a person's consistency is not assessed."""
 
 
 class Rules(BaseModel):
-    """What is left out; 0 switches a rule off."""
+    """Rules of exclusion; 0 switches a rule off."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     fastest_ms: int = Field(default=400, ge=0)
-    """Answers faster than this are left out, and people of whom more than half are."""
+    """Excludes answers faster than this, and people with more than half of their answers so."""
     median_share: float = Field(default=0.33, ge=0, le=1)
-    """People whose median time is below this share of the median person's."""
+    """Excludes people whose median time is below this share of the median person's."""
     failed_checks: int = Field(default=2, ge=0)
-    """People who failed so many checks."""
+    """Excludes people who failed this number of attention checks or more."""
     failed_sentinels: int = Field(default=2, ge=0)
-    """People who so often did not prefer a picture to noise."""
+    """Excludes people who failed this number of catch trials or more."""
     answered: float = Field(default=0.5, ge=0, le=1)
-    """People who answered less than this share of what the median person did."""
+    """Excludes people with fewer answers than this share of the median person's."""
     longest_run: int = Field(default=15, ge=0)
-    """People who gave the same answer so many times in a row."""
+    """Excludes people who gave the same answer this number of times in a row."""
     side_p: float = Field(default=0.001, ge=0, le=1)
-    """People whose share of left is as far from a half as happens by chance so rarely."""
+    """Excludes people whose binomial test of left against right has a p-value below this."""
     consistent: float = Field(default=0.25, ge=0, le=1)
-    """People who, of four swapped repeats or more, answered a smaller share alike."""
+    """Excludes people who answered less than this share of their swapped repeats alike."""
 
     @property
     def digest(self) -> Digest:
-        """Tells whether they changed after the answers were read."""
+        """Digest of the rules, by which a later change is noticed."""
         return digest(self.model_dump())
 
     @classmethod
     def read(cls, path: Path) -> "Rules":
-        """From a TOML file.
+        """The rules in a TOML file.
 
         Raises:
-            Missing: if there is none.
-            UsageError: if it has something else in it.
+            Missing: if there is no such file.
+            UsageError: if it is not valid.
         """
         try:
-            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+            return content.read_card(path, cls)
         except FileNotFoundError:
             raise Missing(f"no rules {str(path)!r}") from None
-        except ValidationError as error:
-            place, first = ".".join(map(str, error.errors()[0]["loc"])), error.errors()[0]["msg"]
+        except content.InvalidCard as error:
             raise UsageError(
-                f"rules {str(path)!r}: {place}: {first}",
-                remedy=f"Known: {', '.join(cls.model_fields)}.",
+                f"rules {str(path)!r}: {error}", remedy=f"Known: {', '.join(cls.model_fields)}."
             ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"rules {str(path)!r} cannot be read: {error}") from None
 
     def text(self) -> str:
-        """As TOML."""
+        """The rules as TOML."""
         return "\n".join(f"{name} = {value}" for name, value in self.model_dump().items()) + "\n"
 
 
@@ -80,47 +76,46 @@ class ExclusionStep:
 
     name: str
     people: int
-    """Left after it."""
+    """Number of people left after it; likewise `answers`."""
     answers: int
     gone: tuple[str, ...] = ()
-    """Pseudonyms of the people whom it left out."""
+    """Pseudonyms of the people whom it excluded."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """What became of the answers."""
+    """The flow of exclusions, with the answers that are left."""
 
     steps: tuple[ExclusionStep, ...]
     kept: tuple[Answer, ...]
     unique: tuple[Answer, ...]
-    """With duplicates left out and nothing else: results without exclusions."""
+    """All answers but duplicates, for results without exclusions."""
 
 
 def apply_rules(
     answers: Iterable[Answer], rules: Rules, *, statuses: Mapping[str, str] | None = None
 ) -> Flow:
-    """Apply the rules one after the other; `statuses` says of people how their platform ended with them, in capitals."""
+    """Apply the rules one after the other.
+
+    `statuses` has the final status of people on their platform, in capitals.
+    """
     rows = list(answers)
     steps = [_step("answers read", rows)]
     unique = _first_answers(rows)
     steps.append(_step("given twice, the first kept", unique, rows))
     rest = unique
     if statuses:
-        rest = [
-            answer for answer in unique if statuses.get(answer.rater, "") not in _EXCLUDED_STATUSES
-        ]
+        rest = [row for row in unique if statuses.get(row.rater, "") not in _EXCLUDED_STATUSES]
         steps.append(_step("returned, timed out or rejected", rest, unique))
     if rules.fastest_ms:
-        hasty = _raters_where(
-            rest, lambda own: sum(_is_fast(answer, rules) for answer in own) > len(own) / 2
-        )
+        hasty = _raters_where(rest, lambda own: _is_mostly_fast(own, rules))
         before, rest = rest, [answer for answer in rest if answer.rater not in hasty]
         steps.append(_step(f"mostly faster than {rules.fastest_ms} ms", rest, before))
         before, rest = rest, [answer for answer in rest if not _is_fast(answer, rules)]
         steps.append(_step(f"answers faster than {rules.fastest_ms} ms", rest, before))
-    for name, bad in _exclusions(rules):
-        out = bad(rest)
-        before, rest = rest, [answer for answer in rest if answer.rater not in out]
+    for name, raters_to_exclude in _exclusions(rules):
+        excluded = raters_to_exclude(rest)
+        before, rest = rest, [answer for answer in rest if answer.rater not in excluded]
         steps.append(_step(name, rest, before))
     return Flow(steps=tuple(steps), kept=tuple(rest), unique=tuple(unique))
 
@@ -129,8 +124,8 @@ Exclusion = Callable[[Sequence[Answer]], set[str]]
 
 
 def _exclusions(rules: Rules) -> list[tuple[str, Exclusion]]:
-    """Each names the people to leave out."""
-    found: list[tuple[bool, str, Exclusion]] = [
+    """The active rules on people, each with its name and the function that finds them."""
+    exclusions: list[tuple[bool, str, Exclusion]] = [
         (
             rules.failed_checks > 0,
             f"failed {rules.failed_checks} checks or more",
@@ -167,22 +162,22 @@ def _exclusions(rules: Rules) -> list[tuple[str, Exclusion]]:
             lambda rows: _raters_where(rows, lambda own: _is_inconsistent(own, rules)),
         ),
     ]
-    return [(name, test) for active, name, test in found if active]
+    return [(name, exclusion) for active, name, exclusion in exclusions if active]
 
 
 def by_rater(rows: Iterable[Answer]) -> dict[str, list[Answer]]:
-    """Each person's answers, in the order in which they were given as far as that is known."""
-    found: dict[str, list[Answer]] = defaultdict(list)
+    """The answers of each person, in the order in which they were given if that is known."""
+    answers: dict[str, list[Answer]] = defaultdict(list)
     for answer in rows:
-        found[answer.rater].append(answer)
+        answers[answer.rater].append(answer)
     return {
-        rater: sorted(own, key=lambda answer: (answer.position or 0, answer.time))
-        for rater, own in sorted(found.items())
+        rater: sorted(answers[rater], key=lambda answer: (answer.position or 0, answer.time))
+        for rater in sorted(answers)
     }
 
 
 def repeat_matches(answers: Sequence[Answer]) -> list[bool]:
-    """Of each swapped repeat, whether it says the same as the first time."""
+    """For each swapped repeat, True if the answer is the same as the first time."""
     first = {answer.pair: _winner(answer) for answer in answers if answer.kind == "vote"}
     return [
         first[answer.pair] == _winner(answer)
@@ -197,7 +192,7 @@ def _winner(answer: Answer) -> str:
 
 def _first_answers(rows: Sequence[Answer]) -> list[Answer]:
     seen: dict[tuple[object, ...], Answer] = {}
-    for answer in sorted(rows, key=lambda each: (each.time, each.position or 0, each.source_row)):
+    for answer in sorted(rows, key=lambda row: (row.time, row.position or 0, row.source_row)):
         seen.setdefault((answer.rater, answer.kind, answer.pair), answer)
     return list(seen.values())
 
@@ -225,27 +220,23 @@ def _is_fast(answer: Answer, rules: Rules) -> bool:
     return answer.rt_ms is not None and answer.rt_ms < rules.fastest_ms
 
 
+def _is_mostly_fast(answers: Sequence[Answer], rules: Rules) -> bool:
+    return sum(_is_fast(answer, rules) for answer in answers) > len(answers) / 2
+
+
 def _raters_failing(rows: Sequence[Answer], kind: TrialKind, limit: int) -> set[str]:
-    return _raters_where(
-        rows,
-        lambda own: (
-            sum(answer.kind == kind and answer.choice != answer.expected for answer in own) >= limit
-        ),
-    )
+    return _raters_where(rows, lambda own: _count_failed(own, kind) >= limit)
+
+
+def _count_failed(answers: Sequence[Answer], kind: TrialKind) -> int:
+    return sum(answer.kind == kind and answer.choice != answer.expected for answer in answers)
 
 
 def _longest_run(answers: Sequence[Answer]) -> int:
     if any(answer.position is None for answer in answers):
         return 0
-    return max(
-        (
-            len(list(group))
-            for _, group in groupby(
-                answer.choice for answer in answers if answer.kind in ("vote", "repeat")
-            )
-        ),
-        default=0,
-    )
+    choices = (answer.choice for answer in answers if answer.kind in ("vote", "repeat"))
+    return max((len(list(group)) for _, group in groupby(choices)), default=0)
 
 
 def _side_p_value(answers: Sequence[Answer]) -> float:

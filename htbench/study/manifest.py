@@ -1,4 +1,4 @@
-"""Where a study comes from: `export.json` in its folder says of which run it is, how it was exported, and whether its answers are made up."""
+"""The manifest of a study, `export.json`: its run, the options of its export, rehearsal or not."""
 
 import json
 from pathlib import Path
@@ -8,19 +8,19 @@ from htbench.core.errors import Refused
 
 FILE = "export.json"
 REHEARSAL_PREFIX = "rehearsal-"
-"""How the ids of made-up people begin."""
+"""The prefix of the ids of simulated people."""
 
 
 def write(
     study: Path, *, run: str, strength: float, wish: dict[str, Any], rehearsal: bool = False
 ) -> None:
-    """Write it."""
+    """Write the manifest of a study into its folder."""
     facts = {"run": run, "strength": strength, "wish": wish, "rehearsal": rehearsal}
     (study / FILE).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def read(study: Path) -> dict[str, Any]:
-    """What `write` wrote; empty of a study whose items were made elsewhere.
+    """The manifest of a study; empty for a study whose items were made elsewhere.
 
     Raises:
         Refused: if it is damaged.

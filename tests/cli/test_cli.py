@@ -10,18 +10,11 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from kit.commands import htbench, imports_torch
 
 from htbench.steering import baseline, concept
 
-
-def htbench(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "htbench", *words],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-    )
+TOY_RUN = ["run", "--model", "toy", "--method", "prompt", "--limit", "1"]
 
 
 @pytest.mark.parametrize(
@@ -37,11 +30,7 @@ def htbench(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess
     ],
 )
 def test_looking_around_imports_no_torch(words: list[str]) -> None:
-    script = f"import sys; sys.argv = ['htbench', *{words!r}]\nfrom htbench.cli import main\ntry: main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
-    assert (
-        subprocess.run([sys.executable, "-c", script], check=False, capture_output=True).returncode
-        == 0
-    )
+    assert not imports_torch(*words)
 
 
 def test_methods_are_listed_with_what_they_do() -> None:
@@ -56,16 +45,13 @@ def test_the_version_is_that_of_the_installed_package() -> None:
 def test_what_can_be_listed_is_listed_and_each_of_it_can(tmp_path: Path) -> None:
     topics = [line.split()[0] for line in htbench("list").stdout.splitlines()]
     assert "methods" in topics
-    assert [htbench("list", topic, cwd=tmp_path).returncode for topic in topics] == [0] * len(
-        topics
-    )
+    assert {htbench("list", topic, cwd=tmp_path).returncode for topic in topics} == {0}
 
 
 def test_a_folder_without_runs_is_told_so(tmp_path: Path) -> None:
     assert htbench("list", "runs", cwd=tmp_path).stderr == "htbench: no runs in 'runs'\n"
-    assert (
-        "no run 'quickstart'; there is none" in htbench("report", "quickstart", cwd=tmp_path).stderr
-    )
+    answer = htbench("report", "quickstart", cwd=tmp_path)
+    assert "no run 'quickstart'; there is none" in answer.stderr
 
 
 @pytest.mark.parametrize(
@@ -118,21 +104,9 @@ def test_a_store_of_another_version_is_refused_and_left_alone(tmp_path: Path) ->
 
 
 def test_an_interrupted_run_says_so_and_ends_with_130(tmp_path: Path) -> None:
+    words = ["run", "--method", "lineas", "--limit", "1", "--out", str(tmp_path), "--name", "run"]
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "htbench",
-            "run",
-            "--method",
-            "lineas",
-            "--limit",
-            "1",
-            "--out",
-            str(tmp_path),
-            "--name",
-            "run",
-        ],
+        [sys.executable, "-m", "htbench", *words],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -166,16 +140,17 @@ def test_a_full_disk_is_one_clear_line(
 
 def test_a_plan_is_printed_with_the_origin_of_each_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTBENCH_BATCH", "4")
-    lines = [
-        line.rsplit(maxsplit=1)
-        for line in htbench(
-            "run", "quickstart", "--seeds", "2", "--no-tune-strength", "--print-plan"
-        ).stdout.splitlines()
-    ]
-    found = {line[0].split()[0]: line[1] for line in lines}
-    assert (found["batch"], found["seeds"], found["limit"], found["tune_strength"], found["scorers"]) == (
-        "environment", "option", "quickstart", "option", "default",
-    )  # fmt: skip
+    answer = htbench("run", "quickstart", "--seeds", "2", "--no-tune-strength", "--print-plan")
+    lines = [line.rsplit(maxsplit=1) for line in answer.stdout.splitlines()]
+    origins = {setting.split()[0]: origin for setting, origin in lines}
+    expected = {
+        "batch": "environment",
+        "seeds": "option",
+        "limit": "quickstart",
+        "tune_strength": "option",
+        "scorers": "default",
+    }
+    assert origins | expected == origins
 
 
 def test_a_dry_run_counts_and_makes_nothing(tmp_path: Path) -> None:
@@ -185,53 +160,22 @@ def test_a_dry_run_counts_and_makes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_run_ends_with_lines_of_json_if_asked(toy_plugins: Path, tmp_path: Path) -> None:
-    answer = htbench(
-        "run",
-        "--model",
-        "toy",
-        "--method",
-        "prompt",
-        "--limit",
-        "1",
-        "--prompts",
-        "1",
-        "--json",
-        "--out",
-        str(tmp_path / "runs"),
-    )
+    answer = htbench(*TOY_RUN, "--prompts", "1", "--json", "--out", str(tmp_path / "runs"))
     events = [json.loads(line) for line in answer.stdout.splitlines()]
     assert (answer.returncode, answer.stderr) == (0, "")
-    assert (events[0]["event"], events[-1]["event"], events[-1]["done"]) == (
-        "leaderboard",
-        "end",
-        4,
-    )
+    assert [events[k]["event"] for k in (0, -1)] == ["leaderboard", "end"]
+    assert events[-1]["done"] == 4
 
 
 def test_failed_cells_end_a_run_with_3_and_the_reason(
     toy_plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOY_FEARS", concept.load("emoji").prompts[0])
-    answer = htbench(
-        "run",
-        "--model",
-        "toy",
-        "--method",
-        "prompt",
-        "--limit",
-        "1",
-        "--prompts",
-        "2",
-        "--max-failures",
-        "50%",
-        "--out",
-        str(tmp_path / "runs"),
-    )
-    assert (
-        answer.returncode,
-        "Cells done: 4/8" in answer.stdout,
-        "4 cells failed: afraid of this prompt" in answer.stdout,
-    ) == (3, True, True)
+    limits = ["--prompts", "2", "--max-failures", "50%"]
+    answer = htbench(*TOY_RUN, *limits, "--out", str(tmp_path / "runs"))
+    assert answer.returncode == 3
+    assert "Cells done: 4/8" in answer.stdout
+    assert "4 cells failed: afraid of this prompt" in answer.stdout
 
 
 def test_a_machine_is_examined() -> None:

@@ -1,10 +1,9 @@
 """`htbench train` and `htbench check method` as a user meets them."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from kit.commands import htbench
 
 CARD = 'name = "mine"\nmethod = "mine:Mine"\nsummary = "For tests."\n'
 BROKEN = '''"""Forgets the sign of the strength."""
@@ -19,16 +18,6 @@ class Mine(FitsEachConcept):
     def fit(self, model, concept, *, seed):
         return Rewrite(more=concept.template, less=concept.template)
 '''
-
-
-def htbench(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "htbench", *words],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-    )
 
 
 def test_a_method_is_trained_and_the_command_that_is_printed_runs_it(tmp_path: Path) -> None:

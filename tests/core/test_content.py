@@ -1,6 +1,9 @@
-"""What is shipped is there, whole, and fits together; run against the wheel, this is the test of what the wheel holds."""
+"""Shipped content is complete and fits together; run against the wheel, it tests the wheel."""
+
+from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, ConfigDict
 
 from htbench.core import content, registry
 from htbench.models.emoji.icons import WEIGHTS_FOLDER
@@ -15,7 +18,7 @@ STAGES = ["generator", "clip-a", "clip-b"]
 
 @pytest.mark.parametrize("name", plan.names())
 def test_every_shipped_plan_can_be_run(name: str) -> None:
-    _, concepts = plan.check(build(read(name)))
+    concepts = plan.resolve(build(read(name))).concepts
     assert concepts
 
 
@@ -39,22 +42,23 @@ def test_the_emoji_set_holds_out_167_concepts() -> None:
 
 def test_every_kind_of_concept_is_held_out_and_trained_on() -> None:
     splits = concept.load("emoji").splits
-    kinds = {split: {each.kind for each in concepts} for split, concepts in splits.items()}
+    kinds = {split: {concept.kind for concept in concepts} for split, concepts in splits.items()}
     assert kinds["train"] == kinds["dev"] == kinds["test"]
 
 
 def test_every_concept_can_be_put_in_other_words() -> None:
     emoji = concept.load("emoji")
     assert all(
-        each.text in each.template and len(each.paraphrases) >= 4
+        member.text in member.template and len(member.paraphrases) >= 4
         for split in SPLITS
-        for each in emoji.splits[split]
+        for member in emoji.splits[split]
     )
 
 
 def test_every_concept_has_pictures() -> None:
     emoji = concept.load("emoji")
-    assert all(len(each.references) == 4 for split in SPLITS for each in emoji.splits[split])
+    members = [member for split in SPLITS for member in emoji.splits[split]]
+    assert all(len(member.references) == 4 for member in members)
 
 
 def test_a_reference_opens_as_a_picture() -> None:
@@ -77,3 +81,73 @@ def test_all_weights_together_stay_below_60_megabytes() -> None:
         *content.folder("baselines").glob("*.safetensors"),
     ]
     assert sum(path.stat().st_size for path in files) < 60e6
+
+
+class Fruit(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    size: int = 1
+
+
+def test_a_card_is_read_with_defaults_for_what_it_leaves_out(tmp_path: Path) -> None:
+    (tmp_path / "lemon.toml").write_text("size = 3")
+    card = content.read_card(tmp_path / "lemon.toml", Fruit, defaults={"name": "lemon", "size": 2})
+    assert (card.name, card.size) == ("lemon", 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('name = "a"\nsize = "big"', "size: Input should be a valid integer.* not 'big'"),
+        ('name = "a"\ncolour = "red"', "colour: Extra inputs are not permitted, not 'red'"),
+        ("", "^name: Field required$"),
+        ("name =", "it cannot be read: Invalid value"),
+        ("\udcff", "it cannot be read: 'utf-8' codec"),
+    ],
+)
+def test_a_card_that_is_not_valid_is_told_in_one_line(
+    text: str, problem: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.toml").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(content.InvalidCard, match=problem) as caught:
+        content.read_card(tmp_path / "a.toml", Fruit)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_card_that_is_not_there_is_no_invalid_card(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        content.read_card(tmp_path / "a.toml", Fruit)
+
+
+@pytest.mark.parametrize("data", ["früh", "früh".encode()])
+def test_a_file_is_written_whole_and_nothing_stays_beside_it(
+    data: bytes | str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("before")
+    content.write_whole(tmp_path / "a.txt", data)
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "früh"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def _write_half(path: Path) -> None:
+    path.write_text("half")
+    raise OSError("the disk is full")
+
+
+def test_where_writing_fails_the_file_stays_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("before")
+    with pytest.raises(OSError, match="full"), content.replacing(tmp_path / "a.txt") as fresh:
+        _write_half(fresh)
+    assert (tmp_path / "a.txt").read_text() == "before"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_a_killed_write_left_behind_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / ".a.txt").write_text("half of it")
+    content.write_whole(tmp_path / "a.txt", "whole")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "whole"}
+
+
+def test_a_shared_file_is_written_whole(tmp_path: Path) -> None:
+    content.write_shared(tmp_path / "a.txt", b"whole")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "whole"}

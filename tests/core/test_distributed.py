@@ -32,8 +32,8 @@ from kit.small_training import RECIPE, Regression
 
 class Halves(Regression):
     def loss(self, step):
-        x = self.batch(step)[distributed.share(16)]
-        return self.error(x) * len(x) * distributed.size() / 16
+        x = self.batch(step)[distributed.shard(16)]
+        return self.error(x) * len(x) * distributed.world_size() / 16
 
 
 def say(line):
@@ -41,10 +41,11 @@ def say(line):
         raise SystemExit
 
 
-with distributed.assembled("cpu"):
-    trainer = Trainer(Halves(), RECIPE, Path(sys.argv[1]) if distributed.is_first() else Path("not there"))
-    trainer.run(save_every=0, log_every=5, say=say)
-    if distributed.is_first():
+with distributed.init("cpu"):
+    folder = Path(sys.argv[1]) if distributed.is_rank_0() else Path("not there")
+    trainer = Trainer(Halves(), RECIPE, folder)
+    trainer.run(save_every=0, log_every=5, log=say)
+    if distributed.is_rank_0():
         trainer.export(Path(sys.argv[2]))
 """
 
@@ -61,18 +62,8 @@ def start(*words: str, cwd: Path, processes: int) -> subprocess.CompletedProcess
 
 def train(*words: str, cwd: Path, processes: int) -> dict[str, torch.Tensor]:
     cwd.mkdir()
-    answer = start(
-        "-m",
-        "htbench",
-        "train",
-        *words,
-        "--model",
-        "toy",
-        "--limit",
-        "5",
-        cwd=cwd,
-        processes=processes,
-    )
+    command = ["-m", "htbench", "train", *words, "--model", "toy", "--limit", "5"]
+    answer = start(*command, cwd=cwd, processes=processes)
     assert answer.returncode == 0, answer.stderr
     steering, _, use = answer.stdout.splitlines()
     assert use.startswith("Use it: ")
@@ -117,8 +108,7 @@ def test_a_training_of_two_goes_on_from_what_the_first_kept(
     alone.run(log=lambda _: None)
     alone.export(tmp_path / "alone.safetensors")
     whole, resumed = (load_file(tmp_path / f"{name}.safetensors") for name in ("alone", "resumed"))
-    assert (tmp_path / "kept" / "curve.jsonl").read_text().count(
-        '"step": 25'
-    ) == 2  # it was stopped there, and kept step 20
+    curve = (tmp_path / "kept" / "curve.jsonl").read_text()
+    assert curve.count('"step": 25') == 2  # it was stopped there, and kept step 20
     for name, tensor in whole.items():
         torch.testing.assert_close(tensor, resumed[name], rtol=1e-3, atol=1e-3)

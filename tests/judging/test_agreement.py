@@ -1,4 +1,4 @@
-"""Judges against people and against each other; win rates that people's votes put right."""
+"""Agreement of judges with people and with each other; win rates corrected by people's votes."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def played(folder: Path, mind: object = fair) -> TournamentResult:
 
 
 def people(found: TournamentResult, *, contrary: int = 0) -> list[HumanVote]:
-    """Two people, the first of whom agrees with the judge throughout, the second all but so often."""
+    """Two people: the first always agrees with the judge, the second with exceptions."""
     values = list(found.criteria[0].preferences.items())
     votes = [
         HumanVote(criterion="presence", pairing=pairing, value=value, rater="ann")
@@ -68,7 +68,10 @@ def test_judges_are_compared_on_what_both_decide(tmp_path: Path) -> None:
 
 
 def simulated(seed: int) -> tuple[dict[Pairing, float], dict[Pairing, float]]:
-    """A judge that favours the first method by 0.15, on 200 concepts with 5 pairings each, of which people judged a tenth; the truth is 0.5."""
+    """A judge with a bias of 0.15 to the first method; people judge a tenth, and the truth is 0.5.
+
+    There are 200 concepts with 5 pairings each.
+    """
     dice = np.random.default_rng(seed)
     judged, labelled = {}, {}
     for concept in range(200):

@@ -1,4 +1,4 @@
-"""Judges with known faults are found out, each for its own; what they get wrong does not get into the ratings."""
+"""Judges with known faults: each raises its own flag, and does not distort the ratings."""
 
 from dataclasses import replace
 from pathlib import Path

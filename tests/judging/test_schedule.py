@@ -1,4 +1,4 @@
-"""Which pairs meet: balanced, reproducible, and seen the same however far one gets."""
+"""Schedules: balanced at any length, and reproducible."""
 
 from collections import Counter
 from collections.abc import Sequence

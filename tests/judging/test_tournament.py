@@ -15,6 +15,7 @@ from kit.judge_servers import Ask, Endpoint, serving
 from htbench.core.errors import Missing, Refused, UnknownName, UsageError
 from htbench.judging import budget
 from htbench.judging.card import JudgeCard
+from htbench.judging.leaderboard import read_result
 from htbench.judging.ledger import LEDGER_FILE, Ledger
 
 CONCURRENCY = 8
@@ -98,7 +99,7 @@ def test_replay_needs_no_network(tmp_path: Path) -> None:
         online = judged_run.judged(run, judge)
     with Ledger.read(run) as ledger:
         entered = judged_run.tournament(run, ledger, judge, offline=True)
-        assert judged_run.board(ledger, entered.id, rounds=200).facts() == online.facts()
+        assert read_result(ledger, entered.id, rounds=200).facts() == online.facts()
 
 
 def test_what_was_never_asked_cannot_be_replayed(tmp_path: Path) -> None:
@@ -120,12 +121,13 @@ def test_replies_that_are_read_again_give_the_same_verdicts_and_cost_nothing(
         before = endpoint.calls
         with Ledger.open(run) as ledger:
             ledger._database.execute(
-                "UPDATE verdicts SET outcome = 'unusable', choice = NULL, first = NULL, parser = 'chat-0'"
+                """UPDATE verdicts SET outcome = 'unusable', choice = NULL, first = NULL,
+                   parser = 'chat-0'"""
             )
             entered = judged_run.tournament(run, ledger, judge)
             assert ledger.count_calls(entered.id) == (48, 48)
             assert entered.reparse() == 48
-            assert judged_run.board(ledger, entered.id, rounds=200).facts() == online.facts()
+            assert read_result(ledger, entered.id, rounds=200).facts() == online.facts()
         assert endpoint.calls == before
 
 
@@ -133,9 +135,9 @@ def test_requests_stop_at_their_limit_and_the_next_command_goes_on(tmp_path: Pat
     run = judged_run.build(tmp_path / "run", concepts=4)
     with serving(Endpoint()) as endpoint:
         judge = judged_run.card(tmp_path / "judge", endpoint.url)
-        assert judged_run.judged(run, judge, max_requests=20).pending == 28
+        assert judged_run.judged(run, judge, requests=20).pending == 28
         assert endpoint.calls == 20
-        assert judged_run.judged(run, judge, max_requests=20).pending == 28
+        assert judged_run.judged(run, judge, requests=20).pending == 28
         assert endpoint.calls == 20
         assert judged_run.judged(run, judge).pending == 0
         assert endpoint.calls == 48
@@ -148,7 +150,7 @@ def test_cost_stops_at_its_limit_with_at_most_the_calls_under_way_over(tmp_path:
     a_call = (1000 * 2.0 + 20 * 8.0) / 1e6
     with serving(Endpoint()) as endpoint:
         judge = judged_run.card(tmp_path / "judge", endpoint.url)
-        judged_run.judged(run, judge, max_cost=10 * a_call, prices=prices, concurrency=4)
+        judged_run.judged(run, judge, cost=10 * a_call, prices=prices, concurrency=4)
         assert 10 <= endpoint.calls <= 14
 
 
@@ -156,7 +158,7 @@ def test_a_budget_of_money_needs_prices(tmp_path: Path) -> None:
     run = judged_run.build(tmp_path / "run", concepts=4)
     judge = judged_run.card(tmp_path / "judge", "http://127.0.0.1:9/v1")
     with Ledger.open(run) as ledger, pytest.raises(UsageError, match="--max-cost needs the price"):
-        judged_run.tournament(run, ledger, judge, max_cost=1.0)
+        judged_run.tournament(run, ledger, judge, cost=1.0)
 
 
 def test_a_price_that_is_not_in_the_table_names_the_nearest(tmp_path: Path) -> None:

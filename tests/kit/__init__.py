@@ -1,1 +1,1 @@
-"""What tests share: a toy model, tiny twins, made-up runs, studies and judges."""
+"""Things that tests share: a toy model, tiny twins, made-up runs, studies and judges."""

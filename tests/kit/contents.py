@@ -1,4 +1,4 @@
-"""What a run holds, for comparing two runs."""
+"""The contents of a run, to compare it with another."""
 
 from collections.abc import Sized
 from pathlib import Path

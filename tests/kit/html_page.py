@@ -1,4 +1,4 @@
-"""A page of HTML as tests look at it."""
+"""A parsed page of HTML."""
 
 import json
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""Loopback endpoints that speak chat completions: scripted judges with known faults, and servers with known ills."""
+"""Loopback endpoints for chat completions: scripted judges and servers with known faults."""
 
 import base64
 import hashlib
@@ -22,9 +22,19 @@ from htbench.judging.judge import JudgeAnswer
 from htbench.judging.judges import reply
 
 COLOURS = {
-    "red": (220, 40, 40), "green": (40, 180, 60), "blue": (40, 70, 220), "yellow": (230, 210, 40), "purple": (150, 50, 200), "orange": (240, 140, 30),
-    "cyan": (40, 200, 210), "brown": (130, 80, 40), "pink": (250, 150, 190), "olive": (120, 130, 40), "navy": (20, 30, 110), "mint": (150, 240, 190),
-}  # fmt: skip
+    "red": (220, 40, 40),
+    "green": (40, 180, 60),
+    "blue": (40, 70, 220),
+    "yellow": (230, 210, 40),
+    "purple": (150, 50, 200),
+    "orange": (240, 140, 30),
+    "cyan": (40, 200, 210),
+    "brown": (130, 80, 40),
+    "pink": (250, 150, 190),
+    "olive": (120, 130, 40),
+    "navy": (20, 30, 110),
+    "mint": (150, 240, 190),
+}
 SHY = (255, 0, 255)
 """Colour of the upper left corner of pictures that the refuser refuses."""
 
@@ -51,26 +61,32 @@ class Ask:
     @property
     def pictures(self) -> list[np.ndarray]:
         files = [base64.b64decode(url.partition(",")[2]) for url in self.urls]
-        found = [np.asarray(Image.open(BytesIO(file)).convert("RGB"), float) for file in files]
-        return found if len(found) == 2 else list(np.split(found[0], 2, axis=1))
+        arrays = [np.asarray(Image.open(BytesIO(file)).convert("RGB"), float) for file in files]
+        return arrays if len(arrays) == 2 else list(np.split(arrays[0], 2, axis=1))
 
 
 Mind = Callable[[Ask], str | dict[str, Any]]
-"""Gives a verdict, or a whole message."""
+"""A scripted judge: a call to a verdict, or to a whole message."""
 Ill = Callable[[int, Ask], tuple[int, dict[str, str], Any] | None]
-"""By the number of the call: status, headers and body instead of a reply; a status of 0 goes on with a body that is no JSON."""
+"""A fault of a server: the number of a call and the call to status, headers and body.
+
+None leaves the call to the judge.
+"""
 
 
 def nearness(ask: Ask) -> list[float]:
-    """How near each picture is to the colour that the text asks for; noise is near to nothing. Looks neither at the upper rim nor where text would be."""
-    wanted = re.search(r'"in (\w+)"', ask.text)
-    colour = np.array(COLOURS[wanted[1]] if wanted else (128, 128, 128), float)
-    seen = [picture[4:-8] for picture in ask.pictures]
-    return [
-        -float(np.abs(picture.mean((0, 1)) - colour).mean())
-        - (1000 if picture.std((0, 1)).mean() > 60 else 0)
-        for picture in seen
-    ]
+    """Nearness of each picture to the colour that the text asks for; noise is far from any.
+
+    The upper rim and the rows where text would be do not count.
+    """
+    name = re.search(r'"in (\w+)"', ask.text)
+    colour = np.array(COLOURS[name[1]] if name else (128, 128, 128), float)
+
+    def distance(picture: np.ndarray) -> float:
+        penalty = 1000 if picture.std((0, 1)).mean() > 60 else 0
+        return float(np.abs(picture.mean((0, 1)) - colour).mean()) + penalty
+
+    return [-distance(picture[4:-8]) for picture in ask.pictures]
 
 
 def fair(ask: Ask) -> str:
@@ -111,7 +127,7 @@ def refuser(ask: Ask) -> str | dict[str, Any]:
 
 
 def leaning(towards_first: float) -> Mind:
-    """A judge that draws its verdict, with a liking of so many logits for the first slot."""
+    """A judge with random verdicts and a bias for the first position, in logits."""
 
     def mind(ask: Ask) -> str:
         a, b = nearness(ask)
@@ -130,14 +146,10 @@ def completion(
     prose: bool = False,
     logprobs: Any = None,
 ) -> dict[str, Any]:
-    """A chat completion that says `message`."""
+    """A chat completion with `message`."""
     if isinstance(message, str):
-        text = (
-            f"Both are nice.\nVerdict: {message}"
-            if prose
-            else json.dumps({"verdict": message, "reason": "because"})
-        )
-        message = {"content": text}
+        data = json.dumps({"verdict": message, "reason": "because"})
+        message = {"content": f"Both are nice.\nVerdict: {message}" if prose else data}
     choice = {
         "index": 0,
         "finish_reason": finish,
@@ -162,7 +174,7 @@ def answer(key: str, body: str) -> JudgeAnswer:
 
 @dataclass
 class Endpoint:
-    """A server that is up while `serving`."""
+    """A scripted judge and its server, which is up while `serving`."""
 
     mind: Mind = fair
     ill: Ill = lambda number, ask: None
@@ -173,7 +185,7 @@ class Endpoint:
     replies: Counter[str] = field(default_factory=Counter)
     """Replies that were sent, by key."""
     paid: dict[str, Any] = field(default_factory=dict)
-    """Those that were paid for: a key that comes again is answered for nothing."""
+    """Replies that were paid for, by key; a repeated key costs nothing."""
     bodies: list[Mapping[str, Any]] = field(default_factory=list)
     keep_bodies: int = 50
     files: dict[str, str] = field(default_factory=dict)
@@ -181,7 +193,7 @@ class Endpoint:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def chat(self, ask: Ask) -> tuple[int, dict[str, str], Any]:
-        """Status, headers and body of the reply to a call; one that was paid for already is repeated for nothing."""
+        """Status, headers and body of the reply to a call; a repeated call costs nothing."""
         with self.lock:
             self.calls += 1
             number = self.calls
@@ -197,89 +209,73 @@ class Endpoint:
                 )
         return 200, {}, self.paid[ask.key]
 
-    def batch(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Work a batch off at once."""
-        lines = [json.loads(line) for line in self.files[asked["input_file_id"]].splitlines()]
-        output = [
-            {
-                "custom_id": line["custom_id"],
-                "error": None,
-                "response": {"status_code": status, "body": body},
-            }
-            for line in lines
-            for status, _, body in [self.chat(Ask(line["body"], line["custom_id"]))]
-        ]
+    def batch(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Complete a batch at once."""
+        lines = [json.loads(line) for line in self.files[request["input_file_id"]].splitlines()]
+        output = []
+        for line in lines:
+            status, _, body = self.chat(Ask(line["body"], line["custom_id"]))
+            response = {"status_code": status, "body": body}
+            output.append({"custom_id": line["custom_id"], "error": None, "response": response})
         name = f"out-{len(self.files)}"
         self.files[name] = "\n".join(json.dumps(line) for line in output)
         id_ = f"batch-{len(self.batches)}"
-        known = {
+        self.batches[id_] = {
             "id": id_,
             "object": "batch",
             "endpoint": "/v1/chat/completions",
             "completion_window": "24h",
             "created_at": 1,
             "errors": None,
-        }
-        self.batches[id_] = {
-            **known,
             "status": "completed",
-            "input_file_id": asked["input_file_id"],
+            "input_file_id": request["input_file_id"],
             "output_file_id": name,
-            "metadata": asked.get("metadata"),
+            "metadata": request.get("metadata"),
         }
         return self.batches[id_]
 
 
 def refuses(name: str) -> Ill:
-    """Answers 400 to a call that has a parameter."""
-    return lambda number, ask: (
-        (400, {}, _error(f"Unsupported parameter: '{name}' is not supported with this model."))
-        if name in ask.body
-        else None
-    )
+    """A server that answers 400 to calls with the parameter `name`."""
+    message = f"Unsupported parameter: '{name}' is not supported with this model."
+    return lambda number, ask: (400, {}, _error(message)) if name in ask.body else None
 
 
 def one_picture(number: int, ask: Ask) -> tuple[int, dict[str, str], Any] | None:
-    """Answers 400 to a call with several pictures, in vLLM's words."""
-    return (
-        (400, {}, _error("At most 1 image(s) may be provided in one prompt."))
-        if len(ask.urls) > 1
-        else None
-    )
+    """Answer 400 to a call with several pictures, in vLLM's words."""
+    message = "At most 1 image(s) may be provided in one prompt."
+    return (400, {}, _error(message)) if len(ask.urls) > 1 else None
 
 
 def no_schema(number: int, ask: Ask) -> tuple[int, dict[str, str], Any] | None:
-    """Answers 400 to a call that wants a schema."""
-    wanted = (ask.body.get("response_format") or {}).get("type")
-    return (
-        (400, {}, _error("response_format.type must be text or json_object"))
-        if wanted == "json_schema"
-        else None
-    )
+    """Answer 400 to a call that asks for a schema."""
+    if (ask.body.get("response_format") or {}).get("type") != "json_schema":
+        return None
+    return 400, {}, _error("response_format.type must be text or json_object")
 
 
 def limited(number: int, ask: Ask) -> tuple[int, dict[str, str], Any] | None:
-    """Answers everything from the sixth call on with a long wait."""
+    """Answer every call from the sixth on with a long wait."""
     return (429, {"Retry-After": "600"}, _error("rate limit")) if number > 5 else None
 
 
 def flapping() -> Ill:
-    """Fails the first two tries of every call, once with an error and once with a rate limit, and wants them again soon."""
+    """A server that fails the first two tries of every call: with an error, then a rate limit.
+
+    It asks for the next try after 5 ms.
+    """
     tries: Counter[str] = Counter()
 
     def ill(number: int, ask: Ask) -> tuple[int, dict[str, str], Any] | None:
         tries[ask.key] += 1
-        return (
-            None
-            if tries[ask.key] > 2
-            else (503 if tries[ask.key] == 1 else 429, {"Retry-After-Ms": "5"}, _error("busy"))
-        )
+        status = {1: 503, 2: 429}.get(tries[ask.key])
+        return (status, {"Retry-After-Ms": "5"}, _error("busy")) if status else None
 
     return ill
 
 
 def slow(seconds: float) -> Ill:
-    """Takes its time."""
+    """A server that answers every call after `seconds`."""
 
     def ill(number: int, ask: Ask) -> None:
         time.sleep(seconds)
@@ -288,13 +284,25 @@ def slow(seconds: float) -> Ill:
 
 
 def nonsense(number: int, ask: Ask) -> tuple[int, dict[str, str], Any]:
-    """Says that all is well, and then something else."""
+    """Answer 200 with a body that is no completion."""
     return 200, {}, "<html>welcome</html>"
 
 
 def _error(message: str) -> dict[str, Any]:
     return {
         "error": {"message": message, "type": "invalid_request_error", "param": None, "code": None}
+    }
+
+
+def _file(name: str, size: int) -> dict[str, Any]:
+    return {
+        "id": name,
+        "object": "file",
+        "bytes": size,
+        "created_at": 1,
+        "filename": "x",
+        "purpose": "batch",
+        "status": "processed",
     }
 
 
@@ -307,54 +315,28 @@ class _Handler(BaseHTTPRequestHandler):
         raw = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path.endswith("/files"):
             name = f"in-{len(endpoint.files)}"
-            endpoint.files[name] = (
-                "{" + raw.partition(b"\r\n\r\n{")[2].partition(b"\r\n--")[0].decode()
-            )
-            self._send(
-                200,
-                {},
-                {
-                    "id": name,
-                    "object": "file",
-                    "bytes": len(raw),
-                    "created_at": 1,
-                    "filename": "x",
-                    "purpose": "batch",
-                    "status": "processed",
-                },
-            )
+            body = raw.partition(b"\r\n\r\n{")[2].partition(b"\r\n--")[0].decode()
+            endpoint.files[name] = "{" + body
+            self._send(200, {}, _file(name, len(raw)))
         elif self.path.endswith("/batches"):
             self._send(200, {}, endpoint.batch(json.loads(raw)))
         else:
-            self._send(
-                *endpoint.chat(Ask(json.loads(raw), self.headers.get("Idempotency-Key", "")))
-            )
+            key = self.headers.get("Idempotency-Key", "")
+            self._send(*endpoint.chat(Ask(json.loads(raw), key)))
 
     def do_GET(self) -> None:
         endpoint: Endpoint = self.server.endpoint  # type: ignore[attr-defined]
         if self.path.endswith("/models"):
-            self._send(
-                200,
-                {},
-                {
-                    "object": "list",
-                    "data": [
-                        {"id": "scripted", "object": "model", "created": 1, "owned_by": "test"}
-                    ],
-                },
-            )
+            model = {"id": "scripted", "object": "model", "created": 1, "owned_by": "test"}
+            body: Any = {"object": "list", "data": [model]}
         elif "/files/" in self.path:
-            self._send(
-                200, {}, endpoint.files[self.path.split("/files/")[1].removesuffix("/content")]
-            )
+            body = endpoint.files[self.path.split("/files/")[1].removesuffix("/content")]
         elif "/batches/" in self.path:
-            self._send(200, {}, endpoint.batches[self.path.rpartition("/")[2]])
+            body = endpoint.batches[self.path.rpartition("/")[2]]
         else:
-            self._send(
-                200,
-                {},
-                {"object": "list", "data": list(endpoint.batches.values()), "has_more": False},
-            )
+            batches = list(endpoint.batches.values())
+            body = {"object": "list", "data": batches, "has_more": False}
+        self._send(200, {}, body)
 
     def _send(self, status: int, headers: Mapping[str, str], body: Any) -> None:
         data = body.encode() if isinstance(body, str) else json.dumps(body).encode()

@@ -1,10 +1,12 @@
-"""Small runs to judge: pictures of one colour each, the nearer to the concept's the better the method."""
+"""Small runs to judge: pictures of one colour, nearer to the concept's for a better method."""
 
 import random
 import shutil
 from collections.abc import Sequence
+from dataclasses import fields
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,15 +14,19 @@ from PIL import Image
 from htbench.core import content
 from htbench.core.display import Display
 from htbench.judging import card as judge_cards
+from htbench.judging.budget import Budget
 from htbench.judging.card import JudgeCard
+from htbench.judging.judge import JudgeContext
 from htbench.judging.leaderboard import TournamentResult, read_result
 from htbench.judging.ledger import Ledger
 from htbench.judging.prepare import TournamentOptions, prepare_tournament
+from htbench.judging.schedule import ScheduleSettings
 from htbench.judging.tournament import Tournament
 from htbench.run import plan
 from htbench.run.store import CellRow, GeneratedImage, Store
 from htbench.steering.concept import Concept
 from kit.judge_servers import COLOURS, SHY
+from kit.planned_cells import plan_cells
 
 SKILL = {"none": 0.0, "poor": 0.3, "shy": 0.5, "good": 0.8}
 """How much of the concept's colour a method's pictures have."""
@@ -37,47 +43,26 @@ def build(
     reads: str = "emoji-clip-a",
 ) -> Path:
     """A finished run; `shy` reads concepts with the encoder `reads`."""
-    chosen = [
+    colours = [
         Concept(
             id=f"colour/{name}", kind="colour", text=f"in {name}", template=f"{{prompt}} in {name}"
         )
         for name in list(COLOURS)[:concepts]
     ]
-    settings = plan.build({"methods": tuple(methods), "strengths": (1.0,), "prompts": len(prompts)})
-    cells = list(plan.cells(settings, chosen, prompts))
+    settings = plan.build(
+        {"methods": methods, "strengths": (1.0,), "prompts": len(prompts), "batch": 1}
+    )
+    encoders = {method: [reads] if method == "shy" else [] for method in methods}
     with Store.open(folder) as store:
         store.set_facts(
             scorer={"name": "emoji-clip-b", "id": "emoji-clip-b@1"},
-            concepts={
-                concept.id: {"text": concept.text, "kind": concept.kind} for concept in chosen
-            },
-            methods={
-                method: {"training": {"encoders": [reads] if method == "shy" else []}}
-                for method in methods
-            },
+            concepts={concept.id: {"text": concept.text, "kind": "colour"} for concept in colours},
+            methods={method: {"training": {"encoders": encoders[method]}} for method in methods},
         )
-        keyed = [
-            (
-                cell,
-                plan.image_key(
-                    cell,
-                    model=content.digest("m"),
-                    method_digest=content.digest(cell.method),
-                    batch=1,
-                ),
-            )
-            for cell in cells
-        ]
-        store.plan_cells(
-            (cell.method, cell.concept.id, cell.prompt, cell.seed, cell.strength, key)
-            for cell, key in keyed
-        )
+        plan_cells(store, settings, colours, prompts, model="m")
         pictures = {row.image: _picture(row, noise) for row in store.rows()}
-        store.add_images(
-            [GeneratedImage(key=key, png=png) for key, png in pictures.items()],
-            seconds=0.1,
-            batch=1,
-        )
+        images = [GeneratedImage(key=key, png=png) for key, png in pictures.items()]
+        store.add_images(images, seconds=0.1, batch=1)
     return folder
 
 
@@ -94,51 +79,56 @@ def card(folder: Path, url: str, **endpoint: object) -> JudgeCard:
         **endpoint,
     }
     lines = [f"{name} = {_toml(value)}" for name, value in settings.items()]
-    shipped = (
-        (folder / "card.toml")
-        .read_text()
-        .partition("[endpoint]")[0]
-        .replace('"gpt-4o-2024-11-20"', '"scripted"')
-    )
-    small = shipped.replace("size = 512", "size = 32").replace('format = "jpeg"', 'format = "png"')
-    (folder / "card.toml").write_text(small + "[endpoint]\n" + "\n".join(lines) + "\n")
+    text = (folder / "card.toml").read_text().partition("[endpoint]")[0]
+    changes = {
+        '"gpt-4o-2024-11-20"': '"scripted"',
+        "size = 512": "size = 32",
+        'format = "jpeg"': 'format = "png"',
+    }
+    for shipped, small in changes.items():
+        text = text.replace(shipped, small)
+    (folder / "card.toml").write_text(text + "[endpoint]\n" + "\n".join(lines) + "\n")
     return judge_cards.load_judge_card(str(folder))
 
 
-def tournament(folder: Path, ledger: Ledger, judge: JudgeCard, **wish: object) -> Tournament:
-    """A tournament by presence alone, unless wished otherwise."""
+def tournament(folder: Path, ledger: Ledger, judge: JudgeCard, **options: Any) -> Tournament:
+    """A tournament by presence alone and without controls, unless `options` say otherwise.
+
+    They are fields of `TournamentOptions` or of its parts.
+    """
+    options = {"criteria": ("presence",), "controls": 0, **options}
+    parts = {"schedule": ScheduleSettings, "context": JudgeContext, "budget": Budget}
+    settings = {part: kind(**_take_fields(kind, options)) for part, kind in parts.items()}
     return prepare_tournament(
-        folder,
-        ledger,
-        judge,
-        TournamentOptions(**{"criteria": ("presence",), "controls": 0, **wish}),
-        Display(),
-    )  # type: ignore[arg-type]
+        folder, ledger, judge, TournamentOptions(**settings, **options), Display()
+    )
 
 
-def judged(folder: Path, judge: JudgeCard, **wish: object) -> TournamentResult:
-    """The board of a tournament that was played as far as it goes."""
+def judged(folder: Path, judge: JudgeCard, **options: Any) -> TournamentResult:
+    """The result of a tournament that was played as far as its budget allows."""
     with Ledger.open(folder) as ledger:
-        entered = tournament(folder, ledger, judge, **wish)
-        entered.play()
-        return read_result(ledger, entered.id, rounds=200)
+        played = tournament(folder, ledger, judge, **options)
+        played.play()
+        return read_result(ledger, played.id, rounds=200)
 
 
-def ratings(found: TournamentResult) -> dict[str, float]:
-    """By method, of the first criterion."""
-    ranking = found.criteria[0].ranking
+def ratings(result: TournamentResult) -> dict[str, float]:
+    """Ratings of the methods by the first criterion."""
+    ranking = result.criteria[0].ranking
     assert ranking
     return dict(zip(ranking.rating.names, map(float, ranking.rating.ratings), strict=True))
 
 
+def _take_fields(kind: type, options: dict[str, Any]) -> dict[str, Any]:
+    """The options that are fields of a class of settings, taken out of `options`."""
+    return {field.name: options.pop(field.name) for field in fields(kind) if field.name in options}
+
+
 def _picture(row: CellRow, noise: float) -> bytes:
-    """Grey, with the concept's colour in it; a corner tells pictures of `shy`."""
+    """Grey, with the concept's colour in it; pictures of `shy` have a corner of another colour."""
     dice = random.Random(f"{row.method}{row.concept}{row.prompt}")
-    share = (
-        0.0
-        if row.strength == 0
-        else min(1.0, max(0.0, SKILL.get(row.method, 0.4) + noise * dice.uniform(-1, 1)))
-    )
+    skill = SKILL.get(row.method, 0.4) + noise * dice.uniform(-1, 1)
+    share = min(1.0, max(0.0, skill)) if row.strength else 0.0
     colour = np.array(COLOURS[row.concept.partition("/")[2]]) * share + 128 * (1 - share)
     pixels = np.tile(colour.round().astype(np.uint8), (32, 32, 1))
     if row.method == "shy" and row.strength:
@@ -149,10 +139,6 @@ def _picture(row: CellRow, noise: float) -> bytes:
 
 
 def _toml(value: object) -> str:
-    return (
-        str(value).lower()
-        if isinstance(value, bool)
-        else f'"{value}"'
-        if isinstance(value, str)
-        else str(value)
-    )
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)

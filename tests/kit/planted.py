@@ -1,4 +1,4 @@
-"""Votes of which the truth is known: contenders of planted strength on concepts, and by raters, that favour some of them."""
+"""Votes with a known truth: strengths of contenders, and effects of concepts and raters."""
 
 import numpy as np
 
@@ -18,7 +18,10 @@ def planted(
     concept_sd: float = 1.0,
     rater_sd: float = 0.7,
 ) -> Votes:
-    """`each` votes a concept; effects are of the given standard deviation on the difference of two contenders, in logits."""
+    """Votes with effects of concepts and raters, `each` votes per concept.
+
+    The standard deviations are of the effect on the difference of two contenders, in logits.
+    """
     concept = np.repeat(np.arange(concepts), each)
     first = random.integers(0, 3, len(concept))
     second = (first + random.integers(1, 3, len(concept))) % 3
@@ -41,23 +44,21 @@ def planted(
 
 
 def truth(sd: float) -> np.ndarray:
-    """The ratings that ever more concepts and raters would lead to, whose effects have that standard deviation together; by Gauss-Hermite quadrature."""
+    """The ratings in the limit of many concepts and raters, by Gauss-Hermite quadrature.
+
+    `sd` is the standard deviation of their effects together.
+    """
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
     first, second = np.nonzero(~np.eye(3, dtype=bool))
-    chance = (
-        (1 / (1 + np.exp(-(STRENGTHS[first] - STRENGTHS[second])[:, None] - sd * nodes)))
-        @ weights
-        / weights.sum()
+    gap = (STRENGTHS[first] - STRENGTHS[second])[:, None] + sd * nodes
+    probability = (1 / (1 + np.exp(-gap))) @ weights / weights.sum()
+    votes = Votes(
+        names=NAMES,
+        first=first,
+        second=second,
+        outcome=np.ones(6),
+        concepts=("c",),
+        concept=np.zeros(6, int),
+        weight=1e6 * probability,
     )
-    one = np.zeros(6, int)
-    return fit(
-        Votes(
-            names=NAMES,
-            first=first,
-            second=second,
-            outcome=np.ones(6),
-            concepts=("c",),
-            concept=one,
-            weight=1e6 * chance,
-        )
-    ).ratings
+    return fit(votes).ratings

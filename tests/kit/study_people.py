@@ -1,4 +1,4 @@
-"""People who answer as they were planted to: careful ones, and such as a study should leave out."""
+"""Planted answers of people: of careful ones, and of those that a study should leave out."""
 
 import numpy as np
 
@@ -17,16 +17,28 @@ def answered(
     swapped: bool = False,
     start: int = 0,
 ) -> list[Answer]:
-    """One answer a letter: l, r, t or s, each on a concept of its own."""
-    said: dict[str, Choice] = {"l": "left", "r": "right", "t": "tie", "s": "skip"}
+    """One answer per letter, each on a concept of its own: left, right, tie or skip."""
+    by_letter: dict[str, Choice] = {"l": "left", "r": "right", "t": "tie", "s": "skip"}
     left, right = ("b", "a") if swapped else ("a", "b")
     return [
         Answer(
-            study="s", criterion="overall", concept=f"c{k:03}", prompt="", seed=0, left=left, right=right, choice=said[letter], rater=rater,
-            rt_ms=rt_ms, position=start + k + 1, kind=kind, expected=expected, source_row=k,  # type: ignore[arg-type]
+            study="s",
+            criterion="overall",
+            concept=f"c{k:03}",
+            prompt="",
+            seed=0,
+            left=left,
+            right=right,
+            choice=by_letter[letter],
+            rater=rater,
+            rt_ms=rt_ms,
+            position=start + k + 1,
+            kind=kind,  # type: ignore[arg-type]
+            expected=expected,
+            source_row=k,
         )
         for k, letter in enumerate(choices)
-    ]  # fmt: skip
+    ]
 
 
 def study(
@@ -37,8 +49,17 @@ def study(
     assert votes.rater is not None
     return [
         Answer(
-            study="s", criterion="overall", concept=f"c{votes.concept[k]:02}", prompt="", seed=k, left=votes.names[votes.first[k]],
-            right=votes.names[votes.second[k]], choice="left" if votes.outcome[k] else "right", rater=f"r{votes.rater[k]:02}", rt_ms=2000, source_row=k,
+            study="s",
+            criterion="overall",
+            concept=f"c{votes.concept[k]:02}",
+            prompt="",
+            seed=k,
+            left=votes.names[votes.first[k]],
+            right=votes.names[votes.second[k]],
+            choice="left" if votes.outcome[k] else "right",
+            rater=f"r{votes.rater[k]:02}",
+            rt_ms=2000,
+            source_row=k,
         )
         for k in range(len(votes))
-    ]  # fmt: skip
+    ]

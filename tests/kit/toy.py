@@ -1,6 +1,7 @@
 """The smallest honest model: two sites, one of each channel axis, on a CPU in milliseconds."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from PIL import Image
@@ -16,7 +17,7 @@ SIDE, WIDTH, DEPTH = 4, 6, 8
 
 
 class Network(nn.Module):
-    """Tokens of noise and words through a LayerNorm, then as maps through a GroupNorm, to pixels."""
+    """Tokens of noise and words to pixels, through a LayerNorm and then a GroupNorm of maps."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,10 +39,12 @@ class Toy:
 
     name = "toy"
     revision = digest("toy 1")
-    sites = {
-        TOKENS: SiteInfo(channels=WIDTH, channel_axis=-1),
-        MAPS: SiteInfo(channels=DEPTH, channel_axis=1),
-    }
+    sites: Mapping[Site, SiteInfo] = MappingProxyType(
+        {
+            TOKENS: SiteInfo(channels=WIDTH, channel_axis=-1),
+            MAPS: SiteInfo(channels=DEPTH, channel_axis=1),
+        }
+    )
     device = "cpu"
     concept_encoder = "emoji-clip-a"
     scorer = "emoji-clip-b"
@@ -53,17 +56,16 @@ class Toy:
             weight.copy_(_noise(k, weight.shape))
 
     def generate(self, requests: Sequence[Request]) -> list[Image.Image]:
-        changes = [request.intervention for request in requests]
-        strengths = [request.strength for request in requests]
-        check_sites(self, changes)
+        interventions = [request.intervention for request in requests]
+        check_sites(self, interventions)
         prompts = [
-            change.prompts(request.prompt, strength=request.strength)
-            for change, request in zip(changes, requests, strict=True)
+            request.intervention.prompts(request.prompt, strength=request.strength)
+            for request in requests
         ]
+        seeds = [request.seed for request in requests]
+        tap = steer(interventions, [request.strength for request in requests])
         with torch.no_grad():
-            pixels = self._run(
-                prompts, [request.seed for request in requests], steer(changes, strengths)
-            )
+            pixels = self._run(prompts, seeds, tap)
         check_finite(pixels)
         levels = (pixels * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
         return [Image.fromarray(level) for level in levels]

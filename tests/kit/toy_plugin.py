@@ -1,4 +1,7 @@
-"""The toy model and a toy encoder as plug-ins, for tests of whole runs in milliseconds; see the fixture `toy_plugins`."""
+"""The toy model and a toy encoder as plug-ins, for whole runs in milliseconds.
+
+See the fixture `toy_plugins`.
+"""
 
 import os
 from collections.abc import Sequence
@@ -24,8 +27,12 @@ toy-clip = kit.toy_plugin:ToyEncoder
 
 
 class ToyModel(Toy):
-    """The toy model; it writes down in `TOY_LOG` how many images it made, has the `TOY_ILLS`, fails on the prompt that it `TOY_FEARS`, and takes its
-    process with it if there is a file `TOY_POISON`."""
+    """The toy model with faults that variables of the environment ask for.
+
+    It appends the number of images of a batch to the file `TOY_LOG`, has the `TOY_ILLS` (`memory`,
+    `black`), fails on the prompt `TOY_FEARS`, and ends its process once if there is a file
+    `TOY_POISON`.
+    """
 
     scorer = "toy-clip"
 
@@ -33,10 +40,10 @@ class ToyModel(Toy):
         super().__init__()
 
     def generate(self, requests: Sequence[Request]) -> list[Image]:
-        if "memory" in os.environ.get("TOY_ILLS", "") and len(requests) > 2:
-            raise RuntimeError(
-                "DefaultCPUAllocator: not enough memory: you tried to allocate 12345 bytes."
-            )
+        ills = os.environ.get("TOY_ILLS", "")
+        if "memory" in ills and len(requests) > 2:
+            message = "not enough memory: you tried to allocate 12345 bytes."
+            raise RuntimeError(f"DefaultCPUAllocator: {message}")
         if (poison := Path(os.environ.get("TOY_POISON", "/dev/null"))).is_file():
             poison.unlink()
             os._exit(1)
@@ -46,15 +53,11 @@ class ToyModel(Toy):
         if log := os.environ.get("TOY_LOG"):
             with Path(log).open("a") as file:
                 file.write(f"{len(set(map(id, requests)))}\n")
-        return (
-            [image.point(lambda level: 0) for image in images]
-            if "black" in os.environ.get("TOY_ILLS", "")
-            else images
-        )
+        return [image.point(lambda level: 0) for image in images] if "black" in ills else images
 
 
 class ToyEncoder:
-    """Pictures by their pixels, texts by their words."""
+    """An encoder that embeds images by their pixels, and texts by a digest of their words."""
 
     name, revision, width, scale = "toy-clip", digest("toy-clip"), 48, 10.0
 
@@ -69,32 +72,28 @@ class ToyEncoder:
 
     def texts(self, texts: Sequence[str]) -> Tensor:
         seeds = [int(digest(text), 16) % 2**63 for text in texts]
-        return torch.nn.functional.normalize(
-            torch.stack(
-                [torch.randn(48, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-            ),
-            dim=1,
-        )
+        rows = [torch.randn(48, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        return torch.nn.functional.normalize(torch.stack(rows), dim=1)
 
 
 def install(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Make `folder` one that, on the path of Python, installs these plug-ins; here and in processes started from here."""
+    """Install these plug-ins in `folder` and put it on the path of Python.
+
+    In this process and in those that it starts.
+    """
     about = folder / "toy-1.0.dist-info"
     about.mkdir(parents=True)
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text(METADATA)
+    tests = Path(__file__).parents[1]
     patch.syspath_prepend(str(folder))
-    patch.setenv(
-        "PYTHONPATH",
-        os.pathsep.join(
-            [str(folder), str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-        ),
-    )
+    path = [str(folder), str(tests), os.environ.get("PYTHONPATH", "")]
+    patch.setenv("PYTHONPATH", os.pathsep.join(path))
     registry.plugins.cache_clear()
 
 
 def run_plan(settings: dict[str, object], folder: Path, log: Path) -> None:
-    """Run a plan, counting the images that are made in the file `log`."""
+    """Run a plan, with the file `log` as the model's `TOY_LOG`."""
     os.environ["TOY_LOG"] = str(log)
     torch.set_num_threads(1)
     runner.run(plan.build(settings), folder)

@@ -7,7 +7,7 @@ import pytest
 from kit import report_run
 
 from htbench.core.errors import Refused, UsageError
-from htbench.report import merge, several
+from htbench.report import merge, multi_run
 from htbench.report.sections import trust
 from htbench.run.store import Store
 from htbench.run.summary import HEADLINE, Summary
@@ -106,7 +106,8 @@ def test_two_methods_of_one_name_are_refused(tmp_path: Path) -> None:
     first, second = run(tmp_path / "a", "lineas"), run(tmp_path / "b", "lineas")
     with Store.open(second) as store:
         store.select(
-            "UPDATE cells SET image = 'another' WHERE method = 'lineas' AND strength = 1 AND concept = 'lemon'"
+            """UPDATE cells SET image = 'another'
+               WHERE method = 'lineas' AND strength = 1 AND concept = 'lemon'"""
         )
     with pytest.raises(Refused, match="has another 'lineas'"), merge.model_reports([first, second]):
         pass
@@ -139,7 +140,7 @@ def test_each_board_has_its_page_and_leads_to_the_others(tmp_path: Path) -> None
         changed(run(tmp_path / "b", "lineas"), plan={"model": "dmd2"}),
     ]
     with merge.model_reports(parts) as boards:
-        index = several.write(boards, tmp_path / "out")
+        index = multi_run.write(boards, tmp_path / "out")
     assert 'href="dmd2/index.html"' in index.read_text()
     page = (tmp_path / "out" / "dmd2" / "index.html").read_text()
     assert '<a href="../dmd2/index.html" aria-current="page">dmd2</a>' in page
@@ -152,7 +153,7 @@ def test_the_sheet_of_all_names_the_board_of_each_line(tmp_path: Path) -> None:
         changed(run(tmp_path / "b", "lineas"), plan={"model": "dmd2"}),
     ]
     with merge.model_reports(parts) as boards:
-        several.write(boards, tmp_path / "out")
+        multi_run.write(boards, tmp_path / "out")
         wanted = {
             (board.name, line.method): line.scores[HEADLINE]
             for board in boards
@@ -180,7 +181,7 @@ def test_the_same_runs_give_the_same_bytes(tmp_path: Path) -> None:
     texts = []
     for name in ("one", "two"):
         with merge.model_reports(parts) as boards:
-            several.write(boards, tmp_path / name)
+            multi_run.write(boards, tmp_path / name)
         texts.append(
             {
                 path.relative_to(tmp_path / name): path.read_bytes()
@@ -197,4 +198,4 @@ def test_a_run_is_not_written_over(tmp_path: Path) -> None:
         merge.model_reports(parts) as boards,
         pytest.raises(UsageError, match="a run's own folder"),
     ):
-        several.write(boards, parts[0])
+        multi_run.write(boards, parts[0])

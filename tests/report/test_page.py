@@ -114,9 +114,9 @@ def test_the_policy_allows_this_script_and_style_alone(tmp_path: Path) -> None:
         f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
         for text in (seen.data["style"][0], seen.data["script"][-1])
     ]
-    assert (
-        policy
-        == f"default-src 'none'; img-src data:; style-src {hashes[0]}; script-src {hashes[1]}; base-uri 'none'; form-action 'none'"
+    assert policy == (
+        f"default-src 'none'; img-src data:; style-src {hashes[0]}; script-src {hashes[1]}; "
+        "base-uri 'none'; form-action 'none'"
     )
     assert not [attributes for _, attributes in seen.tags if "style" in attributes]
 

@@ -1,4 +1,4 @@
-"""What `htbench check RUN` finds, `diff` compares and `export` writes, on made-up runs."""
+"""Check, comparison and export of made-up runs."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `htbench run --dry-run` promises, from runs whose times are known."""
+"""Forecasts of `htbench run --dry-run`, from runs whose times are known."""
 
 from pathlib import Path
 
@@ -16,10 +16,9 @@ METHODS = ("none", "prompt", "lineas", "ridge", "regression")
 def promise(
     out: Path, *, folder: str = "planned", concepts: int = 10, **settings: object
 ) -> RunForecast:
-    chosen = plan.build(
-        {"methods": METHODS, "strengths": (0.0, 1.0), "prompts": 2, "seeds": 1, **settings}
-    )
-    return forecast(chosen, concepts=concepts, folder=out / folder, out=out)
+    defaults = {"methods": METHODS, "strengths": (0.0, 1.0), "prompts": 2, "seeds": 1}
+    resolved = plan.resolve(plan.build({**defaults, "limit": concepts, **settings}))
+    return forecast(resolved, folder=out / folder, out=out)
 
 
 def earlier(out: Path, name: str, *methods: str) -> Path:
@@ -98,6 +97,7 @@ def test_a_run_that_is_done_has_nothing_left_to_do(tmp_path: Path) -> None:
         "prompts": 1,
         "seeds": 1,
         "strengths": (0.0, 1.0),
+        "limit": 2,
     }
     folder = earlier(tmp_path, "one", "prompt", "lineas")
     with Store.open(folder) as store:

@@ -1,4 +1,4 @@
-"""Plans: what is refused, what wins, and which cells share an image."""
+"""Plans: refusals, precedence, and cells that share an image."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from htbench.core.errors import Missing, UnknownName, UsageError
 from htbench.core.types import Digest
 from htbench.run import plan
-from htbench.run.plan import Cell, Plan, build, cells, check, image_key, image_seed, labels
+from htbench.run.plan import Cell, Plan, build, cells, image_key, image_seed, resolve
 from htbench.steering import baseline
 from htbench.steering.concept import Concept
 
@@ -86,14 +86,16 @@ def test_equal_plans_give_equal_cells(lemon: Concept) -> None:
 def test_a_method_given_by_path_is_known_by_the_name_on_its_card(tmp_path: Path) -> None:
     card = tmp_path / "card.toml"
     card.write_text('name = "mine"\nmethod = "none"\nsummary = "For tests."\n')
-    assert labels(build({"methods": ["none", str(card)]})) == {"none": "none", "mine": str(card)}
+    resolved = resolve(build({"methods": ["none", str(card)]}))
+    assert resolved.given_names == {"none": "none", "mine": str(card)}
+    assert resolved.cards["mine"] == baseline.load_card(str(card))
 
 
 def test_two_methods_of_one_name_are_refused(tmp_path: Path) -> None:
     card = tmp_path / "card.toml"
     card.write_text('name = "none"\nmethod = "none"\nsummary = "For tests."\n')
     with pytest.raises(UsageError, match="two methods are called 'none'"):
-        check(build({"methods": ["none", str(card)]}))
+        resolve(build({"methods": ["none", str(card)]}))
 
 
 def test_the_grid_is_methods_by_concepts_by_prompts_by_seeds_by_strengths(lemon: Concept) -> None:
@@ -219,18 +221,35 @@ def test_a_plan_that_is_not_toml_is_refused(tmp_path: Path, text: bytes) -> None
 
 
 def test_the_plan_of_defaults_names_things_that_exist() -> None:
-    concepts, chosen = plan.check(build())
-    assert chosen == concepts.splits["test"]
+    resolved = resolve(build())
+    assert resolved.concepts == resolved.concept_set.splits["test"]
 
 
 def test_a_limit_takes_the_first_concepts() -> None:
-    concepts, chosen = plan.check(build({"limit": 3}))
-    assert chosen == concepts.splits["test"][:3]
+    resolved = resolve(build({"limit": 3}))
+    assert resolved.concepts == resolved.concept_set.splits["test"][:3]
+
+
+def test_other_settings_of_a_resolved_plan_are_those_resolved_anew() -> None:
+    dev = build({"concepts": "dev", "limit": 2})
+    assert resolve(build()).with_settings(dev) == resolve(dev)
+
+
+def test_other_settings_of_a_resolved_plan_are_checked() -> None:
+    with pytest.raises(UsageError, match="1000 prompts wanted, the concept set has"):
+        resolve(build()).with_settings(build({"prompts": 1000}))
+
+
+@pytest.mark.parametrize(("strength", "is_steered"), [(0.0, False), (-0.0, False), (-0.5, True)])
+def test_a_cell_is_steered_unless_its_strength_is_0(
+    lemon: Concept, strength: float, is_steered: bool
+) -> None:
+    assert _cell(lemon, strength).is_steered == is_steered
 
 
 def test_more_prompts_than_there_are_are_refused() -> None:
     with pytest.raises(UsageError, match="1000 prompts wanted, the concept set has"):
-        plan.check(build({"prompts": 1000}))
+        resolve(build({"prompts": 1000}))
 
 
 @pytest.mark.parametrize(
@@ -245,20 +264,20 @@ def test_more_prompts_than_there_are_are_refused() -> None:
 )
 def test_a_plan_that_names_nothing_real_is_refused(setting: str, value: object) -> None:
     with pytest.raises(UnknownName, match="did you mean"):
-        plan.check(build({setting: value}))
+        resolve(build({setting: value}))
 
 
 def test_the_whole_benchmark_runs_every_shipped_method_on_every_held_out_concept() -> None:
     whole = build(plan.read("emoji-full"))
     assert set(whole.methods) == baseline.cards().keys()
-    assert len(plan.check(whole)[1]) == 167
+    assert len(resolve(whole).concepts) == 167
 
 
 @pytest.mark.parametrize("name", ["dmd2", "nitro"])
 def test_shipped_plans_of_published_models_make_sense(name: str) -> None:
-    assert plan.check(build(plan.read(name)))[1]
+    assert resolve(build(plan.read(name))).concepts
 
 
 def test_more_cells_than_a_run_holds_are_refused() -> None:
     with pytest.raises(UsageError, match="one run holds at most"):
-        plan.check(build({"seeds": 10_000}))
+        resolve(build({"seeds": 10_000}))

@@ -1,5 +1,6 @@
 """Runs on the embedded model: resumable, paired, refusing what would mislead."""
 
+import json
 import os
 import signal
 import subprocess
@@ -182,7 +183,7 @@ def test_a_method_that_cannot_learn_a_concept_leaves_a_reason_and_the_rest_goes_
     tmp_path: Path,
 ) -> None:
     (tmp_path / "card.toml").write_text(
-        'name = "deaf"\nmethod = "test_runner:Deaf"\nsummary = "Learns nothing."\n'
+        f'name = "deaf"\nmethod = "{__name__}:Deaf"\nsummary = "Learns nothing."\n'
     )
     plan = Plan(methods=("none", str(tmp_path / "card.toml")), limit=1, prompts=1, strengths=(1.0,))
     runner.run(plan, tmp_path / "run")
@@ -217,8 +218,9 @@ def test_words_that_the_model_does_not_know_are_told_once(
     (own_content / "concepts" / "own" / "prompts.jsonl").write_text(
         '{"text": "zeppelin", "use": "evaluation"}\n{"text": "panda", "use": "fit"}\n'
     )
-    row = '{"id": "a", "kind": "a", "split": "test", "text": "with zeppelin", "template": "{prompt} with zeppelin"}\n'
-    (own_content / "concepts" / "own" / "concepts.jsonl").write_text(row)
+    row = {"id": "a", "kind": "a", "split": "test", "text": "with zeppelin"}
+    row["template"] = "{prompt} with zeppelin"
+    (own_content / "concepts" / "own" / "concepts.jsonl").write_text(json.dumps(row) + "\n")
     runner.run(
         build({"methods": ["prompt"], "concept_set": "own", "prompts": 1, "strengths": [1.0]}),
         own_content / "run",

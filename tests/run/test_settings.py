@@ -1,4 +1,4 @@
-"""Settings: which place wins, where a value came from, and what is refused."""
+"""Settings: precedence and origin of values, and refusals."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A run's folder: continued, refused, never half-written."""
+"""The folder of a run: continued, refused, never half-written."""
 
 import sqlite3
 import subprocess
@@ -67,6 +67,19 @@ def test_cells_come_back_as_they_were_planned(folder: Path) -> None:
             (row.method, row.concept, row.prompt, row.seed, row.strength, row.image)
             for row in store.rows()
         ] == GRID
+
+
+def test_unsteered_images_are_those_at_strength_0_that_are_there(folder: Path) -> None:
+    grid = [
+        ("none", "", "a cat", 1, 0.0, Digest("k0")),
+        ("none", "", "a dog", 2, 0.0, Digest("k1")),
+        ("act", "lemon", "a cat", 1, 1.0, Digest("k2")),
+    ]
+    with _planned(folder, grid) as store:
+        images = [GeneratedImage(key=Digest(key), png=b"png") for key in ("k0", "k2")]
+        store.add_images(images, seconds=1.0, batch=1)
+        assert store.unsteered_images() == {("a cat", 1): ("k0", PNG)}
+        assert [row.is_steered for row in store.rows()] == [False, False, True]
 
 
 def test_a_planned_cell_is_pending(folder: Path) -> None:
@@ -154,7 +167,8 @@ def test_a_picture_that_was_being_written_is_not_taken_for_an_image(folder: Path
     with _planned(folder) as store:
         assert store.rows()[2].file is None
         store.add_images([GeneratedImage(key=Digest("k1"), png=b"png")], seconds=1.0, batch=1)
-    assert {path.name: path.read_bytes() for path in (folder / "images").iterdir()} == {PNG: b"png"}
+    images = (folder / "images").glob("[!.]*")
+    assert {path.name: path.read_bytes() for path in images} == {PNG: b"png"}
 
 
 def test_an_image_whose_file_is_gone_is_pending_again_and_loses_its_scores(folder: Path) -> None:
@@ -185,6 +199,27 @@ def test_a_cell_is_unscored_until_it_has_all_scores(folder: Path) -> None:
         assert store.unscored("clip", 2) == [2]
 
 
+def _with_former_metric(folder: Path) -> None:
+    with _planned(folder) as store:
+        store.add_scores([(1, "identity", "clip", 0.25), (1, "presence", "clip", 0.5)])
+
+
+def test_scores_of_version_0_1_are_read_under_their_present_names(folder: Path) -> None:
+    _with_former_metric(folder)
+    with Store.read(folder) as store:
+        assert {metric for _, metric, _, _ in store.scores()} == {"class_probability", "presence"}
+
+
+def test_a_run_of_version_0_1_goes_on_with_present_names(folder: Path) -> None:
+    _with_former_metric(folder)
+    Store.open(folder).close()
+    database = sqlite3.connect(folder / "run.sqlite")
+    assert database.execute(
+        "SELECT value FROM scores WHERE metric = 'class_probability'"
+    ).fetchall() == [(0.25,)]
+    database.close()
+
+
 def test_a_database_that_breaks_in_use_is_refused(folder: Path) -> None:
     with pytest.raises(Refused, match="is damaged"), _planned(folder) as store:
         store.select("SELECT nothing FROM nowhere")
@@ -213,10 +248,10 @@ def test_a_store_with_other_tables_is_refused(folder: Path) -> None:
 def test_what_a_killed_process_wrote_is_kept(folder: Path) -> None:
     code = f"""
 import os, signal, pathlib
-from htbench.run.store import Picture, Store
+from htbench.run.store import GeneratedImage, Store
 store = Store.open(pathlib.Path({str(folder)!r}))
 store.plan_cells({GRID!r})
-store.add_images([Picture(key="k0", png=b"png")], seconds=1.0, batch=1)
+store.add_images([GeneratedImage(key="k0", png=b"png")], seconds=1.0, batch=1)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
@@ -237,7 +272,11 @@ store.Store.open(pathlib.Path({str(folder)!r}))
 
 
 def test_a_second_process_is_refused(folder: Path) -> None:
-    code = f"import pathlib; from htbench.run.store import Store; Store.open(pathlib.Path({str(folder)!r}))"
+    code = f"""
+import pathlib
+from htbench.run.store import Store
+Store.open(pathlib.Path({str(folder)!r}))
+"""
     with Store.open(folder):
         second = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=False

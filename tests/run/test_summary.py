@@ -29,7 +29,10 @@ def _cells() -> list[tuple[str, str, str, int, float, Digest]]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """Two methods and `none`, two concepts, two images each; lime gains 0.2 more than lemon; seconds are 100, 1 and 0."""
+    """Two methods and `none` on two concepts, with two images each.
+
+    Lime gains 0.2 more than lemon; the methods take 100, 1 and 0 seconds.
+    """
     with Store.open(tmp_path / "run") as store:
         store.plan_cells(_cells())
         store.set_facts(scorer={"name": "clip", "id": "clip@1"})

@@ -4,8 +4,9 @@ import math
 
 import torch
 
+from htbench.scorers.metric_table import METRIC_TABLE
 from htbench.scorers.metrics import (
-    concept_class,
+    class_probability,
     concept_gain,
     image_preservation,
     presence,
@@ -67,14 +68,21 @@ def test_each_image_is_scored_by_itself() -> None:
     )
 
 
-def test_identity_is_the_softmax_over_all_rivals() -> None:
+def test_class_probability_is_the_softmax_over_all_rivals() -> None:
     texts = torch.cat([EAST, NORTH])
     expected = torch.softmax(torch.tensor([10 * 0.6, 10 * 0.8]), 0)
     torch.testing.assert_close(
-        concept_class(torch.cat([BETWEEN, BETWEEN]), texts, torch.tensor([0, 1]), scale=10.0),
+        class_probability(torch.cat([BETWEEN, BETWEEN]), texts, torch.tensor([0, 1]), scale=10.0),
         expected,
     )
 
 
 def test_a_concept_without_rivals_is_itself() -> None:
-    assert concept_class(BETWEEN, EAST, torch.tensor([0]), scale=100.0).item() == 1
+    assert class_probability(BETWEEN, EAST, torch.tensor([0]), scale=100.0).item() == 1
+
+
+def test_the_table_defines_each_score_once() -> None:
+    names, titles = ({getattr(row, column) for row in METRIC_TABLE} for column in ("name", "title"))
+    assert len(names) == len(titles) == len(METRIC_TABLE)
+    definitions = [row.definition.replace("{scale}", "") for row in METRIC_TABLE]
+    assert [text for text in definitions if not text or "{" in text] == []

@@ -1,4 +1,4 @@
-"""Gain against preservation: areas against moocore, matched preservation, and rules for the strength."""
+"""Gain against preservation: areas against moocore, matched levels, rules for the strength."""
 
 import moocore
 import numpy as np

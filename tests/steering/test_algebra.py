@@ -1,4 +1,4 @@
-"""Calculating with maps, against doing one thing after another."""
+"""Algebra of maps, against applying one after another."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Training ahead: artifacts and the cards that name them."""
+"""Artifacts of trained methods, and the cards that name them."""
 
 import tomllib
 from collections.abc import Sequence

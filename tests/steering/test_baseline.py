@@ -1,4 +1,4 @@
-"""Plug-ins by entry point and the cards that set them up."""
+"""Plug-ins by entry point, and the cards that configure them."""
 
 import sys
 from collections.abc import Iterator
@@ -13,7 +13,13 @@ from htbench.core.errors import Missing, UnknownName, UsageError
 from htbench.steering import baseline
 from htbench.steering.baseline import Card
 
-CARD = 'name = "tame"\nmethod = "tests.steering.test_baseline:Tame"\nsummary = "For tests."\n[settings]\nsteps = 5\n'
+CARD = """\
+name = "tame"
+method = "tests.steering.test_baseline:Tame"
+summary = "For tests."
+[settings]
+steps = 5
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,12 +88,12 @@ def test_a_list_in_a_card_sets_a_tuple() -> None:
 
 
 def test_a_module_that_cannot_be_imported_is_missing() -> None:
-    with pytest.raises(Missing, match="card 'tame' names 'nowhere_at_all:Tame'"):
+    with pytest.raises(Missing, match="'nowhere_at_all:Tame' of card 'tame' cannot be imported"):
         baseline.load_method(_card(method="nowhere_at_all:Tame"))
 
 
 def test_a_class_that_is_not_there_names_the_nearest() -> None:
-    with pytest.raises(UnknownName, match="no class of test_registry 'Tam'; did you mean 'Tame'"):
+    with pytest.raises(UnknownName, match=f"no class of {__name__} 'Tam'; did you mean 'Tame'"):
         baseline.load_method(_card(method="tests.steering.test_baseline:Tam"))
 
 

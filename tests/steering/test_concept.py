@@ -1,4 +1,4 @@
-"""Concepts and the sets that are shipped of them."""
+"""Concepts and the shipped sets of them."""
 
 import json
 from dataclasses import replace

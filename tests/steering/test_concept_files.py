@@ -1,4 +1,4 @@
-"""Concept sets of a user's own: a CSV, a folder or a Hugging Face data set, and the one line that answers a bad one."""
+"""A user's own concept sets: CSV, folder or Hugging Face data set, and one-line errors."""
 
 import subprocess
 import sys
@@ -16,7 +16,11 @@ from htbench.run.summary import Summary
 from htbench.steering import concept
 from htbench.steering.concept import Concept
 
-MINE = "text,kind,template,split,paraphrases\nwith a lemon,fruit,{prompt} {concept},,beside a lemon|next to a lemon\nin fog,,,train,\n"
+MINE = """\
+text,kind,template,split,paraphrases
+with a lemon,fruit,{prompt} {concept},,beside a lemon|next to a lemon
+in fog,,,train,
+"""
 
 
 @pytest.fixture
@@ -216,7 +220,8 @@ def test_a_folder_without_concepts_is_answered_with_one_line(tmp_path: Path) -> 
 
 
 def test_a_plan_takes_the_path_of_a_set(mine: Path) -> None:
-    _, chosen = plan.check(plan.build({"concept_set": str(mine), "concepts": "train"}))
+    settings = plan.build({"concept_set": str(mine), "concepts": "train"})
+    chosen = plan.resolve(settings).concepts
     assert [each.id for each in chosen] == ["own/in-fog"]
 
 

@@ -1,4 +1,4 @@
-"""What the promises say of methods that break them."""
+"""Results of the promises for methods that break them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +133,7 @@ def fruit(lemon: Concept) -> ConceptSet:
 
 
 def broken(method: str, fruit: ConceptSet, folder: Path) -> dict[str, str]:
-    card = Card(name="own", method=f"test_contracts_library:{method}", summary="For tests.")
+    card = Card(name="own", method=f"{__name__}:{method}", summary="For tests.")
     return {
         each.promise: each.problem
         for each in contracts.check(Case(card=card, model=Toy(), concepts=fruit, folder=folder))

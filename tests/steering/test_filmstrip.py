@@ -1,4 +1,4 @@
-"""Filmstrips: size, labels and what is enlarged."""
+"""Filmstrips: size, labels and enlarged images."""
 
 import pytest
 from PIL import Image

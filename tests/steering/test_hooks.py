@@ -1,4 +1,4 @@
-"""Taps on the toy model: what they see, what they change, and that nothing is left behind."""
+"""Taps on the toy model: their inputs and changes, and the removal of all hooks."""
 
 import numpy as np
 import pytest

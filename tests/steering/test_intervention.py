@@ -1,4 +1,4 @@
-"""Interventions as values: what they do, and that a file gives them back or is refused."""
+"""Interventions as values: their effects, and files that restore them or are refused."""
 
 import sys
 from pathlib import Path
@@ -27,7 +27,7 @@ A, B = Site("a.norm"), Site("b/odd.norm")
 
 
 class Model(NamedTuple):
-    """What a file is checked against."""
+    """The identity of a model, against which a file is checked."""
 
     name: str
     revision: Digest
@@ -266,10 +266,8 @@ def test_a_file_of_an_unknown_kind_is_refused_by_name_and_imports_nothing(tmp_pa
     save_file(
         tensors, tmp_path / "map", metadata={**metadata, "digest": _digest(tensors, metadata)}
     )
-    with pytest.raises(
-        Refused,
-        match="no intervention 'antigravity:Affine' among affine, interpolate, low-rank, none, rewrite",
-    ):
+    names = "affine, interpolate, low-rank, none, rewrite"
+    with pytest.raises(Refused, match=f"no intervention 'antigravity:Affine' among {names}"):
         load(tmp_path / "map")
     assert "antigravity" not in sys.modules
 

@@ -1,4 +1,4 @@
-"""The leakage audit on concepts whose embeddings are made up."""
+"""The leakage audit on concepts with invented embeddings."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The open concept set: what it holds, and that nothing of what is held out can be learnt from the rest."""
+"""The open concept set: its contents, and no overlap of held-out concepts with the rest."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Steering towards anything."""
+"""Steering towards concepts of a set, words and images."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A person at the page of a study, in a real browser: `pytest -m browser`, with Chromium and the package playwright installed."""
+"""The page of a study in a real browser: `pytest -m browser`, with Chromium and playwright."""
 
 import csv
 import json
@@ -16,6 +16,7 @@ from kit import study_exports as exports
 from htbench.study import answer, manifest
 from htbench.study.analyse import writeup
 from htbench.study.ask import export, page, platforms, rehearsal
+from htbench.study.ask.options import StudyOptions
 from htbench.study.collect import intake, profile
 
 pytestmark = pytest.mark.browser
@@ -28,7 +29,7 @@ KEYS = {"left": "ArrowLeft", "right": "2", "tie": "3", "skip": "4"}
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A Chromium of the machine's own; without one these tests fail, for nobody would miss a skipped one."""
+    """The installed Chromium; without one these tests fail rather than skip."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -72,7 +73,7 @@ def study(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     export.write(
         run,
         folder,
-        export.StudyOptions(pairs=12, raters=3, votes=2, checks=1, sentinels=1, repeats=2, size=64),
+        StudyOptions(pairs=12, raters=3, votes=2, checks=1, sentinels=1, repeats=2, size=64),
     )
     return folder
 
@@ -156,11 +157,9 @@ def test_a_session_from_disk_comes_back_as_it_was_given(
 def test_a_study_of_twenty_people_with_bots_goes_from_export_to_report_through_the_page(
     browser: Any, tmp_path: Path
 ) -> None:
-    """Made-up people press what they were made to; what their pages save is read as what was made up."""
+    """Simulated people answer on the page; its saved files are read as the simulated answers."""
     run = judged_run.build(tmp_path / "run", prompts=("a cat", "a house", "a tree"))
-    export.write(
-        run, tmp_path / "study", export.StudyOptions(pairs=200, raters=20, votes=5, size=16)
-    )
+    export.write(run, tmp_path / "study", StudyOptions(pairs=200, raters=20, votes=5, size=16))
     made = rehearsal.write(tmp_path / "study", tmp_path / "made-up" / "study", bots=3)
     manifest.write(tmp_path / "study", **{**manifest.read(tmp_path / "study"), "rehearsal": True})
     (tmp_path / "saved").mkdir()
@@ -270,7 +269,7 @@ def posted(run: Path, tmp_path: Path) -> Iterator[tuple[Path, str, list[bytes]]]
     export.write(
         run,
         tmp_path / "study",
-        export.StudyOptions(
+        StudyOptions(
             pairs=3, raters=2, votes=1, checks=0, repeats=0, size=32, post=f"{host}/votes"
         ),
     )
@@ -292,7 +291,7 @@ def test_answers_are_sent_once_where_the_study_says(
 
 
 def test_a_hit_of_mturk_comes_back_as_it_was_given(tab: Any, study: Path, tmp_path: Path) -> None:
-    """The layout with its input put in as MTurk does it; its own elements are no part of the test."""
+    """The layout filled in as MTurk does; MTurk's own elements are not tested."""
     platforms.write(study, "mturk", pictures_url="https://pictures.example")
     with (study / "templates" / "mturk.csv").open(newline="", encoding="utf-8") as file:
         row = next(csv.DictReader(file))
@@ -317,7 +316,8 @@ def test_a_hit_of_mturk_comes_back_as_it_was_given(tab: Any, study: Path, tmp_pa
         tab.click(f'[data-choice="{trial["check"] or ORDER[number % 6]}"]')
     tab.wait_for_selector("#end:not([hidden])")
     packed = tab.evaluate(
-        "Object.fromEntries([...document.querySelectorAll('#answers input')].map((field) => [field.name, field.value]))"
+        "Object.fromEntries([...document.querySelectorAll('#answers input')]"
+        ".map((field) => [field.name, field.value]))"
     )
     head = [
         "HITId",

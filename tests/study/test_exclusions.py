@@ -1,4 +1,4 @@
-"""Who is left out, and that methods have no say in it."""
+"""Rules of exclusion, which do not look at methods."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ CAREFUL = [row for k in range(5) for row in answered(f"good{k}", "lrllrtrlrlrrlr
 
 
 def gone(bot: list[Answer], **rules: float) -> dict[str, tuple[str, ...]]:
-    """Which steps left out whom."""
+    """The people whom each step excluded."""
     return {
         step.name: step.gone
         for step in apply_rules([*CAREFUL, *bot], Rules(**rules)).steps

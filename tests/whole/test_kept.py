@@ -1,4 +1,4 @@
-"""What version 0.1.0 wrote, in `tests/kit/kept`, is read and continued by this one."""
+"""Files that version 0.1.0 wrote, in `tests/kit/kept`, are read and continued by this version."""
 
 import shutil
 import subprocess
@@ -18,17 +18,23 @@ from htbench.steering.method import load_or_train
 
 KEPT = Path(__file__).parents[1] / "kit" / "kept"
 COMMAND = (
-    "run --model toy --concept-set ./words --method none --method prompt --method prompt-interp --method mean-shift"
-    " --method linear-act-support --method bures-ot --method mean-of-maps --prompts 2 --seeds 1 --strength 0,1 --name kept"
+    "run --model toy --concept-set ./words --prompts 2 --seeds 1 --strength 0,1 --name kept"
+    " --method none --method prompt --method prompt-interp --method mean-shift"
+    " --method linear-act-support --method bures-ot --method mean-of-maps"
 )
 CLASSES = {
-    "affine": Affine, "affine-support": Affine, "low-rank": LowRank, "rewrite": Rewrite, "interpolate": Interpolate, "none": Intervention
-}  # fmt: skip
+    "affine": Affine,
+    "affine-support": Affine,
+    "low-rank": LowRank,
+    "rewrite": Rewrite,
+    "interpolate": Interpolate,
+    "none": Intervention,
+}
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A copy of what was kept, where the run was issued again."""
+    """A copy of the kept files in which the run was issued again."""
     folder = Path(shutil.copytree(KEPT, tmp_path_factory.mktemp("work") / "kept"))
     with pytest.MonkeyPatch.context() as patch:
         toy_plugin.install(folder / "plugins", patch)
@@ -89,6 +95,5 @@ def test_the_report_of_a_kept_run_has_its_judge(kept: Path) -> None:
 @pytest.mark.usefixtures("toy_plugins")
 def test_a_kept_steering_predicts(tmp_path: Path, lemon: Concept) -> None:
     card = baseline.load_card(str(KEPT / "trained.toml"))
-    assert isinstance(
-        load_or_train(card, Toy(), [], folder=tmp_path, seed=0).steering.towards(lemon), Affine
-    )
+    steering = load_or_train(card, Toy(), [], folder=tmp_path, seed=0).steering
+    assert isinstance(steering.towards(lemon), Affine)

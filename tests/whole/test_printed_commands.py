@@ -1,4 +1,4 @@
-"""Commands that htbench prints, in messages, pages and reports, can be issued as they are printed."""
+"""Commands that htbench prints in messages, pages and reports can be issued as they stand."""
 
 import ast
 import re
@@ -25,17 +25,14 @@ COMMAND = re.compile(
 
 
 class Literals(ast.NodeVisitor):
-    """Collects the texts of a module, with X for what is filled in."""
+    """A collector of the string literals of a module, with X for every replacement field."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
-        self.texts.append(
-            "".join(
-                str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values
-            )
-        )
+        parts = (part.value if isinstance(part, ast.Constant) else "X" for part in node.values)
+        self.texts.append("".join(map(str, parts)))
 
     def visit_Constant(self, node: ast.Constant) -> None:
         self.texts.append(str(node.value))
@@ -48,7 +45,10 @@ def literals(source: str) -> list[str]:
 
 
 def printed() -> list[str]:
-    """Commands in code and pages, without the program's name; in running text the word after the name may be none."""
+    """Commands in code and pages, without the name of the program.
+
+    In running text the word after that name is one only if there is such a command.
+    """
     code = [
         text
         for path in Path(htbench.__file__).parent.rglob("*.py")
@@ -56,23 +56,21 @@ def printed() -> list[str]:
     ]
     pages = [path.read_text(encoding="utf-8") for path in (ROOT / "reports").rglob("*.html")]
     matches = [match for text in (*code, *pages) for match in COMMAND.finditer(text)]
-    return sorted(
-        {
-            match["words"]
-            for match in matches
-            if not match["before"].isspace() or not problem(match["words"].split()[0])
-        }
-    )
+    commands = {
+        match["words"]
+        for match in matches
+        if not match["before"].isspace() or not problem(match["words"].split()[0])
+    }
+    return sorted(commands)
 
 
 def problem(words: str) -> str | None:
-    """Why a command would be refused before it does anything."""
+    """The reason for which a command would be refused before it does anything."""
     command: Any = typer.main.get_command(app)
     parts = words.split()
     while hasattr(command, "commands") and parts:
-        if (
-            parts[0] not in command.commands and command.name != "check"
-        ):  # `check RUN` stands for `check run RUN`
+        # `check RUN` stands for `check run RUN`
+        if parts[0] not in command.commands and command.name != "check":
             return f"there is no command {parts[0]!r}"
         command = command.commands.get(parts.pop(0)) or command.commands["run"]
     options = {
@@ -119,9 +117,8 @@ def issue(command: str, *more: str, cwd: Path) -> subprocess.CompletedProcess[st
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Summary:
     """A run in a folder `runs`, as reports see it."""
-    return Summary(
-        Store.open(build(tmp_path_factory.mktemp("work") / "runs" / "looking", concepts=2))
-    )
+    folder = tmp_path_factory.mktemp("work") / "runs" / "looking"
+    return Summary(Store.open(build(folder, concepts=2)))
 
 
 def test_the_commands_of_a_report_widen_the_run(reported: Summary) -> None:

@@ -1,4 +1,4 @@
-"""A run that is killed, starved or damaged ends like one that was left in peace."""
+"""A run that is killed, out of memory or damaged ends like an undisturbed run."""
 
 import multiprocessing
 import random
@@ -45,7 +45,7 @@ SMALL = {
 def _start(folder: Path, log: Path) -> Process:
     """A run in a process of its own, forked from one that has imported torch already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["toy_plugin"])
+    context.set_forkserver_preload(["kit.toy_plugin"])
     process = context.Process(target=toy_plugin.run_plan, args=(GRID, folder, log))
     process.start()
     return process
@@ -68,23 +68,23 @@ def _images(log: Path) -> int:
 
 
 def _survives(kills: int, folder: Path) -> None:
-    war, peace, log = folder / "war", folder / "peace", folder / "log"
-    _start(peace, folder / "peace.log").join()  # the first also starts the server
+    killed, undisturbed, log = folder / "killed", folder / "undisturbed", folder / "log"
+    _start(undisturbed, folder / "undisturbed.log").join()  # also starts the fork server
     began = time.monotonic()
     _start(folder / "again", folder / "again.log").join()
     seconds = time.monotonic() - began
     dice = random.Random(0)
     for _ in range(kills):
-        process = _start(war, log)
+        process = _start(killed, log)
         process.join(dice.uniform(0, seconds))
         process.kill()
         process.join()
-    _start(war, log).join()
-    assert _tables(war) == _tables(peace)
-    with Store.read(war) as store:
+    _start(killed, log).join()
+    assert _tables(killed) == _tables(undisturbed)
+    with Store.read(killed) as store:
         assert store.select("PRAGMA integrity_check") == [("ok",)]
         assert store.count() == 500
-    assert _images(log) - _images(folder / "peace.log") <= 3 * GRID["batch"] * kills
+    assert _images(log) - _images(folder / "undisturbed.log") <= 3 * GRID["batch"] * kills
 
 
 def test_a_run_killed_at_random_moments_ends_like_an_undisturbed_one(
@@ -171,7 +171,7 @@ def test_black_images_are_kept_and_counted(
 
 def test_images_of_nan_fail_as_such(toy_plugins: Path, tmp_path: Path) -> None:
     card = tmp_path / "nan.toml"
-    card.write_text('name = "nan"\nmethod = "test_survival:Nan"\nsummary = "Breaks everything."\n')
+    card.write_text(f'name = "nan"\nmethod = "{__name__}:Nan"\nsummary = "Breaks everything."\n')
     runner.run(build(SMALL, {"methods": [str(card)]}), tmp_path / "run")
     with Store.read(tmp_path / "run") as store:
         assert Summary(store).blank_images["nan"] == {"nan": 4, "black": 0, "constant": 0}
@@ -205,9 +205,7 @@ def test_a_method_that_breaks_while_it_learns_leaves_the_others_alone(
     toy_plugins: Path, tmp_path: Path
 ) -> None:
     card = tmp_path / "broken.toml"
-    card.write_text(
-        'name = "broken"\nmethod = "test_survival:Broken"\nsummary = "Does not learn."\n'
-    )
+    card.write_text(f'name = "broken"\nmethod = "{__name__}:Broken"\nsummary = "Does not learn."\n')
     runner.run(build(SMALL, {"methods": ["prompt", str(card)]}), tmp_path / "run")
     with Store.read(tmp_path / "run") as store:
         summary = Summary(store)
@@ -219,7 +217,7 @@ def test_a_method_that_breaks_while_it_learns_leaves_the_others_alone(
 
 @dataclass(frozen=True, kw_only=True)
 class Nan(FitsEachConcept):
-    """Maps everything to NaN."""
+    """A method whose maps give NaN."""
 
     def fit(self, model: Model, concept: Concept, *, seed: int) -> Intervention:
         return Affine(
@@ -229,7 +227,7 @@ class Nan(FitsEachConcept):
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """A method of somebody whose code has a bug."""
+    """A method with a bug."""
 
     def train(
         self, model: Model, concepts: Sequence[Concept], *, seed: int, **_: object

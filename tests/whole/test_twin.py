@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from htbench.cli import app
 from htbench.core.errors import UsageError
-from htbench.models.published.generators import GENERATORS, Generator
+from htbench.models.published.generators import GENERATORS, PublishedGenerator
 from htbench.run import plan, runner
 from htbench.run.store import Store
 from htbench.run.summary import METRICS
@@ -24,49 +24,27 @@ def htbench(*words: str) -> str:
 
 @pytest.mark.parametrize("preset", GENERATORS.values(), ids=GENERATORS)
 def test_a_twin_is_run_scored_timed_and_reported(
-    preset: Generator, folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    preset: PublishedGenerator,
+    folders: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "few.toml").write_text(
         'name = "few"\nmethod = "mean-shift"\nsummary = "of few images"\n[settings]\nsamples = 2\n'
     )
-    words = [
-        "--model",
-        preset.name,
-        "--weights",
-        str(folders[preset.family]),
-        *LOADED,
-        "--method",
-        "prompt",
-        "--method",
-        "few.toml",
-        "--name",
-        "twin",
-    ]
-    htbench(
-        "run",
-        *words,
-        "--limit",
-        "1",
-        "--prompts",
-        "2",
-        "--strength",
-        "1",
-        "--batch",
-        "4",
-        "--scorer",
-        "emoji-clip-b",
-    )
+    model = ["--model", preset.name, "--weights", str(folders[preset.family]), *LOADED]
+    words = [*model, "--method", "prompt", "--method", "few.toml", "--name", "twin"]
+    grid = "--limit 1 --prompts 2 --strength 1 --batch 4 --scorer emoji-clip-b"
+    htbench("run", *words, *grid.split())
     htbench("time", *words, "--rounds", "3", "--minutes", "0")
     with Store.read(tmp_path / "runs" / "twin") as store:
-        model, timing = store.facts()["model"], store.facts()["timing"]
+        facts = store.facts()
         assert len(store.scores()) == 6 * len(METRICS)
-    assert (model["timesteps"], model["size"]) == (
-        ", ".join(map(str, preset.timesteps)),
-        f"{SIZE} x {SIZE}",
-    )
-    assert [session["untimed"] for session in timing.values()] == [{}]
+    assert facts["model"]["timesteps"] == ", ".join(map(str, preset.timesteps))
+    assert facts["model"]["size"] == f"{SIZE} x {SIZE}"
+    assert [session["untimed"] for session in facts["timing"].values()] == [{}]
     page = (tmp_path / "runs" / "twin" / "report.html").read_text(encoding="utf-8")
     assert preset.licence in page
     assert 'id="time"' in page
@@ -78,32 +56,12 @@ def test_every_command_takes_a_folder_of_weights(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     words = ["--model", "nitro-1-pixart", "--weights", str(folders["pixart-sigma"]), *LOADED]
-    htbench(
-        "steer",
-        *words,
-        "--method",
-        "prompt",
-        "--concept",
-        "with lemon",
-        "--prompt",
-        "cat",
-        "--strength",
-        "0,1",
-        "--out",
-        "strip.png",
-    )
+    steering = ["--concept", "with lemon", "--prompt", "cat", "--strength", "0,1"]
+    htbench("steer", *words, "--method", "prompt", *steering, "--out", "strip.png")
     assert (tmp_path / "strip.png").is_file()
-    learning = [
-        "--set",
-        "steps=1",
-        "--set",
-        "concepts=2",
-        "--set",
-        "encoder=emoji-clip-a",
-        "--limit",
-        "2",
-    ]
-    assert "Use it" in htbench("train", "hypertransport", *words, *learning)
+    settings = ["steps=1", "concepts=2", "encoder=emoji-clip-a"]
+    training = ["--limit", "2", *(word for setting in settings for word in ("--set", setting))]
+    assert "Use it" in htbench("train", "hypertransport", *words, *training)
     assert "keeps every promise" in htbench("check", "method", "none", *words)
 
 

@@ -1,4 +1,4 @@
-"""Batches: many calls in a file that an endpoint works off within a day, at a lower price."""
+"""Batches: files of calls that an endpoint answers within a day, at a lower price."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,24 +7,25 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from htbench.core.errors import Missing
-from htbench.judging.judge import BatchResult, JudgeAnswer, SubmittedBatch
+from htbench.judging.judge import BatchResult, JudgeAnswer, Outcome, SubmittedBatch
 from htbench.judging.judges import reply
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
 MAX_REQUESTS, MAX_BYTES = 50_000, 190_000_000
-"""Of one file; an endpoint takes 200 MB."""
+"""Limits of one file; an endpoint takes 200 MB."""
 _FINAL_STATES = ("completed", "failed", "expired", "cancelled")
 _METADATA_KEY = "htbench_shard"
+_CHAT_PATH: Literal["/v1/chat/completions"] = "/v1/chat/completions"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batches:
-    """Sends and fetches batches of one endpoint."""
+    """Sends batches to one endpoint and fetches their answers."""
 
     client: "OpenAI"
 
@@ -35,9 +36,10 @@ class Batches:
         max_bytes: int = MAX_BYTES,
         known: Iterable[str] = (),
     ) -> Iterator[SubmittedBatch]:
-        """Send requests, each with its key, in files as large as an endpoint takes; gives each batch as soon as it is accepted.
+        """Send requests, each with its key, and give each batch as soon as it is accepted.
 
-        A batch that holds the same requests and is not among the `known` ones is taken over: it was sent by a command that was killed before it could say so.
+        A batch with the same requests that is not among the `known` ones is taken over: a command
+        sent it that was killed before it could record it.
         """
         with TemporaryDirectory() as folder, _endpoint_errors():
             lost = {
@@ -45,24 +47,23 @@ class Batches:
                 for batch in self.client.batches.list(limit=100)
                 if (label := (batch.metadata or {}).get(_METADATA_KEY)) and batch.id not in known
             }
-            for number, (path, keys) in enumerate(
-                _request_files(requests, Path(folder), max_bytes)
-            ):
+            files = _request_files(requests, Path(folder), max_bytes)
+            for number, (path, keys) in enumerate(files):
                 label = sha256("".join(keys).encode()).hexdigest()[:32]
-                yield SubmittedBatch(
-                    id=lost.get(label) or self._send(path, number, label), keys=tuple(keys)
-                )
+                id_ = lost.get(label) or self._send(path, number, label)
+                yield SubmittedBatch(id=id_, keys=tuple(keys))
                 path.unlink()
 
     def collect(self, batch: str) -> BatchResult:
-        """What became of a batch; answers are fetched as they are asked for."""
+        """The state of a batch, with its answers, which are fetched lazily."""
         with _endpoint_errors():
-            found = self.client.batches.retrieve(batch)
-        files = [file for file in (found.output_file_id, found.error_file_id) if file]
+            retrieved = self.client.batches.retrieve(batch)
+        files = [file for file in (retrieved.output_file_id, retrieved.error_file_id) if file]
+        ended = retrieved.status in _FINAL_STATES
         return BatchResult(
-            state=found.status,
-            ended=found.status in _FINAL_STATES,
-            answers=self._answers(files) if found.status in _FINAL_STATES else iter(()),
+            state=retrieved.status,
+            ended=ended,
+            answers=self._answers(files) if ended else iter(()),
         )
 
     def _send(self, path: Path, number: int, label: str) -> str:
@@ -72,7 +73,7 @@ class Batches:
             )
         batch = self.client.batches.create(
             completion_window="24h",
-            endpoint="/v1/chat/completions",
+            endpoint=_CHAT_PATH,
             input_file_id=uploaded.id,
             metadata={_METADATA_KEY: label},
         )
@@ -90,16 +91,15 @@ class Batches:
 def _request_files(
     requests: Iterable[tuple[str, Mapping[str, Any]]], folder: Path, max_bytes: int
 ) -> Iterator[tuple[Path, list[str]]]:
-    """Files of requests, none larger than an endpoint takes, and the keys in each; one is written when the one before it has been sent."""
+    """Files of requests within the endpoint's limits, with the keys in each.
+
+    Each file is written when the one before it has been sent.
+    """
     keys: list[str] = []
     path, written, number = folder / "0.jsonl", 0, 0
     for key, body in requests:
-        line = (
-            json.dumps(
-                {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}
-            )
-            + "\n"
-        ).encode()
+        call = {"custom_id": key, "method": "POST", "url": _CHAT_PATH, "body": body}
+        line = f"{json.dumps(call)}\n".encode()
         if keys and (len(keys) >= MAX_REQUESTS or written + len(line) > max_bytes):
             yield path, keys
             number += 1
@@ -113,23 +113,20 @@ def _request_files(
 
 
 def _answer(line: Mapping[str, Any]) -> JudgeAnswer:
-    """A line of a batch's output or error file."""
+    """The answer in a line of a batch's output or error file."""
     response, key = line.get("response") or {}, str(line.get("custom_id"))
     if response.get("status_code") == 200:
         body = json.dumps(response.get("body"))
         return JudgeAnswer(key=key, body=body, usage=reply.usage(body))
-    why = json.dumps(line.get("error") or response.get("body"))
-    return JudgeAnswer(
-        key=key,
-        body="",
-        failure="rejected" if 400 <= int(response.get("status_code") or 500) < 500 else "down",
-        message=why[:500],
-    )
+    message = json.dumps(line.get("error") or response.get("body"))
+    rejected = 400 <= int(response.get("status_code") or 500) < 500
+    failure: Outcome = "rejected" if rejected else "down"
+    return JudgeAnswer(key=key, body="", failure=failure, message=message[:500])
 
 
 @contextmanager
 def _endpoint_errors() -> Iterator[None]:
-    """Turns what the client library raises into one line."""
+    """Turn the client library's errors into `Missing`."""
     import openai
 
     try:

@@ -1,4 +1,4 @@
-"""Judges of kind `openai`: vision-language models behind any server that speaks chat completions."""
+"""Judges of kind `openai`: vision-language models behind a server for chat completions."""
 
 import asyncio
 import base64
@@ -31,15 +31,18 @@ if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI, OpenAI
 
 _IN_WORDS = "Then end with one line that holds nothing but your verdict: A, B, tie or cannot_judge."
-_IN_JSON = 'Reply with nothing but JSON, its keys in this order: {{{keys}}}; the verdict is "A", "B", "tie" or "cannot_judge".'
+_IN_JSON = (
+    "Reply with nothing but JSON, its keys in this order: {{{keys}}}; "
+    'the verdict is "A", "B", "tie" or "cannot_judge".'
+)
 _MAX_ATTEMPTS = 30
-"""Calls made for one question while the endpoint's abilities are found out, or it asks to wait."""
+"""Calls for one question while the endpoint's capability is found out, or it asks to wait."""
 _MAX_LIBRARY_WAIT = 120.0
-"""Seconds up to which the client library itself waits when an endpoint asks for it."""
+"""The longest wait in seconds that the client library handles by itself."""
 
 
 class Chat:
-    """Asks an endpoint, many questions at once; what it cannot do is found out by the first."""
+    """Asks an endpoint many questions at once; the first ones find out its capability."""
 
     parser = reply.PARSER
     encoders: tuple[str, ...] = ()
@@ -55,58 +58,58 @@ class Chat:
 
     @property
     def model(self) -> str:
-        """The card's model, or the first that the endpoint offers."""
+        """The card's model, or the endpoint's first."""
         if self._card.model:
             return self._card.model
-        known = self._memory.get(f"model {self.endpoint}")
-        if known is None:
-            known = self._memory[f"model {self.endpoint}"] = self._first_model()
-        return known
+        name = self._memory.get(f"model {self.endpoint}")
+        if name is None:
+            name = self._memory[f"model {self.endpoint}"] = self._first_model()
+        return name
 
     def read(self, body: str) -> Verdict:
-        """What a chat completion says."""
+        """The verdict in a chat completion."""
         return reply.read(body)
 
     def answers(self, questions: Iterator[Question]) -> Iterator[JudgeAnswer]:
-        """Answers as they come, `concurrency` questions under way at once, one until it is known what the endpoint can do."""
+        """Answers in the order of their arrival, with up to `concurrency` questions in flight.
+
+        Until the endpoint's capability is known there is one question in flight.
+        """
         loop = asyncio.new_event_loop()
         client = self._async_client()
-        flying: set[asyncio.Task[JudgeAnswer]] = set()
+        in_flight: set[asyncio.Task[JudgeAnswer]] = set()
         try:
             while True:
-                room = self._context.concurrency if self.capability.sure else 1
-                while (
-                    self._stop is None
-                    and len(flying) < room
-                    and (question := next(questions, None))
-                ):
-                    flying.add(loop.create_task(self._ask(client, question)))
-                if not flying:
+                limit = self._context.concurrency if self.capability.sure else 1
+                while self._stop is None and len(in_flight) < limit:
+                    if (question := next(questions, None)) is None:
+                        break
+                    in_flight.add(loop.create_task(self._ask(client, question)))
+                if not in_flight:
                     break
-                done, flying = loop.run_until_complete(
-                    asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED)
+                done, in_flight = loop.run_until_complete(
+                    asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)
                 )
                 for task in done:
                     yield task.result()
         finally:
-            for task in flying:
+            for task in in_flight:
                 task.cancel()
-            if flying:
-                loop.run_until_complete(asyncio.wait(flying))
+            if in_flight:
+                loop.run_until_complete(asyncio.wait(in_flight))
             loop.run_until_complete(client.close())
             loop.close()
         if self._stop is not None:
             raise self._stop
 
     def request(self, question: Question) -> dict[str, Any]:
-        """The body of a call, as the endpoint is able to take it."""
-        able = self.capability
-        keys = ", ".join(
-            f'"{key}"' for key in (self._card.reply_schema.get("properties") or ["verdict"])
-        )
-        how = _IN_WORDS if able.form == "plain" else _IN_JSON.format(keys=keys)
+        """The body of a call, in the form that the endpoint accepts."""
+        capability = self.capability
+        properties = self._card.reply_schema.get("properties") or ["verdict"]
+        keys = ", ".join(f'"{key}"' for key in properties)
+        instruction = _IN_WORDS if capability.form == "plain" else _IN_JSON.format(keys=keys)
         parts: list[dict[str, Any]] = [_text_part(question.text)]
-        if able.several and self._card.pictures.layout == "separate":
+        if capability.several and self._card.pictures.layout == "separate":
             parts += [
                 _text_part("Picture A:"),
                 _image_part(question.first),
@@ -118,40 +121,39 @@ class Chat:
                 _text_part("Picture A is the left half, picture B the right half:"),
                 _image_part(_side_by_side(question.first, question.second)),
             ]
-        messages = [{"role": "user", "content": [*parts, _text_part(how)]}]
+        messages = [{"role": "user", "content": [*parts, _text_part(instruction)]}]
         return {
             "model": self.model,
             "messages": messages,
-            **able.parameters(self._card.decoding, self._card.reply_schema),
+            **capability.parameters(self._card.decoding, self._card.reply_schema),
         }
 
     def submit(
         self, questions: Iterator[Question], *, known: Iterable[str] = ()
     ) -> Iterator[SubmittedBatch]:
-        """Send questions in batches, in the form that the endpoint was found to be able to take."""
+        """Send questions in batches, in the form that the endpoint accepts."""
         with self._sync_client() as client:
             yield from Batches(client=client).submit(
                 ((question.key, self.request(question)) for question in questions), known=known
             )
 
     def collect(self, batch: str) -> BatchResult:
-        """What became of a batch."""
+        """The state of a batch, with its answers."""
         return Batches(client=self._sync_client()).collect(batch)
 
     def size(self, question: Question) -> int:
-        """Bytes of a call."""
+        """The size of a call in bytes."""
         return len(json.dumps(self.request(question)))
 
     @property
     def capability(self) -> Capability:
-        """What the endpoint can do, as far as is known."""
+        """The capability of the endpoint, as far as it is known."""
         if self._capability is None:
-            known = self._memory.get(self._capability_name)
-            self._capability = (
-                Capability.from_json(known)
-                if known
-                else Capability(form="strict" if self._card.reply_schema else "plain")
-            )
+            text = self._memory.get(self._capability_name)
+            if text:
+                self._capability = Capability.from_json(text)
+            else:
+                self._capability = Capability(form="strict" if self._card.reply_schema else "plain")
         return self._capability
 
     def _save_capability(self, capability: Capability) -> None:
@@ -164,23 +166,20 @@ class Chat:
         return f"capability {self.endpoint} {self.model}"
 
     async def _ask(self, client: "AsyncOpenAI", question: Question) -> JudgeAnswer:
-        """Ask until there is an answer or a reason why not; tokens of replies in a form that came to nothing count too."""
-        began, paid = time.perf_counter(), Usage()
+        """Ask until there is an answer or a failure; tokens of unusable replies count too."""
+        began, total = time.perf_counter(), Usage()
         for _ in range(_MAX_ATTEMPTS):
-            able = self.capability
+            capability = self.capability
             answer = await self._call(client, question)
             if answer is None:
                 continue
-            paid = Usage(
-                asked=paid.asked + answer.usage.asked,
-                cached=paid.cached + answer.usage.cached,
-                replied=paid.replied + answer.usage.replied,
-            )
-            if answer.failure or able.sure or able != self.capability:
+            total += answer.usage
+            if answer.failure or capability.sure or capability != self.capability:
                 break
-            lower = able.next_form() if self.read(answer.body).outcome == "unusable" else None
-            self._save_capability(lower or replace(able, sure=True))
-            if lower is None:
+            unusable = self.read(answer.body).outcome == "unusable"
+            weaker = capability.next_form() if unusable else None
+            self._save_capability(weaker or replace(capability, sure=True))
+            if weaker is None:
                 break
         else:
             answer = JudgeAnswer(
@@ -190,17 +189,16 @@ class Chat:
                 message="the endpoint refuses a call whatever is left out",
             )
         self._count_failures(answer)
-        return replace(
-            answer, usage=paid, seconds=time.perf_counter() - began, request_form=able.to_json()
-        )
+        seconds, form = time.perf_counter() - began, capability.to_json()
+        return replace(answer, usage=total, seconds=seconds, request_form=form)
 
     async def _call(self, client: "AsyncOpenAI", question: Question) -> JudgeAnswer | None:
-        """One call; None if it has to be made again, in another form or after waiting."""
+        """Make one call; None if it has to be repeated, in another form or after a wait."""
         import openai
 
         if (wait := self._resume_at - time.monotonic()) > 0:
             await asyncio.sleep(wait)
-        able, body = self.capability, self.request(question)
+        capability, body = self.capability, self.request(question)
         more = {name: value for name, value in body.items() if name not in ("model", "messages")}
         try:
             raw = await client.chat.completions.with_raw_response.create(
@@ -212,22 +210,26 @@ class Chat:
             text = raw.text
             return JudgeAnswer(key=question.key, body=text, usage=reply.usage(text))
         except openai.APITimeoutError:
-            return self._failure(
-                question, "timeout", f"no reply in {self._card.endpoint.timeout:g} s"
-            )
+            message = f"no reply in {self._card.endpoint.timeout:g} s"
+            return self._failure(question, "timeout", message)
         except openai.APIConnectionError as error:
             return self._failure(question, "down", f"{error} {error.__cause__ or ''}")
         except openai.RateLimitError as error:
             return self._handle_rate_limit(question, error)
         except openai.APIStatusError as error:
-            return self._handle_refusal(
-                question, error, able, [name for name in more if name != "response_format"]
-            )
+            parameters = [name for name in more if name != "response_format"]
+            return self._handle_refusal(question, error, capability, parameters)
 
     def _handle_refusal(
-        self, question: Question, error: "APIStatusError", able: Capability, sent: list[str]
+        self,
+        question: Question,
+        error: "APIStatusError",
+        capability: Capability,
+        parameters: list[str],
     ) -> JudgeAnswer | None:
+        """The failure, or None if the call can be repeated with a weaker capability."""
         message, status = str(error), error.status_code
+        filtered = "content" in message and ("filter" in message or "policy" in message)
         if status in (401, 403):
             self._stop = Missing(
                 f"{self.endpoint} refuses the key: {message[:200]}",
@@ -238,33 +240,30 @@ class Chat:
                 f"{self.endpoint} has no model {self.model!r}: {message[:200]}",
                 remedy="Name another with --model.",
             )
-        elif (
-            status in (400, 422)
-            and "content" in message
-            and ("filter" in message or "policy" in message)
-        ):
+        elif status in (400, 422) and filtered:
             return self._failure(question, "filtered", message)
         elif status in (400, 422):
-            if able != self.capability:
+            if capability != self.capability:
                 return None  # another call has found out already
-            if lesser := able.after_refusal(message, sent):
-                self._save_capability(lesser)
+            if weaker := capability.after_refusal(message, parameters):
+                self._save_capability(weaker)
                 return None
         elif status >= 500:
             return self._failure(question, "down", message)
         return self._failure(question, "rejected", message)
 
     def _handle_rate_limit(self, question: Question, error: "APIStatusError") -> JudgeAnswer | None:
-        """A rate limit that outlived the library's own patience: wait as long as is asked for, or stop asking."""
-        asked = _retry_after_seconds(error.response.headers.get("retry-after"))
-        if asked is not None and _MAX_LIBRARY_WAIT < asked <= self._context.wait:
-            self._resume_at = max(self._resume_at, time.monotonic() + asked)
+        """Wait as long as the endpoint asks for, or stop if that is too long.
+
+        The client library itself has repeated the call several times by then.
+        """
+        wait = _retry_after_seconds(error.response.headers.get("retry-after"))
+        if wait is not None and _MAX_LIBRARY_WAIT < wait <= self._context.wait:
+            self._resume_at = max(self._resume_at, time.monotonic() + wait)
             return None
-        if asked is not None and asked > self._context.wait:
-            self._stop = Incomplete(
-                f"{self.endpoint} asks to wait for {asked:g} s",
-                remedy=f"The same command goes on where it stopped; --wait {asked:.0f} waits for it.",
-            )
+        if wait is not None and wait > self._context.wait:
+            remedy = f"The same command goes on where it stopped; --wait {wait:.0f} waits for it."
+            self._stop = Incomplete(f"{self.endpoint} asks to wait for {wait:g} s", remedy=remedy)
         return self._failure(question, "limited", str(error))
 
     def _failure(self, question: Question, outcome: Outcome, message: str) -> JudgeAnswer:
@@ -273,51 +272,48 @@ class Chat:
         )
 
     def _count_failures(self, answer: JudgeAnswer) -> None:
-        """Stop asking an endpoint that has stopped answering."""
-        self._failures = (
-            self._failures + 1 if answer.failure in ("down", "timeout", "limited") else 0
-        )
-        if (
-            self._failures
-            and self._stop is None
-            and self._failures >= (3 * self._context.concurrency if self.capability.sure else 1)
-        ):
-            cause = f"{self.endpoint} does not answer: {answer.message[:200]}"
+        """Stop after too many failures in a row, or after the first before any success."""
+        if answer.failure not in ("down", "timeout", "limited"):
+            self._failures = 0
+            return
+        self._failures += 1
+        limit = 3 * self._context.concurrency if self.capability.sure else 1
+        if self._failures >= limit and self._stop is None:
+            variable = self._card.endpoint.url_variable
             self._stop = Missing(
-                cause,
-                remedy=f"Start the server, or set {self._card.endpoint.url_variable}. The same command goes on.",
+                f"{self.endpoint} does not answer: {answer.message[:200]}",
+                remedy=f"Start the server, or set {variable}. The same command goes on.",
             )
 
     def _async_client(self) -> "AsyncOpenAI":
         from openai import AsyncOpenAI
 
-        where = self._card.endpoint
+        endpoint = self._card.endpoint
         return AsyncOpenAI(
             api_key=self._key(),
             base_url=self.endpoint,
-            timeout=where.timeout,
-            max_retries=where.retries,
+            timeout=endpoint.timeout,
+            max_retries=endpoint.retries,
         )
 
     def _sync_client(self) -> "OpenAI":
-        """A client that does one thing after another."""
         from openai import OpenAI
 
-        where = self._card.endpoint
+        endpoint = self._card.endpoint
         return OpenAI(
             api_key=self._key(),
             base_url=self.endpoint,
-            timeout=where.timeout,
-            max_retries=where.retries,
+            timeout=endpoint.timeout,
+            max_retries=endpoint.retries,
         )
 
     def _key(self) -> str:
-        where = self._card.endpoint
-        key = os.environ.get(where.key_variable)
-        if not key and where.needs_key:
+        endpoint = self._card.endpoint
+        key = os.environ.get(endpoint.key_variable)
+        if not key and endpoint.needs_key:
             raise Missing(
                 f"judge {self._card.name!r} needs a key",
-                remedy=f"Set {where.key_variable}, or use --judge clip, which needs none.",
+                remedy=f"Set {endpoint.key_variable}, or use --judge clip, which needs none.",
             )
         return key or "none"
 
@@ -333,12 +329,10 @@ class Chat:
             try:
                 return next(iter(client.models.list())).id
             except (openai.APIError, StopIteration) as error:
-                cause = (
-                    f"{self.endpoint} does not say which model it has: {str(error)[:200] or 'none'}"
-                )
+                cause, variable = str(error)[:200] or "none", self._card.endpoint.url_variable
                 raise Missing(
-                    cause,
-                    remedy=f"Start the server, set {self._card.endpoint.url_variable}, or name the model with --model.",
+                    f"{self.endpoint} does not say which model it has: {cause}",
+                    remedy=f"Start the server, set {variable}, or name the model with --model.",
                 ) from None
 
 
@@ -354,10 +348,10 @@ def _image_part(shown: ShownPicture) -> dict[str, Any]:
 
 
 def _side_by_side(first: ShownPicture, second: ShownPicture) -> ShownPicture:
-    """Both pictures in one, without loss."""
+    """Both pictures side by side in one, without loss."""
     from PIL import Image
 
-    left, right = (Image.open(BytesIO(each.data)).convert("RGB") for each in (first, second))
+    left, right = (Image.open(BytesIO(shown.data)).convert("RGB") for shown in (first, second))
     both = Image.new("RGB", (left.width + right.width, max(left.height, right.height)), "white")
     both.paste(left, (0, 0))
     both.paste(right, (left.width, 0))
@@ -367,7 +361,7 @@ def _side_by_side(first: ShownPicture, second: ShownPicture) -> ShownPicture:
 
 
 def _retry_after_seconds(header: str | None) -> float | None:
-    """A Retry-After in seconds, which may also be a date."""
+    """The wait in seconds that a Retry-After header asks for, as a number or a date."""
     from datetime import UTC, datetime
     from email.utils import parsedate_to_datetime
 

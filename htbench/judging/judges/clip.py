@@ -1,6 +1,10 @@
-"""Judges of kind `clip`: the picture nearer to the rubric's words wins. No vision-language model, and says so."""
+"""Judges of kind `clip`: the picture nearer to the rubric's text wins.
+
+They are not vision-language models, as their card's label states.
+"""
 
 import json
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 from io import BytesIO
@@ -14,7 +18,7 @@ from htbench.core import registry
 from htbench.core.errors import Missing, Refused, UsageError
 from htbench.core.types import encoder_name
 from htbench.judging.card import JudgeCard
-from htbench.judging.judge import JudgeAnswer, JudgeContext, Question, Verdict
+from htbench.judging.judge import Choice, JudgeAnswer, JudgeContext, Question, Verdict
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,15 +27,15 @@ if TYPE_CHECKING:
 
 PARSER = "clip-1"
 _BATCH_SIZE = 128
-"""Questions whose pictures are embedded together."""
+"""Number of questions whose pictures are embedded together."""
 _CACHE_SIZE = 50_000
-"""Embeddings kept."""
+"""Number of embeddings kept."""
 
 
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     tie: float = Field(default=0.02, ge=0, lt=0.5)
-    """A tie if the preference is this near to a half."""
+    """A preference within this distance of a half is a tie."""
 
 
 class _CosineReply(BaseModel):
@@ -42,14 +46,17 @@ class _CosineReply(BaseModel):
 
 
 class Clip:
-    """Prefers A with probability sigmoid(scale (cos A - cos B)), the encoder's own softmax over the two pictures."""
+    """Prefers A with probability sigmoid(scale (cos A - cos B)).
+
+    That is the encoder's own softmax over the two pictures.
+    """
 
     parser = PARSER
     endpoint = ""
 
     def __init__(self, card: JudgeCard, context: JudgeContext) -> None:
-        scorer, wanted = encoder_name(context.scorer), card.model
-        self._name = wanted or scorer
+        scorer = encoder_name(context.scorer)
+        self._name = card.model or scorer
         if not self._name:
             raise Missing(
                 "the run does not say which encoder scores it",
@@ -71,34 +78,30 @@ class Clip:
         """Answers in the order of the questions, many pictures embedded at once.
 
         Raises:
-            Refused: if the run was scored by another version of the encoder than there is here.
+            Refused: if the run was scored by another version of the encoder than is installed.
         """
-        while part := list(islice(questions, _BATCH_SIZE)):
-            seer = self._load_encoder()
-            if seer.id != self.model:
+        while batch := list(islice(questions, _BATCH_SIZE)):
+            encoder = self._load_encoder()
+            if encoder.id != self.model:
                 raise Refused(
-                    f"the run was scored by {self.model}, and here is {seer.id}",
+                    f"the run was scored by {self.model}, and here is {encoder.id}",
                     remedy="Run it again first: scores are made anew.",
                 )
             pictures = {
                 shown.name: shown.data
-                for question in part
+                for question in batch
                 for shown in (question.first, question.second)
             }
-            vectors = seer.embed_pictures(pictures)
-            for question in part:
-                words = seer.embed_text(question.text)
-                cosines = tuple(
-                    float(vectors[shown.name] @ words)
-                    for shown in (question.first, question.second)
-                )
-                said = {
-                    "encoder": seer.id,
-                    "scale": seer.encoder.scale,
-                    "cosines": cosines,
+            vectors = encoder.embed_pictures(pictures)
+            for question in batch:
+                text, both = encoder.embed_text(question.text), (question.first, question.second)
+                reply = {
+                    "encoder": encoder.id,
+                    "scale": encoder.encoder.scale,
+                    "cosines": [float(vectors[shown.name] @ text) for shown in both],
                     "tie": self._tie,
                 }
-                yield JudgeAnswer(key=question.key, body=json.dumps(said))
+                yield JudgeAnswer(key=question.key, body=json.dumps(reply))
 
     def _load_encoder(self) -> "_CachedEncoder":
         if self._encoder is None:
@@ -108,22 +111,21 @@ class Clip:
         return self._encoder
 
     def read(self, body: str) -> Verdict:
-        """The preference that two cosines make."""
-        import math
-
+        """The verdict from the two cosines."""
         try:
-            said = _CosineReply.model_validate_json(body)
+            reply = _CosineReply.model_validate_json(body)
         except ValidationError:
             return Verdict(outcome="unusable", reason="not a pair of cosines")
-        first = 1 / (
-            1 + math.exp(max(-700.0, min(700.0, said.scale * (said.cosines[1] - said.cosines[0]))))
-        )
-        choice = "tie" if abs(first - 0.5) <= said.tie else "A" if first > 0.5 else "B"
-        return Verdict(outcome="answered", choice=choice, preference=first, coverage=1.0)  # type: ignore[arg-type]  # one of the three
+        difference = reply.scale * (reply.cosines[1] - reply.cosines[0])
+        first = 1 / (1 + math.exp(max(-700.0, min(700.0, difference))))
+        choice: Choice = "A" if first > 0.5 else "B"
+        if abs(first - 0.5) <= reply.tie:
+            choice = "tie"
+        return Verdict(outcome="answered", choice=choice, preference=first, coverage=1.0)
 
 
 class _CachedEncoder:
-    """Embeds pictures and texts once."""
+    """Embeds each picture and each text once."""
 
     def __init__(self, encoder: "Encoder") -> None:
         self.encoder = encoder
@@ -141,8 +143,7 @@ class _CachedEncoder:
                     name: self._vectors[name] for name in pictures if name in self._vectors
                 }
             opened = [Image.open(BytesIO(pictures[name])) for name in fresh]
-            filler = opened[-1:] * (
-                -len(opened) % 64
-            )  # a vector may depend on the size of its batch, to the last bit
+            # a vector may depend on the size of its batch, to the last bit
+            filler = opened[-1:] * (-len(opened) % 64)
             self._vectors.update(zip(fresh, self.encoder.images([*opened, *filler]), strict=False))
         return self._vectors

@@ -1,1 +1,1 @@
-"""The embedded model and its world."""
+"""The embedded model, the scenes that it draws, and the training of its weights."""

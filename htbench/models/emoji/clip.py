@@ -1,6 +1,7 @@
-"""The two embedded CLIPs, open_clip's own classes: `a` conditions hypernetworks, `b` scores.
+"""The two embedded CLIPs, of open_clip's own classes: `a` embeds concepts, `b` scores images.
 
-They share nothing but the world: other widths, depths and pooling, other seeds and so other scenes in another order.
+They share only the distribution of scenes: widths, depths, pooling and seeds differ, and so do the
+scenes and their order.
 """
 
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ def build(name: str) -> CLIP:
 
 
 def tokenise(texts: Sequence[str]) -> Int[Tensor, "texts words"]:
-    """Words with an end mark, the highest number, where CLIP's text tower reads its summary."""
+    """Tokens with an end mark, the highest number, at which CLIP's text tower is pooled."""
     tokens = torch.nn.functional.pad(vocabulary.tokenise(texts), (0, 1))
     ends = (tokens != vocabulary.PAD).sum(1)
     tokens[torch.arange(len(tokens)), ends] = vocabulary.size()
@@ -40,7 +41,10 @@ def tokenise(texts: Sequence[str]) -> Int[Tensor, "texts words"]:
 def encode_text(
     network: CLIP, tokens: Int[Tensor, "texts words"]
 ) -> Float[Tensor, "texts features"]:
-    """What `network.encode_text` gives, normalised, also for tokens cut after the longest text: words see only what is before them."""
+    """The result of `network.encode_text`, normalised, also for tokens cut after the longest text.
+
+    Attention is causal, so padding does not change it.
+    """
     length = tokens.shape[1]
     words = network.token_embedding(tokens) + network.positional_embedding[:length]
     states = network.ln_final(
@@ -53,7 +57,7 @@ def encode_text(
 def blur_and_noise(
     pixels: Float[Tensor, "images rgb rows columns"], generator: torch.Generator
 ) -> Float[Tensor, "images rgb rows columns"]:
-    """Images blurred and made noisy by random amounts, so that a CLIP also reads images that are not quite crisp."""
+    """Images with random amounts of blur and noise, so that a CLIP also reads imperfect images."""
     blurred = torch.nn.functional.avg_pool2d(
         torch.nn.functional.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, stride=1
     )

@@ -17,27 +17,33 @@ from htbench.models.emoji.scenes import LATENT, VALUES, WORDINGS, Scene, caption
 
 N_TEST, N_DEV, N_CONCEPTS = 167, 60, 674
 N_COMPANIONS = 160
-"""Of the nouns that there are: maps of channels cannot say where a companion goes, so that it is one kind of several, not three concepts in four."""
+"""Companions among all nouns: per-channel maps cannot localise a companion, so this kind is kept to
+a share like that of other kinds, not three concepts in four."""
 N_FIT_PROMPTS = 312
 N_REFERENCES = 4
-"""Reference images a concept."""
-CARD = """\
+"""Reference images per concept."""
+_ABOUT = (
+    "Modifiers of emoji scenes: companions, picture styles, backgrounds, frames, weather, and "
+    "looks, a style with a background. Split at random within each kind; \\\n"
+    "what a held-out concept shows is in no other split, not even as a part of a look. "
+    "Made by htbench.models.emoji.concepts."
+)
+CARD = f"""\
 name = "emoji"
 version = "3"
 licence = "Apache-2.0 (icons: Noto Emoji) and MIT (icons: Fluent Emoji)"
 about = \"\"\"
-Modifiers of emoji scenes: companions, picture styles, backgrounds, frames, weather, and looks, a style with a background. Split at random within each kind; \\
-what a held-out concept shows is in no other split, not even as a part of a look. Made by htbench.models.emoji.concepts.\"\"\"
+{_ABOUT}\"\"\"
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Modifier:
-    """What a concept changes in a scene."""
+    """The change that a concept makes to a scene."""
 
     kind: str
     facts: Mapping[str, str]
-    """Values by kind of modifier: one, or the two of a look."""
+    """Values by kind of modifier: one value, or the two of a look."""
     split: str
 
     @property
@@ -51,18 +57,17 @@ class Modifier:
         return f"{self.kind}/{name}".replace(" ", "-")
 
     def text(self, wording: int = 0) -> str:
-        """Its words, said in one of the ways of `WORDINGS`."""
+        """Its words, in one of the phrasings of `WORDINGS`."""
         return caption(self.facts, dict.fromkeys(self.facts, wording))
 
 
 @cache
 def modifiers() -> dict[str, Modifier]:
-    """All of them by id, in an order that spreads each kind evenly over each split."""
+    """All modifiers by id, in an order that spreads each kind evenly over each split."""
     rng = np.random.default_rng(20)
+    limits = {"companion": N_COMPANIONS}
     parts = {
-        kind: _split_values(
-            rng.permutation(values).tolist()[: N_COMPANIONS if kind == "companion" else None]
-        )
+        kind: _split_values(rng.permutation(values).tolist()[: limits.get(kind)])
         for kind, values in VALUES.items()
     }
     single = [
@@ -72,25 +77,19 @@ def modifiers() -> dict[str, Modifier]:
         for value in values
     ]
     counts = {"test": N_TEST, "dev": N_DEV, "train": N_CONCEPTS - N_TEST - N_DEV}
-    found = single + [
-        each
-        for split, count in counts.items()
-        for each in _look_modifiers(
-            rng, parts, split, count - sum(one.split == split for one in single)
-        )
-    ]
+    looks: list[Modifier] = []
+    for split, count in counts.items():
+        n_single = sum(modifier.split == split for modifier in single)
+        looks += _look_modifiers(rng, parts, split, count - n_single)
     groups: dict[tuple[str, str], list[Modifier]] = {}
-    for each in found:
-        groups.setdefault((each.kind, each.split), []).append(each)
-    spread = sorted(
-        (
-            ((k + 0.5) / len(group), each.id, each)
-            for group in groups.values()
-            for k, each in enumerate(group)
-        ),
-        key=lambda turn: turn[:2],
-    )
-    return {name: each for _, name, each in spread}
+    for modifier in single + looks:
+        groups.setdefault((modifier.kind, modifier.split), []).append(modifier)
+    positions = [
+        ((k + 0.5) / len(group), modifier.id, modifier)
+        for group in groups.values()
+        for k, modifier in enumerate(group)
+    ]
+    return {name: modifier for _, name, modifier in sorted(positions, key=lambda row: row[:2])}
 
 
 def _split_values(values: Sequence[str]) -> dict[str, Sequence[str]]:
@@ -104,9 +103,9 @@ def _look_modifiers(
     split: str,
     count: int,
 ) -> list[Modifier]:
-    """A style and a background at once: one of them of the split's own, the other its own or a training one."""
-    found: dict[str, Modifier] = {}
-    while len(found) < count:
+    """Pairs of a style and a background, one from the split, the other from it or from `train`."""
+    looks: dict[str, Modifier] = {}
+    while len(looks) < count:
         own = str(rng.choice(["style", "background"]))
         values = {
             kind: parts[kind][split]
@@ -114,13 +113,10 @@ def _look_modifiers(
             else [*parts[kind][split], *parts[kind]["train"]]
             for kind in ("style", "background")
         }
-        each = Modifier(
-            kind="look",
-            facts={kind: str(rng.choice(choice)) for kind, choice in values.items()},
-            split=split,
-        )
-        found[each.id] = each
-    return list(found.values())
+        facts = {kind: str(rng.choice(choice)) for kind, choice in values.items()}
+        look = Modifier(kind="look", facts=facts, split=split)
+        looks[look.id] = look
+    return list(looks.values())
 
 
 def write(folder: Path) -> None:
@@ -135,25 +131,24 @@ def write(folder: Path) -> None:
     rows = [
         {
             "id": name,
-            "kind": each.kind,
-            "split": each.split,
-            "text": each.text(),
-            "template": ("{prompt} " if each.kind == "companion" else "{prompt}, ") + each.text(),
-            "paraphrases": [each.text(wording) for wording in range(1, len(WORDINGS["style"]))],
+            "kind": modifier.kind,
+            "split": modifier.split,
+            "text": modifier.text(),
+            "template": ("{prompt} " if modifier.kind == "companion" else "{prompt}, ")
+            + modifier.text(),
+            "paraphrases": [modifier.text(wording) for wording in range(1, len(WORDINGS["style"]))],
         }
-        for name, each in modifiers().items()
+        for name, modifier in modifiers().items()
     ]
     (folder / "card.toml").write_text(CARD, encoding="utf-8")
     _write_lines(folder / "concepts.jsonl", rows)
     _write_lines(folder / "prompts.jsonl", prompts)
     with ZipFile(folder / "references.zip", "w") as archive:
-        for name, each in modifiers().items():
+        for name, modifier in modifiers().items():
             for k in range(N_REFERENCES):
-                scene = Scene(noun=order[int(rng.integers(N_FIT_PROMPTS))], **each.facts)
-                picture = BytesIO()
-                Image.fromarray(scene.draw(rng.standard_normal(LATENT))).save(
-                    picture, "WEBP", quality=85, method=6
-                )
+                scene = Scene(noun=order[int(rng.integers(N_FIT_PROMPTS))], **modifier.facts)
+                image, picture = Image.fromarray(scene.draw(rng.standard_normal(LATENT))), BytesIO()
+                image.save(picture, "WEBP", quality=85, method=6)
                 archive.writestr(ZipInfo(f"{name}/{k}.webp"), picture.getvalue())
 
 

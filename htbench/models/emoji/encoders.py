@@ -12,12 +12,12 @@ from htbench.steering.encoder import ClipEncoder
 
 
 def load_a(device: str) -> ClipEncoder:
-    """CLIP `a`, which conditions hypernetworks."""
+    """CLIP `a`, with which hypernetworks embed concepts."""
     return _load("clip-a", device)
 
 
 def load_b(device: str) -> ClipEncoder:
-    """CLIP `b`, which scores."""
+    """CLIP `b`, which scores images."""
     return _load("clip-b", device)
 
 
@@ -36,9 +36,7 @@ def _load(name: str, device: str) -> ClipEncoder:
 
 
 def _preprocess(image: Image.Image) -> Tensor:
-    small = (
-        image.convert("RGB")
-        if image.size == (SIZE, SIZE)
-        else image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BOX)
-    )
+    small = image.convert("RGB")
+    if small.size != (SIZE, SIZE):
+        small = small.resize((SIZE, SIZE), Image.Resampling.BOX)
     return torch.from_numpy(np.array(small)).permute(2, 0, 1).float() / 127.5 - 1

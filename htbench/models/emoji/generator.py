@@ -1,10 +1,14 @@
-"""The embedded text-to-image network: noise and words to an image in one step, of the same kind as Nitro-1-PixArt.
+"""The embedded text-to-image network: one step from noise and words to an image.
 
-A PixArt transformer at a fixed timestep and a small T5 encoder, diffusers' and transformers' own classes. The noise is a latent of
-8 x 8 cells; a cell's output is its 8 x 8 pixels, so the decoder is a pixel shuffle and has no weights: scenes stand on the grid
-of cells, and a convolutional decoder learnt slower without being sharper. Word embeddings carry a mark for their role in the caption:
-without it the network took thousands of steps to tell the noun from its companion. What the encoder makes of a word is given to the
-transformer several times, each time with other looks of the word, so that a cell finds the part that it has to draw by attention.
+It is a small relative of Nitro-1-PixArt: a PixArt transformer at a fixed timestep and a T5 encoder,
+of diffusers' and transformers' own classes. The noise is a latent of 8 x 8 cells, and a cell's
+output is its 8 x 8 pixels, so the decoder is a pixel shuffle without weights: scenes are aligned
+with the grid of cells, and a convolutional decoder trained more slowly without being sharper.
+
+Word embeddings have an embedding of the word's role in the caption added: without it the network
+took thousands of steps to distinguish the noun from its companion. The transformer gets the
+encoding of each word several times, each time with another learnt appearance of the word, so that a
+cell finds by attention the part that it has to draw.
 """
 
 from collections.abc import Sequence
@@ -20,10 +24,10 @@ from transformers import T5Config, T5EncoderModel
 from htbench.models.emoji import vocabulary
 from htbench.models.emoji.scenes import LATENT, SIZE
 
-TIMESTEP = 400  # as Nitro-1's
+TIMESTEP = 400  # Nitro-1's
 WIDTH, HEADS, BLOCKS = 192, 6, 8
 PARTS = 2
-"""A word has `PARTS` x `PARTS` looks: of a noun, those of the quarters of its drawings."""
+"""A word has `PARTS` x `PARTS` appearances: a noun's are of the quarters of its drawings."""
 CELL = SIZE // LATENT[1]
 
 
@@ -40,37 +44,51 @@ class CaptionEmbeds:
 
 
 class Generator(nn.Module):
-    """Words and noise to images."""
+    """The network from words and noise to images."""
 
     def __init__(self) -> None:
         super().__init__()
         self.text_encoder = T5EncoderModel(
             T5Config(
-                vocab_size=vocabulary.size(), d_model=WIDTH, d_kv=32, num_heads=HEADS, d_ff=512, num_layers=2,
-                feed_forward_proj="gated-gelu", dropout_rate=0.0,
+                vocab_size=vocabulary.size(),
+                d_model=WIDTH,
+                d_kv=32,
+                num_heads=HEADS,
+                d_ff=512,
+                num_layers=2,
+                feed_forward_proj="gated-gelu",
+                dropout_rate=0.0,
             )
-        )  # fmt: skip
+        )
         self.transformer = PixArtTransformer2DModel(
-            sample_size=LATENT[1], patch_size=1, in_channels=LATENT[0], out_channels=3 * CELL**2, num_layers=BLOCKS,
-            num_attention_heads=HEADS, attention_head_dim=WIDTH // HEADS, cross_attention_dim=WIDTH, caption_channels=WIDTH,
-            use_additional_conditions=False, norm_type="ada_norm_single", norm_elementwise_affine=False,
-        )  # fmt: skip
-        self.transformer.set_attn_processor(
-            AttnProcessor()
-        )  # PyTorch's fused attention takes a third of a training step on a CPU
+            sample_size=LATENT[1],
+            patch_size=1,
+            in_channels=LATENT[0],
+            out_channels=3 * CELL**2,
+            num_layers=BLOCKS,
+            num_attention_heads=HEADS,
+            attention_head_dim=WIDTH // HEADS,
+            cross_attention_dim=WIDTH,
+            caption_channels=WIDTH,
+            use_additional_conditions=False,
+            norm_type="ada_norm_single",
+            norm_elementwise_affine=False,
+        )
+        # PyTorch's fused attention takes a third of a training step on a CPU.
+        self.transformer.set_attn_processor(AttnProcessor())
         self.role = nn.Embedding(vocabulary.ROLES, WIDTH)
         self.looks = nn.Embedding(vocabulary.size(), PARTS**2 * WIDTH)
         self.part = nn.Embedding(PARTS**2, WIDTH)
 
     def encode(self, prompts: Sequence[str]) -> CaptionEmbeds:
-        """Encode prompts, which need not be grammatical; unknown words count as one and the same."""
+        """Encode prompts, which need not be grammatical; all unknown words share one token."""
         tokens = vocabulary.tokenise(prompts).to(self.text_encoder.device)
         mask = tokens != vocabulary.PAD
         mask[:, 0] = True
         embedded = self.text_encoder.shared(tokens) + self.role(vocabulary.roles(tokens))
-        read = self.text_encoder(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
+        output = self.text_encoder(inputs_embeds=embedded, attention_mask=mask)
         states = (
-            read[:, :, None]
+            output.last_hidden_state[:, :, None]
             + self.looks(tokens).unflatten(-1, (PARTS**2, WIDTH))
             + self.part.weight
         )

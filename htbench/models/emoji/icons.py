@@ -1,4 +1,4 @@
-"""The icons that embedded scenes are composed of: one atlas of nouns in two drawing styles, and how it is rendered from open icon sets."""
+"""The icons of embedded scenes: an atlas of nouns in two drawing styles, and its rendering."""
 
 import argparse
 import json
@@ -16,15 +16,11 @@ TILE_SIZE = 48
 COLUMNS = 32
 N_NOUNS = 512
 DRAWINGS = {"noto": "noto", "fluent": "fluent-emoji-flat"}
-"""The drawing styles, and the icon set that each comes from."""
-EXCLUDED_NOUNS = {"foggy"}  # names that a weather or a style has too
-GROUPS = (
-    3,
-    4,
-    5,
-    6,
-    7,
-)  # Unicode's emoji groups: animals and nature, food, travel and places, activities, objects
+"""The icon set of each drawing style."""
+EXCLUDED_NOUNS = {"foggy"}
+"""Nouns that are also the name of a weather or a style."""
+GROUPS = (3, 4, 5, 6, 7)
+"""Unicode's emoji groups: animals and nature, food, travel and places, activities, objects."""
 
 
 @cache
@@ -35,7 +31,7 @@ def nouns() -> tuple[str, ...]:
 
 @cache
 def icon(noun: str, drawing: str, size: int) -> UInt8[np.ndarray, "size size rgba"]:
-    """`noun` in one of the `DRAWINGS`, `size` pixels square, red, green, blue and coverage from 0 to 255."""
+    """`noun` in one of the `DRAWINGS`, with RGB and coverage from 0 to 255."""
     k = nouns().index(noun) * len(DRAWINGS) + list(DRAWINGS).index(drawing)
     left, top = k % COLUMNS * TILE_SIZE, k // COLUMNS * TILE_SIZE
     tile = _atlas().crop((left, top, left + TILE_SIZE, top + TILE_SIZE))
@@ -45,13 +41,9 @@ def icon(noun: str, drawing: str, size: int) -> UInt8[np.ndarray, "size size rgb
 
 
 def noun_drawings(size: int = 24) -> Float[np.ndarray, "nouns drawings size size rgba"]:
-    """Each noun's drawings, `size` pixels square: covered colours and coverage from 0 to 1."""
-    drawings = (
-        np.stack([[icon(noun, drawing, size) for drawing in DRAWINGS] for noun in nouns()]).astype(
-            np.float32
-        )
-        / 255
-    )
+    """Each noun's drawings, with RGB multiplied by coverage, and coverage, from 0 to 1."""
+    icons = [[icon(noun, drawing, size) for drawing in DRAWINGS] for noun in nouns()]
+    drawings = np.stack(icons).astype(np.float32) / 255
     drawings[..., :3] *= drawings[..., 3:]
     return drawings
 
@@ -62,15 +54,13 @@ def _atlas() -> Image.Image:
 
 
 def draw_atlas(packages: Path) -> None:
-    """Render the atlas from unpacked npm packages `@iconify-json/noto`, `@iconify-json/fluent-emoji-flat` and `emojibase-data` under `packages`."""
+    """Render the atlas from unpacked npm packages `@iconify-json/noto`,
+    `@iconify-json/fluent-emoji-flat` and `emojibase-data` under `packages`."""
     glyphs = _render_icons(packages)
-    kept = _distinct(
-        {
-            name: np.stack([_on_grey(tile) for tile in tiles]).ravel()
-            for name, tiles in glyphs.items()
-        },
-        N_NOUNS,
-    )
+    drawings = {
+        name: np.stack([_on_grey(tile) for tile in tiles]).ravel() for name, tiles in glyphs.items()
+    }
+    kept = _distinct(drawings, N_NOUNS)
     tiles = [tile for name in kept for tile in glyphs[name]]
     sheet = Image.new("RGBA", (COLUMNS * TILE_SIZE, -(-len(tiles) // COLUMNS) * TILE_SIZE))
     for k, tile in enumerate(tiles):
@@ -82,24 +72,25 @@ def draw_atlas(packages: Path) -> None:
 
 
 def _distinct(drawings: dict[str, np.ndarray], count: int) -> list[str]:
-    """The names of `count` looks, sorted: of the two that are most alike, one is dropped until so many are left."""
+    """The sorted names of `count` drawings: one of the two most similar is dropped at a time.
+
+    Of these two, the one further from its next neighbour stays.
+    """
     names = sorted(drawings)
     rows = np.stack([drawings[name] for name in names])
     squares = (rows**2).sum(1)
-    apart = squares[:, None] + squares - 2 * rows @ rows.T
-    np.fill_diagonal(apart, np.inf)
-    while (np.isfinite(apart.min(1))).sum() > count:
-        pair = np.unravel_index(apart.argmin(), apart.shape)
-        lonely = max(
-            pair, key=lambda k: np.sort(apart[k])[1]
-        )  # of the two, the one further from everything else stays
-        gone = pair[0] if lonely == pair[1] else pair[1]
-        apart[gone], apart[:, gone] = np.inf, np.inf
-    return [name for k, name in enumerate(names) if np.isfinite(apart[k].min())]
+    distances = squares[:, None] + squares - 2 * rows @ rows.T
+    np.fill_diagonal(distances, np.inf)
+    while (np.isfinite(distances.min(1))).sum() > count:
+        pair = np.unravel_index(distances.argmin(), distances.shape)
+        kept = max(pair, key=lambda k: np.sort(distances[k])[1])
+        dropped = pair[0] if kept == pair[1] else pair[1]
+        distances[dropped], distances[:, dropped] = np.inf, np.inf
+    return [name for k, name in enumerate(names) if np.isfinite(distances[k].min())]
 
 
 def _render_icons(packages: Path) -> dict[str, list[Image.Image]]:
-    """Every noun that all the icon sets draw, in one or two plain words."""
+    """The drawings of each noun of one or two plain words that all icon sets have."""
     labels = json.loads(next(packages.glob("**/en/data.json")).read_text())
     sets = [
         next(path.parent for path in packages.glob("**/icons.json") if package in str(path))
@@ -109,16 +100,9 @@ def _render_icons(packages: Path) -> dict[str, list[Image.Image]]:
     glyphs = {}
     for entry in labels:
         name, code = entry["label"].lower(), entry["hexcode"].lower().replace("-fe0f", "")
-        plain = (
-            name.replace(" ", "").replace("-", "").isascii()
-            and name.replace(" ", "").replace("-", "").isalpha()
-        )
-        if (
-            entry.get("group") in GROUPS
-            and plain
-            and name not in EXCLUDED_NOUNS
-            and len(name.split()) <= 2
-        ):
+        letters = name.replace(" ", "").replace("-", "")
+        is_plain = letters.isascii() and letters.isalpha() and len(name.split()) <= 2
+        if entry.get("group") in GROUPS and is_plain and name not in EXCLUDED_NOUNS:
             tiles = [draw(code) for draw in drawers]
             if all(tiles):
                 glyphs[name] = [tile for tile in tiles if tile]
@@ -138,20 +122,20 @@ def _icon_renderer(folder: Path) -> Callable[[str], Image.Image | None]:
         if key not in icons["icons"]:
             return None
         body = icons["icons"][key]["body"]
-        svg = f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 {width} {height}">{body}</svg>'
-        return Image.open(
-            BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=TILE_SIZE, height=TILE_SIZE)))
-        ).convert("RGBA")
+        svg = (
+            '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+            f'viewBox="0 0 {width} {height}">{body}</svg>'
+        )
+        png = resvg_py.svg_to_bytes(svg_string=svg, width=TILE_SIZE, height=TILE_SIZE)
+        return Image.open(BytesIO(bytes(png))).convert("RGBA")
 
     return draw
 
 
 def _on_grey(glyph: Image.Image) -> np.ndarray:
     ground = Image.new("RGBA", glyph.size, (128, 128, 128, 255))
-    return (
-        np.asarray(Image.alpha_composite(ground, glyph).convert("RGB").resize((24, 24)), np.float32)
-        / 255
-    )
+    small = Image.alpha_composite(ground, glyph).convert("RGB").resize((24, 24))
+    return np.asarray(small, np.float32) / 255
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The embedded model: scenes of emoji, 64 x 64, in one step; runs anywhere and needs no download."""
+"""The embedded model: 64 x 64 scenes of emoji in one step, without downloads, on any machine."""
 
 from collections.abc import Mapping, Sequence
 
@@ -77,34 +77,33 @@ class EmojiModel:
         noise = [
             torch.randn(LATENT, generator=torch.Generator().manual_seed(seed)) for seed in seeds
         ]
-        words = [self._mix(weights) for weights in prompts]
+        embeds = [self._mix(weights) for weights in prompts]
         encoded = CaptionEmbeds(
-            states=torch.cat([each.states for each in words]),
-            mask=torch.cat([each.mask for each in words]),
+            states=torch.cat([words.states for words in embeds]),
+            mask=torch.cat([words.mask for words in embeds]),
         )
         pixels: Tensor = self._network(torch.stack(noise).to(self.device), encoded)
         return pixels.float()
 
     def _mix(self, weights: Mapping[str, float]) -> CaptionEmbeds:
-        """Weighted sum of encoded prompts, all padded to one length; a word counts if it does in any of them."""
-        known = [self._encode(prompt) for prompt in weights]
+        """Weighted sum of encoded prompts, all padded to one length; masks are combined by `or`."""
+        embeds = [self._encode(prompt) for prompt in weights]
         if list(weights.values()) == [1.0]:
-            return known[0]
-        states = torch.stack(
-            [weight * words.states for weight, words in zip(weights.values(), known, strict=True)]
-        ).sum(0)
-        return CaptionEmbeds(
-            states=states, mask=torch.stack([words.mask for words in known]).any(0)
-        )
+            return embeds[0]
+        pairs = zip(weights.values(), embeds, strict=True)
+        states = torch.stack([weight * words.states for weight, words in pairs]).sum(0)
+        mask = torch.stack([words.mask for words in embeds]).any(0)
+        return CaptionEmbeds(states=states, mask=mask)
 
     def _encode(self, prompt: str) -> CaptionEmbeds:
-        """An encoded prompt; each is encoded once, alone and in float32, so that it depends neither on its neighbours nor on who asked first.
+        """The encoding of a prompt, calculated once, alone and in float32.
 
-        It is kept as an ordinary tensor even where images are only made: gradients cannot pass one of inference mode.
+        So it depends neither on its neighbours nor on the first caller. It is an ordinary tensor
+        even when images are generated: gradients cannot pass a tensor of inference mode.
         """
         if prompt not in self._prompt_embeds:
-            unmixed = torch.autocast(torch.device(self.device).type, enabled=False)
-            with phase("encode-prompts"), torch.inference_mode(False), torch.no_grad(), unmixed:
+            float32 = torch.autocast(torch.device(self.device).type, enabled=False)
+            with phase("encode-prompts"), torch.inference_mode(False), torch.no_grad(), float32:
                 self._prompt_embeds[prompt] = self._network.encode([prompt])
         return self._prompt_embeds[prompt]
 

@@ -1,4 +1,4 @@
-"""Reads the embedded models' weights."""
+"""The embedded models' weights, read from their files."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from htbench.models.emoji.icons import WEIGHTS_FOLDER
 
 
 def restore(network: nn.Module, name: str, folder: Path = WEIGHTS_FOLDER) -> Digest:
-    """Fill `network` with the weights called `name`; gives the digest of all that decides what it computes.
+    """Load the weights `name` into `network`; returns the digest of the weights and the vocabulary.
 
     Raises:
         Missing: if the file is not there.
@@ -43,7 +43,7 @@ def restore(network: nn.Module, name: str, folder: Path = WEIGHTS_FOLDER) -> Dig
 
 
 def recipe(name: str, folder: Path = WEIGHTS_FOLDER) -> dict[str, object]:
-    """How these weights were made: settings, steps, seconds and device."""
+    """The recipe and the cost of these weights: settings, steps, seconds and device."""
     with safe_open(folder / f"{name}.safetensors", framework="pt") as file:
-        made: dict[str, object] = json.loads(file.metadata()["recipe"])
-    return made
+        record: dict[str, object] = json.loads(file.metadata()["recipe"])
+    return record

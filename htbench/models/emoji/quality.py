@@ -1,4 +1,5 @@
-"""`python -m htbench.models.emoji.quality`: how often CLIP `b` recognises what a caption asked for, in generated images and in true ones."""
+"""`python -m htbench.models.emoji.quality`: how often CLIP `b` recognises what a caption asked for,
+in generated images and in true ones."""
 
 import argparse
 from collections.abc import Sequence
@@ -18,28 +19,27 @@ from htbench.steering.model import Model, Request
 
 
 def held_out_scenes(count: int, *, seed: int) -> list[Scene]:
-    """Scenes of a noun and one modifier that no embedded model met together in training; kinds as often as in training."""
+    """Scenes of a noun and one modifier, a pair that is held out of the training.
+
+    Kinds of modifiers are as frequent as in training.
+    """
     rng = np.random.default_rng(seed)
-    kinds = rng.choice(
-        list(PROBABILITIES),
-        count,
-        p=np.array(list(PROBABILITIES.values())) / sum(PROBABILITIES.values()),
-    ).tolist()
-    found: list[Scene] = []
+    shares = np.array(list(PROBABILITIES.values())) / sum(PROBABILITIES.values())
+    kinds = rng.choice(list(PROBABILITIES), count, p=shares).tolist()
+    scenes: list[Scene] = []
     for kind in sorted(kinds, key=list(PROBABILITIES).index):
         noun, value = str(rng.choice(nouns())), str(rng.choice(VALUES[kind]))
         while not is_held_out(noun, kind, value):
             noun, value = str(rng.choice(nouns())), str(rng.choice(VALUES[kind]))
-        found.append(Scene(noun=noun, **{kind: value}))
-    return found
+        scenes.append(Scene(noun=noun, **{kind: value}))
+    return scenes
 
 
 def classify(images: Sequence[Image.Image], kind: str, encoder: Encoder) -> list[str]:
-    """What of its kind each image shows: the value whose words are nearest to it."""
-    values = {
-        caption({kind: value}): value for value in (nouns() if kind == "noun" else VALUES[kind])
-    }
-    return [values[text] for text in nearest_texts(images, list(values), encoder)]
+    """The value of `kind` with the nearest caption to each image."""
+    values = nouns() if kind == "noun" else VALUES[kind]
+    by_text = {caption({kind: value}): value for value in values}
+    return [by_text[text] for text in nearest_texts(images, list(by_text), encoder)]
 
 
 def nearest_texts(
@@ -50,7 +50,7 @@ def nearest_texts(
 
 
 def render_scenes(scenes: Sequence[Scene], seeds: Sequence[int]) -> list[Image.Image]:
-    """True images of scenes, with the layouts that the model's noise for these seeds decides."""
+    """True images of scenes, in the layouts that the model's noise for these seeds determines."""
     noise = [
         torch.randn(LATENT, generator=torch.Generator().manual_seed(seed)).numpy() for seed in seeds
     ]
@@ -90,28 +90,33 @@ def contact_sheet(
 def correct_answers(
     scenes: Sequence[Scene], images: Sequence[Image.Image], encoder: Encoder
 ) -> dict[str, list[bool]]:
-    """For each question, over the scenes that it can be asked of, whether the answer is right; a colour is right whatever its pattern."""
-    found = {kind: classify(images, kind, encoder) for kind in ("noun", *VALUES)}
+    """Per question, whether the answer is right for each scene to which the question applies.
+
+    A colour is right whatever its pattern.
+    """
+    answers_by_kind = {kind: classify(images, kind, encoder) for kind in ("noun", *VALUES)}
     facts = [scene.facts() for scene in scenes]
-    told = {
-        kind: [(fact[kind], found[kind][k]) for k, fact in enumerate(facts) if kind in fact]
-        for kind in found
+    pairs = {
+        kind: [(fact[kind], answers[k]) for k, fact in enumerate(facts) if kind in fact]
+        for kind, answers in answers_by_kind.items()
     }
-    beside = {
+    nouns_beside = {
         f"noun beside {kind}": [
-            (fact["noun"], found["noun"][k]) for k, fact in enumerate(facts) if kind in fact
+            (fact["noun"], answers_by_kind["noun"][k])
+            for k, fact in enumerate(facts)
+            if kind in fact
         ]
         for kind in VALUES
     }
     colours = [
         (true.split()[0], answer.split()[0])
-        for true, answer in (*told["background"], *told["frame"])
+        for true, answer in (*pairs["background"], *pairs["frame"])
     ]
     questions = {
-        **{kind: told[kind] for kind in ("noun", "companion", "style")},
+        **{kind: pairs[kind] for kind in ("noun", "companion", "style")},
         "colour": colours,
-        **beside,
-        **told,
+        **nouns_beside,
+        **pairs,
     }
     return {
         question: [true == answer for true, answer in answers]
@@ -126,12 +131,10 @@ def main() -> None:
     parser.add_argument(
         "--sheet", type=Path, help="where to put a picture of true scenes above generated ones"
     )
-    given = parser.parse_args()
-    model, encoder = (
-        registry.load("models", "emoji")("cpu"),
-        registry.load("encoders", "emoji-clip-b")("cpu"),
-    )
-    scenes, seeds = held_out_scenes(given.count, seed=given.seed), list(range(given.count))
+    options = parser.parse_args()
+    model = registry.load("models", "emoji")("cpu")
+    encoder = registry.load("encoders", "emoji-clip-b")("cpu")
+    scenes, seeds = held_out_scenes(options.count, seed=options.seed), list(range(options.count))
     pictures = {
         "generated": generate_images(scenes, seeds, model),
         "true": render_scenes(scenes, seeds),
@@ -139,14 +142,12 @@ def main() -> None:
     right = {which: correct_answers(scenes, images, encoder) for which, images in pictures.items()}
     print("| asked for | captions | recognised: generated | true image |\n|---|---|---|---|")
     for question, answers in right["generated"].items():
-        print(
-            f"| {question} | {len(answers)} | {np.mean(answers):.0%} | {np.mean(right['true'][question]):.0%} |"
-        )
-    if given.sheet:
-        shown = np.linspace(0, given.count - 1, 90).astype(int).tolist()
-        contact_sheet(
-            [pictures["true"][k] for k in shown], [pictures["generated"][k] for k in shown]
-        ).save(given.sheet)
+        shares = f"{np.mean(answers):.0%} | {np.mean(right['true'][question]):.0%}"
+        print(f"| {question} | {len(answers)} | {shares} |")
+    if options.sheet:
+        shown = np.linspace(0, options.count - 1, 90).astype(int).tolist()
+        above, below = ([pictures[which][k] for k in shown] for which in ("true", "generated"))
+        contact_sheet(above, below).save(options.sheet)
 
 
 if __name__ == "__main__":

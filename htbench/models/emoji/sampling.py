@@ -1,4 +1,4 @@
-"""What the embedded models are trained on: endless captioned scenes, each batch a function of the seed and its number."""
+"""Training data of the embedded models: endless captioned scenes, by seed and batch number."""
 
 import hashlib
 from collections.abc import Mapping
@@ -13,15 +13,15 @@ from htbench.models.emoji.icons import nouns
 from htbench.models.emoji.scenes import LATENT, N_TRAINED_WORDINGS, VALUES, Scene, caption
 
 PROBABILITIES = {"companion": 0.5, "style": 0.3, "background": 0.35, "frame": 0.12, "weather": 0.12}
-"""How often a training scene has a modifier of each kind."""
+"""Probability of a modifier of each kind in a training scene."""
 CLIP_LATE_PROBABILITIES = PROBABILITIES | {"style": 0.7}
-"""The same for a CLIP that has learnt what drawings look like, and now learns what each looks like in every style."""
+"""The same for the late steps of a CLIP, which are for drawings in every style."""
 GENERATOR_LATE_PROBABILITIES = PROBABILITIES | {"style": 0.5, "background": 0.5}
-"""The same for a generator that has learnt to draw, and now learns to draw under every style and on every ground."""
+"""The same for the late steps of the generator, which are for every style and background."""
 GENERATOR_FINISH_PROBABILITIES = GENERATOR_LATE_PROBABILITIES | {"weather": 0.25}
-"""The same for its last steps: weather, which it saw least of, twice as often."""
+"""The same for its last steps: weather, so far the rarest kind, is twice as frequent."""
 REWORDING_PROBABILITY = 0.15
-"""How often a modifier is not said in the usual way."""
+"""Probability of another phrasing of a modifier than the usual one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +36,14 @@ class SceneBatch:
 
 
 def is_held_out(noun: str, kind: str, value: str) -> bool:
-    """Whether this pair is among the one in twenty that no embedded model meets in training."""
+    """True for one in twenty pairs of a noun and a modifier, which no training scene has."""
     return hashlib.sha256(f"{noun}|{kind}|{value}".encode()).digest()[0] < 256 // 20
 
 
 def sample_scene(
     rng: np.random.Generator, probabilities: Mapping[str, float] = PROBABILITIES
 ) -> Scene:
-    """A random scene without unseen pairs."""
+    """A random scene without held-out pairs."""
     scene = Scene(noun=str(rng.choice(nouns())))
     for kind, chance in probabilities.items():
         if rng.random() < chance:
@@ -70,7 +70,7 @@ def sample_batch(
 
 
 def sample_wordings(rng: np.random.Generator) -> dict[str, int]:
-    """How to say the modifiers that are not said in the usual way."""
+    """Random phrasings of the kinds of modifiers that do not get the usual one."""
     return {
         kind: int(rng.integers(1, N_TRAINED_WORDINGS))
         for kind in PROBABILITIES

@@ -1,7 +1,8 @@
-"""Scenes: what a caption of the embedded world means, as a program that draws it.
+"""Scenes: the contents of a caption as a program that draws the true image.
 
-A scene has one noun and up to one modifier of each kind. What the caption leaves open (where things stand, who drew them) is decided
-by the corner of the noise latent, so that an image is a function of caption and noise and a one-step generator can learn it by regression.
+A scene has one noun and at most one modifier of each kind. The corner of the noise latent
+determines what the caption leaves open: the layout and the drawing style. So an image is a function
+of caption and noise, and a one-step generator can learn it by regression.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,17 +23,18 @@ LATENT = (4, 8, 8)
 Canvas = Float[np.ndarray, "64 64 rgb"]
 
 COLOURS = {
-    "black": (20, 20, 20), "red": (220, 50, 50), "green": (60, 170, 80), "blue": (60, 100, 220), "yellow": (250, 220, 80),
-    "orange": (245, 150, 50), "purple": (150, 80, 200), "pink": (250, 160, 200), "brown": (140, 95, 60), "gray": (150, 150, 150),
-    "cyan": (90, 210, 220), "navy": (30, 40, 100), "beige": (240, 225, 190), "teal": (30, 130, 130), "maroon": (120, 30, 45),
-    "lime": (185, 235, 70),
+    "black": (20, 20, 20), "red": (220, 50, 50), "green": (60, 170, 80), "blue": (60, 100, 220),
+    "yellow": (250, 220, 80), "orange": (245, 150, 50), "purple": (150, 80, 200),
+    "pink": (250, 160, 200), "brown": (140, 95, 60), "gray": (150, 150, 150),
+    "cyan": (90, 210, 220), "navy": (30, 40, 100), "beige": (240, 225, 190),
+    "teal": (30, 130, 130), "maroon": (120, 30, 45), "lime": (185, 235, 70),
 }  # fmt: skip
 _Y, _X = np.mgrid[:SIZE, :SIZE]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """What is to be seen; None where the scene is plain (white ground, no companion, frame, weather or style)."""
+    """The contents of an image; a kind of modifier that it does not have is None."""
 
     noun: str
     companion: str | None = None
@@ -42,25 +44,21 @@ class Scene:
     weather: str | None = None
 
     def caption(self) -> str:
-        """The words for this scene, as the generator and the CLIPs were trained on them."""
+        """The caption of this scene, in the usual phrasing of the training."""
         return caption(self.facts())
 
     def facts(self) -> dict[str, str]:
-        """What is to be seen, by kind, without what is plain."""
+        """The noun and the modifiers of the scene, by kind."""
         return {kind: value for kind, value in asdict(self).items() if value}
 
     def draw(self, latent: Float[np.ndarray, "4 8 8"]) -> UInt8[np.ndarray, "64 64 rgb"]:
-        """The scene with the layout that `latent` decides."""
+        """The image of the scene, with the layout and drawing style that `latent` determines."""
         image = _background(self.background)
         uniform = choices(latent)
         drawing = tuple(DRAWINGS)[int(uniform[1] * len(DRAWINGS))]
         for placed in layout(self.companion is not None, uniform):
-            _paste(
-                image,
-                icon(self.facts()[placed.kind], drawing, placed.size),
-                placed.left,
-                placed.top,
-            )
+            tile = icon(self.facts()[placed.kind], drawing, placed.size)
+            _paste(image, tile, placed.left, placed.top)
         if self.weather:
             image = WEATHERS[self.weather](image)
         if self.frame:
@@ -105,28 +103,32 @@ WORDINGS = {
         "while it is {}",
     ),
 }
-"""How each kind of modifier is said: first the usual way, then others. The embedded models are trained on the first `N_TRAINED_WORDINGS`."""
+"""Phrasings of each kind of modifier, the usual one first. The embedded models are trained on the
+first `N_TRAINED_WORDINGS`."""
 N_TRAINED_WORDINGS = 3
 
 
 def phrase(kind: str, value: str, wording: int = 0) -> str:
-    """The words for one modifier: `with lemon`, `sketch style`, `navy dots background`."""
+    """The phrase for one modifier: `with lemon`, `sketch style`, `navy dots background`."""
     return WORDINGS[kind][wording].format(value)
 
 
 def caption(facts: Mapping[str, str], wordings: Mapping[str, int] | None = None) -> str:
-    """The words for some of a scene's facts; the noun may be missing. `wordings` says how a kind is put where not as usual."""
-    said = {
+    """The caption of some of a scene's facts, of which the noun may be missing.
+
+    `wordings` has the number of the phrasing of a kind; the default is the usual one, 0.
+    """
+    phrases = {
         kind: value if kind == "noun" else phrase(kind, value, (wordings or {}).get(kind, 0))
         for kind, value in facts.items()
     }
-    subject = " ".join(said.pop(kind) for kind in ("noun", "companion") if kind in said)
-    return ", ".join(filter(None, [subject, *said.values()]))
+    subject = " ".join(phrases.pop(kind) for kind in ("noun", "companion") if kind in phrases)
+    return ", ".join(filter(None, [subject, *phrases.values()]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class IconBox:
-    """A drawing in a scene, in pixels."""
+    """The position and size of a drawing in a scene, in pixels."""
 
     kind: str
     size: int
@@ -135,10 +137,11 @@ class IconBox:
 
 
 def layout(companion: bool, uniform: Float[np.ndarray, " 4"]) -> list[IconBox]:
-    """Where noun and companions stand; the noun stands where it would stand without companions.
+    """The positions of the noun and its companions; those of the noun do not depend on companions.
 
-    Four arrangements on the 8-pixel grid: where the noun could stand in sixteen places, the generator learnt what things look like many
-    times more slowly, since each place is another cell for every part of a drawing.
+    There are four arrangements on the 8-pixel grid. With sixteen positions of the noun the
+    generator trained many times more slowly, since each position puts every part of a drawing in
+    another cell.
     """
     (left, top), corners = _ARRANGEMENTS[int(uniform[0] * len(_ARRANGEMENTS))]
     beside = [IconBox(kind="companion", size=24, left=x, top=y) for x, y in corners if companion]
@@ -154,10 +157,9 @@ _ARRANGEMENTS = (
 
 
 def choices(latent: Float[np.ndarray, "4 8 8"]) -> Float[np.ndarray, " 4"]:
-    """What the noise decides, each from 0 to 1: the layout, the drawing style; two are free."""
-    uniform: np.ndarray = ndtr(latent[:, 0, 0]).clip(
-        max=1 - 2**-24
-    )  # float32 rounds 5.5 deviations up to 1
+    """Uniform numbers in [0, 1) from the noise: for layout, drawing style, and two spare."""
+    # float32 rounds 5.5 deviations up to 1.
+    uniform: np.ndarray = ndtr(latent[:, 0, 0]).clip(max=1 - 2**-24)
     return uniform
 
 
@@ -258,10 +260,10 @@ def _glitch(image: Canvas) -> Canvas:
 
 
 def _scatter(count: int, radius: float, seed: int) -> np.ndarray:
-    """Where `count` drops of `radius` pixels fall: the same places in every image, so that they can be learnt."""
-    places = np.random.default_rng(seed).integers(0, SIZE, (count, 2))
-    hit: np.ndarray = np.any([np.hypot(_X - x, _Y - y) <= radius for x, y in places], axis=0)
-    return hit
+    """A mask of `count` drops of `radius` pixels, the same in every image and so learnable."""
+    centres = np.random.default_rng(seed).integers(0, SIZE, (count, 2))
+    mask: np.ndarray = np.any([np.hypot(_X - x, _Y - y) <= radius for x, y in centres], axis=0)
+    return mask
 
 
 def _overlay(
@@ -319,17 +321,21 @@ WEATHERS: dict[str, Callable[[Canvas], Canvas]] = {
 }  # fmt: skip
 BACKGROUNDS = (*COLOURS, *(f"{colour} {pattern}" for colour in COLOURS for pattern in PATTERNS))
 VALUES: dict[str, tuple[str, ...]] = {
-    "companion": nouns(), "style": tuple(STYLES), "background": BACKGROUNDS, "frame": tuple(COLOURS), "weather": tuple(WEATHERS),
-}  # fmt: skip
+    "companion": nouns(),
+    "style": tuple(STYLES),
+    "background": BACKGROUNDS,
+    "frame": tuple(COLOURS),
+    "weather": tuple(WEATHERS),
+}
 """All values of each kind of modifier."""
 
 
 def words() -> list[str]:
     """Every word that a caption can contain, sorted; the comma is a word."""
     values = [*nouns(), *(value for kind in VALUES.values() for value in kind)]
-    said = [
+    phrases = [
         wording.format("")
         for wordings in WORDINGS.values()
         for wording in wordings[:N_TRAINED_WORDINGS]
     ]
-    return sorted({word for text in (*values, *said, ",") for word in text.split()})
+    return sorted({word for text in (*values, *phrases, ",") for word in text.split()})

@@ -1,4 +1,5 @@
-"""`python -m htbench.models.emoji.train --stage clip-a|generator|clip-b|hypertransport`: makes the embedded world's weights from nothing, in this order."""
+"""`python -m htbench.models.emoji.train --stage clip-a|generator|clip-b|hypertransport`: makes the
+embedded world's weights from nothing, in this order."""
 
 import argparse
 import sys
@@ -6,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -38,37 +38,41 @@ from htbench.steering.model import Model
 def initial_word_vectors(
     width: int, *, parts: int
 ) -> tuple[Int[Tensor, " words"], Float[Tensor, "words features"]]:
-    """Where a noun's words start: for each of `parts` x `parts` parts of its drawings, the part's principal components over all nouns.
+    """Tokens and first embeddings of the words of nouns, from principal components of drawings.
 
-    So what one noun teaches of drawing serves all others. A word that several nouns share gets what fits them best by least squares; components
-    are scaled by the square root of their deviation.
+    The drawings of all nouns are cut into `parts` x `parts` parts. For each part the embedding has
+    the noun's components, scaled by the square root of their deviation; so the drawing of one noun
+    helps with all others. A word of several nouns gets the least-squares fit to them.
     """
-    looks = noun_drawings()
-    size = looks.shape[2] // parts
+    drawings = noun_drawings()
+    size = drawings.shape[2] // parts
+    slices = [slice(k * size, (k + 1) * size) for k in range(parts)]
     pieces = [
-        looks[:, :, i * size : (i + 1) * size, j * size : (j + 1) * size].reshape(len(looks), -1)
-        for i in range(parts)
-        for j in range(parts)
+        drawings[:, :, rows, columns].reshape(len(drawings), -1)
+        for rows in slices
+        for columns in slices
     ]
     words = sorted({word for noun in nouns() for word in noun.split()})
-    says = np.linalg.pinv(
-        np.array([[word in noun.split() for word in words] for noun in nouns()], np.float64)
-    )
+    incidence = [[word in noun.split() for word in words] for noun in nouns()]
+    least_squares = np.linalg.pinv(np.array(incidence, np.float64))
     vectors = []
     for piece in pieces:
         left, deviations, _ = np.linalg.svd(piece - piece.mean(0), full_matrices=False)
-        vectors.append(says @ (left[:, :width] * np.sqrt(deviations[:width])))
-    numbers = torch.tensor([vocabulary.token_ids()[word] for word in words])
-    return numbers, torch.from_numpy(
-        np.concatenate([part / np.sqrt((part**2).mean()) for part in vectors], 1)
-    ).float()
+        vectors.append(least_squares @ (left[:, :width] * np.sqrt(deviations[:width])))
+    tokens = torch.tensor([vocabulary.token_ids()[word] for word in words])
+    scaled = np.concatenate([part / np.sqrt((part**2).mean()) for part in vectors], 1)
+    return tokens, torch.from_numpy(scaled).float()
 
 
 class GeneratorTask:
-    """Plain regression: the composer is a perfect teacher, so image = f(noise, caption) needs no diffusion.
+    """The regression of true images on noise and caption, which determine them: no diffusion.
 
-    With an `eye` it also counts how differently that CLIP sees made and true images, which have to be alike in what tells nouns apart and not
-    only in pixels (Johnson et al. Perceptual Losses for Real-Time Style Transfer and Super-Resolution. 2016. https://arxiv.org/abs/1603.08155).
+    With a `critic` the loss has a perceptual part, the distance of generated and true images in
+    that CLIP, since they have to agree in what distinguishes nouns and not only in pixels.
+
+    References:
+        Johnson et al. Perceptual Losses for Real-Time Style Transfer and Super-Resolution. 2016.
+        https://arxiv.org/abs/1603.08155
     """
 
     def __init__(
@@ -86,40 +90,33 @@ class GeneratorTask:
             critic.visual.output_tokens = True
 
     def loss(self, step: int) -> Tensor:
-        chances = (
-            GENERATOR_FINISH_PROBABILITIES
-            if self.critic
-            else PROBABILITIES
-            if step < self.recipe.steps // 2
-            else GENERATOR_LATE_PROBABILITIES
-        )
-        batch = sample_batch(self.recipe.seed, step, self.recipe.batch, chances)
+        early = step < self.recipe.steps // 2
+        probabilities = PROBABILITIES if early else GENERATOR_LATE_PROBABILITIES
+        if self.critic:
+            probabilities = GENERATOR_FINISH_PROBABILITIES
+        batch = sample_batch(self.recipe.seed, step, self.recipe.batch, probabilities)
         pixels = batch.pixels.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16):
-            made = self.network(
-                batch.latents.to(self.device), self.network.encode(batch.captions)
-            ).float()
-            half = len(made) // 2  # which is enough, and makes the step shorter
-            strange = (
-                perceptual_distance(self.critic, made[:half], pixels[:half]) if self.critic else 0.0
+            embeds = self.network.encode(batch.captions)
+            generated = self.network(batch.latents.to(self.device), embeds).float()
+            half = len(generated) // 2  # enough for the critic, and a shorter step
+            perceptual = (
+                perceptual_distance(self.critic, generated[:half], pixels[:half])
+                if self.critic
+                else 0.0
             )
-        error: Tensor = made - pixels
-        return error.abs().mean() + error.square().mean() + 0.3 * strange
+        error: Tensor = generated - pixels
+        return error.abs().mean() + error.square().mean() + 0.3 * perceptual
 
     def is_hidden_matrix(self, name: str, weight: nn.Parameter) -> bool:
-        outside = (
-            "embed",
-            "shared",
-            "proj_out",
-            "scale_shift",
-            "relative",
-            "adaln",
-            "caption_projection",
-            "role",
-            "looks",
-            "part",
-        )
-        return weight.ndim == 2 and not any(part in name for part in outside)
+        return weight.ndim == 2 and not any(part in name for part in _NOT_HIDDEN)
+
+
+_NOT_HIDDEN = (
+    "embed", "shared", "proj_out", "scale_shift", "relative", "adaln", "caption_projection",
+    "role", "looks", "part",
+)  # fmt: skip
+"""Parts of the names of the generator's weights that AdamW trains, not Muon."""
 
 
 def perceptual_distance(
@@ -127,21 +124,24 @@ def perceptual_distance(
     generated: Float[Tensor, "images rgb rows columns"],
     true: Float[Tensor, "images rgb rows columns"],
 ) -> Tensor:
-    """Cosine distance of what a CLIP that gives its cells too makes of made and true images, whole and cell by cell: from 0, alike, to 4."""
+    """Cosine distance of a CLIP's embeddings of the images plus that of its cells: 0 to 4.
+
+    The critic must return the embeddings of its cells too (`output_tokens`).
+    """
     with torch.no_grad():
-        seen = critic.visual(true)
-    both = zip(critic.visual(generated), seen, strict=True)
-    return sum(
-        (
-            1 - nn.functional.cosine_similarity(one.float(), other.float(), dim=-1).mean()
-            for one, other in both
-        ),
-        torch.zeros(()),
+        target = critic.visual(true)
+    distances = (
+        1 - nn.functional.cosine_similarity(x.float(), y.float(), dim=-1).mean()
+        for x, y in zip(critic.visual(generated), target, strict=True)
     )
+    return sum(distances, torch.zeros(()))
 
 
 class CellDropout(nn.Module):
-    """Drops a share of an image's cells at random, as FLIP does: half the cells, nearly half the time."""
+    """Drops all cells of an image but `kept_cells`, as FLIP does; None: it drops none.
+
+    With half of the cells a step takes nearly half of the time.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -152,32 +152,32 @@ class CellDropout(nn.Module):
     ) -> Float[Tensor, "images tokens width"]:
         if self.kept_cells is None:
             return tokens
-        return torch.cat(
-            [
-                tokens[:, :1],
-                tokens[:, 1:].gather(
-                    1, self.kept_cells[..., None].expand(-1, -1, tokens.shape[-1])
-                ),
-            ],
-            1,
-        )
+        index = self.kept_cells[..., None].expand(-1, -1, tokens.shape[-1])
+        return torch.cat([tokens[:, :1], tokens[:, 1:].gather(1, index)], 1)
 
 
 class ClipTask:
-    """Contrastive learning, in which every image is held against four kinds of texts.
+    """Contrastive training of a CLIP, with four kinds of texts for every image.
 
-    The captions of its batch; its own caption with one fact changed, which teaches what presence is; one-fact captions, so that a rare noun is
-    not only met by the few images that share its batch; and for each cell of the image the one-fact captions again: which drawing covers it?
-    After a third of the training most scenes are styled: a noun under one of 26 styles is what takes longest to tell.
-    Half the cells are dropped until the last fifth of the training (Li et al. Scaling Language-Image Pre-training via Masking. 2022.
-    https://arxiv.org/abs/2212.00794).
+    - The captions of its batch.
+    - Captions of the batch with one fact changed, which teach presence.
+    - Captions of one fact, so that a rare noun meets more than the few images of its batch.
+    - For each cell of the image, these captions again: the drawing that covers the cell is right.
+
+    After a third of the training most scenes have a style, since nouns under one of 26 styles are
+    the slowest to learn. Half of the cells are dropped until the last fifth of the training.
+
+    References:
+        Li et al. Scaling Language-Image Pre-training via Masking. 2022.
+        https://arxiv.org/abs/2212.00794
     """
 
     def __init__(self, name: str, recipe: Recipe, device: torch.device, *, compiled: bool) -> None:
         self.network = clip.build(name)
         with torch.no_grad():
-            words, looks = initial_word_vectors(self.network.token_embedding.embedding_dim, parts=1)
-            self.network.token_embedding.weight[words] = 0.1 * looks
+            embedding = self.network.token_embedding
+            tokens, vectors = initial_word_vectors(embedding.embedding_dim, parts=1)
+            embedding.weight[tokens] = 0.1 * vectors
         self.network.to(device)
         self.network.visual.output_tokens = True
         self.network.visual.patch_dropout = self.cell_dropout = CellDropout()
@@ -195,18 +195,15 @@ class ClipTask:
             self.network.transformer.compile()
 
     def loss(self, step: int) -> Tensor:
-        batch = sample_batch(
-            self.recipe.seed,
-            step,
-            self.recipe.batch,
-            PROBABILITIES if step < self.recipe.steps // 3 else CLIP_LATE_PROBABILITIES,
-        )
+        early = step < self.recipe.steps // 3
+        probabilities = PROBABILITIES if early else CLIP_LATE_PROBABILITIES
+        batch = sample_batch(self.recipe.seed, step, self.recipe.batch, probabilities)
         rng = np.random.default_rng((self.recipe.seed, step, 1))
-        told = [_mentioned_facts(scene, rng) for scene in batch.scenes]
-        captions = [scenes.caption(facts, sample_wordings(rng)) for facts in told]
+        mentioned = [_mentioned_facts(scene, rng) for scene in batch.scenes]
+        captions = [scenes.caption(facts, sample_wordings(rng)) for facts in mentioned]
         changed = [
             scenes.caption(_altered_facts(facts, scene.facts(), rng))
-            for facts, scene in zip(told, batch.scenes, strict=True)
+            for facts, scene in zip(mentioned, batch.scenes, strict=True)
         ]
         pixels = clip.blur_and_noise(
             batch.pixels, torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + step)
@@ -218,9 +215,8 @@ class ClipTask:
         self.cell_dropout.kept_cells = None if whole else kept.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16):
             pooled, cells = self.network.visual(pixels.to(self.device))
-            texts = clip.encode_text(
-                self.network, clip.tokenise(captions + changed).to(self.device)
-            ).float()
+            tokens = clip.tokenise(captions + changed).to(self.device)
+            texts = clip.encode_text(self.network, tokens).float()
             single = clip.encode_text(self.network, self.fact_tokens[candidates]).float()
             cells = cells @ self.network.visual.proj
         images = nn.functional.normalize(pooled.float(), dim=-1)
@@ -250,21 +246,20 @@ class ClipTask:
         batch: SceneBatch,
         candidates: Int[Tensor, " candidates"],
     ) -> Tensor:
-        """Cross entropy of each fact of each scene among the candidates of its kind; facts that are no candidates do not count."""
+        """Cross entropy of each scene's facts among the candidates of their kind.
+
+        Facts that are not among the candidates do not count.
+        """
         total = logits.new_zeros(())
         for kind in ("noun", *scenes.VALUES):
-            alike = torch.tensor([self.facts[k][0] == kind for k in candidates.tolist()])
-            facts = torch.tensor(
-                [
-                    self.fact_index.get((kind, scene.facts().get(kind, "")), -1)
-                    for scene in batch.scenes
-                ]
-            )
-            answers = self._candidate_indices(facts, candidates[alike])
+            of_kind = torch.tensor([self.facts[k][0] == kind for k in candidates.tolist()])
+            values = [scene.facts().get(kind, "") for scene in batch.scenes]
+            facts = torch.tensor([self.fact_index.get((kind, value), -1) for value in values])
+            answers = self._candidate_indices(facts, candidates[of_kind])
             if (answers >= 0).any():
                 asked = (answers >= 0).to(self.device)
                 part = nn.functional.cross_entropy(
-                    logits[asked][:, alike.to(self.device)],
+                    logits[asked][:, of_kind.to(self.device)],
                     answers[answers >= 0].to(self.device),
                     reduction="sum",
                 )
@@ -274,26 +269,26 @@ class ClipTask:
     def _candidate_indices(
         self, facts: Int[Tensor, "..."], candidates: Int[Tensor, " candidates"]
     ) -> Int[Tensor, "..."]:
-        """Where facts stand among the candidates; -1 where they do not."""
-        place = torch.full((len(self.facts) + 1,), -1)
-        place[candidates] = torch.arange(len(candidates))
-        return place[facts]
+        """Indices of facts among the candidates; -1 for facts that are not candidates."""
+        index = torch.full((len(self.facts) + 1,), -1)
+        index[candidates] = torch.arange(len(candidates))
+        return index[facts]
 
     def _cell_facts(self, batch: SceneBatch) -> Int[Tensor, "images cells"]:
-        """The fact that is drawn in each 8 x 8 cell; -1 where nothing is."""
-        found = torch.full((len(batch.scenes), 8, 8), -1)
+        """The fact that is drawn in each 8 x 8 cell; -1 for an empty cell."""
+        cells = torch.full((len(batch.scenes), 8, 8), -1)
         for k, (scene, latent) in enumerate(zip(batch.scenes, batch.latents.numpy(), strict=True)):
             for placed in scenes.layout(scene.companion is not None, scenes.choices(latent)):
                 rows, columns = (
                     slice(start // 8, (start + placed.size) // 8)
                     for start in (placed.top, placed.left)
                 )
-                found[k, rows, columns] = self.fact_index[placed.kind, scene.facts()[placed.kind]]
-        return found.flatten(1)
+                cells[k, rows, columns] = self.fact_index[placed.kind, scene.facts()[placed.kind]]
+        return cells.flatten(1)
 
 
 def _mentioned_facts(scene: scenes.Scene, rng: np.random.Generator) -> dict[str, str]:
-    """What a caption says of a scene: one in three leaves out some facts."""
+    """The facts of a scene in its caption: one in three captions leaves out some."""
     facts = scene.facts()
     if rng.random() < 0.33:
         facts = {kind: value for kind, value in facts.items() if rng.random() < 0.5} or facts
@@ -303,7 +298,7 @@ def _mentioned_facts(scene: scenes.Scene, rng: np.random.Generator) -> dict[str,
 def _altered_facts(
     mentioned: dict[str, str], true: dict[str, str], rng: np.random.Generator
 ) -> dict[str, str]:
-    """What is told with one fact less, or with one that is not true."""
+    """The mentioned facts with one left out, or with one that is not true."""
     kind = str(rng.choice([*mentioned, *scenes.VALUES]))
     if kind in mentioned and kind != "noun" and rng.random() < 0.5:
         return {other: value for other, value in mentioned.items() if other != kind} or {
@@ -317,7 +312,11 @@ def _altered_facts(
 
 @contextmanager
 def unfused_attention() -> Iterator[None]:
-    """Attention as matrix products and a softmax: PyTorch's fused kernel takes three times as long to train through on a CPU."""
+    """While inside, attention is matrix products and a softmax.
+
+    PyTorch's fused kernel takes three times as long to train through on a CPU. open_clip calls it
+    by its name in `torch.nn.functional`, and has no argument for another one.
+    """
 
     def attend(
         query: Tensor,
@@ -333,14 +332,18 @@ def unfused_attention() -> Iterator[None]:
         ) @ value
         return mixed
 
-    with patch.object(nn.functional, "scaled_dot_product_attention", attend):
+    fused = nn.functional.scaled_dot_product_attention
+    nn.functional.scaled_dot_product_attention = attend  # type: ignore[assignment]
+    try:
         yield
+    finally:
+        nn.functional.scaled_dot_product_attention = fused
 
 
 FINISH_RECIPE = Recipe(
     steps=1500, batch=64, seed=4, rate=2e-4, embedding_rate=2e-3, matrix_rate=2e-3, cooldown=1.0
 )
-"""The last steps of the generator, under the eye of CLIP `a`."""
+"""The last steps of the generator, with CLIP `a` as critic."""
 RECIPES = {
     "clip-a": Recipe(
         steps=800, batch=256, seed=2, embedding_rate=2e-3, matrix_rate=2e-2, cooldown=0.3
@@ -353,11 +356,11 @@ RECIPES = {
 
 
 def untrained_generator() -> Generator:
-    """A generator that knows nothing but what the parts of nouns' drawings have in common."""
+    """A generator with random weights, except for the embeddings of `initial_word_vectors`."""
     network = Generator()
     with torch.no_grad():
-        words, looks = initial_word_vectors(WIDTH, parts=PARTS)
-        network.looks.weight[words] = looks
+        tokens, vectors = initial_word_vectors(WIDTH, parts=PARTS)
+        network.looks.weight[tokens] = vectors
     return network
 
 
@@ -370,18 +373,17 @@ def train_generator(
     *,
     compiled: bool,
 ) -> None:
-    """Learn to draw from pixels, then finish under the eye of CLIP `a`, whose weights are in `out`."""
-    eye = clip.build("clip-a")
-    restore(eye, "clip-a", out)
+    """Train the generator on pixels, then with CLIP `a`, whose weights are in `out`, as critic."""
+    critic = clip.build("clip-a")
+    restore(critic, "clip-a", out)
     network = untrained_generator()
     if compiled:
         network.transformer.compile()
     drawing = Trainer(GeneratorTask(network, recipe, device), recipe, checkpoints / "generator")
     drawing.run()
     drawing.use_average()
-    finishing = Trainer(
-        GeneratorTask(network, finish, device, critic=eye), finish, checkpoints / "generator-finish"
-    )
+    task = GeneratorTask(network, finish, device, critic=critic)
+    finishing = Trainer(task, finish, checkpoints / "generator-finish")
     finishing.run()
     finishing.export(out / "generator.safetensors", previous=drawing)
 
@@ -389,19 +391,22 @@ def train_generator(
 def train_hypertransport(
     device: str, checkpoints: Path, out: Path | None, steps: int | None
 ) -> None:
-    """Train HyperTransport on the train concepts, with the settings of its card, for the weights that are shipped; into `out` instead of their place."""
+    """Train HyperTransport on the train concepts by its card, and write it to `out`.
+
+    None: to where the card's trained weights are shipped.
+    """
     card = baseline.load_card("hypertransport")
     method: Method = baseline.load_method(card.with_settings({"steps": steps}) if steps else card)
     model: Model = registry.load("models", "emoji")(device)
     steering = method.train(
         model, concept.load("emoji").splits["train"], seed=0, folder=checkpoints
     )
-    place = card.artifacts["emoji"]
-    steering.save(out / place.name if out else place)
+    shipped = card.artifacts["emoji"]
+    steering.save(out / shipped.name if out else shipped)
 
 
 def main() -> None:
-    """A mistake is two lines on stderr and an exit code, as in `htbench`."""
+    """Run one stage; an error is two lines on stderr and an exit code, as in `htbench`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stage", choices=[*RECIPES, "hypertransport"], required=True)
     parser.add_argument("--device", help="cpu or cuda")
@@ -415,26 +420,28 @@ def main() -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        help="where the finished weights go and those of clip-a are; not given: where they are shipped",
+        help="where the finished weights go and those of clip-a are; "
+        "not given: where they are shipped",
     )
     parser.add_argument(
         "--compile",
         action="store_true",
-        help="compile the network, unless it is hypertransport's: a minute to start, a quarter faster",
+        help="compile the network, unless it is hypertransport's: "
+        "a minute to start, a quarter faster",
     )
-    given = parser.parse_args()
-    if given.steps is not None and given.steps < 1:
-        parser.error(f"--steps {given.steps}: at least 1")
+    options = parser.parse_args()
+    if options.steps is not None and options.steps < 1:
+        parser.error(f"--steps {options.steps}: at least 1")
     try:
-        if given.out:
-            given.out.mkdir(parents=True, exist_ok=True)
+        if options.out:
+            options.out.mkdir(parents=True, exist_ok=True)
         _train(
-            given.stage,
-            device.choose(given.device),
-            given.checkpoints,
-            given.out,
-            given.steps,
-            compiled=given.compile,
+            options.stage,
+            device.choose(options.device),
+            options.checkpoints,
+            options.out,
+            options.steps,
+            compiled=options.compile,
         )
     except HtbenchError as error:
         sys.stderr.write(f"{error}\n{error.remedy}\n")
@@ -457,30 +464,20 @@ def _train(
     if steps:
         recipe, finish = replace(recipe, steps=steps), replace(finish, steps=steps)
     words = "".join(f"{word}\n" for word in scenes.words()).encode()
-    for path in {
-        folder / "vocabulary.txt" for folder in (WEIGHTS_FOLDER, out or WEIGHTS_FOLDER)
-    }:  # weights are read together with it
+    target, torch_device = out or WEIGHTS_FOLDER, torch.device(device_name)
+    # The digest of weights is taken together with the vocabulary beside them.
+    for path in {folder / "vocabulary.txt" for folder in (WEIGHTS_FOLDER, target)}:
         if not (path.is_file() and path.read_bytes() == words):
             path.write_bytes(words)
     torch.manual_seed(recipe.seed)
     if stage == "generator":
-        train_generator(
-            recipe,
-            finish,
-            torch.device(device_name),
-            checkpoints,
-            out or WEIGHTS_FOLDER,
-            compiled=compiled,
-        )
+        train_generator(recipe, finish, torch_device, checkpoints, target, compiled=compiled)
         return
     with unfused_attention() if device_name == "cpu" else nullcontext():
-        trainer = Trainer(
-            ClipTask(stage, recipe, torch.device(device_name), compiled=compiled),
-            recipe,
-            checkpoints / stage,
-        )
+        task = ClipTask(stage, recipe, torch_device, compiled=compiled)
+        trainer = Trainer(task, recipe, checkpoints / stage)
         trainer.run()
-        trainer.export((out or WEIGHTS_FOLDER) / f"{stage}.safetensors")
+        trainer.export(target / f"{stage}.safetensors")
 
 
 if __name__ == "__main__":

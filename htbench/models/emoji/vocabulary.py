@@ -1,4 +1,4 @@
-"""Words to numbers: one token a word, shared by the embedded generator and its CLIPs."""
+"""The tokeniser shared by the embedded generator and its CLIPs: one token per word."""
 
 import re
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ _WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*|,")
 
 @cache
 def token_ids() -> dict[str, int]:
-    """Number of every known word; 0 is padding and 1 any other word."""
+    """The token of every known word; 0 is padding and 1 any other word."""
     words = (WEIGHTS_FOLDER / "vocabulary.txt").read_text(encoding="utf-8").split()
     return {word: k for k, word in enumerate(words, start=2)}
 
 
 def size() -> int:
-    """How many numbers there are."""
+    """Number of tokens, with padding and the unknown word."""
     return len(token_ids()) + 2
 
 
@@ -42,19 +42,17 @@ _JOINING_WORDS = ("with", "and", "beside")
 
 
 def roles(tokens: Int[Tensor, "texts words"]) -> Int[Tensor, "texts words"]:
-    """What each word is part of: 0 the subject, 1 what follows `with` (or `and`, or `beside`), 2 what follows a comma."""
-    joined = torch.isin(
-        tokens, torch.tensor([token_ids()[word] for word in _JOINING_WORDS], device=tokens.device)
-    )
+    """Roles of words: 0 in the subject, 1 after `with`, `and` or `beside`, 2 after a comma."""
+    joining = [token_ids()[word] for word in _JOINING_WORDS]
+    joined = torch.isin(tokens, torch.tensor(joining, device=tokens.device))
     mark = joined.long() + 2 * (tokens == token_ids()[","]).long()
     last = (mark.sign() * torch.arange(tokens.shape[1], device=tokens.device)).cummax(1).values
     return mark.gather(1, last)
 
 
 def tokenise(texts: Sequence[str]) -> Int[Tensor, "texts words"]:
-    """Numbers of the first `MAX_LENGTH` words of each text, padded with 0."""
-    known = token_ids()
-    rows = [[known.get(word, UNKNOWN) for word in split(text)][:MAX_LENGTH] for text in texts]
-    return torch.tensor(
-        [row + [PAD] * (MAX_LENGTH - len(row)) for row in rows], dtype=torch.long
-    ).reshape(-1, MAX_LENGTH)
+    """Tokens of the first `MAX_LENGTH` words of each text, padded with 0."""
+    ids = token_ids()
+    rows = [[ids.get(word, UNKNOWN) for word in split(text)][:MAX_LENGTH] for text in texts]
+    padded = [row + [PAD] * (MAX_LENGTH - len(row)) for row in rows]
+    return torch.tensor(padded, dtype=torch.long).reshape(-1, MAX_LENGTH)

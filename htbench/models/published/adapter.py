@@ -1,4 +1,7 @@
-"""Few-step generators of diffusers: one adapter for all, driven without the pipeline, whose calls would stop gradients."""
+"""The adapter of diffusers' few-step generators as models.
+
+It calls the denoiser and the scheduler itself: the calls of a pipeline would stop gradients.
+"""
 
 import copy
 import json
@@ -31,7 +34,7 @@ from htbench.steering.model import Request, Tap, check_finite
 
 @dataclass(frozen=True, kw_only=True)
 class Components:
-    """What a generator is made of."""
+    """The parts of a generator."""
 
     network: nn.Module
     vae: Any
@@ -59,11 +62,8 @@ class FewStepModel:
         self.size = options.size or preset.size
         self.scheduler = components.scheduler
         self._family = FAMILIES[preset.family]
-        self._network, self._vae, self._prompts = (
-            components.network,
-            components.vae,
-            components.prompts,
-        )
+        self._network, self._vae = components.network, components.vae
+        self._prompts = components.prompts
         self._modules = {
             site: components.network.get_submodule(site.partition(".")[2])
             for site in components.sites
@@ -76,7 +76,7 @@ class FewStepModel:
         return [Image.fromarray(array) for array in levels.permute(0, 2, 3, 1).cpu().numpy()]
 
     def render(self, requests: Sequence[Request]) -> Float[Tensor, "images rgb rows columns"]:
-        """What the decoder puts out: images from about -1 (black) to 1 (white)."""
+        """The decoder's output: images from about -1 (black) to 1 (white), not clamped."""
         changes = [request.intervention for request in requests]
         hooks.check_sites(self, changes)
         strengths = [request.strength for request in requests]
@@ -90,7 +90,7 @@ class FewStepModel:
             return self._decode(latents)
 
     def trace(self, prompts: Sequence[str], seeds: Sequence[int], tap: Tap) -> None:
-        """As promised; what is learnt from ends at the latents, so the decoder never runs."""
+        """Run the denoiser with `tap` at every site; the decoder has no sites and does not run."""
         with hooks.attach(self._modules, self.sites, tap), self._checkpointing(tap):
             self._denoise([{prompt: 1.0} for prompt in prompts], seeds)
 
@@ -107,7 +107,7 @@ class FewStepModel:
         return next(self._network.parameters()).dtype
 
     def facts(self) -> dict[str, str]:
-        """What a report says about it."""
+        """The preset's facts for a report, with the options in force."""
         dtype = str(self.dtype).removeprefix("torch.")
         return {
             **self.preset.facts(),
@@ -130,9 +130,8 @@ class FewStepModel:
             shape, generator=generators, device=torch.device(self.device), dtype=words.states.dtype
         )
         latents = latents * getattr(scheduler, "init_noise_sigma", 1.0)
-        scale = getattr(
-            scheduler, "scale_model_input", lambda latents, _: latents
-        )  # schedulers of flow matching have neither
+        # Schedulers of flow matching have neither.
+        scale = getattr(scheduler, "scale_model_input", lambda latents, _: latents)
         with self._on_device(self._network):
             for timestep in scheduler.timesteps:
                 answer = self._family.predict(
@@ -167,7 +166,10 @@ class FewStepModel:
 
     @contextmanager
     def _checkpointing(self, tap: Tap) -> Iterator[None]:
-        """While inside, blocks are computed again when gradients pass, each with `tap` at the sites in it: hooks are gone by then."""
+        """While inside, gradients recompute each block, with `tap` attached to its sites again.
+
+        The hooks of the forward pass are removed by then.
+        """
         if not (self.options.checkpoint and torch.is_grad_enabled()):
             yield
             return
@@ -197,12 +199,12 @@ def load(preset: Preset, options: LoadOptions, device: str) -> FewStepModel:
 
 
 def assemble(preset: Preset, options: LoadOptions, device: str) -> Components:
-    """The parts of a generator, on `meta` without numbers.
+    """The parts of a generator; on the device `meta` tensors have no data.
 
     Raises:
-        Missing: without weights, or without the memory for them.
+        Missing: if weights are not on this machine, or memory is too small.
         Refused: if weights are damaged, or another model's.
-        UnknownName: if no module is called as `options.sites` says.
+        UnknownName: if `options.sites` matches no module.
     """
     numbers = options.weights != "random" and device != "meta"
     files = (
@@ -221,14 +223,17 @@ def assemble(preset: Preset, options: LoadOptions, device: str) -> Components:
     except Exception as error:
         if not devices.is_out_of_memory(error):
             raise
-        remedy = "Load it with --model-option offload=true, in a smaller number format, or on a larger device."
+        remedy = (
+            "Load it with --model-option offload=true, in a smaller number format, "
+            "or on a larger device."
+        )
         raise Missing(
             f"{preset.name} does not fit into the memory of {device}", remedy=remedy
         ) from None
 
 
 def verify(preset: Preset, files: weights.LocalFiles) -> None:
-    """Raise `Refused` unless the denoiser's weights are whole and fit the published architecture."""
+    """Raise `Refused` unless the denoiser's weights are intact and fit the architecture."""
     family = FAMILIES[preset.family]
     with torch.device("meta"):
         network = family.build(_configs(files.base, family)["denoiser"])
@@ -238,39 +243,38 @@ def verify(preset: Preset, files: weights.LocalFiles) -> None:
 def find_sites(
     preset: Preset, options: LoadOptions, configs: Mapping[str, Any]
 ) -> dict[Site, SiteInfo]:
-    """Modules that `options.sites` names, in the order of firing: found on a copy of the denoiser without numbers.
+    """Modules that match `options.sites`, in the order of firing, on a denoiser without data.
 
     Raises:
-        UnknownName: if it names none, with the nearest names.
+        UnknownName: if none matches, with the nearest names.
     """
     family = FAMILIES[preset.family]
     with torch.device("meta"), torch.no_grad():
         network = family.build(configs["denoiser"]).requires_grad_(False)
         latents, words = family.example_inputs(configs["denoiser"])
         timestep = torch.tensor(preset.timesteps[0])
-        found = hooks.find_candidate_sites(
+        candidates = hooks.find_candidate_sites(
             network,
             family.prefix,
             lambda: family.predict(network, latents, timestep, words, size=latents.shape[-1]),
         )
     pattern = family.patterns.get(options.sites, options.sites)
-    if (
-        family.prefix == "transformer"
-    ):  # without maps: what has four axes there is the heads of attention
-        found = {site: info for site, info in found.items() if info.channel_axis == -1}
-    chosen = {
+    # Transformers have no maps: their outputs of four axes are heads of attention.
+    if family.prefix == "transformer":
+        candidates = {site: info for site, info in candidates.items() if info.channel_axis == -1}
+    sites = {
         site: info
-        for site, info in found.items()
+        for site, info in candidates.items()
         if fnmatchcase(site, pattern) or _matches(pattern, site)
     }
-    if not chosen:
+    if not sites:
         raise UnknownName(
             f"site of {preset.name}",
             options.sites,
-            [*family.patterns, *found],
+            [*family.patterns, *candidates],
             remedy=f"See: htbench show model {preset.name}",
         )
-    return chosen
+    return sites
 
 
 def _matches(pattern: str, site: str) -> bool:
@@ -290,9 +294,8 @@ def _components(
 ) -> Components:
     import diffusers
 
-    logging.getLogger("diffusers").setLevel(
-        logging.ERROR
-    )  # it warns of the published timesteps, and of settings of the scheduler that is replaced
+    # It warns of the published timesteps, and of settings of the scheduler that is replaced.
+    logging.getLogger("diffusers").setLevel(logging.ERROR)
     family, dtype = FAMILIES[preset.family], getattr(torch, options.dtype or preset.dtype)
     home = "cpu" if options.offload else device
     with _seeded_init(home, dtype):
@@ -303,55 +306,64 @@ def _components(
         state = weights.read(*files.denoiser)
         weights.check(state, network.state_dict(), files.denoiser[0])
         network.load_state_dict(state)
-        stored = sorted(
-            (files.base / "vae").glob("*.safetensors"), key=lambda path: "fp16" not in path.name
-        )
-        if not stored:
-            raise Missing(
-                f"no weights of the decoder in {str(files.base / 'vae')!r}",
-                remedy=f"They are in the repository {preset.base.repository}.",
-            )
-        state = weights.read(stored[0])
-        weights.check(state, vae.state_dict(), stored[0])
-        vae.load_state_dict(state)
+        _load_decoder(vae, files.base / "vae", preset.base.repository)
     if options.tile:
         _enable_tiling(vae, options.size or preset.size)
     if options.compile:
         _compile(network, {site.partition(".")[2] for site in sites})
     settings = {**configs["scheduler"], **preset.scheduler_settings}
     scheduler = getattr(diffusers, preset.scheduler).from_config(settings)
-    scheduler.set_timesteps(
-        timesteps=list(preset.timesteps), device="cpu" if device == "meta" else device
+    scheduler_device = "cpu" if device == "meta" else device
+    scheduler.set_timesteps(timesteps=list(preset.timesteps), device=scheduler_device)
+    text_digest = content.digest(
+        [preset.family, _text_fingerprint(files), str(dtype), configs.get("words")]
     )
-    learnt = (
+    prompt_cache = PromptCache(
+        _text_encoder_loader(family, files, configs, dtype, device),
+        encoder_digest=text_digest,
+        folder=weights.cache_folder() / "prompts",
+        device=device,
+    )
+    image_weights = (
         weights.fingerprint(*files.denoiser, files.base / "vae")
         if files
         else f"random, drawn on {torch.device(home).type}"
     )
-    texts = (
-        weights.fingerprint(
-            *(
-                path
-                for path in sorted(files.base.iterdir())
-                if path.name.startswith(("text_encoder", "tokenizer"))
-            )
-        )
-        if files
-        else "random"
+    image = [options.size or preset.size, str(dtype), options.decode, options.tile, options.compile]
+    # As text, since settings may have an infinity, which a digest refuses.
+    sampling = [preset.scheduler, json.dumps(settings, sort_keys=True), preset.timesteps]
+    revision = content.digest(
+        [preset.name, 1, image_weights, text_digest, image, sampling, sorted(sites)]
     )
-    told = content.digest([preset.family, texts, str(dtype), configs.get("words")])
-    reader = _text_encoder_loader(family, files, configs, dtype, device)
-    looks = [options.size or preset.size, str(dtype), options.decode, options.tile, options.compile]
-    sampling = [
-        preset.scheduler,
-        json.dumps(settings, sort_keys=True),
-        preset.timesteps,
-    ]  # may hold -Infinity
     return Components(
-        network=network, vae=vae, scheduler=scheduler, sites=sites,
-        prompts=PromptCache(reader, encoder_digest=told, folder=weights.cache_folder() / "prompts", device=device),
-        revision=content.digest([preset.name, 1, learnt, told, looks, sampling, sorted(sites)]),
-    )  # fmt: skip
+        network=network,
+        vae=vae,
+        scheduler=scheduler,
+        sites=sites,
+        prompts=prompt_cache,
+        revision=revision,
+    )
+
+
+def _load_decoder(vae: Any, folder: Path, repository: str) -> None:
+    files = sorted(folder.glob("*.safetensors"), key=lambda path: "fp16" not in path.name)
+    if not files:
+        raise Missing(
+            f"no weights of the decoder in {str(folder)!r}",
+            remedy=f"They are in the repository {repository}.",
+        )
+    state = weights.read(files[0])
+    weights.check(state, vae.state_dict(), files[0])
+    vae.load_state_dict(state)
+
+
+def _text_fingerprint(files: weights.LocalFiles | None) -> str:
+    """Fingerprint of the text encoders and tokenisers; `random` without weights."""
+    if files is None:
+        return "random"
+    prefixes = ("text_encoder", "tokenizer")
+    paths = [path for path in sorted(files.base.iterdir()) if path.name.startswith(prefixes)]
+    return weights.fingerprint(*paths)
 
 
 def _text_encoder_loader(
@@ -389,34 +401,36 @@ def _load_text_encoder(family: Family, folder: Path, dtype: torch.dtype) -> prom
 def random_text_encoder(
     config: Mapping[str, Any], dtype: torch.dtype, device: str
 ) -> tuple[nn.Module, int]:
-    """A text encoder with random weights, and the number of tokens that it reads."""
+    """A text encoder with random weights, and the number of tokens per prompt."""
     import transformers
 
     kind = getattr(transformers, config["kind"])
-    settings = kind.config_class(
-        **{key: value for key, value in config.items() if key not in ("kind", "tokens")}
-    )
+    values = {key: value for key, value in config.items() if key not in ("kind", "tokens")}
+    settings = kind.config_class(**values)
     with _seeded_init(device, dtype):
         return kind(settings).eval().requires_grad_(False), config["tokens"]
 
 
 def _configs(folder: Path, family: Family) -> dict[str, Any]:
     """Settings of each part, as saved with the pipeline."""
-    where = {
+    paths = {
         "denoiser": f"{family.prefix}/config.json",
         "vae": "vae/config.json",
         "scheduler": "scheduler/scheduler_config.json",
     }
-    read = {part: weights.read_config(folder / path) for part, path in where.items()}
+    configs = {part: weights.read_config(folder / path) for part, path in paths.items()}
     return {
         part: {key: value for key, value in config.items() if not key.startswith("_")}
-        for part, config in read.items()
+        for part, config in configs.items()
     }
 
 
 @contextmanager
 def _seeded_init(device: str, dtype: torch.dtype) -> Iterator[None]:
-    """While inside, modules are made on `device` in `dtype`, from a fixed seed: a cast after loading would change what is kept in float32."""
+    """While inside, modules are created on `device` in `dtype`, from a fixed seed.
+
+    A cast after loading would change the parts that a module keeps in float32.
+    """
     before = torch.get_default_dtype()
     with (
         torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []),
@@ -431,12 +445,10 @@ def _seeded_init(device: str, dtype: torch.dtype) -> Iterator[None]:
 
 
 def _enable_tiling(vae: Any, size: int) -> None:
-    """Decode in tiles of half an image a side: the size that a decoder comes with is that of a whole one."""
+    """Decode in tiles of half an image's side; the decoder's default tile is a whole image."""
     vae.enable_tiling()
-    vae.tile_sample_min_size, vae.tile_latent_min_size = (
-        size // 2,
-        size // 2 // _vae_scale_factor(vae),
-    )
+    vae.tile_sample_min_size = size // 2
+    vae.tile_latent_min_size = size // 2 // _vae_scale_factor(vae)
 
 
 def _compile(network: nn.Module, sites: set[str]) -> None:
@@ -448,6 +460,6 @@ def _compile(network: nn.Module, sites: set[str]) -> None:
 
 
 def _vae_scale_factor(vae: Any) -> int:
-    """Pixels a latent's cell, along a side."""
-    shrinkage: int = 2 ** (len(vae.config.block_out_channels) - 1)
-    return shrinkage
+    """Pixels per cell of the latent, along a side."""
+    factor: int = 2 ** (len(vae.config.block_out_channels) - 1)
+    return factor

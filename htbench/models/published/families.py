@@ -1,8 +1,8 @@
-"""What differs between the pipelines that few-step generators were distilled from."""
+"""Families of pipelines that few-step generators were distilled from, and their differences."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from jaxtyping import Float
@@ -16,11 +16,11 @@ class Family(Protocol):
 
     @property
     def prefix(self) -> str:
-        """What its denoiser is called: the start of the names of sites, and the folder of its settings."""
+        """Name of its denoiser, with which names of sites begin, and of the folder of settings."""
 
     @property
     def patterns(self) -> Mapping[str, str]:
-        """Preset sites: regular expressions."""
+        """Regular expressions of sites by the names that presets use for them."""
 
     def build(self, config: Mapping[str, Any]) -> nn.Module:
         """The denoiser, with random weights."""
@@ -28,7 +28,7 @@ class Family(Protocol):
     def example_inputs(
         self, config: Mapping[str, Any]
     ) -> tuple[Float[Tensor, "1 channels rows columns"], PromptEmbeds]:
-        """Latents and words of the right shapes, without numbers."""
+        """Latents and encoded prompts of valid shapes, without data."""
 
     def predict(
         self,
@@ -39,17 +39,17 @@ class Family(Protocol):
         *,
         size: int,
     ) -> Float[Tensor, "images channels rows columns"]:
-        """The denoiser's answer, as the scheduler wants it."""
+        """The denoiser's prediction in the scheduler's format."""
 
     def load_text_encoder(self, folder: Path, dtype: torch.dtype) -> TextEncoder:
         """The pipeline's own text encoders."""
 
 
 class Sdxl:
-    """Stable Diffusion XL: a UNet that is also told the size of the image."""
+    """Stable Diffusion XL: a UNet, which also takes the size of the image."""
 
     prefix = "unet"
-    patterns = {
+    patterns: ClassVar[Mapping[str, str]] = {
         "norms": r"unet\..*norm.*",
         "attention": r"unet\..*\.attn[12]",
         "mlp": r"unet\..*\.ff",
@@ -83,18 +83,17 @@ class Sdxl:
         *,
         size: int,
     ) -> Float[Tensor, "images channels rows columns"]:
-        seen = torch.tensor(
+        sizes = torch.tensor(
             [size, size, 0, 0, size, size], dtype=embeds.states.dtype, device=latents.device
         ).repeat(len(latents), 1)
-        told = {"text_embeds": embeds.pooled, "time_ids": seen}
-        answer: Tensor = network(
+        prediction: Tensor = network(
             latents,
             timestep,
             encoder_hidden_states=embeds.states,
-            added_cond_kwargs=told,
+            added_cond_kwargs={"text_embeds": embeds.pooled, "time_ids": sizes},
             return_dict=False,
         )[0]
-        return answer
+        return prediction
 
     def load_text_encoder(self, folder: Path, dtype: torch.dtype) -> TextEncoder:
         from diffusers import StableDiffusionXLPipeline
@@ -107,10 +106,10 @@ class Sdxl:
 
 
 class PixArtSigma:
-    """PixArt-Sigma: a transformer that reads T5's words."""
+    """PixArt-Sigma: a transformer with prompts encoded by T5."""
 
     prefix = "transformer"
-    patterns = {
+    patterns: ClassVar[Mapping[str, str]] = {
         "norms": r"transformer\..*norm(1|2|_out)",
         "attention": r"transformer\..*\.attn[12]",
         "mlp": r"transformer\..*\.ff",
@@ -142,13 +141,16 @@ class PixArtSigma:
         *,
         size: int,
     ) -> Float[Tensor, "images channels rows columns"]:
-        answer: Tensor = network(
-            latents, encoder_hidden_states=embeds.states, encoder_attention_mask=embeds.mask, timestep=timestep.expand(len(latents)),
-            added_cond_kwargs={"resolution": None, "aspect_ratio": None}, return_dict=False,
-        )[0]  # fmt: skip
-        return answer[
-            :, : latents.shape[1]
-        ]  # the other half is the variance, which was learnt and is not used
+        prediction: Tensor = network(
+            latents,
+            encoder_hidden_states=embeds.states,
+            encoder_attention_mask=embeds.mask,
+            timestep=timestep.expand(len(latents)),
+            added_cond_kwargs={"resolution": None, "aspect_ratio": None},
+            return_dict=False,
+        )[0]
+        # The other half is the learnt variance, which is not used.
+        return prediction[:, : latents.shape[1]]
 
     def load_text_encoder(self, folder: Path, dtype: torch.dtype) -> TextEncoder:
         from diffusers import PixArtSigmaPipeline
@@ -161,12 +163,18 @@ class PixArtSigma:
 
 
 class Flux:
-    """FLUX.1: a transformer over words and cells of 2 x 2 latents together; in its later blocks a site's output holds both."""
+    """FLUX.1: a transformer over words and over cells of 2 x 2 latents.
+
+    In its later blocks the output of a site has both.
+    """
 
     prefix = "transformer"
-    patterns = {  # noqa: RUF012
-        "norms": r"transformer\..*\.norm(1|1_context)?\.norm|transformer\..*\.norm2(_context)?|transformer\.norm_out\.norm",
-        "attention": r"transformer\.transformer_blocks\..*\.attn\.to(_out\.0|_add_out)|transformer\.single_transformer_blocks\.\d+\.attn",
+    patterns: ClassVar[Mapping[str, str]] = {
+        "norms": r"transformer\..*\.norm(1|1_context)?\.norm"
+        r"|transformer\..*\.norm2(_context)?"
+        r"|transformer\.norm_out\.norm",
+        "attention": r"transformer\.transformer_blocks\..*\.attn\.to(_out\.0|_add_out)"
+        r"|transformer\.single_transformer_blocks\.\d+\.attn",
         "mlp": r"transformer\..*\.(ff|ff_context|act_mlp)",
     }
 
@@ -196,15 +204,19 @@ class Flux:
     ) -> Float[Tensor, "images channels rows columns"]:
         rows, columns = latents.shape[2] // 2, latents.shape[3] // 2
         down, right = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
-        places = torch.stack([torch.zeros_like(down), down, right], -1).flatten(0, 1)
+        positions = torch.stack([torch.zeros_like(down), down, right], -1).flatten(0, 1)
+        count = embeds.states.shape[1]
         cells: Tensor = network(
-            nn.functional.pixel_unshuffle(latents, 2).flatten(2).transpose(1, 2), encoder_hidden_states=embeds.states, pooled_projections=embeds.pooled,
-            timestep=timestep.expand(len(latents)).to(latents.dtype) / 1000, img_ids=places.to(latents), return_dict=False,
-            txt_ids=torch.zeros(embeds.states.shape[1], 3, dtype=latents.dtype, device=latents.device),
-        )[0]  # fmt: skip
-        return nn.functional.pixel_shuffle(
-            cells.transpose(1, 2).reshape(len(latents), -1, rows, columns), 2
-        )
+            nn.functional.pixel_unshuffle(latents, 2).flatten(2).transpose(1, 2),
+            encoder_hidden_states=embeds.states,
+            pooled_projections=embeds.pooled,
+            timestep=timestep.expand(len(latents)).to(latents.dtype) / 1000,
+            img_ids=positions.to(latents),
+            return_dict=False,
+            txt_ids=torch.zeros(count, 3, dtype=latents.dtype, device=latents.device),
+        )[0]
+        maps = cells.transpose(1, 2).reshape(len(latents), -1, rows, columns)
+        return nn.functional.pixel_shuffle(maps, 2)
 
     def load_text_encoder(self, folder: Path, dtype: torch.dtype) -> TextEncoder:
         from diffusers import FluxPipeline
@@ -255,5 +267,5 @@ class _FluxTextEncoder(_PipelineTextEncoder):
 
 
 def _variant(folder: Path) -> str | None:
-    """`fp16` where weights were downloaded in half precision, whose files say so in their names."""
+    """`fp16` if the weights were downloaded in half precision, by the names of files; else None."""
     return "fp16" if any(folder.glob("*/*.fp16.safetensors")) else None

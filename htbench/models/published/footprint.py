@@ -1,4 +1,7 @@
-"""What a published generator asks of a device, found without weights, memory or a GPU: its work is done on tensors without numbers."""
+"""Memory and FLOP of a published generator, from a run on fake tensors, which have no data.
+
+It needs no weights, memory or GPU.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +27,7 @@ from htbench.steering.model import Request
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSize:
-    """One network of a generator."""
+    """The size of one network of a generator."""
 
     name: str
     parameters: int
@@ -33,20 +36,22 @@ class NetworkSize:
 
 @dataclass(frozen=True, kw_only=True)
 class Footprint:
-    """What work asks of a device."""
+    """Operations and memory of a task."""
 
     work: str
     images: int
     flop: int
     """Floating-point operations: a multiplication and an addition are two."""
     peak: int
-    """Bytes of weights and activations at the worst moment, without the allocator's own overhead and without text encoders."""
+    """Greatest number of bytes of weights and activations at one time, without text encoders and
+    the overhead of the allocator."""
 
 
 class FootprintCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """While inside, counts operations and the bytes of tensors that they make, on top of those that `held` already holds.
+    """While inside, counts operations and the bytes of tensors, beside those of `resident` modules.
 
-    PyTorch's own counters cannot do this: that of operations hangs on to what is computed again for gradients, that of memory to frozen weights.
+    PyTorch's own counters cannot do this: the one of operations does not release blocks that are
+    recomputed for gradients, the one of memory does not release frozen weights.
     """
 
     def __init__(self, *resident: nn.Module) -> None:
@@ -64,11 +69,11 @@ class FootprintCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: Sequence[object] = (),
         kwargs: dict[str, object] | None = None,
     ) -> Any:
-        made = func(*args, **(kwargs or {}))
-        tree_map_only(Tensor, self._add_storage, made)
+        result = func(*args, **(kwargs or {}))
+        tree_map_only(Tensor, self._add_storage, result)
         if count := flop_registry.get(func.overloadpacket):
-            self.flop += count(*args, **(kwargs or {}), out_val=made)
-        return made
+            self.flop += count(*args, **(kwargs or {}), out_val=result)
+        return result
 
     def _add_storage(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()  # views share it
@@ -85,7 +90,10 @@ class FootprintCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class FakeModel:
-    """A generator whose tensors have shapes and no numbers; nothing that it makes can be looked at. All of it is on the device, nothing compiled."""
+    """A generator on fake tensors, which have shapes but no data: its images have no content.
+
+    All of it is on the device and nothing is compiled, whatever the options.
+    """
 
     def __init__(self, preset: Preset, options: LoadOptions) -> None:
         options = replace(options, offload=False, compile=False)
@@ -113,7 +121,7 @@ class FakeModel:
         self._model = adapter.FewStepModel(preset, options, "cpu", replace(parts, **stand_ins))
 
     def generation(self, count: int) -> Footprint:
-        """Making so many images together."""
+        """The footprint of generating `count` images in one batch."""
         requests = [
             Request(prompt="", seed=seed, intervention=Intervention(), strength=0.0)
             for seed in range(count)
@@ -121,7 +129,7 @@ class FakeModel:
         return self._measure("images", count, lambda: self._model.render(requests))
 
     def lineas_step(self, count: int) -> Footprint:
-        """A step of LinEAS on so many images, with gradients of all of them at once."""
+        """The footprint of a step of LinEAS on `count` images, with gradients of all at once."""
         sites = self._model.sites
 
         def step() -> None:
@@ -132,27 +140,22 @@ class FakeModel:
                 }
                 for _ in range(2)
             )
-            wanted = {site: torch.empty(count, info.channels) for site, info in sites.items()}
-            reached = activations(
-                self._model,
-                [""] * count,
-                range(count),
-                change=affine_tap(scale, shift),
-                batch=count,
-            )
-            distance(reached, wanted, tuple(sites)).backward()  # type: ignore[no-untyped-call]
+            targets = {site: torch.empty(count, info.channels) for site, info in sites.items()}
+            change, prompts = affine_tap(scale, shift), [""] * count
+            reached = activations(self._model, prompts, range(count), change=change, batch=count)
+            distance(reached, targets, tuple(sites)).backward()  # type: ignore[no-untyped-call]
 
         return self._measure("LinEAS step", count, step)
 
-    def _measure(self, work: str, images: int, does: Callable[[], object]) -> Footprint:
-        with self._mode, FootprintCounter(*self._resident) as tally:
-            does()
-        return Footprint(work=work, images=images, flop=tally.flop, peak=tally.peak)
+    def _measure(self, work: str, images: int, run: Callable[[], object]) -> Footprint:
+        with self._mode, FootprintCounter(*self._resident) as counter:
+            run()
+        return Footprint(work=work, images=images, flop=counter.flop, peak=counter.peak)
 
 
 @dataclass(frozen=True)
 class _FakeScheduler:
-    """Steps of the right shape."""
+    """A scheduler whose steps only have the right shape."""
 
     steps: tuple[int, ...]
 
@@ -166,43 +169,37 @@ class _FakeScheduler:
 
 @dataclass(frozen=True)
 class _FakePromptCache:
-    """Encoded prompts of the right shape."""
+    """A prompt cache whose embeddings only have the right shape."""
 
     shapes: Mapping[str, Sequence[int]]
     dtype: torch.dtype
 
     def encode(self, mixtures: Sequence[object]) -> PromptEmbeds:
-        made = {
-            name: torch.empty(len(mixtures), *shape, dtype=self.dtype)
+        count = len(mixtures)
+        tensors = {
+            name: torch.empty(count, *shape, dtype=self.dtype)
             for name, shape in self.shapes.items()
         }
-        return PromptEmbeds(
-            **made,
-            mask=None
-            if "pooled" in made
-            else torch.ones(len(mixtures), self.shapes["states"][0], dtype=torch.bool),
-        )
+        if "pooled" in tensors:
+            return PromptEmbeds(**tensors, mask=None)
+        mask = torch.ones(count, self.shapes["states"][0], dtype=torch.bool)
+        return PromptEmbeds(**tensors, mask=mask)
 
 
 def _network_size(name: str, network: nn.Module) -> NetworkSize:
     parameters = list(network.parameters())
     return NetworkSize(
         name=name,
-        parameters=sum(each.numel() for each in parameters),
-        bytes=sum(each.nbytes for each in parameters),
+        parameters=sum(parameter.numel() for parameter in parameters),
+        bytes=sum(parameter.nbytes for parameter in parameters),
     )
 
 
 def _to_fake(network: nn.Module) -> None:
-    """Take a network from `meta` to where new tensors are made; `Module.to_empty` cannot take it to tensors without numbers."""
+    """Replace the tensors of a network on `meta` by fake ones; `Module.to_empty` cannot do that."""
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            setattr(
-                module,
-                name,
-                nn.Parameter(
-                    torch.empty(parameter.shape, dtype=parameter.dtype), requires_grad=False
-                ),
-            )
+            empty = torch.empty(parameter.shape, dtype=parameter.dtype)
+            setattr(module, name, nn.Parameter(empty, requires_grad=False))
         for name, buffer in module.named_buffers(recurse=False):
             setattr(module, name, torch.empty(buffer.shape, dtype=buffer.dtype))

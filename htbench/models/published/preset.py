@@ -1,4 +1,7 @@
-"""Presets: everything that is fixed about a published few-step generator, and what may be chosen. Imports no torch."""
+"""Presets: the fixed facts of a published few-step generator, and the options of loading it.
+
+This module imports no torch.
+"""
 
 import json
 from collections.abc import Mapping
@@ -17,36 +20,39 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 
 @checked(frozen=True, kw_only=True)
 class LoadOptions:
-    """What may be chosen when a model is loaded; all but `offload` and `checkpoint` are part of an image's identity."""
+    """Options of loading a model; all but `offload` and `checkpoint` may change its images."""
 
     weights: str = "hub"
-    """`hub`: as downloaded by `htbench fetch`; `random`: the published architecture without what it learnt; else a folder."""
+    """`hub`: as downloaded by `htbench fetch`; `random`: the published architecture with random
+    weights; else a folder."""
     sites: str = "norms"
-    """`norms`, `attention`, `mlp`, or a glob or regular expression that whole names of modules match."""
+    """`norms`, `attention`, `mlp`, or a glob or regular expression that matches whole names of
+    modules."""
     size: Annotated[int, Field(ge=16, multiple_of=16)] | None = None
     """Rows and columns of an image; None: the published ones."""
     dtype: Dtype | None = None
     """Number format of the denoiser and the text encoders; None: the published one."""
     decode: Annotated[int, Field(ge=1)] = 4
-    """Images that the decoder is given at once."""
+    """Images per batch of the decoder."""
     tile: bool = False
     """Decode in tiles: less memory, faint seams."""
     compile: bool = False
-    """Compile attention and feed-forward layers that have no site inside."""
+    """Compile attention and feed-forward layers that contain no site."""
     offload: bool = False
-    """Keep on the device only what is at work."""
+    """Keep on the device only the part that is running."""
     checkpoint: bool = True
-    """Where gradients are wanted, compute activations again instead of keeping them: without it few devices have room."""
+    """Recompute activations for gradients instead of keeping them, for which few devices have the
+    memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """All that is fixed about a published generator."""
+    """The fixed facts of a published generator."""
 
     name: str
     family: Literal["sdxl", "pixart-sigma", "flux"]
     base: HubFiles
-    """The pipeline that it was distilled from: all parts but the denoiser's weights."""
+    """The pipeline from which it was distilled: all parts but the denoiser's weights."""
     denoiser: HubFiles
     scheduler: str
     timesteps: tuple[int, ...]
@@ -54,23 +60,29 @@ class Preset:
     licence: str
     reference: str
     scheduler_settings: Mapping[str, object] = field(default_factory=dict)
-    """What differs from the settings that the pipeline comes with."""
+    """Changes to the pipeline's settings of the scheduler."""
     size: int = 1024
     concept_encoder: str = "clip-vit-l-14"
     scorer: str = "siglip-vit-b-16"
 
     def options(self, **values: object) -> LoadOptions:
-        """Options with these values; raises as a call does."""
-        known = [field.name for field in fields(LoadOptions)]
+        """`LoadOptions` with these values.
+
+        Raises:
+            UnknownName: for an option that does not exist.
+            UsageError: for a value that an option cannot have.
+        """
+        names = [field.name for field in fields(LoadOptions)]
         for option in values:
-            if option not in known:
-                raise UnknownName(f"option of {self.name}", option, known)
+            if option not in names:
+                raise UnknownName(f"option of {self.name}", option, names)
         try:
             return TypeAdapter(LoadOptions).validate_python(values)
         except ValidationError as error:
             first = error.errors()[0]
+            name, value = first["loc"][0], str(first["input"])[:60]
             raise UsageError(
-                f"option {first['loc'][0]!r} of {self.name}: {first['msg']}, not {str(first['input'])[:60]!r}"
+                f"option {name!r} of {self.name}: {first['msg']}, not {value!r}"
             ) from None
 
     def missing(self) -> list[str]:
@@ -78,16 +90,13 @@ class Preset:
         return [source.repository for source in (self.base, self.denoiser) if source.find() is None]
 
     def facts(self) -> dict[str, str]:
-        """What a report says about the generator."""
+        """Lines for the report about the generator, by heading."""
+        file = f"{self.denoiser.repository}/{self.denoiser.files[0]}"
+        settings = [f"{name} {value}" for name, value in self.scheduler_settings.items()]
         return {
-            "denoiser": f"{self.denoiser.repository}/{self.denoiser.files[0]}, revision {self.denoiser.commit}",
+            "denoiser": f"{file}, revision {self.denoiser.commit}",
             "pipeline": f"{self.base.repository}, revision {self.base.commit}",
-            "scheduler": ", ".join(
-                [
-                    self.scheduler,
-                    *(f"{name} {value}" for name, value in self.scheduler_settings.items()),
-                ]
-            ),
+            "scheduler": ", ".join([self.scheduler, *settings]),
             "timesteps": ", ".join(map(str, self.timesteps)),
             "guidance": "0",
             "number format": self.dtype,
@@ -99,9 +108,6 @@ class Preset:
 
 def architecture(family: str) -> Mapping[str, Any]:
     """Published settings of each part of a family, and the shapes of its encoded prompts."""
-    found: dict[str, Any] = json.loads(
-        files("htbench.models.published")
-        .joinpath("architectures", f"{family}.json")
-        .read_text(encoding="utf-8")
-    )
-    return found
+    file = files("htbench.models.published").joinpath("architectures", f"{family}.json")
+    settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return settings

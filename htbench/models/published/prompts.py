@@ -1,6 +1,5 @@
-"""Encoded prompts: made once by the pipeline's own text encoders, kept on disk by content."""
+"""Encoded prompts: made once by the pipeline's own text encoders, cached on disk by content."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any, Protocol
 import torch
 from jaxtyping import Bool, Float
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialise
 from torch import Tensor
 
 from htbench.core import content
@@ -26,7 +26,7 @@ class PromptEmbeds:
     mask: Bool[Tensor, "prompts words"] | None = None
 
     def tensors(self) -> dict[str, Tensor]:
-        """What there is, by name."""
+        """The tensors that are not None, by name."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
@@ -34,16 +34,17 @@ class TextEncoder(Protocol):
     """Encodes prompts, one at a time."""
 
     def encode(self, prompt: str) -> PromptEmbeds:
-        """A row."""
+        """The encoding of one prompt, with one row."""
 
     def move(self, device: str) -> None:
-        """Take the text encoders to `device`."""
+        """Move the text encoders to `device`."""
 
 
 class PromptCache:
-    """Prompts and weighted mixtures of them, encoded once: from memory, else from disk, else by the reader that `open_reader` gives.
+    """Encodings of prompts and of their mixtures: from memory, from disk, or by a text encoder.
 
-    Its text encoders leave the device as soon as they have read, and are let go at the first batch that holds nothing new.
+    `load_encoder` is called at the first new prompt. The text encoder leaves the device as soon as
+    it has encoded a batch, and is released at the first batch without a new prompt.
     """
 
     def __init__(
@@ -54,20 +55,17 @@ class PromptCache:
         folder: Path,
         device: str,
     ) -> None:
-        self._load_encoder, self._encoder_digest, self._folder, self._device = (
-            load_encoder,
-            encoder_digest,
-            folder,
-            device,
-        )
+        self._load_encoder, self._encoder_digest = load_encoder, encoder_digest
+        self._folder, self._device = folder, device
         self._embeds: dict[str, PromptEmbeds] = {}
         self._encoder: TextEncoder | None = None
         self._bypass_cache = False
 
     def forget(self) -> None:
-        """Encode all prompts anew from here on: what is on disk is not read any more, nor is anything written there.
+        """Encode all prompts anew from here on, without reading from or writing to the disk.
 
-        The text encoders are loaded now and stay on the device, so that what is timed afterwards is reading and not loading.
+        The text encoders are loaded now and stay on the device, so that times measured afterwards
+        are of encoding and not of loading.
         """
         self._embeds.clear()
         self._bypass_cache = True
@@ -75,7 +73,7 @@ class PromptCache:
         self._encoder.move(self._device)
 
     def encode(self, mixtures: Sequence[Mapping[str, float]]) -> PromptEmbeds:
-        """A row a mixture."""
+        """The encodings of mixtures, prompts with their weights, with one row per mixture."""
         with phase("encode-prompts"):
             self._encode_missing(sorted({prompt for weights in mixtures for prompt in weights}))
         rows = [self._mix(weights).tensors() for weights in mixtures]
@@ -84,31 +82,20 @@ class PromptCache:
         )
 
     def _mix(self, weights: Mapping[str, float]) -> PromptEmbeds:
-        """Weighted sums of states and of pooled embeddings; a word counts if it does in any prompt."""
-        known = [self._embeds[prompt] for prompt in weights]
+        """Weighted sums of states and of pooled embeddings; masks are combined by `or`."""
+        embeds = [self._embeds[prompt] for prompt in weights]
         if list(weights.values()) == [1.0]:
-            return known[0]
-        parts = [words.tensors() for words in known]
-        sums = {
-            name: torch.stack(
-                [
-                    weight * part[name].float()
-                    for weight, part in zip(weights.values(), parts, strict=True)
-                ]
-            )
-            .sum(0)
-            .to(parts[0][name].dtype)
-            for name in parts[0]
-            if name != "mask"
-        }
-        return PromptEmbeds(
-            **sums,
-            **(
-                {"mask": torch.stack([part["mask"] for part in parts]).any(0)}
-                if "mask" in parts[0]
-                else {}
-            ),
-        )
+            return embeds[0]
+        parts = [words.tensors() for words in embeds]
+        mixture: dict[str, Tensor] = {}
+        for name, first in parts[0].items():
+            if name == "mask":
+                mixture[name] = torch.stack([part[name] for part in parts]).any(0)
+                continue
+            pairs = zip(weights.values(), parts, strict=True)
+            total = torch.stack([weight * part[name].float() for weight, part in pairs]).sum(0)
+            mixture[name] = total.to(first.dtype)
+        return PromptEmbeds(**mixture)
 
     def _encode_missing(self, prompts: Sequence[str]) -> None:
         new = [
@@ -123,9 +110,8 @@ class PromptCache:
         for prompt in new:
             with torch.no_grad(), torch.autocast(torch.device(self._device).type, enabled=False):
                 words = self._encoder.encode(prompt)
-            self._embeds[prompt] = PromptEmbeds(
-                **{name: value.cpu() for name, value in words.tensors().items()}
-            )
+            on_cpu = {name: value.cpu() for name, value in words.tensors().items()}
+            self._embeds[prompt] = PromptEmbeds(**on_cpu)
             self._save(prompt)
         if not self._bypass_cache:
             self._encoder.move("cpu")
@@ -147,43 +133,38 @@ class PromptCache:
         if self._bypass_cache:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(prompt)
-        fresh = path.with_name(f".{path.name}.{os.getpid()}")
-        save_file(
-            {name: value.contiguous() for name, value in self._embeds[prompt].tensors().items()},
-            fresh,
-        )
-        fresh.replace(path)
+        tensors = self._embeds[prompt].tensors()
+        stored = serialise({name: value.contiguous() for name, value in tensors.items()})
+        content.write_shared(self._path(prompt), stored)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RandomTextEncoder:
-    """For models without weights: noise of the right shape, which depends on the prompt's text alone, and the work that reading it would be."""
+    """The text encoder of models without weights: random encodings by the text of the prompt.
+
+    It also does the work that encoding would be, so that times are valid.
+    """
 
     shapes: Mapping[str, Sequence[int]]
-    """Of each part of a row."""
+    """Shapes of the tensors of one prompt, by name."""
     dtype: torch.dtype
     encoders: Sequence[tuple[Any, int]]
-    """Text encoders without what they learnt, each with how many tokens it is given; what they answer is thrown away."""
+    """Text encoders with random weights, each with the number of its tokens; their output is
+    discarded."""
 
     def encode(self, prompt: str) -> PromptEmbeds:
         random = torch.Generator().manual_seed(int(content.digest(prompt), 16) % 2**63)
-        drawn = {
+        tensors = {
             name: torch.randn(1, *shape, generator=random).to(self.dtype)
             for name, shape in self.shapes.items()
         }
-        for encoder, tokens in self.encoders:
-            encoder(
-                torch.randint(encoder.config.vocab_size, (1, tokens), generator=random).to(
-                    next(encoder.parameters()).device
-                )
-            )
-        return PromptEmbeds(
-            **drawn,
-            mask=None
-            if "pooled" in drawn
-            else torch.ones(1, self.shapes["states"][0], dtype=torch.bool),
-        )
+        for encoder, length in self.encoders:
+            tokens = torch.randint(encoder.config.vocab_size, (1, length), generator=random)
+            encoder(tokens.to(next(encoder.parameters()).device))
+        if "pooled" in tensors:
+            return PromptEmbeds(**tensors, mask=None)
+        mask = torch.ones(1, self.shapes["states"][0], dtype=torch.bool)
+        return PromptEmbeds(**tensors, mask=mask)
 
     def move(self, device: str) -> None:
         for encoder, _ in self.encoders:

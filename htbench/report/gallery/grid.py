@@ -1,8 +1,8 @@
-"""What a page's gallery shows of a run: names, scores packed into small integers, and pictures by the names of their files."""
+"""The data of a page's gallery: names, scores packed into small integers, and names of pictures."""
 
 import math
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,16 +10,18 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from htbench.core.types import UNSTEERED
+from htbench.run.fact_table import ConceptFacts
 from htbench.run.summary import METRICS, Summary
 
 NO_SCORE = 65535
-"""Scores are whole numbers below this one, which stands for none."""
-_COLUMN_QUERY = "SELECT method, strength, min(min(place)) OVER (PARTITION BY method) FROM cells GROUP BY 1, 2 ORDER BY 3, 2"
+"""Packed scores are whole numbers below this one, which stands for no score."""
+_COLUMN_QUERY = """SELECT method, strength, min(min(place)) OVER (PARTITION BY method)
+                   FROM cells GROUP BY 1, 2 ORDER BY 3, 2"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptLabel:
-    """How a concept is shown."""
+    """The labels of a concept."""
 
     id: str
     kind: str
@@ -28,7 +30,7 @@ class ConceptLabel:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptSeed:
-    """A prompt with one seed; seeds are words because JavaScript's numbers cannot hold them."""
+    """A prompt with one seed, which is text because JavaScript's numbers cannot hold it."""
 
     text: str
     seed: str
@@ -40,20 +42,26 @@ class SliderStop:
 
     label: str
     columns: list[int]
-    """Each method's column; -1 where it has none."""
+    """Column of each method; -1 where it has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PromptShard:
-    """All cells of one prompt and seed, so that a page reads only what it shows."""
+    """The cells of one prompt and seed, so that a page reads only what it shows."""
 
     images: list[str]
     """Names of files, each once."""
     problems: list[str]
     cells: str
-    """By concept and column: the number of an image, or -1 - that of a problem; 32-bit integers in base 64."""
+    """32-bit integers in base 64, by concept and column.
+
+    Each is the number of an image, or -1 minus the number of a problem.
+    """
     scores: str
-    """By concept, column and metric: steps above the metric's lowest score; unsigned 16-bit integers in base 64."""
+    """Unsigned 16-bit integers in base 64, by concept, column and metric.
+
+    Each is a number of steps above the metric's lowest score.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,35 +72,33 @@ class GalleryData:
     steered: list[int]
     """Numbers of the methods that change images."""
     unsteered: int
-    """A column of images that no method has changed; -1 without one."""
+    """Column of images that no method has changed; -1 if there is none."""
     columns: list[tuple[int, float]]
     steps: list[SliderStop]
     full: int
-    """The leaderboard's step."""
+    """Number of the leaderboard's step."""
     concepts: list[ConceptLabel]
     prompts: list[PromptSeed]
     metrics: list[str]
     scales: list[tuple[float, float]]
-    """Each metric's lowest score and the size of a step."""
+    """Lowest score of each metric and the size of its steps."""
     means: str
-    """Over prompts, packed as a shard's scores are."""
+    """Means over prompts, packed as the scores of a shard."""
     shards: list[PromptShard] = field(repr=False)
 
 
 def concept_labels(summary: Summary) -> dict[str, ConceptLabel]:
     """The concepts of a run, in the order of the plan."""
-    known = _mapping(summary.facts.get("concepts"))
-    found = {}
+    facts = summary.facts.concepts
+    labels = {}
     for (concept,) in summary.store.select(
         "SELECT concept FROM cells GROUP BY concept ORDER BY min(place)"
     ):
-        facts = _mapping(known.get(concept))
-        found[concept] = ConceptLabel(
-            id=concept,
-            kind=str(facts.get("kind") or "of no kind"),
-            text=str(facts.get("text") or concept),
+        fact = facts.get(concept, ConceptFacts())
+        labels[concept] = ConceptLabel(
+            id=concept, kind=fact.kind or "of no kind", text=fact.text or concept
         )
-    return found
+    return labels
 
 
 def collect(summary: Summary) -> GalleryData:
@@ -153,18 +159,16 @@ class _Grid:
         self._cells = np.full(shape, -1)
         self._images: list[dict[str, int]] = [{} for _ in prompts]
         self._problems: list[dict[str, int]] = [{"not planned": 0} for _ in prompts]
-        places = [{name: k for k, name in enumerate(names)} for names in (prompts, concepts, pairs)]
+        rows, columns, planes = (
+            {name: k for k, name in enumerate(names)} for names in (concepts, pairs, prompts)
+        )
         for method, concept, prompt, seed, strength, file, problem, *scores in summary.store.select(
             _query(), summary.scorer
         ):
-            where = tuple(
-                place[name]
-                for place, name in zip(
-                    places, ((prompt, seed), concept, (method, strength)), strict=True
-                )
-            )
-            self.scores[where] = scores  # numpy takes None for NaN
-            self._cells[where] = self._number(where[0], file, problem)
+            plane = planes[prompt, seed]
+            index = plane, rows[concept], columns[method, strength]
+            self.scores[index] = scores  # numpy takes None for NaN
+            self._cells[index] = self._number(plane, file, problem)
 
     def shard(self, prompt: int, scales: Sequence[tuple[float, float]]) -> PromptShard:
         return PromptShard(
@@ -177,8 +181,8 @@ class _Grid:
     def _number(self, prompt: int, file: str | None, problem: str | None) -> int:
         if file is not None:
             return self._images[prompt].setdefault(file, len(self._images[prompt]))
-        known = self._problems[prompt]
-        return -1 - known.setdefault(problem or "not made yet", len(known))
+        problems = self._problems[prompt]
+        return -1 - problems.setdefault(problem or "not made yet", len(problems))
 
 
 def _query() -> str:
@@ -186,21 +190,21 @@ def _query() -> str:
         f"max(CASE metric WHEN '{metric}' THEN value END) AS {metric}" for metric in METRICS
     )
     return f"""SELECT method, concept, prompt, seed, strength, file, message, {", ".join(METRICS)}
-               FROM cells JOIN images ON images.key = image LEFT JOIN failures ON failures.key = image
-               LEFT JOIN (SELECT cell, {columns} FROM scores WHERE encoder = ? GROUP BY cell) ON cell = cells.id ORDER BY place"""
+               FROM cells JOIN images ON images.key = image
+               LEFT JOIN failures ON failures.key = image
+               LEFT JOIN (
+                 SELECT cell, {columns} FROM scores WHERE encoder = ? GROUP BY cell
+               ) ON cell = cells.id ORDER BY place"""
 
 
 def _steps(summary: Summary, pairs: Sequence[tuple[str, float]]) -> list[SliderStop]:
-    """The plan's strengths, and one stop at which each method has the strength that was chosen for it."""
+    """The strengths of the plan, and a stop at which each method has its tuned strength."""
     numbers: dict[tuple[str, Any], int] = {pair: k for k, pair in enumerate(pairs)}
     steering = [method for method in summary.methods if method != UNSTEERED]
-    tuned = {
-        method: _mapping(card).get("strength")
-        for method, card in _mapping(summary.facts.get("tuned")).items()
-    }
-    planned = _mapping(summary.facts.get("plan")).get("strengths")
-    chosen = set(tuned.values()) - set(planned if isinstance(planned, list) else summary.strengths)
-    strengths = sorted({strength for method, strength in pairs if method != UNSTEERED} - chosen)
+    tuned = {method: choice.strength for method, choice in summary.facts.tuned.items()}
+    planned = summary.facts.plan.strengths
+    extra = set(tuned.values()) - set(summary.strengths if planned is None else planned)
+    strengths = sorted({strength for method, strength in pairs if method != UNSTEERED} - extra)
     steps = [
         SliderStop(
             label=_strength_text(strength),
@@ -223,18 +227,18 @@ def _strength_text(strength: float) -> str:
 
 
 def _means(scores: Float[np.ndarray, "prompts *rest"]) -> Float[np.ndarray, " *rest"]:
-    known = np.isfinite(scores)
+    is_scored = np.isfinite(scores)
     with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(known, scores, 0).sum(0) / known.sum(0))
+        return np.asarray(np.where(is_scored, scores, 0).sum(0) / is_scored.sum(0))
 
 
 def _scale(scores: Float[np.ndarray, " *any"]) -> tuple[float, float]:
-    """The lowest score and the size of a step, both exact in few digits, so that pages are small."""
-    known = scores[np.isfinite(scores)]
-    if not known.size:
+    """The lowest score and the size of a step, both exact in few digits so that pages are small."""
+    finite = scores[np.isfinite(scores)]
+    if not finite.size:
         return 0.0, 1.0
-    low = math.floor(known.min() * 1e4) / 1e4
-    return low, float(f"{max((known.max() - low) / (NO_SCORE - 2), 1e-9):.3g}") * 1.01
+    low = math.floor(finite.min() * 1e4) / 1e4
+    return low, float(f"{max((finite.max() - low) / (NO_SCORE - 2), 1e-9):.3g}") * 1.01
 
 
 def _pack(scores: Float[np.ndarray, "*any metrics"], scales: Sequence[tuple[float, float]]) -> str:
@@ -245,7 +249,3 @@ def _pack(scores: Float[np.ndarray, "*any metrics"], scales: Sequence[tuple[floa
 
 def _base64(numbers: Int[np.ndarray, " *any"]) -> str:
     return b64encode(numbers.tobytes()).decode()
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

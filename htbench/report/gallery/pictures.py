@@ -1,4 +1,4 @@
-"""Pictures of a run as pages hold them: whole files where there is room, else small WebP."""
+"""Pictures of a run in pages: whole files where there is room, else small WebP."""
 
 import os
 from base64 import b64encode
@@ -10,13 +10,17 @@ from shutil import copyfile
 
 from PIL import Image
 
-KEEP_UP_TO, MAX_SIDE, WEBP_QUALITY = 128, 256, 90
-"""Pixels of a side up to which a picture is kept as it is; pixels and quality of what others become."""
+from htbench.core import content
+
+KEEP_UP_TO = 128
+"""Largest side in pixels of a picture that is kept as it is."""
+MAX_SIDE, WEBP_QUALITY = 256, 90
+"""Largest side in pixels, and the quality, of the WebP that larger pictures become."""
 _HEAD = 24  # bytes of a PNG file up to the end of its width and height
 _SAMPLE = 64
 
 BytesOrReason = bytes | str
-"""A picture's bytes, or why there are none."""
+"""Bytes of a picture, or the reason why there are none."""
 
 
 def read_whole(path: Path) -> BytesOrReason:
@@ -32,27 +36,28 @@ def shrink(path: Path) -> BytesOrReason:
 def map_pictures(
     work: Callable[[Path], BytesOrReason], paths: Sequence[Path]
 ) -> Iterator[BytesOrReason]:
-    """`work` on every path, on all cores: decoding and encoding let go of Python's lock."""
+    """Do `work` on every path with threads: decoding and encoding release Python's lock."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(work, paths)
 
 
 def estimate_bytes(paths: Sequence[Path]) -> float:
-    """Bytes of all pictures made small, from a sample of them."""
+    """Total size of all pictures made small, estimated from a sample."""
     sample = paths[:: max(1, len(paths) // _SAMPLE)]
-    return (
-        sum(len(held) for held in map_pictures(shrink, sample)) / max(1, len(sample)) * len(paths)
-    )
+    size = sum(len(data) for data in map_pictures(shrink, sample))
+    return size / max(1, len(sample)) * len(paths)
 
 
 def data_uri(picture: bytes) -> str:
-    """The picture as an address that holds all of it."""
+    """The picture as a `data:` address."""
     kind = "png" if picture.startswith(b"\x89PNG") else "webp"
     return f"data:image/{kind};base64,{b64encode(picture).decode()}"
 
 
 def save_into(path: Path, folder: Path) -> str:
-    """The name in `folder` of what stands there for the picture: a link to it or its copy if it is small, else WebP; nothing if it is gone.
+    """Save the picture in `folder` and return its name there.
+
+    A small picture is linked or copied, a larger one becomes WebP, and a lost one is not saved.
 
     Raises:
         OSError: if the folder cannot be written.
@@ -61,21 +66,15 @@ def save_into(path: Path, folder: Path) -> str:
         return path.name
     if _longest_side(path) > KEEP_UP_TO:
         name = f"{path.stem}.webp"
-        held = shrink(path) if not (folder / name).exists() else b""
-        if isinstance(held, bytes):
-            _write_once(folder / name, lambda fresh: fresh.write_bytes(held))
+        data = shrink(path) if not (folder / name).exists() else b""
+        if isinstance(data, bytes):
+            if not (folder / name).exists():
+                content.write_whole(folder / name, data)
             return name
-    _write_once(folder / path.name, lambda fresh: _link(path, fresh))
+    if not (folder / path.name).exists():
+        with content.replacing(folder / path.name) as fresh:
+            _link(path, fresh)
     return path.name
-
-
-def _write_once(path: Path, write: Callable[[Path], object]) -> None:
-    """Names come from contents, so what is there already is right."""
-    if not path.exists():
-        fresh = path.with_name(f".{path.name}")
-        fresh.unlink(missing_ok=True)
-        write(fresh)
-        fresh.replace(path)
 
 
 def _link(path: Path, fresh: Path) -> None:
@@ -94,11 +93,8 @@ def _longest_side(path: Path) -> int:
 def _read_or_reason(path: Path, work: Callable[[Path], bytes]) -> BytesOrReason:
     try:
         return work(path)
-    except (
-        OSError,
-        SyntaxError,
-        Image.DecompressionBombError,
-    ) as error:  # Pillow says of some broken PNG files that they are a SyntaxError
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        # Pillow raises SyntaxError for some broken PNG files
         return f"image {path.name} cannot be read: {type(error).__name__}"
 
 

@@ -1,10 +1,14 @@
-"""Each claim of the paper beside what this run found: by rules that are stated in `reports/claims`, from the store, the ledger and studies alone."""
+"""Each claim of the paper beside the results of this run.
+
+The rules are stated in `reports/claims`; the evidence is the store, the ledger and studies alone.
+"""
 
 import math
 import shlex
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from htbench.core import content
@@ -20,39 +24,40 @@ from htbench.run.summary import HEADLINE, Summary
 from htbench.run.timing import figures
 from htbench.stats import durations, estimates
 from htbench.stats.durations import Interval
-from htbench.stats.paired import PairedComparison, compare
+from htbench.stats.paired import PairedComparison, ScoreAgreement, compare
 
 ClaimStatus = Literal["supported", "not supported", "not tested here"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """One claim, and what became of it."""
+    """One claim of the paper and its status in this run."""
 
     claim: str
     conditions: str
-    """Of the paper."""
+    """Conditions of the paper's own test."""
     rule: str
-    """By which a run supports it."""
+    """Rule by which a run supports the claim."""
     status: ClaimStatus
     reason: str
     findings: list[str]
     command: str
-    """What tests it, or tests it better; empty where this run does."""
+    """Command that tests the claim, or tests it better; empty where this run does."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimsSection:
-    """The section."""
+    """The section on claims."""
 
     paper: str
+    """Its address."""
     name: str
     claims: list[Claim]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RuleResult:
-    """What a rule came to."""
+    """The outcome of one rule."""
 
     status: ClaimStatus
     reason: str
@@ -62,7 +67,7 @@ class RuleResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """All that a rule may look at."""
+    """The evidence that a rule may use."""
 
     summary: Summary
     roles: Roles
@@ -71,16 +76,16 @@ class Evidence:
     strength: StrengthSection
     novelty: Sequence[Novelty]
     thresholds: dict[str, Any]
-    """Its numbers."""
+    """The numbers of the rule."""
 
     @property
     def paper_method(self) -> str | None:
-        """The paper's method, by words if the run has that."""
+        """The method of the paper, conditioned on words if the run has that."""
         return next(iter([*self.roles.by_words, *self.roles.by_pictures]), None)
 
 
 def load_claims() -> dict[str, Any]:
-    """What the paper claims, and the rules."""
+    """The claims of the paper and the rules that test them."""
     return tomllib.loads(
         (content.folder("reports") / "claims" / "hypertransport.toml").read_text(encoding="utf-8")
     )
@@ -95,9 +100,9 @@ def collect(
     strength: StrengthSection,
     novelty: Sequence[Novelty],
 ) -> ClaimsSection:
-    """Every claim of the paper."""
+    """Test every claim of the paper."""
     paper = load_claims()
-    found = []
+    tested = []
     for name, rule in _RULES.items():
         evidence = Evidence(
             summary=summary,
@@ -108,7 +113,7 @@ def collect(
             novelty=novelty,
             thresholds=paper[name],
         )
-        came = (
+        result = (
             rule(evidence)
             if evidence.paper_method
             else RuleResult(
@@ -118,34 +123,28 @@ def collect(
             )
         )
         texts = {part: str(paper[name][part]) for part in ("claim", "conditions", "rule")}
-        found.append(
+        tested.append(
             Claim(
                 **texts,
-                status=came.status,
-                reason=came.reason,
-                findings=list(came.findings),
-                command=came.command,
+                status=result.status,
+                reason=result.reason,
+                findings=list(result.findings),
+                command=result.command,
             )
         )
-    return ClaimsSection(paper=paper["paper"], name=paper["name"], claims=found)
+    return ClaimsSection(paper=paper["paper"], name=paper["name"], claims=tested)
 
 
 def check_speed(evidence: Evidence) -> RuleResult:
-    """Times by `htbench time` if the run has any, else those of the run itself."""
+    """Time per concept: by `htbench time` if the run has a session, else while the run was made."""
+    roles = evidence.roles
     times, how = _times(evidence.summary)
-    own = next(
-        (
-            method
-            for method in (*evidence.roles.by_words, *evidence.roles.by_pictures)
-            if method in times
-        ),
-        None,
-    )
+    own = next((name for name in (*roles.by_words, *roles.by_pictures) if name in times), None)
     fits = sorted(
-        (method for method in evidence.roles.per_concept if method in times),
+        (method for method in roles.per_concept if method in times),
         key=lambda method: -_median(times[method]),
     )
-    model = str(format.as_mapping(evidence.summary.facts.get("model")).get("name") or "MODEL")
+    model = evidence.summary.facts.model.name or "MODEL"
     command = shlex.join(
         ["htbench", "time", "--model", model, "--name", evidence.summary.store.folder.name]
     )
@@ -158,11 +157,12 @@ def check_speed(evidence: Evidence) -> RuleResult:
     ratios = {fit: _ratio(times[fit], times[own]) for fit in fits}
     least, slowest = float(evidence.thresholds["least"]), ratios[fits[0]]
     texts = [
-        f"{format.quantity(ratio.value)}× {_interval_text(ratio, format.quantity)} over {fit}: {_times_text(times[fit], times[own])}"
+        f"{_ratio_text(ratio)} over {fit}: {_times_text(times[fit], times[own])}"
         for fit, ratio in ratios.items()
     ]
     low, high = (slowest.value if math.isnan(end) else end for end in (slowest.low, slowest.high))
-    why = f"Over {fits[0]}, the slowest fit here, {own} is {format.quantity(slowest.value)} times as fast; {how}."
+    factor = format.quantity(slowest.value)
+    why = f"Over {fits[0]}, the slowest fit here, {own} is {factor} times as fast; {how}."
     if low < least <= high:
         why += f" {_INCONCLUSIVE}"
     return RuleResult(
@@ -174,7 +174,7 @@ def check_speed(evidence: Evidence) -> RuleResult:
 
 
 def check_match(evidence: Evidence) -> RuleResult:
-    """Paired with the best per-concept method, within a margin."""
+    """Concept gain, paired with that of the best per-concept method, within a margin."""
     summary, own = evidence.summary, _rankable_method(evidence)
     command = commands.with_methods(summary, "linear-act", "lineas")
     if own is None:
@@ -185,12 +185,7 @@ def check_match(evidence: Evidence) -> RuleResult:
         for method in (*evidence.roles.per_concept, own)
         if method not in evidence.roles.circular
     }
-    compared = (
-        compare({method: of for method, of in scores.items() if of}, reference=own)
-        if scores.get(own)
-        else []
-    )
-    best = max(compared, key=lambda one: one.difference.mean, default=None)
+    best = _best_rival(scores, own)
     if best is None:
         return RuleResult(
             status=_UNTESTED,
@@ -204,17 +199,18 @@ def check_match(evidence: Evidence) -> RuleResult:
             status=_UNTESTED,
             reason=f"The best per-concept method, {best.first}, has no gain that could be matched.",
         )
-    tests = [one for one in compare(scores, reference=own, margin=margin) if one.equivalence]
+    tests = [pair for pair in compare(scores, reference=own, margin=margin) if pair.equivalence]
     texts = [
-        f"{own} against {one.first}: {_difference_text(one)}; {_equivalence_text(one, margin)}"
-        for one in sorted(tests, key=lambda one: -one.difference.mean)
+        f"{own} against {pair.first}: {_difference_text(pair)}; {_equivalence_text(pair, margin)}"
+        for pair in sorted(tests, key=lambda pair: -pair.difference.mean)
     ]
-    decisive = next((one for one in tests if one.first == best.first), None)
+    decisive = next((pair for pair in tests if pair.first == best.first), None)
     if decisive is None or decisive.equivalence is None:
         return RuleResult(status=_UNTESTED, reason="One concept gives no interval.", findings=texts)
     worst = -decisive.equivalence.high
-    share = 1 - best.difference.mean / reference
-    why = f"{own} reaches {format.percent(share)} of the concept gain of {best.first}, the best per-concept method here, at strength {format.strength(at)}."
+    share = format.percent(1 - best.difference.mean / reference)
+    rival = f"{best.first}, the best per-concept method here, at strength {format.strength(at)}"
+    why = f"{own} reaches {share} of the concept gain of {rival}."
     if worst <= -margin and -decisive.equivalence.low >= -margin:
         why += f" {_INCONCLUSIVE}"
     texts += _preservation(summary, dict.fromkeys((own, best.first), at))
@@ -226,7 +222,10 @@ def check_match(evidence: Evidence) -> RuleResult:
 
 
 def check_judges(evidence: Evidence) -> RuleResult:
-    """Pairs with prompting, by every judge; a CLIP is no vision-language model, and a flagged judge is no evidence."""
+    """Preference over prompting, by every judge.
+
+    A CLIP is no vision-language model, and a flagged judge is no evidence.
+    """
     own, prompt = evidence.paper_method, evidence.roles.prompt
     command = commands.for_run(
         evidence.summary,
@@ -268,7 +267,7 @@ def check_judges(evidence: Evidence) -> RuleResult:
 
 
 def check_people(evidence: Evidence) -> RuleResult:
-    """Pairs with prompting, by people."""
+    """Preference over prompting, by people."""
     own, prompt = evidence.paper_method, evidence.roles.prompt
     command = commands.for_run(
         evidence.summary, "study export", "--criterion", "overall", "--against", prompt or "prompt"
@@ -285,9 +284,8 @@ def check_people(evidence: Evidence) -> RuleResult:
                     if pair.one == own
                     else Interval(value=1 - value, low=1 - high, high=1 - low)
                 )
-                texts.append(
-                    f"{study.study}, {criterion.name}: {_preference_text(rate)}, {pair.votes:,} votes"
-                )
+                votes = f"{pair.votes:,} votes"
+                texts.append(f"{study.study}, {criterion.name}: {_preference_text(rate)}, {votes}")
                 decisive = rate if decisive is None or criterion.name == "overall" else decisive
     if decisive is None:
         return RuleResult(
@@ -299,26 +297,26 @@ def check_people(evidence: Evidence) -> RuleResult:
 
 
 def check_strength(evidence: Evidence) -> RuleResult:
-    """How gain answers to strengths from 0 to 1."""
+    """Dose-response of gain over strengths from 0 to 1."""
     own = _rankable_method(evidence)
     if own is None:
         return _circular(evidence)
     within = [
         value for value in strengths_section.strengths(evidence.summary, own) if 0 <= value <= 1
     ]
-    found = strengths_section.dose_response(evidence.summary, own, within)
-    if found is None or found.spearman is None or found.backstep is None:
+    response = strengths_section.dose_response(evidence.summary, own, within)
+    if response is None or response.spearman is None or response.backstep is None:
         why = (
             "Nothing changes with the strength."
-            if found
+            if response
             else f"Between 0 and 1 the run has {len(within)} strengths; a curve needs three."
         )
         return RuleResult(
-            status=_status(False) if found and found.flat else _UNTESTED,
+            status=_status(False) if response and response.flat else _UNTESTED,
             reason=why,
             command=_finer_command(evidence),
         )
-    monotone, back = found.spearman, found.backstep
+    monotone, back = response.spearman, response.backstep
     if math.isnan(monotone.low):
         return RuleResult(status=_UNTESTED, reason="One concept gives no interval.")
     held = monotone.low >= float(evidence.thresholds["correlation"]) and back.high <= float(
@@ -326,19 +324,18 @@ def check_strength(evidence: Evidence) -> RuleResult:
     )
     texts = [
         f"{title} {_estimate_text(value)}"
-        for title, value in (("rank correlation", monotone), ("share that goes back", back))
-        if value
-    ]
-    texts += [
-        f"{title} {_estimate_text(value)}"
         for title, value in (
-            ("R² of a straight line", found.linearity),
-            ("largest step", found.largest_step),
+            ("rank correlation", monotone),
+            ("share that goes back", back),
+            ("R² of a straight line", response.linearity),
+            ("largest step", response.largest_step),
         )
         if value
     ]
     shown = ", ".join(map(format.strength, within))
-    why = f"Over strengths {shown}, of {found.curves:,} curves {found.flat:,} are flat and {found.incomplete:,} broken; a curve is one picture’s."
+    counts = f"{response.flat:,} are flat and {response.incomplete:,} broken"
+    curves = f"of {response.curves:,} curves {counts}; a curve is one picture’s"
+    why = f"Over strengths {shown}, {curves}."
     return RuleResult(
         status=_status(held),
         reason=why,
@@ -348,11 +345,8 @@ def check_strength(evidence: Evidence) -> RuleResult:
 
 
 def check_pictures(evidence: Evidence) -> RuleResult:
-    """Gain by pictures, and how far it is that of words."""
-    by_pictures = next(
-        (method for method in evidence.roles.by_pictures if method not in evidence.roles.circular),
-        None,
-    )
+    """Concept gain when steered by pictures, and its agreement with the gain by words."""
+    by_pictures = _first_rankable(evidence, evidence.roles.by_pictures)
     command = commands.with_methods(evidence.summary, "hypertransport-image")
     if by_pictures is None:
         return (
@@ -369,33 +363,16 @@ def check_pictures(evidence: Evidence) -> RuleResult:
             status=_UNTESTED,
             reason="It is not scored yet." if gain is None else "One concept gives no interval.",
         )
-    by_words = next(
-        (method for method in evidence.roles.by_words if method not in evidence.roles.circular),
-        None,
-    )
-    beside = next(
-        (
-            one
-            for one in strengths_section.compare_modalities(summary, evidence.roles)
-            if (one.by_pictures, one.by_words) == (by_pictures, by_words)
-        ),
-        None,
-    )
-    texts = [f"concept gain {_estimate_text(gain)}"]
-    if beside:
-        both = beside.agreement
-        texts.append(
-            f"difference from that by words: {_estimate_text(both.difference, signed=True)}"
-        )
-        texts.append(
-            f"agreement over concepts {format.score(both.concordance)} [{format.score(both.low)}, {format.score(both.high)}] (Lin’s concordance)"
-        )
-        if both.equivalence:
-            said = "equivalent" if both.equivalence.holds else "not shown equivalent"
-            texts.append(
-                f"{said} within a tenth of it, ±{format.score(both.equivalence.margin)} (TOST {_p_text(both.equivalence.p)})"
-            )
-    why = f"Steered by pictures, {by_pictures} {'brings' if gain.low > 0 else 'does not clearly bring'} the concept at strength {format.strength(at)}."
+    by_words = _first_rankable(evidence, evidence.roles.by_words)
+    agreements = [
+        _agreement_texts(pair.agreement)
+        for pair in strengths_section.compare_modalities(summary, evidence.roles)
+        if (pair.by_pictures, pair.by_words) == (by_pictures, by_words)
+    ]
+    texts = [f"concept gain {_estimate_text(gain)}", *(agreements[0] if agreements else [])]
+    verb = "brings" if gain.low > 0 else "does not clearly bring"
+    strength = format.strength(at)
+    why = f"Steered by pictures, {by_pictures} {verb} the concept at strength {strength}."
     return RuleResult(status=_status(gain.low > 0), reason=why, findings=texts)
 
 
@@ -403,8 +380,13 @@ _UNTESTED: ClaimStatus = "not tested here"
 _INCONCLUSIVE = "The interval leaves it open: this run can neither show nor exclude it."
 _QUICKSTART = "htbench run quickstart"
 _RULES: dict[str, Callable[[Evidence], RuleResult]] = {
-    "speed": check_speed, "match": check_match, "judges": check_judges, "people": check_people, "strength": check_strength, "pictures": check_pictures,
-}  # fmt: skip
+    "speed": check_speed,
+    "match": check_match,
+    "judges": check_judges,
+    "people": check_people,
+    "strength": check_strength,
+    "pictures": check_pictures,
+}
 
 
 def _status(held: bool) -> ClaimStatus:
@@ -412,17 +394,27 @@ def _status(held: bool) -> ClaimStatus:
 
 
 def _rankable_method(evidence: Evidence) -> str | None:
-    """The paper's method, by words if it can be, that the headline's scorer can judge."""
-    own = [*evidence.roles.by_words, *evidence.roles.by_pictures]
-    return next((method for method in own if method not in evidence.roles.circular), None)
+    """The paper's method, by words if possible, that the headline's scorer can judge."""
+    return _first_rankable(evidence, [*evidence.roles.by_words, *evidence.roles.by_pictures])
+
+
+def _first_rankable(evidence: Evidence, methods: Sequence[str]) -> str | None:
+    return next((method for method in methods if method not in evidence.roles.circular), None)
+
+
+def _best_rival(scores: Mapping[str, Mapping[str, float]], own: str) -> PairedComparison | None:
+    """The comparison of `own` with the best other method that is scored."""
+    if not scores.get(own):
+        return None
+    scored = {method: means for method, means in scores.items() if means}
+    pairs = compare(scored, reference=own)
+    return max(pairs, key=lambda pair: pair.difference.mean, default=None)
 
 
 def _circular(evidence: Evidence) -> RuleResult:
     scorer = encoder_name(evidence.summary.scorer)
-    return RuleResult(
-        status=_UNTESTED,
-        reason=f"It reads concepts with {scorer}, which scores here: give --scorer another encoder.",
-    )
+    why = f"It reads concepts with {scorer}, which scores here: give --scorer another encoder."
+    return RuleResult(status=_UNTESTED, reason=why)
 
 
 def _finer_command(evidence: Evidence) -> str:
@@ -432,14 +424,12 @@ def _finer_command(evidence: Evidence) -> str:
 def _times(summary: Summary) -> tuple[dict[str, Sequence[float]], str]:
     session = figures.latest(summary.store)
     if session and session.comparisons:
-        return {
-            pace.method: pace.seconds for pace in session.method_times
-        }, "measured by htbench time"
-    found: dict[str, list[float]] = {}
+        return {row.method: row.seconds for row in session.method_times}, "measured by htbench time"
+    fits: dict[str, list[float]] = {}
     for phase, method, _, seconds, _ in summary.store.timings():
         if phase == "towards":
-            found.setdefault(method, []).append(seconds)
-    return dict(found), "timed once a concept while the run was made, whatever else the machine did"
+            fits.setdefault(method, []).append(seconds)
+    return dict(fits), "timed once a concept while the run was made, whatever else the machine did"
 
 
 def _ratio(fit: Sequence[float], predict: Sequence[float]) -> Interval:
@@ -449,8 +439,8 @@ def _ratio(fit: Sequence[float], predict: Sequence[float]) -> Interval:
 
 
 def _median(seconds: Sequence[float]) -> float:
-    found = durations.quartiles(seconds)
-    return found.median if found else 0.0
+    quartiles = durations.quartiles(seconds)
+    return quartiles.median if quartiles else 0.0
 
 
 def _times_text(fit: Sequence[float], predict: Sequence[float]) -> str:
@@ -458,7 +448,7 @@ def _times_text(fit: Sequence[float], predict: Sequence[float]) -> str:
 
 
 def _preservation(summary: Summary, strengths: Mapping[str, float]) -> list[str]:
-    """What it costs: a method that wipes pictures out gains, too."""
+    """Image preservation beside the gain: a method that wipes pictures out gains, too."""
     lines = {
         method: summary.leaderboard_row(method, at).scores["image_preservation"]
         for method, at in strengths.items()
@@ -468,57 +458,73 @@ def _preservation(summary: Summary, strengths: Mapping[str, float]) -> list[str]
 
 
 def _by_novelty(evidence: Evidence, own: str) -> list[str]:
-    """Against the best per-concept method, apart for concepts in words that training had and for others."""
-    one = next((one for one in evidence.novelty if one.method == own), None)
-    sorts = (
-        {"in words that it was trained with": one.known, "with a new word": one.novel}
-        if one
-        else {}
-    )
+    """Gain over the best per-concept method, on concepts in known words and on the others."""
+    row = next((row for row in evidence.novelty if row.method == own), None)
+    if row is None:
+        return []
+    parts = {"in words that it was trained with": row.known, "with a new word": row.novel}
     texts = [
         f"on {part.score.n:,} concepts {sort} {_estimate_text(part.difference, signed=True)}"
-        for sort, part in sorts.items()
+        for sort, part in parts.items()
         if part and part.difference
     ]
-    return [f"{own} against {one.reference}: {'; '.join(texts)}"] if one and texts else []
+    return [f"{own} against {row.reference}: {'; '.join(texts)}"] if texts else []
 
 
 def _at_tuned_strengths(evidence: Evidence, own: str) -> list[str]:
-    """Against the best per-concept method where each has the strength that dev concepts chose, at which they keep more alike."""
-    summary, rivals = (
-        evidence.summary,
-        set(evidence.roles.per_concept) - set(evidence.roles.circular),
-    )
-    chosen = {
+    """Gain over the best per-concept method, each at its strength chosen on dev concepts.
+
+    At these strengths their image preservation differs less.
+    """
+    summary = evidence.summary
+    rivals = set(evidence.roles.per_concept) - set(evidence.roles.circular)
+    strengths = {
         line.method: line.strength
         for line in summary.tuned
         if line.method == own or line.method in rivals
     }
-    scores = {method: summary.means(method, at) for method, at in chosen.items()}
-    best = max(
-        compare(scores, reference=own) if own in scores else [],
-        key=lambda one: one.difference.mean,
-        default=None,
-    )
+    scores = {method: summary.means(method, at) for method, at in strengths.items()}
+    pairs = compare(scores, reference=own) if own in scores else []
+    best = max(pairs, key=lambda pair: pair.difference.mean, default=None)
     if best is None:
         return []
-    apart = f"{own} ({format.strength(chosen[own])}) against {best.first} ({format.strength(chosen[best.first])}): {_difference_text(best)}"
+    mine, other = (
+        f"{method} ({format.strength(strengths[method])})" for method in (own, best.first)
+    )
+    difference = f"{mine} against {other}: {_difference_text(best)}"
     return [
-        f"at the strengths chosen on dev concepts, {apart}",
-        *_preservation(summary, {method: chosen[method] for method in (own, best.first)}),
+        f"at the strengths chosen on dev concepts, {difference}",
+        *_preservation(summary, {method: strengths[method] for method in (own, best.first)}),
     ]
 
 
-def _difference_text(one: PairedComparison) -> str:
-    """The other way round: of the reference."""
-    low, high = -one.difference.high, -one.difference.low
-    return f"{format.score(-one.difference.mean, signed=True)} [{format.score(low, signed=True)}, {format.score(high, signed=True)}]"
+def _difference_text(pair: PairedComparison) -> str:
+    """The difference with its sign turned: the reference less the other method."""
+    around = format.interval(-pair.difference.high, -pair.difference.low, _signed_score)
+    return f"{_signed_score(-pair.difference.mean)} {around}"
 
 
-def _equivalence_text(one: PairedComparison, margin: float) -> str:
-    assert one.equivalence, "tests without an interval were left out"
-    said = "equivalent" if one.equivalence.holds else "not shown equivalent"
-    return f"{said} within ±{format.score(margin)} (TOST {_p_text(one.equivalence.p)})"
+def _equivalence_text(pair: PairedComparison, margin: float) -> str:
+    assert pair.equivalence, "tests without an interval were left out"
+    test = f"(TOST {_p_text(pair.equivalence.p)})"
+    return f"{_holds_text(pair.equivalence)} within ±{format.score(margin)} {test}"
+
+
+def _agreement_texts(agreement: ScoreAgreement) -> list[str]:
+    around = format.interval(agreement.low, agreement.high)
+    concordance = f"{format.score(agreement.concordance)} {around}"
+    texts = [
+        f"difference from that by words: {_estimate_text(agreement.difference, signed=True)}",
+        f"agreement over concepts {concordance} (Lin’s concordance)",
+    ]
+    if test := agreement.equivalence:
+        margin = f"±{format.score(test.margin)} (TOST {_p_text(test.p)})"
+        texts.append(f"{_holds_text(test)} within a tenth of it, {margin}")
+    return texts
+
+
+def _holds_text(test: estimates.Equivalence) -> str:
+    return "equivalent" if test.holds else "not shown equivalent"
 
 
 def _p_text(p: float) -> str:
@@ -526,7 +532,7 @@ def _p_text(p: float) -> str:
 
 
 def _preference_ratio(rate: Interval) -> Interval:
-    """How many times as often one is preferred, from how often it is."""
+    """Odds of being preferred, from the rate of being preferred."""
     value, low, high = (
         math.inf if part == 1 else part / (1 - part) for part in (rate.value, rate.low, rate.high)
     )
@@ -534,24 +540,34 @@ def _preference_ratio(rate: Interval) -> Interval:
 
 
 def _preference_text(rate: Interval) -> str:
-    ratio = _preference_ratio(rate)
-    times = "always" if math.isinf(ratio.value) else f"{ratio.value:.2f} times as often"
-    return f"preferred in {format.percent(rate.value, 1)} [{format.percent(rate.low, 1)}, {format.percent(rate.high, 1)}], {times}"
+    around = format.interval(rate.low, rate.high, partial(format.percent, decimals=1))
+    times = _times_as_often(_preference_ratio(rate))
+    return f"preferred in {format.percent(rate.value, 1)} {around}, {times}"
+
+
+def _times_as_often(ratio: Interval) -> str:
+    return "always" if math.isinf(ratio.value) else f"{ratio.value:.2f} times as often"
 
 
 def _preference_result(ratio: Interval, times: float, texts: list[str], *, who: str) -> RuleResult:
-    shown = "always" if math.isinf(ratio.value) else f"{ratio.value:.2f} times as often"
-    held, open_ = ratio.low > 1 and ratio.high >= times, ratio.low <= 1 and ratio.high >= times
+    held, is_open = ratio.low > 1 and ratio.high >= times, ratio.low <= 1 and ratio.high >= times
     return RuleResult(
         status=_status(held),
-        reason=f"{who} it {shown}.{f' {_INCONCLUSIVE}' if open_ else ''}",
+        reason=f"{who} it {_times_as_often(ratio)}.{f' {_INCONCLUSIVE}' if is_open else ''}",
         findings=texts,
     )
 
 
 def _estimate_text(value: estimates.Estimate, *, signed: bool = False) -> str:
-    return f"{format.score(value.mean, signed=signed)} [{format.score(value.low, signed=signed)}, {format.score(value.high, signed=signed)}]"
+    number = partial(format.score, signed=signed)
+    return f"{number(value.mean)} {format.interval(value.low, value.high, number)}"
 
 
-def _interval_text(ratio: Interval, shown: Callable[[float], str]) -> str:
-    return "" if math.isnan(ratio.low) else f"[{shown(ratio.low)}, {shown(ratio.high)}]"
+def _signed_score(value: float) -> str:
+    return format.score(value, signed=True)
+
+
+def _ratio_text(ratio: Interval) -> str:
+    has_interval = not math.isnan(ratio.low)
+    around = format.interval(ratio.low, ratio.high, format.quantity) if has_interval else ""
+    return f"{format.quantity(ratio.value)}× {around}"

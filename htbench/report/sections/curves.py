@@ -26,25 +26,24 @@ def collect(lines: Sequence[LeaderboardRow], tones: Mapping[str, int]) -> list[t
 def _curve(
     lines: Sequence[LeaderboardRow], tones: Mapping[str, int], across: str, up: str
 ) -> Markup:
-    """`up` against `across`, or against the strength where that is empty; a line a method."""
-    found: dict[str, list[chart.Point]] = {}
+    """The metric `up` against `across`, or against the strength if that is empty, by method."""
+    lines_by_method: dict[str, list[chart.Point]] = {}
     for line in lines:
         over, height = line.scores.get(across), line.scores[up]
         if height and (over or not across):
-            note = f"{line.method}, strength {format.strength(line.strength)}: {METRICS[up].lower()} {format.score(height.mean)}"
-            found.setdefault(line.method, []).append(
+            strength = format.strength(line.strength)
+            note = f"{line.method}, strength {strength}: {_metric_text(up, height.mean)}"
+            lines_by_method.setdefault(line.method, []).append(
                 chart.Point(
                     x=over.mean if over else line.strength,
                     y=height.mean,
-                    label=format.strength(line.strength) if across else "",
-                    tooltip=f"{note}, {METRICS[across].lower()} {format.score(over.mean)}"
-                    if over
-                    else note,
+                    label=strength if across else "",
+                    tooltip=f"{note}, {_metric_text(across, over.mean)}" if over else note,
                     x_range=(over.low, over.high) if over else None,
                     y_range=(height.low, height.high),
                 )
             )
-    points = [point for several in found.values() for point in several]
+    points = [point for several in lines_by_method.values() for point in several]
     x = chart.linear_axis(
         METRICS.get(across, "Strength"),
         [value for point in points for value in (point.x, *(point.x_range or ()))],
@@ -54,8 +53,12 @@ def _curve(
     )
     series = [
         chart.LineSeries(name=method, tone=tones.get(method, 0), points=several)
-        for method, several in found.items()
+        for method, several in lines_by_method.items()
     ]
     return chart.line_chart(
         series, title=f"{y.label} against {x.label.lower()}, one line a method", x=x, y=y
     )
+
+
+def _metric_text(metric: str, value: float) -> str:
+    return f"{METRICS[metric].lower()} {format.score(value)}"

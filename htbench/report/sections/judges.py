@@ -1,7 +1,8 @@
-"""What judges said of a run: a block for each judge and criterion, from the ledger beside the run."""
+"""Results of the judges of a run, by judge and criterion, from the ledger beside the run."""
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,57 +23,27 @@ from htbench.stats.ranking.votes import Unrankable
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedCriterion:
-    """One judge by one criterion."""
+    """The result of one judge by one criterion."""
 
     id: str
-    """Of its heading."""
+    """The HTML id of its heading."""
     criterion: CriterionLeaderboard
     preference_rates: dict[str, Interval]
-    """How often each method is preferred to prompting."""
+    """The rate at which each method is preferred to prompting."""
     robustness: Robustness | None
     variants: list[RankingVariant]
 
     @property
     def audit(self) -> JudgeAudit:
-        """Of the criterion."""
+        """The audit of the criterion."""
         return self.criterion.audit
 
     @property
     def checks(self) -> list["FlagCheck"]:
-        """Every flag that there is, with what it rests on."""
-        audit, lost = (
-            self.audit,
-            sum(share.count for share in self.audit.missing_by_method.values()),
-        )
-        slot = f"the first won {_share_text(audit.position_bias, 'contradictions')}; p {format.p_value(audit.position_bias_p)}"
-        expected = (
-            ""
-            if math.isnan(audit.cycles_expected)
-            else f"; {format.percent(audit.cycles_expected, 1)} expected"
-        )
-        uneven = (
-            ""
-            if math.isnan(audit.missing_p)
-            else f"; the same for all methods: p {format.p_value(audit.missing_p)}"
-        )
-        asked = Proportion(count=lost, of=sum(audit.planned.values()))
-        figures: dict[Flag, str] = {
-            "first slot": slot,
-            "last slot": slot,
-            "unstable": f"alike in {_share_text(audit.stable, 'questions asked again')}",
-            "undecided": f"undecided in {_share_text(audit.undecided, 'questions with noise')}",
-            "text": f"not fooled in {_trial_text(audit.text)}",
-            "blind": f"the picture won {_trial_text(audit.noise)}",
-            "wrong concept": f"the right concept won {_trial_text(audit.wrong_concept)}",
-            "imagines": f"a difference in {_share_text(audit.identical, 'identical pairs')}",
-            "inconsistent": f"alike in {_share_text(audit.consistent, 'pairs asked in both orders')}",
-            "cycles": f"a circle in {_share_text(audit.cycles, 'triples')}{expected}",
-            "missing": f"asked in vain: {_share_text(asked, 'matches of methods')}{uneven}",
-        }
+        """All flags with their evidence, raised or not."""
+        evidence, flags = _evidence(self.audit), self.audit.flags
         return [
-            FlagCheck(
-                flag=flag, meaning=meaning, evidence=figures[flag], raised=flag in audit.flags
-            )
+            FlagCheck(flag=flag, meaning=meaning, evidence=evidence[flag], raised=flag in flags)
             for flag, meaning in MEANING.items()
         ]
 
@@ -89,89 +60,91 @@ class FlagCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeResult:
-    """One judge's tournament."""
+    """The result of one judge's tournament."""
 
     leaderboard: TournamentResult
     criteria: list[JudgedCriterion]
     agreements: dict[str, list[JudgeAgreement]]
-    """With each other judge of the run, by its name."""
+    """Agreement with each other judge of the run, by its name."""
 
     @property
     def name(self) -> str:
-        """Of the judge, with its model."""
+        """The name of the judge with its model."""
         return judge_name(self.leaderboard)
 
     @property
     def is_vlm(self) -> bool:
-        """Whether it is a vision-language model."""
+        """True if the judge is a vision-language model."""
         return self.leaderboard.metadata.get("kind") != "clip"
 
     @property
     def design(self) -> dict[str, Any]:
-        """What was compared."""
+        """The design of the tournament."""
         return dict(self.leaderboard.metadata["design"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgesSection:
-    """The section."""
+    """The section on judges."""
 
     results: list[JudgeResult]
     problem: str
-    """Why the ledger cannot be read; empty if it can, or is not there."""
+    """The reason why the ledger cannot be read; empty if it can, or if there is none."""
 
 
 def judge_name(leaderboard: TournamentResult) -> str:
-    """A judge with its model, once where they are the same."""
+    """The name of a judge with its model, once if they are the same."""
     judge, model = str(leaderboard.metadata["judge"]), str(leaderboard.metadata["model"])
     return judge if judge == model else f"{judge} {model}"
 
 
 def collect(summary: Summary, *, rounds: int = 1000) -> JudgesSection:
-    """Of each judge and model the latest tournament at each strength; one ledger is read once as long as nothing is added to it."""
+    """The latest tournament of each judge and model at each strength.
+
+    A ledger is read again only if it has changed.
+    """
     folder = summary.store.folder
     if not (folder / LEDGER_FILE).is_file():
         return JudgesSection(results=[], problem="")
-    files = [
-        path for path in (folder / LEDGER_FILE, folder / f"{LEDGER_FILE}-wal") if path.is_file()
-    ]
-    return _read(
-        folder, rounds, tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in files)
-    )
+    files = (folder / LEDGER_FILE, folder / f"{LEDGER_FILE}-wal")
+    stats = (path.stat() for path in files if path.is_file())
+    return _read(folder, rounds, tuple((stat.st_mtime_ns, stat.st_size) for stat in stats))
 
 
 @lru_cache(maxsize=4)
 def _read(folder: Path, rounds: int, state: tuple[tuple[int, int], ...]) -> JudgesSection:
-    """As the ledger was in that state of its files: a page that is drawn anew while a run goes on does not rank hundreds of thousands of verdicts again."""
+    """The section for a state of the ledger's files, by which it is cached.
+
+    So a report that is rendered again during a run does not rank all verdicts anew.
+    """
     try:
         with Ledger.read(folder) as ledger:
-            known = {
-                (about["judge"], about["model"], about["design"]["strength"]): id_
-                for id_, about in ledger.tournaments().items()
+            latest = {
+                (metadata["judge"], metadata["model"], metadata["design"]["strength"]): id_
+                for id_, metadata in ledger.tournaments().items()
             }
-            boards = [read_result(ledger, id_, rounds=rounds) for id_ in known.values()]
+            tournaments = [read_result(ledger, id_, rounds=rounds) for id_ in latest.values()]
     except HtbenchError as error:
         return JudgesSection(results=[], problem=str(error))
-    return JudgesSection(
-        results=[_judge_result(each, boards) for each in boards if each.criteria], problem=""
-    )
+    results = [_judge_result(each, tournaments) for each in tournaments if each.criteria]
+    return JudgesSection(results=results, problem="")
 
 
-def _judge_result(own: TournamentResult, boards: Sequence[TournamentResult]) -> JudgeResult:
-    others = [each for each in boards if judge_name(each) != judge_name(own)]
+def _judge_result(own: TournamentResult, tournaments: Sequence[TournamentResult]) -> JudgeResult:
+    others = [each for each in tournaments if judge_name(each) != judge_name(own)]
     return JudgeResult(
         leaderboard=own,
         criteria=[_judged_criterion(own, criterion) for criterion in own.criteria],
         agreements={
-            judge_name(other): found
+            judge_name(other): agreements
             for other in others
-            if (found := agreement_with_judge(own, other))
+            if (agreements := agreement_with_judge(own, other))
         },
     )
 
 
 def _judged_criterion(own: TournamentResult, criterion: CriterionLeaderboard) -> JudgedCriterion:
-    ranked = [one.name for one in criterion.ranking.entries] if criterion.ranking else []
+    ranked = [entry.name for entry in criterion.ranking.entries] if criterion.ranking else []
     shows = str(own.metadata["design"]["shows"])
     return JudgedCriterion(
         id=f"judge-{own.tournament[:8]}-{criterion.name}",
@@ -184,32 +157,53 @@ def _judged_criterion(own: TournamentResult, criterion: CriterionLeaderboard) ->
 
 
 def _robustness(criterion: CriterionLeaderboard, ranked: Sequence[str]) -> dict[str, Any]:
-    """How much the ranking hangs on; nothing where there is none."""
-    try:
+    """The robustness of the ranking and its variants; None and no variants without a ranking."""
+    with suppress(Unrankable):
         votes = criterion.votes.among(ranked)
-        return (
-            {"robustness": robustness(votes), "variants": sensitivity(votes)}
-            if ranked
-            else {"robustness": None, "variants": []}
-        )
-    except Unrankable:
-        return {"robustness": None, "variants": []}
+        if ranked:
+            return {"robustness": robustness(votes), "variants": sensitivity(votes)}
+    return {"robustness": None, "variants": []}
+
+
+def _evidence(audit: JudgeAudit) -> dict[Flag, str]:
+    """The figures that each flag depends on."""
+    p, bias = format.p_value(audit.position_bias_p), audit.position_bias
+    slot = f"the first won {_share_text(bias, 'contradictions')}; p {p}"
+    expected, uneven = "", ""
+    if not math.isnan(audit.cycles_expected):
+        expected = f"; {format.percent(audit.cycles_expected, 1)} expected"
+    if not math.isnan(audit.missing_p):
+        uneven = f"; the same for all methods: p {format.p_value(audit.missing_p)}"
+    missing = Proportion(
+        count=sum(share.count for share in audit.missing_by_method.values()),
+        of=sum(audit.planned.values()),
+    )
+    consistent = _share_text(audit.consistent, "pairs asked in both orders")
+    return {
+        "first slot": slot,
+        "last slot": slot,
+        "unstable": f"alike in {_share_text(audit.stable, 'questions asked again')}",
+        "undecided": f"undecided in {_share_text(audit.undecided, 'questions with noise')}",
+        "text": f"not fooled in {_trial_text(audit.text)}",
+        "blind": f"the picture won {_trial_text(audit.noise)}",
+        "wrong concept": f"the right concept won {_trial_text(audit.wrong_concept)}",
+        "imagines": f"a difference in {_share_text(audit.identical, 'identical pairs')}",
+        "inconsistent": f"alike in {consistent}",
+        "cycles": f"a circle in {_share_text(audit.cycles, 'triples')}{expected}",
+        "missing": f"asked in vain: {_share_text(missing, 'matches of methods')}{uneven}",
+    }
 
 
 def _share_text(share: Proportion, of: str) -> str:
-    """Such as `95 % [76 %, 99 %] of 20 pairs`."""
+    """A share with its interval, such as `95 % [76 %, 99 %] of 20 pairs`."""
+    if not share.of:
+        return f"no {of}"
     low, high = (format.percent(end) for end in share.interval)
-    return (
-        f"{format.percent(share.value)} [{low}, {high}] of {share.of:,} {of}"
-        if share.of
-        else f"no {of}"
-    )
+    return f"{format.percent(share.value)} [{low}, {high}] of {share.of:,} {of}"
 
 
 def _trial_text(trial: ControlResult) -> str:
     total = trial.right + trial.wrong + trial.other
-    return (
-        f"{trial.right:,} of {total:,}, {trial.wrong:,} went the other way"
-        if total
-        else "no controls"
-    )
+    if not total:
+        return "no controls"
+    return f"{trial.right:,} of {total:,}, {trial.wrong:,} went the other way"

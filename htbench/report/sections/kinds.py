@@ -1,4 +1,4 @@
-"""Concept gain by kind of concept."""
+"""The section on concept gain by kind of concept."""
 
 from dataclasses import dataclass, replace
 
@@ -17,20 +17,21 @@ class KindGains:
     gains: dict[str, estimates.Estimate | None]
     scored: int
     planned: int
-    """Cells."""
+    """Numbers of cells."""
 
 
 def collect(summary: Summary) -> list[KindGains]:
+    """The gains of every kind, sorted by name."""
     kinds = {name: label.kind for name, label in grid.concept_labels(summary).items()}
-    found: dict[str, KindGains] = {}
+    rows: dict[str, KindGains] = {}
     for (method, strength, concept), planned in summary.planned_cells.items():
         if method == UNSTEERED or strength != summary.full_strength:
             continue
         name = kinds[concept]
-        kind = found.get(name, KindGains(name=name, concepts=0, gains={}, scored=0, planned=0))
+        kind = rows.get(name, KindGains(name=name, concepts=0, gains={}, scored=0, planned=0))
         done = summary.done_cells.get((method, strength, concept), 0)
-        found[name] = replace(kind, scored=kind.scored + done, planned=kind.planned + planned)
-    for name, kind in found.items():
+        rows[name] = replace(kind, scored=kind.scored + done, planned=kind.planned + planned)
+    for name, kind in rows.items():
         concepts = {concept for concept, its in kinds.items() if its == name}
         gains = {
             method: estimates.over_concepts(
@@ -45,5 +46,5 @@ def collect(summary: Summary) -> list[KindGains]:
             for method in summary.methods
             if method != UNSTEERED
         }
-        found[name] = replace(kind, concepts=len(concepts), gains=gains)
-    return sorted(found.values(), key=lambda one: one.name)
+        rows[name] = replace(kind, concepts=len(concepts), gains=gains)
+    return sorted(rows.values(), key=lambda kind: kind.name)

@@ -1,4 +1,4 @@
-"""What the leaderboard allows to be said."""
+"""The leaderboard section: its conclusion, and the scales of its intervals."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def shared_scale(board: Sequence[LeaderboardRow], metric: str) -> tuple[float, f
 
 
 def conclusion(summary: Summary) -> str:
-    """What the ranking allows to be said."""
+    """The conclusion that the ranking allows, in a sentence; empty below two ranked methods."""
     ranked = [
         score.n
         for line in summary.leaderboard
@@ -30,17 +30,20 @@ def conclusion(summary: Summary) -> str:
     if len(ranked) < 2:
         return ""
     if len(set(ranked)) > 1:
-        return "The methods are not scored on the same number of concepts yet, so nothing can be said about which is better."
-    places = summary.ranks
-    if places is None or places.concepts < 2:
+        return (
+            "The methods are not scored on the same number of concepts yet, "
+            "so nothing can be said about which is better."
+        )
+    ranks = summary.ranks
+    if ranks is None or ranks.concepts < 2:
         return "One concept gives no interval, so nothing can be said about which method is better."
-    first, others = places.first_tier, len(places.ranks) - len(places.first_tier)
+    first, others = ranks.first_tier, len(ranks.ranks) - len(ranks.first_tier)
     if len(first) == 1:
-        return f"{first[0]} has the highest concept gain, and is told apart from {'the other method' if others == 1 else 'every other method'}."
-    both = "the two" if len(first) == 2 else "them"
-    rest = (
-        f" {others} other{'s are' if others > 1 else ' is'} told apart from {first[0]}, the highest."
-        if others
-        else ""
-    )
-    return f"{format.join_names(first)} share the first tier of concept gain: this run does not tell {both} apart.{rest}"
+        rest = "the other method" if others == 1 else "every other method"
+        return f"{first[0]} has the highest concept gain, and is told apart from {rest}."
+    tie = "this run does not tell " + ("the two apart" if len(first) == 2 else "them apart")
+    shared = f"{format.join_names(first)} share the first tier of concept gain: {tie}."
+    if not others:
+        return shared
+    verb = "s are" if others > 1 else " is"
+    return f"{shared} {others} other{verb} told apart from {first[0]}, the highest."

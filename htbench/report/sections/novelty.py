@@ -1,13 +1,12 @@
-"""What methods that learn from many concepts do with concepts in words that their training had, and with concepts that have a new word.
+"""Trained methods on concepts in words of their training, and on concepts with a new word.
 
-Concepts of either sort differ in how hard they are. So each is also compared with the best method that fits every concept by itself, and for
-which none is new.
+Concepts of either sort differ in difficulty. So each method is also compared with the best method
+that fits every concept by itself, and for which no concept is new.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from htbench.report import format
 from htbench.report.roles import Roles
 from htbench.run.summary import HEADLINE, Summary
 from htbench.stats import estimates
@@ -20,7 +19,7 @@ class NoveltyScore:
 
     score: Estimate
     reference: Estimate | None
-    """Of the per-concept method."""
+    """Score of the per-concept method."""
     difference: Estimate | None
     """The method less the per-concept one, concept by concept."""
 
@@ -35,53 +34,51 @@ class Novelty:
     reference: str | None
     """The per-concept method beside it; None if there is none."""
     known: NoveltyScore | None
-    """All words of these concepts are words of training concepts."""
+    """Score on concepts whose words are all words of training concepts."""
     novel: NoveltyScore | None
-    """These have a word that no training concept has."""
+    """Score on concepts with a word that no training concept has."""
     loss: Estimate | None
-    """By how much less the method has of the per-concept one's score where a word is new."""
+    """The difference from the per-concept method on known words less that on new words."""
 
 
 def collect(
     summary: Summary, roles: Roles, *, metric: str = HEADLINE, reference: str | None = None
 ) -> list[Novelty]:
-    """Of every method whose training is known word by word, and that the scorer can judge; beside another `reference` than the best if one is named."""
+    """Every method whose training words are known and that the scorer can judge.
+
+    It stands beside `reference`, or beside the best per-concept method if none is named.
+    """
     reference = reference or _best_per_concept(summary, roles)
     against = summary.means(reference, summary.full_strength, metric) if reference else {}
-    worded = [
-        concept
-        for concept, facts in format.as_mapping(summary.facts.get("concepts")).items()
-        if format.as_mapping(facts).get("text")
-    ]
-    found = []
-    for method, card in format.as_mapping(summary.facts.get("methods")).items():
-        audit = format.as_mapping(format.as_mapping(card).get("audit"))
-        novel, scores = audit.get("novel"), summary.means(method, summary.full_strength, metric)
-        if not isinstance(novel, list) or method in roles.circular or not scores:
+    worded = [concept for concept, fact in summary.facts.concepts.items() if fact.text]
+    rows = []
+    for method, card in summary.facts.methods.items():
+        novel, scores = card.audit.novel, summary.means(method, summary.full_strength, metric)
+        if novel is None or method in roles.circular or not scores:
             continue
         known, new = (
             {
                 concept: scores[concept]
                 for concept in worded
-                if concept in scores and (concept in novel) is sort
+                if concept in scores and (concept in novel) is is_new
             }
-            for sort in (False, True)
+            for is_new in (False, True)
         )
         apart = [
             [sort[concept] - against[concept] for concept in sort if concept in against]
             for sort in (known, new)
         ]
-        found.append(
+        rows.append(
             Novelty(
                 method=method,
-                trained_on=int(format.as_number(audit.get("trained_on"))),
+                trained_on=card.audit.trained_on,
                 reference=reference,
                 known=_score(known, against),
                 novel=_score(new, against),
                 loss=estimates.contrast(*apart),
             )
         )
-    return found
+    return rows
 
 
 def _best_per_concept(summary: Summary, roles: Roles) -> str | None:

@@ -1,16 +1,15 @@
-"""What gauges read, as numbers: from the store alone, beside the leaderboard's scores and never mixed with them."""
+"""Scores by scorers that are no encoders: a table each, never mixed with the leaderboard's."""
 
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from htbench.core.display import print_json, printable
+from htbench.core.display import print_json, printable, stdout_console
 from htbench.core.types import strength_of
+from htbench.report import format
+from htbench.run.fact_table import ScorerFacts
 from htbench.run.summary import Summary
 from htbench.stats import estimates
 
@@ -24,12 +23,12 @@ class MethodScore:
     estimate: estimates.Estimate | None
     done: int
     planned: int
-    """Cells."""
+    """Numbers of cells."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreTable:
-    """All that one gauge read."""
+    """The scores by one scorer."""
 
     name: str
     summary: str
@@ -45,26 +44,22 @@ class ScoreTable:
     done: int
     planned: int
     reasons: dict[str, int]
-    """Why pictures have no score, by how many."""
+    """Numbers of pictures without a score, by reason."""
 
     @property
     def title(self) -> str:
-        """With the direction, without which a number says nothing."""
+        """The name with the direction, without which a number says nothing."""
         return f"{self.name}: {self.better} is better"
 
 
 def collect(summary: Summary) -> list[ScoreTable]:
-    """A board a gauge, methods in the order of the plan."""
-    return [
-        _score_table(summary, fact)
-        for fact in summary.facts.get("gauges", [])
-        if isinstance(fact, dict)
-    ]
+    """A table per scorer, methods in the order of the plan."""
+    return [_score_table(summary, fact) for fact in summary.facts.gauges if fact.stored]
 
 
 def show(tables: list[ScoreTable]) -> None:
-    """Print them to stdout."""
-    console = Console(width=None if Console().is_terminal else 140)
+    """Print the tables to stdout."""
+    console = stdout_console()
     for board in tables:
         table = Table(
             title=Text(printable(board.title, max_length=100)),
@@ -77,7 +72,7 @@ def show(tables: list[ScoreTable]) -> None:
             table.add_row(
                 Text(printable(line.method, max_length=60)),
                 f"{line.strength:g}",
-                _interval(line.estimate),
+                Text(format.estimate(line.estimate, "{:.4g}".format)),
                 f"{line.done}/{line.planned}",
             )
         console.print(table)
@@ -90,56 +85,48 @@ def show(tables: list[ScoreTable]) -> None:
 
 
 def print_lines(tables: list[ScoreTable]) -> None:
-    """The same as lines of JSON."""
+    """Print the tables as lines of JSON."""
     for board in tables:
         print_json(event="gauge", **asdict(board))
 
 
-def _interval(estimate: estimates.Estimate | None) -> str:
-    if estimate is None:
-        return "-"
-    return f"{estimate.mean:.4g}" + (
-        f" \\[{estimate.low:.4g}, {estimate.high:.4g}]" if estimate.low == estimate.low else ""
-    )
-
-
-def _score_table(summary: Summary, fact: Mapping[str, Any]) -> ScoreTable:
+def _score_table(summary: Summary, fact: ScorerFacts) -> ScoreTable:
     means: dict[tuple[str, float], dict[str, list[float]]] = defaultdict(dict)
     counts: dict[tuple[str, float], int] = defaultdict(int)
-    query = """SELECT method, strength, concept, count(value), avg(value) FROM scores JOIN cells ON id = cell JOIN images ON key = image
-               WHERE encoder = ? AND value IS NOT NULL AND file IS NOT NULL GROUP BY 1, 2, 3 ORDER BY min(place)"""
-    for method, strength, concept, number, mean in summary.store.select(query, str(fact.get("id"))):
+    query = """SELECT method, strength, concept, count(value), avg(value)
+               FROM scores JOIN cells ON id = cell JOIN images ON key = image
+               WHERE encoder = ? AND value IS NOT NULL AND file IS NOT NULL
+               GROUP BY 1, 2, 3 ORDER BY min(place)"""
+    for method, strength, concept, number, mean in summary.store.select(query, fact.id):
         means[method, strength][concept] = [mean]
         counts[method, strength] += number
     planned: dict[tuple[str, float], int] = defaultdict(int)
     for (method, strength, _), cells in summary.planned_cells.items():
         planned[method, strength] += cells
-    at = [(method, strength_of(method, summary.full_strength)) for method in summary.methods]
+    rows = [(method, strength_of(method, summary.full_strength)) for method in summary.methods]
     lines = [
-        MethodScore(method=key[0], strength=key[1], estimate=estimates.over_concepts(means[key]), done=counts[key], planned=planned[key])
-        for key in at
-        if planned[key]
-    ]  # fmt: skip
-    words = {
-        name: str(fact.get(name) or "")
-        for name in (
-            "name",
-            "summary",
-            "better",
-            "against",
-            "version",
-            "weights",
-            "licence",
-            "paper",
+        MethodScore(
+            method=method,
+            strength=strength,
+            estimate=estimates.over_concepts(means[method, strength]),
+            done=counts[method, strength],
+            planned=planned[method, strength],
         )
-    }
-    reasons = {str(reason): int(number) for reason, number in (fact.get("reasons") or {}).items()}
-    command = " ".join(map(str, fact.get("command") or ()))
+        for method, strength in rows
+        if planned[method, strength]
+    ]
     return ScoreTable(
-        **words,
-        command=command,
+        name=fact.name,
+        summary=fact.summary,
+        better=fact.better,
+        against=fact.against,
+        version=fact.version,
+        weights=fact.weights,
+        licence=fact.licence,
+        paper=fact.paper,
+        command=" ".join(fact.command),
         lines=lines,
         done=sum(counts.values()),
         planned=summary.planned,
-        reasons=reasons,
+        reasons=fact.reasons,
     )

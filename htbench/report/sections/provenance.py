@@ -1,4 +1,4 @@
-"""What was run: the methods as their cards state them, the works to cite, and the terms of what was used."""
+"""The section on provenance: the cards of methods, the works to cite, and licences."""
 
 import tomllib
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from htbench.core import content
-from htbench.report import format
+from htbench.run.fact_table import MethodFacts
 from htbench.run.summary import Summary
 
 
@@ -19,13 +19,13 @@ class MethodProvenance:
     paper: str
     bibtex: str
     digest: str
-    settings: dict[str, object]
-    published: list[dict[str, object]]
+    settings: Mapping[str, object]
+    published: list[Mapping[str, object]]
     seconds: float
-    """Of training; NaN where it is not known."""
+    """Training time; NaN where it is not known."""
     device: str
-    concepts: list[object]
-    encoders: list[object]
+    concepts: list[str]
+    encoders: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,22 +39,17 @@ class Attribution:
 
 
 def attributions(summary: Summary) -> list[Attribution]:
-    """Everything of others that the run used, with its terms."""
+    """The works of others that the run used, with their licences."""
     known = _works()["parts"]
-    found = [
-        _attribution("model", summary.facts.get("model"), known),
-        _attribution("concepts", summary.facts.get("concept_set"), {}),
+    parts = [
+        _attribution("model", summary.facts.model.stored, known),
+        _attribution("concepts", summary.facts.concept_set.stored, {}),
+        *(_attribution("scorer", scorer.stored, known) for scorer in summary.facts.scorers),
+        *(_attribution("gauge", scorer.stored, known) for scorer in summary.facts.gauges),
     ]
-    found += [
-        _attribution("scorer", scorer, known)
-        for scorer in format.as_list(summary.facts.get("scorers"))
-    ]
-    found += [
-        _attribution("gauge", gauge, known) for gauge in format.as_list(summary.facts.get("gauges"))
-    ]
-    read = dict.fromkeys(str(name) for card in collect(summary) for name in card.encoders)
-    found += [_attribution("encoder of methods", {"name": name}, known) for name in read]
-    return [part for part in found if part.name]
+    names = dict.fromkeys(name for card in collect(summary) for name in card.encoders)
+    parts += [_attribution("encoder of methods", {"name": name}, known) for name in names]
+    return [part for part in parts if part.name]
 
 
 def citations(summary: Summary) -> str:
@@ -73,24 +68,23 @@ def citations(summary: Summary) -> str:
 
 def collect(summary: Summary) -> list[MethodProvenance]:
     """The card of every method of the run."""
-    methods = format.as_mapping(summary.facts.get("methods"))
-    return [_card(method, format.as_mapping(methods.get(method))) for method in summary.methods]
+    cards = summary.facts.methods
+    return [_card(method, cards.get(method, MethodFacts())) for method in summary.methods]
 
 
-def _card(method: str, card: Mapping[str, object]) -> MethodProvenance:
-    training = format.as_mapping(card.get("training"))
+def _card(method: str, card: MethodFacts) -> MethodProvenance:
     return MethodProvenance(
         method=method,
-        summary=str(card.get("summary") or ""),
-        paper=str(card.get("paper") or ""),
-        bibtex=str(card.get("bibtex") or ""),
-        digest=str(card.get("digest") or ""),
-        settings=format.as_mapping(card.get("settings")),
-        published=[format.as_mapping(figure) for figure in format.as_list(card.get("published"))],
-        seconds=format.as_number(training.get("seconds")),
-        device=str(training.get("device") or ""),
-        concepts=format.as_list(training.get("concepts")),
-        encoders=format.as_list(training.get("encoders")),
+        summary=card.summary,
+        paper=card.paper,
+        bibtex=card.bibtex,
+        digest=card.digest,
+        settings=card.settings,
+        published=[figure.stored for figure in card.published],
+        seconds=card.training.seconds,
+        device=card.training.device,
+        concepts=card.training.concepts,
+        encoders=card.training.encoders,
     )
 
 
@@ -100,11 +94,9 @@ def _works() -> dict[str, Any]:
     )
 
 
-def _attribution(role: str, fact: object, known: Mapping[str, Mapping[str, str]]) -> Attribution:
-    about = format.as_mapping(fact)
-    name = str(about.get("name") or "")
-    return Attribution(
-        role=role,
-        name=name,
-        licence=str(about.get("licence") or known.get(name, {}).get("licence") or ""),
-    )
+def _attribution(
+    role: str, fact: Mapping[str, object], known: Mapping[str, Mapping[str, str]]
+) -> Attribution:
+    name = str(fact.get("name") or "")
+    licence = fact.get("licence") or known.get(name, {}).get("licence") or ""
+    return Attribution(role=role, name=name, licence=str(licence))

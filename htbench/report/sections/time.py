@@ -1,45 +1,39 @@
-"""What `htbench time` found, for people: tables for a terminal, and tables and charts for the report."""
+"""The results of `htbench time`: tables for a terminal, and tables and charts for the report."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from markupsafe import Markup
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from htbench.core.display import print_json, printable
+from htbench.core.display import print_json, printable, stdout_console
 from htbench.report import chart, format
+from htbench.report.speed_up import (
+    COLUMNS,
+    IMAGE_COUNTS,
+    SavingCell,
+    TotalTime,
+    break_even_point,
+    pays_off,
+    saving_cells_with_intervals,
+    total_time_chart,
+)
 from htbench.run.store import Store
 from htbench.run.summary import HEADLINE, METRICS, Summary
 from htbench.run.timing import figures as timing_figures
 from htbench.run.timing.figures import MethodTimes, SavingComparison, Session
 from htbench.stats import durations
 
-IMAGE_COUNTS = (0, 1, 10, 100)
-"""Numbers of images m that S(m) is given for."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RatioText:
-    """A speed-up in words."""
-
-    value: str
-    interval: str
-    """Its interval."""
-    parts: str
-    """Numerator and denominator."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class AmortisationRow:
-    """One comparison as a row."""
+    """A comparison as a table row."""
 
     method: str
     reference: str
-    ratios: list[RatioText]
-    break_even: RatioText
+    cells: list[SavingCell]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +47,7 @@ class TimeSection:
     total_time_chart: Markup
     """Total time against the number of concepts."""
     quality_chart: Markup | None
-    """Scores against the time of a concept; None where nothing is scored, or another model was."""
+    """Scores against the time per concept; None where this model has no scores."""
 
 
 def timed_methods(store: Store) -> list[str]:
@@ -78,7 +72,7 @@ def collect(summary: Summary, tones: Mapping[str, int]) -> TimeSection | None:
 
 
 def show(store: Store, page: str, *, as_json: bool) -> None:
-    """Print what the last session found."""
+    """Print the results of the last session."""
     session = timing_figures.latest(store)
     if session is None:
         return
@@ -96,7 +90,7 @@ def show(store: Store, page: str, *, as_json: bool) -> None:
             )
         print_json(event="end", caveats=timing_figures.caveats(session), report=page)
         return
-    console = Console(width=None if Console().is_terminal else 140)
+    console = stdout_console()
     console.print(_time_table(session.method_times))
     ends = {
         each.per_concept.method for each in (*session.comparisons[:1], *session.comparisons[-1:])
@@ -118,18 +112,16 @@ def _time_table(paces: Sequence[MethodTimes]) -> Table:
     for column in ("Method", "A concept", "Interval", "p90", "IQR/median", "n", "", "Training C"):
         table.add_column(column, justify="left" if column == "Method" else "right")
     for pace in paces:
-        one = pace.concept
-        around = f"{format.duration(one.low)} – {format.duration(one.high)}"
-        noise, cost = f"{one.noise:.0%}", format.duration(pace.cost) if pace.amortised else ""
+        times = pace.concept
         table.add_row(
             Text(printable(pace.method, max_length=60)),
-            format.duration(one.median),
-            around,
-            format.duration(one.p90),
-            noise,
-            str(one.n),
-            one.quality,
-            cost,
+            format.duration(times.median),
+            f"{format.duration(times.low)} – {format.duration(times.high)}",
+            format.duration(times.p90),
+            f"{times.noise:.0%}",
+            str(times.n),
+            times.quality,
+            format.duration(pace.cost) if pace.amortised else "",
         )
     return table
 
@@ -140,106 +132,67 @@ def _saving_table(comparisons: Sequence[SavingComparison]) -> Table:
         title_justify="left",
         show_edge=False,
     )
-    for column in ("Method", "against", "S", "S(1)", "S(10)", "S(100)", "N*"):
+    for column in ("Method", "against", *COLUMNS):
         table.add_column(column, justify="left" if column in ("Method", "against") else "right")
     for each in comparisons:
         row = _row(each)
         table.add_row(
             Text(printable(row.method)),
             Text(printable(row.reference)),
-            *(ratio.value for ratio in row.ratios),
-            row.break_even.value,
+            *(cell.value for cell in row.cells),
         )
     return table
 
 
-def _row(each: SavingComparison) -> AmortisationRow:
-    point = each.saving.point_estimate
-    ratios = []
-    for images in IMAGE_COUNTS:
-        found = each.saving.speedup(images)
-        above, below = (
-            format.duration(part + images * point.generate) for part in (point.fit, point.predict)
-        )
-        around = f"{format.quantity(found.low)} – {format.quantity(found.high)}"
-        ratios.append(
-            RatioText(
-                value=f"{format.quantity(found.value)}×",
-                interval=around,
-                parts=f"{above} / {below}",
-            )
-        )
-    even = each.saving.break_even
-    never = math.isinf(even.value)
-    break_even = RatioText(
-        value="never" if never else format.quantity(even.value),
-        interval=""
-        if never
-        else f"{format.quantity(even.low)} – {'∞' if math.isinf(even.high) else format.quantity(even.high)}",
-        parts="a prediction costs no less"
-        if never
-        else f"{format.duration(point.training)} / {format.duration(point.fit - point.predict)}",
-    )
+def _row(comparison: SavingComparison) -> AmortisationRow:
     return AmortisationRow(
-        method=each.amortised.method,
-        reference=each.per_concept.method,
-        ratios=ratios,
-        break_even=break_even,
+        method=comparison.amortised.method,
+        reference=comparison.per_concept.method,
+        cells=saving_cells_with_intervals(comparison.saving),
     )
 
 
 def _total_time_chart(session: Session, tones: Mapping[str, int]) -> Markup:
-    """C + n h and n c for the methods that are compared, with the crossings of the first amortised one."""
+    """C + n h and n c of the methods that are compared with the first amortised one.
+
+    It marks the first and the last of that method's break-even points.
+    """
     first = session.comparisons[0].amortised.method if session.comparisons else ""
-    mine = [each for each in session.comparisons if each.amortised.method == first]
+    comparisons = [pair for pair in session.comparisons if pair.amortised.method == first]
     crossings = [
-        (each.per_concept, each.saving.point_estimate)
-        for each in mine
-        if math.isfinite(each.saving.point_estimate.break_even)
-        and each.saving.point_estimate.break_even >= 1
-    ]
-    shown = {each.amortised.method: each.amortised for each in mine} | {
-        each.per_concept.method: each.per_concept for each in mine
-    }
-    x = chart.count_axis(
-        "concepts steered",
-        min(1e7, max((10 * point.break_even for _, point in crossings), default=100.0)),
-    )
-    steps = [x.high ** (k / 64) for k in range(65)]
-    ends = [crossings[0], crossings[-1]] if len(crossings) > 1 else crossings
-    marks = [
-        chart.Point(
-            x=point.break_even,
-            y=point.break_even * point.fit,
-            label=format.quantity(point.break_even),
-            tooltip=f"{first} has paid against {against.method}",
+        break_even_point(
+            saving,
+            label=format.quantity(saving.break_even),
+            tooltip=f"{first} has paid against {pair.per_concept.method}",
         )
-        for against, point in ends
+        for pair in comparisons
+        if pays_off(saving := pair.saving.point_estimate)
     ]
-    series = [
-        chart.LineSeries(
-            name=name,
-            tone=tones.get(name, 0),
-            points=[chart.Point(x=n, y=pace.cost + n * pace.concept.median) for n in steps],
-            crossings=marks if name == first else [],
-            hide_markers=True,
-        )
-        for name, pace in shown.items()
-    ]
-    y = chart.time_axis("total time", [point.y for one in series for point in one.points])
-    return chart.line_chart(
-        series, title="Total time against the number of concepts, both logarithmic", x=x, y=y
+    amortised = {pair.amortised.method: pair.amortised for pair in comparisons}
+    times = amortised | {pair.per_concept.method: pair.per_concept for pair in comparisons}
+    return total_time_chart(
+        [
+            TotalTime(
+                method=name,
+                tone=tones.get(name, 0),
+                training=pace.cost,
+                concept=pace.concept.median,
+                crossings=[*crossings[:1], *crossings[1:][-1:]] if name == first else [],
+            )
+            for name, pace in times.items()
+        ]
     )
 
 
 def _quality_chart(summary: Summary, session: Session, tones: Mapping[str, int]) -> Markup | None:
-    model = summary.facts.get("model")
-    if not isinstance(model, dict) or model.get("revision") != session.conditions.get("revision"):
+    revision = summary.facts.model.stored.get("revision")
+    if not summary.facts.model.stored or revision != session.conditions.get("revision"):
         return None
     scores = {line.method: line.scores[HEADLINE] for line in summary.leaderboard}
-    found = [(pace, score) for pace in session.method_times if (score := scores.get(pace.method))]
-    if not found:
+    pairs = [(pace, score) for pace in session.method_times if (score := scores.get(pace.method))]
+    if not pairs:
         return None
+    metric = METRICS[HEADLINE].lower()
     series = [
         chart.LineSeries(
             name=pace.method,
@@ -249,15 +202,16 @@ def _quality_chart(summary: Summary, session: Session, tones: Mapping[str, int])
                     x=pace.concept.median,
                     y=score.mean,
                     label=pace.method,
-                    tooltip=f"{pace.method}: {format.duration(pace.concept.median)}, {METRICS[HEADLINE].lower()} {format.score(score.mean)}",
+                    tooltip=f"{pace.method}: {format.duration(pace.concept.median)}, "
+                    f"{metric} {format.score(score.mean)}",
                     x_range=_interval_or_median(pace.concept),
                     y_range=(score.low, score.high),
                 )
             ],
         )
-        for pace, score in found
+        for pace, score in pairs
     ]
-    points = [point for one in series for point in one.points]
+    points = [point for line in series for point in line.points]
     x = chart.time_axis(
         "time of a concept",
         [value for point in points for value in (point.x, *(point.x_range or ()))],
@@ -271,5 +225,5 @@ def _quality_chart(summary: Summary, session: Session, tones: Mapping[str, int])
     )
 
 
-def _interval_or_median(one: durations.DurationSummary) -> tuple[float, float]:
-    return (one.low, one.high) if math.isfinite(one.low) else (one.median, one.median)
+def _interval_or_median(times: durations.DurationSummary) -> tuple[float, float]:
+    return (times.low, times.high) if math.isfinite(times.low) else (times.median, times.median)

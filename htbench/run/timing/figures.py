@@ -1,4 +1,5 @@
-"""What `htbench time` measured, as figures: times of a concept, their phases, and what learning once saves against fitting each."""
+"""Figures of a session of `htbench time`: seconds per concept, their phases, and the time that
+amortised methods save against fitting each concept."""
 
 import math
 from collections import defaultdict
@@ -26,16 +27,17 @@ class TimingSeries:
 def saving(
     *, training: float, fit: TimingSeries, predict: TimingSeries, generate: TimingSeries
 ) -> durations.Saving:
-    """What a method with the one-off cost `training`, paid under the conditions of `predict`, saves.
+    """The saving of a method with the one-off cost `training`, under the conditions of `predict`.
 
     Raises:
         Refused: if the times are not of the same machine, number format and model settings.
     """
     for name in SHARED_CONDITIONS:
-        found = [series.conditions.get(name) for series in (fit, predict, generate)]
-        if any(value != found[0] for value in found):
+        values = [series.conditions.get(name) for series in (fit, predict, generate)]
+        if any(value != values[0] for value in values):
+            distinct = ", ".join(map(repr, dict.fromkeys(map(str, values))))
             raise Refused(
-                f"times of different {name} make no ratio: {', '.join(map(repr, dict.fromkeys(map(str, found))))}",
+                f"times of different {name} make no ratio: {distinct}",
                 remedy="Time them together.",
             )
     return durations.Saving(
@@ -50,36 +52,36 @@ class MethodTimes:
     method: str
     kind: str
     concept: durations.DurationSummary
-    """From a concept to a model that is steered, in full."""
+    """Seconds from a concept to a steered model, in full."""
     seconds: tuple[float, ...]
-    """The samples of that: learning or predicting with all its steps, and installing."""
+    """The samples of `concept`: fitting or predicting with all steps, and installing."""
     phases: dict[str, durations.DurationSummary]
-    """Of a concept, as they were measured: not scaled."""
+    """Phases of a concept, as measured: not scaled."""
     memory: dict[str, int]
     """Peak bytes of each phase while warming up."""
     image: durations.DurationSummary | None
     """A steered image, installing left out."""
     scale: float
-    """How many times the measured steps a fit has; 1: it was measured in full."""
+    """Number of steps of a fit per measured step; 1: it was measured in full."""
     training: Mapping[str, Any]
-    """How C was found; see `timing.Shared`."""
+    """Measurement of the training cost C; see `protocol.TrainingCost`."""
     recorded: Mapping[str, Any]
     probe: durations.CacheProbe | None
 
     @property
     def amortised(self) -> bool:
-        """Whether something was learnt beforehand."""
+        """Whether the method was trained beforehand."""
         return self.cost > 0
 
     @property
     def cost(self) -> float:
-        """C."""
+        """The one-off cost C of training, in seconds."""
         return float(self.training.get("seconds") or 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SavingComparison:
-    """A method that learns once against one that fits each concept."""
+    """An amortised method against one that fits each concept."""
 
     amortised: MethodTimes
     per_concept: MethodTimes
@@ -88,7 +90,7 @@ class SavingComparison:
 
 @dataclass(frozen=True)
 class Session:
-    """One call of `htbench time`."""
+    """The samples and facts of one call of `htbench time`."""
 
     samples: Sequence[Sample]
     facts: Mapping[str, Any]
@@ -100,58 +102,58 @@ class Session:
 
     @cached_property
     def method_times(self) -> list[MethodTimes]:
-        """Of the methods, in the order in which they were asked for."""
+        """Times of each method, in the order of the command."""
         methods = self.facts.get("methods") or {}
-        found = (self._method_times(method, about) for method, about in methods.items())
-        return [pace for pace in found if pace]
+        entries = (self._method_times(method, facts) for method, facts in methods.items())
+        return [times for times in entries if times]
 
     @cached_property
     def image_seconds(self) -> tuple[float, ...]:
-        """Samples of g: an image that is not steered, its prompt encoded already."""
+        """Samples of g: the seconds of an unsteered image, its prompt encoded already."""
         return self._phase_seconds("", "image", "generate")
 
     @cached_property
     def comparisons(self) -> list[SavingComparison]:
-        """Every method that learns once against every one that fits each concept, slowest first."""
+        """Every amortised method against every one that fits each concept, the slowest first."""
         fits = sorted(
             (
-                pace
-                for pace in self.method_times
-                if not pace.amortised and pace.kind == "per-concept"
+                times
+                for times in self.method_times
+                if not times.amortised and times.kind == "per-concept"
             ),
-            key=lambda pace: -pace.concept.median,
+            key=lambda times: -times.concept.median,
         )
         if not self.image_seconds:
             return []
         return [
             SavingComparison(
-                amortised=pace,
+                amortised=times,
                 per_concept=fit,
                 saving=saving(
-                    training=pace.cost,
+                    training=times.cost,
                     fit=self._series(fit),
-                    predict=self._series(pace),
+                    predict=self._series(times),
                     generate=self._image_series,
                 ),
             )
-            for pace in self.method_times
-            if pace.amortised
+            for times in self.method_times
+            if times.amortised
             for fit in fits
         ]
 
     @cached_property
     def model_phases(self) -> dict[str, durations.DurationSummary]:
-        """Phases of the model alone: loading it, encoding a prompt, an image."""
+        """Phases of the model alone: loading it, encoding a prompt, generating an image."""
         works = {
             "load": ("load", "load"),
             "encode-prompts": ("image", "encode-prompts"),
             "generate": ("image", "generate"),
         }
-        found = {
+        phases = {
             name: durations.summarise_durations(self._phase_seconds("", work, phase))
             for name, (work, phase) in works.items()
         }
-        return {name: duration for name, duration in found.items() if duration}
+        return {name: duration for name, duration in phases.items() if duration}
 
     @property
     def _image_series(self) -> TimingSeries:
@@ -169,13 +171,13 @@ class Session:
 
     @cached_property
     def _samples_by_work(self) -> dict[tuple[str, str], list[Sample]]:
-        found: dict[tuple[str, str], list[Sample]] = defaultdict(list)
+        samples: dict[tuple[str, str], list[Sample]] = defaultdict(list)
         for sample in self.samples:
-            found[sample.method, sample.work].append(sample)
-        return found
+            samples[sample.method, sample.work].append(sample)
+        return samples
 
-    def _method_times(self, method: str, about: Mapping[str, Any]) -> MethodTimes | None:
-        scale = float(about.get("scale") or 1.0)
+    def _method_times(self, method: str, facts: Mapping[str, Any]) -> MethodTimes | None:
+        scale = float(facts.get("scale") or 1.0)
         rows = self._samples_by_work.get((method, "concept"), [])
         rounds = {s.round: s.seconds for s in rows if s.round and not s.phase}
         for sample in rows:
@@ -197,15 +199,15 @@ class Session:
         )
         return MethodTimes(
             method=method,
-            kind=str(about.get("kind") or ""),
+            kind=str(facts.get("kind") or ""),
             concept=whole,
             seconds=tuple(rounds.values()),
             phases={name: duration for name, duration in measured.items() if duration},
             memory={s.phase: s.memory for s in rows if s.phase and s.memory and not s.round},
             image=durations.summarise_durations(self._phase_seconds(method, "image", "generate")),
             scale=scale,
-            training=dict(about.get("training") or {}),
-            recorded=dict(about.get("recorded") or {}),
+            training=dict(facts.get("training") or {}),
+            recorded=dict(facts.get("recorded") or {}),
             probe=self._cache_probe(method),
         )
 
@@ -234,56 +236,75 @@ def latest(store: Store) -> Session | None:
 
 
 def caveats(session: Session) -> list[str]:
-    """What a reader must know before the figures, in sentences."""
-    found = [f"{pace.method} answers a concept that it has seen {pace.probe.ratio:.1f} times as fast (p = {pace.probe.p:.2g}): it keeps its answers, so its "
-             "time of a concept holds for new ones alone." for pace in session.method_times if pace.probe and pace.probe.caches]  # fmt: skip
+    """Caveats about the figures of a session, in sentences."""
+    sentences = [
+        f"{times.method} answers a concept that it has seen {times.probe.ratio:.1f} times as fast "
+        f"(p = {times.probe.p:.2g}): it keeps its answers, so its time of a concept holds for new "
+        "ones alone."
+        for times in session.method_times
+        if times.probe and times.probe.caches
+    ]
+    sentences += _noise_caveats(session)
+    sentences += _machine_caveats(session)
+    for times in session.method_times:
+        sentences += _scale_caveats(times)
+    untimed = session.facts.get("untimed") or {}
+    return [*sentences, *(f"{method} was not timed: {why}" for method, why in untimed.items())]
+
+
+def _noise_caveats(session: Session) -> list[str]:
     bad: dict[str, list[str]] = defaultdict(list)
-    for pace in session.method_times:
-        if pace.concept.median >= 1e-3:
-            bad[pace.concept.quality].append(pace.method)
+    for times in session.method_times:
+        if times.concept.median >= 1e-3:
+            bad[times.concept.quality].append(times.method)
     words = {
         "invalid": "vary by more than 25 % of their median, and mean nothing",
         "noisy": "vary by more than 10 % of their median",
         "few": f"are of fewer than {durations.MIN_SAMPLES} rounds",
     }
-    found += [
-        f"Times of {', '.join(bad[verdict])} {text}."
-        for verdict, text in words.items()
-        if bad[verdict]
+    return [
+        f"Times of {', '.join(bad[quality])} {text}."
+        for quality, text in words.items()
+        if bad[quality]
     ]
+
+
+def _machine_caveats(session: Session) -> list[str]:
+    sentences = []
     before = session.facts.get("before") or {}
     load, cores = (before.get("load") or [0.0])[0], before.get("cores") or math.inf
     if load > 0.5:
-        found.append(
-            f"The machine did other things when the timing began: a load of {load:g} on {cores} cores."
+        sentences.append(
+            "The machine did other things when the timing began: "
+            f"a load of {load:g} on {cores} cores."
         )
     if session.facts.get("forgets") is False:
-        found.append(
-            "The model keeps encoded prompts and cannot be told to forget them: encoding counts where a prompt is met for the first time alone."
+        sentences.append(
+            "The model keeps encoded prompts and cannot be told to forget them: "
+            "encoding counts where a prompt is met for the first time alone."
         )
     if other := (session.facts.get("protocol") or {}).get("encoder"):
-        found.append(
-            f"Methods that learn once read concepts with {other}, not with the model's own conditioner."
+        sentences.append(
+            f"Methods that learn once read concepts with {other}, "
+            "not with the model's own conditioner."
         )
-    for pace in session.method_times:
-        if pace.scale != 1:
-            found.append(
-                f"A fit of {pace.method} was measured over a part of its steps; that part counts {pace.scale:g} times."
-            )
-        of = pace.training
-        if pace.amortised and (
-            of.get("concepts") != of.get("of_concepts") or of.get("steps") != of.get("of_steps")
-        ):
-            steps = (
-                f" and {of.get('steps')} of {of.get('of_steps'):,} steps"
-                if of.get("of_steps")
-                else ""
-            )
-            found.append(
-                f"C of {pace.method} is scaled from {of.get('concepts')} of {of.get('of_concepts'):,} concepts{steps}, learnt here for their time alone."
-            )
-    found += [
-        f"{method} was not timed: {why}"
-        for method, why in (session.facts.get("untimed") or {}).items()
-    ]
-    return found
+    return sentences
+
+
+def _scale_caveats(times: MethodTimes) -> list[str]:
+    sentences = []
+    if times.scale != 1:
+        sentences.append(
+            f"A fit of {times.method} was measured over a part of its steps; "
+            f"that part counts {times.scale:g} times."
+        )
+    training = times.training
+    concepts, of_concepts = training.get("concepts"), training.get("of_concepts")
+    steps, of_steps = training.get("steps"), training.get("of_steps")
+    if times.amortised and (concepts != of_concepts or steps != of_steps):
+        part = f" and {steps} of {of_steps:,} steps" if of_steps else ""
+        sentences.append(
+            f"C of {times.method} is scaled from {concepts} of {of_concepts:,} concepts{part}, "
+            "learnt here for their time alone."
+        )
+    return sentences

@@ -1,4 +1,4 @@
-"""The machine that times are of: what it is, and what else it does."""
+"""Description of the machine that is timed, and its load."""
 
 import os
 import platform
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def name() -> str:
-    """The host and its processor; two machines of one kind are two machines."""
+    """The host and its processor; two machines of one model have two names."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -16,7 +16,10 @@ def name() -> str:
 
 
 def load() -> dict[str, object]:
-    """Load averages and how many threads run or wait to run now, our own included; empty where the system does not say."""
+    """Load averages and the number of runnable threads, our own included.
+
+    Empty where the system does not report them.
+    """
     try:
         one, five, fifteen, threads, _ = Path("/proc/loadavg").read_text().split()
     except (OSError, ValueError):
@@ -29,7 +32,7 @@ def load() -> dict[str, object]:
 
 
 def gpu(device: str) -> dict[str, object]:
-    """Clocks in MHz, watts, degrees and reasons for throttling, by NVML; empty without a GPU or without NVML's Python package."""
+    """Clocks in MHz, watts, degrees and reasons for throttling, by NVML; empty without a GPU."""
     if not device.startswith("cuda"):
         return {}
     try:

@@ -1,8 +1,10 @@
-"""The timing protocol: methods in turn, each round on a concept that is new to all of them, until the figures are steady.
+"""The timing protocol: rounds of all methods in turn, each round on a concept that is new to them,
+until the noise of the times is steady.
 
-Every piece of work runs between two synchronisations, on prompts that the model has to encode anew; loading the model and writing files
-are never inside. What is too long to be done in full, a fit of very many steps or the training of an amortised method, is done with fewer steps
-or concepts; the samples stay as they were measured, and what they stand for is written beside them.
+Every piece of work runs between two synchronisations, on prompts that the model has to encode anew;
+loading the model and writing files are never inside. Work that is too long to be done in full, such
+as a fit of very many steps or the training of an amortised method, is done with fewer steps or
+concepts; the samples stay as they were measured, with the factor to scale them by beside them.
 """
 
 import time
@@ -25,64 +27,67 @@ from htbench.steering.model import CachesPrompts, Model, Request
 
 @dataclass(frozen=True, kw_only=True)
 class TimingProtocol:
-    """How long, and on how much, things are timed."""
+    """Settings of a timing session: its length, and the size of the work."""
 
     rounds: int = 30
-    """The most; there are at least 10 unless time runs out."""
+    """Maximum number of rounds; there are at least 10 unless time runs out."""
     minutes: float = 9.0
-    """From the start, preparing counted; no round begins that would not end in time."""
+    """Time budget from the start, preparation included; no round begins that would exceed it."""
     again: int = 8
-    """Rounds in which every method is asked for the same concept once more, to find out answers that are kept."""
+    """Rounds in which every method gets the same concept a second time, to detect caching."""
     steps: int = 20
-    """Fits of more steps than this are measured over so many."""
+    """Maximum number of steps that a fit is measured over."""
     train_concepts: int = 8
-    """What all concepts share is learnt from so many."""
+    """Number of concepts that amortised methods are trained on."""
     train_steps: int = 8
-    """And in so many steps."""
+    """Maximum number of training steps."""
     encoder: str = ""
-    """What concepts are read with instead of the model's own conditioner, where that is not at hand; a method is not timed as published then."""
+    """Concept encoder to use where the model's own conditioner is not installed.
+
+    With another encoder a method is not timed as published.
+    """
     seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingCost:
-    """What a method paid beforehand, as far as it was done here, and what it stands for."""
+    """The training cost of a method, from a training on fewer concepts or in fewer steps."""
 
     concepts: int = 0
     of_concepts: int = 0
     steps: int = 0
     of_steps: int = 0
     seconds: float = 0.0
-    """C: of the training in full, by what its parts took here."""
+    """C: the seconds of the full training, extrapolated from its parts here."""
     recorded: Training = field(default_factory=Training)
-    """What the shipped training says of itself."""
+    """The record of the shipped training."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimedMethod:
-    """A method that is ready to be asked for concepts."""
+    """A method that is ready to be timed on concepts."""
 
     card: Card
     steering: Steering
     training_cost: TrainingCost = field(default_factory=TrainingCost)
     scale: float = 1.0
-    """How many times the steps that are measured a fit has."""
+    """Number of steps of a fit per measured step."""
 
     def facts(self) -> dict[str, object]:
-        """For the store, beside its samples."""
-        done = self.training_cost
+        """Facts that the store keeps beside the samples."""
+        cost = self.training_cost
         return {
             "kind": self.card.kind,
             "scale": self.scale,
             "steps": self.card.settings.get("steps"),
             "training": {
-                name: getattr(done, name)
+                name: getattr(cost, name)
                 for name in ("concepts", "of_concepts", "steps", "of_steps", "seconds")
             },
             "recorded": {
-                "seconds": done.recorded.seconds,
-                "device": done.recorded.device,
-                "concepts": len(done.recorded.concepts),
+                "seconds": cost.recorded.seconds,
+                "device": cost.recorded.device,
+                "concepts": len(cost.recorded.concepts),
             },
         }
 
@@ -92,65 +97,62 @@ Sink = Callable[[Sequence[Sample]], None]
 
 @dataclass(frozen=True, kw_only=True)
 class TimingHarness:
-    """What is timed on."""
+    """The model, concepts and protocol of a session."""
 
     model: Model
     concepts: Sequence[Concept]
-    """Timed on, a round each."""
+    """Concepts to time on, one per round."""
     training_concepts: Sequence[Concept]
     warmup_concept: Concept
-    """Another one, that warms up."""
+    """Another concept, for warming up."""
     prompt: str
     protocol: TimingProtocol
     folder: Path
-    """For what methods keep while they learn."""
+    """Folder for files that methods write during training."""
     sink: Sink
-    """Takes samples as they come."""
+    """Receives samples as they are measured."""
     started_at: float = field(default_factory=time.monotonic)
     has_weights: bool = True
-    """Whether the model has the weights that shipped trainings are for."""
+    """Whether the model has its real weights, which shipped trainings need."""
 
     @property
     def stopwatch(self) -> Stopwatch:
-        """Times on the model's device."""
+        """A stopwatch on the model's device."""
         return Stopwatch(device=self.model.device, synchronise=self.model.synchronise)
 
     def prepare(self, name: str) -> TimedMethod:
-        """The baseline `name`, its shared part shipped, or learnt from a few concepts in a few steps."""
+        """The baseline `name`, with its shipped training, or trained on a few concepts."""
         card = baseline.load_card(name)
         method: Method = baseline.load_method(card)
         if isinstance(method, FitsEachConcept):
             return self._with_fewer_steps(card, method)
         base = baseline.load_card(str(getattr(method, "base", "") or name))
-        source = (
-            base if base.kind == "amortised" else card
-        )  # a method that refines predictions of another learns nothing but that one
+        # a method that refines predictions of another trains nothing but that one
+        source = base if base.kind == "amortised" else card
         shipped = self._load_shipped(card, method)
-        learnt = self._train(name, source, shipped)
+        trained = self._train(name, source, shipped)
         if shipped:
-            return TimedMethod(card=card, steering=shipped, training_cost=learnt.training_cost)
+            return TimedMethod(card=card, steering=shipped, training_cost=trained.training_cost)
         if source is card:
             return TimedMethod(
-                card=card, steering=learnt.steering, training_cost=learnt.training_cost
+                card=card, steering=trained.steering, training_cost=trained.training_cost
             )
         path = self.folder / f"{name}-base"
-        learnt.steering.save(path)
+        trained.steering.save(path)
         return TimedMethod(
             card=card,
             steering=method.load(self.model, path, seed=self.protocol.seed),
-            training_cost=learnt.training_cost,
+            training_cost=trained.training_cost,
         )
 
     def _with_fewer_steps(self, card: Card, method: FitsEachConcept) -> TimedMethod:
-        """With fewer steps, if there are many and the method says which part of its work they are."""
+        """The method with fewer steps per fit, if there are many and they are a phase of theirs."""
         seed, steps = self.protocol.seed, getattr(method, "steps", 0)
         if steps > self.protocol.steps:
             fewer: Method = baseline.load_method(card.with_settings({"steps": self.protocol.steps}))
             steering = fewer.train(self.model, self.training_concepts, seed=seed)
-            if (
-                "fit"
-                in self.stopwatch.measure(lambda: steering.towards(self.warmup_concept)).phases
-            ):
+            measurement = self.stopwatch.measure(lambda: steering.towards(self.warmup_concept))
+            if "fit" in measurement.phases:
                 return TimedMethod(card=card, steering=steering, scale=steps / self.protocol.steps)
         return TimedMethod(
             card=card, steering=method.train(self.model, self.training_concepts, seed=seed)
@@ -165,8 +167,10 @@ class TimingHarness:
         )
 
     def _train(self, name: str, card: Card, shipped: Steering | None) -> TimedMethod:
-        """The shared part, learnt here for its time: the part that takes as long as there are steps, and the rest, which takes as long as there
-        are concepts."""
+        """Train `card` in part, for the seconds of its full training.
+
+        The seconds of the phase `train` grow with the steps, the others with the concepts.
+        """
         other = {"encoder": self.protocol.encoder} if self.protocol.encoder else {}
         settings = {
             **card.settings,
@@ -185,57 +189,61 @@ class TimingHarness:
             if of_steps
             else full
         )
-        chosen = self.training_concepts[: self.protocol.train_concepts]
+        concepts = self.training_concepts[: self.protocol.train_concepts]
         own = self.folder / Path(name).stem
         own.mkdir(parents=True, exist_ok=True)
-        lap = self._measure(
-            lambda: method.train(self.model, chosen, seed=self.protocol.seed, folder=own)
+        measurement = self._measure(
+            lambda: method.train(self.model, concepts, seed=self.protocol.seed, folder=own)
         )
-        self.sink(to_samples(lap, method=name, work="learn", concept="", number=1))
-        in_steps = lap.phases.get("train", 0.0)
-        by_concept = max(0.0, (lap.result.training.seconds or lap.seconds) - in_steps)
-        seconds = by_concept * of_concepts / len(chosen) + (
+        self.sink(to_samples(measurement, method=name, work="learn", concept="", number=1))
+        in_steps = measurement.phases.get("train", 0.0)
+        by_concept = max(
+            0.0, (measurement.result.training.seconds or measurement.seconds) - in_steps
+        )
+        seconds = by_concept * of_concepts / len(concepts) + (
             in_steps * of_steps / steps if steps else 0.0
         )
-        shared = TrainingCost(
-            concepts=len(chosen),
+        cost = TrainingCost(
+            concepts=len(concepts),
             of_concepts=of_concepts,
             steps=steps,
             of_steps=of_steps,
             seconds=seconds,
             recorded=recorded,
         )
-        return TimedMethod(card=card, steering=lap.result, training_cost=shared)
+        return TimedMethod(card=card, steering=measurement.result, training_cost=cost)
 
     def warm_up(self, method: TimedMethod) -> None:
-        """A concept that is not timed on, learnt and drawn; what it needs of memory is kept."""
+        """Fit a concept that is not timed and generate an image with it; its memory is recorded."""
         self._generate(
             Request(prompt=self.prompt, seed=0, intervention=Intervention(), strength=0.0)
         )
         self._time_method(method, self.warmup_concept, number=0)
 
     def run(self, methods: Sequence[TimedMethod]) -> Iterator[int]:
-        """Time `methods` in turn; gives the number of each round when it is done."""
+        """Time `methods` in turn; yield the number of each round when it is done."""
         times: dict[str, list[float]] = {entry.card.name: [] for entry in methods}
         for number, concept in enumerate(self.concepts[: self.protocol.rounds], 1):
             first = number % max(1, len(methods))
             started = time.monotonic()
-            for name, seconds in self._round(
-                [*methods[first:], *methods[:first]], concept, number=number
-            ).items():
+            rotated = [*methods[first:], *methods[:first]]
+            for name, seconds in self._round(rotated, concept, number=number).items():
                 times[name].append(seconds)
             yield number
-            ends = 2 * time.monotonic() - started  # of another round like this one
-            if ends - self.started_at > 60 * self.protocol.minutes or (
-                number >= durations.MIN_SAMPLES and all(map(is_steady, times.values()))
-            ):
+            next_end = 2 * time.monotonic() - started  # of another round like this one
+            if next_end - self.started_at > 60 * self.protocol.minutes:
+                return
+            if number >= durations.MIN_SAMPLES and all(map(is_steady, times.values())):
                 return
 
     def _round(
         self, methods: Sequence[TimedMethod], concept: Concept, *, number: int
     ) -> dict[str, float]:
-        """Everything once, and in the first rounds every concept once more when all have had it; gives seconds a concept."""
-        bare = Request(
+        """Time the model and all methods once; return the seconds per concept, by method.
+
+        In the first rounds every method then gets the same concept a second time.
+        """
+        unsteered = Request(
             prompt=concept.target(self.prompt) or self.prompt,
             seed=number,
             intervention=Intervention(),
@@ -243,36 +251,35 @@ class TimingHarness:
         )
         self.sink(
             to_samples(
-                self._measure(lambda: self._generate(bare)),
+                self._measure(lambda: self._generate(unsteered)),
                 method="",
                 work="image",
                 concept=concept.id,
                 number=number,
             )
         )
-        found = {
+        seconds = {
             entry.card.name: self._time_method(entry, concept, number=number) for entry in methods
         }
         for entry in methods if number <= self.protocol.again else ():
-            self._generate(
-                bare
-            )  # as before the first time: what it leaves in the processor's caches is not an answer that is kept
-            more = self._fit_concept(entry, concept)
+            # as before the first time: the state of the processor's caches is not a cached answer
+            self._generate(unsteered)
+            again = self._fit_concept(entry, concept)
             self.sink(
                 to_samples(
-                    more, method=entry.card.name, work="again", concept=concept.id, number=number
+                    again, method=entry.card.name, work="again", concept=concept.id, number=number
                 )
             )
-        return found
+        return seconds
 
     def _time_method(self, entry: TimedMethod, concept: Concept, *, number: int) -> float:
-        """One method on one concept, and an image with it; gives seconds of the concept."""
-        made = self._fit_concept(entry, concept, memory=number == 0)
-        request = Request(prompt=self.prompt, seed=number, intervention=made.result, strength=1.0)
+        """Time one method on one concept and an image with it; return seconds per concept."""
+        fit = self._fit_concept(entry, concept, memory=number == 0)
+        request = Request(prompt=self.prompt, seed=number, intervention=fit.result, strength=1.0)
         image = self._measure(lambda: self._generate(request), memory=number == 0)
         self.sink(
             to_samples(
-                made, method=entry.card.name, work="concept", concept=concept.id, number=number
+                fit, method=entry.card.name, work="concept", concept=concept.id, number=number
             )
         )
         self.sink(
@@ -280,7 +287,7 @@ class TimingHarness:
                 image, method=entry.card.name, work="image", concept=concept.id, number=number
             )
         )
-        return made.seconds
+        return fit.seconds
 
     def _fit_concept(
         self, entry: TimedMethod, concept: Concept, *, memory: bool = False
@@ -298,7 +305,10 @@ class TimingHarness:
 
 
 def is_steady(seconds: Sequence[float]) -> bool:
-    """Whether three more samples have not changed the relative noise by more than 2 %, or all are too short to matter: below a millisecond."""
+    """Whether the last three samples changed the relative noise by at most 2 %.
+
+    Times below a millisecond are always steady.
+    """
     now, before = (
         durations.summarise_durations(seconds),
         durations.summarise_durations(seconds[:-3]),
@@ -313,11 +323,11 @@ def is_steady(seconds: Sequence[float]) -> bool:
 def to_samples(
     measurement: Measurement[Value], *, method: str, work: str, concept: str, number: int
 ) -> list[Sample]:
-    """A lap as it is kept: the whole, and its phases."""
-    one = partial(Sample, method=method, work=work, concept=concept, round=number)
+    """A measurement as samples: the whole, and its phases."""
+    sample = partial(Sample, method=method, work=work, concept=concept, round=number)
     gpu = measurement.device_seconds is not None
     parts = [
-        one(
+        sample(
             phase=name,
             seconds=seconds,
             device_seconds=seconds if gpu else None,
@@ -326,7 +336,7 @@ def to_samples(
         for name, seconds in measurement.phases.items()
     ]
     return [
-        one(
+        sample(
             phase="",
             seconds=measurement.seconds,
             device_seconds=measurement.device_seconds,

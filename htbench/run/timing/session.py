@@ -1,4 +1,4 @@
-"""One call of `htbench time`: from the names of methods to samples in a run's folder."""
+"""One session of `htbench time`: from the names of methods to samples in a run's folder."""
 
 import os
 import shlex
@@ -23,7 +23,7 @@ from htbench.steering.model import CachesPrompts, Model
 
 
 def conditions(model: Model, *, load_options: Mapping[str, str]) -> dict[str, object]:
-    """All that times depend on besides methods."""
+    """The conditions that times depend on besides the method."""
     return {
         "machine": machine.name(),
         "device": "cpu" if model.device == "cpu" else torch.cuda.get_device_name(model.device),
@@ -51,13 +51,13 @@ def run(
     load_options: Mapping[str, str],
     display: Display,
 ) -> None:
-    """Time `methods` and write what was measured into `folder`, a new run or one that is there."""
-    with Store.open(folder) as store, tempfile.TemporaryDirectory() as kept, display.showing():
+    """Time `methods` and write the samples into `folder`, a new run or an existing one."""
+    with Store.open(folder) as store, tempfile.TemporaryDirectory() as maps, display.showing():
         registry.load("models", model)  # importing its code is no part of loading it
         began, start = time.perf_counter(), time.monotonic()
         loaded: Model = registry.load_model(model, device, load_options)
         loaded.synchronise()
-        took = time.perf_counter() - began
+        load_seconds = time.perf_counter() - began
         started = datetime.now(UTC).isoformat(timespec="seconds")
         facts: dict[str, object] = {
             "started": started,
@@ -68,30 +68,31 @@ def run(
             "before": machine.load() | machine.gpu(device),
         }
         session = content.digest([started, facts["conditions"]])
-        bench = TimingHarness(
+        harness = TimingHarness(
             model=loaded,
             concepts=concepts.splits["test"],
             training_concepts=concepts.splits["train"],
             warmup_concept=concepts.splits["dev"][0],
             prompt=concepts.prompts[0],
             protocol=protocol,
-            folder=Path(kept),
+            folder=Path(maps),
             sink=lambda samples: store.add_samples(session, samples),
             started_at=start,
             has_weights=load_options.get("weights") != "random",
         )
-        bench.sink(
-            [Sample(method="", work="load", phase="load", concept="", round=1, seconds=took)]
+        loading = Sample(
+            method="", work="load", phase="load", concept="", round=1, seconds=load_seconds
         )
+        harness.sink([loading])
         _record_model(store, facts, loaded)
-        entries, untimed = _prepare(bench, methods, display)
+        entries, untimed = _prepare(harness, methods, display)
         facts |= {
             "methods": {entry.card.name: entry.facts() for entry in entries},
             "untimed": untimed,
         }
-        stage = display.progress("time", min(protocol.rounds, len(bench.concepts)))
+        stage = display.progress("time", min(protocol.rounds, len(harness.concepts)))
         _record_session(store, session, facts)
-        for _ in bench.run(entries):
+        for _ in harness.run(entries):
             stage.advance()
             _record_session(store, session, facts | {"after": machine.load() | machine.gpu(device)})
 
@@ -99,7 +100,7 @@ def run(
 def _prepare(
     harness: TimingHarness, methods: Sequence[str], display: Display
 ) -> tuple[list[TimedMethod], dict[str, str]]:
-    """What can be timed, warm, and why the rest cannot."""
+    """The methods that can be timed, warmed up, and the reasons why the others cannot."""
     entries, untimed = [], {}
     stage = display.progress("prepare", len(methods))
     for name in methods:
@@ -121,7 +122,7 @@ def _prepare(
 
 
 def _record_model(store: Store, facts: Mapping[str, object], model: Model) -> None:
-    """Say what the run is of, if it is a new one."""
+    """Write the model's facts, if the run is a new one."""
     if "model" not in store.facts():
         sites = {
             "sites": len(model.sites),
@@ -139,7 +140,6 @@ def _record_model(store: Store, facts: Mapping[str, object], model: Model) -> No
 
 
 def _record_session(store: Store, session: str, facts: Mapping[str, object]) -> None:
-    known = {
-        name: fact for name, fact in store.facts().get("timing", {}).items() if name != session
-    }
-    store.set_facts(timing={**known, session: dict(facts)})
+    timing = store.facts().get("timing", {})
+    others = {name: fact for name, fact in timing.items() if name != session}
+    store.set_facts(timing={**others, session: dict(facts)})

@@ -1,4 +1,7 @@
-"""Measures a piece of work and its phases: by the host's clock between synchronisations and, on a GPU, by events as well."""
+"""Measurement of a piece of work and its phases.
+
+Times are of the host's clock between synchronisations and, on a GPU, of events as well.
+"""
 
 import time
 from collections import defaultdict
@@ -16,7 +19,10 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 _FIT_PHASES: tuple[Phase, ...] = ("extract", "fit", "train")
-"""Hooks that learning puts on at every step are part of it; installing is what a learnt intervention needs."""
+"""Phases that include the hooks they install at every step.
+
+Elsewhere installing is a phase of its own.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,18 +31,21 @@ class Measurement(Generic[Value]):
 
     result: Value
     seconds: float
-    """By the host's clock, the device idle at both ends."""
+    """Seconds of the host's clock, the device idle at both ends."""
     device_seconds: float | None
-    """By the GPU's events; None where there is none."""
+    """Seconds between events of the GPU; None on a CPU."""
     phases: dict[Phase, float]
-    """Seconds of each phase without the phases inside it; by events on a GPU, so that telling phases apart adds no synchronisation."""
+    """Seconds of each phase without the phases inside it.
+
+    On a GPU they are between events, so that phases add no synchronisation.
+    """
     memory: dict[Phase, int]
-    """Peak bytes while in each phase, of the device, or of the process on a CPU; empty unless asked for."""
+    """Peak bytes of each phase, on the device, or of the process on a CPU; empty by default."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Mark:
-    """From here on, work belongs to a phase."""
+    """A moment from which on work belongs to a phase."""
 
     phase: Phase
     host: float
@@ -45,14 +54,17 @@ class _Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class Stopwatch:
-    """Measures work on a device."""
+    """A stopwatch for work on a device."""
 
     device: str
     synchronise: Callable[[], None]
-    """Waits until the device has done all it was given."""
+    """Waits until the device has finished all queued work."""
 
     def measure(self, work: Callable[[], Value], *, memory: bool = False) -> Measurement[Value]:
-        """Do `work` and measure it; reading `memory` takes time of its own, so it is for laps whose times do not count."""
+        """Do `work` and measure it.
+
+        Reading `memory` takes time of its own, so it is for work whose times do not count.
+        """
         marks: list[_Mark] = []
         peaks: dict[Phase, int] = defaultdict(int)
 
@@ -103,14 +115,14 @@ class Stopwatch:
         return event
 
     def _peak_memory(self) -> int:
-        """Most bytes in use since the last call."""
+        """Peak of the bytes in use since the last call."""
         if not self.device.startswith("cuda"):
             return _process_peak_memory()
         import torch
 
-        most = torch.cuda.max_memory_allocated(self.device)
+        peak = torch.cuda.max_memory_allocated(self.device)
         torch.cuda.reset_peak_memory_stats(self.device)
-        return most
+        return peak
 
 
 def _elapsed(begin: _Mark, end: _Mark) -> float:
@@ -120,7 +132,7 @@ def _elapsed(begin: _Mark, end: _Mark) -> float:
 
 
 def _process_peak_memory() -> int:
-    """The process's peak since the last call, which Linux alone can forget; 0 elsewhere."""
+    """Peak bytes of the process since the last call, on Linux; 0 elsewhere."""
     try:
         (line,) = (
             line

@@ -1,18 +1,20 @@
-"""A crew of one: this process."""
+"""A pool of one worker: this process."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from htbench.run.workers.messages import Handle, Result, SteeringSource, Task
+from htbench.run.workers.messages import AnyTask, Handle, Result, SteeringSource
 from htbench.run.workers.worker import Worker
 from htbench.steering.baseline import Card
 from htbench.steering.intervention import Intervention
 
 
 class LocalPool:
-    """Does every task itself. On a GPU pictures are packed while the next batch is made, so a run that is killed makes two batches again at most.
+    """A pool that does every task in this process.
 
-    On a CPU that would take its cores from the model, and every parallel loop would wait for the core that was taken.
+    On a GPU images are encoded while the next batch is generated, so a run that is killed loses two
+    batches at most. On a CPU that would take cores from the model, and every parallel loop would
+    wait for the core that was taken.
     """
 
     size = 1
@@ -21,8 +23,8 @@ class LocalPool:
         self.info = worker.info()
         self._worker = worker
 
-    def run_tasks(self, supply: Callable[[], Task | None]) -> Iterator[tuple[Task, Result]]:
-        previous: tuple[Task, Future[Result]] | None = None
+    def run_tasks(self, supply: Callable[[], AnyTask | None]) -> Iterator[tuple[AnyTask, Result]]:
+        previous: tuple[AnyTask, Future[Result]] | None = None
         with ThreadPoolExecutor(1) as encoder:
             while (task := supply()) or previous:
                 outcome = self._worker.begin(task) if task else None

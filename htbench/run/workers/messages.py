@@ -1,38 +1,39 @@
-"""What is handed out and what comes back: plain values, which may travel to another machine."""
+"""Messages between a run and its workers: tasks and their results, plain values that may travel
+to another machine."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from jaxtyping import Float
 from torch import Tensor
 
 from htbench.core.types import Digest, Site, SiteInfo
-from htbench.run.store import Failure, GeneratedImage
+from htbench.run.store import CellRow, Failure, GeneratedImage
 from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept
 from htbench.steering.intervention import Intervention
 from htbench.steering.method import Training
 
 Handle = object
-"""A value that stays where the crew keeps it until a worker wants it; see `Pool.share`."""
+"""A value that stays in the pool until a worker needs it; see `Pool.put`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSetup:
-    """What a worker loads before it can do anything."""
+    """The model and the encoders that a worker loads before its first task."""
 
     model: str
     load_options: Mapping[str, str]
     encoders: tuple[str, ...]
-    """Encoders; none: the model's own."""
+    """Encoders that score; none: the model's own."""
     training_concepts: tuple[Concept, ...]
-    """What methods learn from that share something between concepts."""
+    """Concepts that amortised methods are trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderInfo:
-    """An encoder that workers have."""
+    """Description of an encoder that the workers have loaded."""
 
     name: str
     revision: Digest
@@ -41,14 +42,14 @@ class EncoderInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerInfo:
-    """A worker's model, scorers and machine, as those see them who have not loaded any."""
+    """Description of a worker's model, encoders and machine."""
 
     name: str
     revision: Digest
     sites: Mapping[Site, SiteInfo]
     device: str
     facts: Mapping[str, str]
-    """What the model says of itself."""
+    """Facts that the model reports of itself."""
     encoders: tuple[EncoderInfo, ...]
     environment: Mapping[str, object]
     """Versions, processor, threads, device."""
@@ -56,25 +57,25 @@ class WorkerInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class SteeringSource:
-    """Where a worker has a method's steering from."""
+    """A method card, from which a worker gets its steering, with files of earlier training."""
 
     name: str
     card: Card
     seed: int
     files: Handle = None
-    """What is already learnt, by path below the folder of maps; None: it lies there."""
+    """Files of earlier training, by path below the folder of maps; None: they are there."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainTask:
-    """Learn what methods share between concepts, one after another, since they build on each other."""
+    """Train methods one after another, since they share a base."""
 
     sources: tuple[SteeringSource, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SteeringInfo:
-    """What is known of a steering without having it."""
+    """Description of a trained method, without its weights."""
 
     digest: Digest
     training: Training
@@ -82,77 +83,66 @@ class SteeringInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """Steerings by method, or why there is none."""
+    """A trained method or the reason why there is none, by method."""
 
     steerings: dict[str, SteeringInfo | Failure]
     files: Mapping[str, bytes] = field(default_factory=dict)
-    """What was kept in a folder that is not the run's."""
+    """Files of the training by path, where the worker's folder is not the run's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitTask:
-    """Learn and time the intervention for one concept."""
+    """Fit and time the intervention for one concept."""
 
     source: SteeringSource
     concept: Concept
     warmup_concept: Concept | None
-    """What to warm up on if the worker has not met the method yet; None: not at all."""
+    """Concept for an untimed first fit if the method is new to the worker; None: no warm-up."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitResult:
-    """An intervention, on the CPU, and the seconds that learning it took."""
+    """An intervention, on the CPU, and the seconds that its fit took."""
 
     intervention: Intervention
     seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageTask:
-    """One image to make."""
-
-    image_key: Digest
-    prompt: str
-    seed: int
-    strength: float
-    intervention: str | None
-    """Which of the task's; None: none."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class GenerateTask:
-    """Make images, together in a batch."""
+    """Generate the images of cells, together in a batch."""
 
-    image_tasks: tuple[ImageTask, ...]
-    interventions: Mapping[str, Handle]
+    cells: tuple[CellRow, ...]
+    interventions: Mapping[tuple[str, str], Handle]
+    """The interventions of the steered cells, by method and concept."""
     batch_size: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratedBatch:
-    """What came of some images of one batch."""
+    """Images that were generated together, or the reason why they could not be."""
 
     image_keys: tuple[Digest, ...]
     images: tuple[GeneratedImage, ...] = ()
-    """One an image, or none if they failed."""
+    """One per key, or none if they failed."""
     failure: Failure | None = None
     seconds: float = 0.0
-    """An image."""
+    """Seconds per image."""
     batch_size: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateResult:
-    """What came of a task of making images."""
+    """The images of a task, in as many batches as memory allowed."""
 
     batches: tuple[GeneratedBatch, ...]
     warnings: tuple[str, ...] = ()
-    """What the user should know."""
+    """Messages for the user."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedImages:
-    """Embed pictures, together, and texts, each by itself."""
+    """Embed images, together, and texts, each by itself."""
 
     encoder: int
     pngs: tuple[bytes, ...]
@@ -170,7 +160,7 @@ class EmbedTexts:
 
 @dataclass(frozen=True, kw_only=True)
 class Embeddings:
-    """Embeddings, in the order asked for."""
+    """Embeddings, in the order of the task."""
 
     images: Float[Tensor, "images features"]
     texts: Float[Tensor, "texts features"]
@@ -178,14 +168,14 @@ class Embeddings:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckWords:
-    """Find words that the model does not know."""
+    """Find words that are not in the model's vocabulary."""
 
     texts: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnknownWords:
-    """Words that the model does not know, each once."""
+    """Words that are not in the model's vocabulary, each once."""
 
     words: tuple[str, ...]
 
@@ -194,37 +184,52 @@ Task = TrainTask | FitTask | GenerateTask | EmbedImages | EmbedTexts | CheckWord
 Result = TrainResult | FitResult | Failure | GenerateResult | Embeddings | UnknownWords
 
 
+AnyTask = TypeVar("AnyTask", bound=Task)
+AnyResult = TypeVar("AnyResult", bound=Result)
+
+
 class Pool(Protocol):
-    """Those who do the work."""
+    """The workers of a run."""
 
     @property
     def info(self) -> WorkerInfo:
-        """What all of them have loaded."""
+        """Description of the model and encoders that all workers have loaded."""
 
     @property
     def size(self) -> int:
-        """How many there are when all are there."""
+        """Number of workers once all have started."""
 
-    def run_tasks(self, supply: Callable[[], Task | None]) -> Iterator[tuple[Task, Result]]:
-        """Each task with its result, in the order in which they are done, until nothing is under way and `supply` has nothing.
+    def run_tasks(self, supply: Callable[[], AnyTask | None]) -> Iterator[tuple[AnyTask, Result]]:
+        """Each task with its result, in the order of completion.
 
-        `supply` is asked whenever somebody is free, and may answer None while it waits for results; so no more is under way than is needed.
+        `supply` is called whenever a worker is free, so no more tasks are under way than needed; it
+        may return None while it waits for results. The iterator ends when nothing is under way and
+        `supply` returns None.
         """
 
     def put(self, intervention: Intervention) -> Handle:
-        """Something that stands for `intervention` in a task."""
+        """A handle that stands for `intervention` in a task."""
 
     def steering_source(self, name: str, card: Card, *, seed: int) -> SteeringSource:
-        """Where workers have a method's steering from, as things stand."""
+        """The source of a method's steering, with the files of its training so far."""
 
 
-def run_all(pool: Pool, tasks: Sequence[Task]) -> Iterator[tuple[Task, Result]]:
-    """Each of `tasks` with its result, in the order in which they are done."""
+def run_all(
+    pool: Pool, tasks: Sequence[AnyTask], result_type: type[AnyResult]
+) -> Iterator[tuple[AnyTask, AnyResult]]:
+    """Each of `tasks` with its result, in the order of completion.
+
+    Raises:
+        TypeError: for a result that is not of `result_type`.
+    """
     waiting = iter(tasks)
-    return pool.run_tasks(lambda: next(waiting, None))
+    for task, result in pool.run_tasks(lambda: next(waiting, None)):
+        if not isinstance(result, result_type):
+            raise TypeError(f"{type(task).__name__} gave {type(result).__name__}")
+        yield task, result
 
 
-def run_one(pool: Pool, task: Task) -> Result:
-    """The result of a single task."""
-    ((_, result),) = run_all(pool, [task])
+def run_one(pool: Pool, task: Task, result_type: type[AnyResult]) -> AnyResult:
+    """The result of a single task, which is of `result_type`."""
+    ((_, result),) = run_all(pool, [task], result_type)
     return result

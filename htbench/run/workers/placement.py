@@ -1,4 +1,4 @@
-"""How a cluster is shared out: how many workers, and what each of them takes."""
+"""Placement of workers on a cluster: their number, and the share of each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from math import floor
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """What one machine has."""
+    """The resources of one machine."""
 
     cpus: float
     gpus: float = 0.0
@@ -15,7 +15,7 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """What each of so many workers takes."""
+    """The number of workers and the resources of each."""
 
     workers: int
     cpus: float
@@ -26,29 +26,22 @@ class Placement:
 def plan_placement(
     nodes: Sequence[Node], *, workers: int | None, on_gpu: bool, threads: int | None = None
 ) -> Placement:
-    """The largest equal share of processors, and of GPUs if `on_gpu`, that so many workers find room for.
+    """The largest equal share of processors, and of GPUs if `on_gpu`, that fits all workers.
 
-    Workers beyond the number of GPUs or of processors share one: a half each, a third. None: one worker a GPU, or one a machine.
+    Workers beyond the number of GPUs or of processors share one: a half each, a third. None: one
+    worker per GPU, or one per machine.
     """
     count = workers or max(1, int(sum(node.gpus for node in nodes)) if on_gpu else len(nodes))
-    gpus = (
-        next(
-            1 / k
-            for k in range(1, count + 1)
-            if _capacity([node.gpus for node in nodes], 1 / k) >= count or k == count
-        )
-        if on_gpu
-        else 0.0
-    )
-    most = floor(sum(node.cpus for node in nodes) / count)
+    node_cpus, node_gpus = [node.cpus for node in nodes], [node.gpus for node in nodes]
+    fractions = (1 / k for k in range(1, count + 1))
+    gpus = next((f for f in fractions if _capacity(node_gpus, f) >= count), 1 / count)
+    most = floor(sum(node_cpus) / count)
     sizes = [*map(float, range(most, 0, -1)), *(1 / k for k in range(2, count + 1))]
-    cpus = next(
-        (size for size in sizes if _capacity([node.cpus for node in nodes], size) >= count), 0.0
-    )
+    cpus = next((size for size in sizes if _capacity(node_cpus, size) >= count), 0.0)
     return Placement(
         workers=count,
         cpus=_round_down(cpus),
-        gpus=_round_down(gpus),
+        gpus=_round_down(gpus) if on_gpu else 0.0,
         threads=threads or max(1, int(cpus)),
     )
 
@@ -58,5 +51,5 @@ def _capacity(amounts: Sequence[float], share: float) -> int:
 
 
 def _round_down(amount: float) -> float:
-    """Four digits, which is what Ray keeps, never rounded up."""
+    """`amount` with the four digits that Ray keeps, never rounded up."""
     return floor(amount * 10_000) / 10_000

@@ -1,4 +1,7 @@
-"""Who does the work of a run: this process, or actors on Ray; both are handed the same tasks and give the same results."""
+"""The workers of a run: this process, or actors on Ray.
+
+Both take the same tasks and give the same results.
+"""
 
 import gc
 import importlib.util
@@ -14,15 +17,15 @@ from htbench.run.workers.messages import Pool, WorkerSetup
 
 
 def uses_workers(options: RunOptions) -> bool:
-    """Whether there shall be workers besides this process."""
+    """Whether the options ask for workers besides this process."""
     return options.ray is not None or (options.workers or 1) > 1
 
 
 def check(options: RunOptions) -> None:
-    """Raise if what the user wants to run on cannot be had.
+    """Check that the options can be met on this machine.
 
     Raises:
-        Missing: if it takes Ray and that is not installed, or a device that this machine does not have.
+        Missing: if Ray is needed and not installed, or there is no such device.
         UsageError: if one GPU is named for several workers.
     """
     if not uses_workers(options):
@@ -40,7 +43,7 @@ def check(options: RunOptions) -> None:
 
 
 def is_ray_installed() -> bool:
-    """Whether there is Ray."""
+    """Whether Ray can be imported."""
     try:
         return importlib.util.find_spec("ray") is not None
     except (ImportError, ValueError):
@@ -51,12 +54,12 @@ def is_ray_installed() -> bool:
 def open_pool(
     setup: WorkerSetup, options: RunOptions, *, folder: Path, display: Display
 ) -> Iterator[Pool]:
-    """A crew that is ready to work; what methods share between concepts is kept in `folder`."""
+    """A pool whose first worker is ready; trained methods are kept in `folder`."""
     if uses_workers(options):
         from htbench.run.workers import ray_pool
 
-        with ray_pool.open_ray_pool(setup, options, folder=folder, display=display) as crew:
-            yield crew
+        with ray_pool.open_ray_pool(setup, options, folder=folder, display=display) as workers:
+            yield workers
     else:
         import torch
 
@@ -66,9 +69,10 @@ def open_pool(
         before = torch.get_num_threads()
         torch.set_num_threads(options.threads or before)
         try:
-            alone = LocalPool(Worker(setup, device=device.choose(options.device), folder=folder))
-            gc.freeze()  # else each collection looks through all that was just loaded: 2 % of the time of small images
-            yield alone
+            worker = Worker(setup, device=device.choose(options.device), folder=folder)
+            # else each collection scans everything that was loaded: 2 % of the time of small images
+            gc.freeze()
+            yield LocalPool(worker)
         finally:
             gc.unfreeze()
             torch.set_num_threads(before)

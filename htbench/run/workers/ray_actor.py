@@ -1,4 +1,4 @@
-"""A worker in a process of its own, which may be on another machine."""
+"""A worker in its own process, which may be on another machine."""
 
 import tempfile
 from functools import lru_cache
@@ -23,7 +23,7 @@ from htbench.run.workers.worker import Worker
 
 
 class RemoteError:
-    """An error that a user can mend, as a value: what travels keeps its exit code."""
+    """An error that a user can mend, as a value that keeps its exit code on the way."""
 
     def __init__(self, error: HtbenchError) -> None:
         kinds = (errors.UsageError, errors.Incomplete, errors.Missing, errors.Refused)
@@ -33,12 +33,15 @@ class RemoteError:
         self._cause, self._remedy = str(error), error.remedy
 
     def to_exception(self) -> HtbenchError:
-        """The error."""
+        """The error that this value stands for."""
         return cast(HtbenchError, getattr(errors, self._kind)(self._cause, remedy=self._remedy))
 
 
 class RayActor:
-    """Does one task at a time; while it does, another thread turns the pictures of the task before into files."""
+    """A Ray actor with a worker that does one task at a time.
+
+    Meanwhile another thread encodes the images of the previous task.
+    """
 
     def __init__(self, *, device: str | None, threads: int) -> None:
         self._device, self._threads = device, threads
@@ -48,7 +51,7 @@ class RayActor:
         self._worker: Worker | None = None
 
     def load(self, setup: WorkerSetup) -> WorkerInfo | RemoteError:
-        """Load the model and the scorers."""
+        """Load the model and the encoders."""
         import torch
 
         torch.set_num_threads(self._threads)
@@ -78,12 +81,12 @@ class RayActor:
         return result
 
     def new_files(self) -> dict[str, bytes]:
-        """What has been kept below the worker's folder since this was asked for last, by path."""
-        root, found = Path(self._folder.name), {}
+        """Files that are new or changed below the worker's folder since the last call, by path."""
+        root, files = Path(self._folder.name), {}
         for path in sorted(root.rglob("[!.]*")):
-            name, about = path.relative_to(root).as_posix(), path.stat()
-            stamp = about.st_mtime_ns, about.st_size
+            name, stat = path.relative_to(root).as_posix(), path.stat()
+            stamp = stat.st_mtime_ns, stat.st_size
             if path.is_file() and self._file_stamps.get(name) != stamp:
                 self._file_stamps[name] = stamp
-                found[name] = path.read_bytes()
-        return found
+                files[name] = path.read_bytes()
+        return files

@@ -1,4 +1,4 @@
-"""A worker: it has the model and the scorers loaded, and does one task after another."""
+"""A worker: a process with the model and the encoders loaded, which does one task at a time."""
 
 import os
 import platform
@@ -45,11 +45,11 @@ from htbench.steering.model import HasFacts, Model, unknown_words
 
 _EMPTY = torch.zeros(0, 0)
 Fetch = Callable[[Any], Any]
-"""From a handle to what it stands for."""
+"""Returns the value that a handle stands for."""
 
 
 class Worker:
-    """Loads an outfit on a device; what is learnt for all concepts is kept in `folder`."""
+    """A model and encoders on a device; trained methods are kept in `folder`."""
 
     def __init__(
         self, setup: WorkerSetup, *, device: str, folder: Path, fetch: Fetch = lambda handle: handle
@@ -65,24 +65,32 @@ class Worker:
         self._warmed_up: set[str] = set()
         self._generator = BatchGenerator(self.model)
         self._text_embedding = lru_cache(maxsize=4096)(
-            lambda scorer, words: self.encoders[scorer].texts([words])[0]
+            lambda encoder, text: self.encoders[encoder].texts([text])[0]
         )
 
     def info(self) -> WorkerInfo:
-        """What others need to know of it."""
+        """Description of the model, the encoders and the machine."""
         model = self.model
         return WorkerInfo(
-            name=model.name, revision=model.revision, sites=dict(model.sites), device=model.device,
+            name=model.name,
+            revision=model.revision,
+            sites=dict(model.sites),
+            device=model.device,
             facts=dict(model.facts()) if isinstance(model, HasFacts) else {},
-            encoders=tuple(EncoderInfo(name=each.name, revision=each.revision, scale=each.scale) for each in self.encoders),
+            encoders=tuple(
+                EncoderInfo(name=encoder.name, revision=encoder.revision, scale=encoder.scale)
+                for encoder in self.encoders
+            ),
             environment=_environment(model.device),
-        )  # fmt: skip
+        )
 
     def begin(self, task: Task) -> Result | Callable[[], Result]:
-        """The result of `task`, or what still has to be called for it, on any thread, while the next task is begun.
+        """The result of `task`, or a function that returns it.
+
+        The function may be called on any thread, while the next task is begun.
 
         Raises:
-            HtbenchError: for whatever a user can mend, other than an image or an intervention that cannot be made.
+            HtbenchError: for whatever a user can mend, other than a failed image or intervention.
         """
         match task:
             case TrainTask():
@@ -104,16 +112,16 @@ class Worker:
 
     def _train(self, source: SteeringSource) -> SteeringInfo | Failure:
         try:
-            learnt = self._steering(source)
+            trained = self._steering(source)
         except HtbenchError:
             raise
         except Exception as error:
             return failure_of(error, during="learn")
-        return SteeringInfo(digest=learnt.digest, training=learnt.steering.training)
+        return SteeringInfo(digest=trained.digest, training=trained.steering.training)
 
     def _steering(self, source: SteeringSource) -> TrainedMethod:
         if source.name not in self._steerings:
-            card = source.card if source.files is None else self._received(source)
+            card = source.card if source.files is None else self._write_files(source)
             self._steerings[source.name] = load_or_train(
                 card,
                 self.model,
@@ -123,20 +131,15 @@ class Worker:
             )
         return self._steerings[source.name]
 
-    def _received(self, source: SteeringSource) -> Card:
-        """The card of `source`, whose artifacts are among the files that came with it, which are written below the folder."""
+    def _write_files(self, source: SteeringSource) -> Card:
+        """Write the files of `source` below the folder; return its card with artifacts there."""
         files: Mapping[str, bytes] = self._fetch(source.files)
         for name, content in files.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        return source.card.model_copy(
-            update={
-                "artifacts": {
-                    name: self.folder / path for name, path in source.card.artifacts.items()
-                }
-            }
-        )
+        artifacts = {name: self.folder / path for name, path in source.card.artifacts.items()}
+        return source.card.model_copy(update={"artifacts": artifacts})
 
     def _fit_concept(self, task: FitTask) -> FitResult | Failure:
         try:
@@ -146,35 +149,31 @@ class Worker:
             self._warmed_up.add(task.source.name)
             self.model.synchronise()
             began = time.perf_counter()
-            change = steering.towards(task.concept)
+            intervention = steering.towards(task.concept)
             self.model.synchronise()
             seconds = time.perf_counter() - began
-            return FitResult(intervention=_on_cpu(change), seconds=seconds)
+            return FitResult(intervention=_on_cpu(intervention), seconds=seconds)
         except Exception as error:
             return failure_of(error, during="learn")
 
     def _generate(self, task: GenerateTask) -> Callable[[], GenerateResult]:
-        changes: dict[str, Intervention] = {
-            name: self._fetch(handle) for name, handle in task.interventions.items()
+        interventions: dict[tuple[str, str], Intervention] = {
+            key: self._fetch(handle) for key, handle in task.interventions.items()
         }
-        shots, notes = self._generator.generate(
-            task.image_tasks, changes, batch_size=task.batch_size
+        batches, warnings = self._generator.generate(
+            task.cells, interventions, batch_size=task.batch_size
         )
         return lambda: GenerateResult(
-            batches=tuple(shot.encode() for shot in shots), warnings=notes
+            batches=tuple(encode() for encode in batches), warnings=warnings
         )
 
     def _embed_images(self, task: EmbedImages) -> Embeddings:
         images = [Image.open(BytesIO(png)) for png in task.pngs]
-        filler = images[-1:] * (
-            -len(images) % task.batch_size
-        )  # a vector may depend on the size of its batch, to the last bit
-        vectors = (
-            self.encoders[task.encoder].images([*images, *filler])[: len(images)]
-            if images
-            else _EMPTY
-        )
-        texts = [self._text_embedding(task.encoder, words) for words in task.texts]
+        # a vector may depend on the size of its batch, to the last bit
+        filler = images[-1:] * (-len(images) % task.batch_size)
+        encoder = self.encoders[task.encoder]
+        vectors = encoder.images([*images, *filler])[: len(images)] if images else _EMPTY
+        texts = [self._text_embedding(task.encoder, text) for text in task.texts]
         return Embeddings(images=vectors, texts=torch.stack(texts) if texts else _EMPTY)
 
 
@@ -189,11 +188,9 @@ def _on_cpu(intervention: Intervention) -> Intervention:
 
 def _environment(device: str) -> dict[str, object]:
     installed = {package.metadata["Name"]: package.version for package in distributions()}
+    packages = ("htbench", "torch", "diffusers", "transformers", "open_clip_torch")
     return {
-        **{
-            name: installed.get(name, "not installed")
-            for name in ("htbench", "torch", "diffusers", "transformers", "open_clip_torch")
-        },
+        **{name: installed.get(name, "not installed") for name in packages},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": f"{os.cpu_count()} x {platform.processor() or platform.machine()}",

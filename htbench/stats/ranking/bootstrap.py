@@ -1,4 +1,4 @@
-"""What votes on other concepts, and of other raters, would have said: the bootstrap of a ranking."""
+"""The bootstrap of a ranking: votes resampled by concepts, and by raters where they are known."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,16 @@ from htbench.stats.ranking.bradley_terry import BradleyTerryFit, solve, strongly
 from htbench.stats.ranking.votes import Votes, VoteTally
 
 _CHUNK = 2_000_000
-"""Weights held at a time."""
+"""Number of weights that are held in memory at once."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BootstrapDraws:
-    """Statistics of resampled votes. With concepts alone, each concept's votes stay together; with raters too, a vote counts as often as its concept
-    was drawn times as often as its rater was, and distances from the statistic are then corrected as `influence.Variance` says.
+    """Statistics of resampled votes.
+
+    Each concept's votes stay together. With raters, a vote is weighted by the draws of its concept
+    times the draws of its rater, and distances from the statistic are corrected by
+    `influence.Variance.correction`.
     """
 
     ratings: Float[np.ndarray, "rounds contenders"]
@@ -27,17 +30,17 @@ class BootstrapDraws:
     """Mean of the win rates over opponents."""
     concepts: int
     raters: int
-    """How many were resampled; 0 where only concepts were."""
+    """Number of resampled raters; 0 where only concepts are resampled."""
     unbounded_draws: int
-    """Resamples whose ratings only the prior held."""
+    """Number of resamples in which only the prior bounds the ratings."""
 
     @property
     def clusters(self) -> int:
-        """The fewer of what was resampled: what an interval's width rests on."""
+        """Number of concepts or of raters, whichever is smaller: it sets the width of intervals."""
         return min(self.concepts, self.raters or self.concepts)
 
     def interval(self, value: float, resamples: Float[np.ndarray, " rounds"]) -> durations.Interval:
-        """95 % interval of a statistic; NaN with one cluster, or where no resample has the statistic."""
+        """95 % interval of a statistic; NaN with one cluster, or where no resample has a value."""
         resamples = resamples[np.isfinite(resamples)]
         if self.clusters < 2 or not len(resamples):
             return durations.Interval(value=value, low=np.nan, high=np.nan)
@@ -49,7 +52,10 @@ class BootstrapDraws:
 def resample_votes(
     votes: Votes, rating: BradleyTerryFit, *, rounds: int, seed: int
 ) -> BootstrapDraws:
-    """Of `rounds` resamples of the votes that the rating was fitted to; concepts and raters without a verdict are not drawn, nor is a single rater."""
+    """Statistics of `rounds` resamples of the votes that the rating was fitted to.
+
+    Concepts and raters without a verdict are not drawn, nor is a single rater.
+    """
     cast = votes.where(votes.valid)
     concepts, concept = np.unique(cast.concept, return_inverse=True)
     raters, rater = np.unique(
@@ -58,39 +64,35 @@ def resample_votes(
     tally = _tally(
         cast, concept, rater, concepts=len(concepts), raters=len(raters), rounds=rounds, seed=seed
     )
-    found = [
+    tallies = [
         VoteTally(wins=wins, ties=tied) for wins, tied in zip(tally.wins, tally.ties, strict=True)
     ]
-    ratings = np.array([solve(one, ties=rating.ties, prior=rating.prior)[0] for one in found])
+    ratings = np.array([solve(draw, ties=rating.ties, prior=rating.prior)[0] for draw in tallies])
     rates, averages = tally.win_rates, mean_win_rate(tally.win_rates)
     if len(raters) > 1:
-        now = cast.tally().win_rates
-        one = influence.variance(
-            influence.on_ratings(cast, rating), concept, rater
-        ).total.correction  # one factor keeps how ratings vary together
-        each = influence.variance(influence.on_win_rates(cast), concept, rater).correction.reshape(
-            now.shape
-        )
-        mean = influence.variance(influence.on_mean_win_rates(cast), concept, rater).correction
-        ratings = rating.ratings + one * (ratings - rating.ratings)
-        rates, averages = (
-            now + each * (rates - now),
-            mean_win_rate(now) + mean * (averages - mean_win_rate(now)),
-        )
+        observed = cast.tally().win_rates
+        # one factor for all ratings keeps their correlations
+        on_ratings = influence.variance(influence.on_ratings(cast, rating), concept, rater)
+        on_rates = influence.variance(influence.on_win_rates(cast), concept, rater)
+        on_means = influence.variance(influence.on_mean_win_rates(cast), concept, rater)
+        ratings = rating.ratings + on_ratings.total.correction * (ratings - rating.ratings)
+        rates = observed + on_rates.correction.reshape(observed.shape) * (rates - observed)
+        means = mean_win_rate(observed)
+        averages = means + on_means.correction * (averages - means)
     return BootstrapDraws(
         ratings=ratings,
         win_rates=rates,
         mean_win_rates=averages,
         concepts=len(concepts),
         raters=len(raters) if len(raters) > 1 else 0,
-        unbounded_draws=sum(not strongly_connected(one, rating.ties) for one in found),
+        unbounded_draws=sum(not strongly_connected(draw, rating.ties) for draw in tallies),
     )
 
 
 def mean_win_rate(
     rates: Float[np.ndarray, "*draws contenders contenders"],
 ) -> Float[np.ndarray, "*draws contenders"]:
-    """Mean win rate over the opponents that a contender met, each alike; NaN for none."""
+    """Mean win rate over the opponents that a contender met, equally weighted; NaN for none."""
     met = ~np.isnan(rates)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.where(met, rates, 0).sum(-1) / met.sum(-1))
@@ -106,7 +108,7 @@ def _tally(
     rounds: int,
     seed: int,
 ) -> VoteTally:
-    """One tally a resample."""
+    """The tally of every resample."""
     counts = estimates.resamples(concepts, seed=seed, rounds=rounds)
     if raters == 1:
         return votes.tally(counts, groups=concept)

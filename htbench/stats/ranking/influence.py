@@ -1,4 +1,4 @@
-"""How much each vote moves a statistic, to first order, and what that says of its variance."""
+"""First-order influence of each vote on a statistic, and the variance that follows from it."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from htbench.stats.ranking.votes import Votes
 
 
 def on_ratings(votes: Votes, rating: BradleyTerryFit) -> Float[np.ndarray, "votes contenders"]:
-    """By how much each vote, which all must have a verdict, raises each rating."""
+    """The amount by which each vote raises each rating; all votes must have a verdict."""
     size, chance = len(votes.names), rating.win_probability
     met = votes.tally().totals + rating.prior / (size - 1)
     information = met * chance * (1 - chance) * ~np.eye(size, dtype=bool)
@@ -22,7 +22,7 @@ def on_ratings(votes: Votes, rating: BradleyTerryFit) -> Float[np.ndarray, "vote
 
 
 def on_win_rates(votes: Votes) -> csr_array:
-    """By how much each vote raises each win rate; (votes, contenders x contenders)."""
+    """The amount by which each vote raises each win rate; (votes, contenders x contenders)."""
     size, tally = len(votes.names), votes.tally()
     moved = (
         votes.weights
@@ -38,17 +38,20 @@ def on_win_rates(votes: Votes) -> csr_array:
 
 
 def on_mean_win_rates(votes: Votes) -> csr_array:
-    """By how much each vote raises each contender's mean win rate over the opponents that it met; (votes, contenders)."""
+    """The amount by which each vote raises each contender's mean win rate; (votes, contenders)."""
     size = len(votes.names)
     opponents = (votes.tally().totals > 0).sum(1)
-    return csr_array(
-        on_win_rates(votes) @ csr_array(np.kron(np.eye(size), np.ones((size, 1))) / opponents)
-    )
+    means = csr_array(np.kron(np.eye(size), np.ones((size, 1))) / opponents)
+    return csr_array(on_win_rates(votes) @ means)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variance:
-    """Of statistics, if votes are independent between concepts, between raters, or between concepts and raters both, and only there."""
+    """Variances of statistics under three assumptions.
+
+    Votes are independent only between concepts, only between raters, or only between votes that
+    share neither (`both`).
+    """
 
     concept: Float[np.ndarray, " statistics"]
     rater: Float[np.ndarray, " statistics"]
@@ -56,7 +59,7 @@ class Variance:
 
     @property
     def total(self) -> "Variance":
-        """Of all statistics added up."""
+        """The variances summed over all statistics."""
         return Variance(
             concept=self.concept.sum(keepdims=True),
             rater=self.rater.sum(keepdims=True),
@@ -65,21 +68,21 @@ class Variance:
 
     @property
     def correction(self) -> Float[np.ndarray, " statistics"]:
-        """Standard error with concepts and raters drawn anew, over that of the pigeonhole bootstrap, which counts the noise of a vote three times.
+        """Standard error for new concepts and raters, over that of the pigeonhole bootstrap.
 
-        Never below what concepts alone or raters alone would give.
+        The bootstrap counts the noise of a vote three times. The error is never below that with
+        concepts alone or raters alone.
 
         References:
-            Cameron, Gelbach, Miller. Robust Inference With Multiway Clustering. 2011. https://doi.org/10.1198/jbes.2010.07136
+            Cameron, Gelbach, Miller. Robust Inference With Multiway Clustering. 2011.
+            https://doi.org/10.1198/jbes.2010.07136
             Owen. The Pigeonhole Bootstrap. 2007. https://doi.org/10.1214/07-AOAS122
         """
-        drawn = self.concept + self.rater + self.both
-        wanted = np.maximum(
-            self.concept + self.rater - self.both, np.maximum(self.concept, self.rater)
-        )
-        return np.asarray(
-            np.sqrt(np.divide(wanted, drawn, out=np.ones_like(drawn), where=drawn > 0))
-        )
+        pigeonhole = self.concept + self.rater + self.both
+        two_way = self.concept + self.rater - self.both
+        variance = np.maximum(two_way, np.maximum(self.concept, self.rater))
+        ratio = np.divide(variance, pigeonhole, out=np.ones_like(pigeonhole), where=pigeonhole > 0)
+        return np.asarray(np.sqrt(ratio))
 
 
 def variance(
@@ -87,16 +90,15 @@ def variance(
     concept: Int[np.ndarray, " votes"],
     rater: Int[np.ndarray, " votes"],
 ) -> Variance:
-    """To first order."""
+    """Variances of statistics to first order, from the influence of each vote."""
 
-    def within(group: Int[np.ndarray, " votes"]) -> Float[np.ndarray, " statistics"]:
-        member = csr_array(
-            (np.ones(len(group)), (np.unique(group, return_inverse=True)[1], np.arange(len(group))))
-        )
-        return np.array((csr_array(member @ influence) ** 2).sum(0), float)
+    def clustered(group: Int[np.ndarray, " votes"]) -> Float[np.ndarray, " statistics"]:
+        rows = np.unique(group, return_inverse=True)[1]
+        members = csr_array((np.ones(len(group)), (rows, np.arange(len(group)))))
+        return np.array((csr_array(members @ influence) ** 2).sum(0), float)
 
     return Variance(
-        concept=within(concept),
-        rater=within(rater),
-        both=within(concept * (rater.max() + 1) + rater),
+        concept=clustered(concept),
+        rater=clustered(rater),
+        both=clustered(concept * (rater.max() + 1) + rater),
     )

@@ -1,12 +1,11 @@
-"""A leaderboard from votes: ratings with intervals, ranges of ranks, tiers, and what to say below it."""
+"""A leaderboard from votes: ratings with intervals, ranges of ranks, tiers, and warnings."""
 
-import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
 
+from htbench.core.content import without_nan
 from htbench.stats import durations
 from htbench.stats.ranking.bootstrap import BootstrapDraws, mean_win_rate, resample_votes
 from htbench.stats.ranking.bradley_terry import PRIOR, BradleyTerryFit, Limit, TieRule, fit
@@ -16,7 +15,7 @@ from htbench.stats.ranking.votes import Votes
 from htbench.stats.ranking.win_rates import WinRates, win_rates
 
 FEW_CLUSTERS = 20
-"""Clusters below which intervals are still rough."""
+"""Number of clusters below which intervals are rough."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,69 +23,68 @@ class LeaderboardEntry(ContenderRank):
     """One contender's line."""
 
     rating: durations.Interval
-    """In log-odds, mean 0 over the contenders."""
+    """Log-odds of mean 0 over the contenders."""
     limit: Limit | None
-    """Where the votes put no limit to the rating, so that its value is the prior's: not to be quoted."""
+    """The side on which only the prior bounds the rating, which then should not be quoted."""
     win_rate: durations.Interval
-    """Mean over opponents, each alike; a tie is half a win."""
+    """Mean over opponents, equally weighted; a tie is half a win."""
     votes: int
     concepts: int
     ties: float
-    """Share of its votes."""
+    """Share of its votes that are ties."""
     missing: float
     """Share of its rows without a verdict."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ranking:
-    """What votes say of their contenders."""
+    """A ranking of the contenders of votes."""
 
     entries: tuple[LeaderboardEntry, ...]
-    """The best first."""
+    """The contenders, the best first."""
     rating: BradleyTerryFit
     win_rates: WinRates
     pairwise_tests: tuple[PairwiseTest, ...]
-    """All pairs, in the order of the standings."""
+    """All pairs, in the order of the entries."""
     concepts: int
     raters: int
-    """How many were resampled; 0 where raters are not known or there is one."""
+    """Number of resampled raters; 0 where raters are not known or there is one."""
     rounds: int
     seed: int
     unbounded_draws: int
-    """Resamples in which only the prior held a rating."""
+    """Number of resamples in which only the prior bounds a rating."""
     votes: int
     missing: int
-    """Rows without a verdict."""
+    """Number of rows without a verdict."""
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """What a reader must know before believing it; none is best."""
+        """Caveats for readers; none is best."""
         clusters = min(self.concepts, self.raters or self.concepts)
         what = "raters" if self.raters == clusters else "concepts"
-        found = []
+        warnings = []
         if clusters < 2:
-            found.append("One concept: no intervals, and nothing is told apart.")
+            warnings.append("One concept: no intervals, and nothing is told apart.")
         elif clusters < FEW_CLUSTERS:
-            found.append(f"Only {clusters} {what}: intervals are widened for it, and rough.")
-        held = {"above": "lost to nobody", "below": "beat nobody", "both": "met no equal"}
-        found += [
-            f"{one.name} {held[one.limit]}: how far it is from the others is the prior's choice."
-            for one in self.entries
-            if one.limit
+            warnings.append(f"Only {clusters} {what}: intervals are widened for it, and rough.")
+        reasons = {"above": "lost to nobody", "below": "beat nobody", "both": "met no equal"}
+        warnings += [
+            f"{entry.name} {reasons[entry.limit]}: "
+            "how far it is from the others is the prior's choice."
+            for entry in self.entries
+            if entry.limit
         ]
         if self.unbounded_draws:
-            found.append(
-                f"In {self.unbounded_draws:,} of {self.rounds:,} resamples only the prior held a rating."
-            )
+            share = f"{self.unbounded_draws:,} of {self.rounds:,} resamples"
+            warnings.append(f"In {share} only the prior held a rating.")
         if self.missing:
-            found.append(
-                f"{self.missing:,} of {self.votes + self.missing:,} comparisons have no verdict."
-            )
-        return tuple(found)
+            share = f"{self.missing:,} of {self.votes + self.missing:,} comparisons"
+            warnings.append(f"{share} have no verdict.")
+        return tuple(warnings)
 
     @property
     def caption(self) -> str:
-        """How it was made, in a sentence."""
+        """The method of the ranking, in a sentence."""
         rule = {
             "half": "ties count half",
             "drop": "ties are left out",
@@ -94,20 +92,24 @@ class Ranking:
         }[self.rating.ties]
         unit = f"{self.concepts} concepts" + (f" and {self.raters} raters" if self.raters else "")
         return (
-            f"Bradley–Terry ratings in log-odds of {self.votes:,} votes; {rule}; prior of {self.rating.prior:g} pseudo-votes a contender; "
-            f"95 % intervals from {self.rounds:,} resamples of {unit} (seed {self.seed}); tiers by a max-t test of all pairs."
+            f"Bradley–Terry ratings in log-odds of {self.votes:,} votes; {rule}; "
+            f"prior of {self.rating.prior:g} pseudo-votes a contender; "
+            f"95 % intervals from {self.rounds:,} resamples of {unit} (seed {self.seed}); "
+            "tiers by a max-t test of all pairs."
         )
 
     def facts(self) -> dict[str, object]:
-        """For JSON: what is not known is null."""
+        """The ranking as JSON-like values; unknown numbers are None."""
         return {
             "caption": self.caption,
             "warnings": list(self.warnings),
             "standings": [
-                _without_nan({**asdict(one), "ranks": one.rank_range}) for one in self.entries
+                without_nan({**asdict(entry), "ranks": entry.rank_range}) for entry in self.entries
             ],
-            "separations": [_without_nan(asdict(pair)) for pair in self.pairwise_tests],
-            "matrix": _without_nan(vars(self.win_rates)),
+            "separations": [without_nan(asdict(pair)) for pair in self.pairwise_tests],
+            "matrix": without_nan(
+                {name: np.asarray(part).tolist() for name, part in vars(self.win_rates).items()}
+            ),
         }
 
 
@@ -117,11 +119,12 @@ def rank(
     """Rank all contenders; intervals resample concepts, and raters where they are known.
 
     Raises:
-        Unrankable: if there is nothing to compare, some contenders are linked to others by no votes, or there is neither prior nor maximum.
+        Unrankable: if there is nothing to compare, no votes link some contenders to the others, or
+            there is neither a prior nor a maximum of likelihood.
     """
     rating = fit(votes, ties=ties, prior=prior)
     draws = resample_votes(votes, rating, rounds=rounds, seed=seed)
-    placed = rank_contenders(
+    ranks = rank_contenders(
         votes.names,
         rating.ratings,
         draws.ratings,
@@ -130,12 +133,12 @@ def rank(
         log_odds=True,
     )
     matrix = win_rates(votes, draws)
-    standings = [_entry(votes, rating, draws, matrix, one) for one in placed.ranks]
+    entries = [_entry(votes, rating, draws, matrix, contender) for contender in ranks.ranks]
     return Ranking(
-        entries=tuple(standings),
+        entries=tuple(entries),
         rating=rating,
         win_rates=matrix,
-        pairwise_tests=placed.pairwise_tests,
+        pairwise_tests=ranks.pairwise_tests,
         concepts=draws.concepts,
         raters=draws.raters,
         rounds=rounds,
@@ -154,8 +157,8 @@ def _entry(
     contender: ContenderRank,
 ) -> LeaderboardEntry:
     k = votes.names.index(contender.name)
-    of = (votes.first == k) | (votes.second == k)
-    cast = of & votes.valid
+    rows = (votes.first == k) | (votes.second == k)
+    cast = rows & votes.valid
     return LeaderboardEntry(
         **vars(contender),
         rating=draws.interval(float(rating.ratings[k]), draws.ratings[:, k]),
@@ -166,15 +169,5 @@ def _entry(
         votes=int(cast.sum()),
         concepts=len(np.unique(votes.concept[cast])),
         ties=float((votes.outcome[cast] == 0.5).mean()),
-        missing=float(np.isnan(votes.outcome[of]).mean()),
+        missing=float(np.isnan(votes.outcome[rows]).mean()),
     )
-
-
-def _without_nan(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {name: _without_nan(part) for name, part in value.items()}
-    if isinstance(value, np.ndarray):
-        return _without_nan(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_without_nan(part) for part in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

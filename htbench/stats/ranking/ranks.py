@@ -1,4 +1,4 @@
-"""Places on a leaderboard, with how far other concepts would have moved each; from votes or from scores."""
+"""Ranks on a leaderboard, with their ranges over resamples; from votes or from scores."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,43 +12,43 @@ from htbench.stats.ranking.tiers import PairwiseTest, best_first, pairwise_tests
 
 @dataclass(frozen=True, kw_only=True)
 class ContenderRank:
-    """Where one contender stands."""
+    """The rank of one contender."""
 
     name: str
     rank: int
-    """1 plus how many are higher; equals share the better one."""
+    """1 plus the number of higher contenders; equals share the better rank."""
     highest: int
     lowest: int
     """95 % of resamples rank it from `highest` to `lowest`."""
     tier: int
-    """Contenders of one tier are not told apart from its head."""
+    """Contenders of one tier do not differ significantly from its first."""
     best: float
     """Share of resamples in which it is first; NaN with one cluster."""
 
     @property
     def rank_range(self) -> str:
-        """Such as `2`, or `1–3`."""
+        """The range of ranks as text, such as `2` or `1–3`."""
         return f"{self.highest}" if self.highest == self.lowest else f"{self.highest}–{self.lowest}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ranks:
-    """All contenders, the best first."""
+    """The ranks of all contenders, the best first."""
 
     ranks: tuple[ContenderRank, ...]
     pairwise_tests: tuple[PairwiseTest, ...]
     """All pairs, in the same order."""
     concepts: int
-    """That were resampled."""
+    """Number of resampled concepts."""
 
     def get(self, name: str) -> ContenderRank | None:
-        """One contender's; None if it is not ranked."""
-        return next((place for place in self.ranks if place.name == name), None)
+        """The rank of the contender `name`; None if it is not ranked."""
+        return next((rank for rank in self.ranks if rank.name == name), None)
 
     @property
     def first_tier(self) -> tuple[str, ...]:
-        """Who is in the first tier."""
-        return tuple(place.name for place in self.ranks if place.tier == 1)
+        """Names of the contenders in the first tier."""
+        return tuple(rank.name for rank in self.ranks if rank.tier == 1)
 
 
 def rank_contenders(
@@ -60,51 +60,55 @@ def rank_contenders(
     concepts: int,
     log_odds: bool = False,
 ) -> Ranks:
-    """From each contender's value, which may be `log_odds`, and what resamples of so many clusters made of it."""
+    """Rank contenders by their values, with ranges from the values in resamples.
+
+    `clusters` is the number of resampled units; values may be `log_odds`.
+    """
     pairs = pairwise_tests(names, values, resamples, clusters=clusters, log_odds=log_odds)
-    tier, rank, ranks = tiers(names, values, pairs), _ranks(values), _ranks(resamples)
-    several, first = clusters > 1, ranks == 1
-    level = estimates.tail_quantile(clusters) if several else 0.0
-    found = []
+    tier, rank, resampled_ranks = tiers(names, values, pairs), _ranks(values), _ranks(resamples)
+    is_first = resampled_ranks == 1
+    ranks = []
     for k in best_first(values):
-        highest, lowest = (
-            np.quantile(ranks[:, k], [level, 1 - level], method="inverted_cdf")
-            if several
-            else (1, len(names))
-        )
-        best = float((first[:, k] / first.sum(1)).mean()) if several else np.nan
-        found.append(
+        highest, lowest, best = 1, len(names), np.nan
+        if clusters > 1:
+            level = estimates.tail_quantile(clusters)
+            ends = np.quantile(resampled_ranks[:, k], [level, 1 - level], method="inverted_cdf")
+            highest, lowest = map(int, ends)
+            best = float((is_first[:, k] / is_first.sum(1)).mean())
+        ranks.append(
             ContenderRank(
                 name=names[k],
                 rank=int(rank[k]),
-                highest=int(highest),
-                lowest=int(lowest),
+                highest=highest,
+                lowest=lowest,
                 tier=tier[k],
                 best=best,
             )
         )
-    return Ranks(ranks=tuple(found), pairwise_tests=tuple(pairs), concepts=concepts)
+    return Ranks(ranks=tuple(ranks), pairwise_tests=tuple(pairs), concepts=concepts)
 
 
 def rank_by_scores(
     scores: Mapping[str, Mapping[str, float]], *, rounds: int = 10_000, seed: int = 0
 ) -> Ranks | None:
-    """Of methods by their mean score over the concepts that all of them have; None for fewer than two methods, or no such concept.
+    """Rank methods by their mean score over the concepts that all of them have.
 
-    Every resample draws the same concepts for all methods: what makes a concept hard moves none of them past another.
+    None for fewer than two methods, or no such concept. Every resample draws the same concepts for
+    all methods, so that a hard concept moves no method past another.
     """
     common = [
         concept
         for concept in next(iter(scores.values()), {})
-        if all(concept in known for known in scores.values())
+        if all(concept in by_concept for by_concept in scores.values())
     ]
     if len(scores) < 2 or not common:
         return None
-    values = np.array([[known[concept] for concept in common] for known in scores.values()])
-    drawn = estimates.resamples(len(common), seed=seed, rounds=rounds) @ values.T / len(common)
-    return rank_contenders(
-        tuple(scores), values.mean(1), drawn, clusters=len(common), concepts=len(common)
+    n = len(common)
+    values = np.array(
+        [[by_concept[concept] for concept in common] for by_concept in scores.values()]
     )
+    resampled = estimates.resamples(n, seed=seed, rounds=rounds) @ values.T / n
+    return rank_contenders(tuple(scores), values.mean(1), resampled, clusters=n, concepts=n)
 
 
 def _ranks(values: Float[np.ndarray, "*draws contenders"]) -> Int[np.ndarray, "*draws contenders"]:

@@ -1,4 +1,4 @@
-"""How much a ranking's first place, and its order, hang on a few votes or on a choice of ours."""
+"""Robustness of a ranking to the removal of a few votes, and to choices of the analysis."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,40 +24,43 @@ PRIORS = (0.1, 0.5, 1.5)
 
 @dataclass(frozen=True, kw_only=True)
 class Robustness:
-    """The fewest votes found whose removal puts somebody else first; fewer may do."""
+    """An upper bound of the number of votes whose removal puts another contender first."""
 
     votes: int
     share: float
-    """Of all votes."""
+    """Share of these votes in all votes."""
     challenger: str
-    """Who is then first."""
+    """The contender that is then first."""
 
 
 def robustness(votes: Votes, *, ties: TieRule = "half", prior: float = PRIOR) -> Robustness | None:
-    """How few votes decide who is first; None where none that could be left out do.
+    """The smallest removal of votes found that changes the first place; None where none does.
 
-    For each challenger, votes are left out in the order of their influence on its distance from the first, and the ranking is fitted again to see.
+    For each challenger, votes are removed in the order of their influence on its distance from the
+    first, and the ranking is fitted again.
 
     References:
-        Broderick, Giordano, Meager. An Automatic Finite-Sample Robustness Metric. 2020. https://arxiv.org/abs/2011.14999
-        Huang et al. Dropping Just a Handful of Preferences Can Change Top Large Language Model Rankings. 2025. https://arxiv.org/abs/2508.11847
+        Broderick, Giordano, Meager. An Automatic Finite-Sample Robustness Metric. 2020.
+        https://arxiv.org/abs/2011.14999
+        Huang et al. Dropping Just a Handful of Preferences Can Change Top Large Language Model
+        Rankings. 2025. https://arxiv.org/abs/2508.11847
     """
     rating, cast = fit(votes, ties=ties, prior=prior), votes.where(votes.valid)
-    top = rating.order[0]
-    found = [
-        (fewest, other)
-        for other in rating.order[1:]
-        if (fewest := _votes_to_overtake(cast, rating, top, other))
+    first, *challengers = rating.order
+    removals = [
+        (count, challenger)
+        for challenger in challengers
+        if (count := _votes_to_overtake(cast, rating, first, challenger))
     ]
-    if not found:
+    if not removals:
         return None
-    fewest, challenger = min(found, key=lambda one: one[0])
+    fewest, challenger = min(removals, key=lambda removal: removal[0])
     return Robustness(votes=fewest, share=fewest / len(cast), challenger=votes.names[challenger])
 
 
 @dataclass(frozen=True, kw_only=True)
 class RankingVariant:
-    """The ranking made in another way."""
+    """The ranking under another choice of the analysis."""
 
     name: str
     """Such as `ties: drop`, `prior: 0.1` or `without concept style/neon`."""
@@ -65,24 +68,29 @@ class RankingVariant:
     tau: float
     """Kendall's tau-b of its ratings with those of the ranking; NaN where all are rated equal."""
     mover: str
-    """Who changes most places."""
+    """The contender whose rank changes most."""
     rank_change: int
-    """By how many."""
+    """Number of ranks by which it moves."""
     bounded: bool
-    """Whether the votes alone determine its ratings."""
+    """Whether the votes alone bound its ratings."""
 
 
 def sensitivity(
     votes: Votes, *, ties: TieRule = "half", prior: float = PRIOR
 ) -> list[RankingVariant]:
-    """Other tie rules, other priors, and of all rankings without one concept, rater or judge the one that differs most."""
+    """The ranking under other tie rules and priors, and without a concept, rater or judge.
+
+    Of the rankings without one concept, only the one that differs most; likewise for raters and
+    judges.
+    """
     rating, tally = fit(votes, ties=ties, prior=prior), votes.tally()
-    found = [
+    leader = votes.names[rating.order[0]]
+    variants = [
         _variant(f"ties: {rule}", rating, tally, rule, prior)
         for rule in get_args(TieRule)
         if rule != ties
     ]
-    found += [
+    variants += [
         _variant(f"prior: {other:g}", rating, tally, ties, other)
         for other in PRIORS
         if other != prior
@@ -93,21 +101,17 @@ def sensitivity(
             for label, left in _leave_one_out(votes, column)
         ]
         if len(without) > 1:
-            found.append(
-                min(
-                    without,
-                    key=lambda one: (
-                        one.leader == votes.names[rating.order[0]],
-                        -one.rank_change,
-                        one.tau,
-                    ),
-                )
+            variants.append(
+                min(without, key=lambda row: (row.leader == leader, -row.rank_change, row.tau))
             )
-    return found
+    return variants
 
 
 def _votes_to_overtake(votes: Votes, rating: BradleyTerryFit, top: int, other: int) -> int | None:
-    """How many of the votes with most influence must go until `other` is rated above `top`; None if all that favour it do not suffice."""
+    """The number of most influential votes whose removal rates `other` above `top`.
+
+    None if the removal of all votes in favour of `top` is not enough.
+    """
     raised = on_ratings(votes, rating)
     influence = raised[:, top] - raised[:, other]
     order = np.argsort(-influence, kind="stable")
@@ -116,8 +120,8 @@ def _votes_to_overtake(votes: Votes, rating: BradleyTerryFit, top: int, other: i
     def overtaken(count: int) -> bool:
         keep = np.ones(len(votes), bool)
         keep[order[:count]] = False
-        found = solve(votes.where(keep).tally(), ties=rating.ties, prior=rating.prior)[0]
-        return bool(found[other] > found[top] + 1e-9)
+        ratings = solve(votes.where(keep).tally(), ties=rating.ties, prior=rating.prior)[0]
+        return bool(ratings[other] > ratings[top] + 1e-9)
 
     low, high = 0, len(order)
     if not overtaken(high):
@@ -142,13 +146,13 @@ def _variant(
 ) -> RankingVariant:
     ratings = solve(tally, ties=ties, prior=prior)[0]
     varied = replace(rating, ratings=ratings)
-    places = np.argsort(varied.order) - np.argsort(rating.order)
-    mover = int(np.argmax(np.abs(places)))
+    changes = np.argsort(varied.order) - np.argsort(rating.order)
+    mover = int(np.argmax(np.abs(changes)))
     return RankingVariant(
         name=name,
         leader=rating.names[varied.order[0]],
         tau=float(kendalltau(rating.ratings, ratings).statistic),
         mover=rating.names[mover],
-        rank_change=int(abs(places[mover])),
+        rank_change=int(abs(changes[mover])),
         bounded=strongly_connected(tally, ties),
     )

@@ -1,4 +1,4 @@
-"""Which contenders the votes tell apart, all pairs at once."""
+"""Significant differences of contenders, by a test of all pairs at once, and tiers from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,23 +10,24 @@ from scipy.special import ndtri
 from htbench.stats import durations, estimates
 
 _MAX_TANH = 1 - 1e-12
-"""Log-odds end here, at about 28."""
+"""Bound of log-odds, at about 28."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairwiseTest:
-    """How far one contender is rated above another."""
+    """The difference of two contenders' ratings, with its test."""
 
     better: str
     worse: str
     gap: durations.Interval
-    """Difference of ratings, with an interval that holds for all pairs together in 95 % of samples; NaN with one cluster."""
+    """Difference of ratings, with an interval that covers those of all pairs together in 95 % of
+    samples; NaN with one cluster."""
     p: float
-    """Adjusted for all pairs."""
+    """p, adjusted for all pairs."""
 
     @property
     def significant(self) -> bool:
-        """Whether they are told apart at the 5 % level."""
+        """Whether the difference is significant at the 5 % level."""
         return self.p < 0.05
 
 
@@ -38,15 +39,18 @@ def pairwise_tests(
     clusters: int,
     log_odds: bool = False,
 ) -> list[PairwiseTest]:
-    r"""All pairs, in the order of their values, by the largest studentised difference of a resample over all pairs (max-t).
+    r"""Test all pairs at once, in the order of their values, by a max-t test.
 
-    Values that are `log_odds` are compared by :math:`\tanh(d / 2)`, the share of wins less that of losses that a difference :math:`d` stands for: who
-    nearly always wins is rated anywhere far above in resamples, and that spread would hide how sure it is.
-    Few clusters widen it as they do a t interval; and since n clusters that all agree do so by chance once in :math:`2^{n-1}` times, no p is below that,
-    times the number of pairs.
+    Its statistic is the largest studentised difference of a resample over all pairs. Values that
+    are `log_odds` are compared by :math:`\tanh(d / 2)`, the share of wins less that of losses for
+    a difference :math:`d`: resampled ratings of a contender that nearly always wins are spread
+    widely, and that spread would hide how certain its lead is. Few clusters widen the intervals as
+    those of a t test. Since n clusters all agree by chance once in :math:`2^{n-1}` times, no p is
+    below that chance times the number of pairs.
 
     References:
-        Romano, Wolf. Exact and Approximate Stepdown Methods for Multiple Hypothesis Testing. 2005. https://doi.org/10.1198/016214504000000539
+        Romano, Wolf. Exact and Approximate Stepdown Methods for Multiple Hypothesis Testing. 2005.
+        https://doi.org/10.1198/016214504000000539
     """
     order = best_first(values)
     pairs = [(one, other) for k, one in enumerate(order) for other in order[k + 1 :]]
@@ -69,28 +73,32 @@ def pairwise_tests(
             better=names[one],
             worse=names[other],
             gap=durations.Interval(value=float(gap), low=float(low), high=float(high)),
-            p=float(chance),
+            p=float(p_value),
         )
-        for (one, other), (gap, low, high), chance in zip(pairs, ends.T, p, strict=True)
+        for (one, other), (gap, low, high), p_value in zip(pairs, ends.T, p, strict=True)
     ]
 
 
 def tiers(
     names: Sequence[str], values: Float[np.ndarray, " contenders"], tests: Sequence[PairwiseTest]
 ) -> list[int]:
-    """Each contender's tier, by the order of names: a new one begins with the first that is told apart from the head of the tier before."""
-    apart = {(pair.better, pair.worse) for pair in tests if pair.significant}
+    """Each contender's tier, in the order of `names`.
+
+    A tier begins with the first contender that differs significantly from the first of the tier
+    before.
+    """
+    significant = {(pair.better, pair.worse) for pair in tests if pair.significant}
     order = [names[k] for k in best_first(values)]
-    found, head, tier = {}, order[0], 1
+    by_name, head, tier = {}, order[0], 1
     for name in order:
-        if (head, name) in apart:
+        if (head, name) in significant:
             head, tier = name, tier + 1
-        found[name] = tier
-    return [found[name] for name in names]
+        by_name[name] = tier
+    return [by_name[name] for name in names]
 
 
 def best_first(values: Float[np.ndarray, " contenders"]) -> list[int]:
-    """Indices, the largest first; their own order between equals."""
+    """Indices of values, the largest first; equals in their own order."""
     return [int(k) for k in np.argsort(-values, kind="stable")]
 
 
@@ -99,9 +107,8 @@ def _max_t(
 ) -> tuple[Float[np.ndarray, " pairs"], ...]:
     """Half the width of each interval, and each p."""
     errors = np.maximum(resamples.std(0), 1e-12)
-    largest = (np.abs(resamples - gaps) / errors).max(1) * float(
-        ndtri(estimates.tail_quantile(n)) / ndtri(0.025)
-    )
+    widening = float(ndtri(estimates.tail_quantile(n)) / ndtri(0.025))
+    largest = (np.abs(resamples - gaps) / errors).max(1) * widening
     least = min(1.0, len(gaps) * 2.0 ** (1 - n))
     p = (1 + (largest[:, None] >= gaps / errors).sum(0)) / (1 + len(largest))
     return np.quantile(largest, 0.95) * errors, np.maximum(least, p)

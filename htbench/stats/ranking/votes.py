@@ -1,4 +1,4 @@
-"""Pairwise verdicts as columns: who met whom, on which concept, and how it ended."""
+"""Votes on pairs of contenders as columns: the pair, the concept, the rater, the outcome."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,15 +12,15 @@ from scipy.sparse.csgraph import connected_components
 from htbench.core.errors import Refused, UnknownName
 
 Column = Literal["concept", "rater", "judge"]
-"""What votes can be grouped by."""
+"""Columns that group votes."""
 
 
 class Unrankable(Refused):
-    """Votes that no ranking follows from."""
+    """Votes from which no ranking follows."""
 
 
 class NoVotes(Unrankable):
-    """Nobody was compared with anybody."""
+    """No contender was compared with another."""
 
 
 class DisconnectedVotes(Unrankable):
@@ -31,7 +31,8 @@ class DisconnectedVotes(Unrankable):
             ", ".join(group[:6]) + (", …" if len(group) > 6 else "") for group in groups[:6]
         )
         super().__init__(
-            f"{len(groups)} groups of contenders never met, so nothing ranks one against another: {listed}",
+            f"{len(groups)} groups of contenders never met, so nothing ranks one against another: "
+            f"{listed}",
             remedy="Compare some across the groups.",
         )
         self.components = tuple(map(tuple, groups))
@@ -39,7 +40,7 @@ class DisconnectedVotes(Unrankable):
 
 @dataclass(frozen=True, kw_only=True)
 class VoteTally:
-    """What votes between contenders add up to; leading axes, if any, are draws of a bootstrap."""
+    """Sums of votes between contenders; leading axes, if any, are draws of a bootstrap."""
 
     wins: Float[np.ndarray, "*draws contenders contenders"]
     """Weight of the votes that the row won against the column."""
@@ -53,20 +54,21 @@ class VoteTally:
 
     @property
     def win_rates(self) -> Float[np.ndarray, "*draws contenders contenders"]:
-        """Share of its votes that the row won against the column, a tie as half a win; NaN where they never met."""
+        """Share of votes that the row won against the column, a tie as half a win; NaN for none."""
         with np.errstate(invalid="ignore"):
             return np.asarray((self.wins + 0.5 * self.ties) / self.totals)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Votes:
-    """Verdicts on pairs of contenders, one a row; `Votes.collect` makes them from labels.
+    """Votes on pairs of contenders, one per row; `Votes.collect` makes them from labels.
 
-    An answer that flips with the order of the pair is best given as two rows of half the weight, one each way: so it counts half
-    under every tie rule without being taken for a tie.
+    An answer that flips with the order of the pair is best stored as two rows of half the weight,
+    one each way: it then counts half under every tie rule, and not as a tie.
 
     Raises:
-        ValueError: if columns differ in length, an index has no label, a contender meets itself, an outcome is outside [0, 1] or a weight below 0.
+        ValueError: if columns differ in length, an index has no label, a contender meets itself, an
+            outcome is outside [0, 1], or a weight is below 0.
     """
 
     names: tuple[str, ...]
@@ -75,18 +77,19 @@ class Votes:
     second: Int[np.ndarray, " votes"]
     """Indices into `names`."""
     outcome: Float[np.ndarray, " votes"]
-    """1: the first won, 0: the second, 0.5: a tie, between: a share of a win each; NaN: no verdict, which is counted and otherwise ignored."""
+    """1: the first won; 0: the second; 0.5: a tie; between: a share of a win each; NaN: no verdict,
+    which is counted and otherwise ignored."""
     concepts: tuple[str, ...]
     concept: Int[np.ndarray, " votes"]
     """Indices into `concepts`, the clusters that intervals resample."""
     raters: tuple[str, ...] = ()
     rater: Int[np.ndarray, " votes"] | None = None
-    """Indices into `raters`; where given, intervals resample them too."""
+    """Indices into `raters`; with raters, intervals resample them too."""
     judges: tuple[str, ...] = ()
     judge: Int[np.ndarray, " votes"] | None = None
     """Indices into `judges`, which are never resampled, only left out one at a time."""
     weight: Float[np.ndarray, " votes"] | None = None
-    """How much each counts; None: 1."""
+    """Weight of each vote; None: 1."""
 
     def __post_init__(self) -> None:
         if len(set(self.names)) < len(self.names):
@@ -97,13 +100,11 @@ class Votes:
             if len(column) and not 0 <= column.min() <= column.max() < len(labels):
                 raise ValueError(f"{name!r} has an index outside its {len(labels)} labels")
         if len(self.outcome) != len(self) or len(self.weights) != len(self):
-            raise ValueError(
-                f"{len(self.outcome)} outcomes and {len(self.weights)} weights for {len(self)} votes"
-            )
+            counts = f"{len(self.outcome)} outcomes and {len(self.weights)} weights"
+            raise ValueError(f"{counts} for {len(self)} votes")
         if (self.first == self.second).any():
-            raise ValueError(
-                f"{self.names[self.first[np.argmax(self.first == self.second)]]!r} meets itself"
-            )
+            row = np.argmax(self.first == self.second)
+            raise ValueError(f"{self.names[self.first[row]]!r} meets itself")
         if ((self.outcome < 0) | (self.outcome > 1)).any():
             raise ValueError("an outcome is between 0 and 1, or NaN for no verdict")
         if not ((self.weights >= 0) & np.isfinite(self.weights)).all():
@@ -122,19 +123,20 @@ class Votes:
         weight: Sequence[float] | None = None,
         names: Sequence[str] = (),
     ) -> Self:
-        """From columns of labels. `names` gives the order of the contenders, and those without a vote; others follow as they come.
+        """Votes from columns of labels.
 
-        An outcome of None is a verdict that is missing.
+        `names` sets the order of contenders and may have some without a vote; contenders that it
+        lacks follow in the order of votes. An outcome of None is a missing verdict.
         """
         order = tuple(dict.fromkeys((*names, *first, *second)))
         concepts, concept_of = _codes(concept)
         raters, rater_of = _codes(rater or ())
         judges, judge_of = _codes(judge or ())
-        place = {name: k for k, name in enumerate(order)}
+        index = {name: k for k, name in enumerate(order)}
         return cls(
             names=order,
-            first=np.array([place[name] for name in first], int),
-            second=np.array([place[name] for name in second], int),
+            first=np.array([index[name] for name in first], int),
+            second=np.array([index[name] for name in second], int),
             outcome=np.array([np.nan if value is None else value for value in outcome], float),
             concepts=concepts,
             concept=concept_of,
@@ -146,34 +148,30 @@ class Votes:
         )
 
     def __len__(self) -> int:
-        """Rows, with those that have no verdict."""
+        """Number of rows, including those without a verdict."""
         return len(self.first)
 
     @property
     def weights(self) -> Float[np.ndarray, " votes"]:
-        """How much each vote counts."""
+        """Weight of each vote."""
         return np.ones(len(self)) if self.weight is None else self.weight
 
     @property
     def valid(self) -> Bool[np.ndarray, " votes"]:
-        """Which rows have a verdict that counts."""
+        """Mask of the rows with a verdict and a weight above 0."""
         return np.asarray(~np.isnan(self.outcome) & (self.weights > 0))
 
     def labels(self, column: Column) -> tuple[str, ...]:
-        """What the column groups votes into; empty where it is not known."""
+        """Labels of the column; empty where it is not known."""
         return {"concept": self.concepts, "rater": self.raters, "judge": self.judges}[column]
 
     def where(self, keep: Bool[np.ndarray, " votes"]) -> Self:
-        """Only these rows; names and labels stay."""
-        parts = {
-            name: getattr(self, name)[keep] for name in ("first", "second", "outcome", "concept")
+        """Only the rows of the mask; names and labels stay."""
+        names = ("first", "second", "outcome", "concept", "rater", "judge", "weight")
+        columns = {
+            name: column[keep] for name in names if (column := getattr(self, name)) is not None
         }
-        maybe = {
-            name: value[keep]
-            for name in ("rater", "judge", "weight")
-            if (value := getattr(self, name)) is not None
-        }
-        return replace(self, **parts, **maybe)
+        return replace(self, **columns)
 
     def among(self, names: Iterable[str]) -> Self:
         """Only votes between these contenders, and only their names, in the order of `names`.
@@ -181,16 +179,16 @@ class Votes:
         Raises:
             UnknownName: if there is no such contender.
         """
-        chosen = tuple(names)
-        for name in chosen:
+        subset = tuple(names)
+        for name in subset:
             if name not in self.names:
                 raise UnknownName("contender", name, self.names)
-        place = np.array([chosen.index(name) if name in chosen else -1 for name in self.names], int)
-        kept = self.where((place[self.first] >= 0) & (place[self.second] >= 0))
-        return replace(kept, names=chosen, first=place[kept.first], second=place[kept.second])
+        index = np.array([subset.index(name) if name in subset else -1 for name in self.names], int)
+        kept = self.where((index[self.first] >= 0) & (index[self.second] >= 0))
+        return replace(kept, names=subset, first=index[kept.first], second=index[kept.second])
 
     def without(self, column: Column, label: str) -> Self:
-        """All but the votes on one concept, or of one rater or judge."""
+        """All votes but those on one concept, or of one rater or judge."""
         if label not in self.labels(column):
             raise UnknownName(column, label, self.labels(column))
         return self.where(np.asarray(getattr(self, column) != self.labels(column).index(label)))
@@ -201,7 +199,10 @@ class Votes:
         *,
         groups: Int[np.ndarray, " votes"] | None = None,
     ) -> VoteTally:
-        """What they add up to; with `draws`, for each of its rows, every vote weighted also by the draw's value for the vote's group."""
+        """Sums of the votes; with `draws`, one tally per row of them.
+
+        Every vote's weight is then multiplied by the draw's value for the vote's group.
+        """
         size, cast = len(self.names), self.valid
         first, second, outcome, weight = (
             column[cast] for column in (self.first, self.second, self.outcome, self.weights)
@@ -226,39 +227,40 @@ class Votes:
         return VoteTally(wins=wins, ties=ties + ties.swapaxes(-1, -2))
 
     def check(self) -> None:
-        """Refuse what no ranking follows from.
+        """Raise unless a ranking follows from the votes.
 
         Raises:
             NoVotes: if there are fewer than two contenders or no verdicts.
-            Islands: if not all contenders are linked by verdicts.
+            DisconnectedVotes: if verdicts do not link all contenders.
         """
-        if len(self.names) < 2 or not self.valid.any():
-            raise NoVotes(
-                f"nothing to rank: {len(self.names)} contenders, {int(self.valid.sum())} verdicts and {len(self) - int(self.valid.sum())} without one"
-            )
-        count, member = connected_components(self.tally().totals > 0, directed=False)
+        n_valid = int(self.valid.sum())
+        if len(self.names) < 2 or not n_valid:
+            verdicts = f"{n_valid} verdicts and {len(self) - n_valid} without one"
+            raise NoVotes(f"nothing to rank: {len(self.names)} contenders, {verdicts}")
+        count, component = connected_components(self.tally().totals > 0, directed=False)
         if count > 1:
-            raise DisconnectedVotes(
-                [
-                    [name for name, group in zip(self.names, member, strict=True) if group == k]
-                    for k in range(count)
-                ]
-            )
+            groups: list[list[str]] = [[] for _ in range(count)]
+            for name, k in zip(self.names, component, strict=True):
+                groups[k].append(name)
+            raise DisconnectedVotes(groups)
 
     def _indices(self) -> list[tuple[str, Int[np.ndarray, " votes"], tuple[str, ...]]]:
-        found = [
+        columns = [
             ("first", self.first, self.names),
             ("second", self.second, self.names),
             ("concept", self.concept, self.concepts),
         ]
         if self.rater is not None:
-            found.append(("rater", self.rater, self.raters))
+            columns.append(("rater", self.rater, self.raters))
         if self.judge is not None:
-            found.append(("judge", self.judge, self.judges))
-        return found
+            columns.append(("judge", self.judge, self.judges))
+        return columns
 
 
 def _codes(labels: Sequence[str]) -> tuple[tuple[str, ...], Int[np.ndarray, " votes"]]:
-    """Labels in alphabetical order, so that a seed draws the same whatever the order of the rows, and which each row has."""
-    known, codes = np.unique(np.asarray(labels, dtype=str), return_inverse=True)
-    return tuple(map(str, known)), codes
+    """The labels in alphabetical order, and the index of each row's label.
+
+    The order makes the draws of a seed independent of the order of rows.
+    """
+    names, codes = np.unique(np.asarray(labels, dtype=str), return_inverse=True)
+    return tuple(map(str, names)), codes

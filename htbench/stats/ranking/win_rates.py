@@ -1,4 +1,4 @@
-"""Who wins how often against whom."""
+"""Pairwise win rates with their intervals."""
 
 from dataclasses import dataclass
 
@@ -11,46 +11,47 @@ from htbench.stats.ranking.votes import Votes
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WinRates:
-    """Rows against columns, in the order of `names`; NaN on the diagonal and where two never met."""
+    """Win rates of rows against columns, in the order of `names`.
+
+    NaN on the diagonal and where two contenders never met.
+    """
 
     names: tuple[str, ...]
     rate: Float[np.ndarray, "contenders contenders"]
-    """A tie is half a win."""
+    """Share of votes that the row won, a tie as half a win."""
     low: Float[np.ndarray, "contenders contenders"]
     high: Float[np.ndarray, "contenders contenders"]
-    """95 % intervals, each by itself; NaN with one cluster."""
+    """95 % intervals, not adjusted for the number of pairs; NaN with one cluster."""
     wins: Float[np.ndarray, "contenders contenders"]
     ties: Float[np.ndarray, "contenders contenders"]
-    """Weights of votes."""
+    """Sums of weights of votes."""
     votes: Int[np.ndarray, "contenders contenders"]
     concepts: Int[np.ndarray, "contenders contenders"]
-    """On how many the two met."""
+    """Number of concepts on which the two met."""
 
 
 def win_rates(votes: Votes, draws: BootstrapDraws) -> WinRates:
     """The matrix of win rates with their intervals.
 
-    Where one side won all votes, resamples do not differ; then the interval is that of as many independent concepts that all agree.
+    Where one side won all votes, resamples do not differ; the interval is then that of the same
+    number of independent concepts that all agree.
 
     References:
-        Clopper, Pearson. The Use of Confidence or Fiducial Limits Illustrated in the Case of the Binomial. 1934. https://doi.org/10.1093/biomet/26.4.404
+        Clopper, Pearson. The Use of Confidence or Fiducial Limits Illustrated in the Case of the
+        Binomial. 1934. https://doi.org/10.1093/biomet/26.4.404
     """
     tally, size = votes.tally(), len(votes.names)
-    rate, met, concepts = (
-        tally.win_rates,
-        _counts(votes, votes_alone=True),
-        _counts(votes, votes_alone=False),
-    )
+    rate, (met, concepts) = tally.win_rates, _counts(votes)
     low, high = np.full((size, size), np.nan), np.full((size, size), np.nan)
-    for one, other in np.argwhere(met > 0):
-        found = draws.interval(float(rate[one, other]), draws.win_rates[:, one, other])
-        low[one, other], high[one, other] = found.low, found.high
-    alike = np.where(concepts > 1, 0.025 ** (1 / np.maximum(concepts, 1)), np.nan)
+    for row, column in np.argwhere(met > 0):
+        interval = draws.interval(float(rate[row, column]), draws.win_rates[:, row, column])
+        low[row, column], high[row, column] = interval.low, interval.high
+    unanimous = np.where(concepts > 1, 0.025 ** (1 / np.maximum(concepts, 1)), np.nan)
     return WinRates(
         names=votes.names,
         rate=rate,
-        low=np.where(rate == 1, alike, low),
-        high=np.where(rate == 0, 1 - alike, high),
+        low=np.where(rate == 1, unanimous, low),
+        high=np.where(rate == 0, 1 - unanimous, high),
         wins=tally.wins,
         ties=tally.ties,
         votes=met,
@@ -58,14 +59,14 @@ def win_rates(votes: Votes, draws: BootstrapDraws) -> WinRates:
     )
 
 
-def _counts(votes: Votes, *, votes_alone: bool) -> Int[np.ndarray, "contenders contenders"]:
-    """Between each two, the votes, or the concepts that they are on."""
-    size, cast = len(votes.names), votes.valid
-    pairs = np.stack(
-        [np.minimum(votes.first, votes.second), np.maximum(votes.first, votes.second)]
-    )[:, cast]
-    if not votes_alone:
-        pairs = np.unique(np.stack([*pairs, votes.concept[cast]]), axis=1)[:2]
-    found = np.zeros((size, size), int)
-    np.add.at(found, tuple(pairs), 1)
-    return found + found.T
+def _counts(votes: Votes) -> tuple[Int[np.ndarray, "contenders contenders"], ...]:
+    """Numbers of votes between each two contenders, and of the concepts of these votes."""
+    size, cast = len(votes.names), votes.where(votes.valid)
+    pairs = np.sort(np.stack([cast.first, cast.second]), axis=0)
+    on_concepts = np.unique(np.stack([*pairs, cast.concept]), axis=1)[:2]
+    counts = []
+    for cells in (pairs, on_concepts):
+        count = np.zeros((size, size), int)
+        np.add.at(count, tuple(cells), 1)
+        counts.append(count + count.T)
+    return tuple(counts)

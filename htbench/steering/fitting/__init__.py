@@ -1,1 +1,1 @@
-"""Shared parts of methods: transport maps, end-to-end fitting, hypernetworks, stored maps."""
+"""Shared parts of methods: transport maps, end-to-end training, hypernetworks, map banks."""

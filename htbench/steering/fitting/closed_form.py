@@ -1,7 +1,8 @@
 """Closed-form methods: a map fitted to samples of each site, site after site.
 
-Fitting a site on sources that went through the maps of the sites before it is what keeps many sites from doing the same work many
-times over. Published code runs all sources again for every site; here one run does for all sites (`fit_in_one_pass`).
+Each site is fitted on sources that went through the maps of the sites before it; otherwise every
+site would make the whole change again. Published code runs all sources again for every site; here
+one run is enough for all sites (`fit_in_one_pass`).
 """
 
 from abc import abstractmethod
@@ -25,35 +26,38 @@ from htbench.steering.model import Model, Tap, select_sites
 
 AnyIntervention = TypeVar("AnyIntervention", bound=Intervention)
 SiteFit = Callable[[Site, transport.SourceSamples, transport.TargetSamples], AnyIntervention]
-"""From source and target samples of one site to what shall be done there."""
+"""From the source and target samples of one site to the intervention there."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitsEachSite(FitsEachConcept):
-    """A method that says how one site is fitted: all the rest follows."""
+    """A method in closed form: a subclass implements `fit_site`, the fit of one site."""
 
     samples: int = 32
-    """Source images, and as many target images."""
+    """Number of source images, and of target images."""
     blocks: int = 0
-    """0: all images in one batch, and every site is fitted as they pass. Else sites are fitted in so many blocks, a run of all images a
-    block, sites of one block without each other's maps: 1 fits all at once, as many as there are sites one after the other."""
+    """Number of blocks that sites are fitted in, with one run of all source images per block; the
+    sites of a block do not see each other's maps. 1 fits all sites at once, the number of sites one
+    after the other. 0: all images in one batch, with every site fitted as they pass through it."""
     batch: int = 32
-    """Images at a time where there are blocks."""
+    """Images at a time; used only with `blocks`."""
     sites: tuple[str, ...] = ("*",)
+    """Glob patterns of sites, as `select_sites` takes them."""
 
     @abstractmethod
     def fit_site(
         self, site: Site, source: transport.SourceSamples, target: transport.TargetSamples
     ) -> Intervention:
-        """What shall be done at `site`."""
+        """The intervention at `site` that moves the source samples to the target samples."""
 
     def pool(
         self, z: Float[Tensor, "images positions channels"]
     ) -> Float[Tensor, "samples channels"]:
-        """What is learnt from at a site: means over positions, unless a method wants more."""
+        """The samples that a site is fitted on: means over positions, unless overridden."""
         return mean_pool(z)
 
     def fit(self, model: Model, concept: Concept, *, seed: int) -> Intervention:
+        """Fit the selected sites to `samples` source and target images of the concept."""
         source, target = fitting_images(concept, self.samples, seed=seed)
         sites = select_sites(model, self.sites)
         if self.blocks == 0:
@@ -81,10 +85,11 @@ def fit_in_one_pass(
     sites: tuple[Site, ...],
     pool: Pooling = mean_pool,
 ) -> AnyIntervention:
-    """What is done at all sites, each fitted on sources that already went through the sites before it; targets are not steered.
+    """The intervention at all sites, each fitted on sources steered at the sites before it.
 
-    Sources and targets go through the model in one batch; the hook of each site fits what arrives, and changes the sources before they
-    pass on. The steps of a few-step model share what the first one fitted: a later step sees sources that are steered already.
+    Sources and targets go through the model in one batch. The hook of each site fits its samples,
+    and steers the sources before they pass on; targets are not steered. In a few-step model the
+    first step fits the maps, and later steps apply them.
     """
     parts: dict[Site, AnyIntervention] = {}
     count = len(source[0])
@@ -115,21 +120,21 @@ def fit_in_blocks(
     batch: int = 32,
     pool: Pooling = mean_pool,
 ) -> AnyIntervention:
-    """The same, `batch` images at a time: sites of one block see sources that went through the blocks before it.
+    """The intervention at all sites, fitted in `blocks` runs on sources steered in earlier blocks.
 
-    A block a site is the published procedure, as exact as one run and as slow as there are sites. Steps of a few-step model are pooled.
+    Images run `batch` at a time. One site per block is the published procedure, as exact as
+    `fit_in_one_pass` and slower by the number of sites. The steps of a few-step model are pooled.
     """
     with torch.no_grad(), phase("extract"):
-        aims = activations(model, *target, batch=batch, pool=pool)
+        targets = activations(model, *target, batch=batch, pool=pool)
         parts: dict[Site, AnyIntervention] = {}
         width = -(-len(sites) // min(blocks, len(sites)))
         for start in range(0, len(sites), width):
-            arriving = activations(
-                model, *source, change=_apply_parts(parts), batch=batch, pool=pool
-            )
+            change = _apply_parts(parts)
+            sources = activations(model, *source, change=change, batch=batch, pool=pool)
             with phase("fit"):
                 parts |= {
-                    site: fit(site, arriving[site], aims[site])
+                    site: fit(site, sources[site], targets[site])
                     for site in sites[start : start + width]
                 }
     return join([parts[site] for site in sites])
@@ -147,7 +152,7 @@ def _apply_parts(parts: dict[Site, AnyIntervention]) -> Tap:
 def sample_positions(
     z: Float[Tensor, "images positions channels"], count: int
 ) -> Float[Tensor, "samples channels"]:
-    """About `count` positions of each image, evenly spread, as samples of their own."""
+    """About `count` evenly spaced positions of each image, each a sample of its own."""
     return (
         z[:, :: max(1, z.shape[1] // count)]
         .flatten(0, 1)

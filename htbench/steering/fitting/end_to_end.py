@@ -1,10 +1,12 @@
-r"""Learning affine maps of all sites together, through the frozen generator, on an optimal-transport loss.
+r"""End-to-end training of affine maps of all sites together, on an optimal-transport loss.
 
-The loss sums over sites the mean over channels of the squared 1-D Wasserstein distance between pooled activations of source
-prompts, all maps active, and of target prompts in the unsteered model, computed once.
+The loss is a sum over sites of means over channels of squared 1-D 2-Wasserstein distances. They are
+between pooled activations of source prompts, with all maps active in the frozen generator, and of
+target prompts in the unsteered model, which are computed once.
 
 References:
-    Rodriguez et al. LinEAS: End-to-end Learning of Activation Steering with a Distributional Loss. 2025. https://arxiv.org/abs/2503.10679
+    Rodriguez et al. LinEAS: End-to-end Learning of Activation Steering with a Distributional Loss.
+    2025. https://arxiv.org/abs/2503.10679
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +30,10 @@ PooledActivations = Mapping[Site, Float[Tensor, "*batch samples channels"]]
 
 
 def affine_tap(scale: Mapping[Site, Tensor], shift: Mapping[Site, Tensor]) -> Tap:
-    """`scale * z + shift` with gradients, in float32 or wider; scale and shift of a site are for all images, or a row an image."""
+    """The differentiable tap `scale * z + shift`, calculated in float32 or wider.
+
+    Scale and shift of a site are of shape (channels), or (images, channels) with a row per image.
+    """
 
     def tap(
         site: Site, z: Float[Tensor, "images positions channels"]
@@ -47,47 +52,55 @@ def affine_tap(scale: Mapping[Site, Tensor], shift: Mapping[Site, Tensor]) -> Ta
 def distance(
     steered: PooledActivations, targets: PooledActivations, sites: Sequence[Site]
 ) -> Float[Tensor, "*batch"]:
-    """LinEAS' loss between pooled activations; leading axes are batches. One sort of all channels is faster than one a site."""
+    """LinEAS' loss between pooled activations, at least 0; leading axes are batches."""
+    # One sort of all channels is faster than one per site.
     x, y = (torch.cat([samples[site] for site in sites], -1) for samples in (steered, targets))
-    costs = torch.split(
-        transport.wasserstein(x, y), [steered[site].shape[-1] for site in sites], dim=-1
-    )
+    widths = [steered[site].shape[-1] for site in sites]
+    costs = torch.split(transport.wasserstein(x, y), widths, dim=-1)
     return torch.stack([cost.mean(-1) for cost in costs]).sum(0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EndToEnd:
-    """How maps are learnt by gradient descent."""
+    """Settings of the gradient descent on the maps of one concept."""
 
     steps: int = 60
     batch: int = 16
-    """Source images a step, of the `samples` there are."""
+    """Source images per step, drawn from `samples`."""
     rate: float = 0.05
     """Adam's learning rate."""
     decay: Literal["cosine", "none"] = "cosine"
-    """Whether the rate falls to 0 along half a cosine."""
+    """Schedule of the learning rate; `cosine` falls to 0 along half a cosine."""
     samples: int = 32
-    """Source images, and as many target images."""
+    """Number of source images, and of target images."""
     sparsity: float = 0.0
-    r"""Weight `g` of the sparse group lasso `g (|w-1|_1 + |b|_1 + sqrt(d) (|w-1|_2 + |b|_2))`, summed over sites, a proximal step after each step."""
+    r"""Weight `g` of the sparse group lasso, by a proximal step after each step; 0: none.
+
+    It is `g (|w-1|_1 + |b|_1 + sqrt(d) (|w-1|_2 + |b|_2))` for the scales `w` and shifts `b` of the
+    `d` channels of a site, summed over sites."""
     patience: int = 0
-    """Steps without a new lowest loss, smoothed, after which learning stops; 0: never."""
+    """Steps without a new lowest smoothed loss after which the descent stops; 0: never."""
     at_once: int = 0
-    """Images that gradients are held of at once; fewer need less memory and one more forward pass, and give the same gradient. 0: all."""
+    """Images with gradients in memory at once; 0: all. Fewer need less memory and one more forward
+    pass, and give the same gradient."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the generator; maps and loss are in float32."""
+    """Number format of the generator; maps and loss are in float32."""
     sites: tuple[str, ...] = ("*",)
+    """Glob patterns of sites, as `select_sites` takes them."""
 
     def optimise(
         self, model: Model, concept: Concept, *, start: Affine | None, seed: int
     ) -> Affine:
-        """Maps that lower the loss, from `start` on, whose sites are all learnt; None: from the identity."""
+        """Fit maps that lower the loss, from `start` on, or from the identity if it is None.
+
+        Sites are those that `sites` selects and all of `start`.
+        """
         (sources, seeds), targets = fitting_images(concept, self.samples, seed=seed)
         selected = {*select_sites(model, self.sites), *(start.sites if start else ())}
-        chosen = tuple(site for site in model.sites if site in selected)
         with torch.no_grad(), phase("extract"):
-            wanted = activations(model, *targets)
-        scale, shift = _parameters(model, chosen, start)
+            target_activations = activations(model, *targets)
+        sites = [site for site in model.sites if site in selected]
+        scale, shift = _parameters(model, sites, start)
         optimiser = torch.optim.Adam([*scale.values(), *shift.values()], self.rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.steps)
         order = torch.Generator().manual_seed(seed)
@@ -95,21 +108,13 @@ class EndToEnd:
         with phase("fit"):
             for _ in range(self.steps):
                 rows = torch.randperm(self.samples, generator=order)[: self.batch].tolist()
+                images = [sources[k] for k in rows], [seeds[k] for k in rows]
                 optimiser.zero_grad()
-                loss = self.backward(
-                    model,
-                    ([sources[k] for k in rows], [seeds[k] for k in rows]),
-                    wanted,
-                    scale,
-                    shift,
-                )
+                loss = self.backward(model, images, target_activations, scale, shift)
                 optimiser.step()
                 if self.sparsity:
-                    proximal_step(
-                        [*scale.values()],
-                        [*shift.values()],
-                        self.sparsity * optimiser.param_groups[0]["lr"],
-                    )
+                    amount = self.sparsity * optimiser.param_groups[0]["lr"]
+                    proximal_step([*scale.values()], [*shift.values()], amount)
                 if self.decay == "cosine":
                     schedule.step()
                 if plateau.should_stop(loss):
@@ -129,21 +134,16 @@ class EndToEnd:
     ) -> float:
         """The loss on `images`; adds its gradient to that of `scale` and `shift`.
 
-        Pooled activations are small even where what made them is not: with `at_once`, they are made without gradients, the loss is
-        differentiated by them, and that gradient is taken on through the generator part by part.
+        Pooled activations are small, unlike the activations of the whole generator. With `at_once`
+        they are computed without gradients, the loss is differentiated with respect to them, and
+        that gradient is propagated through the generator for some images at a time.
         """
-        change, sites, parts = (
-            affine_tap(scale, shift),
-            tuple(scale),
-            self.at_once or len(images[0]),
-        )
+        change, sites = affine_tap(scale, shift), tuple(scale)
+        parts = self.at_once or len(images[0])
+        kind, bfloat16 = torch.device(model.device).type, self.precision == "bfloat16"
 
         def reach(images: PromptsAndSeeds) -> dict[Site, Tensor]:
-            with torch.autocast(
-                torch.device(model.device).type,
-                torch.bfloat16,
-                enabled=self.precision == "bfloat16",
-            ):
+            with torch.autocast(kind, torch.bfloat16, enabled=bfloat16):
                 return activations(model, *images, change=change, batch=parts)
 
         if parts >= len(images[0]):
@@ -159,11 +159,8 @@ class EndToEnd:
             }
         with torch.enable_grad():
             loss = distance(reached, targets, sites)
-            gradients = dict(
-                zip(
-                    sites, torch.autograd.grad(loss, [reached[site] for site in sites]), strict=True
-                )
-            )
+            by_site = torch.autograd.grad(loss, [reached[site] for site in sites])
+            gradients = dict(zip(sites, by_site, strict=True))
             done = 0
             for start in range(0, len(images[0]), parts):
                 again = reach((images[0][start : start + parts], images[1][start : start + parts]))
@@ -177,19 +174,20 @@ class EndToEnd:
 
 
 class EarlyStopping:
-    """Whether a loss, smoothed over about ten steps, has stopped falling for `patience` steps."""
+    """Detects that a loss, smoothed over about ten steps, has no new minimum for `patience` steps.
+
+    With a `patience` of 0 it never stops.
+    """
 
     def __init__(self, patience: int) -> None:
         self.patience, self.smooth, self.lowest, self.since = patience, 0.0, float("inf"), 0
         self._weight = 0.0
 
     def should_stop(self, loss: float) -> bool:
-        """Take in the next loss."""
+        """Record the next loss; true if the training should stop."""
         self.smooth, self._weight = 0.9 * self.smooth + 0.1 * loss, 0.9 * self._weight + 0.1
-        falls = self.smooth / self._weight < self.lowest
-        self.lowest, self.since = (
-            (self.smooth / self._weight, 0) if falls else (self.lowest, self.since + 1)
-        )
+        mean = self.smooth / self._weight
+        self.lowest, self.since = (mean, 0) if mean < self.lowest else (self.lowest, self.since + 1)
         return 0 < self.patience <= self.since
 
 
@@ -199,16 +197,21 @@ def proximal_step(
     shifts: Sequence[Float[Tensor, " channels"]],
     amount: float,
 ) -> None:
-    """The proximal step of the sparse group lasso, in place: each channel towards 1 or 0 by `amount`, then each site as a whole."""
-    for vectors, rest in ((scales, 1.0), (shifts, 0.0)):
+    """Take the proximal step of the sparse group lasso, in place.
+
+    Each channel moves towards the identity (scale 1, shift 0) by `amount`, then each site's vector
+    as a whole by `amount` times the square root of its channels.
+
+    References:
+        Simon et al. A Sparse-Group Lasso. 2013. https://doi.org/10.1080/10618600.2012.681250
+    """
+    for vectors, identity in ((scales, 1.0), (shifts, 0.0)):
         for vector in vectors:
-            away = vector - rest
-            soft = away.sign() * (away.abs() - amount).clamp_min(0)
-            kept = (
-                1
-                - amount * len(vector) ** 0.5 / soft.norm().clamp_min(torch.finfo(soft.dtype).tiny)
-            ).clamp_min(0)
-            vector.copy_(rest + kept * soft)
+            offset = vector - identity
+            soft = offset.sign() * (offset.abs() - amount).clamp_min(0)
+            norm = soft.norm().clamp_min(torch.finfo(soft.dtype).tiny)
+            kept = (1 - amount * len(vector) ** 0.5 / norm).clamp_min(0)
+            vector.copy_(identity + kept * soft)
 
 
 def _parameters(

@@ -1,8 +1,8 @@
-"""Hypernetworks: from a concept's embedding to the affine maps of all sites, how they are trained, and what is kept of them."""
+"""Hypernetworks from a concept's embedding to affine maps of all sites: network, training, file."""
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from htbench.core import content, distributed, registry
 from htbench.core.errors import Refused, UsageError
 from htbench.core.phase import phase
-from htbench.core.types import Site
+from htbench.core.types import Digest, Site
 from htbench.steering.concept import Concept
 from htbench.steering.encoder import Condition, Encoder, embed
 from htbench.steering.fitting.trainer import Recipe, Trainer, TrainingTask
@@ -25,32 +25,39 @@ from htbench.steering.method import Training, fitting_images
 from htbench.steering.model import Model, Request, select_sites
 
 Maps = dict[Site, tuple[Float[Tensor, "concepts channels"], Float[Tensor, "concepts channels"]]]
-"""Scale minus one, and shift, of each site."""
+"""Scale minus one, and shift, by site."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HypernetworkConfig:
-    """Settings of a hypernetwork and its training; `condition` alone may differ between learning and use."""
+    """Settings of a hypernetwork and its training; only `condition` may change after training."""
 
     condition: Condition = "text"
-    """What a concept that has both is read from when it is steered towards: its words, or its reference images."""
+    """Modality from which a new concept is embedded if it has both words and reference images."""
     learn_from: Literal["both", "text", "image"] = "both"
-    """What training concepts are read from; with `both`, either by chance at every step."""
+    """Modality from which training concepts are embedded; `both`: a random one at every step."""
     encoder: str = ""
-    """Empty: the model's own conditioner."""
+    """Name of the encoder of concepts; empty: the model's `concept_encoder`."""
     width: int = 512
+    """Units of each hidden layer."""
     rank: int = 64
-    """Directions that each site's map is mixed from."""
+    """Directions of which each site's map is a mixture."""
     steps: int = 500
     concepts: int = 8
-    """Training concepts a step."""
+    """Training concepts per step."""
     rate: float = 1e-3
+    """AdamW's learning rate."""
     noise: float = 0.1
-    """Standard deviation of noise on the embedding, whose own is 1."""
+    """Standard deviation of the noise added to embeddings, whose own is 1."""
     sites: tuple[str, ...] = ("*",)
+    """Glob patterns of sites, as `select_sites` takes them."""
 
     def load(self, model: Model, path: Path, *, seed: int) -> "TrainedHypernetwork":
-        """The steering saved at `path`; refused if it was trained for another model or encoder."""
+        """The steering saved at `path`.
+
+        Raises:
+            Refused: if the file is damaged, or was trained for another model or encoder.
+        """
         try:
             with safe_open(path, framework="pt") as file:
                 record = json.loads(file.metadata()["steering"])
@@ -67,33 +74,32 @@ class HypernetworkConfig:
                 f"steering {str(path)!r} cannot be read: {error}",
                 remedy="Install htbench again, or train anew.",
             ) from None
-        for what, trained, here in expected:
-            if trained != here:
+        for what, recorded, current in expected:
+            if recorded != current:
                 raise Refused(
-                    f"steering {str(path)!r} was trained with another {what}: {trained}, this is {here}",
+                    f"steering {str(path)!r} was trained with another {what}: "
+                    f"{recorded}, this is {current}",
                     remedy="Train it anew for this one.",
                 )
         network = Hypernetwork(encoder.width, sites, width=settings["width"], rank=settings["rank"])
         network.load_state_dict(tensors)
-        paid = Training(
-            **{
-                **training,
-                "concepts": tuple(training["concepts"]),
-                "encoders": tuple(training["encoders"]),
-            }
-        )
+        tuples = {key: tuple(training[key]) for key in ("concepts", "encoders")}
         return TrainedHypernetwork(
             condition=self.condition,
             settings=settings,
             model=model,
             encoder=encoder,
             network=_freeze(network, model),
-            training=paid,
+            training=Training(**{**training, **tuples}),
         )
 
 
 class Hypernetwork(nn.Module):
-    """A trunk read with an embedding for each site, then a mixture of `rank` learnt directions: small even for 256 sites."""
+    """A network from concept embeddings to maps of all sites, small even for 256 sites.
+
+    A trunk shared by all sites reads the embedding. With a learnt vector per site, it gives the
+    mixture of `rank` learnt directions that is the site's map.
+    """
 
     def __init__(self, features: int, sites: dict[Site, int], *, width: int, rank: int) -> None:
         super().__init__()
@@ -115,23 +121,23 @@ class Hypernetwork(nn.Module):
     def centre(
         self, modality: str, vectors: Float[Tensor, "*many features"]
     ) -> Float[Tensor, "*many features"]:
-        """Embeddings around their modality's training mean, with deviation 1: this narrows the gap between text and images."""
-        centred: Tensor = (vectors - self.get_buffer(f"{modality}_mean")) / self.get_buffer(
-            f"{modality}_deviation"
-        )
+        """Embeddings normalised by the training mean and standard deviation of their modality.
+
+        This narrows the gap between texts and images.
+        """
+        mean, deviation = (self.get_buffer(f"{modality}_{part}") for part in ("mean", "deviation"))
+        centred: Tensor = (vectors - mean) / deviation
         return centred
 
     def forward(self, embedding: Float[Tensor, "concepts features"]) -> Maps:
         """Maps for centred embeddings; all zero before training, which is the identity.
 
-        Each site's mixture is `mix(trunk(embedding) + site)`. The first matrix of `mix` meets concepts and sites apart, a tenth of the
-        work, and the sum and its norm come after; a site at a time stays in the cache.
+        Each site's mixture is `mix(trunk(embedding) + site)`. The first matrix of `mix` multiplies
+        concepts and sites separately, a tenth of the work, before their sum and its norm; one site
+        at a time stays in the cache.
         """
-        norm, first, rest = (
-            cast(nn.LayerNorm, self.mix[0]),
-            cast(nn.Linear, self.mix[1]),
-            self.mix[2:],
-        )
+        norm, first = cast(nn.LayerNorm, self.mix[0]), cast(nn.Linear, self.mix[1])
+        rest = self.mix[2:]
         concept, site = (
             part - part.mean(-1, keepdim=True) for part in (self.trunk(embedding), self.site)
         )
@@ -141,55 +147,45 @@ class Hypernetwork(nn.Module):
             + 2 * concept @ site.T / concept.shape[-1]
         )
         size, weight = (variance + norm.eps).rsqrt(), first.weight * norm.weight
-        of_concept, of_site, offset = (
-            concept @ weight.T,
-            site @ weight.T,
-            first.weight @ norm.bias + first.bias,
-        )
+        of_concept, of_site = concept @ weight.T, site @ weight.T
+        offset = first.weight @ norm.bias + first.bias
         maps: Maps = {}
         for k, (name, directions) in enumerate(zip(self.site_names, self.directions, strict=True)):
-            gain, shift = (
-                rest(torch.addcmul(offset, of_concept + of_site[k], size[:, k, None])) @ directions
-            ).chunk(2, dim=-1)
+            hidden = torch.addcmul(offset, of_concept + of_site[k], size[:, k, None])
+            gain, shift = (rest(hidden) @ directions).chunk(2, dim=-1)
             maps[name] = gain, shift
         return maps
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedHypernetwork:
-    """A trained hypernetwork with the encoder that it reads concepts with."""
+    """A trained hypernetwork with the encoder of its concepts."""
 
     condition: Condition
     settings: Mapping[str, object]
-    """Of its training, for the record."""
+    """Settings of the training, which its file records."""
     model: Model
     encoder: Encoder
     network: Hypernetwork
     training: Training
 
     def towards(self, concept: Concept) -> Affine:
-        """One forward pass."""
+        """The maps that the network predicts for `concept`, in one forward pass."""
         return self.predict([concept])[0]
 
     def predict(self, concepts: Sequence[Concept]) -> list[Affine]:
         """Maps for many concepts in one forward pass."""
         with phase("predict"):
-            ways: list[Condition] = [
+            conditions: list[Condition] = [
                 self.condition if concept.text else "image" for concept in concepts
             ]
-            read = {
-                how: embed(
-                    self.encoder,
-                    [concept for concept, way in zip(concepts, ways, strict=True) if way == how],
-                    how,
-                )
-                for how in set(ways)
-            }
-            rows = {
-                how: iter(self.network.centre(how, vectors.to(self.model.device)))
-                for how, vectors in read.items()
-            }
-            return self.maps(torch.stack([next(rows[how]) for how in ways]))
+            rows: dict[Condition, Iterator[Tensor]] = {}
+            for condition in set(conditions):
+                pairs = zip(concepts, conditions, strict=True)
+                members = [concept for concept, other in pairs if other == condition]
+                vectors = embed(self.encoder, members, condition).to(self.model.device)
+                rows[condition] = iter(self.network.centre(condition, vectors))
+            return self.maps(torch.stack([next(rows[condition]) for condition in conditions]))
 
     @torch.no_grad()
     def maps(self, embeddings: Float[Tensor, "concepts features"]) -> list[Affine]:
@@ -224,23 +220,24 @@ class TrainedHypernetwork:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainStep:
-    """A process's share of one training step."""
+    """One process's share of a training step."""
 
     concept_indices: list[int]
-    """Places of the concepts among all training concepts."""
+    """Indices of the concepts among all training concepts."""
     maps: Maps
-    """What the network makes of them."""
+    """The network's maps for these concepts."""
     weight: float
-    """Of their mean loss, so that the mean over processes is the mean over all concepts of the step."""
+    """Factor of their mean loss with which the mean over processes is the mean over all concepts
+    of the step."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptEmbeddings:
-    """What an encoder makes of training concepts."""
+    """An encoder's embeddings of the training concepts."""
 
     texts: Float[Tensor, "concepts features"]
     images: list[Float[Tensor, "pictures features"]]
-    """Of each concept: the model's own images of it, and its references."""
+    """Per concept, embeddings of the model's own images of it and of its reference images."""
 
     def sample(
         self,
@@ -250,32 +247,37 @@ class ConceptEmbeddings:
         of: Literal["both", "text", "image"],
         random: torch.Generator,
     ) -> Float[Tensor, " features"]:
-        """Concept `k` as the network reads it: its words, or the mean of a few of its pictures; of both, either by chance."""
-        heads = bool(torch.rand((), generator=random) < 0.5)
-        if of == "text" or (of == "both" and heads):
+        """The centred embedding of concept `k`: of its text, or the mean of 2 to 8 of its images.
+
+        With `of` as `both`, the modality is random.
+        """
+        is_heads = bool(torch.rand((), generator=random) < 0.5)
+        if of == "text" or (of == "both" and is_heads):
             return network.centre("text", self.texts[k].to(network.site.device)).cpu()
-        pictures = self.images[k]
-        some = torch.randperm(len(pictures), generator=random)[
-            : int(torch.randint(2, 9, (), generator=random))
-        ]
-        return network.centre("image", pictures[some].mean(0).to(network.site.device)).cpu()
+        images = self.images[k]
+        order = torch.randperm(len(images), generator=random)
+        subset = order[: int(torch.randint(2, 9, (), generator=random))]
+        return network.centre("image", images[subset].mean(0).to(network.site.device)).cpu()
 
     def train_step(
         self, step: int, network: Hypernetwork, method: HypernetworkConfig, *, seed: int
     ) -> TrainStep:
-        """This process's share of training step `step`: some concepts, read with noise, and what the network makes of them."""
+        """This process's share of training step `step`: random concepts, and maps for them.
+
+        Maps are predicted from embeddings with noise.
+        """
         random = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        drawn = torch.randperm(len(self.texts), generator=random)[: method.concepts].tolist()
+        indices = torch.randperm(len(self.texts), generator=random)[: method.concepts].tolist()
         vectors = torch.stack(
-            [self.sample(k, network, of=method.learn_from, random=random) for k in drawn]
+            [self.sample(k, network, of=method.learn_from, random=random) for k in indices]
         )
         vectors += method.noise * torch.randn(vectors.shape, generator=random)
-        own = distributed.shard(len(drawn))
+        own = distributed.shard(len(indices))
         maps = network(vectors[own].to(network.site.device))
         return TrainStep(
-            concept_indices=drawn[own],
+            concept_indices=indices[own],
             maps=maps,
-            weight=len(drawn[own]) * distributed.world_size() / len(drawn),
+            weight=len(indices[own]) * distributed.world_size() / len(indices),
         )
 
 
@@ -290,9 +292,13 @@ def train_hypernetwork(
     batch: int,
     earlier_seconds: float = 0.0,
 ) -> TrainedHypernetwork:
-    """A hypernetwork trained on the task that `prepare` makes; interrupted, it goes on from what it kept in `folder`.
+    """Train a hypernetwork on the task that `make_task` returns, or resume from `folder`.
 
-    `paid` are seconds that were spent on what the task learns from. A team of processes is charged the seconds of each.
+    `earlier_seconds` is the time already spent on the data of the task. The recorded time is summed
+    over distributed processes.
+
+    Raises:
+        UsageError: for fewer than two concepts, or fewer concepts per step than processes.
     """
     if len(concepts) < 2:
         raise UsageError(
@@ -306,32 +312,20 @@ def train_hypernetwork(
             remedy=f"Start at most {step}, or raise --set concepts=",
         )
     began = time.perf_counter()
-    encoder: Encoder = registry.load("encoders", config.encoder or model.concept_encoder)(
-        model.device
-    )
+    load_encoder = registry.load("encoders", config.encoder or model.concept_encoder)
+    encoder: Encoder = load_encoder(model.device)
     sites = {site: model.sites[site].channels for site in select_sites(model, config.sites)}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = Hypernetwork(encoder.width, sites, width=config.width, rank=config.rank).to(
-            model.device
-        )
+        network = Hypernetwork(encoder.width, sites, width=config.width, rank=config.rank)
+        network = network.to(model.device)
     with phase("extract"):
-        task = make_task(
-            network, embed_training_concepts(network, encoder, model, concepts, seed=seed)
-        )
-    key = content.digest(
-        [
-            type(config).__name__,
-            asdict(config),
-            model.revision,
-            encoder.revision,
-            [concept.digest for concept in concepts],
-            seed,
-        ]
-    )
+        embeddings = embed_training_concepts(network, encoder, model, concepts, seed=seed)
+        task = make_task(network, embeddings)
     recipe = Recipe(
         steps=config.steps, batch=batch, seed=seed, rate=config.rate, warmup=min(50, config.steps)
     )
+    key = _training_key(config, model, encoder, concepts, seed=seed)
     trainer = Trainer(task, recipe, folder and folder / f"hypernetwork-{key}")
     prepared = time.perf_counter() - began
     trainer.run()
@@ -353,36 +347,54 @@ def train_hypernetwork(
     )
 
 
+def _training_key(
+    config: HypernetworkConfig,
+    model: Model,
+    encoder: Encoder,
+    concepts: Sequence[Concept],
+    *,
+    seed: int,
+) -> Digest:
+    """Digest of everything that determines the trained weights."""
+    return content.digest(
+        [
+            type(config).__name__,
+            asdict(config),
+            model.revision,
+            encoder.revision,
+            [concept.digest for concept in concepts],
+            seed,
+        ]
+    )
+
+
 def embed_training_concepts(
     network: Hypernetwork, encoder: Encoder, model: Model, concepts: Sequence[Concept], *, seed: int
 ) -> ConceptEmbeddings:
-    """Readings of concepts, and the means and deviations that the network centres them by."""
+    """Embed the training concepts; the network's buffers get their mean and standard deviation."""
 
-    def pictures(concept: Concept) -> Float[Tensor, "pictures features"]:
+    def embed_images(concept: Concept) -> Float[Tensor, "pictures features"]:
         prompts, seeds = fitting_images(concept, 8, seed=seed)[1]
-        made = model.generate(
+        generated = model.generate(
             [
                 Request(prompt=prompt, seed=image, intervention=Intervention(), strength=0.0)
                 for prompt, image in zip(prompts, seeds, strict=True)
             ]
         )
-        return encoder.images(
-            [*made, *(reference.open() for reference in concept.references)]
-        ).cpu()
+        references = [reference.open() for reference in concept.references]
+        return encoder.images([*generated, *references]).cpu()
 
-    readings = ConceptEmbeddings(
+    embeddings = ConceptEmbeddings(
         texts=encoder.texts([concept.text for concept in concepts]),
-        images=distributed.map_sharded(pictures, concepts),
+        images=distributed.map_sharded(embed_images, concepts),
     )
-    for modality, vectors in [
-        ("text", readings.texts),
-        ("image", torch.stack([some.mean(0) for some in readings.images])),
-    ]:
+    means = torch.stack([vectors.mean(0) for vectors in embeddings.images])
+    for modality, vectors in (("text", embeddings.texts), ("image", means)):
         network.get_buffer(f"{modality}_mean").copy_(vectors.mean(0))
         network.get_buffer(f"{modality}_deviation").copy_(
             (vectors - vectors.mean(0)).square().mean().sqrt()
         )
-    return readings
+    return embeddings
 
 
 def _freeze(network: Hypernetwork, model: Model) -> Hypernetwork:

@@ -1,7 +1,7 @@
-"""Banks: the maps that a per-concept method has fitted to many training concepts, for the controls that predict from them.
+"""Map banks: maps fitted to many training concepts, and the control methods that predict from them.
 
-A control that only looks maps up, averages or blends them shows what a hypernetwork adds. All of them predict a weighted sum of the
-bank's maps, and differ in the weights alone.
+The controls show what a hypernetwork adds to looking maps up, averaging or blending them. All of
+them predict a weighted sum of the bank's maps, and differ in the weights alone.
 """
 
 import json
@@ -26,24 +26,24 @@ from htbench.steering import baseline, intervention
 from htbench.steering.concept import Concept
 from htbench.steering.encoder import Condition, Encoder, embed
 from htbench.steering.intervention import Affine, Intervention, InterventionOrigin
-from htbench.steering.method import Training, load_or_train_base
+from htbench.steering.method import Steering, Training, load_or_train_base
 from htbench.steering.model import Model
 
 
 @dataclass(frozen=True, kw_only=True)
 class MapBank:
-    """One affine map of each site for every concept."""
+    """The affine maps that one method has fitted to each of several concepts."""
 
     base: str
-    """Card of the method that fitted them."""
+    """Name of that method's card."""
     concepts: tuple[str, ...]
     scale: dict[Site, Float[Tensor, "concepts channels"]]
     shift: dict[Site, Float[Tensor, "concepts channels"]]
     seconds: float
-    """What fitting took, whenever it was done."""
+    """Wall-clock seconds of all fits, in this run or an earlier one."""
 
     def blend(self, weights: Float[Tensor, " concepts"]) -> Affine:
-        """The weighted sum of the maps."""
+        """The weighted sum of the maps, of scales and of shifts."""
         parts = (
             {site: weights.to(maps) @ maps for site, maps in part.items()}
             for part in (self.scale, self.shift)
@@ -52,91 +52,64 @@ class MapBank:
 
 
 class UsesMapBank(ABC):
-    """A method that learns from the maps which another card fits to every training concept."""
+    """A method trained on maps that another card fits to every training concept."""
 
     base: str
-    """Card that the maps are fitted by."""
+    """Name of the card that fits the maps."""
 
 
 def path_of(maps: Path, base: str, revision: Digest, concept: Concept, *, seed: int) -> Path:
-    """Where below `maps` the map that the card `base` fits to `concept` is kept, for every bank; the digest is of all that decides it."""
-    return (
-        maps
-        / "bank"
-        / f"{content.digest(['bank', baseline.load_card(base).digest, revision, concept.digest, seed])}.safetensors"
-    )
+    """The file below `maps` of the map that the card `base` fits to `concept`, for every bank.
+
+    It is named by a digest of everything that determines the map.
+    """
+    card = baseline.load_card(base)
+    key = content.digest(["bank", card.digest, revision, concept.digest, seed])
+    return maps / "bank" / f"{key}.safetensors"
 
 
 def save(change: Intervention, path: Path, origin: InterventionOrigin) -> None:
-    """Keep a map at its place, whole or not at all."""
+    """Write a map to its file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}")
-    intervention.save(change, fresh, origin=origin)
-    fresh.replace(path)
+    intervention.save(change, path, origin=origin)
 
 
 def is_affine_map(change: Intervention) -> TypeGuard[Affine]:
-    """Whether a bank is made of such maps."""
+    """True for affine maps without a support, of which banks are made."""
     return isinstance(change, Affine) and not change.low
 
 
 def load_or_fit(
     base: str, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None
 ) -> MapBank:
-    """The maps of `concepts` by the card `base`; each is kept beside `folder` by the digest of all that decides it, and fitted once.
+    """The maps that the card `base` fits to `concepts`, each loaded if an earlier call kept it.
 
-    A team of processes shares the fitting.
+    They are kept beside `folder`, at `path_of`. Distributed processes share the fitting.
     """
     if not concepts:
         raise UsageError(
             "a bank needs training concepts", remedy="Use a concept set with a train split."
         )
+    maps = folder.parent if folder else None
     steering = load_or_train_base(
-        base,
-        model,
-        concepts,
-        seed=seed,
-        folder=folder.parent if folder and distributed.world_size() == 1 else None,
+        base, model, concepts, seed=seed, folder=maps if distributed.world_size() == 1 else None
     )
 
-    def fitted(concept: Concept) -> tuple[Affine, float]:
-        path = path_of(folder.parent, base, model.revision, concept, seed=seed) if folder else None
-        if path and path.exists():
-            change, spent = (
-                intervention.load(path, model=model),
-                cast(InterventionOrigin, intervention.read_origin(path)).seconds,
-            )
-        else:
-            began = time.perf_counter()
-            change = steering.towards(concept)
-            model.synchronise()
-            spent = time.perf_counter() - began
-            if path:
-                save(
-                    change,
-                    path,
-                    InterventionOrigin(
-                        model=model.name,
-                        revision=model.revision,
-                        method=base,
-                        concept=concept.id,
-                        seed=seed,
-                        seconds=spent,
-                    ),
-                )
+    def fit_on_cpu(concept: Concept) -> tuple[Affine, float]:
+        path = path_of(maps, base, model.revision, concept, seed=seed) if maps else None
+        change, seconds = _load_or_fit_one(steering, base, model, concept, seed=seed, path=path)
         if not is_affine_map(change):
             raise UsageError(
                 f"card {base!r} does not learn affine maps, which a bank is made of",
                 remedy="Use a base such as linear-act or lineas.",
             )
-        return Affine(
-            *(
-                {site: values.cpu() for site, values in part.items()}
-                for part in (change.scale, change.shift)
-            )
-        ), spent
+        scale, shift = (
+            {site: values.cpu() for site, values in part.items()}
+            for part in (change.scale, change.shift)
+        )
+        return Affine(scale, shift), seconds
 
-    changes, spent = zip(*distributed.map_sharded(fitted, concepts), strict=True)
+    changes, seconds = zip(*distributed.map_sharded(fit_on_cpu, concepts), strict=True)
     return MapBank(
         base=base,
         concepts=tuple(concept.id for concept in concepts),
@@ -148,19 +121,46 @@ def load_or_fit(
             site: torch.stack([change.shift[site] for change in changes]).to(model.device)
             for site in changes[0].shift
         },
-        seconds=sum(spent) + steering.training.seconds,
+        seconds=sum(seconds) + steering.training.seconds,
     )
+
+
+def _load_or_fit_one(
+    steering: Steering, base: str, model: Model, concept: Concept, *, seed: int, path: Path | None
+) -> tuple[Intervention, float]:
+    """The intervention for `concept`, kept at `path`, and the seconds that fitting it took."""
+    if path and path.exists():
+        change = intervention.load(path, model=model)
+        return change, cast(InterventionOrigin, intervention.read_origin(path)).seconds
+    began = time.perf_counter()
+    change = steering.towards(concept)
+    model.synchronise()
+    seconds = time.perf_counter() - began
+    if path:
+        origin = InterventionOrigin(
+            model=model.name,
+            revision=model.revision,
+            method=base,
+            concept=concept.id,
+            seed=seed,
+            seconds=seconds,
+        )
+        save(change, path, origin)
+    return change, seconds
 
 
 @dataclass(frozen=True, kw_only=True)
 class MapBankMethod(UsesMapBank):
-    """A control: it says how much of each map in the bank a concept is made of."""
+    """A control method: its map for a concept is a weighted sum of the maps in a bank.
+
+    Training fits the bank; a subclass implements `weights`.
+    """
 
     base: str = "lineas"
     condition: Condition | Literal["nothing"] = "text"
-    """What concepts are told apart by: their words, their reference images, or not at all."""
+    """Modality that concepts are embedded from; `nothing`: they are not embedded."""
     encoder: str = ""
-    """Empty: the model's own conditioner."""
+    """Name of the encoder of concepts; empty: the model's `concept_encoder`."""
 
     @abstractmethod
     def weights(
@@ -168,15 +168,16 @@ class MapBankMethod(UsesMapBank):
         bank_embeddings: Float[Tensor, "concepts features"],
         embedding: Float[Tensor, " features"],
     ) -> Float[Tensor, " concepts"]:
-        """Weights of the bank's maps, from embeddings of its concepts and of the one that is wanted."""
+        """Weights of the bank's maps, from embeddings of its concepts and of the new concept."""
 
     def train(
         self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None = None
     ) -> "MapBankSteering":
+        """Fit the bank to `concepts`, or load what was kept beside `folder`, and embed them."""
         bank = load_or_fit(self.base, model, concepts, seed=seed, folder=folder)
         began = time.perf_counter()
         encoder = _encoder(self, model)
-        known = _embed(encoder, concepts, self.condition)
+        embeddings = _embed(encoder, concepts, self.condition)
         training = Training(
             seconds=bank.seconds + time.perf_counter() - began,
             device=model.device,
@@ -188,12 +189,16 @@ class MapBankMethod(UsesMapBank):
             model=model,
             encoder=encoder,
             bank=bank,
-            bank_embeddings=known,
+            bank_embeddings=embeddings,
             training=training,
         )
 
     def load(self, model: Model, path: Path, *, seed: int) -> "MapBankSteering":
-        """The steering saved at `path`; refused if it was made for another model or encoder."""
+        """The steering saved at `path`.
+
+        Raises:
+            Refused: if the file is damaged, or was made for another model or encoder.
+        """
         encoder = _encoder(self, model)
         try:
             with safe_open(path, framework="pt") as file:
@@ -215,33 +220,32 @@ class MapBankMethod(UsesMapBank):
                 shift=shift,
                 seconds=record["seconds"],
             )
-            known = tensors["known"]
+            embeddings = tensors["known"]
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise Refused(
                 f"bank {str(path)!r} cannot be read: {error}", remedy="Delete it to learn it again."
             ) from None
-        for what, made, here in expected:
-            if made != here:
+        for what, recorded, current in expected:
+            if recorded != current:
                 raise Refused(
-                    f"bank {str(path)!r} was made with another {what}: {made}, this is {here}",
+                    f"bank {str(path)!r} was made with another {what}: "
+                    f"{recorded}, this is {current}",
                     remedy="Make it anew for this one.",
                 )
-        paid = Training(
-            **{**training, "concepts": concepts, "encoders": tuple(training["encoders"])}
-        )
+        encoders = tuple(training["encoders"])
         return MapBankSteering(
             method=self,
             model=model,
             encoder=encoder,
             bank=bank,
-            bank_embeddings=known,
-            training=paid,
+            bank_embeddings=embeddings,
+            training=Training(**{**training, "concepts": concepts, "encoders": encoders}),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class MapBankSteering:
-    """A bank with what its concepts are told apart by."""
+    """A bank with the embeddings of its concepts."""
 
     method: MapBankMethod
     model: Model
@@ -252,8 +256,8 @@ class MapBankSteering:
 
     def towards(self, concept: Concept) -> Intervention:
         with phase("predict"):
-            wanted = _embed(self.encoder, [concept], self.method.condition)[0]
-            return self.bank.blend(self.method.weights(self.bank_embeddings, wanted))
+            embedding = _embed(self.encoder, [concept], self.method.condition)[0]
+            return self.bank.blend(self.method.weights(self.bank_embeddings, embedding))
 
     def save(self, path: Path) -> None:
         record = {
@@ -266,9 +270,9 @@ class MapBankSteering:
             "training": asdict(self.training),
         }
         maps = {
-            f"{part}/{site}": each
+            f"{part}/{site}": values
             for part, maps in (("scale", self.bank.scale), ("shift", self.bank.shift))
-            for site, each in maps.items()
+            for site, values in maps.items()
         }
         tensors = {
             name: tensor.cpu().contiguous()

@@ -1,4 +1,7 @@
-"""The loop that trains networks: resumable to the bit, averaged, logged; on several devices where a team of processes runs it."""
+"""The training loop of all networks: resumable to the bit, with averaged weights and a log.
+
+Under torch.distributed it runs on several devices.
+"""
 
 import json
 import platform
@@ -7,20 +10,21 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
-from htbench.core import distributed
+from htbench.core import content, distributed
 from htbench.core.phase import phase
 
 
 class TrainingTask(Protocol):
-    """What is trained: a network, a loss for each step, and which of its weights are the hidden matrices that Muon suits.
+    """A network with a loss per step; `is_hidden_matrix` is true for the weights that Muon updates.
 
-    In a team of processes each gives the loss of its share of a step, scaled so that the mean over processes is the loss of the step.
+    A distributed process returns the loss of its share of a step, scaled so that the mean over
+    processes is the loss of the step.
     """
 
     @property
@@ -39,17 +43,17 @@ class Recipe:
     rate: float = 1e-3
     """AdamW's learning rate, for biases and heads."""
     embedding_rate: float | None = None
-    """AdamW's learning rate for embeddings, of which a step sees few; None: `rate`."""
+    """AdamW's learning rate for embeddings, few of which occur in a step; None: `rate`."""
     matrix_rate: float = 1e-2
     """Muon's learning rate."""
     warmup: int = 100
     average: float = 0.998
-    """Decay of the exponential average of the weights, which is what is kept."""
+    """Decay of the exponential moving average of the weights, which is the result."""
     cooldown: float = 0.5
-    """Share of the steps, the last ones, over which the learning rates fall to 0; before them, more steps change nothing."""
+    """Share of the steps, at the end, over which the learning rates fall linearly to 0."""
 
     def rate_factor(self, step: int) -> float:
-        """Share of the learning rate at `step`: up in `warmup` steps, down to 0 over the `cooldown`."""
+        """Factor of the learning rate at `step`: up over `warmup` steps, to 0 over `cooldown`."""
         return min(1.0, (step + 1) / self.warmup) * min(
             1.0, (1 - step / self.steps) / self.cooldown
         )
@@ -60,9 +64,9 @@ def _to_stderr(line: str) -> None:
 
 
 class Trainer:
-    """Runs a task by its recipe, from the last checkpoint in `folder` if there is one; without a folder it keeps none.
+    """Trains a task by its recipe, from the last checkpoint in `folder`; None: without checkpoints.
 
-    Of a team only the first process reads and writes the folder.
+    Of several distributed processes only rank 0 reads and writes the folder.
     """
 
     def __init__(self, task: TrainingTask, recipe: Recipe, folder: Path | None) -> None:
@@ -84,12 +88,8 @@ class Trainer:
         groups: list[dict[str, object]] = [{"params": others, "top": recipe.rate}]
         if tables:
             embeddings = [weight for _, weight in named if weight in tables]
-            groups.append(
-                {
-                    "params": embeddings,
-                    "top": recipe.rate if recipe.embedding_rate is None else recipe.embedding_rate,
-                }
-            )
+            top = recipe.rate if recipe.embedding_rate is None else recipe.embedding_rate
+            groups.append({"params": embeddings, "top": top})
         self.optimisers: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
         ]
@@ -109,9 +109,10 @@ class Trainer:
         log_every: int = 25,
         log: Callable[[str], None] = _to_stderr,
     ) -> None:
-        """Train to the end, or on from where an earlier run stopped.
+        """Train to the end, from the last checkpoint if there is one.
 
-        A checkpoint is written after every `save_every` seconds of training, a line of the log every `log_every` steps.
+        A checkpoint is written every `save_every` seconds of training, and a line of the log every
+        `log_every` steps.
         """
         folder = self.folder if distributed.is_rank_0() else None
         if self.folder:
@@ -127,32 +128,34 @@ class Trainer:
                 if folder:
                     with (folder / "curve.jsonl").open("a") as file:
                         file.write(json.dumps(line) + "\n")
+                left = (self.recipe.steps - self.step) * pace / 60
                 log(
-                    f"step {self.step}/{self.recipe.steps}  loss {smooth:.4f}  {pace:.2f} s/step  {(self.recipe.steps - self.step) * pace / 60:.0f} min left"
+                    f"step {self.step}/{self.recipe.steps}  loss {smooth:.4f}  "
+                    f"{pace:.2f} s/step  {left:.0f} min left"
                 )
             if folder and (self.seconds - saved >= save_every or self.step == self.recipe.steps):
                 self._save(folder / "checkpoint.pt")
                 saved = self.seconds
 
     def use_average(self) -> None:
-        """Give the network the averaged weights."""
+        """Copy the averaged weights to the network."""
         with torch.no_grad():
             for weight, average in zip(self.weights, self.average, strict=True):
                 weight.copy_(average)
 
     @property
     def device(self) -> str:
-        """What the training ran on, for the record."""
-        one = (
+        """Name and number of the devices that the training runs on."""
+        name = (
             torch.cuda.get_device_name()
             if self.weights[0].is_cuda
             else f"CPU, {torch.get_num_threads()} threads ({platform.machine()})"
         )
-        return one if distributed.world_size() == 1 else f"{distributed.world_size()} x {one}"
+        return name if distributed.world_size() == 1 else f"{distributed.world_size()} x {name}"
 
     @property
     def record(self) -> dict[str, object]:
-        """The recipe and what it cost."""
+        """The recipe and the cost of the training."""
         return {
             **asdict(self.recipe),
             "steps": self.step,
@@ -162,7 +165,10 @@ class Trainer:
         }
 
     def export(self, path: Path, *, previous: "Trainer | None" = None) -> None:
-        """Write the averaged weights in half precision, with the recipe and its cost, and those of the training that this one went on from."""
+        """Write the averaged weights in half precision, with the recipe and the cost.
+
+        `previous` is the training that this one continued; its recipe and cost are added.
+        """
         names = [
             name for name, weight in self.task.network.named_parameters() if weight.requires_grad
         ]
@@ -184,7 +190,7 @@ class Trainer:
             yield value
 
     def _train_step(self, step: int) -> float:
-        """One step; gives its loss."""
+        """Take one step and return its loss."""
         for group in (group for optimiser in self.optimisers for group in optimiser.param_groups):
             group["lr"] = group["top"] * self.recipe.rate_factor(step)
         loss = self.task.loss(step)
@@ -203,20 +209,25 @@ class Trainer:
 
     def _save(self, path: Path) -> None:
         state = {
-            "step": self.step, "seconds": self.seconds, "weights": self.task.network.state_dict(), "average": self.average,
+            "step": self.step,
+            "seconds": self.seconds,
+            "weights": self.task.network.state_dict(),
+            "average": self.average,
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
-        }  # fmt: skip
-        fresh = path.with_suffix(".new")
-        torch.save(state, fresh)
-        fresh.replace(path)
+        }
+        with content.replacing(path) as fresh:
+            torch.save(state, fresh)
 
     def _resume(self, path: Path) -> None:
-        place = self.weights[0].device if distributed.world_size() == 1 else "cpu"
-        state = distributed.from_rank_0(
-            lambda: (
-                torch.load(path, map_location=place, weights_only=True) if path.exists() else None
-            )
-        )
+        device = self.weights[0].device if distributed.world_size() == 1 else "cpu"
+
+        def read() -> dict[str, Any] | None:
+            if not path.exists():
+                return None
+            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+            return state
+
+        state = distributed.from_rank_0(read)
         if state is None:
             return
         self.step, self.seconds = state["step"], state["seconds"]

@@ -1,4 +1,4 @@
-"""One-dimensional optimal transport, a channel at a time: maps fitted to samples, and the cost between samples."""
+"""One-dimensional optimal transport per channel: maps fitted to samples, and transport costs."""
 
 from functools import cache
 from itertools import pairwise
@@ -11,22 +11,30 @@ SourceSamples = Float[Tensor, "samples channels"]
 TargetSamples = Float[Tensor, "others channels"]
 Channels = Float[Tensor, " channels"]
 AffineMap = tuple[Channels, Channels]
-"""Scale and shift of `z -> scale * z + shift`."""
+"""Scale and shift of `z -> scale * z + shift`, each with one float32 number per channel."""
 
 MIN_DEVIATION = 1e-4
-"""A channel whose source samples spread less than this is never scaled."""
+"""Least standard deviation of a channel's source samples with which the channel is scaled."""
 
 
 def mean_map(source: SourceSamples, target: TargetSamples) -> AffineMap:
-    """Moves the mean of each channel: scale 1, shift the difference of the means (DiffMean, Mean-AcT)."""
+    """The map that moves the mean of each channel: scale 1, shift the difference of the means.
+
+    References:
+        Rodriguez et al. Controlling Language and Diffusion Models by Transporting Activations.
+        2024. https://arxiv.org/abs/2410.23054 (Mean-AcT)
+    """
     difference = target.double().mean(0) - source.double().mean(0)
     return torch.ones_like(difference).float(), difference.float()
 
 
 def gaussian_map(source: SourceSamples, target: TargetSamples) -> AffineMap:
-    r"""Optimal transport between normal distributions of each channel, in float64; a channel whose sources hardly vary is left alone.
+    r"""The optimal transport map between normal distributions of each channel, in float64.
 
     .. math:: w = s_b / s_a, \quad b = m_b - w m_a
+
+    for means `m` and standard deviations `s` of the source `a` and the target `b`. A channel with
+    `s_a` below `MIN_DEVIATION` is left as it is.
 
     References:
         Peyré and Cuturi. Computational Optimal Transport. 2019. https://arxiv.org/abs/1803.00567
@@ -39,14 +47,18 @@ def gaussian_map(source: SourceSamples, target: TargetSamples) -> AffineMap:
 
 
 def linear_map(source: SourceSamples, target: TargetSamples) -> AffineMap:
-    r"""Least-squares affine fit of the optimal coupling, in float64 (Linear-AcT).
+    r"""The least-squares affine fit of the optimal coupling, in float64 (Linear-AcT).
 
-    .. math:: w = \sum_i \tilde a_{(i)} \tilde b_{(i)} / \sum_i \tilde a_{(i)}^2, \quad b = m_b - w m_a
+    .. math::
+        w = \sum_i \tilde a_{(i)} \tilde b_{(i)} / \sum_i \tilde a_{(i)}^2, \quad b = m_b - w m_a
 
-    Numbers of samples may differ: order statistics are matched by quantiles.
+    with order statistics of samples centred on their means. Numbers of samples may differ: order
+    statistics are matched by quantiles. A channel with a standard deviation of its source samples
+    below `MIN_DEVIATION` is shifted and not scaled.
 
     References:
-        Rodriguez et al. Controlling Language and Diffusion Models by Transporting Activations. 2024. https://arxiv.org/abs/2410.23054
+        Rodriguez et al. Controlling Language and Diffusion Models by Transporting Activations.
+        2024. https://arxiv.org/abs/2410.23054
     """
     a, b = source.double(), target.double()
     mean_a, mean_b = a.mean(0), b.mean(0)
@@ -62,7 +74,10 @@ def linear_map(source: SourceSamples, target: TargetSamples) -> AffineMap:
 def wasserstein(
     x: Float[Tensor, "*batch n channels"], y: Float[Tensor, "*batch m channels"]
 ) -> Float[Tensor, "*batch channels"]:
-    """Squared 2-Wasserstein distance of each channel between samples `x` and `y`; exact for any `n` and `m`, differentiable in both."""
+    """Squared 2-Wasserstein distance between samples `x` and `y` of each channel, at least 0.
+
+    It is exact for any numbers of samples `n` and `m`, and differentiable in both arguments.
+    """
     ordered_x, ordered_y = x.sort(-2).values, y.sort(-2).values
     if x.shape[-2] == y.shape[-2]:
         return (ordered_x - ordered_y).square().mean(-2)
@@ -71,12 +86,11 @@ def wasserstein(
     return (weight.to(x.dtype)[:, None] * difference.square()).sum(-2)
 
 
+# Cached tensors of inference mode could not be saved for a later backward pass.
 @cache
-@torch.inference_mode(
-    False
-)  # or else a cached tensor of inference mode could not be saved for a later backward pass
+@torch.inference_mode(False)
 def _coupling(n: int, m: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights and indices of the monotone coupling of `n` with `m` equally weighted order statistics."""
+    """Weights and index pairs of the monotone coupling of `n` with `m` equally weighted samples."""
     edges = sorted({k * m for k in range(n + 1)} | {k * n for k in range(m + 1)})
     starts = torch.tensor(edges[:-1], device=device)
     lengths = torch.tensor([after - before for before, after in pairwise(edges)], device=device)

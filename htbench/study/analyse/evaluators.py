@@ -1,4 +1,4 @@
-"""What the judges and metrics of a run say of the pairs of pictures that people compared."""
+"""Verdicts of a run's judges and metrics on the pairs of pictures that people compared."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -19,71 +19,64 @@ PictureKey = tuple[str, str, str, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluator:
-    """One judge's by one criterion, or one metric's."""
+    """A judge or a metric of a run, with its verdicts."""
 
     source: Literal["judge", "metric"]
     name: str
     preferences: dict[Pair, float]
-    """For the first method of a pair; of a metric 1, 0 or 0.5: which picture scores better."""
+    """Preferences for the first method of each pair; a metric's are 1, 0 or, if equal, 0.5."""
 
 
 def read_evaluators(
     folder: Path, pairs: Collection[Pair], *, strength: float | None = None
 ) -> list[Evaluator]:
-    """Of each judge and metric that says something of some of the pairs; pictures are those at `strength`, the run's full one if None.
+    """The judges and metrics of a run that have a verdict on one of the pairs.
+
+    The pictures are those at `strength`; None: the full strength of the run.
 
     Raises:
-        UsageError: if the run has pictures of none of the pairs.
+        UsageError: if the run has the pictures of none of the pairs.
     """
     with Store.read(folder) as store:
         at = Summary(store).full_strength if strength is None else strength
-        places = _picture_cells(
-            store, {name for pair in pairs for name in (pair.one, pair.two)}, at
-        )
-        if not any(
-            _picture_key(pair, pair.one) in places and _picture_key(pair, pair.two) in places
-            for pair in pairs
-        ):
+        methods = {method for pair in pairs for method in (pair.one, pair.two)}
+        cells = _picture_cells(store, methods, at)
+        if not any(set(_picture_keys(pair)) <= cells.keys() for pair in pairs):
             raise UsageError(
                 f"run {folder.name!r} has none of the study's pairs of pictures",
                 remedy="Give the run that the study was exported from.",
             )
-        metrics = list(_metrics(store, pairs, places))
+        metrics = list(_metrics(store, pairs, cells))
     judges = list(_judges(folder, pairs, at)) if (folder / LEDGER_FILE).is_file() else []
-    return [each for each in (*judges, *metrics) if each.preferences]
+    return [evaluator for evaluator in (*judges, *metrics) if evaluator.preferences]
 
 
 def _judges(folder: Path, pairs: Collection[Pair], strength: float) -> Iterator[Evaluator]:
-    """Of each judge and model the latest tournament at this strength."""
+    """The latest tournament of each judge and model at a strength, by criterion."""
     with Ledger.read(folder) as ledger:
-        told = {
-            id_: about
-            for id_, about in ledger.tournaments().items()
-            if about["design"]["strength"] == strength
+        latest = {
+            (metadata["judge"], metadata["model"]): id_
+            for id_, metadata in ledger.tournaments().items()
+            if metadata["design"]["strength"] == strength
         }
-        for id_ in {(about["judge"], about["model"]): id_ for id_, about in told.items()}.values():
-            found = read_result(ledger, id_, rounds=2)
-            for criterion in found.criteria:
-                said = {
+        for (judge, model), id_ in latest.items():
+            for criterion in read_result(ledger, id_, rounds=2).criteria:
+                preferences = {
                     Pair(criterion.name, concept, prompt, seed, one, two): value
                     for (one, two, concept, prompt, seed), value in criterion.preferences.items()
                 }
                 yield Evaluator(
                     source="judge",
-                    name=f"{found.metadata['judge']} {found.metadata['model']}",
-                    preferences={pair: said[pair] for pair in pairs if pair in said},
+                    name=f"{judge} {model}",
+                    preferences={pair: preferences[pair] for pair in pairs if pair in preferences},
                 )
 
 
 def _metrics(
     store: Store, pairs: Collection[Pair], picture_cells: dict[PictureKey, int]
 ) -> Iterator[Evaluator]:
-    lower = {
-        str(fact.get("id"))
-        for fact in store.facts().get("gauges", [])
-        if isinstance(fact, dict) and fact.get("better") == "lower"
-    }
-    cells = {cell: place for place, cell in picture_cells.items()}
+    lower = {scorer.id for scorer in Summary(store).facts.gauges if scorer.better == "lower"}
+    pictures = {cell: picture for picture, cell in picture_cells.items()}
     for metric, scorer in store.select(
         "SELECT DISTINCT metric, encoder FROM scores ORDER BY encoder, metric"
     ):
@@ -98,7 +91,7 @@ def _metrics(
                 [*([METRICS[metric]] if metric in METRICS else []), encoder_name(scorer)]
             ),
             preferences=_preferences(
-                {cells[cell]: value for cell, value in rows if cell in cells},
+                {pictures[cell]: value for cell, value in rows if cell in pictures},
                 pairs,
                 sign=-1 if scorer in lower else 1,
             ),
@@ -108,7 +101,7 @@ def _metrics(
 def _picture_cells(
     store: Store, methods: Collection[str], strength: float
 ) -> dict[PictureKey, int]:
-    """Cells that have their picture, by what it is of."""
+    """The cells of all pictures that exist."""
     query = """SELECT method, concept, prompt, seed, id FROM cells JOIN images ON key = image
                WHERE file IS NOT NULL AND method = ? AND strength = ?"""
     rows = [
@@ -122,16 +115,14 @@ def _picture_cells(
 def _preferences(
     values: dict[PictureKey, float], pairs: Collection[Pair], *, sign: int
 ) -> dict[Pair, float]:
-    found = {}
+    preferences = {}
     for pair in pairs:
-        one, two = (
-            values.get(_picture_key(pair, pair.one)),
-            values.get(_picture_key(pair, pair.two)),
-        )
+        one, two = map(values.get, _picture_keys(pair))
         if one is not None and two is not None:
-            found[pair] = 0.5 if one == two else float((one - two) * sign > 0)
-    return found
+            preferences[pair] = 0.5 if one == two else float((one - two) * sign > 0)
+    return preferences
 
 
-def _picture_key(pair: Pair, method: str) -> PictureKey:
-    return method, pair.concept, pair.prompt, pair.seed
+def _picture_keys(pair: Pair) -> tuple[PictureKey, PictureKey]:
+    one, two = ((name, pair.concept, pair.prompt, pair.seed) for name in (pair.one, pair.two))
+    return one, two

@@ -1,4 +1,4 @@
-"""How far people agree with each other, and with themselves."""
+"""Reliability of people: their agreement with each other, and with themselves."""
 
 import math
 from collections import Counter
@@ -21,31 +21,31 @@ BOOTSTRAP_ROUNDS = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class Reliability:
-    """Of one criterion's answers; NaN where nobody answered what somebody else did."""
+    """Reliability of one criterion's answers; NaN where no two people answered the same pair."""
 
     alpha: Interval
     """Krippendorff's, nominal: won, lost, tied; its interval resamples pairs of pictures."""
     ac1: float
-    """Gwet's, which a strong preference of all does not push down."""
+    """Gwet's, which is not lowered by a strong preference of all."""
     ceiling: Proportion
-    """How often two people who answered the same, and decided, agree: what no judge of one voice can be asked to exceed by much."""
+    """Agreement of two people who both decide on a pair: the ceiling for judges."""
     self_agreement: Proportion
-    """Of swapped repeats, how often a person says the same again."""
+    """Swapped repeats that were answered as the first time."""
     overlap: int
-    """Pairs of pictures with answers of two people or more."""
+    """Number of pairs of pictures that two people or more answered."""
     answers_each: float
-    """Mean number of answers a pair of pictures has."""
+    """Mean number of answers per pair of pictures."""
 
 
 def reliability(answers: Sequence[Answer], *, seed: int = 0) -> Reliability:
-    """Of votes and swapped repeats of one criterion."""
-    table = collect_pair_votes(answers)
-    counts = _outcome_counts(table.values())
-    same = [again for own in by_rater(answers).values() for again in repeat_matches(own)]
+    """The reliability of the votes and swapped repeats of one criterion."""
+    votes = collect_pair_votes(answers).values()
+    counts = _outcome_counts(votes)
+    same = [match for own in by_rater(answers).values() for match in repeat_matches(own)]
     return Reliability(
-        alpha=alpha(table.values(), seed=seed),
+        alpha=alpha(votes, seed=seed),
         ac1=gwet_ac1(counts),
-        ceiling=_ceiling(table.values()),
+        ceiling=_ceiling(votes),
         self_agreement=Proportion(count=sum(same), of=len(same)),
         overlap=int((counts.sum(1) > 1).sum()) if len(counts) else 0,
         answers_each=float(counts.sum(1).mean()) if len(counts) else math.nan,
@@ -53,7 +53,9 @@ def reliability(answers: Sequence[Answer], *, seed: int = 0) -> Reliability:
 
 
 def alpha(units: Collection[Mapping[str, float]], *, seed: int = 0) -> Interval:
-    """Krippendorff's nominal alpha of answers by rater, a mapping a unit, with a 95 % bootstrap interval; NaN if no unit has two.
+    """Krippendorff's nominal alpha with a 95 % bootstrap interval; NaN if no unit has two answers.
+
+    Each unit maps raters to their answers.
 
     References:
         Krippendorff. Content Analysis: An Introduction to Its Methodology. 2018. Chapter 12.
@@ -61,23 +63,24 @@ def alpha(units: Collection[Mapping[str, float]], *, seed: int = 0) -> Interval:
     raters = sorted({rater for votes in units for rater in votes})
     rows = [[votes.get(rater, math.nan) for rater in raters] for votes in units]
     try:
-        found = evalica.alpha_bootstrap(
+        result = evalica.alpha_bootstrap(
             pd.DataFrame(rows).T, "nominal", n_resamples=BOOTSTRAP_ROUNDS, random_state=seed
         )
     except (InsufficientRatingsError, ValueError):
         return Interval(value=math.nan, low=math.nan, high=math.nan)
-    return Interval(value=float(found.alpha), low=float(found.low), high=float(found.high))
+    return Interval(value=float(result.alpha), low=float(result.low), high=float(result.high))
 
 
 def gwet_ac1(counts: np.ndarray) -> float:
-    r"""Agreement of any number of raters beyond chance, from how often each unit got each category; (units, categories).
+    r"""Agreement of any number of raters beyond chance, from counts of shape (units, categories).
 
     .. math:: \frac{p_a - p_e}{1 - p_e}, \quad p_e = \frac{1}{q - 1} \sum_k \pi_k (1 - \pi_k)
 
-    Units with one answer count for the shares of categories alone. NaN if no unit has two answers.
+    Units with one answer count only for the shares of categories. NaN if no unit has two answers.
 
     References:
-        Gwet. Computing Inter-rater Reliability and Its Variance in the Presence of High Agreement. 2008. https://doi.org/10.1348/000711006X126600
+        Gwet. Computing Inter-rater Reliability and Its Variance in the Presence of High Agreement.
+        2008. https://doi.org/10.1348/000711006X126600
     """
     n = counts.sum(1) if len(counts) else np.zeros(0)
     several = n > 1
@@ -90,15 +93,14 @@ def gwet_ac1(counts: np.ndarray) -> float:
 
 
 def _outcome_counts(votes: Iterable[Mapping[str, float]]) -> np.ndarray:
-    """(pairs of pictures, won lost tied), of the categories that anybody used, two at least."""
-    rows = [[Counter(each.values())[value] for value in (1.0, 0.0, 0.5)] for each in votes]
+    """Counts of shape (pairs of pictures, categories): won, lost and, if there are any, tied."""
+    rows = [[Counter(own.values())[value] for value in (1.0, 0.0, 0.5)] for own in votes]
     counts = np.array(rows, float).reshape(-1, 3)
     return counts if counts[:, 2].any() else counts[:, :2]
 
 
 def _ceiling(votes: Iterable[Mapping[str, float]]) -> Proportion:
-    tallies = [Counter(each.values()) for each in votes]
+    tallies = [Counter(own.values()) for own in votes]
     same = sum(math.comb(tally[1.0], 2) + math.comb(tally[0.0], 2) for tally in tallies)
-    return Proportion(
-        count=same, of=sum(math.comb(tally[1.0] + tally[0.0], 2) for tally in tallies)
-    )
+    pairs = sum(math.comb(tally[1.0] + tally[0.0], 2) for tally in tallies)
+    return Proportion(count=same, of=pairs)

@@ -1,9 +1,10 @@
-"""What a study's answers say: rankings, how often one method is preferred, and how much hangs on whom."""
+"""The result of a study: rankings, preference rates, reliability and the influence of raters."""
 
 import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from scipy.stats import binomtest
@@ -14,6 +15,7 @@ from htbench.stats.proportions import Proportion
 from htbench.stats.ranking.bradley_terry import fit
 from htbench.stats.ranking.leaderboard import Ranking, rank
 from htbench.stats.ranking.votes import Unrankable, Votes
+from htbench.stats.ranking.win_rates import WinRates
 from htbench.study.analyse.agreement import (
     MajorityAgreement,
     ceiling,
@@ -28,40 +30,46 @@ from htbench.study.exclusions import Flow
 
 @dataclass(frozen=True, kw_only=True)
 class Preference:
-    """How often one method is preferred to another, in both conventions."""
+    """The rate at which one method is preferred to another, in both conventions for ties."""
 
     one: str
     two: str
     forced: Interval
-    """Rate of `one` with a tie as half a vote each way, as if the choice had been forced; interval over concepts and raters."""
+    """The rate of `one` with a tie as half a vote for each, as in a forced choice.
+
+    Intervals resample concepts and raters.
+    """
     decided: Interval
-    """Rate of `one` among votes that decide; ties are dropped."""
+    """The rate of `one` among decided votes, with ties dropped."""
     naive: tuple[float, float]
-    """Clopper and Pearson's interval of `decided`, which takes all votes for independent: too narrow, for comparison."""
+    """Clopper and Pearson's interval of `decided`, too narrow: it takes votes as independent."""
     votes: int
     ties: int
     power: DetectableEffect
 
     @property
     def forced_ratio(self) -> Interval:
-        """How many times as often, of `forced`."""
+        """The odds of `forced`."""
         return _ratio(self.forced)
 
     @property
     def decided_ratio(self) -> Interval:
-        """How many times as often, of `decided`."""
+        """The odds of `decided`."""
         return _ratio(self.decided)
 
     @property
     def sample_size(self) -> SampleSize | None:
-        """What it takes to tell a rate like `decided` from a half, with votes on one concept as alike as here; None for a half."""
+        """The votes that it takes to show the rate `decided`; None for a half.
+
+        Votes on one concept are taken to be as correlated as here.
+        """
         rate, icc = self.decided.value, self.power.icc
         if math.isnan(rate) or rate == 0.5:
             return None
-        each = max(1, round((self.votes - self.ties) / max(1, self.power.concepts)))
+        per_concept = max(1, round((self.votes - self.ties) / max(1, self.power.concepts)))
         return sample_size(
             rate,
-            per_concept=each,
+            per_concept=per_concept,
             icc=0.0 if math.isnan(icc) else max(0.0, icc),
             undecided=self.ties / self.votes,
         )
@@ -69,55 +77,55 @@ class Preference:
 
 @dataclass(frozen=True, kw_only=True)
 class RaterInfluence:
-    """What happens to the ranking without one person."""
+    """The change of the ranking without one person."""
 
     rater: str
     moved: int
     """Largest change of a rank."""
     first: bool
-    """Whether another method comes first."""
+    """True if another method comes first."""
     shift: float
     """Largest change of a rating, in log-odds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CriterionResult:
-    """One question's result."""
+    """The result for one criterion."""
 
     name: str
     ranking: Ranking | None
     unranked_reason: str
-    """Why there is no ranking."""
+    """The reason why there is no ranking."""
     davidson: dict[str, float]
-    """Ratings where a tie is an outcome of its own."""
+    """Ratings by Davidson's model, in which a tie is an outcome of its own."""
     preferences: tuple[Preference, ...]
     reliability: Reliability
     left_share: Proportion
-    """How often the left picture won, among votes that decide."""
+    """Decided votes for the left picture."""
     influence: tuple[RaterInfluence, ...]
     """The most influential person first."""
     checks: Proportion
-    """Of explicit instructions, how many were followed."""
+    """Attention checks whose instruction was followed."""
     catch_trials: Proportion
-    """Of pictures beside noise, how often the picture was chosen."""
+    """Catch trials in which the picture was chosen over noise."""
     agreement: tuple[MajorityAgreement, ...]
-    """With the majority: of one person, the ceiling; then of the run's judges and metrics."""
+    """Agreement with the majority: of one person, the ceiling, then of judges and metrics."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyResult:
-    """A study's."""
+    """The result of a study, by criterion."""
 
     flow: Flow
     criteria: tuple[CriterionResult, ...]
     without_exclusions: tuple[CriterionResult, ...]
-    """Without exclusions."""
+    """The same criteria without exclusions."""
 
 
 def compute_result(
     flow: Flow, evaluators: Sequence[Evaluator] = (), *, rounds: int = 1000, seed: int = 0
 ) -> StudyResult:
-    """With exclusions and without, criterion by criterion, and beside judges and metrics."""
+    """The result with and without exclusions, compared with judges and metrics."""
     kept, everybody = (
         _criteria(answers, evaluators, rounds=rounds, seed=seed)
         for answers in (flow.kept, flow.unique)
@@ -126,7 +134,7 @@ def compute_result(
 
 
 def collect_votes(answers: Sequence[Answer]) -> Votes:
-    """Votes on which a ranking rests; repeats and checks are none."""
+    """The votes of a ranking; repeats, checks and sentinels are left out."""
     cast = sorted(
         (answer for answer in answers if answer.kind == "vote"),
         key=lambda answer: (answer.rater, answer.pair),
@@ -144,73 +152,48 @@ def collect_votes(answers: Sequence[Answer]) -> Votes:
 def preferences(
     votes: Votes, ranking: Ranking, *, rounds: int, seed: int
 ) -> tuple[Preference, ...]:
-    """Of all methods that met, the better first, by `ranking`, which is of the votes with ties as halves."""
-    decisive = votes.where(votes.outcome != 0.5)
-    try:
-        matrix = (
-            rank(decisive, rounds=rounds, seed=seed).win_rates
-            if (votes.outcome == 0.5).any()
-            else ranking.win_rates
+    """Preferences of all pairs of methods that met, the better of each pair first.
+
+    `ranking` is that of the votes, with ties as halves.
+    """
+    decided = _decided_win_rates(votes, ranking, rounds=rounds, seed=seed)
+    preferences = []
+    for one, two in combinations([entry.name for entry in ranking.entries], 2):
+        met = votes.among((one, two))
+        if not met.valid.any():
+            continue
+        preference = Preference(
+            one=one,
+            two=two,
+            forced=_pair_interval(ranking.win_rates, votes.names, one, two),
+            decided=_pair_interval(decided, votes.names, one, two),
+            naive=_naive_interval(met),
+            votes=int(met.valid.sum()),
+            ties=int((met.outcome == 0.5).sum()),
+            power=detectable_effect(one, two, _by_concept(met)),
         )
-    except Unrankable:
-        matrix = None
-    found, names = [], [standing.name for standing in ranking.entries]
-    for k, one in enumerate(names):
-        for two in names[k + 1 :]:
-            met = votes.among((one, two))
-            if not met.valid.any():
-                continue
-            won, lost = float(met.tally().wins[0, 1]), float(met.tally().wins[1, 0])
-            exact = binomtest(round(won), round(won + lost)).proportion_ci() if won + lost else None
-            found.append(
-                Preference(
-                    one=one,
-                    two=two,
-                    forced=_pair_interval(
-                        ranking.win_rates.rate,
-                        ranking.win_rates.low,
-                        ranking.win_rates.high,
-                        votes.names,
-                        one,
-                        two,
-                    ),
-                    decided=_pair_interval(
-                        matrix.rate, matrix.low, matrix.high, votes.names, one, two
-                    )
-                    if matrix
-                    else _nan_interval(),
-                    naive=(float(exact.low), float(exact.high)) if exact else (math.nan, math.nan),
-                    votes=int(met.valid.sum()),
-                    ties=int((met.outcome == 0.5).sum()),
-                    power=detectable_effect(one, two, _by_concept(met)),
-                )
-            )
-    return tuple(found)
+        preferences.append(preference)
+    return tuple(preferences)
 
 
 def rater_influence(votes: Votes) -> tuple[RaterInfluence, ...]:
-    """Of each person, whose votes are left out in turn; the most influential first."""
+    """The influence of each person, whose votes are left out in turn; the largest first."""
     whole = fit(votes)
-    place = np.argsort(whole.order)
-    found = []
+    ranks = np.argsort(whole.order)
+    influences = []
     for rater in votes.raters:
         try:
             rest = fit(votes.without("rater", rater))
         except Unrankable:
             continue
-        moved, shift = (
-            np.abs(np.argsort(rest.order) - place).max(),
-            np.abs(rest.ratings - whole.ratings).max(),
+        influence = RaterInfluence(
+            rater=rater,
+            moved=int(np.abs(np.argsort(rest.order) - ranks).max()),
+            first=rest.order[0] != whole.order[0],
+            shift=float(np.abs(rest.ratings - whole.ratings).max()),
         )
-        found.append(
-            RaterInfluence(
-                rater=rater,
-                moved=int(moved),
-                first=rest.order[0] != whole.order[0],
-                shift=float(shift),
-            )
-        )
-    return tuple(sorted(found, key=lambda each: (-each.moved, -each.shift)))
+        influences.append(influence)
+    return tuple(sorted(influences, key=lambda each: (-each.moved, -each.shift)))
 
 
 def _criteria(
@@ -265,25 +248,45 @@ def _agreement(
     answers: Sequence[Answer], evaluators: Sequence[Evaluator], *, rounds: int, seed: int
 ) -> tuple[MajorityAgreement, ...]:
     people = collect_pair_votes(answers)
-    found = [ceiling(people, rounds=rounds, seed=seed)]
-    found += [
+    agreements = [ceiling(people, rounds=rounds, seed=seed)]
+    agreements += [
         majority_agreement(
             each.source, each.name, each.preferences, people, rounds=rounds, seed=seed
         )
         for each in evaluators
     ]
-    return tuple(each for each in found if each)
+    return tuple(agreement for agreement in agreements if agreement)
+
+
+def _decided_win_rates(
+    votes: Votes, ranking: Ranking, *, rounds: int, seed: int
+) -> WinRates | None:
+    """Win rates with ties dropped; None if the remaining votes cannot be ranked."""
+    if not (votes.outcome == 0.5).any():
+        return ranking.win_rates
+    try:
+        return rank(votes.where(votes.outcome != 0.5), rounds=rounds, seed=seed).win_rates
+    except Unrankable:
+        return None
+
+
+def _naive_interval(met: Votes) -> tuple[float, float]:
+    wins = met.tally().wins
+    won, lost = float(wins[0, 1]), float(wins[1, 0])
+    if not won + lost:
+        return math.nan, math.nan
+    exact = binomtest(round(won), round(won + lost)).proportion_ci()
+    return float(exact.low), float(exact.high)
 
 
 def _pair_interval(
-    rate: np.ndarray, low: np.ndarray, high: np.ndarray, names: Sequence[str], one: str, two: str
+    win_rates: WinRates | None, names: Sequence[str], one: str, two: str
 ) -> Interval:
+    if win_rates is None:
+        return Interval(value=math.nan, low=math.nan, high=math.nan)
     at = names.index(one), names.index(two)
-    return Interval(value=float(rate[at]), low=float(low[at]), high=float(high[at]))
-
-
-def _nan_interval() -> Interval:
-    return Interval(value=math.nan, low=math.nan, high=math.nan)
+    value, low, high = win_rates.rate[at], win_rates.low[at], win_rates.high[at]
+    return Interval(value=float(value), low=float(low), high=float(high))
 
 
 def _ratio(rate: Interval) -> Interval:
@@ -294,9 +297,9 @@ def _ratio(rate: Interval) -> Interval:
 
 
 def _by_concept(votes: Votes) -> dict[str, list[float]]:
-    """Votes for the first of two names."""
-    found: dict[str, list[float]] = defaultdict(list)
+    """Votes for the first of two methods, by concept."""
+    values: dict[str, list[float]] = defaultdict(list)
     for first, outcome, concept in zip(votes.first, votes.outcome, votes.concept, strict=True):
         if not np.isnan(outcome):
-            found[votes.concepts[concept]].append(float(outcome if first == 0 else 1 - outcome))
-    return found
+            values[votes.concepts[concept]].append(float(outcome if first == 0 else 1 - outcome))
+    return values

@@ -1,4 +1,4 @@
-"""A study's result on paper: Markdown for readers, JSON for machines, votes for `htbench judge --humans`."""
+"""The files of a study's result: Markdown, JSON, and votes for `htbench judge --humans`."""
 
 import csv
 import json
@@ -8,14 +8,20 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from htbench.core import content
 from htbench.core.errors import Missing, Refused
-from htbench.judging.tables import nan_to_null
 from htbench.stats.durations import Interval
 from htbench.stats.proportions import Proportion
 from htbench.study import answer, manifest
 from htbench.study.analyse import publish
 from htbench.study.analyse.evaluators import read_evaluators
-from htbench.study.analyse.result import CriterionResult, Preference, StudyResult, compute_result
+from htbench.study.analyse.result import (
+    CriterionResult,
+    Preference,
+    RaterInfluence,
+    StudyResult,
+    compute_result,
+)
 from htbench.study.answer import Answer
 from htbench.study.collect import intake
 from htbench.study.exclusions import Rules, apply_rules
@@ -36,9 +42,10 @@ _ABOUT_TITLES = {
 def write(
     folder: Path, run: Path | None = None, *, rounds: int = 1000, seed: int = 0
 ) -> StudyResult:
-    """Read a study's table, and write what it says beside it; of a `run`, also beside its judges and metrics, and into its folder.
+    """Compute a study's result and write it beside its table.
 
-    A rehearsal says of itself that it is one, and stays out of the run.
+    With a `run`, its judges and metrics are compared with people, and the result is also written
+    into its folder, except that of a rehearsal.
 
     Raises:
         Missing: if nothing was imported.
@@ -49,44 +56,27 @@ def write(
         raise Missing(
             f"no answers in study {str(folder)!r}", remedy="htbench study import reads them."
         )
-    answers, rules, log = (
-        list(answer.read(folder / intake.ANSWERS_FILE)),
-        Rules.read(folder / intake.RULES_FILE),
-        _log(folder),
-    )
-    noted = manifest.read(folder)
-    verdicts = (
-        read_evaluators(
-            run,
-            {each.pair for each in answers if each.kind == "vote"},
-            strength=noted.get("strength"),
-        )
-        if run
-        else []
-    )
-    found = compute_result(
-        apply_rules(answers, rules, statuses=_statuses(folder)), verdicts, rounds=rounds, seed=seed
-    )
+    answers = list(answer.read(folder / intake.ANSWERS_FILE))
+    rules, log = Rules.read(folder / intake.RULES_FILE), _log(folder)
+    origin = manifest.read(folder)
+    rehearsal = bool(origin.get("rehearsal"))
+    pairs = {each.pair for each in answers if each.kind == "vote"}
+    evaluators = read_evaluators(run, pairs, strength=origin.get("strength")) if run else []
+    flow = apply_rules(answers, rules, statuses=_statuses(folder))
+    result = compute_result(flow, evaluators, rounds=rounds, seed=seed)
     changed = log["rules"] != rules.digest
-    _write_votes(folder / VOTES_FILE, found.flow.kept)
-    facts = nan_to_null(
-        {
-            "rehearsal": bool(noted.get("rehearsal")),
-            "rules": rules.model_dump(),
-            "rules_changed": changed,
-            **_facts(found),
-        }
+    _write_votes(folder / VOTES_FILE, flow.kept)
+    facts = {"rehearsal": rehearsal, "rules": rules.model_dump(), "rules_changed": changed}
+    serialised = json.dumps(
+        content.without_nan({**facts, **_facts(result)}), indent=1, sort_keys=True, allow_nan=False
     )
-    (folder / JSON_FILE).write_text(
-        json.dumps(facts, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8"
-    )
-    written = text(found, answers, rules, log, _about(folder))
-    (folder / REPORT_FILE).write_text(
-        _REHEARSAL_NOTICE + written if noted.get("rehearsal") else written, encoding="utf-8"
-    )
-    if run and not noted.get("rehearsal"):
-        publish.write_to_run(found, run, study=folder, rules_changed=changed)
-    return found
+    (folder / JSON_FILE).write_text(serialised + "\n", encoding="utf-8")
+    report = text(result, answers, rules, log, _about(folder))
+    notice = _REHEARSAL_NOTICE if rehearsal else ""
+    (folder / REPORT_FILE).write_text(notice + report, encoding="utf-8")
+    if run and not rehearsal:
+        publish.write_to_run(result, run, study=folder, rules_changed=changed)
+    return result
 
 
 def text(
@@ -104,20 +94,17 @@ def text(
     ]
     everybody = {criterion.name: criterion for criterion in result.without_exclusions}
     for criterion in result.criteria:
-        parts += [
-            "",
-            f"## {criterion.name}",
-            "",
-            *_criterion(criterion, everybody[criterion.name], sides=str(log["sides"])),
-        ]
+        lines = _criterion(criterion, everybody[criterion.name], sides=str(log["sides"]))
+        parts += ["", f"## {criterion.name}", "", *lines]
     return "\n".join([*parts, "", *_reporting_template(result, about)]) + "\n"
 
 
 def headline(preference: Preference) -> str:
-    """How often the better one is preferred, in both conventions."""
+    """The odds of the better method in both conventions for ties, as a line of text."""
+    forced, decided = _times(preference.forced_ratio), _times(preference.decided_ratio)
     return (
-        f"{preference.one} over {preference.two}: {_times(preference.forced_ratio)} as often with ties as half votes, "
-        f"{_times(preference.decided_ratio)} with ties dropped ({preference.votes:,} votes, {preference.ties:,} ties)"
+        f"{preference.one} over {preference.two}: {forced} as often with ties as half votes, "
+        f"{decided} with ties dropped ({preference.votes:,} votes, {preference.ties:,} ties)"
     )
 
 
@@ -145,39 +132,27 @@ def _criterion(
 ) -> list[str]:
     if criterion.ranking is None:
         return [f"Not ranked: {criterion.unranked_reason}"]
-    overall = {
-        each.name: each
-        for each in (without_exclusions.ranking.entries if without_exclusions.ranking else ())
-    }
+    overall = without_exclusions.ranking.entries if without_exclusions.ranking else ()
+    overall_ratings = {entry.name: _interval(entry.rating) for entry in overall}
     lines = [
         "| method | rank | tier | rating | win rate | votes | without exclusions | Davidson |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for each in criterion.ranking.entries:
-        rating = f"{each.limit} all" if each.limit else _interval(each.rating)
-        before = _interval(overall[each.name].rating) if each.name in overall else "-"
+    for entry in criterion.ranking.entries:
         cells = (
-            f"`{each.name}`",
-            each.rank_range,
-            each.tier,
-            rating,
-            _interval(each.win_rate),
-            each.votes,
-            before,
-            f"{criterion.davidson[each.name]:.3f}",
+            f"`{entry.name}`",
+            entry.rank_range,
+            entry.tier,
+            f"{entry.limit} all" if entry.limit else _interval(entry.rating),
+            _interval(entry.win_rate),
+            entry.votes,
+            overall_ratings.get(entry.name, "-"),
+            f"{criterion.davidson[entry.name]:.3f}",
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")
-    lines += [
-        "",
-        criterion.ranking.caption,
-        *(f"\n{warning}" for warning in criterion.ranking.warnings),
-        "",
-        *_preferences(criterion),
-        "",
-        *_reliability(criterion, sides),
-    ]
-    lines += ["", *_agreement(criterion)]
-    return lines
+    warnings = (f"\n{warning}" for warning in criterion.ranking.warnings)
+    lines += ["", criterion.ranking.caption, *warnings, "", *_preferences(criterion)]
+    return [*lines, "", *_reliability(criterion, sides), "", *_agreement(criterion)]
 
 
 def _preferences(criterion: CriterionResult) -> list[str]:
@@ -195,79 +170,88 @@ def _preferences(criterion: CriterionResult) -> list[str]:
     lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for each in criterion.preferences:
         cells = (
-            f"`{each.one}` to `{each.two}`", _interval(each.forced), _times(each.forced_ratio), _interval(each.decided), _times(each.decided_ratio),
-            f"[{each.naive[0]:.3f}, {each.naive[1]:.3f}]", f"{each.votes:,} ({each.ties:,} ties)", _number(each.power.least),
+            f"`{each.one}` to `{each.two}`",
+            _interval(each.forced),
+            _times(each.forced_ratio),
+            _interval(each.decided),
+            _times(each.decided_ratio),
+            f"[{each.naive[0]:.3f}, {each.naive[1]:.3f}]",
+            f"{each.votes:,} ({each.ties:,} ties)",
+            _number(each.power.least),
             f"{each.sample_size.votes:,}" if each.sample_size else "-",
-        )  # fmt: skip
+        )
         lines.append(f"| {' | '.join(cells)} |")
-    return [
-        *lines,
-        "",
-        "Intervals resample concepts and raters. *If independent*: Clopper and Pearson's, too narrow. *Would show*: the rate that four of five such studies "
-        "would tell from a half; *would need*: how many deciding votes, as alike on a concept as here, would tell this one's rate.",
-    ]
+    note = (
+        "Intervals resample concepts and raters. *If independent*: Clopper and Pearson's, too "
+        "narrow. *Would show*: the rate that four of five such studies would tell from a half; "
+        "*would need*: how many deciding votes, as alike on a concept as here, would tell this "
+        "one's rate."
+    )
+    return [*lines, "", note]
 
 
 def _reliability(criterion: CriterionResult, sides: str) -> list[str]:
-    how = criterion.reliability
+    reliability = criterion.reliability
+    alpha = "not estimable, nobody answered the same pair"
+    if not math.isnan(reliability.alpha.value):
+        alpha = _interval(reliability.alpha)
+    left = "not estimable, the sides that were shown are not known"
+    if sides == "shown":
+        left = _share(criterion.left_share)
+    answers, overlap = f"{reliability.answers_each:.1f}", f"{reliability.overlap:,}"
     lines = [
-        f"- Krippendorff's alpha (nominal): {_interval(how.alpha) if not math.isnan(how.alpha.value) else 'not estimable, nobody answered the same pair'}",
-        f"- Gwet's AC1: {_number(how.ac1)}",
-        f"- Two people who decide agree in {_share(how.ceiling)}: the ceiling for judges",
-        f"- Swapped repeats answered alike: {_share(how.self_agreement)}",
+        f"- Krippendorff's alpha (nominal): {alpha}",
+        f"- Gwet's AC1: {_number(reliability.ac1)}",
+        f"- Two people who decide agree in {_share(reliability.ceiling)}: the ceiling for judges",
+        f"- Swapped repeats answered alike: {_share(reliability.self_agreement)}",
         f"- Instructions followed: {_share(criterion.checks)}",
         f"- Picture chosen over noise: {_share(criterion.catch_trials)}",
-        f"- Answers a pair: {how.answers_each:.1f}; {how.overlap:,} pairs have two or more",
-        f"- Left picture preferred: {_share(criterion.left_share) if sides == 'shown' else 'not estimable, the sides that were shown are not known'}",
+        f"- Answers a pair: {answers}; {overlap} pairs have two or more",
+        f"- Left picture preferred: {left}",
     ]
-    if criterion.influence:
-        most = criterion.influence[0]
-        first = (
-            "another method comes first"
-            if any(each.first for each in criterion.influence)
-            else "the first place stays"
-        )
-        lines.append(
-            f"- Leaving one person out at a time: no rank moves by more than {most.moved}, no rating by more than {_largest_shift(criterion)}; {first}"
-        )
-    return lines
+    return [*lines, _influence(criterion.influence)] if criterion.influence else lines
+
+
+def _influence(influences: Sequence[RaterInfluence]) -> str:
+    moved, shift = influences[0].moved, max(each.shift for each in influences)
+    changes = any(each.first for each in influences)
+    first = "another method comes first" if changes else "the first place stays"
+    return (
+        f"- Leaving one person out at a time: no rank moves by more than {moved}, "
+        f"no rating by more than {shift:.3f}; {first}"
+    )
 
 
 def _agreement(criterion: CriterionResult) -> list[str]:
-    """Judges and metrics with the majority of people, under the line that says how far one person agrees with it."""
+    """Agreement of one person, of judges and of metrics with the majority of people."""
     if not criterion.agreement:
         return [
-            "No two people answered the same pair, and no run was given: there is nothing to hold judges and metrics against."
+            "No two people answered the same pair, and no run was given: there is nothing to hold "
+            "judges and metrics against."
         ]
     lines = [
         "| with the majority of people | compared | alike where both decide | kappa | AC1 |",
         "|---|---|---|---|---|",
     ]
     for each in criterion.agreement:
-        who = (
-            "one person, of the others: the ceiling"
-            if each.source == "person"
-            else f"{each.source} {each.name}"
-        )
-        lines.append(
-            f"| {who} | {each.compared:,} | {' | '.join(map(_interval, (each.accuracy, each.kappa, each.ac1)))} |"
-        )
-    return [
-        *lines,
-        "",
-        "Intervals resample concepts. A judge or metric is compared with the majority on each pair of pictures, a tie being a verdict too.",
-    ]
-
-
-def _largest_shift(criterion: CriterionResult) -> str:
-    return f"{max(each.shift for each in criterion.influence):.3f}"
+        source = f"{each.source} {each.name}"
+        if each.source == "person":
+            source = "one person, of the others: the ceiling"
+        measures = map(_interval, (each.accuracy, each.kappa, each.ac1))
+        lines.append(f"| {' | '.join((source, f'{each.compared:,}', *measures))} |")
+    note = (
+        "Intervals resample concepts. A judge or metric is compared with the majority on each pair "
+        "of pictures, a tie being a verdict too."
+    )
+    return [*lines, "", note]
 
 
 def _reporting_template(result: StudyResult, about: dict[str, str]) -> list[str]:
-    """What to say of a study of people.
+    """The facts to report about a study of people.
 
     References:
-        Otani et al. Toward Verifiable and Reproducible Human Evaluation for Text-to-Image Generation. 2023. https://arxiv.org/abs/2304.01816
+        Otani et al. Toward Verifiable and Reproducible Human Evaluation for Text-to-Image
+        Generation. 2023. https://arxiv.org/abs/2304.01816
     """
     kept = result.flow.kept
     votes = [each for each in kept if each.kind == "vote"]
@@ -279,22 +263,20 @@ def _reporting_template(result: StudyResult, about: dict[str, str]) -> list[str]
     pairs = {each.pair for each in votes}
     timed = sorted(each.rt_ms for each in votes if each.rt_ms is not None)
     agreement = "; ".join(
-        f"{each.name}: alpha {_number(each.reliability.alpha.value)}, AC1 {_number(each.reliability.ac1)}"
-        for each in result.criteria
+        f"{criterion.name}: alpha {_number(criterion.reliability.alpha.value)}, "
+        f"AC1 {_number(criterion.reliability.ac1)}"
+        for criterion in result.criteria
     )
+    time = f"{timed[len(timed) // 2] / 1000:.1f} s" if timed else "not known"
+    concepts = f"{len({each.concept for each in votes}):,}"
+    raters = f"{len({each.rater for each in kept}):,} of {result.flow.steps[0].people:,}"
     rows = [
         *((title, about.get(name) or "not stated") for name, title in _ABOUT_TITLES.items()),
         ("Criteria", ", ".join(each.name for each in result.criteria)),
-        ("Raters", f"{len({each.rater for each in kept}):,} of {result.flow.steps[0].people:,}"),
-        (
-            "Concepts, pictures, pairs",
-            f"{len({each.concept for each in votes}):,}, {len(pictures):,}, {len(pairs):,}",
-        ),
+        ("Raters", raters),
+        ("Concepts, pictures, pairs", f"{concepts}, {len(pictures):,}, {len(pairs):,}"),
         ("Votes", f"{len(votes):,}, {len(votes) / max(1, len(pairs)):.1f} a pair"),
-        (
-            "Median time an answer",
-            f"{timed[len(timed) // 2] / 1000:.1f} s" if timed else "not known",
-        ),
+        ("Median time an answer", time),
         ("Agreement", agreement),
     ]
     return [
@@ -369,10 +351,10 @@ def _about(folder: Path) -> dict[str, str]:
     if not (folder / intake.ABOUT_FILE).is_file():
         return {}
     try:
-        found = tomllib.loads((folder / intake.ABOUT_FILE).read_text(encoding="utf-8"))
+        about = tomllib.loads((folder / intake.ABOUT_FILE).read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Refused(f"{str(folder / intake.ABOUT_FILE)!r} cannot be read: {error}") from None
-    return {name: str(value).replace("|", "/") for name, value in found.items()}
+    return {name: str(value).replace("|", "/") for name, value in about.items()}
 
 
 def _interval(interval: Interval) -> str:

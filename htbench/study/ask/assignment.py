@@ -1,4 +1,4 @@
-"""Who sees which pairs, so that every pair gets its votes, and each side of it is shown as often as the other."""
+"""Assignment of pairs to people, balanced in votes per pair and in sides."""
 
 import random
 from collections.abc import Sequence
@@ -13,23 +13,24 @@ class AssignedTrial:
     """One trial of one person."""
 
     pair_index: int
-    """Index of the pair; of a check or a sentinel, of the pair that it shows or whose first picture it shows."""
+    """Index of the pair that is shown; a sentinel shows the first picture of that pair."""
     kind: TrialKind = "vote"
     swapped: bool = False
     expected: str = ""
-    """What is right, of a check and a sentinel."""
+    """The right choice of a check or a sentinel."""
 
 
 def assign(
     pairs: int, *, raters: int, votes: int, checks: int, catch_trials: int, repeats: int, seed: int
 ) -> list[list[AssignedTrial]]:
-    """A sheet of tasks for each of so many people.
+    """A sheet of trials for each of `raters` people.
 
-    Every pair has `votes` votes, by as many people; sheets differ in length by one at most; each pair is swapped for half of them; `repeats` tasks of
-    each sheet come once more in its second half, swapped; `checks` and `catch_trials` are spread evenly.
+    Every pair gets `votes` votes by different people, and is swapped for half of them. The lengths
+    of sheets differ by one at most. `repeats` trials of each sheet are repeated in its second half
+    with their sides swapped; `checks` and `catch_trials` are spread evenly.
 
     Raises:
-        UsageError: if there are fewer people than votes that a pair is to have.
+        UsageError: if there are fewer people than votes per pair.
     """
     if votes > raters:
         raise UsageError(
@@ -41,11 +42,10 @@ def assign(
     dice.shuffle(order)
     sheets: list[list[AssignedTrial]] = [[] for _ in range(raters)]
     for place, pair in enumerate(order):
-        chosen = sorted(range(raters), key=lambda rater: (len(sheets[rater]), dice.random()))[
-            :votes
-        ]
-        dice.shuffle(chosen)
-        for turn, rater in enumerate(chosen):
+        by_length = sorted(range(raters), key=lambda rater: (len(sheets[rater]), dice.random()))
+        voters = by_length[:votes]
+        dice.shuffle(voters)
+        for turn, rater in enumerate(voters):
             sheets[rater].append(AssignedTrial(pair_index=pair, swapped=(turn + place) % 2 == 1))
     for sheet in sheets:
         dice.shuffle(sheet)
@@ -64,20 +64,22 @@ def _add_controls(
     repeats: int,
 ) -> list[AssignedTrial]:
     early = list(sheet[: len(sheet) // 2])
-    again = [
-        AssignedTrial(pair_index=task.pair_index, kind="repeat", swapped=not task.swapped)
-        for task in rng.sample(early, min(repeats, len(early)))
+    repeated = [
+        AssignedTrial(pair_index=trial.pair_index, kind="repeat", swapped=not trial.swapped)
+        for trial in rng.sample(early, min(repeats, len(early)))
     ]
-    late = [*sheet[len(sheet) // 2 :], *again]
+    late = [*sheet[len(sheet) // 2 :], *repeated]
     rng.shuffle(late)
-    whole = [*early, *late]
-    wanted: tuple[tuple[TrialKind, int], ...] = (("check", checks), ("sentinel", catch_trials))
+    trials = [*early, *late]
+    numbers: tuple[tuple[TrialKind, int], ...] = (("check", checks), ("sentinel", catch_trials))
     controls = [
-        AssignedTrial(pair_index=task.pair_index, kind=kind, expected=rng.choice(("left", "right")))
-        for kind, number in wanted
-        for task in rng.sample(sheet, min(number, len(sheet)))
+        AssignedTrial(
+            pair_index=trial.pair_index, kind=kind, expected=rng.choice(("left", "right"))
+        )
+        for kind, number in numbers
+        for trial in rng.sample(sheet, min(number, len(sheet)))
     ]
     rng.shuffle(controls)
-    for k, task in enumerate(controls):
-        whole.insert(round((k + 0.5) * len(whole) / len(controls)), task)
-    return whole
+    for k, control in enumerate(controls):
+        trials.insert(round((k + 0.5) * len(trials) / len(controls)), control)
+    return trials

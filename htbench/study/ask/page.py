@@ -1,4 +1,4 @@
-"""What people are shown: one HTML file with its style, script and trials inside, that loads nothing but its pictures."""
+"""The page of a study: one HTML file with style, script and trials, which loads only pictures."""
 
 import html
 import json
@@ -14,24 +14,24 @@ from htbench.core.errors import Missing, Refused, UsageError
 
 FILE = Path("page") / "index.html"
 Trial = dict[str, str]
-"""Item, concept, prompt, the choice that a check asks for, and the file names of the left and the right picture."""
+"""Item, concept, prompt, the choice that a check asks for, and the files of both pictures."""
 _DATA = re.compile(r'<script id="data" type="application/json">(.*?)</script>', re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """All that it says."""
+    """The content of the page."""
 
     sheets: Sequence[Sequence[Trial]]
-    """Trials of each person."""
+    """The trials of each person."""
     question: str
     instruction: str = (
         "To show that you are reading: please choose the SIDE picture here, whatever it shows."
     )
-    """Of a check, in place of the question; SIDE is left or right."""
+    """The question of an attention check; SIDE is left or right."""
     consent: str
     concept: bool = True
-    """Whether the concept is told."""
+    """True if the concept is shown."""
     ties: bool = True
     post: str = ""
     """Address that answers are also sent to."""
@@ -40,34 +40,34 @@ class Page:
 
 
 def render(page: Page) -> str:
-    """As HTML.
+    """The page as HTML.
 
     Raises:
-        UsageError: if `post` is no address.
+        UsageError: if `post` is not a web address.
     """
     folder = content.folder("reports") / "studies"
-    parts = {
-        name: (folder / f"study.{name}").read_text(encoding="utf-8")
-        for name in ("html", "css", "js")
-    }
-    data = {
-        **asdict(page),
-        "study": sha256(json.dumps(page.sheets, sort_keys=True).encode()).hexdigest()[:16],
-    }
-    safe = (
-        json.dumps(data, ensure_ascii=True, sort_keys=True)
-        .replace("<", "\\u003c")
-        .replace("&", "\\u0026")
+    markup, css, script = (
+        (folder / f"study.{suffix}").read_text(encoding="utf-8") for suffix in ("html", "css", "js")
     )
-    policy = f"default-src 'none'; img-src 'self' file:; style-src 'sha256-{_csp_hash(parts['css'])}'; script-src 'sha256-{_csp_hash(parts['js'])}'; " \
-             f"connect-src {_web_origin(page.post)}; base-uri 'none'; form-action 'none'"  # fmt: skip
-    filled = {"POLICY": html.escape(policy, quote=True).replace("&#x27;", "'"), "CSS": parts["css"], "CONSENT": html.escape(page.consent), "DATA": safe,
-              "JS": parts["js"]}  # fmt: skip
-    return re.sub("@@([A-Z]+)@@", lambda found: filled[found[1]], parts["html"])
+    study = sha256(json.dumps(page.sheets, sort_keys=True).encode()).hexdigest()[:16]
+    data = json.dumps({**asdict(page), "study": study}, ensure_ascii=True, sort_keys=True)
+    policy = (
+        "default-src 'none'; img-src 'self' file:; "
+        f"style-src 'sha256-{_csp_hash(css)}'; script-src 'sha256-{_csp_hash(script)}'; "
+        f"connect-src {_web_origin(page.post)}; base-uri 'none'; form-action 'none'"
+    )
+    values = {
+        "POLICY": html.escape(policy, quote=True).replace("&#x27;", "'"),
+        "CSS": css,
+        "CONSENT": html.escape(page.consent),
+        "DATA": data.replace("<", "\\u003c").replace("&", "\\u0026"),
+        "JS": script,
+    }
+    return re.sub("@@([A-Z]+)@@", lambda match: values[match[1]], markup)
 
 
 def read(study: Path) -> Page:
-    """Of a study's folder.
+    """The page in a study's folder.
 
     Raises:
         Missing: if no study was exported there.
@@ -93,15 +93,12 @@ def _csp_hash(text: str) -> str:
 
 
 def _web_origin(address: str) -> str:
-    """Where a page may send to: one origin, or nowhere."""
+    """The origin that the page may send to, in terms of a content security policy."""
     if not address:
         return "'none'"
     scheme, _, rest = address.partition("://")
-    if (
-        scheme not in ("https", "http")
-        or not rest
-        or any(char.isspace() or char in "'\";" for char in address)
-    ):
+    unsafe = any(char.isspace() or char in "'\";" for char in address)
+    if scheme not in ("https", "http") or not rest or unsafe:
         raise UsageError(
             f"--post {address[:80]!r} is no web address",
             remedy="Write it as --post https://example.org/votes",

@@ -1,4 +1,7 @@
-"""An exported study for other platforms, in forms whose answers `htbench study import` reads back: the same sheets, and nothing that tells a method."""
+"""Templates of an exported study for other platforms, which do not reveal the methods.
+
+They have the same sheets, and `htbench study import` reads the answers back.
+"""
 
 import csv
 import html
@@ -18,30 +21,30 @@ from htbench.study.ask.page import Page, Trial, read
 FOLDER = "templates"
 _OPTIONS = (("left", "Left"), ("right", "Right"), ("tie", "No difference"), ("skip", "Cannot say"))
 _MAX_HIT_BYTES = 65_535
-"""Bytes of a HIT with its input filled in, which MTurk takes at most."""
+"""MTurk's limit to the bytes of a HIT with its input filled in."""
 _MTURK_FIELDS = ("item", "check", "concept", "prompt", "left", "right")
 
 
 def write(study: Path, platform: str, *, pictures_url: str) -> list[Path]:
-    """Write a study's template for a platform, with pictures at the address `pictures_url`, into `templates` beside its page, and give the files' paths.
+    """Write a study's template for a platform into the folder `templates`; gives the files' paths.
+
+    The pictures are published at the address `pictures_url`.
 
     Raises:
-        UnknownName: for a platform that there is no template for.
-        UsageError: if `pictures_url` is no address, or a sheet is longer than the platform takes.
+        UnknownName: for a platform without a template.
+        UsageError: if `pictures_url` is no address, or a sheet exceeds the platform's limit.
         Missing: if no study was exported there.
     """
     if platform not in _WRITERS:
         raise UnknownName("template", platform, _WRITERS)
-    if not pictures_url.startswith(("https://", "http://", "/")) or any(
-        char.isspace() for char in pictures_url
-    ):
+    has_space = any(char.isspace() for char in pictures_url)
+    if has_space or not pictures_url.startswith(("https://", "http://", "/")):
         raise UsageError(
             f"--pictures {pictures_url[:80]!r} is no web address",
             remedy="Write it as --pictures https://example.org/study/pictures",
         )
-    files = _WRITERS[platform](
-        _TemplateContext(page=read(study), base_url=f"{pictures_url.rstrip('/')}/")
-    )
+    context = _TemplateContext(page=read(study), base_url=f"{pictures_url.rstrip('/')}/")
+    files = _WRITERS[platform](context)
     (study / FOLDER).mkdir(exist_ok=True)
     for name, text in files.items():
         (study / FOLDER / name).write_text(text, encoding="utf-8", newline="")
@@ -55,7 +58,7 @@ class _TemplateContext:
 
     @property
     def options(self) -> list[tuple[int, str]]:
-        """Labels of the choices by the number that stands for each, whether ties are allowed or not."""
+        """The choices' numbers, which do not depend on whether ties are allowed, and labels."""
         return [
             (k, label)
             for k, (choice, label) in enumerate(_OPTIONS, start=1)
@@ -63,18 +66,19 @@ class _TemplateContext:
         ]
 
     def trials(self, sheet: Sequence[Trial]) -> list[Trial]:
-        """With what is asked, and whole addresses."""
+        """The trials of a sheet with their questions and full addresses of pictures."""
         return [
             {
                 **trial,
                 "question": self._question_text(trial),
-                **{side: self.base_url + trial[side] for side in ("left", "right")},
+                "left": self.base_url + trial["left"],
+                "right": self.base_url + trial["right"],
             }
             for trial in sheet
         ]
 
     def render(self, name: str, **values: object) -> str:
-        """A file of `reports/studies/platforms` filled in, all values escaped as HTML."""
+        """A template of `reports/studies/platforms`, filled in with values escaped as HTML."""
         loader = FileSystemLoader(content.folder("reports") / "studies" / "platforms")
         environment = Environment(
             loader=loader,
@@ -89,15 +93,13 @@ class _TemplateContext:
         )
 
     def _question_text(self, trial: Trial) -> str:
-        return (
-            self.page.instruction.replace("SIDE", trial["check"])
-            if trial["check"]
-            else self.page.question
-        )
+        if not trial["check"]:
+            return self.page.question
+        return self.page.instruction.replace("SIDE", trial["check"])
 
 
 def _label_studio(context: _TemplateContext) -> dict[str, str]:
-    """The labelling interface, and a task a trial; who is to do which sheet is told by filtering tasks on `sheet`."""
+    """The labelling interface, and a task per trial; tasks are assigned by filtering on `sheet`."""
     names = ("item", "question", "concept", "prompt", "left", "right")
     tasks = [
         {"data": {"sheet": number, "position": position, **{name: trial[name] for name in names}}}
@@ -111,19 +113,21 @@ def _label_studio(context: _TemplateContext) -> dict[str, str]:
 
 
 def _mturk(context: _TemplateContext) -> dict[str, str]:
-    """The design layout, and an input row a sheet: a HIT is a sheet."""
+    """The design layout, and an input row per sheet: a HIT is a sheet."""
     page = context.page
     longest = max(map(len, page.sheets))
-    told = {
+    texts = {
         "question": page.question,
         "check": page.instruction,
         "concept": page.concept,
         "pictures": context.base_url,
     }
-    more = [(choice, label) for choice, label in _OPTIONS[2:] if choice != "tie" or page.ties]
-    told_safely = Markup(json.dumps(told).replace("<", "\\u003c").replace("$", "\\u0024"))
     layout = context.render(
-        "mturk.html", longest=longest, more=more, told=told_safely, consent=page.consent
+        "mturk.html",
+        longest=longest,
+        more=[(choice, label) for choice, label in _OPTIONS[2:] if choice != "tie" or page.ties],
+        told=Markup(json.dumps(texts).replace("<", "\\u003c").replace("$", "\\u0024")),
+        consent=page.consent,
     )
     rows = [
         [_cell(trial[name]) for trial in sheet for name in _MTURK_FIELDS] for sheet in page.sheets
@@ -131,19 +135,19 @@ def _mturk(context: _TemplateContext) -> dict[str, str]:
     size = len(layout.encode()) + max(sum(len(cell.encode()) for cell in row) for row in rows)
     if size > _MAX_HIT_BYTES:
         raise UsageError(
-            f"a sheet of {longest} trials makes a HIT of {size:,} bytes, MTurk takes {_MAX_HIT_BYTES:,}",
+            f"a sheet of {longest} trials makes a HIT of {size:,} bytes, "
+            f"MTurk takes {_MAX_HIT_BYTES:,}",
             remedy="Export more --raters or fewer --pairs.",
         )
-    return {
-        "mturk.html": layout,
-        "mturk.csv": _table(
-            [f"{name}{k}" for k in range(1, longest + 1) for name in _MTURK_FIELDS], rows
-        ),
-    }
+    header = [f"{name}{k}" for k in range(1, longest + 1) for name in _MTURK_FIELDS]
+    return {"mturk.html": layout, "mturk.csv": _table(header, rows)}
 
 
 def _qualtrics(context: _TemplateContext) -> dict[str, str]:
-    """A survey in the advanced text format: a block a sheet, each question named by its item and sheet, and a timer beside it."""
+    """A survey in the advanced text format, with a block per sheet.
+
+    Each question is named after its item and sheet, and has a timer.
+    """
     sheets = [
         [
             {name: " ".join(text.split()) for name, text in trial.items()}
@@ -151,11 +155,8 @@ def _qualtrics(context: _TemplateContext) -> dict[str, str]:
         ]
         for sheet in context.page.sheets
     ]
-    return {
-        "qualtrics.txt": context.render(
-            "qualtrics.txt", sheets=sheets, consent=" ".join(context.page.consent.split())
-        )
-    }
+    consent = " ".join(context.page.consent.split())
+    return {"qualtrics.txt": context.render("qualtrics.txt", sheets=sheets, consent=consent)}
 
 
 _WRITERS: dict[str, Callable[[_TemplateContext], dict[str, str]]] = {
@@ -167,7 +168,7 @@ PLATFORMS = tuple(_WRITERS)
 
 
 def _cell(text: str) -> str:
-    """For an attribute of the layout, into which MTurk puts it as it is."""
+    """A text escaped for an attribute of the layout, into which MTurk puts it unchanged."""
     return html.escape(" ".join(text.split()))
 
 

@@ -1,4 +1,4 @@
-"""Made-up people who answer an exported study, so that import, rules and report can be tried before anybody is asked or paid."""
+"""Simulated people who answer an exported study, to try out its import, rules and report."""
 
 import csv
 import shutil
@@ -17,30 +17,32 @@ from htbench.study.ask import page
 from htbench.study.collect import intake
 
 Bot = Literal["hasty", "one-sided", "careless"]
-"""Answers at once; always takes the left; presses any button, at a person's pace."""
+"""`hasty` answers at once, `one-sided` always left, `careless` at random at a normal pace."""
 BOTS: tuple[Bot, ...] = get_args(Bot)
 _COLUMNS = ("study", "sheet", "rater", "position", "item", "choice", "rt_ms", "time")
 _START = datetime(2026, 1, 1, 9, tzinfo=UTC)
 _SKILL_RANGE = (1.0, -1.0)
-"""Of the best and of the worst method, in logits; the others are spread evenly between, in an order that is drawn."""
-_CONCEPT_SD, _RATER_SD, _TIE_RATE, _RECALL_RATE = 1.0, 0.7, 0.1, 0.8
-"""Standard deviations of what concepts and people favour, in logits; share of ties; how often a repeat is answered without thinking anew."""
+"""Utilities of the best and the worst method, in logits; the others are spread evenly between."""
+_CONCEPT_SD, _RATER_SD = 1.0, 0.7
+"""Standard deviations of the effects of concepts and of people, in logits."""
+_TIE_RATE, _RECALL_RATE = 0.1, 0.8
+"""The share of ties, and of repeats that are answered from memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RehearsalSummary:
-    """What was made up."""
+    """The numbers of simulated people and answers."""
 
     people: int
     bots: int
     answers: int
     order: tuple[str, ...]
-    """Methods, the best first, as these people were made to see them."""
+    """Methods in the order of their simulated utilities, the best first."""
     files: tuple[Path, ...]
 
 
 def write(study: Path, folder: Path, *, bots: int = 3, seed: int = 0) -> RehearsalSummary:
-    """Write the files that made-up people would have saved, one a sheet, into a new study that says of itself that it is a rehearsal.
+    """Write a rehearsal: a new study with the answers of simulated people, one file per sheet.
 
     Raises:
         UsageError: if the folder is not empty, or there are more bots than sheets.
@@ -55,21 +57,15 @@ def write(study: Path, folder: Path, *, bots: int = 3, seed: int = 0) -> Rehears
         raise UsageError(f"{bots} bots are more than the study's {len(sheets)} sheets")
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
-    crowd = _Population(key, random)
+    population = _Population(key, random)
     files = []
     for number, sheet in enumerate(sheets, start=1):
-        person = _SimulatedRater(
-            crowd,
-            random,
-            bot=BOTS[(len(sheets) - number) % len(BOTS)] if number > len(sheets) - bots else None,
-        )
+        is_bot = number > len(sheets) - bots
+        bot = BOTS[(len(sheets) - number) % len(BOTS)] if is_bot else None
+        rater = _SimulatedRater(population, random, bot=bot)
+        id_ = f"{manifest.REHEARSAL_PREFIX}{number:03}"
         rows = [
-            [
-                f"{manifest.REHEARSAL_PREFIX}{number:03}",
-                position,
-                trial["item"],
-                *person.answer(key[trial["item"]]),
-            ]
+            [id_, position, trial["item"], *rater.answer(key[trial["item"]])]
             for position, trial in enumerate(sheet, start=1)
         ]
         files.append(folder / f"answers-{number:03}.csv")
@@ -81,13 +77,13 @@ def write(study: Path, folder: Path, *, bots: int = 3, seed: int = 0) -> Rehears
         people=len(sheets),
         bots=bots,
         answers=sum(map(len, sheets)),
-        order=crowd.order,
+        order=population.order,
         files=tuple(files),
     )
 
 
 class _Population:
-    """What all careful people have in common."""
+    """The utilities of methods that all careful people share."""
 
     def __init__(self, key: Mapping[str, Item], rng: np.random.Generator) -> None:
         self.methods = sorted(
@@ -116,18 +112,14 @@ class _SimulatedRater:
         self._median_ms, self._clock = rng.lognormal(7.8, 0.3), _START
 
     def answer(self, item: Item) -> tuple[Choice, int, str]:
-        """Choice, milliseconds and time."""
-        took = (
-            int(self._rng.integers(80, 300))
-            if self._bot == "hasty"
-            else int(self._median_ms * self._rng.lognormal(0, 0.4))
-        )
-        self._clock += timedelta(milliseconds=took)
-        return (
-            self._choice(item),
-            took,
-            self._clock.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        )
+        """The choice, the response time in milliseconds and the time of the answer."""
+        if self._bot == "hasty":
+            milliseconds = int(self._rng.integers(80, 300))
+        else:
+            milliseconds = int(self._median_ms * self._rng.lognormal(0, 0.4))
+        self._clock += timedelta(milliseconds=milliseconds)
+        time = self._clock.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return self._choice(item), milliseconds, time
 
     def _choice(self, item: Item) -> Choice:
         if self._bot == "one-sided":
@@ -154,7 +146,7 @@ class _SimulatedRater:
 
 
 def _save(path: Path, sheet: int, rows: list[list[object]]) -> None:
-    """As the page does."""
+    """Write a sheet's answers as the page saves them."""
     with path.open("w", newline="", encoding="utf-8") as file:
         lines = csv.writer(file, lineterminator="\r\n")
         lines.writerow(_COLUMNS)

@@ -1,8 +1,8 @@
-"""Files of votes into a study's folder: the canonical table, who took part, and where it came from."""
+"""Import of files of votes into a study: its table of answers, its participants, and its log."""
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,15 +39,15 @@ _PARTICIPANT_COLUMNS = {
 
 @dataclass(frozen=True, kw_only=True)
 class ImportSummary:
-    """What an import did."""
+    """The numbers of rows of an import."""
 
     read: int
     new: int
     answers: int
-    """In the table now."""
+    """Number of answers in the table, earlier imports included; likewise `people`."""
     people: int
     left_out: tuple[str, ...]
-    """Columns of the files that nothing was taken from."""
+    """Columns of the files that were not used."""
 
 
 def import_answers(
@@ -60,21 +60,20 @@ def import_answers(
     rules: Path | None,
     participants: Path | None = None,
 ) -> ImportSummary:
-    """Read files into the study in `folder`; what is there already is not added again.
+    """Add the answers in files to the study in `folder`, without duplicates.
+
+    Nothing is written if an error is raised.
 
     Raises:
-        UsageError: with the row of what cannot be read; nothing is written then.
-        Refused: if what would be written held a raw identifier, an e-mail or an internet address, or made-up answers would get into a study that is no
-            rehearsal; nothing is written then.
+        UsageError: for a row that cannot be read.
+        Refused: if the result would hold a raw identifier, an e-mail address or an internet
+            address, or if answers of a rehearsal are added to a study that is none.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = Pseudonyms(secret=privacy.load_or_create_secret(secret, shared_folder=folder))
     key = key or (folder / KEY_FILE if (folder / KEY_FILE).is_file() else None)
-    declared = (
-        Rules.read(rules or folder / RULES_FILE)
-        if rules or (folder / RULES_FILE).is_file()
-        else Rules()
-    )
+    has_rules = rules or (folder / RULES_FILE).is_file()
+    declared = Rules.read(rules or folder / RULES_FILE) if has_rules else Rules()
     mapper = Mapper(
         study=folder.resolve().name,
         profile=profile,
@@ -87,54 +86,60 @@ def import_answers(
         if (folder / ANSWERS_FILE).is_file():
             table.add(answer.read(folder / ANSWERS_FILE))
         for path in files:
-            sheet = _row_file(path, profile)
-            given, fresh = table.add(mapper.answers(sheet))
-            read, new = read + given, new + fresh
-            unused.update(dict.fromkeys(_unused_columns(sheet, profile)))
-        if any(
-            each.startswith(manifest.REHEARSAL_PREFIX) for each in names.identifiers
-        ) and not manifest.read(folder).get("rehearsal"):
-            raise Refused(
-                "answers of a rehearsal are made up, and this study is none",
-                remedy="Give --study the folder of the rehearsal.",
-            )
+            row_file = _row_file(path, profile)
+            added, added_new = table.add(mapper.answers(row_file))
+            read, new = read + added, new + added_new
+            unused.update(dict.fromkeys(_unused_columns(row_file, profile)))
+        _refuse_rehearsed(names, folder)
         if not len(table):
             raise UsageError(
                 f"no answers in {', '.join(path.name for path in files)}",
                 remedy="Are the rows finished ones, and is the profile right?",
             )
-        joined = _participants(participants, names) if participants else None
-        written = "\n".join(",".join(row) for row in joined or ()).encode()
-        privacy.refuse_identifiers([*table.texts(), written], names.identifiers)
+        rows = _participants(participants, names) if participants else []
+        text = "\n".join(map(",".join, rows)).encode()
+        privacy.refuse_identifiers([*table.texts(), text], names.identifiers)
         table.write(folder / ANSWERS_FILE)
-        done = ImportSummary(
+        summary = ImportSummary(
             read=read,
             new=new,
             answers=len(table),
             people=table.count_raters(),
             left_out=tuple(unused),
         )
-    if joined:
+    if rows:
         with (folder / PARTICIPANTS_FILE).open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows(joined)
+            csv.writer(file, lineterminator="\n").writerows(rows)
     if not (folder / RULES_FILE).is_file() or rules:
         (folder / RULES_FILE).write_text(declared.text(), encoding="utf-8")
     _update_log(folder / LOG_FILE, files, profile, declared)
-    return done
+    return summary
+
+
+def _refuse_rehearsed(names: Pseudonyms, folder: Path) -> None:
+    rehearsed = any(name.startswith(manifest.REHEARSAL_PREFIX) for name in names.identifiers)
+    if rehearsed and not manifest.read(folder).get("rehearsal"):
+        raise Refused(
+            "answers of a rehearsal are made up, and this study is none",
+            remedy="Give --study the folder of the rehearsal.",
+        )
 
 
 def _row_file(path: Path, profile: Profile) -> RowFile:
-    fitting = with_header_rows(profile, path)
+    adjusted = with_header_rows(profile, path)
     return RowFile(
         path=path,
         delimiter=profile.delimiter,
-        header_rows=fitting.header_rows,
+        header_rows=adjusted.header_rows,
         unpack=profile.unpack,
     )
 
 
 def _update_log(path: Path, files: Sequence[Path], profile: Profile, rules: Rules) -> None:
-    """Adds files by their digest, not by their names, which may hold identifiers; the rules that were declared first stay."""
+    """Add files to the log by their digests, since their names may hold identifiers.
+
+    The digest of the rules that were declared first is kept.
+    """
     log: dict[str, Any] = {"rules": rules.digest, "files": {}, "sides": "shown"}
     if path.is_file():
         log = json.loads(path.read_text(encoding="utf-8"))
@@ -156,27 +161,33 @@ def _unused_columns(row_file: RowFile, profile: Profile) -> list[str]:
 
 
 def _participants(path: Path, pseudonyms: Pseudonyms) -> list[list[str]]:
-    """Who took part: pseudonym, status, minutes, age by decade, sex; nothing else of what a platform knows of people."""
-    rows = [["rater", "status", "minutes", "age", "sex"]]
+    """Pseudonym, status, minutes, age by decade and sex of each participant, below a header.
+
+    All other facts about people in the platform's export are dropped.
+    """
+    rows = []
     columns: dict[str, str] = {}
     for number, row in RowFile(path=path).rows():
         columns = columns or {
-            what: name
-            for what, aliases in _PARTICIPANT_COLUMNS.items()
+            field: name
+            for field, aliases in _PARTICIPANT_COLUMNS.items()
             for name in aliases
             if name in row
         }
         if "rater" not in columns:
-            raise UsageError(
-                f"row 1 of {path.name!r}: no column {' or '.join(map(repr, _PARTICIPANT_COLUMNS['rater']))}"
-            )
-        cells = {what: row[name].strip() for what, name in columns.items()}
-        age, seconds = cells.get("age", ""), cells.get("seconds", "")
-        decade = f"{int(age) // 10 * 10}s" if age.isdecimal() else ""
-        minutes = f"{float(seconds) / 60:.1f}" if seconds.replace(".", "", 1).isdecimal() else ""
-        sex = cells.get("sex", "") if cells.get("sex", "").lower() in ("female", "male") else ""
+            aliases = " or ".join(map(repr, _PARTICIPANT_COLUMNS["rater"]))
+            raise UsageError(f"row 1 of {path.name!r}: no column {aliases}")
+        cells = {field: row[name].strip() for field, name in columns.items()}
         status = cells.get("status", "").upper()
         if status and not status.replace("-", "").replace(" ", "").replace("_", "").isalpha():
             raise UsageError(f"row {number} of {path.name!r}: status {status[:40]!r} is no word")
-        rows.append([pseudonyms.pseudonym(cells["rater"]), status, minutes, decade, sex])
-    return [rows[0], *sorted(rows[1:])]
+        rows.append([pseudonyms.pseudonym(cells["rater"]), status, *_coarse_facts(cells)])
+    return [["rater", "status", "minutes", "age", "sex"], *sorted(rows)]
+
+
+def _coarse_facts(cells: Mapping[str, str]) -> tuple[str, str, str]:
+    """Minutes, decade of age and sex; empty where they are not known."""
+    age, seconds, sex = (cells.get(field, "") for field in ("age", "seconds", "sex"))
+    decade = f"{int(age) // 10 * 10}s" if age.isdecimal() else ""
+    minutes = f"{float(seconds) / 60:.1f}" if seconds.replace(".", "", 1).isdecimal() else ""
+    return minutes, decade, sex if sex.lower() in ("female", "male") else ""

@@ -1,8 +1,9 @@
-"""From the rows of an export to canonical answers, by a profile and a key."""
+"""Mapping of the rows of an export to canonical answers, by a profile and a key."""
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -14,26 +15,26 @@ from htbench.study.collect.profile import FieldName, Profile
 from htbench.study.collect.rows import Row, RowFile
 
 _TIME_FORMATS = ("%m/%d/%Y %H:%M:%S", "%a %b %d %H:%M:%S %Z %Y", "%Y/%m/%d %I:%M:%S %p %Z")
-_MAX_LISTED_ROWS = 5
+_MAX_LISTED_ROWS, _MAX_LISTED_TEXTS = 5, 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialColumns:
-    """Where one trial's fields are."""
+    """The columns of one trial's fields."""
 
     columns: dict[FieldName, str]
     item: str = ""
-    """Where the column of the choice names it."""
+    """The item, if the name of the choice's column contains it."""
 
 
 @dataclass(kw_only=True)
 class UnknownTexts:
-    """Texts that mean nothing, with the rows that have them."""
+    """Texts that neither profile nor key knows, with the rows that have them."""
 
     rows: dict[tuple[str, str], list[int]] = field(default_factory=dict)
 
     def add(self, field_name: str, text: str, number: int) -> None:
-        """One more."""
+        """Add a text of a row."""
         if (field_name, text) in self.rows or len(self.rows) < 1000:
             listed = self.rows.setdefault((field_name, text), [])
             if len(listed) <= _MAX_LISTED_ROWS:
@@ -41,35 +42,43 @@ class UnknownTexts:
 
     def check(self, row_file: RowFile) -> None:
         """Raise `UsageError` if there are any."""
-        if self.rows:
-            parts = []
-            for (what, text), rows in list(self.rows.items())[:8]:
-                more = ", …" if len(rows) > _MAX_LISTED_ROWS else ""
-                parts.append(
-                    f"{what} {text[:40]!r} (row{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:_MAX_LISTED_ROWS]))}{more})"
-                )
-            rest = f" and {len(self.rows) - 8} more" if len(self.rows) > 8 else ""
-            raise UsageError(
-                f"{row_file.path.name!r} has what neither profile nor key knows: {'; '.join(parts)}{rest}",
-                remedy="Add choices to the profile (htbench study sniff prints one), or give the study's own --key.",
-            )
+        if not self.rows:
+            return
+        parts = "; ".join(
+            f"{field_name} {text[:40]!r} ({_list_rows(rows)})"
+            for (field_name, text), rows in list(self.rows.items())[:_MAX_LISTED_TEXTS]
+        )
+        hidden = len(self.rows) - _MAX_LISTED_TEXTS
+        rest = f" and {hidden} more" if hidden > 0 else ""
+        raise UsageError(
+            f"{row_file.path.name!r} has what neither profile nor key knows: {parts}{rest}",
+            remedy="Add choices to the profile (htbench study sniff prints one), "
+            "or give the study's own --key.",
+        )
+
+
+def _list_rows(numbers: Sequence[int]) -> str:
+    listed = ", ".join(map(str, numbers[:_MAX_LISTED_ROWS]))
+    more = ", …" if len(numbers) > _MAX_LISTED_ROWS else ""
+    return f"row{'s' if len(numbers) > 1 else ''} {listed}{more}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mapper:
-    """How the answers of a study are read."""
+    """Reads the answers of a study from its rows."""
 
     study: str
     profile: Profile
     key: Key
     pseudonym: Callable[[str], str]
-    """Of a person's identifier."""
+    """Gives the pseudonym of a person's identifier."""
 
     def answers(self, row_file: RowFile) -> Iterator[Answer]:
         """All answers of a file, one at a time.
 
         Raises:
-            UsageError: with the rows, if a column is missing or a text means nothing; the latter after the last row, so that all are named.
+            UsageError: if a column is missing, or if texts are not known; the latter is raised
+                after the last row and names all of them.
         """
         trials: list[TrialColumns] = []
         columns: list[str] = []
@@ -84,81 +93,69 @@ class Mapper:
             if kept and (not trials or (row_file.has_varying_columns and list(row) != columns)):
                 trials, columns = self._trial_columns(row_file, row), list(row)
             for trial in trials if kept else ():
-                if found := self._answer(row_file, number, row, trial, unknown):
-                    yield found
+                if answer := self._answer(row_file, number, row, trial, unknown):
+                    yield answer
         unknown.check(row_file)
 
-    def _trial_columns(self, sheet: RowFile, row: Row) -> list[TrialColumns]:
-        """Where things are, by the names of the columns.
+    def _trial_columns(self, row_file: RowFile, row: Row) -> list[TrialColumns]:
+        """The columns of each trial in a row.
 
         Raises:
-            UsageError: if a field is nowhere.
+            UsageError: if a field has no column.
         """
         if not self.profile.trials:
-            return [TrialColumns(columns=self._columns(sheet, row, {}))]
-        found = []
+            return [TrialColumns(columns=self._columns(row_file, row, {}))]
+        trials = []
         for column in row:
             if match := re.search(self.profile.trials, column):
                 names = {name: text or "" for name, text in match.groupdict().items()}
-                columns = self._columns(sheet, row, names, choice=column)
-                found.append(TrialColumns(columns=columns, item=names.get("item", "")))
-        if not found:
-            raise sheet.error(
+                columns = self._columns(row_file, row, names, choice=column)
+                trials.append(TrialColumns(columns=columns, item=names.get("item", "")))
+        if not trials:
+            raise row_file.error(
                 1,
                 f"no column is like {self.profile.trials}, as profile {self.profile.name!r} wants",
                 remedy="Is it of another platform?",
             )
-        return found
+        return trials
 
     def _columns(
         self, row_file: RowFile, row: Row, groups: Mapping[str, str], choice: str = ""
     ) -> dict[FieldName, str]:
-        found: dict[FieldName, str] = {"choice": choice} if choice else {}
-        for what, columns in self.profile.fields.items():
-            if column := next(
-                (
-                    name
-                    for column in columns
-                    if (name := column.format_map(_TemplateFields(groups))) in row
-                ),
-                None,
-            ):
-                found.setdefault(what, column)
+        columns: dict[FieldName, str] = {"choice": choice} if choice else {}
+        for field_name in self.profile.fields:
+            candidates = self._candidate_columns(field_name, groups)
+            if column := next((name for name in candidates if name in row), None):
+                columns.setdefault(field_name, column)
         by_item = ("item",) if self.key and not groups.get("item") else ()
-        needed: tuple[FieldName, ...] = (
-            *by_item,
-            "choice",
-            "rater",
-            *(() if self.key else ("concept", "left", "right")),
-        )
-        for what in needed:
-            if what not in found:
-                wanted = [
-                    column.format_map(_TemplateFields(groups))
-                    for column in self.profile.fields.get(what, ())
-                ]
-                near = [close for name in wanted for close in get_close_matches(name, row, n=1)]
-                hint = (
-                    f"did you mean {near[0]!r}?"
-                    if near
-                    else f"profile {self.profile.name!r} looks for {' or '.join(map(repr, wanted)) or 'none'}"
-                )
-                keyless = (
-                    ""
-                    if self.key or what in ("choice", "rater")
-                    else "Give --key, the file that the study's items were written to. "
-                )
-                raise row_file.error(
-                    1,
-                    f"no column for {what}; {hint}",
-                    remedy=f"{keyless}htbench study sniff prints a profile to change.",
-                )
-        return found
+        by_row = () if self.key else ("concept", "left", "right")
+        required: tuple[FieldName, ...] = (*by_item, "choice", "rater", *by_row)
+        for field_name in required:
+            if field_name not in columns:
+                raise self._missing_column(row_file, row, groups, field_name)
+        return columns
+
+    def _candidate_columns(self, field_name: FieldName, groups: Mapping[str, str]) -> list[str]:
+        templates = self.profile.fields.get(field_name, ())
+        return [template.format_map(_TemplateFields(groups)) for template in templates]
+
+    def _missing_column(
+        self, row_file: RowFile, row: Row, groups: Mapping[str, str], field_name: FieldName
+    ) -> UsageError:
+        names = self._candidate_columns(field_name, groups)
+        near = [close for name in names for close in get_close_matches(name, row, n=1)]
+        listed = " or ".join(map(repr, names)) or "none"
+        expected = f"profile {self.profile.name!r} looks for {listed}"
+        hint = f"did you mean {near[0]!r}?" if near else expected
+        remedy = "htbench study sniff prints a profile to change."
+        if not self.key and field_name not in ("choice", "rater"):
+            remedy = f"Give --key, the file that the study's items were written to. {remedy}"
+        return row_file.error(1, f"no column for {field_name}; {hint}", remedy=remedy)
 
     def _answer(
         self, row_file: RowFile, number: int, row: Row, trial: TrialColumns, unknown: UnknownTexts
     ) -> Answer | None:
-        cells = {what: row.get(column, "").strip() for what, column in trial.columns.items()}
+        cells = {name: row.get(column, "").strip() for name, column in trial.columns.items()}
         if not cells["choice"] and self.profile.trials:
             return None  # not shown to this person
         choice = self.profile.choices.get(cells["choice"].lower())
@@ -166,9 +163,8 @@ class Mapper:
             unknown.add("choice", cells["choice"], number)
         if not cells["rater"]:
             raise row_file.error(number, f"no rater in column {trial.columns['rater']!r}")
-        shown = self._shown_item(
-            row_file, number, trial.item or cells.get("item", ""), cells, unknown
-        )
+        id_ = trial.item or cells.get("item", "")
+        shown = self._shown_item(row_file, number, id_, cells, unknown)
         if choice is None or shown is None:
             return None
         return Answer(
@@ -191,13 +187,13 @@ class Mapper:
 
     def _shown_item(
         self,
-        sheet: RowFile,
+        row_file: RowFile,
         number: int,
         item: str,
         cells: Mapping[FieldName, str],
         unknown: UnknownTexts,
     ) -> Item | None:
-        """What was compared: as the key knows it, or else as the row tells."""
+        """The item that was shown, from the key or else from the row."""
         if self.key:
             if item not in self.key:
                 unknown.add("item", item, number)
@@ -205,73 +201,77 @@ class Mapper:
         sides: tuple[FieldName, ...] = ("concept", "left", "right")
         for side in sides:
             if not cells[side]:
-                raise sheet.error(number, f"no {side}")
+                raise row_file.error(number, f"no {side}")
         if cells["left"] == cells["right"]:
-            raise sheet.error(number, f"{cells['left'][:40]!r} meets itself")
-        seed = _integer(sheet, number, "seed", cells.get("seed", "")) or 0
-        criterion = cells.get("criterion") or "overall"
+            raise row_file.error(number, f"{cells['left'][:40]!r} meets itself")
         return Item(
             item=item,
-            criterion=criterion,
+            criterion=cells.get("criterion") or "overall",
             concept=cells["concept"],
             prompt=cells.get("prompt", ""),
-            seed=seed,
+            seed=_integer(row_file, number, "seed", cells.get("seed", "")) or 0,
             left=cells["left"],
             right=cells["right"],
         )
 
     def _answers_from_ratings(
-        self, sheet: RowFile, number: int, row: Row, unknown: UnknownTexts
+        self, row_file: RowFile, number: int, row: Row, unknown: UnknownTexts
     ) -> Iterator[Answer]:
-        """Every pair of methods that this person rated for this item: the higher rating wins."""
-        column = next((name for name in self.profile.fields["item"] if name in row), None)
+        """An answer for each pair of methods that a person rated: the higher rating wins."""
+        names = self.profile.fields["item"]
+        column = next((name for name in names if name in row), None)
         if column is None:
-            raise sheet.error(1, f"no column {' or '.join(map(repr, self.profile.fields['item']))}")
-        scores = {
-            name: self._parse_ratings(sheet, number, name, text)
-            for name, text in row.items()
-            if name != column and text.strip()
+            raise row_file.error(1, f"no column {' or '.join(map(repr, names))}")
+        ratings = {
+            method: self._parse_ratings(row_file, number, method, text)
+            for method, text in row.items()
+            if method != column and text.strip()
         }
-        known = self.key.get(row[column])
-        where = known or Item(item=row[column], concept=row[column], left="", right="")
-        if self.key and known is None:
-            unknown.add("item", row[column], number)
-        rater = self.pseudonym(sheet.path.stem)
+        id_ = row[column]
+        if self.key and id_ not in self.key:
+            unknown.add("item", id_, number)
+        item = self.key.get(id_) or Item(item=id_, concept=id_, left="", right="")
+        rater = self.pseudonym(row_file.path.stem)
         for k, criterion in enumerate(self.profile.criteria):
-            for left, right in combinations(scores, 2):
-                gap = scores[left][k] - scores[right][k]
-                choice: Choice = "left" if gap > 0 else "right" if gap < 0 else "tie"
-                answer = Answer(study=self.study, criterion=criterion, concept=where.concept, prompt=where.prompt, seed=where.seed, left=left, right=right,
-                                choice=choice, rater=rater, source_row=number)  # fmt: skip
-                yield answer
+            for left, right in combinations(ratings, 2):
+                difference = ratings[left][k] - ratings[right][k]
+                choice: Choice = "left" if difference > 0 else "right" if difference < 0 else "tie"
+                yield Answer(
+                    study=self.study,
+                    criterion=criterion,
+                    concept=item.concept,
+                    prompt=item.prompt,
+                    seed=item.seed,
+                    left=left,
+                    right=right,
+                    choice=choice,
+                    rater=rater,
+                    source_row=number,
+                )
 
-    def _parse_ratings(self, sheet: RowFile, number: int, name: str, text: str) -> list[float]:
+    def _parse_ratings(self, row_file: RowFile, number: int, name: str, text: str) -> list[float]:
         try:
             values = [float(value) for value in json.loads(text)]
         except (ValueError, TypeError):
             values = []
-        if len(values) != len(self.profile.criteria):
-            raise sheet.error(
-                number,
-                f"{name} has {text[:40]!r}, which is no list of {len(self.profile.criteria)} numbers",
+        if len(values) != (length := len(self.profile.criteria)):
+            raise row_file.error(
+                number, f"{name} has {text[:40]!r}, which is no list of {length} numbers"
             )
         return values
 
     def _milliseconds(self, row_file: RowFile, number: int, text: str) -> int | None:
+        if not text or text == "null":
+            return None
+        unit = self.profile.unit
         try:
-            return (
-                round(float(text) * (1000 if self.profile.unit == "s" else 1))
-                if text and text != "null"
-                else None
-            )
+            return round(float(text) * (1000 if unit == "s" else 1))
         except (ValueError, OverflowError):
-            raise row_file.error(
-                number, f"{text[:40]!r} is no time in {self.profile.unit}"
-            ) from None
+            raise row_file.error(number, f"{text[:40]!r} is no time in {unit}") from None
 
 
 class _TemplateFields(dict[str, str]):
-    """Names for a column's template; what is not known stays as it is."""
+    """Values for a column's template; unknown fields are left as they are."""
 
     def __missing__(self, name: str) -> str:
         return f"{{{name}}}"
@@ -285,20 +285,20 @@ def _integer(row_file: RowFile, number: int, field_name: str, text: str) -> int 
 
 
 def _iso_time(text: str) -> str:
-    """ISO 8601 with seconds; empty for what is no time, so that no other text gets through."""
-    try:
-        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        for form in _TIME_FORMATS:
-            try:
-                found = datetime.strptime(
-                    text.replace("PST", "UTC").replace("PDT", "UTC") if "%Z" in form else text, form
-                )
-                break
-            except ValueError:
-                continue
-        else:
-            return ""
-    return (found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found).isoformat(
-        timespec="seconds"
-    )
+    """The time as ISO 8601 with seconds; empty for any other text, so that none gets through."""
+    time = _parse_time(text)
+    if time is None:
+        return ""
+    if time.tzinfo:
+        time = time.astimezone(UTC).replace(tzinfo=None)
+    return time.isoformat(timespec="seconds")
+
+
+def _parse_time(text: str) -> datetime | None:
+    with suppress(ValueError):
+        return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    for form in _TIME_FORMATS:
+        zoned = text.replace("PST", "UTC").replace("PDT", "UTC") if "%Z" in form else text
+        with suppress(ValueError):
+            return datetime.strptime(zoned, form)
+    return None

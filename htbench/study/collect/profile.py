@@ -1,12 +1,11 @@
-"""Which columns of a platform's export hold what: a card in `reports/studies/platforms`, or a TOML file of the user's own."""
+"""Profiles of platforms' exports: a card in `reports/studies/platforms`, or a user's TOML file."""
 
 import re
-import tomllib
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from htbench.core import content
 from htbench.core.content import digest
@@ -30,11 +29,11 @@ FieldName = Literal[
     "position",
     "time",
 ]
-"""What a column may hold; fields of an item that no column holds come from the key."""
+"""The fields of an answer; those of its item are taken from the key if no column has them."""
 
 
 class Profile(BaseModel):
-    """How to read one kind of export."""
+    """The meaning of the columns of one kind of export."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,24 +42,30 @@ class Profile(BaseModel):
     delimiter: str = ","
     header_rows: int = 1
     fields: dict[FieldName, tuple[str, ...]]
-    """Columns by field, the first that is there counts; `{item}` and `{trial}` stand for what `trials` found."""
+    """Possible columns of each field; the first that exists counts.
+
+    `{item}` and `{trial}` stand for the groups of `trials`.
+    """
     trials: str = ""
-    """Where one row is one person: a regular expression for the columns that hold choices, with groups `item` or `trial`."""
+    """A regular expression for the columns of choices, with a group `item` or `trial`.
+
+    For exports with one row per person; empty: one row per answer.
+    """
     choices: dict[str, Choice]
-    """What a cell's text means, in small letters."""
+    """The meaning of each text of a choice, in lower case."""
     keep: dict[str, tuple[str, ...]] = {}
-    """Only rows that have one of these values, in a column that need not be there."""
+    """Allowed values by column; rows with another value are skipped, if the column exists."""
     unpack: tuple[str, ...] = ()
-    """Columns with JSON inside."""
+    """Columns that hold JSON."""
     unit: Literal["ms", "s"] = "ms"
     sides: Literal["shown", "unknown"] = "shown"
-    """Whether left and right are as they were shown; if not, nothing can be said of a liking for a side."""
+    """`unknown`: left and right are not as they were shown, and side bias is not estimated."""
     ratings: bool = False
-    """Whether columns are methods and cells ratings, from which each person's pairs are derived."""
+    """True: columns are methods and cells ratings, from which each person's pairs are derived."""
     criteria: tuple[str, ...] = ()
-    """Of ratings: what each number of a cell's list rates."""
+    """The criteria of the numbers in a cell with ratings."""
     signs: tuple[str, ...] = ()
-    """Columns that tell that a file is of this kind."""
+    """Columns by which the platform is recognised."""
 
     @field_validator("trials")
     @classmethod
@@ -72,22 +77,22 @@ class Profile(BaseModel):
 
     @cached_property
     def digest(self) -> Digest:
-        """Changes with anything that could change what is read."""
+        """Digest of the profile."""
         return digest(self.model_dump())
 
 
 def names() -> list[str]:
-    """Names of the profiles that are shipped."""
+    """Names of the shipped profiles."""
     return sorted(path.stem for path in _folder().glob("*.toml"))
 
 
 def find(name: str) -> Profile:
-    """A shipped profile by name, or one in a file.
+    """A shipped profile by its name, or a user's by the path of its file.
 
     Raises:
-        UnknownName: if there is none, with the nearest.
+        UnknownName: if there is none of that name, with the nearest.
         Missing: if there is no such file.
-        UsageError: if the file is no profile.
+        UsageError: if the file is not a valid profile.
     """
     path = Path(name) if name.endswith(".toml") else _folder() / f"{name}.toml"
     if not name.endswith(".toml") and name not in names():
@@ -98,21 +103,15 @@ def find(name: str) -> Profile:
             remedy="Or give the path of a TOML file; htbench study sniff prints one.",
         )
     try:
-        return Profile.model_validate(
-            {"name": path.stem, **tomllib.loads(path.read_text(encoding="utf-8"))}
-        )
+        return content.read_card(path, Profile, defaults={"name": path.stem})
     except FileNotFoundError:
         raise Missing(f"no profile {str(path)!r}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UsageError(f"profile {str(path)!r}: {place}: {first['msg']}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, re.error) as error:
-        raise UsageError(f"profile {str(path)!r} cannot be read: {error}") from None
+    except (content.InvalidCard, re.error) as error:
+        raise UsageError(f"profile {str(path)!r}: {error}") from None
 
 
 def text(name: str) -> str:
-    """A shipped profile as it is written, to be changed into one's own."""
+    """The TOML text of a shipped profile, as a start for one's own."""
     return (_folder() / f"{name}.toml").read_text(encoding="utf-8")
 
 

@@ -1,14 +1,14 @@
-"""Rows of files as platforms export them, one after the other, each with its number.
+"""Rows of the files that platforms export, one at a time, each with its number.
 
-The csv module and not pandas: it takes one row at a time, so that a million rows need no more memory than one; it changes no cell; and it can say in which
-row a file is broken.
+They are read with the csv module rather than pandas: it needs no more memory for a million rows
+than for one, changes no cell, and knows the row in which a file is broken.
 """
 
 import csv
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -18,7 +18,7 @@ Row = dict[str, str]
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _CHUNK = 1 << 16
 _MAX_OBJECT_CHARS = 1 << 24
-"""Characters of one JSON object; more is no answer of a person."""
+"""Maximum length of a JSON object; no person's answer is longer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,44 +28,41 @@ class RowFile:
     path: Path
     delimiter: str = ","
     header_rows: int = 1
-    """The first names the columns, further ones are left out."""
-    unpack: tuple[str, ...] = field(default=())
-    """Columns that hold JSON, whose parts become columns `Answer.…` in their stead."""
+    """The first names the columns, further ones are skipped."""
+    unpack: tuple[str, ...] = ()
+    """Columns that hold JSON, which are replaced by columns `Answer.…` with its parts."""
 
     @property
     def is_json(self) -> bool:
-        """Whether it holds JSON objects, by its name."""
+        """True if the file's name is that of JSON."""
         return self.path.suffix.lower() in (".json", ".jsonl", ".ndjson")
 
     @property
     def has_varying_columns(self) -> bool:
-        """Whether one row may have columns that another has not."""
+        """True if rows may differ in their columns."""
         return self.is_json or bool(self.unpack)
 
     def error(self, number: int, message: str, *, remedy: str = "") -> UsageError:
-        """That something is wrong in a row."""
+        """The error for a row."""
         return UsageError(f"row {number} of {str(self.path)[:300]!r}: {message}", remedy=remedy)
 
     def rows(self) -> Iterator[tuple[int, Row]]:
-        """Each row with its number; the header's is 1. Of JSON, each object.
+        """Each row with its number, the header being row 1; in a JSON file, each object.
 
         Raises:
             Missing: if there is no such file.
-            UnknownName: if there is none, but one of nearly that name.
-            UsageError: with the number of the row that cannot be read.
+            UnknownName: if there is no such file, but others in its folder.
+            UsageError: for a row that cannot be read, with its number.
         """
         try:
             encoding = self._encoding()
             with self.path.open(newline="", encoding=encoding, errors="surrogateescape") as file:
                 yield from self._json_rows(file) if self.is_json else self._csv_rows(file)
         except FileNotFoundError:
-            beside = (
-                [path.name for path in self.path.parent.iterdir() if path.is_file()]
-                if self.path.parent.is_dir()
-                else []
-            )
-            if beside:
-                raise UnknownName("file", self.path.name, beside) from None
+            folder = self.path.parent
+            paths = folder.iterdir() if folder.is_dir() else ()
+            if names := [path.name for path in paths if path.is_file()]:
+                raise UnknownName("file", self.path.name, names) from None
             raise Missing(f"no file {str(self.path)[:300]!r}") from None
         except UnicodeError as error:
             raise UsageError(
@@ -125,11 +122,8 @@ class RowFile:
                 except ValueError as error:
                     raise self.error(number, f"{column} holds no JSON: {error}") from None
                 for part in packed if isinstance(packed, list) else [packed]:
-                    row.update(
-                        {f"Answer.{name}": _cell_text(value) for name, value in part.items()}
-                        if isinstance(part, dict)
-                        else {}
-                    )
+                    values = part.items() if isinstance(part, dict) else ()
+                    row.update({f"Answer.{name}": _cell_text(value) for name, value in values})
         return row
 
     def _check_utf8(self, number: int, cells: Iterable[str]) -> None:
@@ -143,7 +137,7 @@ class RowFile:
 
 
 def _json_values(file: TextIO, row_file: RowFile) -> Iterator[object]:
-    """Members of an array, or objects one after the other, with no more than one of them in memory."""
+    """Members of an array, or a sequence of objects, with only one of them in memory."""
     decoder, text, done, number = json.JSONDecoder(), "", False, 0
     while True:
         text = text.lstrip(" \t\r\n,[]")
@@ -165,20 +159,15 @@ def _json_values(file: TextIO, row_file: RowFile) -> Iterator[object]:
 
 
 def _flatten(value: dict[str, object]) -> Iterator[Row]:
-    """An object as a row of text; a Label Studio task as one row an annotation."""
+    """An object as a row of text; a Label Studio task as one row per annotation."""
     annotations, data = value.get("annotations"), value.get("data")
     if not (isinstance(annotations, list) and isinstance(data, dict)):
         yield {name: _cell_text(part) for name, part in value.items()}
         return
     for annotation in annotations:
+        names = ("was_cancelled", "ground_truth", "lead_time", "created_at")
+        row = {**data, **{name: annotation.get(name, "") for name in names}}
         by = annotation.get("completed_by")
-        row = {
-            **data,
-            **{
-                name: annotation.get(name, "")
-                for name in ("was_cancelled", "ground_truth", "lead_time", "created_at")
-            },
-        }
         row["annotator"] = (by.get("email") or by.get("id")) if isinstance(by, dict) else by
         for result in annotation.get("result", ()):
             row[result.get("from_name", "")] = result.get("value", {})
@@ -186,7 +175,11 @@ def _flatten(value: dict[str, object]) -> Iterator[Row]:
 
 
 def _cell_text(value: object) -> str:
-    """A JSON value as a cell: of options that are true or false, or of a list of one, the option itself."""
+    """A JSON value as the text of a cell.
+
+    A list of one option becomes the option, a mapping of options to true or false those that are
+    true.
+    """
     match value:
         case None:
             return ""
@@ -194,8 +187,8 @@ def _cell_text(value: object) -> str:
             return str(value).lower()
         case str() | int() | float():
             return str(value)
-        case [one] | {"selected": one} | {"choices": [one]}:
-            return _cell_text(one)
+        case [option] | {"selected": option} | {"choices": [option]}:
+            return _cell_text(option)
         case dict() if value and all(isinstance(part, bool) for part in value.values()):
             return " ".join(str(name) for name, part in value.items() if part)
     return json.dumps(value, sort_keys=True)

@@ -1,4 +1,4 @@
-"""Calls in batches: sharded by bytes, collected once, adopted if the command that sent them was killed."""
+"""Batches: split by bytes, collected once, taken over if the command that sent them was killed."""
 
 import json
 from pathlib import Path

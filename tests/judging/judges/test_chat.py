@@ -1,4 +1,4 @@
-"""Endpoints that cannot do everything, or fail: no call is lost, every one is counted by what became of it, and none is paid for twice."""
+"""Endpoints with limits and failures: no call is lost, and none is paid for twice."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +44,7 @@ def judge(tmp_path: Path, endpoint: Endpoint) -> JudgeCard:
 
 
 def play(run: Path, judge: JudgeCard) -> tuple[TournamentResult, HtbenchError | None]:
-    """What there is after a tournament, and what stopped it."""
+    """The result of a tournament, and the error that stopped it."""
     stopped = None
     with Ledger.open(run) as ledger:
         entered = judged_run.tournament(run, ledger, judge)

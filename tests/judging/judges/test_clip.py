@@ -1,4 +1,4 @@
-"""The judge that needs no network: the nearer picture wins, the label says what it is, and it does not rank who reads with its eyes."""
+"""The judge `clip`: the nearer picture wins, and methods that use its encoder are not ranked."""
 
 import math
 from io import BytesIO

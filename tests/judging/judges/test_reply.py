@@ -1,4 +1,4 @@
-"""From raw replies to verdicts."""
+"""Reading of verdicts from raw replies."""
 
 import json
 import math
@@ -31,7 +31,7 @@ def read(text: str, **more: Any) -> Any:
 )
 def test_a_verdict_is_found(text: str, choice: str) -> None:
     found = read(text)
-    assert (found.outcome, found.choice, found.first) == ("answered", choice, TIE[choice])
+    assert (found.outcome, found.choice, found.preference) == ("answered", choice, TIE[choice])
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_what_is_no_completion_is_unusable(body: str) -> None:
 )
 def test_to_abstain_is_a_verdict_and_no_tie(text: str) -> None:
     found = read(text)
-    assert (found.outcome, found.choice, found.first) == ("cannot judge", None, None)
+    assert (found.outcome, found.choice, found.preference) == ("cannot judge", None, None)
 
 
 def test_content_in_parts_is_put_together() -> None:
@@ -103,8 +103,8 @@ def test_probabilities_of_the_verdicts_token_are_weighed() -> None:
         '{"verdict": "A"}', logprobs=logprobs(['{"', "verdict", '": "', "A", '"}'], 3, chances)
     )
     assert found.choice == "A"
-    assert found.first == pytest.approx((0.65 + 0.05) / 0.95)
-    assert found.covered == pytest.approx(1.0)
+    assert found.preference == pytest.approx((0.65 + 0.05) / 0.95)
+    assert found.coverage == pytest.approx(1.0)
 
 
 def test_a_verdict_whose_token_begins_with_a_quote_is_weighed() -> None:
@@ -112,7 +112,7 @@ def test_a_verdict_whose_token_begins_with_a_quote_is_weighed() -> None:
         '{"verdict": "B"}',
         logprobs=logprobs(['{"verdict":', ' "B', '"}'], 1, {' "B': 0.7, ' "A': 0.3}),
     )
-    assert found.first == pytest.approx(0.3)
+    assert found.preference == pytest.approx(0.3)
 
 
 def test_probabilities_in_prose_are_those_of_the_last_word() -> None:
@@ -120,7 +120,7 @@ def test_probabilities_in_prose_are_those_of_the_last_word() -> None:
         "A cat.\nVerdict: B",
         logprobs=logprobs(["A", " cat", ".\n", "Verdict", ":", " B"], 5, {" B": 0.75, " A": 0.25}),
     )
-    assert found.first == pytest.approx(0.25)
+    assert found.preference == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_probabilities_in_prose_are_those_of_the_last_word() -> None:
 )
 def test_without_probabilities_the_written_verdict_counts(odd: Any) -> None:
     found = read('{"verdict": "B"}', logprobs=odd)
-    assert (found.first, found.covered) == (0.0, None)
+    assert (found.preference, found.coverage) == (0.0, None)
 
 
 def test_probabilities_that_cover_little_do_not_count() -> None:
@@ -136,7 +136,7 @@ def test_probabilities_that_cover_little_do_not_count() -> None:
         '{"verdict": "A"}',
         logprobs=logprobs(['{"verdict": "', "A", '"}'], 1, {"A": 0.5, "x": 0.4, "B": 0.1}),
     )
-    assert (found.first, found.covered) == (1.0, None)
+    assert (found.preference, found.coverage) == (1.0, None)
 
 
 def test_tokens_are_counted() -> None:

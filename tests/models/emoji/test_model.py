@@ -110,7 +110,8 @@ FLOORS = {
     "style": (0.9, 0.9),
     "colour": (0.95, 0.95),
 }
-"""Shares that are recognised in generated images and in true ones; the model card has what 500 captions gave."""
+"""Least shares recognised in generated and in true images; docs/models.md has those of 500
+captions."""
 
 
 @pytest.mark.parametrize("question", FLOORS)

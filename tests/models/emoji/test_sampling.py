@@ -1,4 +1,4 @@
-"""The embedded world: what is drawn, what is said of it, and what is never shown."""
+"""Training scenes of the embedded world: drawings, captions and held-out pairs."""
 
 from collections.abc import Iterator
 from dataclasses import replace

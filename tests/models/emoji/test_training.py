@@ -1,4 +1,4 @@
-"""The recipes of the embedded models, on a few small batches: the same weights each time, also after a stop."""
+"""The recipes of the embedded models on a few small batches: equal weights, also after a stop."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +21,7 @@ from htbench.models.emoji.train import (
     initial_word_vectors,
     perceptual_distance,
     train_generator,
+    unfused_attention,
     untrained_generator,
 )
 from htbench.models.emoji.vocabulary import token_ids
@@ -171,3 +172,15 @@ def test_every_word_of_a_noun_starts_from_its_drawings() -> None:
     }
     assert vectors.shape[1] == 4 * 32
     assert vectors.square().mean().sqrt().item() == pytest.approx(1, rel=1e-3)
+
+
+def test_unfused_attention_gives_the_same_and_is_undone_after_an_exception() -> None:
+    fused = torch.nn.functional.scaled_dot_product_attention
+    q, k, v = torch.randn(3, 2, 4, 5, 8, generator=torch.Generator().manual_seed(0))
+    with unfused_attention():
+        unfused = torch.nn.functional.scaled_dot_product_attention
+    torch.testing.assert_close(unfused(q, k, v), fused(q, k, v))
+    assert unfused is not fused
+    with pytest.raises(KeyError), unfused_attention():
+        raise KeyError
+    assert torch.nn.functional.scaled_dot_product_attention is fused

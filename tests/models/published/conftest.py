@@ -1,4 +1,4 @@
-"""All tests of this folder have a cache of their own."""
+"""A cache folder of its own for each test of this folder."""
 
 import pytest
 

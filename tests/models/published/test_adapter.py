@@ -24,7 +24,7 @@ from htbench.core import weights
 from htbench.core.errors import HtbenchError, Missing, Refused, UnknownName, UsageError
 from htbench.models.published.adapter import FewStepModel
 from htbench.models.published.generators import (
-    Generator,
+    PublishedGenerator,
     dmd2,
     dmd2_4step,
     flux_schnell,
@@ -43,7 +43,7 @@ GENERATORS = [dmd2, dmd2_4step, nitro_1_pixart, sdxl_lightning_4step, flux_schne
 NAMES = [preset.name for preset in GENERATORS]
 
 
-def twin(preset: Generator, folders: dict[str, Path], **options: object) -> FewStepModel:
+def twin(preset: PublishedGenerator, folders: dict[str, Path], **options: object) -> FewStepModel:
     model = preset(
         "cpu",
         **{"weights": str(folders[preset.family]), "size": SIZE, "dtype": "float32", **options},
@@ -66,7 +66,7 @@ def images(model: FewStepModel, *wanted: tuple[str, int]) -> list[Image.Image]:
     )
 
 
-def as_documented(preset: Generator, folder: Path) -> DiffusionPipeline:
+def as_documented(preset: PublishedGenerator, folder: Path) -> DiffusionPipeline:
     """The pipeline put together as the weights' authors say."""
     if preset.family == "pixart-sigma":
         transformer = PixArtTransformer2DModel.from_config(folder / "transformer" / "config.json")
@@ -90,7 +90,7 @@ def as_documented(preset: Generator, folder: Path) -> DiffusionPipeline:
 
 
 TIMESTEPS = {"dmd2": [399], "dmd2-4step": [999, 749, 499, 249], "nitro-1-pixart": [400]}
-"""Of those whose authors give them; the others say how many steps."""
+"""Timesteps of the generators whose authors state them; others state the number of steps."""
 DOCUMENTED = {
     "nitro-1-pixart": {"use_resolution_binning": False},
     "flux-schnell": {"max_sequence_length": 256},
@@ -99,13 +99,19 @@ DOCUMENTED = {
 
 @pytest.mark.parametrize("preset", GENERATORS, ids=NAMES)
 def test_an_image_is_that_of_the_plain_pipeline(
-    preset: Generator, folders: dict[str, Path]
+    preset: PublishedGenerator, folders: dict[str, Path]
 ) -> None:
     steps = {"timesteps": TIMESTEPS[preset.name]} if preset.name in TIMESTEPS else {}
     (wanted,) = as_documented(preset, folders[preset.family])(
-        "a cat", num_inference_steps=len(preset.timesteps), guidance_scale=0, height=SIZE, width=SIZE, generator=[torch.Generator().manual_seed(7)],
-        **steps, **DOCUMENTED.get(preset.name, {}),
-    ).images  # fmt: skip
+        "a cat",
+        num_inference_steps=len(preset.timesteps),
+        guidance_scale=0,
+        height=SIZE,
+        width=SIZE,
+        generator=[torch.Generator().manual_seed(7)],
+        **steps,
+        **DOCUMENTED.get(preset.name, {}),
+    ).images
     (image,) = images(twin(preset, folders), ("a cat", 7))
     assert np.ptp(np.asarray(image)) > 50
     assert image.tobytes() == wanted.tobytes()
@@ -123,7 +129,7 @@ def test_an_image_is_that_of_the_plain_pipeline(
     ids=NAMES,
 )
 def test_the_denoiser_is_asked_at_exactly_the_published_timesteps(
-    preset: Generator, timesteps: list[float], folders: dict[str, Path]
+    preset: PublishedGenerator, timesteps: list[float], folders: dict[str, Path]
 ) -> None:
     model, asked = twin(preset, folders), []
     model._network.register_forward_pre_hook(
@@ -239,7 +245,7 @@ def test_end_to_end_learning_goes_through_it(
 
 @pytest.mark.parametrize("preset", GENERATORS, ids=NAMES)
 def test_checkpointing_gives_the_same_gradients(
-    preset: Generator, folders: dict[str, Path]
+    preset: PublishedGenerator, folders: dict[str, Path]
 ) -> None:
     gradients = []
     for checkpoint in (False, True):
@@ -332,7 +338,7 @@ def test_revisions_differ_by_what_can_change_an_image(folders: dict[str, Path]) 
     [(dmd2, 256, 294_080), (nitro_1_pixart, 57, 65_664), (flux_schnell, 115, 353_280)],
 )
 def test_published_architectures_have_the_known_sites(
-    preset: Generator, modules: int, channels: int
+    preset: PublishedGenerator, modules: int, channels: int
 ) -> None:
     sites = preset.sketch().sites
     assert (len(sites), sum(info.channels for info in sites.values())) == (modules, channels)

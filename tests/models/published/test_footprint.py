@@ -1,4 +1,4 @@
-"""What published generators ask of a device, worked out without numbers; here those of tiny twins."""
+"""Memory and FLOP of published generators, on fake tensors of tiny twins."""
 
 import json
 
@@ -12,7 +12,7 @@ from htbench.core import registry
 from htbench.core.errors import UsageError
 from htbench.models.published import adapter, footprint
 from htbench.models.published.footprint import FakeModel, FootprintCounter
-from htbench.models.published.generators import GENERATORS, Generator
+from htbench.models.published.generators import GENERATORS, PublishedGenerator
 from htbench.steering.intervention import Intervention
 from htbench.steering.model import Request
 
@@ -22,12 +22,12 @@ def small(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(footprint, "architecture", adapter.architecture)
 
 
-def sketch(preset: Generator, **options: object) -> FakeModel:
+def sketch(preset: PublishedGenerator, **options: object) -> FakeModel:
     return FakeModel(preset, preset.options(size=SIZE, dtype="float32", **options))
 
 
 @pytest.mark.parametrize("preset", GENERATORS.values(), ids=GENERATORS)
-def test_what_is_worked_out_is_what_images_take(preset: Generator) -> None:
+def test_what_is_worked_out_is_what_images_take(preset: PublishedGenerator) -> None:
     model = registry.load_model(
         preset.name, "cpu", {"weights": "random", "size": str(SIZE), "dtype": "float32"}
     )
@@ -44,7 +44,7 @@ def test_what_is_worked_out_is_what_images_take(preset: Generator) -> None:
 
 
 @pytest.mark.parametrize("preset", GENERATORS.values(), ids=GENERATORS)
-def test_checkpointing_holds_one_block_at_a_time(preset: Generator) -> None:
+def test_checkpointing_holds_one_block_at_a_time(preset: PublishedGenerator) -> None:
     plain, saving = (
         sketch(preset, checkpoint=checkpoint).lineas_step(8) for checkpoint in (False, True)
     )
@@ -53,7 +53,7 @@ def test_checkpointing_holds_one_block_at_a_time(preset: Generator) -> None:
 
 
 @pytest.mark.parametrize("preset", GENERATORS.values(), ids=GENERATORS)
-def test_four_times_the_images_are_four_times_the_work(preset: Generator) -> None:
+def test_four_times_the_images_are_four_times_the_work(preset: PublishedGenerator) -> None:
     one, four = (sketch(preset).generation(count) for count in (1, 4))
     assert four.flop == pytest.approx(4 * one.flop, rel=1e-3)
 

@@ -1,4 +1,4 @@
-"""`htbench time --weights random`: published architectures without what they learnt, here those of tiny twins."""
+"""`htbench time --weights random`: published architectures with random weights, as tiny twins."""
 
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from htbench.run.timing.figures import Session
 @pytest.mark.usefixtures("tiny")
 def test_a_model_is_timed_without_weights(name: str, tmp_path: Path) -> None:
     (tmp_path / "long.toml").write_text(
-        'name = "long"\nmethod = "lineas"\nsummary = "many steps"\n[settings]\nsteps = 1000\nsamples = 2\nbatch = 2\n'
+        'name = "long"\nmethod = "lineas"\nsummary = "many steps"\n'
+        "[settings]\nsteps = 1000\nsamples = 2\nbatch = 2\n"
     )
     words = [
         "--model",

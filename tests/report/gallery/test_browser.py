@@ -1,4 +1,7 @@
-"""A reader at the report's gallery, in a real browser: `pytest -m browser`, with Chromium and the packages playwright and axe-playwright-python installed."""
+"""The report's gallery in a real browser: `pytest -m browser`.
+
+It needs Chromium and the packages playwright and axe-playwright-python.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -15,7 +18,10 @@ from htbench.run.store import Store
 
 pytestmark = pytest.mark.browser
 NAMES = "[...document.querySelectorAll('.gallery .row h4 .clamp')].map((name) => name.textContent)"
-LOADED = "[...document.querySelectorAll('.gallery .frame img')].filter((image) => image.complete && image.naturalWidth > 0).length"
+LOADED = (
+    "[...document.querySelectorAll('.gallery .frame img')]"
+    ".filter((image) => image.complete && image.naturalWidth > 0).length"
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A Chromium of the machine's own; without one these tests fail, for nobody would miss a skipped one."""
+    """A Chromium of the machine's own; these tests fail without one, as a skip goes unnoticed."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -40,7 +46,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def tab(browser: Any) -> Iterator[Any]:
-    """A window; whatever goes wrong in it, and whatever it asks of another machine, fails the test."""
+    """A tab; an error in it, or a request to another machine, fails the test."""
     opened, problems = browser.new_page(viewport={"width": 1280, "height": 900}), []
     opened.on(
         "console",
@@ -82,7 +88,10 @@ def test_a_checker_of_accessibility_finds_nothing_serious(
 def test_methods_chosen_in_a_legend_are_shown_alone_in_every_chart_and_still_after_a_reload(
     tab: Any, run: Path
 ) -> None:
-    seen = "[...new Set([...document.querySelectorAll('.chart .line:not(.dim)')].map((line) => line.dataset.series))].sort()"
+    seen = (
+        "[...new Set([...document.querySelectorAll('.chart .line:not(.dim)')]"
+        ".map((line) => line.dataset.series))].sort()"
+    )
     tab.goto(report.write(run).as_uri())
     every = tab.evaluate(seen)
     chosen = tab.locator("#strengths .legend button").nth(1)
@@ -122,7 +131,7 @@ def test_concepts_are_ordered_by_the_effect_of_a_method(tab: Any, run: Path) -> 
     tab.wait_for_timeout(300)
     with report.open_run(run) as summary:
         values = summary.values("lineas", 1.0, "concept_gain")
-        words = {concept: facts["text"] for concept, facts in summary.facts["concepts"].items()}
+        words = {concept: fact.text for concept, fact in summary.facts.concepts.items()}
     assert tab.evaluate(NAMES) == [
         words[concept] for concept in sorted(values, key=lambda concept: -values[concept][0])
     ]
@@ -166,7 +175,8 @@ def test_a_page_that_is_served_is_read_anew_at_the_same_place(tab: Any, tmp_path
         tab.goto(f"http://127.0.0.1:{server.server_port}/")
         tab.fill("input[type=search]", "in")
         tab.evaluate(
-            "document.querySelector('.gallery').scrollIntoView({ behavior: 'instant' }), window.old = true"
+            "document.querySelector('.gallery').scrollIntoView({ behavior: 'instant' }), "
+            "window.old = true"
         )
         tab.wait_for_timeout(500)
         place = tab.evaluate("document.querySelector('.gallery').getBoundingClientRect().top")

@@ -233,7 +233,8 @@ def test_a_folder_may_load_from_beside_itself_alone(tmp_path: Path) -> None:
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
     assert policy is not None
     assert re.sub(r"'sha256-[^']*'", "HASH", policy[1]) == (
-        "default-src 'none'; img-src 'self'; style-src HASH; script-src HASH 'self'; base-uri 'none'; form-action 'none'"
+        "default-src 'none'; img-src 'self'; style-src HASH; script-src HASH 'self'; "
+        "base-uri 'none'; form-action 'none'"
     )
 
 

@@ -51,7 +51,10 @@ def run(
     noise: float = 0.01,
     bend: float = 1.0,
 ) -> Path:
-    """A run of 12 concepts with these gains at strength 1; gain rises as the strength to the power `bend`."""
+    """A run of 12 concepts with these gains at strength 1.
+
+    Gain rises as the strength to the power `bend`.
+    """
     report_run.build(
         folder,
         methods=METHODS,
@@ -203,16 +206,22 @@ def test_a_run_without_the_papers_method_tests_nothing(tmp_path: Path) -> None:
 
 
 class _Says(CriterionLeaderboard):
-    def preferred(self, one: str, two: str) -> Interval | None:
+    def preference_rate(self, one: str, two: str) -> Interval | None:
         return Interval(value=2 / 3, low=0.6, high=0.7)
 
 
 def judges(kind: str) -> JudgesSection:
     """A judge that prefers everything to prompting twice as often."""
     criterion = _Says(
-        name="overall", ranking=None, unranked="", circular={}, endings={}, preferences={},
-        audit=audit_judge([], {}), votes=Votes.collect(first=["a"], second=["b"], outcome=[1], concept=["c"]),
-    )  # fmt: skip
+        name="overall",
+        ranking=None,
+        unranked="",
+        circular={},
+        match_outcomes={},
+        preferences={},
+        audit=audit_judge([], {}),
+        votes=Votes.collect(first=["a"], second=["b"], outcome=[1], concept=["c"]),
+    )
     about = {
         "judge": "made-up",
         "model": "m",

@@ -1,4 +1,4 @@
-"""What judges and people said, in the report: of real tournaments by judges with known faults, and of a study that came back."""
+"""Judges and people on the page: tournaments by judges with known faults, and an imported study."""
 
 import json
 import re

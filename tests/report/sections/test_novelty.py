@@ -24,7 +24,10 @@ def run(
     novel: Sequence[str] | None = NEW,
     methods: Sequence[str] = METHODS,
 ) -> Path:
-    """A run of 12 concepts of which four are new to `hypertransport`; `gains` are of known and of new concepts, and each concept has its own on top."""
+    """A run of 12 concepts of which four are new to `hypertransport`.
+
+    `gains` are those of known and of new concepts, and each concept adds a gain of its own.
+    """
     report_run.build(
         folder,
         methods=methods,

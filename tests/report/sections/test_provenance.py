@@ -1,4 +1,4 @@
-"""What a report says of where its numbers come from: coverage, terms, works to cite."""
+"""The origin of numbers on the page: coverage, terms, works to cite."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The report's section on strengths: curves of a planted run, and what is missing said to be missing."""
+"""The section on strengths: the curves of a planted run, and notes on what is missing."""
 
 from pathlib import Path
 
@@ -18,7 +18,10 @@ KEPT = {0.0: 1.0, 0.5: 0.9, 1.0: 0.6, 1.5: 0.3}
 
 
 def planted(folder: Path, **facts: object) -> Path:
-    """A run in which every method gains, and keeps, the same on all concepts, but for the easier first one."""
+    """A run in which every method has the same gain on all concepts but the easier first one.
+
+    Its image preservation is the same on all.
+    """
     report_run.build(
         folder,
         methods=("none", "prompt", "lineas"),

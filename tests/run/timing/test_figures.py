@@ -1,4 +1,4 @@
-"""From raw samples to figures that were computed by hand."""
+"""Figures of raw samples against those computed by hand."""
 
 from dataclasses import replace
 
@@ -26,20 +26,20 @@ def sample(method: str, work: str, phase: str, number: int, seconds: float) -> S
 
 
 def session(**facts: object) -> Session:
-    """Twelve rounds: a fit of 10 s, a prediction of 0.09 s, 0.01 s to install, 0.5 s an image, C = 99 s."""
-    found = []
+    """Twelve rounds: a fit of 10 s or a prediction of 0.1 s, 0.5 s per image, C = 99 s."""
+    samples = []
     for k in range(1, 13):
-        found += [sample("", "image", "generate", k, 0.5)]
+        samples += [sample("", "image", "generate", k, 0.5)]
         for method, seconds in {"act": 9.99, "hyper": 0.09}.items():
-            found += [
+            samples += [
                 sample(method, "concept", "", k, seconds),
                 sample(method, "image", "install", k, 0.01),
                 sample(method, "image", "generate", k, 0.6),
             ]
-            found += [sample(method, "again", "", k, seconds)] if k < 9 else []
+            samples += [sample(method, "again", "", k, seconds)] if k < 9 else []
     trained = {"seconds": 99.0, "concepts": 2, "of_concepts": 4, "steps": 5, "of_steps": 1000}
     methods = {"act": {"kind": "per-concept"}, "hyper": {"kind": "amortised", "training": trained}}
-    return Session(found, {"conditions": HERE, "methods": methods, **facts})
+    return Session(samples, {"conditions": HERE, "methods": methods, **facts})
 
 
 def test_figures_are_those_computed_by_hand() -> None:
@@ -64,7 +64,8 @@ def test_times_of_different_conditions_make_no_ratio(what: str) -> None:
 def test_a_reader_is_told_what_was_scaled_and_what_was_not_timed() -> None:
     told = caveats(session(untimed={"warm": "no weights"}))
     assert told == [
-        "C of hyper is scaled from 2 of 4 concepts and 5 of 1,000 steps, learnt here for their time alone.",
+        "C of hyper is scaled from 2 of 4 concepts and 5 of 1,000 steps, "
+        "learnt here for their time alone.",
         "warm was not timed: no weights",
     ]
 

@@ -62,9 +62,15 @@ def bench(
     folder: Path, taken: list[Sample], *, model: Toy | None = None, protocol: TimingProtocol = SHORT
 ) -> TimingHarness:
     return TimingHarness(
-        model=model or Toy(), concepts=CONCEPTS["test"], training_concepts=CONCEPTS["train"], warmup_concept=CONCEPTS["dev"][0], prompt="a cat", protocol=protocol,
-        folder=folder, sink=taken.extend,
-    )  # fmt: skip
+        model=model or Toy(),
+        concepts=CONCEPTS["test"],
+        training_concepts=CONCEPTS["train"],
+        warmup_concept=CONCEPTS["dev"][0],
+        prompt="a cat",
+        protocol=protocol,
+        folder=folder,
+        sink=taken.extend,
+    )
 
 
 def entry(name: str, steering: Costs) -> TimedMethod:

@@ -1,4 +1,4 @@
-"""Work of known length is measured as such; spins take the processor, so that a busy machine shows in them."""
+"""The stopwatch on work of known length; spins take the processor, so a busy machine shows."""
 
 import time
 

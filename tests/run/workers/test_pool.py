@@ -1,4 +1,7 @@
-"""Workers do what one process does: the same cells, maps, images and scores, however many they are and in whatever order they are done."""
+"""Workers do what one process does: the same cells, maps, images and scores.
+
+This holds for any number of workers, and for any order in which they finish.
+"""
 
 import random
 import sys
@@ -21,7 +24,17 @@ from htbench.run import runner
 from htbench.run.plan import RunOptions, build
 from htbench.run.workers import pool
 from htbench.run.workers.local import LocalPool
-from htbench.run.workers.messages import FitTask, Pool, Result, Task, WorkerSetup
+from htbench.run.workers.messages import (
+    CheckWords,
+    Embeddings,
+    FitTask,
+    Pool,
+    Result,
+    Task,
+    UnknownWords,
+    WorkerSetup,
+    run_one,
+)
 from htbench.run.workers.placement import Node, plan_placement
 from htbench.run.workers.worker import Worker
 from htbench.steering.concept import load
@@ -37,57 +50,49 @@ PLAN: dict[str, Any] = {
 
 
 class Unruly(LocalPool):
-    """Takes what there is and does it in any order, as several workers would."""
+    """A pool that does waiting tasks in any order, as several workers would."""
 
     size = 3
 
-    def work(self, supply: Callable[[], Task | None]) -> Iterator[tuple[Task, Result]]:
-        dice, taken = random.Random(1), []
+    def run_tasks(self, supply: Callable[[], Task | None]) -> Iterator[tuple[Task, Result]]:
+        dice, waiting = random.Random(1), []
         while True:
-            while len(taken) < 6 and (task := supply()):
-                taken.append(task)
-            if not taken:
+            while len(waiting) < 6 and (task := supply()):
+                waiting.append(task)
+            if not waiting:
                 return
-            chosen = taken.pop(dice.randrange(len(taken)))
-            done = iter([chosen])
-            yield from super().run_tasks(lambda done=done: next(done, None))
+            single = iter([waiting.pop(dice.randrange(len(waiting)))])
+            yield from super().run_tasks(lambda single=single: next(single, None))
 
 
 @pytest.mark.parametrize(
     ("device", "order"),
     [
-        ("cpu", ["make 1", "pack 1", "make 2", "pack 2"]),
-        ("cuda", ["make 1", "make 2", "pack 1", "pack 2"]),
+        ("cpu", ["generate 1", "encode 1", "generate 2", "encode 2"]),
+        ("cuda", ["generate 1", "generate 2", "encode 1", "encode 2"]),
     ],
 )
-def test_pictures_are_packed_beside_a_gpu_and_never_beside_a_busy_processor(
+def test_images_are_encoded_beside_a_gpu_and_never_beside_a_busy_processor(
     device: str, order: list[str]
 ) -> None:
     done, second = [], Event()
 
     def begin(task: int) -> Callable[[], str]:
-        done.append(f"make {task}")
+        done.append(f"generate {task}")
         if task == 2:
             second.set()
 
-        def pack() -> str:
+        def encode() -> str:
             if device != "cpu":
                 assert second.wait(10)
-            done.append(f"pack {task}")
-            return f"album {task}"
+            done.append(f"encode {task}")
+            return f"images {task}"
 
-        return pack
+        return encode
 
-    crew, tasks = (
-        LocalPool(
-            cast(
-                Worker,
-                SimpleNamespace(portrait=lambda: SimpleNamespace(device=device), begin=begin),
-            )
-        ),
-        iter((1, 2)),
-    )
-    assert [*crew.run_tasks(lambda: next(tasks, None))] == [(1, "album 1"), (2, "album 2")]
+    worker = SimpleNamespace(info=lambda: SimpleNamespace(device=device), begin=begin)
+    workers, tasks = LocalPool(cast(Worker, worker)), iter((1, 2))
+    assert [*workers.run_tasks(lambda: next(tasks, None))] == [(1, "images 1"), (2, "images 2")]
     assert done == order
 
 
@@ -96,9 +101,9 @@ def test_a_run_is_the_same_in_any_order_of_completion(
 ) -> None:
     @contextmanager
     def unruly(
-        outfit: WorkerSetup, how: RunOptions, *, folder: Path, voice: object
+        setup: WorkerSetup, options: RunOptions, *, folder: Path, display: object
     ) -> Iterator[Pool]:
-        yield Unruly(Worker(outfit, device="cpu", folder=folder))
+        yield Unruly(Worker(setup, device="cpu", folder=folder))
 
     runner.run(build(PLAN), tmp_path / "alone")
     monkeypatch.setattr(pool, "open_pool", unruly)
@@ -114,37 +119,33 @@ def test_a_run_is_the_same_in_any_order_of_completion(
 
 
 def _blend(folder: Path, name: str, *, base: str, condition: str = "text") -> str:
+    head = f'name = "{name}"\nmethod = "mean-of-maps"\nsummary = "Learns from all concepts."\n'
     settings = f'[settings]\nbase = "{base}"\ncondition = "{condition}"\n'
     card = folder / f"{name}.toml"
-    card.write_text(
-        f'name = "{name}"\nmethod = "mean-of-maps"\nsummary = "Learns from all concepts."\n{settings}'
-    )
+    card.write_text(head + settings)
     return str(card)
 
 
 @pytest.fixture
 def fitted(toy_plugins: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Training concepts whose maps an unruly crew has fitted for a bank by itself, which nobody else may do."""
-    found: list[str] = []
+    """Training concepts whose maps an unruly pool fits for a bank, as nothing else may."""
+    concepts: list[str] = []
 
     class Watched(Unruly):
-        def work(self, supply: Callable[[], Task | None]) -> Iterator[tuple[Task, Result]]:
-            for task, result in super().work(supply):
-                found.extend(
-                    [task.concept.id]
-                    if isinstance(task, FitTask) and task.source.name.startswith("bank of")
-                    else []
-                )
+        def run_tasks(self, supply: Callable[[], Task | None]) -> Iterator[tuple[Task, Result]]:
+            for task, result in super().run_tasks(supply):
+                if isinstance(task, FitTask) and task.source.name.startswith("bank of"):
+                    concepts.append(task.concept.id)
                 yield task, result
 
     @contextmanager
     def watched(
-        outfit: WorkerSetup, how: RunOptions, *, folder: Path, voice: object
+        setup: WorkerSetup, options: RunOptions, *, folder: Path, display: object
     ) -> Iterator[Pool]:
-        yield Watched(Worker(outfit, device="cpu", folder=folder))
+        yield Watched(Worker(setup, device="cpu", folder=folder))
 
     monkeypatch.setattr(pool, "open_pool", watched)
-    return found
+    return concepts
 
 
 def test_the_maps_of_a_bank_are_shared_out_and_each_is_fitted_once(
@@ -172,6 +173,19 @@ def test_a_base_that_no_bank_can_hold_is_found_out_at_once(
             build(PLAN, {"methods": [_blend(tmp_path, "one", base="bures-ot")]}), tmp_path / "run"
         )
     assert len(fitted) < 10
+
+
+def test_a_result_of_another_type_is_an_error() -> None:
+    class Mistaken(LocalPool):
+        def run_tasks(self, supply: Callable[[], Task | None]) -> Iterator[tuple[Task, Result]]:
+            while task := supply():
+                yield task, UnknownWords(words=("zeppelin",))
+
+    workers = Mistaken(cast(Worker, SimpleNamespace(info=lambda: None)))
+    task = CheckWords(texts=("a zeppelin",))
+    assert run_one(workers, task, UnknownWords).words == ("zeppelin",)
+    with pytest.raises(TypeError, match="CheckWords gave UnknownWords"):
+        run_one(workers, task, Embeddings)
 
 
 @pytest.mark.parametrize(
@@ -267,10 +281,10 @@ def test_what_a_lost_worker_had_in_hand_goes_to_another(
 ) -> None:
     runner.run(build(PLAN), tmp_path / "alone", RunOptions(threads=1))
     poison.touch()
-    runner.run(build(PLAN), tmp_path / "fleet", RunOptions(workers=2, ray="auto", threads=1))
+    runner.run(build(PLAN), tmp_path / "workers", RunOptions(workers=2, ray="auto", threads=1))
     assert not poison.exists()
     assert "is lost, others take its work" in capsys.readouterr().err
-    assert contents(tmp_path / "fleet") == contents(tmp_path / "alone")
+    assert contents(tmp_path / "workers") == contents(tmp_path / "alone")
 
 
 @pytest.mark.slow
@@ -282,11 +296,11 @@ def test_any_number_of_workers_leaves_the_same_run(
         PLAN, {"methods": [*PLAN["methods"], _blend(tmp_path, "blend", base="mean-shift")]}
     )
     runner.run(plan, tmp_path / "alone", RunOptions(threads=1))
-    runner.run(plan, tmp_path / "fleet", RunOptions(workers=workers, ray="auto", threads=1))
-    assert contents(tmp_path / "fleet") == contents(tmp_path / "alone")
+    runner.run(plan, tmp_path / "workers", RunOptions(workers=workers, ray="auto", threads=1))
+    assert contents(tmp_path / "workers") == contents(tmp_path / "alone")
     kept = [
         sorted(path.name for path in (tmp_path / run / "maps" / "bank").iterdir())
-        for run in ("alone", "fleet")
+        for run in ("alone", "workers")
     ]
     assert kept[0] == kept[1] != []
 
@@ -316,10 +330,10 @@ def test_two_cards_that_ship_the_same_file_are_what_they_are_without_workers(
         )
     plan = build(PLAN, {"methods": [str(tmp_path / "one.toml"), str(tmp_path / "other.toml")]})
     runner.run(plan, tmp_path / "alone", RunOptions(threads=1))
-    runner.run(plan, tmp_path / "fleet", RunOptions(workers=2, ray="auto", threads=1))
-    assert contents(tmp_path / "fleet") == contents(tmp_path / "alone")
+    runner.run(plan, tmp_path / "workers", RunOptions(workers=2, ray="auto", threads=1))
+    assert contents(tmp_path / "workers") == contents(tmp_path / "alone")
     steerings = [
         {path.name for path in (tmp_path / run / "maps").glob("steering-*")}
-        for run in ("alone", "fleet")
+        for run in ("alone", "workers")
     ]
     assert steerings[0] == steerings[1]

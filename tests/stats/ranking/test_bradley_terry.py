@@ -1,4 +1,4 @@
-"""Ratings against choix, arenakit and SciPy, and what becomes of votes that have no maximum of likelihood."""
+"""Ratings against choix, arenakit and SciPy, and votes without a maximum of likelihood."""
 
 import arenakit.bt
 import choix

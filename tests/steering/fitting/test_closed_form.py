@@ -1,4 +1,4 @@
-"""One run for all sites, against a run a site."""
+"""One run for all sites, against one run per site."""
 
 import pytest
 import torch

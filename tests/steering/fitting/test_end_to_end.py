@@ -1,4 +1,4 @@
-"""Learning through the generator: gradients by finite differences, and what the options do."""
+"""End-to-end training: gradients by finite differences, and the effects of options."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Hypernetworks: the network, its training on the toy, and what steps after its prediction do."""
+"""Hypernetworks: the network, its training on the toy model, and a warm start from it."""
 
 from dataclasses import replace
 from pathlib import Path

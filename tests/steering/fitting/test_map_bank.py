@@ -1,4 +1,4 @@
-"""Controls that predict from maps of training concepts."""
+"""Control methods that predict from maps of training concepts."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Judges and metrics beside people: the same figures as others compute, and a ceiling that one person reaches."""
+"""Agreement of judges and metrics with people: checked against other implementations."""
 
 import json
 from dataclasses import replace
@@ -12,7 +12,9 @@ from kit.study_people import answered, study
 from statsmodels.stats.inter_rater import cohens_kappa
 
 from htbench.core.errors import UsageError
+from htbench.report.sections import people
 from htbench.run.store import Store
+from htbench.run.summary import Summary
 from htbench.study.analyse import publish, writeup
 from htbench.study.analyse.agreement import (
     PairVotes,
@@ -24,6 +26,7 @@ from htbench.study.analyse.evaluators import read_evaluators
 from htbench.study.analyse.reliability import gwet_ac1
 from htbench.study.answer import Key, Pair
 from htbench.study.ask import export
+from htbench.study.ask.options import StudyOptions
 from htbench.study.collect import intake, profile
 from htbench.study.exclusions import Rules, apply_rules
 
@@ -122,7 +125,7 @@ def test_repeats_and_refusals_are_no_votes() -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Judged by a judge that sees colours, scored by a metric that does as well, and by a gauge of which less is better."""
+    """A run with a judge and a metric that see colours, and a score of which lower is better."""
     folder = judged_run.build(tmp_path_factory.mktemp("runs") / "run")
     with serving(Endpoint(mind=fair)) as server:
         judged_run.judged(folder, judged_run.card(folder.parent / "judge", server.url))
@@ -139,7 +142,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of the run, in which people see the better picture four times out of five."""
     made, dice = tmp_path_factory.mktemp("studies") / "study", np.random.default_rng(2)
-    export.write(run, made, export.StudyOptions(pairs=40, raters=6, votes=3, size=32))
+    export.write(run, made, StudyOptions(pairs=40, raters=6, votes=3, size=32))
     lines = ["item,choice,rater,rt_ms"]
     for item in Key.read(made / "key.csv").values():
         better = (
@@ -148,11 +151,10 @@ def folder(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             else "right"
         )
         other = {"left": "right", "right": "left"}[better]
-        right = item.expected or better
-        lines += [
-            f"{item.item},{right if item.expected or dice.random() < 0.8 else other},person-{k},2000"
-            for k in range(3)
-        ]
+        for k in range(3):
+            mistaken = not item.expected and dice.random() >= 0.8
+            choice = other if mistaken else item.expected or better
+            lines.append(f"{item.item},{choice},person-{k},2000")
     (made / "votes.csv").write_text("\n".join(lines) + "\n")
     intake.import_answers(
         [made / "votes.csv"],
@@ -168,8 +170,11 @@ def folder(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_judges_and_metrics_of_the_run_are_held_against_people(run: Path, folder: Path) -> None:
     (criterion,) = writeup.write(folder, run, rounds=100).criteria
     assert [(each.source, each.name) for each in criterion.agreement] == [
-        ("person", "one person"), ("judge", "openai scripted"), ("metric", "Concept gain, emoji-clip-b"), ("metric", "stains"),
-    ]  # fmt: skip
+        ("person", "one person"),
+        ("judge", "openai scripted"),
+        ("metric", "Concept gain, emoji-clip-b"),
+        ("metric", "stains"),
+    ]
     assert min(each.accuracy.value for each in criterion.agreement[1:]) > 0.75
     assert "| metric stains |" in (folder / "report.md").read_text()
 
@@ -184,6 +189,15 @@ def test_what_a_study_found_lies_in_the_run_s_folder(run: Path, folder: Path) ->
     assert criterion["sentinels"]["count"] == criterion["sentinels"]["of"] > 0
     assert {each["name"] for each in criterion["standings"]} == set(judged_run.SKILL)
     assert criterion["agreement"][0]["accuracy"].keys() == {"value", "low", "high"}
+
+
+def test_the_report_of_the_run_reads_what_the_study_left_there(run: Path, folder: Path) -> None:
+    writeup.write(folder, run, rounds=100)
+    with Store.read(run) as store:
+        section = people.collect(Summary(store))
+    assert not section.problems
+    (criterion,) = section.studies[0].criteria
+    assert criterion.catch_trials.count == criterion.catch_trials.of > 0
 
 
 def test_no_pseudonym_is_in_the_run_s_folder(run: Path, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What votes of people say: intervals that cover, agreement, and a report of it."""
+"""The result of a study: coverage of intervals, agreement, and the report."""
 
 import csv
 import json
@@ -74,7 +74,7 @@ def test_swapped_sides_of_one_picture_are_agreement() -> None:
 
 
 def coverage(simulations: int, *, rounds: int = 100) -> tuple[float, float]:
-    """How often intervals of how often one method is preferred hold the truth: resampling concepts and raters, and as if votes were independent."""
+    """Coverage of intervals of a preference rate: resampled, and for independent votes."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
     truth = {}
     for one, two in permutations(range(3), 2):

@@ -1,4 +1,4 @@
-"""A run as a study: a page that tells nothing, and a key that tells all."""
+"""Export of a run as a study: a blinded page, and a key to it."""
 
 import re
 from collections import Counter
@@ -14,11 +14,12 @@ from htbench.study.answer import Key
 from htbench.study.answer import read as read_answers
 from htbench.study.ask import export
 from htbench.study.ask.assignment import assign
+from htbench.study.ask.options import StudyOptions
 from htbench.study.ask.page import Page, read, render
 from htbench.study.collect import intake, profile
 
-WISH = export.StudyOptions(pairs=24, raters=6, votes=3, checks=2, repeats=2, size=32)
-ASKED = {"raters": 20, "votes": 5, "checks": 2, "sentinels": 2, "repeats": 4, "seed": 1}
+WISH = StudyOptions(pairs=24, raters=6, votes=3, checks=2, repeats=2, size=32)
+ASKED = {"raters": 20, "votes": 5, "checks": 2, "catch_trials": 2, "repeats": 4, "seed": 1}
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +173,7 @@ def test_a_study_is_not_written_over(study: Path) -> None:
 
 def test_a_misspelt_criterion_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="'presence'"):
-        export.write(tmp_path, tmp_path / "study", export.StudyOptions(criterion="presense"))
+        export.write(tmp_path, tmp_path / "study", StudyOptions(criterion="presense"))
 
 
 @pytest.mark.parametrize(

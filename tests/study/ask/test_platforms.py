@@ -1,4 +1,4 @@
-"""A study on other platforms: each template's answers, in the shape of that platform's export, come back as the page's own."""
+"""Templates for other platforms, whose exports are read as the same answers as the page's."""
 
 import csv
 import json
@@ -14,6 +14,7 @@ from kit import study_exports as exports
 from htbench.core.errors import Missing, UnknownName, UsageError
 from htbench.study import answer
 from htbench.study.ask import export, page, platforms
+from htbench.study.ask.options import StudyOptions
 from htbench.study.collect import detect, intake
 
 WEB = "https://pictures.example/study"
@@ -30,7 +31,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     export.write(
         run,
         folder,
-        export.StudyOptions(
+        StudyOptions(
             pairs=24, raters=5, votes=3, size=32, question='Which is "nearer" & <better>?'
         ),
     )
@@ -44,7 +45,7 @@ def person(sheet: int) -> str:
 
 
 def chosen(sheet: int, item: str) -> str:
-    """What a person answers, as good as by chance."""
+    """A pseudo-random answer."""
     return CHOICES[(sheet + int(item[1:], 16)) % 4]
 
 
@@ -253,7 +254,7 @@ def test_a_choice_s_number_stays_where_ties_are_not_allowed(tmp_path: Path) -> N
     export.write(
         judged_run.build(tmp_path / "run", concepts=3),
         tmp_path / "study",
-        export.StudyOptions(pairs=3, raters=2, votes=1, size=16, ties=False),
+        StudyOptions(pairs=3, raters=2, votes=1, size=16, ties=False),
     )
     (path,) = platforms.write(tmp_path / "study", "qualtrics", pictures_url=WEB)
     assert "[[Choice:4]]\nCannot say" in path.read_text()

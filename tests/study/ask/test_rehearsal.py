@@ -1,4 +1,4 @@
-"""A study that is tried out before anybody is asked: from export to report with people who are made up."""
+"""Rehearsals: from export to report with simulated people."""
 
 import json
 from collections import Counter
@@ -10,6 +10,7 @@ from kit import judged_run
 from htbench.core.errors import Refused, UsageError
 from htbench.study.analyse import publish, writeup
 from htbench.study.ask import export, rehearsal
+from htbench.study.ask.options import StudyOptions
 from htbench.study.ask.rehearsal import RehearsalSummary
 from htbench.study.collect import intake, profile
 from htbench.study.collect.privacy import Pseudonyms, load_or_create_secret
@@ -25,7 +26,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def study(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study") / "study"
-    export.write(run, folder, export.StudyOptions(pairs=200, raters=20, votes=5, size=16))
+    export.write(run, folder, StudyOptions(pairs=200, raters=20, votes=5, size=16))
     return folder
 
 

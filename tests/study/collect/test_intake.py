@@ -1,4 +1,4 @@
-"""Votes from every platform: one table, names that lead nowhere, and one line for what is wrong."""
+"""Import of votes from every platform: one table, pseudonyms, and one line per error."""
 
 import json
 import subprocess
@@ -157,7 +157,7 @@ def test_a_text_that_holds_an_identifier_is_refused(tmp_path: Path) -> None:
 
 
 def test_rows_of_one_file_may_have_other_numbers_of_trials(tmp_path: Path) -> None:
-    """As assignments whose answers are packed as JSON have."""
+    """Answers packed as JSON in one cell."""
     path = tmp_path / "batch.csv"
     packed = [{"choice1": "left"}, {"choice1": "left", "choice2": "right"}, {"choice2": "tie"}]
     head = [
@@ -255,7 +255,7 @@ def test_a_million_rows_end_in_one_line_in_bounded_memory(tmp_path: Path) -> Non
 
 
 def memory(tmp_path: Path, path: Path, *, said: str) -> int:
-    """Most that the command to import a file held at once, in KiB; it must end in one line that says so."""
+    """Peak memory of the command that imports a file, in KiB."""
     command = [
         sys.executable,
         "-m",
@@ -268,7 +268,11 @@ def memory(tmp_path: Path, path: Path, *, said: str) -> int:
         "--study",
         str(tmp_path / "study"),
     ]
-    code = "import resource, subprocess, sys; code = subprocess.call(sys.argv[1:]); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, code)"
+    code = """
+import resource, subprocess, sys
+status = subprocess.call(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, status)
+"""
     done = subprocess.run(
         [sys.executable, "-c", code, *command], capture_output=True, text=True, check=True
     )
@@ -329,7 +333,7 @@ def test_people_are_joined_without_their_identifiers(
             rows,
         )
     )
-    take(tmp_path, "prolific", *files["prolific"], people=people)
+    take(tmp_path, "prolific", *files["prolific"], participants=people)
     lines = (tmp_path / "study" / "participants.csv").read_text().splitlines()
     assert {line.partition(",")[2] for line in lines[1:]} == {"APPROVED,9.1,30s,Female"}
     assert {line.partition(",")[0] for line in lines[1:]} == {row.rater for row in table(tmp_path)}

@@ -1,4 +1,4 @@
-"""A run on two machines, one of which is lost, or whose driver is killed, ends like one that was left in peace."""
+"""A run on two machines that loses one, or its driver, ends like an undisturbed run."""
 
 import json
 import subprocess
@@ -30,14 +30,15 @@ DRIVER = """
 import json, sys
 from pathlib import Path
 from htbench.run import runner
-from htbench.run.plan import Circumstances, build
-runner.run(build(json.loads(sys.argv[1])), Path(sys.argv[2]), Circumstances(workers=2, ray=sys.argv[3], threads=1))
+from htbench.run.plan import RunOptions, build
+options = RunOptions(workers=2, ray=sys.argv[3], threads=1)
+runner.run(build(json.loads(sys.argv[1])), Path(sys.argv[2]), options)
 """
 
 
 @pytest.fixture
 def machines(toy_plugins: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A cluster of two machines of one processor each, and of one that only keeps the books."""
+    """A cluster of two machines of one processor each, and of a head that does no work."""
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -59,34 +60,27 @@ def until_half_of_the_images_are_made(folder: Path) -> None:
 def test_a_machine_is_lost_in_the_middle(
     machines: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fell() -> None:
-        until_half_of_the_images_are_made(tmp_path / "fleet" / "images")
+    def remove_machine() -> None:
+        until_half_of_the_images_are_made(tmp_path / "workers" / "images")
         machines.remove_node(machines.two[1], allow_graceful=False)
 
     runner.run(build(PLAN), tmp_path / "alone", RunOptions(threads=1))
-    axe = threading.Thread(target=fell)
-    axe.start()
-    runner.run(
-        build(PLAN), tmp_path / "fleet", RunOptions(workers=2, ray=machines.address, threads=1)
-    )
-    axe.join()
-    assert contents(tmp_path / "fleet") == contents(tmp_path / "alone")
+    remover = threading.Thread(target=remove_machine)
+    remover.start()
+    options = RunOptions(workers=2, ray=machines.address, threads=1)
+    runner.run(build(PLAN), tmp_path / "workers", options)
+    remover.join()
+    assert contents(tmp_path / "workers") == contents(tmp_path / "alone")
     assert "is lost, others take its work" in capsys.readouterr().err
 
 
 def test_the_driver_is_killed_and_started_again(machines: Any, tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-c",
-        DRIVER,
-        json.dumps(PLAN),
-        str(tmp_path / "fleet"),
-        machines.address,
-    ]
+    arguments = [json.dumps(PLAN), str(tmp_path / "workers"), machines.address]
+    command = [sys.executable, "-c", DRIVER, *arguments]
     driver = subprocess.Popen(command)
-    until_half_of_the_images_are_made(tmp_path / "fleet" / "images")
+    until_half_of_the_images_are_made(tmp_path / "workers" / "images")
     driver.kill()
     driver.wait()
     subprocess.run(command, check=True)
     runner.run(build(PLAN), tmp_path / "alone", RunOptions(threads=1))
-    assert contents(tmp_path / "fleet") == contents(tmp_path / "alone")
+    assert contents(tmp_path / "workers") == contents(tmp_path / "alone")

@@ -7,12 +7,12 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from htbench.report.format import duration
+from htbench.core import content
+from htbench.report.format import duration, estimate
 from htbench.run.summary import METRICS, LeaderboardRow, Summary
-from htbench.stats.estimates import Estimate
 
 _RANK_COLUMNS = ("rank", "rank_high", "rank_low", "tier")
-"""Of the leaderboard's lines: the rank, the best and the worst one of 95 % of resamples, the tier; nothing elsewhere."""
+"""The rank, the best and the worst rank of 95 % of resamples, and the tier; on leaderboard rows."""
 FileRow = Mapping[str, str | float | int | bool | None]
 
 
@@ -22,18 +22,18 @@ def write(summary: Summary, folder: Path) -> None:
     Raises:
         OSError: if the folder cannot be written.
     """
-    found = rows(summary)
+    lines = rows(summary)
     table = io.StringIO(newline="")
-    if found:
-        writer = csv.DictWriter(table, list(found[0]), lineterminator="\n")
+    if lines:
+        writer = csv.DictWriter(table, list(lines[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(found)
+        writer.writerows(lines)
     record = {
         "scorer": summary.scorer,
         "concepts": summary.concepts,
         "done": summary.done,
         "planned": summary.planned,
-        "lines": found,
+        "lines": lines,
     }
     texts = {
         "csv": table.getvalue(),
@@ -41,9 +41,7 @@ def write(summary: Summary, folder: Path) -> None:
         "md": _markdown(summary),
     }
     for kind, text in texts.items():
-        fresh = folder / f".leaderboard.{kind}"
-        fresh.write_bytes(text.encode("utf-8", "replace"))
-        fresh.replace(folder / f"leaderboard.{kind}")
+        content.write_whole(folder / f"leaderboard.{kind}", text.encode("utf-8", "replace"))
 
 
 def rows(summary: Summary) -> list[FileRow]:
@@ -52,14 +50,14 @@ def rows(summary: Summary) -> list[FileRow]:
 
 
 def _lines(summary: Summary) -> list[LeaderboardRow]:
-    """The leaderboard, then what it leaves out: other strengths."""
+    """The leaderboard, then its methods at other strengths."""
     board = summary.leaderboard
-    told = {(line.method, line.strength) for line in board}
+    listed = {(line.method, line.strength) for line in board}
     others = [
         summary.leaderboard_row(line.method, strength)
         for line in board
         for strength in summary.strengths
-        if (line.method, strength) not in told
+        if (line.method, strength) not in listed
     ]
     return [*board, *(line for line in others if line.planned)]
 
@@ -67,8 +65,8 @@ def _lines(summary: Summary) -> list[LeaderboardRow]:
 def _row(summary: Summary, line: LeaderboardRow) -> FileRow:
     cost = next((cost for cost in summary.costs if cost.method == line.method), None)
     scores: dict[str, float | None] = {}
-    for metric, estimate in line.scores.items():
-        parts = (estimate.mean, estimate.low, estimate.high) if estimate else (math.nan,) * 3
+    for metric, score in line.scores.items():
+        parts = (score.mean, score.low, score.high) if score else (math.nan,) * 3
         scores |= {
             metric + end: None if math.isnan(part) else part
             for end, part in zip(("", "_low", "_high"), parts, strict=True)
@@ -87,10 +85,17 @@ def _row(summary: Summary, line: LeaderboardRow) -> FileRow:
         else dict.fromkeys(_RANK_COLUMNS)
     )
     return {
-        "method": line.method, "strength": line.strength, **ranks, **scores, "concepts": max((e.n for e in line.scores.values() if e), default=0),
-        "done": line.done, "planned": line.planned, "circular": line.circular,
-        "concept_seconds": cost.concept.median if cost and cost.concept else None, "training_seconds": cost.training if cost else None,
-    }  # fmt: skip
+        "method": line.method,
+        "strength": line.strength,
+        **ranks,
+        **scores,
+        "concepts": max((score.n for score in line.scores.values() if score), default=0),
+        "done": line.done,
+        "planned": line.planned,
+        "circular": line.circular,
+        "concept_seconds": cost.concept.median if cost and cost.concept else None,
+        "training_seconds": cost.training if cost else None,
+    }
 
 
 def _markdown(summary: Summary) -> str:
@@ -115,7 +120,7 @@ def _markdown(summary: Summary) -> str:
             [
                 f"`{line.method}`{mark}{at}",
                 *ranks,
-                *(_interval(line.scores[metric]) for metric in METRICS),
+                *(estimate(line.scores[metric], _two_digits, missing="") for metric in METRICS),
                 seconds,
                 training,
             ]
@@ -124,18 +129,8 @@ def _markdown(summary: Summary) -> str:
         "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |\n"
         for row in rows
     )
-    return f"{table}\nMean over {summary.concepts} concepts [95 % interval]; {summary.done} of {summary.planned} cells done.\n"
-
-
-def _interval(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return ""
-    around = (
-        ""
-        if math.isnan(estimate.low)
-        else f" [{_two_digits(estimate.low)}, {_two_digits(estimate.high)}]"
-    )
-    return _two_digits(estimate.mean) + around
+    cells = f"{summary.done} of {summary.planned} cells done"
+    return f"{table}\nMean over {summary.concepts} concepts [95 % interval]; {cells}.\n"
 
 
 def _two_digits(value: float) -> str:

@@ -1,11 +1,11 @@
-"""What can be told of the embedded world's scenes, against figures computed by hand and by SciPy."""
+"""Calibration on the embedded world's scenes, against numbers calculated by hand and by SciPy."""
 
 import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
 from htbench.core import registry
-from htbench.models.emoji.instruments import BLEND_SHARES, auc, calibrate
+from htbench.models.emoji.calibration import BLEND_SHARES, auc, calibrate
 from htbench.steering import concept
 
 RNG = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Can the embedded world's scores tell truth? Presence and identity, measured on rendered scenes where the truth is known."""
+"""Calibration of the embedded CLIPs: presence and identity on rendered scenes of known content."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from htbench.steering.concept import Concept
 from htbench.steering.encoder import Encoder
 
 MIN_AUC = 0.85
-"""A concept whose presence is told less well than this is no test of anything, and is named."""
+"""Least AUC of presence with which a concept can serve as a test; others are listed."""
 BLEND_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 Values = Float[np.ndarray, " scenes"]
@@ -26,19 +26,24 @@ Values = Float[np.ndarray, " scenes"]
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptCalibration:
-    """What an encoder says about one concept, on scenes with it and without it."""
+    """An encoder's scores of one concept, on scenes with and without it."""
 
     concept: Concept
     present: Values
+    """Presence in scenes with the concept, from 0 to 1."""
     absent: Values
+    """Presence in the same scenes without the concept."""
     blended: Float[np.ndarray, "blends scenes"]
-    """Presence as a scene without the concept is blended into the same scene with it, by `BLEND_SHARES`."""
+    """Presence in blends of the scenes without and with the concept, by `BLEND_SHARES`."""
     identity: float
     """Share of the scenes with the concept in which it is the nearest of all of its kind."""
 
     @property
     def auc(self) -> float:
-        """Probability that a scene with the concept scores higher than one without: Mann–Whitney's U over all pairs; a tie counts half."""
+        """Probability that a scene with the concept scores higher than one without.
+
+        It is Mann–Whitney's U divided by the number of pairs; a tie counts half.
+        """
         return auc(self.present, self.absent)
 
     @property
@@ -48,17 +53,19 @@ class ConceptCalibration:
 
 
 def auc(positive: Values, negative: Values) -> float:
-    """Area under the ROC curve, 0 to 1; one half where nothing is told apart."""
+    """Area under the ROC curve, 0 to 1; one half for scores without information."""
     ranks = rankdata(np.concatenate([positive, negative]))[: len(positive)]
-    return float(
-        (ranks.sum() - len(positive) * (len(positive) + 1) / 2) / (len(positive) * len(negative))
-    )
+    count, pairs = len(positive), len(positive) * len(negative)
+    return float((ranks.sum() - count * (count + 1) / 2) / pairs)
 
 
 def calibrate(
     modifier: Concept, prompts: Sequence[str], encoder: Encoder, *, seed: int
 ) -> ConceptCalibration:
-    """What `encoder` says about `modifier` in one scene a prompt, with and without it, in the same layout where the concept leaves it."""
+    """Scores of `modifier` by `encoder` in one scene per prompt, with and without the concept.
+
+    Both scenes have the same layout as far as the concept allows.
+    """
     seeds = [seed * 100_003 + k for k in range(len(prompts))]
     without = render_scenes([Scene(noun=prompt) for prompt in prompts], seeds)
     with_it = render_scenes(
@@ -81,7 +88,7 @@ def calibrate(
             for share in BLEND_SHARES
         ]
     )
-    rivals = [each.text() for each in modifiers().values() if each.kind == modifier.kind]
+    rivals = [other.text() for other in modifiers().values() if other.kind == modifier.kind]
     identity = float(
         np.mean([answer == modifier.text for answer in nearest_texts(with_it, rivals, encoder)])
     )
@@ -91,7 +98,7 @@ def calibrate(
 
 
 def calibration_table(device: str, *, split: str = "test", scenes: int = 20) -> tuple[str, bool]:
-    """A table of what CLIP `b` can tell, kind by kind, and whether every concept passes `MIN_AUC`."""
+    """A table of CLIP `b`'s calibration per kind, and true if every concept reaches `MIN_AUC`."""
     a, b = (registry.load("encoders", f"emoji-clip-{letter}")(device) for letter in "ab")
     concepts = concept.load("emoji")
     rng = np.random.default_rng(11)
@@ -101,20 +108,16 @@ def calibration_table(device: str, *, split: str = "test", scenes: int = 20) -> 
         + " |",
         "|" + "---|" * 8,
     ]
-    chosen = concepts.select(split)
-    readings: dict[str, list[tuple[ConceptCalibration, ConceptCalibration]]] = {}
-    for k, wanted in enumerate(chosen):
-        prompts = [
-            prompt
-            for prompt in rng.choice(concepts.prompts, scenes + 1, replace=False).tolist()
-            if prompt not in wanted.text
-        ][:scenes]
-        readings.setdefault(wanted.kind, []).append(
-            (calibrate(wanted, prompts, b, seed=k), calibrate(wanted, prompts, a, seed=k))
+    by_kind: dict[str, list[tuple[ConceptCalibration, ConceptCalibration]]] = {}
+    for k, modifier in enumerate(concepts.select(split)):
+        drawn = rng.choice(concepts.prompts, scenes + 1, replace=False).tolist()
+        prompts = [prompt for prompt in drawn if prompt not in modifier.text][:scenes]
+        by_kind.setdefault(modifier.kind, []).append(
+            (calibrate(modifier, prompts, b, seed=k), calibrate(modifier, prompts, a, seed=k))
         )
-    readings["all"] = [pair for pairs in readings.values() for pair in pairs]
-    for kind, pairs in readings.items():
-        best = [reading for reading, _ in pairs]
+    by_kind["all"] = [pair for pairs in by_kind.values() for pair in pairs]
+    for kind, pairs in by_kind.items():
+        of_b = [calibration for calibration, _ in pairs]
         both = [
             np.concatenate(
                 [np.concatenate([pair[side].present, pair[side].absent]) for pair in pairs]
@@ -122,22 +125,19 @@ def calibration_table(device: str, *, split: str = "test", scenes: int = 20) -> 
             for side in (0, 1)
         ]
         figures = [
-            np.mean([r.auc for r in best]),
-            min(r.auc for r in best),
-            np.mean([r.accuracy for r in best]),
-            np.mean([r.identity for r in best]),
+            np.mean([r.auc for r in of_b]),
+            min(r.auc for r in of_b),
+            np.mean([r.accuracy for r in of_b]),
+            np.mean([r.identity for r in of_b]),
         ]
-        curve = " ".join(
-            f"{value:.2f}" for value in np.mean([r.blended for r in best], axis=(0, 2))
-        )
+        blended = np.mean([r.blended for r in of_b], axis=(0, 2))
+        curve = " ".join(f"{value:.2f}" for value in blended)
         rows.append(
-            f"| {kind} | {len(best)} | "
+            f"| {kind} | {len(of_b)} | "
             + " | ".join(f"{figure:.3f}" for figure in figures)
             + f" | {spearmanr(*both).statistic:.2f} | {curve} |"
         )
-    poor = sorted((r.auc, r.concept.id) for r, _ in readings["all"] if r.auc < MIN_AUC)
-    rows.append("")
-    rows.append(
-        f"below {MIN_AUC}: " + (", ".join(f"{name} {value:.2f}" for value, name in poor) or "none")
-    )
+    poor = sorted((r.auc, r.concept.id) for r, _ in by_kind["all"] if r.auc < MIN_AUC)
+    listed = ", ".join(f"{name} {value:.2f}" for value, name in poor)
+    rows += ["", f"below {MIN_AUC}: {listed or 'none'}"]
     return "\n".join(rows), not poor

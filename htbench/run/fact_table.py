@@ -1,0 +1,237 @@
+"""The facts of a run, typed: the rows of its store's table `facts`, each a JSON value by name.
+
+Reading never fails on what a run holds: a part that is missing, or damaged, or of an older version
+reads as its empty default, so that a report of half a run can be made.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from htbench.run.store import Store
+
+
+def _text(value: object) -> str:
+    return str(value or "")
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+"""A stored value as text; empty for null."""
+Number = Annotated[float, BeforeValidator(_number)]
+"""NaN for what is no number."""
+
+
+class FactGroup(BaseModel):
+    """Facts that are stored as one JSON object, which may hold more than the fields."""
+
+    model_config = ConfigDict(frozen=True)
+    _stored: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def stored(self) -> Mapping[str, Any]:
+        """The object as it is stored, in the order of its keys; empty where there is none."""
+        return self._stored
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_stored(cls, value: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(value, cls):
+            return value
+        group = handler(value if isinstance(value, dict) else {})
+        group._stored = value if isinstance(value, dict) else {}
+        return group
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _default_if_damaged(
+        cls, value: object, handler: Callable[[object], object], info: ValidationInfo
+    ) -> object:
+        try:
+            return handler(value)
+        except ValidationError:
+            field = cls.model_fields[str(info.field_name)]
+            return field.get_default(call_default_factory=True)
+
+    @model_serializer
+    def _write_stored(self) -> dict[str, Any]:
+        return self._stored
+
+
+class PlanFacts(FactGroup):
+    """The plan of the run."""
+
+    methods: list[Text] = []
+    strengths: list[Number] | None = None
+    concept_set: Text = ""
+    batch: int | None = None
+    tune_floor: Number = math.nan
+
+
+class ModelFacts(FactGroup):
+    """The model that was steered; models may store more, such as their licence."""
+
+    name: Text = ""
+    revision: Text = ""
+
+
+class EncoderFacts(FactGroup):
+    """An encoder that scores."""
+
+    name: Text = ""
+    revision: Text = ""
+    scale: Number = math.nan
+    id: Text = ""
+    """`name@revision`."""
+
+
+class ConceptSetFacts(FactGroup):
+    """The concept set of the run."""
+
+    name: Text = ""
+    version: Text = ""
+    licence: Text = ""
+    about: Text = ""
+    test: int = 0
+    """Number of its test concepts."""
+
+
+class ConceptFacts(FactGroup):
+    """A concept of the run."""
+
+    kind: Text = ""
+    text: Text = ""
+    split: Text = ""
+    digest: Text = ""
+
+
+class TrainingFacts(FactGroup):
+    """The training of a method before the first concept."""
+
+    seconds: Number = math.nan
+    device: Text = ""
+    concepts: list[Text] = []
+    encoders: list[Text] = []
+
+
+class NearPairFacts(FactGroup):
+    """An evaluated concept and a training concept that is nearly the same."""
+
+    evaluated: Text = ""
+    trained: Text = ""
+    cosine: float = 0.0
+
+
+class AuditFacts(FactGroup):
+    """The leakage audit of a method, see `steering.leakage.LeakageAudit`."""
+
+    trained_on: int = 0
+    exact: list[Text] = []
+    normalised: list[Text] = []
+    near: list[NearPairFacts] = []
+    nearest: float = 0.0
+    encoder: Text = ""
+    novel: list[Text] | None = None
+
+
+class MethodFacts(FactGroup):
+    """A method: its card, its training and its leakage audit."""
+
+    summary: Text = ""
+    kind: Text = ""
+    cost: Text = "prediction"
+    reads: list[Text] = []
+    settings: dict[str, Any] = {}
+    paper: Text = ""
+    bibtex: Text = ""
+    published: list[FactGroup] = []
+    digest: Text = ""
+    """Digest of the trained method."""
+    card: Text = ""
+    """Digest of the card."""
+    given: Text = ""
+    """The name, or the path of the card file, that the plan has."""
+    training: TrainingFacts = TrainingFacts()
+    leaked: list[Text] = []
+    audit: AuditFacts = AuditFacts()
+    """Nothing is stored in it for a method that was not trained on concepts."""
+
+
+class TunedFacts(FactGroup):
+    """The strength chosen for a method on dev concepts, see `run.tune.TunedStrength`."""
+
+    strength: Number = math.nan
+    seconds: float = 0.0
+    concepts: int | None = None
+    curve: list[list[Number]] = []
+    """Each strength tried, with its mean concept gain and image preservation; NaN for no score."""
+
+
+class ScorerFacts(FactGroup):
+    """A scorer that is no encoder: its card, what it declared, and its failures."""
+
+    id: Text = ""
+    """`name@version`."""
+    name: Text = ""
+    summary: Text = ""
+    better: Text = ""
+    """`higher` or `lower`."""
+    against: Text = ""
+    version: Text = ""
+    weights: Text = ""
+    licence: Text = ""
+    paper: Text = ""
+    command: list[Text] = []
+    reasons: dict[str, int] = {}
+    """Numbers of pictures without a score, by reason."""
+
+
+class Facts(FactGroup):
+    """The facts of a run, or of all runs of a merged one."""
+
+    plan: PlanFacts = PlanFacts()
+    command: Text = ""
+    """The command line, one for each run of a merged run."""
+    environment: FactGroup = FactGroup()
+    """Versions, processor and device; lists where the runs of a merged run differ."""
+    model: ModelFacts = ModelFacts()
+    scorer: EncoderFacts = EncoderFacts()
+    """The encoder of the headline."""
+    scorers: list[EncoderFacts] = []
+    concept_set: ConceptSetFacts = ConceptSetFacts()
+    concepts: dict[str, ConceptFacts] = {}
+    """The concepts of the run, by id."""
+    methods: dict[str, MethodFacts] = {}
+    tuned: dict[str, TunedFacts] = {}
+    """The chosen strengths, by method."""
+    gauges: list[ScorerFacts] = []
+    """Scorers that are no encoders."""
+    timing: dict[str, FactGroup] = {}
+    """Sessions of `htbench time`, see `run.timing.figures.Session`."""
+    sources: list[Text] = []
+    """Folders of the runs of a merged run."""
+
+    @classmethod
+    def read(cls, store: Store) -> Self:
+        """The facts of the run in `store`.
+
+        Raises:
+            Refused: if the store is damaged.
+        """
+        return cls.model_validate(store.facts())

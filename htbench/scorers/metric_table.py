@@ -1,0 +1,49 @@
+"""The leaderboard's scores: names, titles and definitions; the functions are in `metrics.py`."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A score of one image, made of an encoder's embeddings; higher is better in each."""
+
+    name: str
+    """Name in stores and files."""
+    title: str
+    """Name in tables and reports."""
+    definition: str
+    """For readers of a report; `{scale}` stands for the encoder's logit scale, if it is known."""
+
+
+METRIC_TABLE = (
+    Metric(
+        name="concept_gain",
+        title="Concept gain",
+        definition="how much nearer an image came to the concept’s words than the unsteered image "
+        "of the same prompt and seed, as a difference of cosines",
+    ),
+    Metric(
+        name="presence",
+        title="Presence",
+        definition="the probability, with the scorer’s own scale{scale}, that an image is "
+        "described by the concept’s words and not by neutral ones",
+    ),
+    Metric(
+        name="class_probability",
+        title="Class probability",
+        definition="zero-shot probability of the concept among all of its kind, with the encoder’s "
+        "logit scale: is it the right thing that was added?",
+    ),
+    Metric(
+        name="prompt_preservation",
+        title="Prompt preservation",
+        definition="the cosine of an image and its original prompt",
+    ),
+    Metric(
+        name="image_preservation",
+        title="Image preservation",
+        definition="the cosine of an image and the unsteered one of the same prompt and seed; 1 "
+        "where nothing changed",
+    ),
+)
+"""In the order of the leaderboard's columns."""
