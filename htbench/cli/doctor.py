@@ -117,7 +117,7 @@ def _content() -> Iterator[DoctorCheck]:
 
 
 def _plugin(group: str, name: str) -> DoctorCheck:
-    """Whether a plug-in can be used.
+    """True if a plug-in can be used.
 
     It or its module may have a function `missing()`, which names what it lacks; without one, it is
     loaded to see.

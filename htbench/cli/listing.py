@@ -43,7 +43,7 @@ def list_(
 
 
 def _listings(concept_set: str | None, out: Path) -> dict[str, tuple[str, Callable[[], Rows]]]:
-    """What can be listed, by name: a line about it, and its rows."""
+    """The topics of `htbench list`, by name: a line about it, and its rows."""
     return {
         "methods": ("what steers: htbench run --method", _methods),
         "models": ("text-to-image models that are steered: --model", lambda: _plugins("models")),

@@ -251,7 +251,7 @@ def report(
     out: Out = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """What a study's votes say, with whom it left out and how far people, judges and metrics agree:
+    """Report a study's votes, exclusions, and the agreement of people, judges and metrics:
     report.md, report.json, and votes.csv for judges.
     """
     from htbench.core.display import print_json, printable

@@ -6,7 +6,7 @@ _OUT_OF_MEMORY_TEXTS = ("not enough memory", "can't allocate memory", "out of me
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out.
+    """True if memory ran out.
 
     CUDA has an error of its own for it; on a CPU, PyTorch raises a RuntimeError with these words.
     """

@@ -48,7 +48,7 @@ def world_size() -> int:
 
 
 def is_rank_0() -> bool:
-    """Whether this is the process that writes files and prints."""
+    """True if this is the process that writes files and prints."""
     return not _is_distributed() or dist.get_rank() == 0
 
 

@@ -35,7 +35,7 @@ class RunStatus:
 
     @property
     def is_damaged(self) -> bool:
-        """Whether any file differs from what the run wrote."""
+        """True if any file differs from what the run wrote."""
         return any(finding.kind == "damaged" for finding in self.findings)
 
 

@@ -157,7 +157,7 @@ def _fit_seconds(
 
 
 def _is_trained(base: object, card: Card, given_name: str, model: str) -> bool:
-    """Whether the card `base` of a method ships its training for `model`."""
+    """True if the card `base` of a method ships its training for `model`."""
     if not isinstance(base, str):
         return False
     base_card = card if base == given_name else baseline.load_card(base)

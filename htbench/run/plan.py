@@ -152,7 +152,7 @@ class Cell:
 
     @property
     def is_steered(self) -> bool:
-        """Whether the strength is other than 0; at 0 every method leaves the image as it is."""
+        """True if the strength is other than 0; at 0 every method leaves the image as it is."""
         return self.strength != 0
 
 

@@ -70,7 +70,7 @@ class CellRow:
 
     @property
     def is_steered(self) -> bool:
-        """Whether the strength is other than 0; at 0 every method leaves the image as it is."""
+        """True if the strength is other than 0; at 0 every method leaves the image as it is."""
         return self.strength != 0
 
 
@@ -206,7 +206,7 @@ class Store(Database):
                 self._remove()
 
     def _has_former_metrics(self) -> bool:
-        """Whether scores have names of version 0.1.0; the scores of a cell are written together."""
+        """True if scores have names of version 0.1.0; the scores of a cell are written together."""
         first = "SELECT 1 FROM scores WHERE cell = (SELECT min(cell) FROM scores) AND metric = ?"
         return any(self.select(first, metric) for metric in _FORMER_METRICS)
 
@@ -230,7 +230,7 @@ class Store(Database):
             self._database.execute("PRAGMA query_only = ON")
 
     def _is_empty(self) -> bool:
-        """Whether nothing was ever written: a run whose weights are missing leaves no folder."""
+        """True if nothing was ever written: a run whose weights are missing leaves no folder."""
         with suppress(sqlite3.DatabaseError):
             if self.select(
                 "SELECT EXISTS (SELECT 1 FROM facts) + EXISTS (SELECT 1 FROM samples)"

@@ -93,7 +93,7 @@ def scorer_id(scorer: Scorer) -> str:
 
 
 def is_scorer_plugin(name: str) -> bool:
-    """Whether `name` is an installed scorer or the path of a card, rather than an encoder."""
+    """True if `name` is an installed scorer or the path of a card, rather than an encoder."""
     return name.endswith(".toml") or name in registry.plugins("scorers")
 
 

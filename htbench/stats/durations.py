@@ -202,7 +202,7 @@ class CacheProbe:
 
     @property
     def caches(self) -> bool:
-        """Whether answers are cached: repeats are faster by more than a tenth, at p < 0.01."""
+        """True if answers are cached: repeats are faster by more than a tenth, at p < 0.01."""
         return self.p < 0.01 and self.ratio > 1.1
 
 

@@ -148,7 +148,7 @@ class Equivalence:
 
     @property
     def holds(self) -> bool:
-        """Whether the difference is shown to lie within the margin; False does not show that it
+        """True if the difference is shown to lie within the margin; False does not show that it
         lies outside.
         """
         return self.p < 0.05

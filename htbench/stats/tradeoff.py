@@ -49,7 +49,7 @@ class Policy:
     gain: estimates.Estimate
     preservation: estimates.Estimate
     keeps_floor: bool
-    """Whether preservation is above the floor at that strength."""
+    """True if preservation is above the floor at that strength."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,4 +1,4 @@
-"""What options take: numbers and how they are written."""
+"""Values of options: numbers and how they are written."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a command prints: tables, lines of JSON, and text that a terminal may show."""
+"""Output of commands: tables, lines of JSON, and text that a terminal may show."""
 
 import json
 import math

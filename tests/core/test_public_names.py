@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def for_type_checkers() -> dict[str, str]:
-    """What type checkers read: public names and where they come from."""
+    """The names that type checkers read: public names and where they come from."""
     source = ast.parse(Path(htbench.__file__).read_text(encoding="utf-8"))
     (block,) = (node for node in source.body if isinstance(node, ast.If))
     return {

@@ -17,7 +17,7 @@ def htbench(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess
 
 
 def imports_torch(*words: str) -> bool:
-    """Whether a command of htbench imports torch."""
+    """True if a command of htbench imports torch."""
     script = f"""
 import sys
 sys.argv = ["htbench", *{words!r}]

@@ -1,4 +1,4 @@
-"""What a run found, from a store that is filled by hand."""
+"""The numbers of a run, from a store that is filled by hand."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How many votes an effect needs."""
+"""Sample sizes: the votes that an effect needs."""
 
 import math
 

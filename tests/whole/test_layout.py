@@ -15,7 +15,7 @@ def folders(root: Path) -> set[str]:
 
 
 def imported_modules(path: Path) -> list[str]:
-    """What a file imports, as dotted names: modules, and names in modules."""
+    """The imports of a file as dotted names: modules, and names in modules."""
     names: list[str] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

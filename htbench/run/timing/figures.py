@@ -70,7 +70,7 @@ class MethodTimes:
 
     @property
     def amortised(self) -> bool:
-        """Whether the method was trained beforehand."""
+        """True if the method was trained beforehand."""
         return self.cost > 0
 
     @property

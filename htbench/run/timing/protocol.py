@@ -113,7 +113,7 @@ class TimingHarness:
     """Receives samples as they are measured."""
     started_at: float = field(default_factory=time.monotonic)
     has_weights: bool = True
-    """Whether the model has its real weights, which shipped trainings need."""
+    """True if the model has its real weights, which shipped trainings need."""
 
     @property
     def stopwatch(self) -> Stopwatch:
@@ -305,7 +305,7 @@ class TimingHarness:
 
 
 def is_steady(seconds: Sequence[float]) -> bool:
-    """Whether the last three samples changed the relative noise by at most 2 %.
+    """True if the last three samples changed the relative noise by at most 2 %.
 
     Times below a millisecond are always steady.
     """

@@ -17,7 +17,7 @@ from htbench.run.workers.messages import Pool, WorkerSetup
 
 
 def uses_workers(options: RunOptions) -> bool:
-    """Whether the options ask for workers besides this process."""
+    """True if the options ask for workers besides this process."""
     return options.ray is not None or (options.workers or 1) > 1
 
 
@@ -43,7 +43,7 @@ def check(options: RunOptions) -> None:
 
 
 def is_ray_installed() -> bool:
-    """Whether Ray can be imported."""
+    """True if Ray can be imported."""
     try:
         return importlib.util.find_spec("ray") is not None
     except (ImportError, ValueError):

@@ -126,7 +126,7 @@ class _Assignment:
 
     @property
     def is_short(self) -> bool:
-        """Whether a worker may hold this task while it does another."""
+        """True if a worker may hold this task while it does another."""
         return isinstance(self.task, GenerateTask | EmbedImages | EmbedTexts | CheckWords)
 
 
@@ -141,14 +141,14 @@ class _RayWorker:
 
     @property
     def has_room(self) -> bool:
-        """Whether it takes another task: one at a time, or two short ones, so it never idles."""
+        """True if it takes another task: one at a time, or two short ones, so it never idles."""
         return len(self.assignments) < 2 and all(
             assignment.is_short for assignment in self.assignments.values()
         )
 
     @property
     def is_training(self) -> bool:
-        """Whether one of its tasks is the training of methods."""
+        """True if one of its tasks is the training of methods."""
         return any(isinstance(item.task, TrainTask) for item in self.assignments.values())
 
 

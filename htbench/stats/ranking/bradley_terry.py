@@ -48,7 +48,7 @@ class BradleyTerryFit:
 
     @property
     def bounded(self) -> bool:
-        """Whether the votes alone bound all ratings."""
+        """True if the votes alone bound all ratings."""
         return not any(self.limits)
 
     @property
@@ -150,7 +150,7 @@ def solve(
 
 
 def strongly_connected(tally: VoteTally, ties: TieRule) -> bool:
-    """Whether the votes alone have a maximum of likelihood: wins lead from each to every other."""
+    """True if the votes alone have a maximum of likelihood: wins lead from each to every other."""
     graph = _win_graph(tally, ties)
     count, _ = connected_components(graph, directed=True, connection="strong")
     return int(count) == 1
@@ -188,7 +188,7 @@ def _misfit(
 
 
 def _win_graph(tally: VoteTally, ties: TieRule) -> Bool[np.ndarray, "contenders contenders"]:
-    """Whether the row won against the column, or tied if ties count."""
+    """True if the row won against the column, or tied if ties count."""
     return np.asarray((tally.wins > 0) | ((tally.ties > 0) & (ties != "drop")))
 
 

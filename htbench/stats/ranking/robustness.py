@@ -72,7 +72,7 @@ class RankingVariant:
     rank_change: int
     """Number of ranks by which it moves."""
     bounded: bool
-    """Whether the votes alone bound its ratings."""
+    """True if the votes alone bound its ratings."""
 
 
 def sensitivity(

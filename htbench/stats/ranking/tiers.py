@@ -27,7 +27,7 @@ class PairwiseTest:
 
     @property
     def significant(self) -> bool:
-        """Whether the difference is significant at the 5 % level."""
+        """True if the difference is significant at the 5 % level."""
         return self.p < 0.05
 
 
