@@ -350,7 +350,8 @@ def _with_subclasses(of: type[Intervention]) -> Iterator[type[Intervention]]:
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return tensors, dict(file.metadata() or {})
 
 
 def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Digest:

@@ -25,7 +25,7 @@ def votes(*rows: tuple[str, str, float | None], **columns: object) -> Votes:
 
 
 def drawn(count: int, *, size: int = 5, ties: bool = False, seed: int = 0) -> Votes:
-    """Votes on contenders half a logit apart, and a circle of wins, so that no one is out of reach."""
+    """Votes on contenders half a logit apart, and a circle of wins, so that all are in reach."""
     random = np.random.default_rng(seed)
     first = np.append(random.integers(0, size, count), np.arange(size))
     second = (first + np.append(random.integers(1, size, count), np.ones(size, int))) % size
