@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class _RunByDefault(TyperGroup):
     """A word that is no command names a run: `htbench check RUN` is `htbench check run RUN`."""
 
-    def resolve_command(self, ctx, args):  # type: ignore[no-untyped-def]  # its types are those of click, which Typer ships under a private name
+    # its types are those of click, which Typer ships under a private name
+    def resolve_command(self, ctx, args):  # type: ignore[no-untyped-def]
         return super().resolve_command(
             ctx, args if args[0] in self.commands or "run" not in self.commands else ["run", *args]
         )

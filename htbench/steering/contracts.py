@@ -251,7 +251,8 @@ def a_site_of_no_model_is_refused_with_the_nearest_names(case: Case) -> None:
 
 
 def a_setting_sites_that_matches_nothing_is_refused(case: Case) -> None:
-    if "sites" in {field.name for field in dataclasses.fields(case.method)}:  # type: ignore[arg-type]
+    fields = dataclasses.fields(case.method)  # type: ignore[arg-type]
+    if "sites" in {field.name for field in fields}:
         site = next(iter(case.model.sites))
         method: Method = baseline.load_method(case.card.with_settings({"sites": (f"{site}x",)}))
         concepts = case.concepts.splits["train"][:2]

@@ -203,7 +203,8 @@ class MapBankMethod(UsesMapBank):
         try:
             with safe_open(path, framework="pt") as file:
                 record = json.loads(file.metadata()["bank"])
-                tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+                names = file.keys()
+                tensors = {name: file.get_tensor(name).float() for name in names}
             concepts, training = tuple(record["concepts"]), record["training"]
             expected = [
                 ("model", record["model"], [model.name, model.revision]),
