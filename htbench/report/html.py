@@ -45,7 +45,10 @@ TEXT_ONLY = ContentPolicy(images="'none'", script_files=())
 
 
 def templates(tones: Mapping[str, int]) -> Environment:
-    """The templates of `reports/page`; `tones` are the colours of methods, 0 for all others."""
+    """The templates of `reports/page`, with the style sheet and the marks that `fill_marks` fills.
+
+    `tones` are the colours of methods, 0 for all others.
+    """
     environment = Environment(
         loader=FileSystemLoader(content.folder("reports") / "page"),
         autoescape=True,
@@ -55,16 +58,15 @@ def templates(tones: Mapping[str, int]) -> Environment:
     )
     environment.filters.update(format.FILTERS)
     environment.globals.update(
+        style=_read("report.css", "gallery.css"),
+        policy=POLICY_MARK,
+        data=DATA_MARK,
+        switch=SWITCH_MARK,
         interval=chart.interval_bar,
         swatch=lambda method: chart.swatch(tones.get(method, 0)),
         tone=lambda method: tones.get(method, 0),
     )
     return environment
-
-
-def style() -> Markup:
-    """The page's style sheet."""
-    return _read("report.css", "gallery.css")
 
 
 def fill_marks(

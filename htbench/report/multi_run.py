@@ -70,10 +70,6 @@ def _page(reports: Sequence[ModelReport]) -> str:
         html.templates(tones)
         .get_template("merged.html")
         .render(
-            style=html.style(),
-            policy=html.POLICY_MARK,
-            data=html.DATA_MARK,
-            switch=html.SWITCH_MARK,
             boards=reports,
             methods=methods,
             lines=[{line.method: line for line in board} for board in leaderboards],

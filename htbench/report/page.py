@@ -39,10 +39,6 @@ def render(summary: Summary, gallery: GalleryData) -> str:
         html.templates(tones)
         .get_template("report.html")
         .render(
-            style=html.style(),
-            policy=html.POLICY_MARK,
-            data=html.DATA_MARK,
-            switch=html.SWITCH_MARK,
             summary=summary,
             facts={
                 name: getattr(summary.facts, name).stored
