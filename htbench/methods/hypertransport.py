@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from htbench.core import distributed
+from htbench.core.device import autocast_bfloat16
 from htbench.core.types import Site
 from htbench.steering.concept import Concept
 from htbench.steering.fitting.end_to_end import affine_tap, distance
@@ -101,7 +102,7 @@ class TransportTask:
         }
         prompts = [prompt for images in sources for prompt in images[0]]
         seeds = [image for images in sources for image in images[1]]
-        with torch.autocast(torch.device(self.model.device).type, torch.bfloat16):
+        with autocast_bfloat16(self.model.device):
             reached = activations(
                 self.model, prompts, seeds, change=affine_tap(scale, shift), batch=len(prompts)
             )

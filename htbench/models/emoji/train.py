@@ -96,7 +96,7 @@ class GeneratorTask:
             probabilities = GENERATOR_FINISH_PROBABILITIES
         batch = sample_batch(self.recipe.seed, step, self.recipe.batch, probabilities)
         pixels = batch.pixels.to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with device.autocast_bfloat16(str(self.device)):
             embeds = self.network.encode(batch.captions)
             generated = self.network(batch.latents.to(self.device), embeds).float()
             half = len(generated) // 2  # enough for the critic, and a shorter step
@@ -213,7 +213,7 @@ class ClipTask:
         whole = step >= 0.8 * self.recipe.steps
         kept = torch.from_numpy(rng.random(covered.shape)).argsort(1)[:, : covered.shape[1] // 2]
         self.cell_dropout.kept_cells = None if whole else kept.to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with device.autocast_bfloat16(str(self.device)):
             pooled, cells = self.network.visual(pixels.to(self.device))
             tokens = clip.tokenise(captions + changed).to(self.device)
             texts = clip.encode_text(self.network, tokens).float()

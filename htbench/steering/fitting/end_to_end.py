@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from htbench.core.device import autocast_bfloat16
 from htbench.core.phase import phase
 from htbench.core.types import Site
 from htbench.steering.concept import Concept
@@ -84,7 +85,10 @@ class EndToEnd:
     """Images with gradients in memory at once; 0: all. Fewer need less memory and one more forward
     pass, and give the same gradient."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Number format of the generator; maps and loss are in float32."""
+    """Number format of the generator's matrix products; maps and loss are in float32.
+
+    A processor without instructions for bfloat16 uses float32 instead.
+    """
     sites: tuple[str, ...] = ("*",)
     """Glob patterns of sites, as `select_sites` takes them."""
 
@@ -140,10 +144,9 @@ class EndToEnd:
         """
         change, sites = affine_tap(scale, shift), tuple(scale)
         parts = self.at_once or len(images[0])
-        kind, bfloat16 = torch.device(model.device).type, self.precision == "bfloat16"
 
         def reach(images: PromptsAndSeeds) -> dict[Site, Tensor]:
-            with torch.autocast(kind, torch.bfloat16, enabled=bfloat16):
+            with autocast_bfloat16(model.device, enabled=self.precision == "bfloat16"):
                 return activations(model, *images, change=change, batch=parts)
 
         if parts >= len(images[0]):
