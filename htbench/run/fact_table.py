@@ -119,6 +119,8 @@ class ConceptFacts(FactGroup):
     text: Text = ""
     split: Text = ""
     digest: Text = ""
+    families: list[Text] | None = None
+    """Labels of its families; null in runs of version 0.1.0."""
 
 
 class TrainingFacts(FactGroup):

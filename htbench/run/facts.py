@@ -79,7 +79,9 @@ def run_facts(context: RunContext, audits: Mapping[str, LeakageAudit]) -> dict[s
             test=len(plan.concept_set.splits["test"]),
         ),
         concepts={
-            c.id: ConceptFacts(kind=c.kind, text=c.text, split=split, digest=c.digest)
+            c.id: ConceptFacts(
+                kind=c.kind, text=c.text, split=split, digest=c.digest, families=list(c.families)
+            )
             for split, concepts in plan.concept_set.splits.items()
             for c in concepts
             if c.id in concept_ids

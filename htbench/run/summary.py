@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ from htbench.run.store import CellRow, Store
 from htbench.scorers.metric_table import METRIC_TABLE
 from htbench.stats import durations, estimates
 from htbench.stats.ranking.ranks import Ranks, rank_by_scores
+from htbench.steering import words
 
 METRICS = {metric.name: metric.title for metric in METRIC_TABLE}
 """Titles of the leaderboard's scores by name; higher is better in each."""
@@ -122,6 +123,19 @@ class Summary:
         return len({concept for _, _, concept in self.planned_cells})
 
     @cached_property
+    def families(self) -> Mapping[str, Sequence[str]]:
+        """Families of the run's concepts: concepts that share one are not independent.
+
+        Runs of version 0.1.0 do not store them; there they are the concepts' words.
+        """
+        concepts = self.facts.concepts
+        by_words = words.families({name: (each.kind, each.text) for name, each in concepts.items()})
+        return {
+            name: by_words[name] if each.families is None else each.families
+            for name, each in concepts.items()
+        }
+
+    @cached_property
     def planned(self) -> int:
         """Number of planned cells."""
         return self.store.count()
@@ -171,7 +185,9 @@ class Summary:
             method=method,
             strength=strength,
             scores={
-                metric: estimates.over_concepts(means.get((method, strength, metric), {}))
+                metric: estimates.over_concepts(
+                    means.get((method, strength, metric), {}), self.families
+                )
                 for metric in METRICS
             },
             done=sum(
@@ -217,7 +233,8 @@ class Summary:
             if line.method != UNSTEERED and not line.circular and line.scores[HEADLINE]
         ]
         return rank_by_scores(
-            {line.method: self.means(line.method, line.strength) for line in ranked}
+            {line.method: self.means(line.method, line.strength) for line in ranked},
+            self.families,
         )
 
     def means(self, method: str, strength: float, metric: str = HEADLINE) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Dose response: statistics of curves of gain over strengths, one per concept, prompt and seed."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from scipy.optimize import isotonic_regression
 from scipy.stats import rankdata
 
 from htbench.stats import durations, estimates
+from htbench.stats.families import Families, FamiliesByConcept
 
 Curves = Float[np.ndarray, "curves strengths"]
 """Gains at ascending strengths."""
@@ -42,7 +44,12 @@ class DoseResponse:
 
 
 def measure_dose_response(
-    gains: Mapping[str, Curves], strengths: Strengths, *, seed: int = 0, rounds: int = 10_000
+    gains: Mapping[str, Curves],
+    strengths: Strengths,
+    families: FamiliesByConcept | None = None,
+    *,
+    seed: int = 0,
+    rounds: int = 2000,
 ) -> DoseResponse:
     """The dose response of each concept's curves; strengths ascend, a missing gain is NaN.
 
@@ -64,9 +71,9 @@ def measure_dose_response(
             concept: [float(value) for value in of_curves[np.isfinite(of_curves)]]
             for concept, of_curves in values.items()
         }
-        return estimates.over_concepts(finite, seed=seed, rounds=rounds)
+        return estimates.over_concepts(finite, families)
 
-    means = [curves.mean(0) for curves in complete.values() if len(curves)]
+    means = {concept: curves.mean(0) for concept, curves in complete.items() if len(curves)}
     n_all, n_complete, n_moving = (
         sum(map(len, curves.values())) for curves in (gains, complete, moving)
     )
@@ -78,7 +85,7 @@ def measure_dose_response(
         linearity=estimate(lambda curves: linearity(curves, strengths)),
         chord_deviation=estimate(lambda curves: chord_deviation(curves, strengths)),
         isotonic=estimate(isotonic),
-        concept_sd=_concept_sd(means, len(strengths), seed=seed, rounds=rounds),
+        concept_sd=_concept_sd(means, families, len(strengths), seed=seed, rounds=rounds),
         curves=n_all,
         flat=n_complete - n_moving,
         incomplete=n_all - n_complete,
@@ -196,17 +203,24 @@ def _crossing(strengths: Strengths, values: Strengths, level: float) -> float | 
 
 
 def _concept_sd(
-    means: list[Strengths], count: int, *, seed: int, rounds: int
+    means: Mapping[str, Strengths],
+    families: FamiliesByConcept | None,
+    count: int,
+    *,
+    seed: int,
+    rounds: int,
 ) -> tuple[durations.Interval, ...]:
     if len(means) < 2:
         return (durations.Interval(value=np.nan, low=np.nan, high=np.nan),) * count
-    rows = np.array(means)
-    weights = estimates.resamples(len(rows), seed=seed, rounds=rounds) / len(rows)
-    correction = len(rows) / (len(rows) - 1)
-    drawn = np.sqrt(np.maximum(0, weights @ rows**2 - (weights @ rows) ** 2) * correction)
-    level = estimates.tail_quantile(len(rows))
-    lows, highs = np.quantile(drawn, [level, 1 - level], axis=0)
+    rows, related = np.array(list(means.values())), Families.of(list(means), families)
+    values, lows, highs = rows.std(0, ddof=1), np.full(count, np.nan), np.full(count, np.nan)
+    if not math.isnan(related.tail):
+        draws = related.resamples(seed=seed, rounds=rounds)
+        weights = draws / draws.sum(1, keepdims=True)
+        correction = len(rows) / (len(rows) - 1)
+        drawn = np.sqrt(np.maximum(0, weights @ rows**2 - (weights @ rows) ** 2) * correction)
+        lows, highs = np.quantile(drawn, [related.tail, 1 - related.tail], axis=0)
     return tuple(
         durations.Interval(value=float(value), low=float(low), high=float(high))
-        for value, low, high in zip(rows.std(0, ddof=1), lows, highs, strict=True)
+        for value, low, high in zip(values, lows, highs, strict=True)
     )

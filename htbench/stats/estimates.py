@@ -3,93 +3,119 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr, stdtr, stdtrit
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+from scipy.special import stdtrit
+
+from htbench.stats.families import (
+    MIN_CLUSTERS,
+    Contrast,
+    Families,
+    FamiliesByConcept,
+    corrected_t,
+    uncorrected_t,
+    upper_tail,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A mean over concepts with its 95 % interval."""
+    """A mean over concepts, or a difference of two, with its 95 % interval."""
 
     mean: float
     low: float
     high: float
+    """NaN, as `low`, for fewer than `families.MIN_CLUSTERS` clusters."""
     n: int
     """Number of concepts."""
+    clusters: float = math.nan
+    """Effective number of independent clusters of concepts; `n` where no two share a family."""
+    p: float = math.nan
+    """p of a true value of 0, two-sided; NaN where there is no interval."""
 
 
 def over_concepts(
-    values: Mapping[str, Sequence[float]], *, seed: int = 0, rounds: int = 10_000
+    values: Mapping[str, Sequence[float]], families: FamiliesByConcept | None = None
 ) -> Estimate | None:
-    """Mean of the concepts' means, with the 95 % percentile interval of a bootstrap over concepts.
+    """Mean of the concepts' means, with its 95 % interval; None without values.
 
-    None without values. All of a concept's prompts and seeds stay together, since they are not
-    independent. One concept has no interval (NaN).
-
-    References:
-        Efron, Tibshirani. An Introduction to the Bootstrap. 1993.
+    The interval is that of a t test whose standard error lets concepts of one family vary together
+    (`families.Contrast`), corrected for skewness. All of a concept's prompts and seeds stay
+    together, since they are not independent.
     """
-    means = np.array([np.mean(list(group)) for group in values.values() if len(group)])
-    if not len(means):
+    means = {
+        concept: float(np.mean(list(group))) for concept, group in values.items() if len(group)
+    }
+    if not means:
         return None
-    if len(means) == 1:
-        return Estimate(mean=float(means[0]), low=math.nan, high=math.nan, n=1)
-    resampled = resamples(len(means), seed=seed, rounds=rounds) @ means / len(means)
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    return Estimate(mean=float(means.mean()), low=float(low), high=float(high), n=len(means))
+    return estimate(list(means.values()), Families.of(list(means), families).mean)
 
 
 def contrast(
-    first: Sequence[float], second: Sequence[float], *, rounds: int = 10_000
+    first: Mapping[str, float],
+    second: Mapping[str, float],
+    families: FamiliesByConcept | None = None,
 ) -> Estimate | None:
-    """Mean of one group of concepts minus that of another, with its 95 % bootstrap interval.
+    """Mean of one group of concepts minus that of another, with its 95 % interval.
 
-    Both groups are resampled; None if either has fewer than two concepts. `n` counts both groups.
+    None if either has fewer than two concepts. `n` counts both groups. A family may have members in
+    both.
     """
-    if min(len(first), len(second)) < 2:
+    sizes = (len(first), len(second))
+    if min(sizes) < 2:
         return None
-    means = [
-        resamples(len(group), seed=seed, rounds=rounds) @ np.array(group) / len(group)
-        for seed, group in enumerate((first, second))
-    ]
-    low, high = np.quantile(means[0] - means[1], [0.025, 0.975])
-    return Estimate(
-        mean=float(np.mean(first) - np.mean(second)),
-        low=float(low),
-        high=float(high),
-        n=len(first) + len(second),
+    weights = np.repeat([1 / sizes[0], -1 / sizes[1]], sizes)
+    difference = Contrast(
+        families=Families.of([*first, *second], families),
+        weights=weights,
+        groups=np.repeat([0, 1], sizes),
     )
+    return estimate([*first.values(), *second.values()], difference)
 
 
-@lru_cache(maxsize=4)
-def resamples(n: int, *, seed: int = 0, rounds: int = 10_000) -> NDArray[np.float64]:
-    """Bootstrap counts: how often each of `n` concepts, or raters, is in each resample.
+def estimate(values: Sequence[float], contrast: Contrast) -> Estimate:
+    """The weighted sum of concepts' `values` with its 95 % interval and p."""
+    sample = np.asarray(values, float)
+    value, clusters = float(sample @ contrast.weights), contrast.clusters
+    low = high = p = math.nan
+    if clusters >= MIN_CLUSTERS:
+        error, skewness = float(contrast.error(sample)), float(contrast.skewness(sample))
+        reach = float(stdtrit(contrast.degrees_of_freedom, 0.975))
+        low = value - error * uncorrected_t(reach, skewness)
+        high = value - error * uncorrected_t(-reach, skewness)
+        p = _two_sided(value, error, skewness, contrast)
+    return Estimate(mean=value, low=low, high=high, n=len(sample), clusters=clusters, p=p)
 
-    Shape (rounds, n), read-only. These are the resamples of `over_concepts`, for other statistics.
+
+def _two_sided(value: float, error: float, skewness: float, contrast: Contrast) -> float:
+    """p of a true value of 0."""
+    if error == 0:
+        # equal values: n clusters all fall on one side by chance once in 2 ** (n - 1) times
+        return 1.0 if value == 0 else 2 ** (1 - contrast.clusters)
+    return 2 * _chance(abs(value) / error, math.copysign(1, value) * skewness, contrast)
+
+
+def _chance(t: float, skewness: float, contrast: Contrast) -> float:
+    """The chance of a larger t if there is no effect: the larger of those with and without the
+    correction for skewness, which is too bold far from 0 with few concepts.
     """
-    picks = np.random.default_rng(seed).integers(0, n, (rounds, n))
-    counts = (
-        np.bincount((picks + n * np.arange(rounds)[:, None]).ravel(), minlength=n * rounds)
-        .reshape(rounds, n)
-        .astype(float)
-    )
-    counts.flags.writeable = False
-    return counts
+    corrected = float(corrected_t(np.asarray(t), np.asarray(skewness)))
+    return max(upper_tail(each, contrast.degrees_of_freedom) for each in (t, corrected))
+
+
+def resamples(n: int, *, seed: int = 0, rounds: int = 10_000) -> Float[np.ndarray, "rounds n"]:
+    """Bootstrap counts: how often each of `n` independent units is in each resample; read-only."""
+    return Families.independent(n).resamples(seed=seed, rounds=rounds)
 
 
 def tail_quantile(n: int) -> float:
-    """The quantile of resampled statistics of `n` clusters at which a 95 % interval ends.
+    """The quantile of resampled statistics of `n` independent units at which a 95 % interval ends.
 
-    Below 0.025, since percentile intervals of few clusters are too narrow.
-
-    References:
-        Hesterberg. What Teachers Should Know About the Bootstrap. 2015.
-        https://doi.org/10.1080/00031305.2015.1089789
+    NaN for fewer than `families.MIN_CLUSTERS`; see `Families.tail`.
     """
-    return float(ndtr(-math.sqrt(n / (n - 1)) * stdtrit(n - 1, 0.975))) if n > 1 else math.nan
+    return Families.independent(n).tail
 
 
 MAX_EXACT = 20
@@ -101,14 +127,18 @@ def sign_flip(
 ) -> float:
     """p of a sign-flip test: the chance of a mean as far from 0 if each sign were random.
 
-    With `greater`, one-sided: as far above 0. 1 for no differences. Up to 20 differences all signs
-    are tried, else `rounds` random ones; the observed signs count among them.
+    With `greater`, one-sided: as far above 0. 1 for no differences, NaN where one is not a number.
+    Up to 20 differences all signs are tried, else `rounds` random ones; the observed signs count
+    among them. The differences are taken to be independent and, where there is no effect,
+    symmetric.
 
     References:
         Phipson, Smyth. Permutation P-values Should Never Be Zero. 2010.
         https://doi.org/10.2202/1544-6115.1585
     """
     values = np.asarray(differences, float)
+    if not np.isfinite(values).all():
+        return math.nan
     if len(values) <= MAX_EXACT:
         sums = np.zeros(1)
         for value in values:
@@ -124,12 +154,15 @@ def sign_flip(
 def holm(p_values: Sequence[float]) -> list[float]:
     """Each p adjusted for all, so that some p is below 0.05 by chance in at most 5 % of families.
 
+    A p of NaN, a test that could not be made, stays NaN and is not counted.
+
     References:
         Holm. A Simple Sequentially Rejective Multiple Test Procedure. 1979.
     """
-    order = np.argsort(p_values, kind="stable")
-    steps = np.asarray(p_values, float)[order] * np.arange(len(p_values), 0, -1)
-    adjusted = np.empty(len(p_values))
+    values = np.asarray(p_values, float)
+    order = np.argsort(values, kind="stable")[: int(np.isfinite(values).sum())]
+    steps = values[order] * np.arange(len(order), 0, -1)
+    adjusted = np.full(len(values), np.nan)
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
     return [float(p) for p in adjusted]
 
@@ -141,10 +174,12 @@ class Equivalence:
     difference: float
     low: float
     high: float
-    """90 % interval: two one-sided tests at 5 %."""
+    """90 % interval: two one-sided tests at 5 %; not adjusted for other tests."""
     margin: float
     p: float
     n: int
+    clusters: float
+    """Effective number of independent clusters of concepts."""
 
     @property
     def holds(self) -> bool:
@@ -154,10 +189,15 @@ class Equivalence:
         return self.p < 0.05
 
 
-def equivalence(differences: ArrayLike, *, margin: float) -> Equivalence | None:
+def equivalence(
+    differences: Mapping[str, float],
+    families: FamiliesByConcept | None = None,
+    *,
+    margin: float,
+) -> Equivalence | None:
     """Two one-sided t tests of concepts' differences against a pre-stated margin.
 
-    None for fewer than two differences.
+    None for fewer than `families.MIN_CLUSTERS` clusters of concepts.
 
     References:
         Schuirmann. A Comparison of the Two One-Sided Tests Procedure and the Power Approach. 1987.
@@ -165,13 +205,26 @@ def equivalence(differences: ArrayLike, *, margin: float) -> Equivalence | None:
     """
     if not margin > 0:
         raise ValueError(f"the margin is {margin!r}, which is not above 0")
-    values = np.asarray(differences, float)
-    n = len(values)
-    if n < 2:
+    mean = Families.of(list(differences), families).mean
+    if mean.clusters < MIN_CLUSTERS:
         return None
-    mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(n)
-    gap = margin - abs(mean)
-    p = float(stdtr(n - 1, -gap / error)) if error else float(gap <= 0)
-    reach = float(stdtrit(n - 1, 0.95)) * error
-    low, high = mean - reach, mean + reach
-    return Equivalence(difference=mean, low=low, high=high, margin=margin, p=p, n=n)
+    sample = np.array(list(differences.values()), float)
+    value = float(sample.mean())
+    error, skewness = float(mean.error(sample)), float(mean.skewness(sample))
+    if error:
+        p = max(
+            _chance((margin + value) / error, skewness, mean),
+            _chance((margin - value) / error, -skewness, mean),
+        )
+    else:
+        p = float(abs(value) >= margin)
+    reach = float(stdtrit(mean.degrees_of_freedom, 0.95))
+    return Equivalence(
+        difference=value,
+        low=value - error * uncorrected_t(reach, skewness),
+        high=value - error * uncorrected_t(-reach, skewness),
+        margin=margin,
+        p=p,
+        n=len(sample),
+        clusters=mean.clusters,
+    )

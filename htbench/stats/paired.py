@@ -1,7 +1,8 @@
 """Paired comparisons of methods by concept: differences, intervals, and tests of a family."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy.stats import spearmanr
 
 from htbench.core.errors import UnknownName
 from htbench.stats import estimates
+from htbench.stats.families import Families, FamiliesByConcept
 
 Scores = Float[np.ndarray, " concepts"]
 
@@ -25,9 +27,10 @@ class PairedComparison:
     win_rate: float
     """Share of concepts on which the first is higher; ties count half."""
     p: float
-    """p of a sign-flip test over concepts, adjusted for all comparisons of the family."""
+    """p of no difference, adjusted for all comparisons (Holm); NaN for too few concepts."""
     equivalence: estimates.Equivalence | None
-    """Test of equivalence within the stated margin; None without one, and for a single concept."""
+    """Test of equivalence within the stated margin, its p adjusted for all comparisons (Holm); None
+    without a margin, and for too few concepts."""
 
     @property
     def conclusion(self) -> str:
@@ -43,16 +46,15 @@ class PairedComparison:
 
 def compare(
     scores: Mapping[str, Mapping[str, float]],
+    families: FamiliesByConcept | None = None,
     *,
     reference: str | None = None,
     margin: float | None = None,
-    seed: int = 0,
-    rounds: int = 10_000,
 ) -> list[PairedComparison]:
     """Compare all pairs of methods, or all methods with a `reference`; in the order of `scores`.
 
-    A reference makes a smaller family, and so a test of higher power. `scores` are means by method
-    and concept. Pairs without a common concept are left out.
+    A reference makes fewer comparisons, and so a test of higher power. `scores` are means by method
+    and concept, `families` those of the concepts. Pairs without a common concept are left out.
 
     Raises:
         UnknownName: if the reference has no scores.
@@ -64,25 +66,27 @@ def compare(
         if reference is None
         else [(method, reference) for method in scores if method != reference]
     )
-    family = [
+    compared = [
         (first, second, differences)
         for first, second in pairs
         if (differences := _differences(scores[first], scores[second]))
     ]
-    ps = [
-        estimates.sign_flip(list(differences.values()), seed=seed, rounds=rounds)
-        for _, _, differences in family
-    ]
+    means = [_mean(differences, families) for _, _, differences in compared]
+    tests = [_equivalence(differences, families, margin) for _, _, differences in compared]
+    ps = estimates.holm([mean.p for mean in means])
+    equivalence_ps = estimates.holm([test.p if test else math.nan for test in tests])
     return [
         PairedComparison(
             first=first,
             second=second,
-            difference=_mean(differences, seed=seed, rounds=rounds),
+            difference=mean,
             win_rate=float(np.mean(np.sign(list(differences.values())) / 2 + 0.5)),
             p=p,
-            equivalence=_equivalence(differences, margin),
+            equivalence=test and replace(test, p=equivalence_p),
         )
-        for (first, second, differences), p in zip(family, estimates.holm(ps), strict=True)
+        for (first, second, differences), mean, p, test, equivalence_p in zip(
+            compared, means, ps, tests, equivalence_ps, strict=True
+        )
     ]
 
 
@@ -95,7 +99,7 @@ class ScoreAgreement:
     a shift; NaN where neither score varies."""
     low: float
     high: float
-    """95 % interval that resamples concepts."""
+    """95 % interval that resamples families of concepts."""
     correlation: float
     """Spearman's correlation, which a shift does not change; NaN where one score does not vary."""
     difference: estimates.Estimate
@@ -106,6 +110,7 @@ class ScoreAgreement:
 def score_agreement(
     first: Mapping[str, float],
     second: Mapping[str, float],
+    families: FamiliesByConcept | None = None,
     *,
     margin: float | None = None,
     seed: int = 0,
@@ -122,17 +127,18 @@ def score_agreement(
     if n < 3:
         return None
     scores = np.array([[way[concept] for concept in differences] for way in (first, second)])
-    resampled = _concordance(estimates.resamples(n, seed=seed, rounds=rounds), *scores)
-    resampled = resampled[np.isfinite(resampled)]
-    level = estimates.tail_quantile(n)
-    low, high = np.quantile(resampled, [level, 1 - level]) if len(resampled) else (np.nan, np.nan)
+    related = Families.of(list(differences), families)
+    resampled = _concordance(related.resamples(seed=seed, rounds=rounds), *scores)
+    resampled, low, high = resampled[np.isfinite(resampled)], np.nan, np.nan
+    if len(resampled) and not math.isnan(related.tail):
+        low, high = np.quantile(resampled, [related.tail, 1 - related.tail])
     return ScoreAgreement(
         concordance=float(_concordance(np.ones((1, n)), *scores)[0]),
         low=float(low),
         high=float(high),
         correlation=float(spearmanr(*scores).statistic) if scores.std(1).all() else np.nan,
-        difference=_mean(differences, seed=seed, rounds=rounds),
-        equivalence=_equivalence(differences, margin),
+        difference=_mean(differences, families),
+        equivalence=_equivalence(differences, families, margin),
     )
 
 
@@ -140,20 +146,20 @@ def _differences(first: Mapping[str, float], second: Mapping[str, float]) -> dic
     return {concept: first[concept] - second[concept] for concept in first if concept in second}
 
 
-def _mean(differences: Mapping[str, float], *, seed: int, rounds: int) -> estimates.Estimate:
+def _mean(
+    differences: Mapping[str, float], families: FamiliesByConcept | None
+) -> estimates.Estimate:
     estimate = estimates.over_concepts(
-        {concept: [value] for concept, value in differences.items()}, seed=seed, rounds=rounds
+        {concept: [value] for concept, value in differences.items()}, families
     )
     assert estimate, "no comparison is made without a common concept"
     return estimate
 
 
 def _equivalence(
-    differences: Mapping[str, float], margin: float | None
+    differences: Mapping[str, float], families: FamiliesByConcept | None, margin: float | None
 ) -> estimates.Equivalence | None:
-    if margin is None:
-        return None
-    return estimates.equivalence(list(differences.values()), margin=margin)
+    return None if margin is None else estimates.equivalence(differences, families, margin=margin)
 
 
 def _concordance(

@@ -1,5 +1,6 @@
 """Trade-off of gain and preservation over the strengths of one method."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -8,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from htbench.stats import durations, estimates
+from htbench.stats.families import Families
 
 Points = Float[np.ndarray, " strengths"]
 
@@ -66,6 +68,8 @@ class TradeOff:
     strengths: tuple[float, ...]
     gain: Float[np.ndarray, "concepts strengths"]
     preservation: Float[np.ndarray, "concepts strengths"]
+    families: Families | None = None
+    """Families of the concepts, in their order; None: all are independent."""
     seed: int = 0
     rounds: int = 2000
 
@@ -150,7 +154,8 @@ class TradeOff:
     ) -> Policy:
         rows = np.arange(len(self.gain))
         gain, kept = (
-            self._estimate(values[rows, columns]) for values in (self.gain, self.preservation)
+            estimates.estimate(values[rows, columns], self._related.mean)
+            for values in (self.gain, self.preservation)
         )
         return Policy(
             name=name,
@@ -160,37 +165,39 @@ class TradeOff:
             keeps_floor=kept.mean >= floor,
         )
 
-    def _estimate(self, values: Float[np.ndarray, " concepts"]) -> estimates.Estimate:
-        estimate = estimates.over_concepts(
-            {str(k): [float(value)] for k, value in enumerate(values)}, seed=self.seed
-        )
-        assert estimate, "there is a concept"
-        return estimate
+    @property
+    def _related(self) -> Families:
+        return self.families or Families.independent(len(self.gain))
 
     def _quantiles(
         self, value: float, resampled: Float[np.ndarray, " rounds"]
     ) -> durations.Interval:
-        if len(self.gain) < 2:
+        tail, resampled = self._related.tail, resampled[np.isfinite(resampled)]
+        if math.isnan(tail) or not len(resampled):
             return durations.Interval(value=value, low=np.nan, high=np.nan)
-        level = estimates.tail_quantile(len(self.gain))
-        low, high = np.quantile(resampled[np.isfinite(resampled)], [level, 1 - level])
+        low, high = np.quantile(resampled, [tail, 1 - tail])
         return durations.Interval(value=value, low=float(low), high=float(high))
 
     @cached_property
     def _resampled_curves(self) -> list[tuple[Points, Points]]:
         """Mean curves of resampled concepts."""
-        n = len(self.gain)
-        shares = estimates.resamples(n, seed=self.seed, rounds=self.rounds) / n
+        counts = self._related.resamples(seed=self.seed, rounds=self.rounds)
+        shares = counts / counts.sum(1, keepdims=True)
         return list(zip(shares @ self.gain, shares @ self.preservation, strict=True))
 
 
 def hypervolume(points: Float[np.ndarray, "points 2"]) -> float:
     """Area that points dominate above the origin, more being better in both coordinates.
 
+    Raises:
+        ValueError: if a point is not finite.
+
     References:
         Zitzler, Thiele. Multiobjective Evolutionary Algorithms: A Comparative Case Study and the
         Strength Pareto Approach. 1999. https://doi.org/10.1109/4235.797969
     """
+    if not np.isfinite(points).all():
+        raise ValueError("a point is not finite")
     area = height = 0.0
     for x, y in sorted(((float(x), float(y)) for x, y in points if x > 0), reverse=True):
         area, height = area + x * max(0.0, y - height), max(height, y)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from htbench.core import content
 from htbench.core.errors import Refused, UnknownName, UsageError
 from htbench.core.types import Digest
-from htbench.steering import concept_files
+from htbench.steering import concept_files, words
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,6 +25,18 @@ Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 NEUTRAL_PROMPT_SET = "open"
 """The shipped set whose neutral prompts serve a user's own set that has none."""
+
+
+def on_white(data: bytes) -> "Image":
+    """The image in a file's `data` as RGB, upright, on white where it is transparent."""
+    from PIL import Image, ImageOps
+
+    with Image.open(BytesIO(data)) as file:
+        image = ImageOps.exif_transpose(file)
+        if not image.has_transparency_data:
+            return image.convert("RGB")
+        image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +49,9 @@ class Reference:
     """CRC-32 of its file, as the archive has it."""
 
     def open(self) -> "Image":
-        """The image as RGB."""
-        from PIL import Image
-
+        """The image as RGB, upright by its EXIF orientation, on white where it is transparent."""
         with ZipFile(self.archive) as archive:
-            return Image.open(BytesIO(archive.read(self.name))).convert("RGB")
+            return on_white(archive.read(self.name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,12 +96,7 @@ class ImageFile:
 
     def open(self) -> "Image":
         """The image as RGB, upright by its EXIF orientation, on white where it is transparent."""
-        from PIL import Image, ImageOps
-
-        with Image.open(self.path) as file:
-            image = ImageOps.exif_transpose(file).convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
+        return on_white(self.path.read_bytes())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +122,9 @@ class Concept:
     """Images of it, for methods that steer towards images."""
     paraphrases: tuple[str, ...] = ()
     """Other phrasings of `text`, by which the robustness of a method is measured."""
+    families: tuple[str, ...] = ()
+    """Labels of what it shares with other concepts, such as its content words. Scores of concepts
+    that share one are not independent, and intervals count with that."""
 
     def reworded(self, text: str) -> "Concept":
         """This concept with `text` in place of its own, in the template too."""
@@ -133,9 +141,14 @@ class Concept:
 
     @cached_property
     def digest(self) -> Digest:
-        """Changes with everything that can change a fitted intervention; not with paraphrases."""
+        """Changes with everything that can change a fitted intervention.
+
+        Not with paraphrases and families.
+        """
         references = [[reference.name, reference.checksum] for reference in self.references]
-        return content.digest({**asdict(replace(self, paraphrases=())), "references": references})
+        fields = asdict(replace(self, paraphrases=()))
+        del fields["families"]
+        return content.digest({**fields, "references": references})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +209,7 @@ class _ConceptRow(_Strict):
     text: str = Field(min_length=1)
     template: str = Field(pattern=r"\{prompt\}")
     paraphrases: tuple[str, ...] = ()
+    family: tuple[str, ...] = ()
 
 
 class _PromptRow(_Strict):
@@ -266,9 +280,9 @@ def _user_set(files: concept_files.ConceptFiles) -> ConceptSet:
     prompts = [_validate(_PromptRow, row) for row in files.prompts]
     locations: dict[str, str] = {}
     for row, prompt in zip(files.prompts, prompts, strict=True):
-        words = " ".join(prompt.text.casefold().split())
-        if locations.setdefault(words, row.location) != row.location:
-            row.fail(f"prompt {prompt.text[:80]!r} is there already: {locations[words]}")
+        text = " ".join(prompt.text.casefold().split())
+        if locations.setdefault(text, row.location) != row.location:
+            row.fail(f"prompt {prompt.text[:80]!r} is there already: {locations[text]}")
     fit, evaluation = _texts(prompts, "fit"), _texts(prompts, "evaluation")
     if not (fit and evaluation):
         neutral = load(NEUTRAL_PROMPT_SET)
@@ -292,11 +306,24 @@ def _concept_set(
     fit: tuple[str, ...],
     evaluation: tuple[str, ...],
 ) -> ConceptSet:
-    splits: dict[Split, list[Concept]] = {split: [] for split in SPLITS}
+    by_split: dict[Split, list[_ConceptRow]] = {split: [] for split in SPLITS}
     for row in rows:
-        fields = row.model_dump(exclude={"split"})
-        concept = Concept(**fields, sources=fit, references=references.get(row.id, ()))
-        splits[row.split].append(concept)
+        by_split[row.split].append(row)
+    families = words.families(
+        {row.id: (row.kind, row.text) for split in SPLITS for row in by_split[split]}
+    )
+    splits = {
+        split: [
+            Concept(
+                **row.model_dump(exclude={"split", "family"}),
+                sources=fit,
+                references=references.get(row.id, ()),
+                families=row.family or families[row.id],
+            )
+            for row in by_split[split]
+        ]
+        for split in SPLITS
+    }
     return ConceptSet(
         **card.model_dump(),
         splits={split: tuple(concepts) for split, concepts in splits.items()},

@@ -17,7 +17,7 @@ from htbench.core import content
 from htbench.core.errors import Missing, UnknownName, UsageError
 
 HUB_PREFIX = "hf:"
-COLUMNS = ("text", "kind", "template", "split", "paraphrases", "id")
+COLUMNS = ("text", "kind", "template", "split", "paraphrases", "id", "family")
 HUB_SPLITS = {"train": "train", "validation": "dev", "dev": "dev", "test": "test"}
 """Splits by the names that the parts of a Hugging Face data set have."""
 Values = Mapping[str, object]
@@ -142,7 +142,9 @@ def _with_defaults(row: ConceptFileRow) -> ConceptFileRow:
         if not isinstance(cells.get(key, ""), str):
             row.fail(f"{key} {str(cells[key])[:80]!r} is not text")
     words = {
-        key: " ".join(str(value).split()) for key, value in cells.items() if key != "paraphrases"
+        key: " ".join(str(value).split())
+        for key, value in cells.items()
+        if key not in ("paraphrases", "family")
     }
     text, kind = words.get("text", ""), words.get("kind", "own")
     split = words.get("split", "test").lower()
@@ -156,7 +158,7 @@ def _with_defaults(row: ConceptFileRow) -> ConceptFileRow:
             f"template {template[:80]!r} has no {{prompt}}",
             remedy="Write it as {prompt} with {concept}",
         )
-    paraphrases = _parse_paraphrases(row, cells.get("paraphrases", []))
+    paraphrases = _parse_texts(row, cells, "paraphrases")
     if paraphrases and text not in template:
         row.fail(
             f"template {template[:80]!r} does not hold the text, "
@@ -173,15 +175,17 @@ def _with_defaults(row: ConceptFileRow) -> ConceptFileRow:
             "text": text,
             "template": template,
             "paraphrases": paraphrases,
+            **({"family": family} if (family := _parse_texts(row, cells, "family")) else {}),
         },
     )
 
 
-def _parse_paraphrases(row: ConceptFileRow, value: object) -> list[str]:
-    """Paraphrases of a list, or of a table's cell, where `|` separates them."""
+def _parse_texts(row: ConceptFileRow, cells: Values, column: str) -> list[str]:
+    """Texts of a list, or of a table's cell, where `|` separates them."""
+    value = cells.get(column, [])
     parts = value.split("|") if isinstance(value, str) else value
     if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
-        row.fail("paraphrases are neither a list of texts nor texts separated by |")
+        row.fail(f"{column}: neither a list of texts nor texts separated by |")
     return [" ".join(part.split()) for part in parts if part.strip()]
 
 

@@ -1,7 +1,5 @@
 """The leakage audit: evaluation concepts that also occur, perhaps reworded, in the training set."""
 
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -9,22 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htbench.steering.concept import Concept
+from htbench.steering.words import normalise, stems
 
 NEAR_COSINE = 0.95
 """Cosine of two texts from which concepts count as nearly the same."""
 SHARED_STEMS = 0.5
 """Share of common stems (Jaccard) from which two phrasings count as nearly the same."""
-
-_FUNCTION_WORDS = frozenset(
-    re.findall(
-        r"\w+",
-        "a an the in on at as of by with from into over under before against near next beside "
-        "joined wearing made and or to for its it style shades shade background among surrounded "
-        "mood full covered like one two small little big old all some through seen shot light "
-        "surface scene",
-    )
-)
-"""Words that phrase a concept without naming it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,20 +98,6 @@ def audit(
         nearest=nearest,
         encoder=encoder,
         novel=novel,
-    )
-
-
-def normalise(text: str) -> str:
-    """The words of a text in Unicode's NFKC form, without case and punctuation."""
-    return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
-
-
-def stems(text: str) -> frozenset[str]:
-    """The content words of a text without common endings; all of its words if it has none."""
-    words = normalise(text.replace("'s", "")).split()
-    content_words = [word for word in words if word not in _FUNCTION_WORDS] or words
-    return frozenset(
-        re.sub(r"(?<=\w{3})(?:ies|es|(?<!s)s|ed|ing|[ye])$", "", word) for word in content_words
     )
 
 

@@ -137,6 +137,7 @@ def write(folder: Path) -> None:
             "template": ("{prompt} " if modifier.kind == "companion" else "{prompt}, ")
             + modifier.text(),
             "paraphrases": [modifier.text(wording) for wording in range(1, len(WORDINGS["style"]))],
+            "family": [phrase(kind, value) for kind, value in modifier.facts.items()],
         }
         for name, modifier in modifiers().items()
     ]

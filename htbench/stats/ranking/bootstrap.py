@@ -1,11 +1,13 @@
 """The bootstrap of a ranking: votes resampled by concepts, and by raters where they are known."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from htbench.stats import durations, estimates
+from htbench.stats import durations
+from htbench.stats.families import MIN_CLUSTERS, Families
 from htbench.stats.ranking import influence
 from htbench.stats.ranking.bradley_terry import BradleyTerryFit, solve, strongly_connected
 from htbench.stats.ranking.votes import Votes, VoteTally
@@ -18,9 +20,9 @@ _CHUNK = 2_000_000
 class BootstrapDraws:
     """Statistics of resampled votes.
 
-    Each concept's votes stay together. With raters, a vote is weighted by the draws of its concept
-    times the draws of its rater, and distances from the statistic are corrected by
-    `influence.Variance.correction`.
+    Each concept's votes stay together, and so do concepts of a family. With raters, a vote is
+    weighted by the draws of its concept times the draws of its rater, and distances from the
+    statistic are corrected by `influence.Variance.correction`.
     """
 
     ratings: Float[np.ndarray, "rounds contenders"]
@@ -28,24 +30,34 @@ class BootstrapDraws:
     """Share of its votes that the row won against the column; NaN where a resample has none."""
     mean_win_rates: Float[np.ndarray, "rounds contenders"]
     """Mean of the win rates over opponents."""
-    concepts: int
+    families: Families
+    """Those of the concepts."""
     raters: int
     """Number of resampled raters; 0 where only concepts are resampled."""
     unbounded_draws: int
     """Number of resamples in which only the prior bounds the ratings."""
 
     @property
-    def clusters(self) -> int:
-        """Number of concepts or of raters, whichever is smaller: it sets the width of intervals."""
-        return min(self.concepts, self.raters or self.concepts)
+    def clusters(self) -> float:
+        """Effective number of clusters of concepts, or of raters if they are fewer."""
+        return min(self.families.clusters, self.raters or math.inf)
+
+    @property
+    def widening(self) -> float:
+        """Standard error of a statistic over that of its resamples, but for the t quantile."""
+        if self.raters and self.raters < self.families.clusters:
+            return Families.independent(self.raters).widening
+        return self.families.widening
 
     def interval(self, value: float, resamples: Float[np.ndarray, " rounds"]) -> durations.Interval:
-        """95 % interval of a statistic; NaN with one cluster, or where no resample has a value."""
+        """95 % interval of a statistic; NaN for too few clusters, or where no resample has a value."""
         resamples = resamples[np.isfinite(resamples)]
-        if self.clusters < 2 or not len(resamples):
+        if self.clusters < MIN_CLUSTERS or not len(resamples):
             return durations.Interval(value=value, low=np.nan, high=np.nan)
-        level = estimates.tail_quantile(self.clusters)
-        low, high = np.quantile(resamples, [level, 1 - level])
+        tail = self.families.tail
+        if self.raters:
+            tail = min(tail, Families.independent(self.raters).tail)
+        low, high = np.quantile(resamples, [tail, 1 - tail])
         return durations.Interval(value=value, low=float(low), high=float(high))
 
 
@@ -61,9 +73,8 @@ def resample_votes(
     raters, rater = np.unique(
         np.zeros(len(cast), int) if cast.rater is None else cast.rater, return_inverse=True
     )
-    tally = _tally(
-        cast, concept, rater, concepts=len(concepts), raters=len(raters), rounds=rounds, seed=seed
-    )
+    related = Families.of([cast.concepts[k] for k in concepts], cast.families)
+    tally = _tally(cast, concept, rater, related, raters=len(raters), rounds=rounds, seed=seed)
     tallies = [
         VoteTally(wins=wins, ties=tied) for wins, tied in zip(tally.wins, tally.ties, strict=True)
     ]
@@ -72,9 +83,9 @@ def resample_votes(
     if len(raters) > 1:
         observed = cast.tally().win_rates
         # one factor for all ratings keeps their correlations
-        on_ratings = influence.variance(influence.on_ratings(cast, rating), concept, rater)
-        on_rates = influence.variance(influence.on_win_rates(cast), concept, rater)
-        on_means = influence.variance(influence.on_mean_win_rates(cast), concept, rater)
+        on_ratings = influence.variance(influence.on_ratings(cast, rating), concept, rater, related)
+        on_rates = influence.variance(influence.on_win_rates(cast), concept, rater, related)
+        on_means = influence.variance(influence.on_mean_win_rates(cast), concept, rater, related)
         ratings = rating.ratings + on_ratings.total.correction * (ratings - rating.ratings)
         rates = observed + on_rates.correction.reshape(observed.shape) * (rates - observed)
         means = mean_win_rate(observed)
@@ -83,7 +94,7 @@ def resample_votes(
         ratings=ratings,
         win_rates=rates,
         mean_win_rates=averages,
-        concepts=len(concepts),
+        families=related,
         raters=len(raters) if len(raters) > 1 else 0,
         unbounded_draws=sum(not strongly_connected(draw, rating.ties) for draw in tallies),
     )
@@ -102,17 +113,17 @@ def _tally(
     votes: Votes,
     concept: Int[np.ndarray, " votes"],
     rater: Int[np.ndarray, " votes"],
+    related: Families,
     *,
-    concepts: int,
     raters: int,
     rounds: int,
     seed: int,
 ) -> VoteTally:
     """The tally of every resample."""
-    counts = estimates.resamples(concepts, seed=seed, rounds=rounds)
+    counts = related.resamples(seed=seed, rounds=rounds)
     if raters == 1:
         return votes.tally(counts, groups=concept)
-    by_rater = estimates.resamples(raters, seed=seed + 1, rounds=rounds)
+    by_rater = Families.independent(raters).resamples(seed=seed + 1, rounds=rounds)
     pairs, group = np.unique(concept * raters + rater, return_inverse=True)
     step = max(1, _CHUNK // len(pairs))
     parts = [

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
+from htbench.stats.families import Families
 from htbench.stats.ranking.bradley_terry import BradleyTerryFit
 from htbench.stats.ranking.votes import Votes
 
@@ -89,16 +90,25 @@ def variance(
     influence: Float[np.ndarray, "votes statistics"] | csr_array,
     concept: Int[np.ndarray, " votes"],
     rater: Int[np.ndarray, " votes"],
+    families: Families,
 ) -> Variance:
-    """Variances of statistics to first order, from the influence of each vote."""
+    """Variances of statistics to first order, from the influence of each vote.
 
-    def clustered(group: Int[np.ndarray, " votes"]) -> Float[np.ndarray, " statistics"]:
+    `concept` indexes the concepts of `families`; those that share one are not independent.
+    """
+
+    def sums(group: Int[np.ndarray, " votes"]) -> csr_array:
         rows = np.unique(group, return_inverse=True)[1]
         members = csr_array((np.ones(len(group)), (rows, np.arange(len(group)))))
-        return np.array((csr_array(members @ influence) ** 2).sum(0), float)
+        return csr_array(members @ influence)
 
+    def clustered(group: Int[np.ndarray, " votes"]) -> Float[np.ndarray, " statistics"]:
+        return np.array((sums(group) ** 2).sum(0), float)
+
+    by_concept = sums(concept)
+    related = np.asarray(by_concept.multiply(csr_array(families.kernel) @ by_concept).sum(0), float)
     return Variance(
-        concept=clustered(concept),
+        concept=np.maximum(clustered(concept), related),
         rater=clustered(rater),
         both=clustered(concept * (rater.max() + 1) + rater),
     )

@@ -7,10 +7,12 @@ import numpy as np
 
 from htbench.core.content import without_nan
 from htbench.stats import durations
+from htbench.stats.families import MIN_CLUSTERS
 from htbench.stats.ranking.bootstrap import BootstrapDraws, mean_win_rate, resample_votes
 from htbench.stats.ranking.bradley_terry import PRIOR, BradleyTerryFit, Limit, TieRule, fit
+from htbench.stats.ranking.influence import on_ratings
 from htbench.stats.ranking.ranks import ContenderRank, rank_contenders
-from htbench.stats.ranking.tiers import PairwiseTest
+from htbench.stats.ranking.tiers import PairwiseTest, score_tests, vote_tests
 from htbench.stats.ranking.votes import Votes
 from htbench.stats.ranking.win_rates import WinRates, win_rates
 
@@ -47,6 +49,8 @@ class Ranking:
     pairwise_tests: tuple[PairwiseTest, ...]
     """All pairs, in the order of the entries."""
     concepts: int
+    clusters: float
+    """Effective number of independent clusters of concepts, or of raters if they are fewer."""
     raters: int
     """Number of resampled raters; 0 where raters are not known or there is one."""
     rounds: int
@@ -60,12 +64,12 @@ class Ranking:
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         """Caveats for readers; none is best."""
-        clusters = min(self.concepts, self.raters or self.concepts)
-        what = "raters" if self.raters == clusters else "concepts"
+        clusters = f"{self.clusters:.3g}"
+        what = "raters" if self.raters == self.clusters else "independent clusters of concepts"
         warnings = []
-        if clusters < 2:
-            warnings.append("One concept: no intervals, and nothing is told apart.")
-        elif clusters < FEW_CLUSTERS:
+        if self.clusters < MIN_CLUSTERS:
+            warnings.append(f"Only {clusters} {what}: no intervals, and nothing is told apart.")
+        elif self.clusters < FEW_CLUSTERS:
             warnings.append(f"Only {clusters} {what}: intervals are widened for it, and rough.")
         reasons = {"above": "lost to nobody", "below": "beat nobody", "both": "met no equal"}
         warnings += [
@@ -124,13 +128,14 @@ def rank(
     """
     rating = fit(votes, ties=ties, prior=prior)
     draws = resample_votes(votes, rating, rounds=rounds, seed=seed)
+    tests = _pairwise_tests(votes, rating, draws, seed=seed)
     ranks = rank_contenders(
         votes.names,
         rating.ratings,
         draws.ratings,
+        tests,
+        concepts=draws.families.n,
         clusters=draws.clusters,
-        concepts=draws.concepts,
-        log_odds=True,
     )
     matrix = win_rates(votes, draws)
     entries = [_entry(votes, rating, draws, matrix, contender) for contender in ranks.ranks]
@@ -139,7 +144,8 @@ def rank(
         rating=rating,
         win_rates=matrix,
         pairwise_tests=ranks.pairwise_tests,
-        concepts=draws.concepts,
+        concepts=draws.families.n,
+        clusters=draws.clusters,
         raters=draws.raters,
         rounds=rounds,
         seed=seed,
@@ -147,6 +153,27 @@ def rank(
         votes=int(votes.valid.sum()),
         missing=int(np.isnan(votes.outcome).sum()),
     )
+
+
+def _pairwise_tests(
+    votes: Votes, rating: BradleyTerryFit, draws: BootstrapDraws, *, seed: int
+) -> list[PairwiseTest]:
+    """Tests of all pairs: where raters are resampled, by the resampled ratings; else by the pull of
+    each concept on the ratings, which permutations can exchange.
+    """
+    if draws.raters:
+        return vote_tests(
+            votes.names,
+            rating.ratings,
+            draws.ratings,
+            degrees_of_freedom=draws.clusters - 1,
+            widening=draws.widening,
+        )
+    cast = votes.where(votes.valid)
+    pulls = np.zeros((draws.families.n, len(votes.names)))
+    np.add.at(pulls, np.unique(cast.concept, return_inverse=True)[1], on_ratings(cast, rating))
+    pseudo_values = rating.ratings[:, None] + len(pulls) * (pulls - pulls.mean(0)).T
+    return score_tests(votes.names, pseudo_values, draws.families, log_odds=True, seed=seed)
 
 
 def _entry(

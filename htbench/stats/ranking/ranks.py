@@ -1,13 +1,14 @@
 """Ranks on a leaderboard, with their ranges over resamples; from votes or from scores."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from htbench.stats import estimates
-from htbench.stats.ranking.tiers import PairwiseTest, best_first, pairwise_tests, tiers
+from htbench.stats.families import MIN_CLUSTERS, Families, FamiliesByConcept
+from htbench.stats.ranking.tiers import PairwiseTest, best_first, score_tests, tiers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,11 +20,13 @@ class ContenderRank:
     """1 plus the number of higher contenders; equals share the better rank."""
     highest: int
     lowest: int
-    """95 % of resamples rank it from `highest` to `lowest`."""
+    """The ranks that the tests of all pairs leave: from 1 plus the number of contenders that are
+    significantly better, to the number that are not significantly worse. The ranges of all
+    contenders hold together in 95 % of samples."""
     tier: int
     """Contenders of one tier do not differ significantly from its first."""
     best: float
-    """Share of resamples in which it is first; NaN with one cluster."""
+    """Share of resamples in which it is first; NaN for too few clusters."""
 
     @property
     def rank_range(self) -> str:
@@ -39,7 +42,9 @@ class Ranks:
     pairwise_tests: tuple[PairwiseTest, ...]
     """All pairs, in the same order."""
     concepts: int
-    """Number of resampled concepts."""
+    """Number of concepts."""
+    clusters: float
+    """Effective number of independent clusters of concepts, or of raters if they are fewer."""
 
     def get(self, name: str) -> ContenderRank | None:
         """The rank of the contender `name`; None if it is not ranked."""
@@ -55,41 +60,39 @@ def rank_contenders(
     names: Sequence[str],
     values: Float[np.ndarray, " contenders"],
     resamples: Float[np.ndarray, "rounds contenders"],
+    tests: Sequence[PairwiseTest],
     *,
-    clusters: int,
     concepts: int,
-    log_odds: bool = False,
+    clusters: float,
 ) -> Ranks:
-    """Rank contenders by their values, with ranges from the values in resamples.
-
-    `clusters` is the number of resampled units; values may be `log_odds`.
-    """
-    pairs = pairwise_tests(names, values, resamples, clusters=clusters, log_odds=log_odds)
-    tier, rank, resampled_ranks = tiers(names, values, pairs), _ranks(values), _ranks(resamples)
-    is_first = resampled_ranks == 1
-    ranks = []
-    for k in best_first(values):
-        highest, lowest, best = 1, len(names), np.nan
-        if clusters > 1:
-            level = estimates.tail_quantile(clusters)
-            ends = np.quantile(resampled_ranks[:, k], [level, 1 - level], method="inverted_cdf")
-            highest, lowest = map(int, ends)
-            best = float((is_first[:, k] / is_first.sum(1)).mean())
-        ranks.append(
-            ContenderRank(
-                name=names[k],
-                rank=int(rank[k]),
-                highest=highest,
-                lowest=lowest,
-                tier=tier[k],
-                best=best,
-            )
+    """Rank contenders by their values, with ranges and tiers from the tests of all pairs."""
+    tier, rank = tiers(names, values, tests), _ranks(values)
+    beaten_by = Counter(test.worse for test in tests if test.significant)
+    beats = Counter(test.better for test in tests if test.significant)
+    first = _ranks(resamples) == 1
+    best = (first / first.sum(1, keepdims=True)).mean(0)
+    ranks = [
+        ContenderRank(
+            name=names[k],
+            rank=int(rank[k]),
+            highest=1 + beaten_by[names[k]],
+            lowest=len(names) - beats[names[k]],
+            tier=tier[k],
+            best=float(best[k]) if clusters >= MIN_CLUSTERS else np.nan,
         )
-    return Ranks(ranks=tuple(ranks), pairwise_tests=tuple(pairs), concepts=concepts)
+        for k in best_first(values)
+    ]
+    return Ranks(
+        ranks=tuple(ranks), pairwise_tests=tuple(tests), concepts=concepts, clusters=clusters
+    )
 
 
 def rank_by_scores(
-    scores: Mapping[str, Mapping[str, float]], *, rounds: int = 10_000, seed: int = 0
+    scores: Mapping[str, Mapping[str, float]],
+    families: FamiliesByConcept | None = None,
+    *,
+    rounds: int = 10_000,
+    seed: int = 0,
 ) -> Ranks | None:
     """Rank methods by their mean score over the concepts that all of them have.
 
@@ -103,12 +106,19 @@ def rank_by_scores(
     ]
     if len(scores) < 2 or not common:
         return None
-    n = len(common)
+    related = Families.of(common, families)
     values = np.array(
         [[by_concept[concept] for concept in common] for by_concept in scores.values()]
     )
-    resampled = estimates.resamples(n, seed=seed, rounds=rounds) @ values.T / n
-    return rank_contenders(tuple(scores), values.mean(1), resampled, clusters=n, concepts=n)
+    draws = related.resamples(seed=seed, rounds=rounds)
+    return rank_contenders(
+        tuple(scores),
+        values.mean(1),
+        draws @ values.T / draws.sum(1, keepdims=True),
+        score_tests(tuple(scores), values, related, rounds=min(rounds, 2000), seed=seed),
+        concepts=len(common),
+        clusters=related.clusters,
+    )
 
 
 def _ranks(values: Float[np.ndarray, "*draws contenders"]) -> Int[np.ndarray, "*draws contenders"]:

@@ -1,7 +1,7 @@
 """Votes on pairs of contenders as columns: the pair, the concept, the rater, the outcome."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
 import numpy as np
@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from htbench.core.errors import Refused, UnknownName
+from htbench.stats.families import FamiliesByConcept
 
 Column = Literal["concept", "rater", "judge"]
 """Columns that group votes."""
@@ -82,6 +83,8 @@ class Votes:
     concepts: tuple[str, ...]
     concept: Int[np.ndarray, " votes"]
     """Indices into `concepts`, the clusters that intervals resample."""
+    families: FamiliesByConcept = field(default_factory=dict)
+    """Families of concepts, by concept; those that share one are resampled together."""
     raters: tuple[str, ...] = ()
     rater: Int[np.ndarray, " votes"] | None = None
     """Indices into `raters`; with raters, intervals resample them too."""
@@ -122,6 +125,7 @@ class Votes:
         judge: Sequence[str] | None = None,
         weight: Sequence[float] | None = None,
         names: Sequence[str] = (),
+        families: FamiliesByConcept | None = None,
     ) -> Self:
         """Votes from columns of labels.
 
@@ -140,6 +144,7 @@ class Votes:
             outcome=np.array([np.nan if value is None else value for value in outcome], float),
             concepts=concepts,
             concept=concept_of,
+            families=families or {},
             raters=raters,
             rater=None if rater is None else rater_of,
             judges=judges,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from htbench.stats.families import Families
 from htbench.stats.ranking.bootstrap import BootstrapDraws
 from htbench.stats.ranking.votes import Votes
 
@@ -21,7 +22,7 @@ class WinRates:
     """Share of votes that the row won, a tie as half a win."""
     low: Float[np.ndarray, "contenders contenders"]
     high: Float[np.ndarray, "contenders contenders"]
-    """95 % intervals, not adjusted for the number of pairs; NaN with one cluster."""
+    """95 % intervals, not adjusted for the number of pairs; NaN for too few clusters."""
     wins: Float[np.ndarray, "contenders contenders"]
     ties: Float[np.ndarray, "contenders contenders"]
     """Sums of weights of votes."""
@@ -34,7 +35,7 @@ def win_rates(votes: Votes, draws: BootstrapDraws) -> WinRates:
     """The matrix of win rates with their intervals.
 
     Where one side won all votes, resamples do not differ; the interval is then that of the same
-    number of independent concepts that all agree.
+    number of independent clusters of concepts that all agree.
 
     References:
         Clopper, Pearson. The Use of Confidence or Fiducial Limits Illustrated in the Case of the
@@ -46,7 +47,8 @@ def win_rates(votes: Votes, draws: BootstrapDraws) -> WinRates:
     for row, column in np.argwhere(met > 0):
         interval = draws.interval(float(rate[row, column]), draws.win_rates[:, row, column])
         low[row, column], high[row, column] = interval.low, interval.high
-    unanimous = np.where(concepts > 1, 0.025 ** (1 / np.maximum(concepts, 1)), np.nan)
+    enough = np.isfinite(low) & (concepts > 1)
+    unanimous = np.where(enough, 0.025 ** (1 / np.maximum(_clusters(votes, rate), 1)), np.nan)
     return WinRates(
         names=votes.names,
         rate=rate,
@@ -57,6 +59,21 @@ def win_rates(votes: Votes, draws: BootstrapDraws) -> WinRates:
         votes=met,
         concepts=concepts,
     )
+
+
+def _clusters(
+    votes: Votes, rate: Float[np.ndarray, "contenders contenders"]
+) -> Float[np.ndarray, "contenders contenders"]:
+    """Effective number of clusters of the concepts on which two met, where one won all votes."""
+    cast, clusters = votes.where(votes.valid), np.ones(rate.shape)
+    for row, column in np.argwhere(rate == 1):
+        met = (np.minimum(cast.first, cast.second) == min(row, column)) & (
+            np.maximum(cast.first, cast.second) == max(row, column)
+        )
+        concepts = [votes.concepts[k] for k in np.unique(cast.concept[met])]
+        clusters[row, column] = Families.of(concepts, votes.families).clusters
+        clusters[column, row] = clusters[row, column]
+    return clusters
 
 
 def _counts(votes: Votes) -> tuple[Int[np.ndarray, "contenders contenders"], ...]:
