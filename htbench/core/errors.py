@@ -40,7 +40,7 @@ class Refused(HtbenchError):
 
 
 class NotFinite(HtbenchError):
-    """An image has NaN or infinity in it, which no picture can show."""
+    """An image has NaN or infinity in it, which no picture can show, or an activation has."""
 
     exit_code = 3
 

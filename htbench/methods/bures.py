@@ -22,13 +22,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from htbench.core.types import Site
-from htbench.steering.fitting.closed_form import FitsEachSite
-from htbench.steering.fitting.transport import MIN_DEVIATION, SourceSamples, TargetSamples
+from htbench.steering.fitting.closed_form import MapsEachSite
+from htbench.steering.fitting.transport import SourceSamples, TargetSamples, rounding_noise
 from htbench.steering.intervention import LowRank
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuresTransport(FitsEachSite):
+class BuresTransport(MapsEachSite):
     """A full matrix per site, kept as identity plus low rank."""
 
     ridge: float = 0.1
@@ -39,7 +39,9 @@ class BuresTransport(FitsEachSite):
         """The transport map between normal distributions fitted to the samples, in float64."""
         a, b = source.double(), target.double()
         variance = float((a.var(0, correction=0) + b.var(0, correction=0)).mean() / 2)
-        down, up = bures(a, b, diagonal=max(self.ridge * variance, MIN_DEVIATION**2))
+        floor = float(rounding_noise(torch.cat([source, target])).square().mean())
+        # Samples that are all 0 need some diagonal, and any gives the identity.
+        down, up = bures(a, b, diagonal=max(self.ridge * variance, floor) or 1.0)
         shift = b.mean(0) - a.mean(0) - a.mean(0) @ down @ up
         return LowRank({site: down.float()}, {site: up.float()}, {site: shift.float()})
 

@@ -9,13 +9,13 @@ References:
 from dataclasses import dataclass
 
 from htbench.core.types import Site
-from htbench.steering.fitting.closed_form import FitsEachSite, affine
+from htbench.steering.fitting.closed_form import MapsEachSite, affine
 from htbench.steering.fitting.transport import SourceSamples, TargetSamples, gaussian_map
 from htbench.steering.intervention import Affine
 
 
 @dataclass(frozen=True, kw_only=True)
-class GaussianTransport(FitsEachSite):
+class GaussianTransport(MapsEachSite):
     """Scale and shift of each channel from two moments."""
 
     def fit_site(self, site: Site, source: SourceSamples, target: TargetSamples) -> Affine:

@@ -14,14 +14,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from htbench.core.types import Site
-from htbench.steering.fitting.closed_form import FitsEachSite, affine, sample_positions
+from htbench.steering.fitting.closed_form import MapsEachSite, affine, sample_positions
 from htbench.steering.fitting.transport import SourceSamples, TargetSamples, linear_map
 from htbench.steering.hooks import mean_pool
 from htbench.steering.intervention import Affine
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinearAct(FitsEachSite):
+class LinearAct(MapsEachSite):
     """Sequential estimation, in one pass unless `blocks` is set."""
 
     support: bool = False

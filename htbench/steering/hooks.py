@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from htbench.core.errors import UnknownName
 from htbench.core.phase import phase
 from htbench.core.types import Site, SiteInfo
-from htbench.steering.intervention import Affine, Intervention
+from htbench.steering.intervention import Affine, Intervention, at_strength, scale_and_shift
 from htbench.steering.model import Model, Tap
 
 Pooling = Callable[[Float[Tensor, "images positions channels"]], Float[Tensor, "samples channels"]]
@@ -81,8 +81,8 @@ def find_candidate_sites(
 def steer(interventions: Sequence[Intervention], strengths: Sequence[float]) -> Tap:
     """The tap that applies to each image of a batch its own intervention at its own strength.
 
-    Affine maps of all images are one fused operation per site, `shift + gain * z`. An image that is
-    not steered has gain 1 and shift -0.0, which preserve every bit.
+    Affine maps of all images are one fused operation per site, with the bits of `Affine.apply`. An
+    image that is not steered has gain 1 and offset -0.0, which preserve every bit.
     """
     affine = {
         k: change
@@ -107,19 +107,16 @@ def steer(interventions: Sequence[Intervention], strengths: Sequence[float]) -> 
             z = torch.cat(rows)
         if affine and not tables:
             with phase("install"):
-                tables.update(_gains_and_shifts(affine, strengths, z.device))
-        if site not in tables:
-            return z
-        gain, shift = tables[site]
-        return torch.addcmul(shift, gain, z).to(z.dtype)
+                tables.update(_gains_and_offsets(affine, strengths, z.device))
+        return scale_and_shift(z, *tables[site]) if site in tables else z
 
     return tap
 
 
-def _gains_and_shifts(
+def _gains_and_offsets(
     affine: Mapping[int, Affine], strengths: Sequence[float], device: torch.device
 ) -> dict[Site, tuple[Tensor, Tensor]]:
-    """Gain and shift, with a row per image, at each site that any of the maps acts on.
+    """Gain and offset, with a row per image, at each site that any of the maps acts on.
 
     All sites are calculated at once: a call on one site's small tensors is mostly overhead.
     """
@@ -148,12 +145,13 @@ def _gains_and_shifts(
         dtype=torch.float32,
         device=device,
     )[:, None]
-    gain, shift = 1 + amounts * (scales[rows] - 1), amounts * shifts[rows]
     sizes = list(channels.values())
-    gains, offsets = torch.split(gain, sizes, 1), torch.split(shift, sizes, 1)
+    gains, offsets = (
+        torch.split(part, sizes, 1) for part in at_strength(scales[rows], shifts[rows], amounts)
+    )
     return {
-        site: (site_gain[:, None], site_shift[:, None])
-        for site, site_gain, site_shift in zip(channels, gains, offsets, strict=True)
+        site: (gain[:, None], offset[:, None])
+        for site, gain, offset in zip(channels, gains, offsets, strict=True)
     }
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, Self
@@ -109,9 +109,10 @@ PerChannel = Mapping[Site, Float[Tensor, " channels"]]
 class Affine(Intervention):
     r"""One affine map per site and channel, the same at every position.
 
-    .. math:: T_s(z) = z + s (w z + b - z)
+    .. math:: T_s(z) = z + s (w z + b - z) = (1 + s (w - 1)) z + s b
 
-    at strength `s`, with scale `w` and shift `b`, calculated in float32.
+    at strength `s`, with scale `w` and shift `b`. It is calculated in float32, or in float64 for
+    `z` of float64, and rounded once: `htbench.steering.hooks.steer` gives the same bits.
 
     Args:
         scale: `w`; its sites are those of the intervention.
@@ -143,10 +144,11 @@ class Affine(Intervention):
     ) -> Float[Tensor, "images positions channels"]:
         if site not in self.scale or strength == 0:
             return z
-        moved = z + (strength * ((self.scale[site] - 1) * z.float() + self.shift[site])).to(z.dtype)
+        moved = scale_and_shift(z, *at_strength(self.scale[site], self.shift[site], strength))
         if site not in self.low:
             return moved
-        return torch.where((z >= self.low[site]) & (z <= self.high[site]), moved, z)
+        low, high = self.low[site].to(z.device), self.high[site].to(z.device)
+        return torch.where((z >= low) & (z <= high), moved, z)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         return _flatten(scale=self.scale, shift=self.shift, low=self.low, high=self.high), {}
@@ -165,12 +167,33 @@ class Affine(Intervention):
         return cls(scale, shift, low=low, high=high)
 
 
+def at_strength(
+    scale: Float[Tensor, "*rows channels"],
+    shift: Float[Tensor, "*rows channels"],
+    strength: float | Float[Tensor, "rows 1"],
+) -> tuple[Float[Tensor, "*rows channels"], Float[Tensor, "*rows channels"]]:
+    """Gain and offset of an affine map at a strength: `1 + s (w - 1)` and `s b`, in float32."""
+    return 1 + strength * (scale.float() - 1), strength * shift.float()
+
+
+def scale_and_shift(
+    z: Float[Tensor, "images positions channels"],
+    gain: Float[Tensor, "*images_1 channels"],
+    offset: Float[Tensor, "*images_1 channels"],
+) -> Float[Tensor, "images positions channels"]:
+    """`gain * z + offset` in the wider of the number formats, rounded once to that of `z`.
+
+    Every affine map goes through this one operation: a product and a sum would round otherwise.
+    """
+    return torch.addcmul(offset.to(z.device), gain.to(z.device), z).to(z.dtype)
+
+
 class LowRank(Intervention):
     r"""One affine map per site with a full matrix, identity plus low rank, the same everywhere.
 
     .. math:: T_s(z) = z + s (z D U + b)
 
-    at strength `s`, for row vectors `z` of channels, calculated in float32.
+    at strength `s`, for row vectors `z` of channels, calculated in float32 and rounded once.
 
     Args:
         down: `D`, of shape (channels, rank), by site.
@@ -194,9 +217,8 @@ class LowRank(Intervention):
     ) -> Float[Tensor, "images positions channels"]:
         if site not in self.shift or strength == 0:
             return z
-        return z + (
-            strength * ((z.float() @ self.down[site]) @ self.up[site] + self.shift[site])
-        ).to(z.dtype)
+        down, up, shift = (part[site].to(z.device) for part in (self.down, self.up, self.shift))
+        return (z + strength * ((z.float() @ down) @ up + shift)).to(z.dtype)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         return _flatten(down=self.down, up=self.up, shift=self.shift), {}
@@ -210,6 +232,57 @@ class LowRank(Intervention):
         ):
             raise ValueError("its parts do not match")
         return cls(down, up, shift)
+
+
+class OnMeans(Intervention):
+    r"""Another intervention, applied to means over positions: all positions are shifted alike.
+
+    .. math:: T_s(z)_i = z_i + U_s(\bar z) - \bar z
+
+    for positions `i` of an image, their mean `\bar z` and the other intervention `U`. Differences
+    between the positions of an image stay as they are, whatever the scales of `U`. The mean and
+    the sum are calculated in float32, and rounded once.
+
+    Args:
+        change: the other intervention; its sites are those of this one.
+        sites: those of its sites at which it is applied to means, at others to each position; None:
+            all of them.
+
+    References:
+        Rodriguez et al. Controlling Language and Diffusion Models by Transporting Activations.
+        2024. https://arxiv.org/abs/2410.23054 (its code does so with the maps of a UNet)
+    """
+
+    kind = "on-means"
+
+    def __init__(self, change: Intervention, *, sites: Iterable[Site] | None = None) -> None:
+        self.change = change
+        self.sites = change.sites
+        self.on_means = change.sites if sites is None else frozenset(sites)
+
+    def apply(
+        self, site: Site, z: Float[Tensor, "images positions channels"], *, strength: float
+    ) -> Float[Tensor, "images positions channels"]:
+        if site not in self.on_means or strength == 0:
+            return self.change.apply(site, z, strength=strength)
+        mean = z.mean(1, keepdim=True, dtype=torch.promote_types(z.dtype, torch.float32))
+        return (z + (self.change.apply(site, mean, strength=strength) - mean)).to(z.dtype)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        tensors, settings = self.change.state()
+        marks = _flatten(**{"on-means": {site: torch.zeros(0) for site in self.on_means}})
+        return tensors | marks, settings | {"change": _kind(type(self.change))}
+
+    @classmethod
+    def restore(cls, tensors: dict[str, Tensor], settings: dict[str, str]) -> Self:
+        sites = _unflatten(tensors, "on-means").keys()
+        change = _class(settings["change"]).restore(
+            {name: each for name, each in tensors.items() if not name.startswith("on-means/")},
+            {name: each for name, each in settings.items() if name != "change"},
+        )
+        if not sites <= change.sites:
+            raise ValueError("its parts do not match")
+        return cls(change, sites=sites)
 
 
 class ModelIdentity(Protocol):

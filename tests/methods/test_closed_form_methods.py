@@ -49,13 +49,6 @@ def test_gaussian_transport_matches_two_moments(n: int, m: int) -> None:
     )
 
 
-def test_gaussian_transport_leaves_a_still_channel_alone() -> None:
-    change = GaussianTransport().fit_site(
-        S, torch.tensor([[2.0, 1.0], [2.0, 3.0]]), torch.tensor([[5.0, 1.0], [9.0, 2.0]])
-    )
-    assert (change.scale[S][0].item(), change.shift[S][0].item()) == (1, 0)
-
-
 def test_linear_act_is_least_squares_on_sorted_samples() -> None:
     a, b, x, y = _pair(12, 12)
     change = LinearAct().fit_site(S, x, y)
@@ -101,11 +94,25 @@ def test_bures_transport_with_little_added_matches_covariances() -> None:
     )
 
 
-def test_samples_that_never_vary_are_only_shifted() -> None:
-    change = BuresTransport().fit_site(S, torch.zeros(4, 3), torch.ones(4, 3))
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("shift", [0.0, 1.0, 1e-6])
+def test_samples_that_never_vary_are_only_shifted(count: int, shift: float) -> None:
+    change = BuresTransport().fit_site(S, torch.zeros(count, 3), torch.full((count, 3), shift))
     torch.testing.assert_close(
-        change.apply(S, torch.eye(3)[None], strength=1.0), 1 + torch.eye(3)[None]
+        change.apply(S, torch.eye(3)[None], strength=1.0), shift + torch.eye(3)[None]
     )
+
+
+def test_bures_transport_does_not_depend_on_the_unit() -> None:
+    _, _, x, y = _pair(9, 14)
+    change, small = (BuresTransport().fit_site(S, unit * x, unit * y) for unit in (1, 1e-6))
+    torch.testing.assert_close(small.down[S] @ small.up[S], change.down[S] @ change.up[S])
+
+
+def test_one_sample_each_moves_iti_from_source_to_target() -> None:
+    x, y = torch.tensor([[1.0, 2.0]]), torch.tensor([[4.0, 6.0]])
+    shift = ClassifierShift().fit_site(S, x, y).shift[S]
+    torch.testing.assert_close(shift, 2.5 * torch.tensor([0.6, 0.8]))
 
 
 @pytest.mark.parametrize(("n", "m"), COUNTS)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from htbench.core.errors import UnknownName
 from htbench.core.types import Site, SiteInfo
 from htbench.steering.hooks import activations, attach, check_sites, steer
-from htbench.steering.intervention import Affine, Intervention, Rewrite
+from htbench.steering.intervention import Affine, Intervention, OnMeans, Rewrite
 from htbench.steering.model import Request, select_sites
 
 PROMPTS, SEEDS = ("a red cat", "two dogs", "one bird"), (1, 2, 3)
@@ -114,6 +114,51 @@ def test_a_steered_batch_holds_what_each_intervention_says() -> None:
         change.apply(MAPS, z[k : k + 1], strength=strengths[k]) for k, change in enumerate(changes)
     ]
     torch.testing.assert_close(steer(changes, strengths)(MAPS, z), torch.cat(expected))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("is_map", [False, True], ids=["tokens", "maps"])
+@pytest.mark.parametrize("channels", [3, 64, 193])
+def test_a_steered_batch_has_the_bits_of_each_map(
+    channels: int, is_map: bool, dtype: torch.dtype
+) -> None:
+    strengths = [1.0, 0.3, -2.0, 7.1]
+    z = (10 * torch.randn(4, channels, 17)).transpose(1, 2).to(dtype)
+    z = z if is_map else z.contiguous()
+    scales, shifts = 1 + torch.randn(2, 4, channels)
+    # Half of the channels of the first image cancel: their results are all but 0.
+    shifts[0, ::2] = -(scales[0] * z[0, 0].float())[::2]
+    changes = [Affine({MAPS: w}, {MAPS: b}) for w, b in zip(scales, shifts, strict=True)]
+    alone = [
+        change.apply(MAPS, z[k : k + 1], strength=strengths[k]) for k, change in enumerate(changes)
+    ]
+    assert torch.equal(steer(changes, strengths)(MAPS, z), torch.cat(alone))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_map_is_rounded_once(dtype: torch.dtype) -> None:
+    z = torch.randn(2, 9, WIDTH).to(dtype)
+    scale = 1 + torch.randn(WIDTH)
+    # At strength 1 the first position of the first image all but cancels.
+    change = Affine({TOKENS: scale}, {TOKENS: -1.01 * scale * z[0, 0].float()})
+    exact = scale.double() * z.double() + change.shift[TOKENS].double()
+    half_a_unit = torch.finfo(dtype).eps / 2
+    moved = change.apply(TOKENS, z, strength=1.0).double()
+    torch.testing.assert_close(moved, exact, rtol=1.01 * half_a_unit, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("is_map", [False, True], ids=["tokens", "maps"])
+def test_means_in_a_mixed_batch_are_those_of_each_image(dtype: torch.dtype, is_map: bool) -> None:
+    z = torch.randn(4, DEPTH, 9).transpose(1, 2).to(dtype)
+    z = z if is_map else z.contiguous()
+    changes = [OnMeans(_push(1)), _push(2), OnMeans(_push(3)), Intervention()]
+    strengths = [0.5, 1.0, 0.0, 1.0]
+    steered = steer(changes, strengths)(MAPS, z)
+    for k, change in enumerate(changes):
+        alone = change.apply(MAPS, z[k : k + 1], strength=strengths[k])
+        assert torch.equal(steered[k : k + 1], alone)
+    assert torch.equal(steered[2:], z[2:])
 
 
 def test_a_mixed_batch_equals_one_by_one(model: Toy) -> None:

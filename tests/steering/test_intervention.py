@@ -16,6 +16,7 @@ from htbench.steering.intervention import (
     Intervention,
     InterventionOrigin,
     LowRank,
+    OnMeans,
     Rewrite,
     _digest,
     load,
@@ -221,6 +222,62 @@ def test_a_low_rank_matrix_walks_the_line_too(strength: float) -> None:
     assert change.apply(A, z, strength=0) is z
 
 
+def test_a_low_rank_matrix_is_rounded_once() -> None:
+    z = torch.randn(2, 9, 4).bfloat16()
+    # The map is -0.01 z: most of it cancels.
+    change = LowRank({A: torch.eye(4)}, {A: -1.01 * torch.eye(4)}, {A: torch.zeros(4)})
+    torch.testing.assert_close(
+        change.apply(A, z, strength=1.0).double(), -0.01 * z.double(), rtol=2**-8, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("strength", [-1.0, 0.3, 2.0])
+def test_on_means_all_positions_are_shifted_by_the_change_of_their_mean(strength: float) -> None:
+    z = torch.randn(3, 4, 2)
+    mean = z.mean(1, keepdim=True)
+    there = torch.tensor([2.0, -1.0]) * mean + torch.tensor([1.0, 0.0])
+    torch.testing.assert_close(
+        OnMeans(_affine()).apply(A, z, strength=strength), z + strength * (there - mean)
+    )
+
+
+def test_on_means_a_support_is_that_of_the_mean() -> None:
+    ends = {A: torch.zeros(1)}, {A: torch.ones(1)}
+    change = OnMeans(Affine({A: torch.ones(1)}, {A: torch.ones(1)}, low=ends[0], high=ends[1]))
+    inside, outside = torch.tensor([[[-3.0], [4.0]], [[0.5], [4.0]]])[:, None]
+    torch.testing.assert_close(change.apply(A, inside, strength=1.0), inside + 1)
+    torch.testing.assert_close(change.apply(A, outside, strength=1.0), outside)
+
+
+def test_means_are_mapped_at_the_given_sites_alone() -> None:
+    change = OnMeans(_affine(), sites=[A])
+    z = torch.randn(2, 5, 1)
+    assert torch.equal(change.apply(B, z, strength=0.7), _affine().apply(B, z, strength=0.7))
+    assert change.sites == {A, B}
+
+
+@pytest.mark.parametrize("sites", [None, (), (A,)])
+@pytest.mark.parametrize(
+    "change",
+    [_affine(), LowRank({A: torch.ones(2, 1)}, {A: torch.ones(1, 2)}, {A: torch.ones(2)})],
+    ids=["affine", "low-rank"],
+)
+def test_on_means_comes_back_from_its_file(
+    change: Intervention, sites: tuple[Site, ...] | None, tmp_path: Path
+) -> None:
+    z, before = torch.randn(2, 3, 2), OnMeans(change, sites=sites)
+    save(before, tmp_path / "map")
+    back = load(tmp_path / "map")
+    assert type(back) is OnMeans
+    assert torch.equal(back.apply(A, z, strength=0.7), before.apply(A, z, strength=0.7))
+
+
+def test_on_means_of_a_site_without_a_map_is_refused(tmp_path: Path) -> None:
+    save(OnMeans(_affine(), sites=[Site("elsewhere")]), tmp_path / "map")
+    with pytest.raises(Refused, match="parts do not match"):
+        load(tmp_path / "map")
+
+
 def test_outside_its_support_a_map_changes_nothing() -> None:
     z = torch.tensor([[[-0.5], [0.5], [1.5]]])
     change = Affine(
@@ -266,7 +323,7 @@ def test_a_file_of_an_unknown_kind_is_refused_by_name_and_imports_nothing(tmp_pa
     save_file(
         tensors, tmp_path / "map", metadata={**metadata, "digest": _digest(tensors, metadata)}
     )
-    names = "affine, interpolate, low-rank, none, rewrite"
+    names = "affine, interpolate, low-rank, none, on-means, rewrite"
     with pytest.raises(Refused, match=f"no intervention 'antigravity:Affine' among {names}"):
         load(tmp_path / "map")
     assert "antigravity" not in sys.modules

@@ -13,8 +13,17 @@ Channels = Float[Tensor, " channels"]
 AffineMap = tuple[Channels, Channels]
 """Scale and shift of `z -> scale * z + shift`, each with one float32 number per channel."""
 
-MIN_DEVIATION = 1e-4
-"""Least standard deviation of a channel's source samples with which the channel is scaled."""
+
+def rounding_noise(samples: SourceSamples) -> Float[Tensor, " channels"]:
+    """Deviation of each channel, in float64, below which its samples differ by rounding at most.
+
+    It is 1024 units of rounding of the channel's root mean square: 1.2e-4 of it for samples of
+    float32. Rounding errors are in proportion to the numbers rounded, so an absolute floor would
+    take a small channel for a constant, and the errors of a large one for its spread: a slope
+    between errors may have any size.
+    """
+    unit = torch.finfo(torch.promote_types(samples.dtype, torch.float32)).eps
+    return 1024 * unit * samples.double().square().mean(0).sqrt()
 
 
 def mean_map(source: SourceSamples, target: TargetSamples) -> AffineMap:
@@ -33,17 +42,17 @@ def gaussian_map(source: SourceSamples, target: TargetSamples) -> AffineMap:
 
     .. math:: w = s_b / s_a, \quad b = m_b - w m_a
 
-    for means `m` and standard deviations `s` of the source `a` and the target `b`. A channel with
-    `s_a` below `MIN_DEVIATION` is left as it is.
+    for means `m` and standard deviations `s` of the source `a` and the target `b`. A channel whose
+    source samples stand still, with `s_a` no greater than `rounding_noise`, is shifted and not scaled.
 
     References:
         Peyré and Cuturi. Computational Optimal Transport. 2019. https://arxiv.org/abs/1803.00567
     """
     a, b = source.double(), target.double()
     deviation = a.std(0, correction=0)
-    still = deviation < MIN_DEVIATION
+    still = deviation <= rounding_noise(source)
     scale = torch.where(still, 1.0, b.std(0, correction=0) / deviation.where(~still, 1.0))
-    return scale.float(), torch.where(still, 0.0, b.mean(0) - scale * a.mean(0)).float()
+    return scale.float(), (b.mean(0) - scale * a.mean(0)).float()
 
 
 def linear_map(source: SourceSamples, target: TargetSamples) -> AffineMap:
@@ -53,8 +62,8 @@ def linear_map(source: SourceSamples, target: TargetSamples) -> AffineMap:
         w = \sum_i \tilde a_{(i)} \tilde b_{(i)} / \sum_i \tilde a_{(i)}^2, \quad b = m_b - w m_a
 
     with order statistics of samples centred on their means. Numbers of samples may differ: order
-    statistics are matched by quantiles. A channel with a standard deviation of its source samples
-    below `MIN_DEVIATION` is shifted and not scaled.
+    statistics are matched by quantiles. A channel whose source samples stand still, with a standard
+    deviation no greater than `rounding_noise`, is shifted and not scaled, as with a single sample.
 
     References:
         Rodriguez et al. Controlling Language and Diffusion Models by Transporting Activations.
@@ -66,7 +75,7 @@ def linear_map(source: SourceSamples, target: TargetSamples) -> AffineMap:
     ordered_a, ordered_b = (a - mean_a).sort(0).values[i], (b - mean_b).sort(0).values[j]
     variance = (weight[:, None] * ordered_a**2).sum(0)
     covariance = (weight[:, None] * ordered_a * ordered_b).sum(0)
-    still = variance.sqrt() < MIN_DEVIATION
+    still = variance.sqrt() <= rounding_noise(source)
     scale = torch.where(still, 1.0, covariance / variance.where(~still, 1.0))
     return scale.float(), (mean_b - scale * mean_a).float()
 

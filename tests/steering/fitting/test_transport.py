@@ -1,5 +1,7 @@
 """Maps and costs against POT, closed forms, NumPy and finite differences."""
 
+from collections.abc import Callable
+
 import numpy as np
 import ot
 import pytest
@@ -7,7 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from htbench.steering.fitting.transport import linear_map, mean_map, wasserstein
+from htbench.steering.fitting.transport import (
+    AffineMap,
+    gaussian_map,
+    linear_map,
+    mean_map,
+    wasserstein,
+)
 
 SIZES = [(5, 5), (1, 1), (1, 7), (7, 1), (4, 6), (6, 9), (12, 8), (5, 7), (32, 33)]
 
@@ -149,14 +157,39 @@ def test_an_affine_relation_is_found_again() -> None:
     torch.testing.assert_close(shift, torch.full((3,), -1.0))
 
 
-def test_a_constant_channel_is_shifted_and_not_scaled() -> None:
-    scale, shift = linear_map(torch.full((4, 1), 2.0), torch.tensor([[4.0], [6.0], [8.0]]))
+MAPS = pytest.mark.parametrize("fit", [mean_map, gaussian_map, linear_map])
+Fit = Callable[[torch.Tensor, torch.Tensor], AffineMap]
+
+
+@MAPS
+def test_a_constant_channel_is_shifted_and_not_scaled(fit: Fit) -> None:
+    scale, shift = fit(torch.full((4, 1), 2.0), torch.tensor([[4.0], [6.0], [8.0]]))
     assert (scale.item(), shift.item()) == (1, 4)
 
 
-def test_a_single_source_sample_is_shifted_and_not_scaled() -> None:
-    scale, shift = linear_map(torch.tensor([[2.0]]), torch.tensor([[4.0], [6.0]]))
+@MAPS
+@pytest.mark.parametrize("target", [[[5.0]], [[4.0], [6.0]]], ids=["one", "two"])
+def test_a_single_source_sample_is_shifted_and_not_scaled(
+    fit: Fit, target: list[list[float]]
+) -> None:
+    scale, shift = fit(torch.tensor([[2.0]]), torch.tensor(target))
     assert (scale.item(), shift.item()) == (1, 3)
+
+
+@MAPS
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_in_another_unit_the_scale_is_the_same(fit: Fit, unit: float) -> None:
+    a, b = torch.tensor(_samples(9, seed=1)).float(), torch.tensor(_samples(9, seed=2)).float()
+    scale, shift = fit(a, b)
+    torch.testing.assert_close(fit(unit * a, unit * b), (scale, unit * shift), rtol=1e-4, atol=0)
+
+
+@MAPS
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_rounding_errors_are_not_scaled(fit: Fit, size: float) -> None:
+    third = torch.full((9, 1), size / 3) * (1 + torch.randn(9, 1).sign() * 1e-7)
+    assert third.std() > 0
+    assert fit(third, size * torch.tensor(_samples(9)).float()[:, :1])[0].item() == 1
 
 
 def test_a_constant_channel_does_not_touch_its_neighbour() -> None:
