@@ -33,8 +33,8 @@ AnyIntervention = TypeVar("AnyIntervention", bound=Intervention)
 SiteFit = Callable[[Site, transport.SourceSamples, transport.TargetSamples], AnyIntervention]
 """From the source and target samples of one site to the intervention there."""
 Targets = Literal["plain", "mapped"]
-"""`plain`: target samples are those of the unsteered model. `mapped`: targets, like sources, go
-through the maps of earlier sites before they are sampled."""
+"""`plain`: target samples are those of the unsteered model. `mapped`: targets, like sources, pass
+through the maps of earlier sites first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +52,8 @@ class FitsEachSite(FitsEachConcept):
     sites: tuple[str, ...] = ("*",)
     """Glob patterns of sites, as `select_sites` takes them."""
     targets: Targets = "plain"
-    """`mapped`, as in Definition 3.2 of Rodriguez et al. (https://arxiv.org/abs/2410.23054): targets
-    go through the maps of earlier sites, as sources do. `plain`: targets are not steered."""
+    """Whether targets go through the maps of earlier sites as sources do (`mapped`, Definition 3.2
+    of Rodriguez et al., https://arxiv.org/abs/2410.23054) or are not steered (`plain`)."""
 
     @abstractmethod
     def fit_site(
@@ -72,9 +72,7 @@ class FitsEachSite(FitsEachConcept):
         source, target = fitting_images(concept, self.samples, seed=seed)
         sites = select_sites(model, self.sites)
 
-        def fit(
-            site: Site, a: transport.SourceSamples, b: transport.TargetSamples
-        ) -> Intervention:
+        def fit(site: Site, a: transport.SourceSamples, b: transport.TargetSamples) -> Intervention:
             return self.place(self.fit_site(site, a, b), model.sites[site])
 
         if self.blocks == 0:
@@ -94,8 +92,10 @@ class FitsEachSite(FitsEachConcept):
         )
 
     def place(self, change: Intervention, info: SiteInfo) -> Intervention:
-        """The intervention that applies the map `change` to what a site gives out: each position
-        is mapped, unless overridden."""
+        """The intervention that applies the map `change` to the outputs of its site.
+
+        It maps each position, unless overridden.
+        """
         return change
 
 
@@ -109,8 +109,8 @@ class MapsEachSite(FitsEachSite):
 
     apply: Literal["positions", "mean", "mean-of-maps"] = "positions"
     """`positions`: each position is mapped. `mean`: the mean over positions is mapped, and all
-    positions are shifted by its change. `mean-of-maps`: the same at sites of maps (images, channels,
-    rows, columns), while each position of tokens is mapped."""
+    positions are shifted by its change. `mean-of-maps`: the same at sites of feature maps, with
+    axes (images, channels, rows, columns), while tokens are mapped one by one."""
 
     def place(self, change: Intervention, info: SiteInfo) -> Intervention:
         """The map `change` applied to positions or to means, as `apply` says."""

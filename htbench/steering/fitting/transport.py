@@ -43,7 +43,8 @@ def gaussian_map(source: SourceSamples, target: TargetSamples) -> AffineMap:
     .. math:: w = s_b / s_a, \quad b = m_b - w m_a
 
     for means `m` and standard deviations `s` of the source `a` and the target `b`. A channel whose
-    source samples stand still, with `s_a` no greater than `rounding_noise`, is shifted and not scaled.
+    source samples stand still, with `s_a` no greater than `rounding_noise`, is shifted and not
+    scaled, as with a single sample.
 
     References:
         Peyré and Cuturi. Computational Optimal Transport. 2019. https://arxiv.org/abs/1803.00567

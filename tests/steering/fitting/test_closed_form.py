@@ -133,9 +133,9 @@ def test_mapped_targets_are_those_after_earlier_sites(
     change = baseline.load_method(f"{name}-published").fit(model, lemon, seed=0)
     tap = steer([change] * 32, [1.0] * 32)
     before, after = (
-        activations(
-            model, *images, change=lambda site, z: tap(site, z) if site == TOKENS else z
-        )[MAPS]
+        activations(model, *images, change=lambda site, z: tap(site, z) if site == TOKENS else z)[
+            MAPS
+        ]
         for images in fitting_images(lemon, 32, seed=0)
     )
     moved = change.apply(MAPS, before[:, None], strength=1.0)
