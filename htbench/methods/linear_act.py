@@ -1,7 +1,8 @@
 """Linear-AcT: an affine optimal-transport map per channel, fitted site after site.
 
 Each map is a least-squares fit of the optimal coupling of activations:
-`htbench.steering.fitting.transport.linear_map`.
+`htbench.steering.fitting.transport.linear_map`. The published procedure has `targets = "mapped"`
+(Definition 3.2), and `apply = "mean"` or, in its first code, `"mean-of-maps"` with a `support`.
 
 References:
     Rodriguez et al. Controlling Language and Diffusion Models by Transporting Activations. 2024.
@@ -22,7 +23,7 @@ from htbench.steering.intervention import Affine
 
 @dataclass(frozen=True, kw_only=True)
 class LinearAct(MapsEachSite):
-    """Sequential estimation, in one pass unless `blocks` is set."""
+    """Maps that are estimated in sequence, in one run unless `blocks` is set."""
 
     support: bool = False
     """Restrict each map to values between the least and the greatest that it was fitted on."""

@@ -1,9 +1,9 @@
 """Mean shift: adds the difference of mean activations with and without the concept.
 
-It is known as CAA or DiffMean; fitted site after site, as here, as Mean-AcT. `T(z) = z + m_b - m_a`
-per channel, with means of activations pooled over positions. Each site's difference is measured
-with the shifts of earlier sites in force: those of the unsteered model would, at many sites, add up
-to far more than the concept.
+It is known as CAA or DiffMean. `T(z) = z + m_b - m_a` per channel, with means of activations pooled
+over positions. Each site's difference is measured with the shifts of earlier sites in force: those
+of the unsteered model would, at many sites, add up to far more than the concept. Where they are in
+force on targets as well (`targets = "mapped"`), it is Mean-AcT.
 
 References:
     Rimsky et al. Steering Llama 2 via Contrastive Activation Addition. 2024.
