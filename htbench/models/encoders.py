@@ -56,7 +56,7 @@ class PublishedEncoder:
             ),
             is_train=False,
         )
-        tokenise = self._tokeniser(folder)
+        tokenise, count_tokens = self._tokeniser(folder)
         with torch.no_grad():
             width = clip.encode_text(tokenise(["width"]).to(device)).shape[-1]
         return ClipEncoder(
@@ -67,6 +67,8 @@ class PublishedEncoder:
             preprocess=prepare,
             tokenise=tokenise,
             device=device,
+            count_tokens=count_tokens,
+            context_length=self.context_length,
         )
 
     def missing(self) -> list[str]:
@@ -112,16 +114,19 @@ class PublishedEncoder:
         revision = content.digest([self.architecture, "random", torch.device(device).type])
         return clip, revision, Path()
 
-    def _tokeniser(self, folder: Path) -> "Callable[[Sequence[str]], Tensor]":
+    def _tokeniser(
+        self, folder: Path
+    ) -> "tuple[Callable[[Sequence[str]], Tensor], Callable[[str], int]]":
+        """The tokeniser, and the number of tokens of a text that is not cut, with its marks."""
         from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 
         if len(self.source.files) > 1:
-            tokenise: HFTokenizer | SimpleTokenizer = HFTokenizer(
-                str(folder), context_length=self.context_length, clean="canonicalize"
+            hf = HFTokenizer(str(folder), context_length=self.context_length, clean="canonicalize")
+            return lambda texts: hf(list(texts)), lambda text: len(
+                hf.tokenizer(hf.clean_fn(text), verbose=False).input_ids
             )
-        else:
-            tokenise = SimpleTokenizer(context_length=self.context_length)
-        return lambda texts: tokenise(list(texts))
+        simple = SimpleTokenizer(context_length=self.context_length)
+        return lambda texts: simple(list(texts)), lambda text: len(simple.encode(text)) + 2
 
 
 clip_vit_l_14 = PublishedEncoder(

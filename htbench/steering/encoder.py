@@ -1,5 +1,6 @@
 """Encoders: images and texts embedded in one space."""
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -67,8 +68,15 @@ def embed(
     )
 
 
+_MAX_WARNINGS = 10
+
+
 class ClipEncoder:
-    """An encoder made of any open_clip model."""
+    """An encoder made of any open_clip model.
+
+    A text with more tokens than its context is cut; each such text is warned of on
+    stderr, in one line and once, as far as `count_tokens` is given.
+    """
 
     def __init__(
         self,
@@ -81,11 +89,24 @@ class ClipEncoder:
         tokenise: Callable[[Sequence[str]], Int[Tensor, "texts words"]],
         device: str,
         batch: int = 64,
+        count_tokens: Callable[[str], int] | None = None,
+        context_length: int = 77,
     ) -> None:
+        """Move `clip` to `device`, and freeze it.
+
+        Args:
+            width: number of features of an embedding.
+            batch: images or texts at a time.
+            count_tokens: tokens of a text before it is cut, with its start and end marks; None:
+                texts that are cut are not warned of.
+            context_length: the number of tokens that a text is cut to.
+        """
         self.name, self.revision, self.width = name, revision, width
         self._clip = clip.to(device).eval().requires_grad_(False)
         self._preprocess, self._tokenise = preprocess, tokenise
         self._device, self._batch = device, batch
+        self._count_tokens, self._context_length = count_tokens, context_length
+        self._cut_texts: set[str] = set()
         self.scale = float(self._clip.logit_scale.exp())
 
     def images(self, images: "Sequence[Image]") -> Float[Tensor, "images features"]:
@@ -98,12 +119,33 @@ class ClipEncoder:
         )
 
     def texts(self, texts: Sequence[str]) -> Float[Tensor, "texts features"]:
+        self._warn_of_cut_texts(texts)
         return self._in_batches(
             len(texts),
             lambda part: self._clip.encode_text(
                 self._tokenise(texts[part]).to(self._device), normalize=True
             ),
         )
+
+    def _warn_of_cut_texts(self, texts: Sequence[str]) -> None:
+        """Name each text that is cut, at its first encoding; after ten of them say so instead."""
+        if self._count_tokens is None:
+            return
+        for text in texts:
+            if text in self._cut_texts or len(self._cut_texts) > _MAX_WARNINGS:
+                continue
+            count = self._count_tokens(text)
+            if count <= self._context_length:
+                continue
+            self._cut_texts.add(text)
+            warning = (
+                f"{text[:60]!r} has {count} tokens, of which {self.name} "
+                f"reads {self._context_length}: the rest is ignored"
+                if len(self._cut_texts) <= _MAX_WARNINGS
+                else f"{self.name} cuts further texts to {self._context_length} tokens; "
+                "they are not named"
+            )
+            print(f"htbench: {warning}", file=sys.stderr)
 
     @torch.inference_mode()
     def _in_batches(self, count: int, encode: Callable[[slice], Tensor]) -> Tensor:

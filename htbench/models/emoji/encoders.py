@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from htbench.models.emoji import clip
+from htbench.models.emoji import clip, vocabulary
 from htbench.models.emoji.pretrained import restore
 from htbench.models.emoji.scenes import SIZE
 from htbench.steering.encoder import ClipEncoder
@@ -32,6 +32,8 @@ def _load(name: str, device: str) -> ClipEncoder:
         preprocess=_preprocess,
         tokenise=clip.tokenise,
         device=device,
+        count_tokens=lambda text: len(vocabulary.split(text)) + 1,
+        context_length=vocabulary.MAX_LENGTH + 1,
     )
 
 
