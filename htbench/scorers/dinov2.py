@@ -4,6 +4,10 @@ r"""DINOv2: preservation of the unsteered picture, as the cosine of both picture
 
 From -1 to 1; higher keeps more; 1 for equal pictures. The network was trained without any text.
 
+The whole picture is resized to 224 x 224 pixels. The processor that is published with the weights
+would resize to 256 and keep the middle 224, without a sixteenth of the picture at each edge, and
+its result depends on the version of transformers.
+
 References:
     Oquab et al. DINOv2: Learning Robust Visual Features without Supervision. 2023.
     https://arxiv.org/abs/2304.07193
@@ -13,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
@@ -22,10 +27,11 @@ from htbench.core.errors import Missing, Refused
 from htbench.core.weights import HubFiles, fingerprint, missing_files
 from htbench.scorers.scorer import ScorerCard, ScorerInput, ScorerVersion
 
-SOURCE = HubFiles(
-    repository="facebook/dinov2-small",
-    files=("config.json", "model.safetensors", "preprocessor_config.json"),
-)
+SOURCE = HubFiles(repository="facebook/dinov2-small", files=("config.json", "model.safetensors"))
+SIDE = 224
+"""Side of the square that pictures are resized to, in pixels."""
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and standard deviation of red, green and blue in the network's training."""
 CARD = ScorerCard(
     name="dinov2-small",
     gauge="dinov2-small",
@@ -45,10 +51,10 @@ class Dinov2:
         self._folder = _folder(weights)
         self.declared = ScorerVersion(
             name=card.name,
-            version="1",
+            version="2",
             weights=fingerprint(*(self._folder / name for name in SOURCE.files)),
         )
-        self._loaded_model: tuple[Any, Any] | None = None
+        self._network: Any = None
 
     def measure(self, inputs: Sequence[ScorerInput]) -> list[float | str]:
         scores: list[float | str] = []
@@ -63,33 +69,35 @@ class Dinov2:
         return scores
 
     def close(self) -> None:
-        self._loaded_model = None
+        self._network = None
 
     @torch.no_grad()
     def _embed(self, paths: Sequence[Path]) -> Float[Tensor, "images features"]:
-        self._loaded_model = self._loaded_model or self._load()
-        prepare, network = self._loaded_model
-        pictures = [Image.open(path).convert("RGB") for path in paths]
-        pixels = prepare(images=pictures, return_tensors="pt").to(self._device)
-        class_tokens = network(**pixels).last_hidden_state[:, 0]
+        self._network = self._network or self._load()
+        pixels = torch.stack([_pixels(path) for path in paths]).to(self._device)
+        class_tokens = self._network(pixels).last_hidden_state[:, 0]
         vectors: Tensor = torch.nn.functional.normalize(class_tokens.float(), dim=-1).cpu()
         return vectors
 
-    def _load(self) -> tuple[Any, Any]:
-        from transformers import AutoImageProcessor, AutoModel
+    def _load(self) -> Any:
+        from transformers import AutoModel
 
         try:
             network = AutoModel.from_pretrained(
                 self._folder, local_files_only=True, use_safetensors=True
             )
-            prepare = AutoImageProcessor.from_pretrained(self._folder, local_files_only=True)
-            network = network.to(self._device).eval()
+            return network.to(self._device).eval()
         except Exception as error:  # of any kind: it depends on the folder's fault
             reason = " ".join(str(error).split())[:160]
             raise Refused(
                 f"weights {str(self._folder)!r} cannot be read: {reason}", remedy="Get them again."
             ) from None
-        return prepare, network
+
+
+def _pixels(path: Path) -> Float[Tensor, "rgb rows columns"]:
+    picture = Image.open(path).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    levels = torch.from_numpy(np.array(picture)).permute(2, 0, 1) / 255
+    return (levels - torch.tensor(MEAN)[:, None, None]) / torch.tensor(DEVIATION)[:, None, None]
 
 
 def _folder(weights: str) -> Path:
