@@ -1,0 +1,251 @@
+"""A control: changes of mean activations, predicted by kernel ridge regression from an embedding.
+
+The regression, fitted in closed form to the training concepts, gives a new concept's change of mean
+activation at every site. One run of neutral images then finds the shifts that make these changes,
+site after site: it is `mean-shift` with predicted means in place of those of target images. No
+gradient is taken anywhere, so it tells what training a hypernetwork end to end adds. The card
+`ridge`, in contrast, regresses maps that another method has fitted to each training concept.
+
+References:
+    Cawley and Talbot. Fast Exact Leave-One-Out Cross-Validation of Sparse Least-Squares Support
+    Vector Machines. 2004. https://doi.org/10.1016/j.neunet.2004.07.002
+"""
+
+import json
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialise
+from torch import Tensor
+
+from htbench.core import distributed, registry
+from htbench.core.errors import Refused, UsageError
+from htbench.core.phase import phase
+from htbench.core.types import Site
+from htbench.steering.concept import Concept
+from htbench.steering.encoder import Condition, Encoder, embed
+from htbench.steering.fitting import kernel_ridge
+from htbench.steering.fitting.concept_means import (
+    NeutralImages,
+    make_changes,
+    measure_changes,
+    measure_neutral,
+)
+from htbench.steering.fitting.kernel_ridge import Kernel, KernelRidge
+from htbench.steering.intervention import Affine, Intervention
+from htbench.steering.method import Training, fitting_images
+from htbench.steering.model import Model, Request, select_sites
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictedMeans:
+    """Settings of the regression and of the images that means are taken over.
+
+    The kernel's width and the ridge penalty are not settings: they are those of least leave-one-out
+    error on the training concepts, each site's relative to its variance (`kernel_ridge.fit`).
+    """
+
+    condition: Condition = "text"
+    """Modality that concepts are embedded from. A training concept without reference images is
+    embedded from the model's own images of it."""
+    encoder: str = ""
+    """Name of the encoder of concepts; empty: the model's `concept_encoder`."""
+    kernel: Kernel = "rbf"
+    samples: Annotated[int, Field(ge=1)] = 16
+    """Images per training concept, and neutral images that a new concept's shifts are found on."""
+    sites: tuple[str, ...] = ("*",)
+    """Glob patterns of sites, as `select_sites` takes them."""
+
+    def train(
+        self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None = None
+    ) -> "MeansPredictor":
+        """Measure the means of `concepts`, which are kept beside `folder`, and fit the regression.
+
+        Raises:
+            UsageError: for fewer than two concepts.
+        """
+        if len(concepts) < 2:
+            raise UsageError(
+                f"a regression learns from many concepts, not {len(concepts)}",
+                remedy="Use a concept set with a train split.",
+            )
+        sites = select_sites(model, self.sites)
+        began = time.perf_counter()
+        encoder = _load_encoder(self.encoder or model.concept_encoder, model)
+        neutral = measure_neutral(model, *fitting_images(concepts[0], self.samples, seed=seed)[0])
+        embeddings = self._embed_training_concepts(encoder, model, concepts, neutral)
+        prepared = time.perf_counter() - began
+        means = measure_changes(model, concepts, neutral, folder=folder and folder.parent / "means")
+        changes = {site: means.changes[site] for site in sites}
+        began = time.perf_counter()
+        with phase("train"):
+            outputs = (values.cpu() for values in changes.values())
+            regression = kernel_ridge.fit(embeddings, outputs, kernel=self.kernel)
+        prepared += time.perf_counter() - began
+        training = Training(
+            seconds=means.seconds + prepared * distributed.world_size(),
+            device=_device_name(model),
+            concepts=tuple(concept.id for concept in concepts),
+            encoders=(encoder.name,),
+        )
+        return MeansPredictor(
+            condition=self.condition,
+            model=model,
+            encoder=encoder,
+            regression=regression,
+            changes=changes,
+            neutral=neutral,
+            training=training,
+        )
+
+    def load(self, model: Model, path: Path, *, seed: int) -> "MeansPredictor":
+        """The steering saved at `path`.
+
+        Raises:
+            Refused: if the file is damaged, or was made for another model, encoder or modality.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                record = json.loads(file.metadata()["means"])
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            training = record["training"]
+            tuples = {key: tuple(training[key]) for key in ("concepts", "encoders")}
+            encoder = _load_encoder(tuples["encoders"][0], model)
+            expected = [
+                ("model", record["model"], [model.name, model.revision]),
+                ("encoder", record["encoder"], encoder.revision),
+                ("modality", record["condition"], self.condition),
+            ]
+            changes, means = (
+                {Site(site): tensors[f"{part}/{site}"].to(model.device) for site in record["sites"]}
+                for part in ("changes", "neutral")
+            )
+            regression = KernelRidge(inputs=tensors["inputs"], **record["regression"])
+            prompts, seeds = tuple(record["prompts"]), tuple(record["seeds"])
+            trained = Training(**{**training, **tuples})
+        except (SafetensorError, OSError, KeyError, IndexError, TypeError, ValueError) as error:
+            raise Refused(
+                f"steering {str(path)!r} cannot be read: {error}", remedy="Train it anew."
+            ) from None
+        for what, recorded, current in expected:
+            if recorded != current:
+                raise Refused(
+                    f"steering {str(path)!r} was trained with another {what}: "
+                    f"{recorded}, this is {current}",
+                    remedy="Train it anew for this one.",
+                )
+        return MeansPredictor(
+            condition=self.condition,
+            model=model,
+            encoder=encoder,
+            regression=regression,
+            changes=changes,
+            neutral=NeutralImages(prompts=prompts, seeds=seeds, means=means),
+            training=trained,
+        )
+
+    def _embed_training_concepts(
+        self,
+        encoder: Encoder,
+        model: Model,
+        concepts: Sequence[Concept],
+        neutral: NeutralImages,
+    ) -> Float[Tensor, "concepts features"]:
+        def embed_one(concept: Concept) -> Float[Tensor, "1 features"]:
+            if self.condition == "text" or concept.references:
+                return _embed(encoder, concept, self.condition)
+            requests = [
+                Request(
+                    prompt=concept.target(prompt),
+                    seed=seed,
+                    intervention=Intervention(),
+                    strength=0.0,
+                )
+                for prompt, seed in zip(neutral.prompts, neutral.seeds, strict=True)
+            ]
+            vectors = encoder.images(model.generate(requests))
+            return torch.nn.functional.normalize(vectors.mean(0, keepdim=True), dim=-1)
+
+        with phase("extract"):
+            return torch.cat(distributed.map_sharded(embed_one, concepts))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeansPredictor:
+    """A fitted regression, with the changes of training concepts that its predictions blend."""
+
+    condition: Condition
+    model: Model
+    encoder: Encoder
+    regression: KernelRidge
+    changes: dict[Site, Float[Tensor, "concepts channels"]]
+    """Changes of mean activations, by training concept."""
+    neutral: NeutralImages
+    training: Training
+
+    def towards(self, concept: Concept) -> Affine:
+        """The shifts of `concept`, found in one run of neutral images."""
+        return make_changes(self.model, self.neutral, self.predict(concept))
+
+    def predict(self, concept: Concept) -> dict[Site, Float[Tensor, " channels"]]:
+        """The predicted change of mean activations at each site."""
+        with phase("predict"):
+            weights = self.regression.weights(_embed(self.encoder, concept, self.condition))[0]
+            return {site: weights.to(values) @ values for site, values in self.changes.items()}
+
+    def save(self, path: Path) -> None:
+        regression = self.regression
+        record = {
+            "condition": self.condition,
+            "regression": {
+                "width": regression.width,
+                "penalty": regression.penalty,
+                "explained": regression.explained,
+            },
+            "prompts": self.neutral.prompts,
+            "seeds": self.neutral.seeds,
+            "sites": list(self.changes),
+            "model": [self.model.name, self.model.revision],
+            "encoder": self.encoder.revision,
+            "training": asdict(self.training),
+        }
+        tensors = {
+            "inputs": regression.inputs,
+            **{f"changes/{site}": values for site, values in self.changes.items()},
+            **{f"neutral/{site}": self.neutral.means[site] for site in self.changes},
+        }
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        path.write_bytes(serialise(tensors, metadata={"means": json.dumps(record)}))
+
+
+def _embed(encoder: Encoder, concept: Concept, condition: Condition) -> Float[Tensor, "1 features"]:
+    """The embedding of a concept, of length 1 also where it is the mean of several images'."""
+    if condition == "text" and not concept.text:
+        raise UsageError(
+            f"concept {concept.id!r} has no words",
+            remedy="Use a method that reads images, such as the card predicted-means-image.",
+        )
+    return torch.nn.functional.normalize(embed(encoder, [concept], condition), dim=-1)
+
+
+def _load_encoder(name: str, model: Model) -> Encoder:
+    encoder: Encoder = registry.load("encoders", name)(model.device)
+    return encoder
+
+
+def _device_name(model: Model) -> str:
+    name = (
+        torch.cuda.get_device_name(model.device)
+        if model.device.startswith("cuda")
+        else f"CPU, {torch.get_num_threads()} threads ({platform.machine()})"
+    )
+    count = distributed.world_size()
+    return name if count == 1 else f"{count} x {name}"
