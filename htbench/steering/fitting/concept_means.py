@@ -130,7 +130,8 @@ def _load_or_measure(
     means = {site: values.mean(0).cpu() for site, values in by_step.items()}
     seconds = time.perf_counter() - began
     if path:
-        content.write_shared(path, serialise(means, metadata={"seconds": repr(seconds)}))
+        tensors = {str(site): values for site, values in means.items()}
+        content.write_shared(path, serialise(tensors, metadata={"seconds": repr(seconds)}))
     return means, seconds
 
 

@@ -23,6 +23,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from htbench.core.errors import NotFinite
+
 Kernel = Literal["rbf", "linear"]
 WIDTHS = tuple(2 ** (k / 2) for k in range(-4, 5))
 """Widths that are tried, as multiples of the root mean square distance of two training inputs."""
@@ -64,11 +66,16 @@ def fit(
 
     One width and one penalty serve all outputs. The squared error of each member of `outputs`, such
     as those of a site, counts relative to its variance.
+
+    Raises:
+        NotFinite: if an output is NaN or infinite.
     """
     inputs = inputs.double()
     distance = float(torch.pdist(inputs).square().mean().sqrt()) or 1.0
     widths = [None] if kernel == "linear" else [factor * distance for factor in WIDTHS]
     gram = _gram(outputs)
+    if not gram.isfinite().all():
+        raise NotFinite("activations of the training concepts hold NaN or infinity")
     return max(
         (
             KernelRidge(inputs=inputs, width=width, penalty=penalty, explained=1 - error)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist, pdist
 
+from htbench.core.errors import NotFinite
 from htbench.steering.fitting import kernel_ridge
 from htbench.steering.fitting.kernel_ridge import PENALTIES, WIDTHS, Kernel, KernelRidge
 
@@ -96,3 +97,8 @@ def test_equal_inputs_predict_the_mean_output() -> None:
     equal = torch.ones(4, 3)
     regression = kernel_ridge.fit(equal, [torch.randn(4, 2)], kernel="rbf")
     np.testing.assert_allclose(regression.weights(equal[:1]), np.full((1, 4), 0.25))
+
+
+def test_outputs_that_are_not_numbers_are_refused() -> None:
+    with pytest.raises(NotFinite, match="NaN or infinity"):
+        kernel_ridge.fit(torch.eye(2), [torch.tensor([[1.0], [float("nan")]])], kernel="rbf")
