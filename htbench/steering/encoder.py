@@ -74,8 +74,8 @@ _MAX_WARNINGS = 10
 class ClipEncoder:
     """An encoder made of any open_clip model.
 
-    A text with more tokens than its context is cut; each such text is warned of on
-    stderr, in one line and once, as far as `count_tokens` is given.
+    A text with more tokens than its context is cut. A line on stderr warns of each such text, once,
+    where `count_tokens` is given.
     """
 
     def __init__(
