@@ -4,15 +4,15 @@ import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 from scipy.stats import kendalltau
 
 from htbench.core.errors import Missing, UsageError
 from htbench.judging.leaderboard import CriterionLeaderboard, Pairing, TournamentResult
-from htbench.stats import durations
+from htbench.stats import crossed, durations
 from htbench.stats.proportions import Proportion
 from htbench.stats.ranking.bradley_terry import fit
 from htbench.stats.ranking.votes import Unrankable, Votes
@@ -34,7 +34,11 @@ class HumanVote:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeAgreement:
-    """Agreement of two sources of verdicts on the pairings that both have judged."""
+    """Agreement of two sources of verdicts on the pairings that both have judged.
+
+    Intervals are for new concepts and, where several people voted, new people; NaN below three of
+    either.
+    """
 
     criterion: str
     decided: Proportion
@@ -101,11 +105,12 @@ def agreement_with_people(
     agreements = []
     for criterion in result.criteria:
         own_votes = [vote for vote in votes if vote.criterion == criterion.name]
-        means = _means(own_votes)
-        if criterion.preferences.keys() & means.keys():
-            ratings = _ratings(criterion), _fit_ratings(means)
-            agreement = _agreement(criterion.name, criterion.preferences, means, *ratings)
-            agreements.append(replace(agreement, ceiling=_ceiling(own_votes)))
+        people = _by_pairing(own_votes)
+        if criterion.preferences.keys() & people.keys():
+            ratings = _ratings(criterion), _fit_ratings(people)
+            agreement = _agreement(criterion.name, criterion.preferences, people, *ratings)
+            units = [(pairing[2], each) for pairing, each in people.items()]
+            agreements.append(replace(agreement, ceiling=crossed.pairwise_share(units)))
     return agreements
 
 
@@ -116,34 +121,32 @@ def agreement_with_judge(result: TournamentResult, other: TournamentResult) -> l
     for criterion in result.criteria:
         theirs = others.get(criterion.name)
         if theirs and criterion.preferences.keys() & theirs.preferences.keys():
-            preferences = criterion.preferences, theirs.preferences
+            preferences = criterion.preferences, _single(theirs.preferences)
             ratings = _ratings(criterion), _ratings(theirs)
             agreements.append(_agreement(criterion.name, *preferences, *ratings))
     return agreements
 
 
-def corrected_rates(
-    result: TournamentResult, votes: Sequence[HumanVote], *, seed: int = 0, rounds: int = 2000
-) -> list[CorrectedRate]:
+def corrected_rates(result: TournamentResult, votes: Sequence[HumanVote]) -> list[CorrectedRate]:
     """Win rates of all pairs of methods of which people judged two pairings or more.
 
     The judge's mean over all pairings, plus the mean of (people - judge) over the pairings that
     people judged. It is unbiased however biased the judge is, if those pairings were drawn at
-    random. Intervals resample concepts.
+    random.
 
     References:
         Angelopoulos, Bates, Fannjiang, Jordan, Zrnic. Prediction-Powered Inference. 2023. https://arxiv.org/abs/2301.09633
     """
     rates = []
     for criterion in result.criteria:
-        people = _means([vote for vote in votes if vote.criterion == criterion.name])
+        people = _by_pairing(vote for vote in votes if vote.criterion == criterion.name)
         by_pair: dict[tuple[str, str], dict[Pairing, float]] = defaultdict(dict)
         for pairing, value in criterion.preferences.items():
             by_pair[pairing[:2]][pairing] = value
         for (one, two), judged in sorted(by_pair.items()):
             labelled = {pairing: people[pairing] for pairing in judged if pairing in people}
             if len(labelled) > 1:
-                raw, corrected = difference_estimate(judged, labelled, seed=seed, rounds=rounds)
+                raw, corrected = difference_estimate(judged, labelled)
                 rate = CorrectedRate(
                     criterion=criterion.name,
                     one=one,
@@ -157,40 +160,32 @@ def corrected_rates(
 
 
 def difference_estimate(
-    judged: Mapping[Pairing, float],
-    labelled: Mapping[Pairing, float],
-    *,
-    seed: int = 0,
-    rounds: int = 2000,
+    judged: Mapping[Pairing, float], labelled: Mapping[Pairing, Mapping[str, float]]
 ) -> tuple[durations.Interval, durations.Interval]:
-    """The judge's mean and its mean corrected by labels, with 95 % intervals over concepts."""
-    row = {concept: k for k, concept in enumerate(sorted({pairing[2] for pairing in judged}))}
-    sums = np.zeros((len(row), 4))
-    """By concept: sum of verdicts, their number, sum of corrections, their number."""
-    for pairing, value in judged.items():
-        sums[row[pairing[2]], :2] += value, 1
-        if pairing in labelled:
-            sums[row[pairing[2]], 2:] += labelled[pairing] - value, 1
-    uniform = np.full(len(row), 1 / len(row))
-    draws = np.random.default_rng(seed).multinomial(len(row), uniform, rounds) @ sums
-    total, labelled_draws = sums.sum(0)[None], draws[draws[:, 3] > 0]
-    return (
-        _interval(float(_raw_mean(total)[0]), _raw_mean(draws)),
-        _interval(float(_corrected_mean(total)[0]), _corrected_mean(labelled_draws)),
-    )
+    """The judge's mean, and its mean corrected by labels, which are votes by rater.
+
+    95 % intervals for new concepts and, where several raters voted, new raters; NaN below three
+    concepts, concepts with labels, or raters.
+    """
+    units = [(pairing[2], labelled.get(pairing, {})) for pairing in judged]
+    verdicts = np.array(list(judged.values()))
+
+    def corrections(counts: Float[np.ndarray, "units outcomes"], unit: np.ndarray) -> np.ndarray:
+        votes = counts.sum(1)
+        people = counts @ crossed.OUTCOMES / np.maximum(votes, 1)
+        is_labelled = votes > 0
+        gap = np.where(is_labelled, people - verdicts[unit], 0)
+        return np.stack([gap, is_labelled, verdicts[unit], np.ones(len(unit))], axis=1)
+
+    sums = crossed.Sums.collect(units, corrections)
+    by_concept = sums.by_concept
+    raw = crossed.estimate(crossed.Sums(by_concept=by_concept[:, 2:]), crossed.ratio)
+    corrected = crossed.estimate(sums, _corrected_mean, clusters=int((by_concept[:, 1] > 0).sum()))
+    return raw.mean(), corrected.mean()
 
 
-def _raw_mean(sums: np.ndarray) -> np.ndarray:
-    return np.asarray(sums[:, 0] / sums[:, 1])
-
-
-def _corrected_mean(sums: np.ndarray) -> np.ndarray:
-    return np.asarray(_raw_mean(sums) + sums[:, 2] / sums[:, 3])
-
-
-def _interval(value: float, draws: np.ndarray) -> durations.Interval:
-    low, high = np.quantile(draws, [0.025, 0.975]) if len(draws) else (np.nan, np.nan)
-    return durations.Interval(value=value, low=float(low), high=float(high))
+def _corrected_mean(sums: Float[np.ndarray, "draws sums"]) -> Float[np.ndarray, "draws one"]:
+    return np.asarray(crossed.ratio(sums[:, 2:]) + crossed.ratio(sums))
 
 
 def _vote(row: Mapping[str, str], number: int, path: Path) -> HumanVote:
@@ -218,23 +213,33 @@ def _vote(row: Mapping[str, str], number: int, path: Path) -> HumanVote:
 def _agreement(
     name: str,
     mine: Mapping[Pairing, float],
-    theirs: Mapping[Pairing, float],
+    theirs: Mapping[Pairing, Mapping[str, float]],
     ratings: Mapping[str, float],
     their_ratings: Mapping[str, float],
 ) -> JudgeAgreement:
+    """Agreement with the mean of their verdicts, which are by rater."""
     common = sorted(mine.keys() & theirs.keys())
-    one, two = (
-        np.sign(np.round([values[pairing] - 0.5 for pairing in common], 9))
-        for values in (mine, theirs)
+    own = np.sign(np.round([mine[pairing] - 0.5 for pairing in common], 9))
+
+    def compare(counts: Float[np.ndarray, "units outcomes"], unit: np.ndarray) -> np.ndarray:
+        one, two = own[unit], np.sign(counts[:, 0] - counts[:, 2])
+        judged, decided = counts.any(1), (one != 0) & (two != 0)
+        alike = one == two
+        return np.stack([decided & alike, decided, judged & alike, judged], axis=1).astype(float)
+
+    sums = crossed.Sums.collect([(each[2], theirs[each]) for each in common], compare)
+    decided_alike, decided, alike, of = map(int, sums.by_concept.sum(0))
+    estimates = crossed.estimate(
+        sums,
+        lambda each: np.concatenate([crossed.ratio(each), crossed.ratio(each[:, 2:])], axis=1),
     )
-    decided = (one != 0) & (two != 0)
-    alike = int((one == two).sum())
-    chance = sum(float((one == side).mean() * (two == side).mean()) for side in (-1, 0, 1))
+    others = np.sign(np.round([_mean(theirs[pairing]) - 0.5 for pairing in common], 9))
+    chance = sum(float((own == side).mean() * (others == side).mean()) for side in (-1, 0, 1))
     return JudgeAgreement(
         criterion=name,
-        decided=Proportion(count=int((one == two)[decided].sum()), of=int(decided.sum())),
-        all=Proportion(count=alike, of=len(common)),
-        kappa=(alike / len(common) - chance) / (1 - chance) if chance < 1 else np.nan,
+        decided=estimates.share(0, count=decided_alike, of=decided),
+        all=estimates.share(1, count=alike, of=of),
+        kappa=(alike / of - chance) / (1 - chance) if chance < 1 else np.nan,
         tau=_tau(ratings, their_ratings),
     )
 
@@ -248,26 +253,22 @@ def _tau(ratings: Mapping[str, float], their_ratings: Mapping[str, float]) -> fl
     return float(kendalltau(mine, theirs).statistic)
 
 
-def _means(votes: Iterable[HumanVote]) -> dict[Pairing, float]:
-    """The mean vote on each pairing."""
-    values: dict[Pairing, list[float]] = defaultdict(list)
-    for vote in votes:
-        values[vote.pairing].append(vote.value)
-    return {pairing: float(np.mean(values[pairing])) for pairing in values}
-
-
-def _ceiling(votes: Iterable[HumanVote]) -> Proportion:
-    """Pairs of people who agree, of those who judged the same pairing and both decided."""
+def _by_pairing(votes: Iterable[HumanVote]) -> dict[Pairing, dict[str, float]]:
+    """The votes on each pairing by rater."""
     by_pairing: dict[Pairing, dict[str, float]] = defaultdict(dict)
     for vote in votes:
         by_pairing[vote.pairing][vote.rater] = vote.value
-    pairs = [
-        (a, b)
-        for by_rater in by_pairing.values()
-        for a, b in combinations(by_rater.values(), 2)
-        if 0.5 not in (a, b)
-    ]
-    return Proportion(count=sum(a == b for a, b in pairs), of=len(pairs))
+    return by_pairing
+
+
+def _mean(votes: Mapping[str, float]) -> float:
+    return float(np.mean(list(votes.values())))
+
+
+def _single(verdicts: Mapping[Pairing, float]) -> dict[Pairing, dict[str, float]]:
+    """The verdicts of one judge, each as won, lost or tied."""
+    signs = {pairing: np.sign(round(value - 0.5, 9)) for pairing, value in verdicts.items()}
+    return {pairing: {"": float(sign + 1) / 2} for pairing, sign in signs.items()}
 
 
 def _ratings(criterion: CriterionLeaderboard) -> dict[str, float]:
@@ -277,8 +278,9 @@ def _ratings(criterion: CriterionLeaderboard) -> dict[str, float]:
     return dict(zip(rating.names, map(float, rating.ratings), strict=True))
 
 
-def _fit_ratings(means: Mapping[Pairing, float]) -> dict[str, float]:
-    rows = [(*pairing[:3], value) for pairing, value in means.items()]
+def _fit_ratings(votes: Mapping[Pairing, Mapping[str, float]]) -> dict[str, float]:
+    """Ratings of methods by the mean vote on each pairing."""
+    rows = [(*pairing[:3], _mean(each)) for pairing, each in votes.items()]
     first, second, concept, outcome = zip(*rows, strict=True)
     try:
         rating = fit(Votes.collect(first=first, second=second, concept=concept, outcome=outcome))

@@ -15,6 +15,7 @@ from htbench.core.display import printable, stdout_console
 from htbench.judging.agreement import CorrectedRate, JudgeAgreement
 from htbench.judging.audit import MEANING, ControlResult, JudgeAudit
 from htbench.judging.leaderboard import CriterionLeaderboard, TournamentResult
+from htbench.stats import crossed
 from htbench.stats.durations import Interval
 from htbench.stats.proportions import Proportion
 from htbench.stats.ranking.leaderboard import LeaderboardEntry
@@ -196,7 +197,8 @@ def _share(share: Proportion | None) -> str:
     if share is None or not share.of:
         return "not known"
     low, high = share.interval
-    return f"{share.value:.3f} [{low:.3f}, {high:.3f}] of {share.of:,}"
+    interval = crossed.NO_INTERVAL if math.isnan(low) else f"{low:.3f}, {high:.3f}"
+    return f"{share.value:.3f} [{interval}] of {share.of:,}"
 
 
 def _interval(interval: Interval) -> str:

@@ -1,6 +1,5 @@
 """Agreement of judges, metrics and, as the ceiling, one person with the majority of people."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -8,22 +7,23 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from htbench.stats import estimates
+from htbench.stats import crossed
 from htbench.stats.durations import Interval
 from htbench.study.answer import Answer, Pair
 
 EvaluatorSource = Literal["judge", "metric", "person"]
 PairVotes = Mapping[Pair, Mapping[str, float]]
 """Votes by pair of pictures and rater: 1 for the first method, 0 for the second, 0.5 for a tie."""
-_OUTCOMES = 3
-"""Won, tied, lost."""
+Counts = Float[np.ndarray, "units outcomes"]
+_OUTCOMES = len(crossed.OUTCOMES)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MajorityAgreement:
     """Agreement of a judge, a metric or one person with the majority of people.
 
-    Measures are NaN where they are not defined. Intervals resample concepts.
+    Measures are NaN where they are not defined. Intervals are for new concepts and, where several
+    people voted, new people; NaN below three of either.
     """
 
     source: EvaluatorSource
@@ -55,63 +55,76 @@ def collect_pair_votes(answers: Iterable[Answer]) -> PairVotes:
     return votes
 
 
+def units_of(pair_votes: PairVotes) -> list[crossed.Unit]:
+    """Each pair of pictures as its concept with its votes."""
+    return [(pair.concept, votes) for pair, votes in pair_votes.items()]
+
+
 def majority_agreement(
-    source: EvaluatorSource,
-    name: str,
-    verdicts: Mapping[Pair, float],
-    pair_votes: PairVotes,
-    *,
-    rounds: int = 1000,
-    seed: int = 0,
+    source: EvaluatorSource, name: str, verdicts: Mapping[Pair, float], pair_votes: PairVotes
 ) -> MajorityAgreement | None:
     """Agreement of verdicts with people's mean votes; None without a pair of pictures in common."""
-    rows = [
-        (pair.concept, verdicts[pair], float(np.mean(list(votes.values()))))
-        for pair, votes in pair_votes.items()
-        if pair in verdicts
-    ]
-    return _agreement(source, name, rows, rounds=rounds, seed=seed) if rows else None
+    common = {pair: votes for pair, votes in pair_votes.items() if pair in verdicts}
+    mine = np.array([_outcome_index(verdicts[pair]) for pair in common], int)
+
+    def tables(counts: Counts, unit: np.ndarray) -> np.ndarray:
+        table = np.zeros((len(unit), _OUTCOMES, _OUTCOMES))
+        judged = np.flatnonzero(counts.any(1))
+        table[judged, mine[unit[judged]], _majority(counts[judged])] = 1
+        return table.reshape(len(unit), -1)
+
+    return _agreement(source, name, common, tables)
 
 
-def ceiling(
-    pair_votes: PairVotes, *, rounds: int = 1000, seed: int = 0
-) -> MajorityAgreement | None:
+def ceiling(pair_votes: PairVotes) -> MajorityAgreement | None:
     """Agreement of each vote with the majority of the other people on the same pair of pictures.
 
     It is the most that can be expected of a judge. None if no pair has two votes.
     """
-    rows = []
-    for pair, votes in pair_votes.items():
-        total = sum(votes.values())
-        rows += [
-            (pair.concept, vote, (total - vote) / (len(votes) - 1))
-            for vote in votes.values()
-            if len(votes) > 1
-        ]
-    return _agreement("person", "one person", rows, rounds=rounds, seed=seed) if rows else None
+
+    def tables(counts: Counts, unit: np.ndarray) -> np.ndarray:
+        table = np.zeros((len(unit), _OUTCOMES, _OUTCOMES))
+        for mine in range(_OUTCOMES):
+            others = counts - np.eye(_OUTCOMES)[mine]
+            cast = np.flatnonzero((counts[:, mine] > 0) & (others.sum(1) > 0))
+            table[cast, mine, _majority(others[cast])] += counts[cast, mine]
+        return table.reshape(len(unit), -1)
+
+    several = {pair: votes for pair, votes in pair_votes.items() if len(votes) > 1}
+    return _agreement("person", "one person", several, tables)
 
 
 def _agreement(
     source: EvaluatorSource,
     name: str,
-    rows: list[tuple[str, float, float]],
-    *,
-    rounds: int,
-    seed: int,
-) -> MajorityAgreement:
-    index = {concept: k for k, concept in enumerate(sorted({concept for concept, _, _ in rows}))}
-    tables = np.zeros((len(index), _OUTCOMES, _OUTCOMES))
-    for concept, mine, theirs in rows:
-        tables[index[concept], _outcome_index(mine), _outcome_index(theirs)] += 1
-    total = tables.sum(0)
+    pair_votes: PairVotes,
+    tables: crossed.Contribution,
+) -> MajorityAgreement | None:
+    """The agreement in tables of counts, mine by theirs, of each pair of pictures."""
+    if not pair_votes:
+        return None
+    sums = crossed.Sums.collect(units_of(pair_votes), tables)
+    total = sums.by_concept.sum(0).reshape(_OUTCOMES, _OUTCOMES)
     ties = bool(total[1].any() or total[:, 1].any())
-    weights = estimates.resamples(len(index), seed=seed, rounds=rounds)
-    resampled = np.einsum("rc,cij->rij", weights, tables)
-    values, draws = _measures(total[None], ties=ties)[0], _measures(resampled, ties=ties)
-    accuracy, kappa, ac1 = (_interval(float(values[k]), draws[:, k], len(index)) for k in range(3))
-    return MajorityAgreement(
-        source=source, name=name, compared=len(rows), accuracy=accuracy, kappa=kappa, ac1=ac1
+    estimates = crossed.estimate(
+        sums, lambda each: _measures(each.reshape(-1, _OUTCOMES, _OUTCOMES), ties=ties)
     )
+    decided = total[::2, ::2]
+    accuracy = estimates.share(0, count=int(np.trace(decided)), of=int(decided.sum()))
+    low, high = accuracy.interval
+    return MajorityAgreement(
+        source=source,
+        name=name,
+        compared=int(total.sum()),
+        accuracy=Interval(value=accuracy.value, low=low, high=high),
+        kappa=estimates.coefficient(1),
+        ac1=estimates.coefficient(2),
+    )
+
+
+def _majority(counts: Counts) -> np.ndarray:
+    """The index of the outcome that most votes are nearest to."""
+    return np.asarray(1 - np.sign(counts[:, 0] - counts[:, 2]).astype(int))
 
 
 def _outcome_index(value: float) -> int:
@@ -135,11 +148,3 @@ def _measures(
         ac1 = (agreed - ac1_chance) / (1 - ac1_chance)
     measures = np.stack([accuracy, kappa, ac1], axis=1)
     return np.where(np.isfinite(measures), measures, np.nan)
-
-
-def _interval(value: float, draws: Float[np.ndarray, " draws"], concepts: int) -> Interval:
-    tail, defined = estimates.tail_quantile(concepts), draws[~np.isnan(draws)]
-    if math.isnan(value) or math.isnan(tail) or not len(defined):
-        return Interval(value=value, low=math.nan, high=math.nan)
-    low, high = np.quantile(defined, [tail, 1 - tail])
-    return Interval(value=value, low=float(low), high=float(high))

@@ -1,30 +1,30 @@
 """Reliability of people: their agreement with each other, and with themselves."""
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import evalica
 import numpy as np
-import pandas as pd
-from evalica import InsufficientRatingsError
+from jaxtyping import Float
 
+from htbench.stats import crossed
 from htbench.stats.durations import Interval
 from htbench.stats.proportions import Proportion
-from htbench.study.analyse.agreement import collect_pair_votes
+from htbench.study.analyse.agreement import collect_pair_votes, units_of
 from htbench.study.answer import Answer
-from htbench.study.exclusions import by_rater, repeat_matches
-
-BOOTSTRAP_ROUNDS = 2000
+from htbench.study.exclusions import repeat_matches
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reliability:
-    """Reliability of one criterion's answers; NaN where no two people answered the same pair."""
+    """Reliability of one criterion's answers; NaN where no two people answered the same pair.
+
+    Intervals are for new concepts and new raters; NaN below three of either.
+    """
 
     alpha: Interval
-    """Krippendorff's, nominal: won, lost, tied; its interval resamples pairs of pictures."""
+    """Krippendorff's, nominal: won, lost, tied."""
     ac1: float
     """Gwet's, which is not lowered by a strong preference of all."""
     ceiling: Proportion
@@ -37,38 +37,59 @@ class Reliability:
     """Mean number of answers per pair of pictures."""
 
 
-def reliability(answers: Sequence[Answer], *, seed: int = 0) -> Reliability:
+def reliability(answers: Sequence[Answer]) -> Reliability:
     """The reliability of the votes and swapped repeats of one criterion."""
-    votes = collect_pair_votes(answers).values()
-    counts = _outcome_counts(votes)
-    same = [match for own in by_rater(answers).values() for match in repeat_matches(own)]
+    pair_votes = collect_pair_votes(answers)
+    units = units_of(pair_votes)
+    counts = _outcome_counts(pair_votes.values())
     return Reliability(
-        alpha=alpha(votes, seed=seed),
+        alpha=alpha(units),
         ac1=gwet_ac1(counts),
-        ceiling=_ceiling(votes),
-        self_agreement=Proportion(count=sum(same), of=len(same)),
+        ceiling=crossed.pairwise_share(units),
+        self_agreement=_self_agreement(answers),
         overlap=int((counts.sum(1) > 1).sum()) if len(counts) else 0,
         answers_each=float(counts.sum(1).mean()) if len(counts) else math.nan,
     )
 
 
-def alpha(units: Collection[Mapping[str, float]], *, seed: int = 0) -> Interval:
-    """Krippendorff's nominal alpha with a 95 % bootstrap interval; NaN if no unit has two answers.
+def alpha(units: Collection[crossed.Unit]) -> Interval:
+    r"""Krippendorff's nominal alpha with a 95 % interval; NaN if no unit has two answers.
 
-    Each unit maps raters to their answers.
+    Each unit is a concept with answers by rater. Where all answers are alike alpha is 1.
+
+    The interval is for new concepts and for as many new raters: what raters differ in their shares
+    of answers is disagreement that is expected less of few raters than of many.
 
     References:
         Krippendorff. Content Analysis: An Introduction to Its Methodology. 2018. Chapter 12.
     """
-    raters = sorted({rater for votes in units for rater in votes})
-    rows = [[votes.get(rater, math.nan) for rater in raters] for votes in units]
-    try:
-        result = evalica.alpha_bootstrap(
-            pd.DataFrame(rows).T, "nominal", n_resamples=BOOTSTRAP_ROUNDS, random_state=seed
-        )
-    except (InsufficientRatingsError, ValueError):
+    units = [unit for unit in units if len(unit[1]) > 1]
+    if not units:
         return Interval(value=math.nan, low=math.nan, high=math.nan)
-    return Interval(value=float(result.alpha), low=float(result.low), high=float(result.high))
+    answers = sorted({answer for _, votes in units for answer in votes.values()})
+    sums = crossed.Sums.collect(units, _coincidences, outcomes=answers)
+    estimates = crossed.estimate(sums, _alpha)
+    return estimates.coefficient(0, raters=float(np.mean([len(votes) for _, votes in units])))
+
+
+def _coincidences(
+    counts: Float[np.ndarray, "units answers"], _: np.ndarray
+) -> Float[np.ndarray, "units sums"]:
+    """Answers that can be paired, by value, and the pairs of answers that differ."""
+    n = counts.sum(1, keepdims=True)
+    paired = np.where(n > 1, counts, 0)
+    differing = (n**2 - (counts**2).sum(1, keepdims=True)) / np.maximum(n - 1, 1)
+    return np.concatenate([paired, differing], axis=1)
+
+
+def _alpha(sums: Float[np.ndarray, "draws sums"]) -> Float[np.ndarray, "draws one"]:
+    """1 - observed over expected disagreement; 1 where none is expected."""
+    counts, differing = sums[:, :-1], sums[:, -1]
+    n = counts.sum(1)
+    expected = n**2 - (counts**2).sum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = 1 - (n - 1) * differing / expected
+    return np.where(n > 0, np.where(expected > 0, value, 1), np.nan)[:, None]
 
 
 def gwet_ac1(counts: np.ndarray) -> float:
@@ -99,8 +120,14 @@ def _outcome_counts(votes: Iterable[Mapping[str, float]]) -> np.ndarray:
     return counts if counts[:, 2].any() else counts[:, :2]
 
 
-def _ceiling(votes: Iterable[Mapping[str, float]]) -> Proportion:
-    tallies = [Counter(own.values()) for own in votes]
-    same = sum(math.comb(tally[1.0], 2) + math.comb(tally[0.0], 2) for tally in tallies)
-    pairs = sum(math.comb(tally[1.0] + tally[0.0], 2) for tally in tallies)
-    return Proportion(count=same, of=pairs)
+def _self_agreement(answers: Iterable[Answer]) -> Proportion:
+    by_session: dict[tuple[str, str], list[Answer]] = defaultdict(list)
+    for answer in answers:
+        by_session[answer.concept, answer.rater].append(answer)
+    return crossed.share(
+        [
+            (concept, rater, same)
+            for (concept, rater), own in by_session.items()
+            for same in repeat_matches(own)
+        ]
+    )

@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 from scipy.stats import binomtest
 
+from htbench.stats import crossed
 from htbench.stats.durations import Interval
 from htbench.stats.power import DetectableEffect, SampleSize, detectable_effect, sample_size
 from htbench.stats.proportions import Proportion
@@ -220,7 +221,7 @@ def _criterion(
     except Unrankable as error:
         unranked = str(error)
     sides = [
-        answer.choice
+        (answer.concept, answer.rater, answer.choice == "left")
         for answer in answers
         if answer.kind == "vote" and answer.choice in ("left", "right")
     ]
@@ -230,30 +231,28 @@ def _criterion(
         unranked_reason=unranked,
         davidson=davidson,
         preferences=preferences(votes, ranking, rounds=rounds, seed=seed) if ranking else (),
-        reliability=reliability(answers, seed=seed),
-        left_share=Proportion(count=sides.count("left"), of=len(sides)),
+        reliability=reliability(answers),
+        left_share=crossed.share(sides),
         influence=rater_influence(votes) if ranking else (),
         checks=_share_correct(answers, "check"),
         catch_trials=_share_correct(answers, "sentinel"),
-        agreement=_agreement(answers, evaluators, rounds=rounds, seed=seed),
+        agreement=_agreement(answers, evaluators),
     )
 
 
 def _share_correct(answers: Sequence[Answer], kind: TrialKind) -> Proportion:
+    """The share of a kind of trial that was answered as expected; people are independent."""
     own = [answer for answer in answers if answer.kind == kind]
-    return Proportion(count=sum(answer.choice == answer.expected for answer in own), of=len(own))
+    return crossed.clustered_share([(each.rater, each.choice == each.expected) for each in own])
 
 
 def _agreement(
-    answers: Sequence[Answer], evaluators: Sequence[Evaluator], *, rounds: int, seed: int
+    answers: Sequence[Answer], evaluators: Sequence[Evaluator]
 ) -> tuple[MajorityAgreement, ...]:
     people = collect_pair_votes(answers)
-    agreements = [ceiling(people, rounds=rounds, seed=seed)]
+    agreements = [ceiling(people)]
     agreements += [
-        majority_agreement(
-            each.source, each.name, each.preferences, people, rounds=rounds, seed=seed
-        )
-        for each in evaluators
+        majority_agreement(each.source, each.name, each.preferences, people) for each in evaluators
     ]
     return tuple(agreement for agreement in agreements if agreement)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from htbench.core import content
 from htbench.core.errors import Missing, Refused
+from htbench.stats import crossed
 from htbench.stats.durations import Interval
 from htbench.stats.proportions import Proportion
 from htbench.study import answer, manifest
@@ -195,6 +196,8 @@ def _reliability(criterion: CriterionResult, sides: str) -> list[str]:
     alpha = "not estimable, nobody answered the same pair"
     if not math.isnan(reliability.alpha.value):
         alpha = _interval(reliability.alpha)
+        if math.isnan(reliability.alpha.low):
+            alpha += f" [{crossed.NO_INTERVAL}]"
     left = "not estimable, the sides that were shown are not known"
     if sides == "shown":
         left = _share(criterion.left_share)
@@ -240,8 +243,9 @@ def _agreement(criterion: CriterionResult) -> list[str]:
         measures = map(_interval, (each.accuracy, each.kappa, each.ac1))
         lines.append(f"| {' | '.join((source, f'{each.compared:,}', *measures))} |")
     note = (
-        "Intervals resample concepts. A judge or metric is compared with the majority on each pair "
-        "of pictures, a tie being a verdict too."
+        "Intervals are for new concepts and new people; there is none below "
+        f"{crossed.MIN_CLUSTERS} of either, or where all agree. A judge or metric is compared with "
+        "the majority on each pair of pictures, a tie being a verdict too."
     )
     return [*lines, "", note]
 
@@ -376,12 +380,11 @@ def _times(ratio: Interval) -> str:
 
 
 def _share(share: Proportion) -> str:
+    if not share.of:
+        return "nothing to tell it from"
     low, high = share.interval
-    return (
-        f"{share.value:.3f} [{low:.3f}, {high:.3f}] of {share.of:,}"
-        if share.of
-        else "nothing to tell it from"
-    )
+    interval = crossed.NO_INTERVAL if math.isnan(low) else f"{low:.3f}, {high:.3f}"
+    return f"{share.value:.3f} [{interval}] of {share.of:,}"
 
 
 def _number(value: float) -> str:

@@ -51,7 +51,7 @@ def by_chance(number: int, *, ties: bool = True) -> tuple[dict[Pair, float], Pai
 @pytest.mark.parametrize("ties", [True, False])
 def test_kappa_and_ac1_are_those_of_others(ties: bool) -> None:
     verdicts, people = by_chance(400, ties=ties)
-    found = majority_agreement("judge", "j", verdicts, people, rounds=100)
+    found = majority_agreement("judge", "j", verdicts, people)
     sides = [
         (np.sign(verdicts[each] - 0.5), np.sign(round(np.mean(list(votes.values())) - 0.5, 9)))
         for each, votes in people.items()
@@ -94,7 +94,7 @@ def test_one_concept_has_no_interval() -> None:
 
 def test_the_ceiling_is_one_person_with_the_majority_of_the_others() -> None:
     people = {pair(1): {"r0": 1.0, "r1": 1.0, "r2": 0.0}, pair(2): {"r0": 0.0}}
-    found = ceiling(people, rounds=100)
+    found = ceiling(people)
     assert found
     assert (found.compared, found.accuracy.value) == (
         3,
@@ -110,9 +110,9 @@ def test_a_judge_that_is_one_of_the_people_reaches_the_ceiling() -> None:
         for vote in votes.values()
     }
     judge = majority_agreement(
-        "judge", "j", {each: votes["r0"] for each, votes in crowd.items()}, crowd, rounds=100
+        "judge", "j", {each: votes["r0"] for each, votes in crowd.items()}, crowd
     )
-    most = ceiling(crowd, rounds=100)
+    most = ceiling(crowd)
     assert judge
     assert most
     assert judge.accuracy.value == most.accuracy.value == 1

@@ -34,7 +34,10 @@ CLASSIC = [
 
 def test_alpha_of_the_classic_table() -> None:
     units = [
-        {str(rater): row[unit] for rater, row in enumerate(CLASSIC) if row[unit] == row[unit]}
+        (
+            f"c{unit}",
+            {f"r{k}": row[unit] for k, row in enumerate(CLASSIC) if row[unit] == row[unit]},
+        )
         for unit in range(12)
     ]
     assert alpha(units).value == pytest.approx(0.7434, abs=5e-5)
