@@ -100,6 +100,8 @@ def show_corrected_rates(rates: list[CorrectedRate]) -> None:
     for rate in rates:
         alone = f"judge alone {_interval(rate.raw)}"
         corrected = f"corrected by {rate.labelled} judged by people {_interval(rate.corrected)}"
+        if math.isnan(rate.corrected.low):
+            corrected += f" [{crossed.NO_INTERVAL}]"
         line = f"{rate.criterion}: {rate.one} preferred to {rate.two}: {alone}, {corrected}"
         stdout_console().print(Text(line))
 

@@ -93,6 +93,24 @@ def test_corrected_win_rates_cover_the_truth_where_a_biased_judges_do_not() -> N
     assert np.mean([mended.low <= 0.5 <= mended.high for _, mended in found]) >= 0.92
 
 
+def test_people_who_label_are_a_sample_too() -> None:
+    judged, _ = simulated(0)
+    raters = {f"r{k}": 1.0 if k < 3 else 0.0 for k in range(6)}  # they never agree
+    one, several = (
+        difference_estimate(judged, dict.fromkeys(judged, votes))[1]
+        for votes in ({"r0": 1.0}, raters)
+    )
+    assert one.high - one.low < 0.1
+    assert several.high - several.low > 0.8
+
+
+def test_two_people_who_label_give_no_interval() -> None:
+    judged, _ = simulated(0)
+    _, corrected = difference_estimate(judged, {each: {"a": 1.0, "b": 0.0} for each in judged})
+    assert corrected.value == pytest.approx(0.5)
+    assert np.isnan(corrected.low)
+
+
 def test_corrections_are_made_for_pairs_that_people_judged(tmp_path: Path) -> None:
     found = played(tmp_path)
     votes = [vote for vote in people(found) if vote.pairing[:2] == ("good", "none")]

@@ -86,6 +86,17 @@ def test_intervals_resample_concepts() -> None:
     assert found.accuracy.high - found.accuracy.low > 0.5  # 600 independent pairs would have 0.08
 
 
+def test_intervals_are_for_new_people_where_several_voted() -> None:
+    odd = {f"r{k}": float(k < 4) for k in range(5)}
+    people = {pair(concept, seed): odd for concept in range(20) for seed in range(5)}
+    found = majority_agreement("metric", "m", dict.fromkeys(people, 1.0), people)
+    person = ceiling(people)
+    assert found
+    assert person
+    assert found.accuracy.value == 1
+    assert person.accuracy.high - person.accuracy.low > 0.5  # four against one, always the same
+
+
 def test_one_concept_has_no_interval() -> None:
     found = majority_agreement("metric", "m", {pair(1): 1.0}, {pair(1): {"r": 1.0}})
     assert found
