@@ -109,8 +109,7 @@ def agreement_with_people(
         if criterion.preferences.keys() & people.keys():
             ratings = _ratings(criterion), _fit_ratings(people)
             agreement = _agreement(criterion.name, criterion.preferences, people, *ratings)
-            units = [(pairing[2], each) for pairing, each in people.items()]
-            agreements.append(replace(agreement, ceiling=crossed.pairwise_share(units)))
+            agreements.append(replace(agreement, ceiling=_ceiling(own_votes)))
     return agreements
 
 
@@ -254,11 +253,21 @@ def _tau(ratings: Mapping[str, float], their_ratings: Mapping[str, float]) -> fl
 
 
 def _by_pairing(votes: Iterable[HumanVote]) -> dict[Pairing, dict[str, float]]:
-    """The votes on each pairing by rater."""
+    """The votes on each pairing by rater; a rater's further votes on it are as another's."""
     by_pairing: dict[Pairing, dict[str, float]] = defaultdict(dict)
     for vote in votes:
-        by_pairing[vote.pairing][vote.rater] = vote.value
+        own = by_pairing[vote.pairing]
+        again = f"{vote.rater} again, {len(own)}"
+        own[again if vote.rater in own else vote.rater] = vote.value
     return by_pairing
+
+
+def _ceiling(votes: Iterable[HumanVote]) -> Proportion:
+    """Pairs of people who agree; of several votes of one rater on a pairing the last counts."""
+    latest: dict[Pairing, dict[str, float]] = defaultdict(dict)
+    for vote in votes:
+        latest[vote.pairing][vote.rater] = vote.value
+    return crossed.pairwise_share([(pairing[2], each) for pairing, each in latest.items()])
 
 
 def _mean(votes: Mapping[str, float]) -> float:

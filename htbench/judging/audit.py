@@ -1,6 +1,7 @@
 """Audit of a judge: its consistency, controls with a known answer, and missing verdicts.
 
-Each flag is named after its cause.
+Each flag is named after its cause. Intervals of shares take matches as independent, though those on
+one concept are not quite: wider ones would flag a faulty judge later.
 """
 
 import math

@@ -5,7 +5,7 @@ votes of some raters. Standard errors follow from leaving out each concept, each
 rater's votes on one concept.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,11 +107,9 @@ class Estimates:
         value, most = float(self.values[k]), raters - 1
         if not -1 / most < value < 1:
             return Interval(value=value, low=np.nan, high=np.nan)
+        centre = np.log((1 + most * value) / (1 - value))
         slope = raters / ((1 + most * value) * (1 - value))
-        centre, reach = (
-            np.log((1 + most * value) / (1 - value)),
-            self._t[k] * self.errors[k] * slope,
-        )
+        reach = self._t[k] * self.errors[k] * slope
         low, high = (1 - raters / (np.exp(end) + most) for end in (centre - reach, centre + reach))
         return Interval(value=value, low=float(low), high=float(high))
 
@@ -202,9 +200,8 @@ def _share(units: Sequence[Unit], successes: int) -> Proportion:
 
 def ratio(sums: Float[np.ndarray, "draws sums"]) -> Float[np.ndarray, "draws one"]:
     """The first sum over the second; NaN over 0."""
-    return np.divide(
-        sums[:, :1], sums[:, 1:2], out=np.full((len(sums), 1), np.nan), where=sums[:, 1:2] != 0
-    )
+    above, below = sums[:, :1], sums[:, 1:2]
+    return np.asarray(np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0))
 
 
 def _rater_variance(
@@ -232,5 +229,5 @@ def _jackknife(
     return np.asarray((n - 1) / n * ((without - without.mean(0)) ** 2).sum(0))
 
 
-def _numbers(names: object) -> dict[str, int]:
-    return {name: k for k, name in enumerate(sorted(set(names)))}  # type: ignore[call-overload]
+def _numbers(names: Iterable[str]) -> dict[str, int]:
+    return {name: k for k, name in enumerate(sorted(set(names)))}

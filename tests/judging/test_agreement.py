@@ -93,6 +93,17 @@ def test_corrected_win_rates_cover_the_truth_where_a_biased_judges_do_not() -> N
     assert np.mean([mended.low <= 0.5 <= mended.high for _, mended in found]) >= 0.92
 
 
+def test_votes_without_names_all_count(tmp_path: Path) -> None:
+    found = played(tmp_path)
+    pairing = next(iter(found.criteria[0].preferences))
+    votes = [
+        HumanVote(criterion="presence", pairing=pairing, value=value, rater="")
+        for value in (1.0, 1.0, 0.0)
+    ]
+    (agreed,) = agreement.agreement_with_people(found, votes)
+    assert agreed.decided.count == (found.criteria[0].preferences[pairing] > 0.5)
+
+
 def test_people_who_label_are_a_sample_too() -> None:
     judged, _ = simulated(0)
     raters = {f"r{k}": 1.0 if k < 3 else 0.0 for k in range(6)}  # they never agree

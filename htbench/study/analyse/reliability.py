@@ -57,8 +57,8 @@ def alpha(units: Collection[crossed.Unit]) -> Interval:
 
     Each unit is a concept with answers by rater. Where all answers are alike alpha is 1.
 
-    The interval is for new concepts and for as many new raters: what raters differ in their shares
-    of answers is disagreement that is expected less of few raters than of many.
+    The interval is for new concepts and for as many new raters. Alpha of few raters is lower than
+    that of many where raters differ in their shares of answers.
 
     References:
         Krippendorff. Content Analysis: An Introduction to Its Methodology. 2018. Chapter 12.
