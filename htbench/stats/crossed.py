@@ -80,7 +80,8 @@ class Estimates:
     errors: Float[np.ndarray, " statistics"]
     df: Float[np.ndarray, " statistics"]
     """Degrees of freedom of t intervals."""
-    concepts: int
+    clusters: int
+    """Number of concepts, or of raters where they are fewer."""
 
     def mean(self, k: int = 0) -> Interval:
         """Statistic `k` with its t interval."""
@@ -88,10 +89,13 @@ class Estimates:
         return Interval(value=value, low=value - reach, high=value + reach)
 
     def share(self, k: int, *, count: int, of: int) -> Proportion:
-        """Statistic `k`, which is the share `count` out of `of`."""
+        """Statistic `k`, which is the share `count` out of `of`.
+
+        A share that is the same everywhere is taken to rest on one trial per cluster.
+        """
         share = Proportion(count=count, of=of)
         spread, value = float(self.errors[k]) ** 2, share.value
-        trials = value * (1 - value) / spread if spread else float(self.concepts)
+        trials = value * (1 - value) / spread if spread else float(self.clusters)
         return Proportion(count=count, of=of, trials=min(trials, of), df=float(self.df[k]))
 
     def coefficient(self, k: int, *, raters: float = 2) -> Interval:
@@ -142,7 +146,7 @@ def estimate(sums: Sums, statistic: Statistic, *, clusters: int | None = None) -
     fewest = informative if sums.lost is None else min(informative, sums.lost.shape[1])
     if fewest < MIN_CLUSTERS:
         unknown = np.full(len(values), np.nan)
-        return Estimates(values=values, errors=unknown, df=unknown, concepts=concepts)
+        return Estimates(values=values, errors=unknown, df=unknown, clusters=fewest)
     variance = _jackknife(statistic(total - sums.by_concept))
     uncertainty, most = variance**2 / (informative - 1), informative - 1
     if sums.lost is not None:
@@ -153,11 +157,11 @@ def estimate(sums: Sums, statistic: Statistic, *, clusters: int | None = None) -
         doubt = alone**2 / (raters - 1) + shared**2 / ((raters - 1) * (informative - 1))
         uncertainty = uncertainty + np.where(between > 0, doubt, 0)
         most = max(most, raters - 1)
-    ratio = np.divide(
+    satterthwaite = np.divide(
         variance**2, uncertainty, out=np.full(len(values), float(most)), where=uncertainty > 0
     )
-    df = np.where(np.isnan(variance), np.nan, np.clip(ratio, fewest - 1, most))
-    return Estimates(values=values, errors=np.sqrt(variance), df=df, concepts=concepts)
+    df = np.where(np.isnan(variance), np.nan, np.clip(satterthwaite, fewest - 1, most))
+    return Estimates(values=values, errors=np.sqrt(variance), df=df, clusters=fewest)
 
 
 def share(trials: Sequence[tuple[str, str, bool]]) -> Proportion:

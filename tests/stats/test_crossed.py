@@ -91,14 +91,14 @@ def test_pairs_that_agree_are_counted_where_both_decide() -> None:
 
 def test_an_interval_of_agreement_stays_below_one() -> None:
     found = crossed.Estimates(
-        values=np.array([0.9]), errors=np.array([0.2]), df=np.array([3.0]), concepts=4
+        values=np.array([0.9]), errors=np.array([0.2]), df=np.array([3.0]), clusters=4
     ).coefficient(0)
     assert -1 < found.low < 0.9 < found.high < 1
 
 
 def test_full_agreement_has_no_interval() -> None:
     found = crossed.Estimates(
-        values=np.array([1.0]), errors=np.array([0.0]), df=np.array([3.0]), concepts=4
+        values=np.array([1.0]), errors=np.array([0.0]), df=np.array([3.0]), clusters=4
     ).coefficient(0)
     assert found.value == 1
     assert math.isnan(found.low)
