@@ -96,7 +96,7 @@ class Estimates:
         share = Proportion(count=count, of=of)
         spread, value = float(self.errors[k]) ** 2, share.value
         trials = value * (1 - value) / spread if spread else float(self.clusters)
-        return Proportion(count=count, of=of, trials=min(trials, of), df=float(self.df[k]))
+        return Proportion(count=count, of=of, trials=trials, df=float(self.df[k]))
 
     def coefficient(self, k: int, *, raters: float = 2) -> Interval:
         r"""Statistic `k`, an agreement beyond chance of `raters` votes on each unit; 1 is its most.
