@@ -91,7 +91,7 @@ def _report_several(folders: list[Path], out: Path, *, as_json: bool) -> int:
 def print_tables(folder: Path, page: Path, *, as_json: bool) -> int:
     """Print a run's tables; gives 3 if cells or scores are missing, else 0."""
     from htbench.report import terminal
-    from htbench.report.sections import other_scores
+    from htbench.report.sections import claims, other_scores
     from htbench.run.store import Store
     from htbench.run.summary import Summary
 
@@ -100,10 +100,12 @@ def print_tables(folder: Path, page: Path, *, as_json: bool) -> int:
         boards = other_scores.collect(summary)
         if as_json:
             other_scores.print_lines(boards)
+            claims.print_lines(claims.from_summary(summary))
             terminal.print_lines(summary, page)
         else:
             terminal.show(summary)
             other_scores.show(boards)
+            claims.show(claims.from_summary(summary))
             _print_path(page)
         is_scored = all(board.done == board.planned for board in boards)
         return 0 if summary.done == summary.planned and is_scored else 3

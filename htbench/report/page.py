@@ -83,9 +83,7 @@ def _sections(summary: Summary) -> dict[str, object]:
         "places": summary.ranks,
         "circular": [line.method for line in summary.leaderboard if line.circular],
         "verdict": leaderboard.conclusion(summary),
-        "claims": claims.collect(
-            summary, roles, judged=judges, people=persons, strength=strengths, novelty=new
-        ),
+        "claims": claims.collect(summary, roles, judged=judges, people=persons, novelty=new),
         "judged": judges,
         "people": persons,
         "strength": strengths,

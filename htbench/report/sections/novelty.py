@@ -7,6 +7,7 @@ that fits every concept by itself, and for which no concept is new.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from htbench.report.rival import find_rival
 from htbench.report.roles import Roles
 from htbench.run.summary import HEADLINE, Summary
 from htbench.stats import estimates
@@ -46,9 +47,10 @@ def collect(
 ) -> list[Novelty]:
     """Every method whose training words are known and that the scorer can judge.
 
-    It stands beside `reference`, or beside the best per-concept method if none is named.
+    It stands beside `reference`, or beside the rival of `report/rival.py` if none is named.
     """
-    reference = reference or _best_per_concept(summary, roles)
+    if reference is None and (rival := find_rival(summary, roles)):
+        reference = rival.method
     against = summary.means(reference, summary.full_strength, metric) if reference else {}
     worded = [concept for concept, fact in summary.facts.concepts.items() if fact.text]
     rows = []
@@ -79,18 +81,6 @@ def collect(
             )
         )
     return rows
-
-
-def _best_per_concept(summary: Summary, roles: Roles) -> str | None:
-    """The per-concept method with the highest mean of the headline."""
-    return next(
-        (
-            line.method
-            for line in summary.leaderboard
-            if line.method in roles.per_concept and not line.circular and line.scores[HEADLINE]
-        ),
-        None,
-    )
 
 
 def _score(scores: Mapping[str, float], against: Mapping[str, float]) -> NoveltyScore | None:

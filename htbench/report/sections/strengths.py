@@ -22,10 +22,12 @@ from htbench.stats.dose_response import (
     measure_dose_response,
 )
 from htbench.stats.paired import ScoreAgreement, score_agreement
+from htbench.stats.relative import RelativeMatch, relative_match
 from htbench.stats.tradeoff import Anchors, MatchedGain, Policy, TradeOff
 
 _PRESERVATION, _FLOOR = "image_preservation", 0.5
 _ROUNDS = 2000
+_MARGIN = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,30 +109,26 @@ class ModalityComparison:
     by_words: str
     strength: float
     agreement: ScoreAgreement
+    match: RelativeMatch | None
+    """The gain by pictures, held against that by words within a tenth of it."""
 
 
 def compare_modalities(summary: Summary, roles: Roles) -> list[ModalityComparison]:
-    """Every pair of methods by pictures and by words, at full strength.
-
-    The margin of equivalence is a tenth of the gain by words.
-    """
+    """Every pair of methods by pictures and by words, at full strength."""
     pairs = []
     for by_pictures in roles.by_pictures:
         for by_words in roles.by_words:
-            own = summary.means(by_words, summary.full_strength)
-            margin = 0.1 * math.fsum(own.values()) / len(own) if own else 0.0
-            agreement = score_agreement(
-                summary.means(by_pictures, summary.full_strength),
-                own,
-                margin=margin if margin > 0 else None,
-            )
-            if agreement:
+            gains = [
+                summary.means(method, summary.full_strength) for method in (by_pictures, by_words)
+            ]
+            if agreement := score_agreement(*gains):
                 pairs.append(
                     ModalityComparison(
                         by_pictures=by_pictures,
                         by_words=by_words,
                         strength=summary.full_strength,
                         agreement=agreement,
+                        match=relative_match(*gains, margin=_MARGIN),
                     )
                 )
     return pairs
@@ -140,7 +138,7 @@ def dose_response(summary: Summary, method: str, strengths: Sequence[float]) -> 
     """The dose-response of a method's gain over these strengths; None for fewer than three."""
     return (
         measure_dose_response(
-            _curves(summary, method, strengths), np.array(strengths), rounds=_ROUNDS
+            gain_curves(summary, method, strengths), np.array(strengths), rounds=_ROUNDS
         )
         if len(strengths) > 2
         else None
@@ -152,6 +150,26 @@ def strengths(summary: Summary, method: str) -> tuple[float, ...]:
     return tuple(
         sorted({strength for name, strength, _ in summary.planned_cells if name == method})
     )
+
+
+def gain_curves(summary: Summary, method: str, at: Sequence[float]) -> dict[str, Curves]:
+    """Gains of each concept's prompts and seeds at each strength; NaN where one is missing."""
+    query = """SELECT concept, prompt, seed, strength, value
+               FROM cells JOIN images ON key = image
+               LEFT JOIN scores ON cell = id AND metric = ? AND encoder = ?
+               WHERE method = ? ORDER BY place"""
+    rows = summary.store.select(query, HEADLINE, summary.scorer, method)
+    gains: dict[str, dict[tuple[str, int], dict[float, float]]] = defaultdict(
+        lambda: defaultdict(dict)
+    )
+    for concept, prompt, seed, strength, value in rows:
+        gains[concept][prompt, seed][strength] = math.nan if value is None else value
+    return {
+        concept: np.array(
+            [[curve.get(strength, math.nan) for strength in at] for curve in curves.values()]
+        )
+        for concept, curves in gains.items()
+    }
 
 
 def _anchors(summary: Summary) -> Anchors | None:
@@ -207,23 +225,3 @@ def _dev(summary: Summary, method: str) -> TradeOff | None:
         return None
     at, gain, preservation = zip(*points, strict=True)
     return TradeOff(strengths=at, gain=np.array([gain]), preservation=np.array([preservation]))
-
-
-def _curves(summary: Summary, method: str, at: Sequence[float]) -> dict[str, Curves]:
-    """Gains of each concept's prompts and seeds at each strength; NaN where one is missing."""
-    query = """SELECT concept, prompt, seed, strength, value
-               FROM cells JOIN images ON key = image
-               LEFT JOIN scores ON cell = id AND metric = ? AND encoder = ?
-               WHERE method = ? ORDER BY place"""
-    rows = summary.store.select(query, HEADLINE, summary.scorer, method)
-    gains: dict[str, dict[tuple[str, int], dict[float, float]]] = defaultdict(
-        lambda: defaultdict(dict)
-    )
-    for concept, prompt, seed, strength, value in rows:
-        gains[concept][prompt, seed][strength] = math.nan if value is None else value
-    return {
-        concept: np.array(
-            [[curve.get(strength, math.nan) for strength in at] for curve in curves.values()]
-        )
-        for concept, curves in gains.items()
-    }

@@ -1,0 +1,119 @@
+"""The claim on strength: whether gain rises with every step from 0 to 1."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from htbench.report import commands, format
+from htbench.report.sections import strengths as strengths_section
+from htbench.report.sections.claims.verdict import (
+    Evidence,
+    RuleResult,
+    Target,
+    all_of,
+    circular,
+    estimate_text,
+    not_tested,
+    too_few,
+)
+from htbench.run.summary import Summary
+from htbench.stats import dose_response, estimates
+from htbench.stats.dose_response import Curves, DoseResponse
+
+_FLAT_CORRELATION, _FLAT_BACKSTEP = 0.0, 0.5
+"""A flat curve counts as one that falls as much as it rises."""
+_WORST_CORRELATION, _WORST_BACKSTEP = -1.0, 1.0
+"""A curve with a failed picture counts as one that falls at every step."""
+
+
+def check_strength(evidence: Evidence) -> RuleResult:
+    """Rank correlation of gain with strength, and the share of all movement that goes back."""
+    summary, own = evidence.summary, evidence.rankable_method
+    if own is None:
+        return circular(evidence)
+    within = [value for value in strengths_section.strengths(summary, own) if 0 <= value <= 1]
+    needed = int(evidence.numbers["strengths"])
+    command = commands.with_strengths(summary, *np.linspace(0, 1, needed))
+    if len(within) < needed:
+        return not_tested(
+            f"The run has {len(within)} strengths from 0 to 1, and the rule needs {needed}.",
+            command=command,
+        )
+    curves = strengths_section.gain_curves(summary, own, within)
+    failed = _failed_curves(summary, own, within)
+    correlation = _mean(
+        curves, failed, dose_response.spearman, flat=_FLAT_CORRELATION, worst=_WORST_CORRELATION
+    )
+    backstep = _mean(
+        curves, failed, dose_response.backstep, flat=_FLAT_BACKSTEP, worst=_WORST_BACKSTEP
+    )
+    if correlation is None or backstep is None:
+        return not_tested("No picture is scored at all of these strengths yet.")
+    rises = Target(least=evidence.numbers["correlation"])
+    holds = Target(most=evidence.numbers["backstep"])
+    verdict = all_of([rises.verdict(correlation), holds.verdict(backstep)])
+    if verdict == "not tested":
+        return too_few(correlation)
+    shown = ", ".join(map(format.strength, within))
+    response = strengths_section.dose_response(summary, own, within)
+    return RuleResult(
+        verdict=verdict,
+        reason=f"Over strengths {shown}, the rank correlation is {estimate_text(correlation)}, "
+        f"{rises.position(correlation)}; of all movement {estimate_text(backstep)} goes back, "
+        f"{holds.position(backstep)}.",
+        findings=[_counts(curves, failed), *(_shape(response) if response else [])],
+    )
+
+
+def _failed_curves(summary: Summary, method: str, at: Sequence[float]) -> Counter[str]:
+    """Numbers of curves with a failed picture at any of these strengths, by concept."""
+    query = """SELECT DISTINCT concept, prompt, seed, strength
+               FROM cells JOIN images ON images.key = image JOIN failures ON failures.key = image
+               WHERE method = ? AND file IS NULL"""
+    rows = summary.store.select(query, method)
+    failed = {(concept, prompt, seed) for concept, prompt, seed, value in rows if value in at}
+    return Counter(concept for concept, _, _ in failed)
+
+
+def _mean(
+    curves: dict[str, Curves],
+    failed: Counter[str],
+    statistic: Callable[[Curves], Float[np.ndarray, " curves"]],
+    *,
+    flat: float,
+    worst: float,
+) -> estimates.Estimate | None:
+    """Mean over concepts of a statistic of complete curves and of curves with a failed picture."""
+    values = {}
+    for concept, of_concept in curves.items():
+        complete = of_concept[~np.isnan(of_concept).any(1)]
+        moves = np.ptp(complete, axis=1) > dose_response.FLAT_BELOW
+        scores = np.where(moves, statistic(complete), flat)
+        values[concept] = [*map(float, scores), *[worst] * failed[concept]]
+    return estimates.over_concepts(values)
+
+
+def _counts(curves: dict[str, Curves], failed: Counter[str]) -> str:
+    every = np.concatenate(list(curves.values()))
+    complete = every[~np.isnan(every).any(1)]
+    flat = int((np.ptp(complete, axis=1) <= dose_response.FLAT_BELOW).sum())
+    lacking = len(every) - len(complete) - failed.total()
+    return (
+        f"{len(every):,} curves, one per picture: {flat:,} flat, {failed.total():,} with a failed "
+        f"picture, {lacking:,} left out since a picture or a score is still missing"
+    )
+
+
+def _shape(response: DoseResponse) -> list[str]:
+    """Figures of the curves that move."""
+    figures = {
+        "R² of a straight line": response.linearity,
+        "share of all movement in the largest step": response.largest_step,
+    }
+    return [
+        f"{title}: {estimate_text(value)}, without flat curves"
+        for title, value in figures.items()
+        if value
+    ]

@@ -1,0 +1,142 @@
+"""Verdicts on claims, the values that satisfy a claim, and the evidence that a rule may use."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from htbench.core.types import encoder_name
+from htbench.report import format
+from htbench.report.roles import Roles
+from htbench.report.sections.judges import JudgesSection
+from htbench.report.sections.novelty import Novelty
+from htbench.report.sections.people import People
+from htbench.run.summary import Summary
+from htbench.stats.durations import Interval
+from htbench.stats.estimates import Estimate
+
+Verdict = Literal["supported", "contradicted", "inconclusive", "mixed", "not tested"]
+MEANING: dict[Verdict, str] = {
+    "supported": "the whole 95 % interval satisfies the rule",
+    "contradicted": "the whole 95 % interval violates the rule",
+    "inconclusive": "part of the interval satisfies the rule and part of it violates it",
+    "mixed": "judges, or studies with people, come to different verdicts",
+    "not tested": "the run lacks the evidence",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """The values that satisfy a claim: from `least` to `most`, both included."""
+
+    least: float = -math.inf
+    most: float = math.inf
+
+    def verdict(self, interval: Interval | Estimate) -> Verdict:
+        """The verdict by the whole interval; `not tested` without one (NaN)."""
+        low, high = interval.low, interval.high
+        if math.isnan(low) or math.isnan(high):
+            return "not tested"
+        if self.least <= low and high <= self.most:
+            return "supported"
+        return "contradicted" if high < self.least or low > self.most else "inconclusive"
+
+    def position(
+        self, interval: Interval | Estimate, number: Callable[[float], str] = format.strength
+    ) -> str:
+        """The place of the interval beside the limits, such as `all of it below 1.5`."""
+        limits = [number(end) for end in (self.least, self.most) if math.isfinite(end)]
+        verdict = self.verdict(interval)
+        if verdict == "contradicted":
+            side = "below" if interval.high < self.least else "above"
+            return f"all of it {side} {limits[0 if side == 'below' else -1]}"
+        if len(limits) == 2:
+            extent = "all of it" if verdict == "supported" else "only part of it"
+            return f"{extent} within {limits[0]} to {limits[1]}"
+        if verdict == "supported":
+            side = "above" if math.isfinite(self.least) else "below"
+            return f"all of it at or {side} {limits[0]}"
+        return f"partly below and partly above {limits[0]}"
+
+
+def all_of(verdicts: Iterable[Verdict]) -> Verdict:
+    """The verdict on a claim that holds if each of its parts does."""
+    for verdict in ("not tested", "contradicted", "inconclusive"):
+        if verdict in (verdicts := tuple(verdicts)):
+            return verdict
+    return "supported"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleResult:
+    """The outcome of one rule."""
+
+    verdict: Verdict
+    reason: str
+    """The numbers that decided, in sentences."""
+    findings: Sequence[str] = ()
+    command: str = ""
+    """Command that tests the claim, or tests it better; empty where this run does."""
+
+
+def not_tested(reason: str, *, findings: Sequence[str] = (), command: str = "") -> RuleResult:
+    """The outcome where evidence is missing."""
+    return RuleResult(verdict="not tested", reason=reason, findings=findings, command=command)
+
+
+def too_few(estimate: Estimate) -> RuleResult:
+    """The outcome where an estimate has no interval."""
+    concepts = "1 concept is" if estimate.n == 1 else f"{estimate.n} concepts are"
+    return not_tested(f"{concepts} too few for an interval.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """The evidence that a rule may use."""
+
+    summary: Summary
+    roles: Roles
+    judged: JudgesSection
+    people: People
+    novelty: Sequence[Novelty]
+    numbers: Mapping[str, float]
+    """The numbers of the rule, by name."""
+
+    @property
+    def paper_method(self) -> str | None:
+        """The method of the paper, conditioned on words if the run has that."""
+        return next(iter([*self.roles.by_words, *self.roles.by_pictures]), None)
+
+    @property
+    def rankable_method(self) -> str | None:
+        """The method of the paper, by words if possible, that the headline's scorer can judge."""
+        return self.first_rankable([*self.roles.by_words, *self.roles.by_pictures])
+
+    def first_rankable(self, methods: Sequence[str]) -> str | None:
+        """The first of the methods that the headline's scorer can judge."""
+        return next((method for method in methods if method not in self.roles.circular), None)
+
+
+def circular(evidence: Evidence) -> RuleResult:
+    """The outcome where the headline's scorer cannot judge the paper's method."""
+    scorer = encoder_name(evidence.summary.scorer)
+    return not_tested(
+        f"The method reads concepts with {scorer}, which scores here; "
+        "--scorer takes another encoder."
+    )
+
+
+def estimate_text(value: Estimate, *, signed: bool = False) -> str:
+    """A mean with its interval, in three decimals."""
+    return format.estimate(value, partial(format.score, signed=signed))
+
+
+def preservation(summary: Summary, strengths: Mapping[str, float]) -> list[str]:
+    """Image preservation beside the gain: a method that wipes pictures out gains, too."""
+    lines = {
+        method: summary.leaderboard_row(method, at).scores["image_preservation"]
+        for method, at in strengths.items()
+    }
+    known = [f"{method} {format.score(score.mean)}" for method, score in lines.items() if score]
+    return [f"image preservation meanwhile: {', '.join(known)}"] if known else []
