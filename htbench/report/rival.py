@@ -33,9 +33,10 @@ def find_rival(summary: Summary, roles: Roles) -> Rival | None:
         if method not in roles.circular and (scores := summary.means(method, summary.full_strength))
     }
     on_dev = {method: gain for method in here if (gain := _dev_gain(summary, method)) is not None}
-    for gains, concepts in ((on_dev, "dev concepts"), (here, "this run")):
-        if gains:
-            return Rival(method=max(gains, key=lambda name: gains[name]), chosen_on=concepts)
+    if on_dev:
+        return Rival(method=max(on_dev, key=lambda name: on_dev[name]), chosen_on="dev concepts")
+    if here:
+        return Rival(method=max(here, key=lambda name: here[name]), chosen_on="this run")
     return None
 
 

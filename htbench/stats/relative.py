@@ -55,12 +55,11 @@ def relative_match(
         https://doi.org/10.1111/j.2517-6161.1954.tb00159.x
     """
     both = [concept for concept in own if concept in rival]
-    above, below = (
-        estimates.over_concepts({concept: [limit(concept)] for concept in both})
-        for limit in (
-            lambda concept: own[concept] - (1 - margin) * rival[concept],
-            lambda concept: (1 + margin) * rival[concept] - own[concept],
-        )
+    above = estimates.over_concepts(
+        {concept: [own[concept] - (1 - margin) * rival[concept]] for concept in both}
+    )
+    below = estimates.over_concepts(
+        {concept: [(1 + margin) * rival[concept] - own[concept]] for concept in both}
     )
     if above is None or below is None:
         return None

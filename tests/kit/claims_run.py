@@ -148,4 +148,4 @@ def judge(
 
 def rate(ratio: float, low: float, high: float) -> Rate:
     """The rate of being preferred whose odds are these."""
-    return tuple(odds / (1 + odds) for odds in (ratio, low, high))
+    return ratio / (1 + ratio), low / (1 + low), high / (1 + high)

@@ -7,7 +7,10 @@ from htbench.stats.relative import relative_match
 
 
 def scores(own: np.ndarray, rival: np.ndarray) -> tuple[dict[str, float], dict[str, float]]:
-    return tuple({str(k): float(value) for k, value in enumerate(each)} for each in (own, rival))
+    first, second = (
+        {str(k): float(value) for k, value in enumerate(each)} for each in (own, rival)
+    )
+    return first, second
 
 
 def test_the_limits_are_shares_of_the_rival_on_the_concepts_that_both_have() -> None:

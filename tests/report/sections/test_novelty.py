@@ -115,7 +115,6 @@ def test_the_page_shows_both_sorts_and_the_claim_names_them(tmp_path: Path) -> N
     text = report.write(run(tmp_path / "run", GAINS)).read_text(encoding="utf-8")
     assert "Known words and new ones" in text
     assert (
-        "hypertransport against lineas: on 8 concepts in words that it was trained with +0.050"
-        in text
+        "hypertransport less lineas: on 8 concepts in words that it was trained with +0.050" in text
     )
     assert "on 4 concepts with a new word −0.100" in text

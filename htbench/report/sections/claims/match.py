@@ -33,7 +33,11 @@ def check_match(evidence: Evidence) -> RuleResult:
             "No per-concept method is scored here.",
             command=commands.with_methods(summary, "linear-act", "lineas"),
         )
-    gains, rivals = (summary.means(method, at) for method in (own, rival.method))
+    seen = set(summary.facts.methods[own].leaked)
+    gains = {
+        concept: gain for concept, gain in summary.means(own, at).items() if concept not in seen
+    }
+    rivals = summary.means(rival.method, at)
     kinds = steerable_kinds(summary, rival.method, floor=evidence.numbers["floor"])
     steerable = _of_kinds(evidence, rivals, kinds)
     match = relative_match(gains, steerable, margin=evidence.numbers["margin"])
@@ -49,7 +53,8 @@ def check_match(evidence: Evidence) -> RuleResult:
         reason=_reason(own, rival, match, at),
         findings=[
             _which_concepts(rival, kinds, match, len(rivals.keys() & gains.keys())),
-            _equivalence(match),
+            *([f"{len(seen):,} concepts that {own} was trained on are left out"] if seen else []),
+            _equivalence(own, rival, match),
             _sensitivity(rival, match),
             *_differences(evidence, own),
             *preservation(summary, dict.fromkeys((own, rival.method), at)),
@@ -77,8 +82,8 @@ def _is_above_zero(scores: Mapping[str, float]) -> bool:
 
 def _no_concept(own: str, rival: Rival, at: float) -> str:
     return (
-        f"{own} is scored at strength {format.strength(at)} on no concept that {rival.method} "
-        "can steer."
+        f"{own} is scored at strength {format.strength(at)} on no concept that it has not seen "
+        f"and that {rival.method} can steer."
     )
 
 
@@ -107,11 +112,11 @@ def _which_concepts(
     )
 
 
-def _equivalence(match: RelativeMatch) -> str:
+def _equivalence(own: str, rival: Rival, match: RelativeMatch) -> str:
     upper, share = match.below_upper, format.strength(round(1 + match.margin, 6))
     shown = "shown" if match.equivalent else "not shown"
     return (
-        f"the other side: {share} times the rival’s gain less its own is "
+        f"the other side: {share} times the gain of {rival.method} less that of {own} is "
         f"{estimate_text(upper, signed=True)}; equivalence within "
         f"{format.percent(match.margin)} on both sides is {shown}"
     )
@@ -121,9 +126,9 @@ def _sensitivity(rival: Rival, match: RelativeMatch) -> str:
     worse = format.strength(round(1 - 2 * match.margin, 6))
     chance = "over 99 %" if match.power > 0.99 else format.percent(match.power)
     return (
-        f"sensitivity: with the spread seen here, a method with {worse} times the gain of "
-        f"{rival.method} would be found below the limit in {chance} of runs, and an equal one "
-        "above it as often"
+        f"sensitivity: with the spread seen here, the claim of a method with {worse} times the "
+        f"gain of {rival.method} would be contradicted in {chance} of runs, and that of a method "
+        "with equal gain supported as often"
     )
 
 

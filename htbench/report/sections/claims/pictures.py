@@ -20,9 +20,9 @@ from htbench.run.summary import HEADLINE
 _ABOVE_ZERO = Target(least=math.ulp(0.0))
 """A gain of exactly 0 does not satisfy the claim."""
 _POSITION: dict[Verdict, str] = {
-    "supported": "all of it above 0",
-    "contradicted": "none of it above 0",
-    "inconclusive": "only part of it above 0",
+    "supported": "wholly above 0",
+    "contradicted": "nowhere above 0",
+    "inconclusive": "only partly above 0",
 }
 
 

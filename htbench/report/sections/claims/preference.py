@@ -1,7 +1,7 @@
 """The claims on judges and on people: how often they prefer the paper's method to prompting."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -166,7 +166,7 @@ def _result(
             continue
         verdicts.append(target.verdict(preference.ratio))
         findings.append(f"{text}: {verdicts[-1]}")
-        reasons.append(_reason(preference, target))
+        reasons.append(_reason(evidence, preference, target))
     if not verdicts:
         why = "None of the comparisons with prompting counts." if preferences else missing
         return not_tested(why, findings=findings, command=command)
@@ -177,24 +177,28 @@ def _result(
 
 
 def _finding(preference: Preference) -> str:
-    rate = preference.rate
-    around = format.interval(rate.low, rate.high, partial(format.percent, decimals=1))
-    share = f"preferred in {format.percent(rate.value, 1)} {around}"
+    percent = partial(format.percent, decimals=1)
+    share = f"preferred in {percent(preference.rate.value)}{_around(preference.rate, percent)}"
+    ratio = f"{_often(preference.ratio)}{_around(preference.ratio, _times)}"
     name = f"{preference.source}, {preference.criterion}"
-    return f"{name}: {share}, {_ratio_text(preference.ratio)}{preference.votes}"
+    return f"{name}: {share}, {ratio}{preference.votes}"
 
 
-def _reason(preference: Preference, target: Target) -> str:
-    ratio = preference.ratio
+def _reason(evidence: Evidence, preference: Preference, target: Target) -> str:
+    own, prompt, ratio = evidence.paper_method, evidence.roles.prompt, preference.ratio
     return (
-        f"By {preference.source} it is preferred to prompting {_ratio_text(ratio)}, "
-        f"{target.position(ratio)}."
+        f"By {preference.source}, {own} is preferred {_often(ratio)} as {prompt}"
+        f"{_around(ratio, _times)}, {target.position(ratio)}."
     )
 
 
-def _ratio_text(ratio: Interval) -> str:
-    often = "always" if math.isinf(ratio.value) else f"{_times(ratio.value)} times as often"
-    return f"{often} {format.interval(ratio.low, ratio.high, _times)}"
+def _often(ratio: Interval) -> str:
+    return f"{_times(ratio.value)} times as often"
+
+
+def _around(interval: Interval, number: Callable[[float], str]) -> str:
+    has_interval = not (math.isnan(interval.low) or math.isnan(interval.high))
+    return f" {format.interval(interval.low, interval.high, number)}" if has_interval else ""
 
 
 def _times(ratio: float) -> str:

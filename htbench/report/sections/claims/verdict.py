@@ -45,19 +45,19 @@ class Target:
     def position(
         self, interval: Interval | Estimate, number: Callable[[float], str] = format.strength
     ) -> str:
-        """The place of the interval beside the limits, such as `all of it below 1.5`."""
+        """The place of the interval beside the limits, such as `wholly below 1.5`."""
         limits = [number(end) for end in (self.least, self.most) if math.isfinite(end)]
         verdict = self.verdict(interval)
         if verdict == "contradicted":
-            side = "below" if interval.high < self.least else "above"
-            return f"all of it {side} {limits[0 if side == 'below' else -1]}"
+            below = interval.high < self.least
+            return f"wholly below {limits[0]}" if below else f"wholly above {limits[-1]}"
         if len(limits) == 2:
-            extent = "all of it" if verdict == "supported" else "only part of it"
+            extent = "wholly" if verdict == "supported" else "only partly"
             return f"{extent} within {limits[0]} to {limits[1]}"
         if verdict == "supported":
             side = "above" if math.isfinite(self.least) else "below"
-            return f"all of it at or {side} {limits[0]}"
-        return f"partly below and partly above {limits[0]}"
+            return f"wholly at or {side} {limits[0]}"
+        return f"on both sides of {limits[0]}"
 
 
 def all_of(verdicts: Iterable[Verdict]) -> Verdict:

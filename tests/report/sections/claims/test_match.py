@@ -46,7 +46,7 @@ def test_few_and_scattered_concepts_leave_a_match_open_and_the_test_says_how_wea
 ) -> None:
     claim = claims_run.decide(claims_run.build(tmp_path / "run", EQUAL, noise=0.1))["match"]
     assert claim.verdict == "inconclusive"
-    assert "partly below and partly above 0" in claim.reason
+    assert "on both sides of 0" in claim.reason
     text = next(text for text in claim.findings if text.startswith("sensitivity"))
     assert int(text.split(" in ")[1].split(" %")[0]) < 50
 
@@ -93,6 +93,17 @@ def test_kinds_that_the_rival_cannot_steer_on_dev_concepts_are_left_out(tmp_path
 def test_without_dev_results_all_concepts_count_and_the_claim_says_so(tmp_path: Path) -> None:
     findings = claims_run.decide(claims_run.build(tmp_path / "run", EQUAL))["match"].findings
     assert any(text.startswith("all 12 concepts count, since no dev results") for text in findings)
+
+
+def test_concepts_that_the_method_was_trained_on_do_not_count(tmp_path: Path) -> None:
+    run = claims_run.build(tmp_path / "run", EQUAL)
+    with Store.open(run) as store:
+        facts = store.facts()
+        facts["methods"]["hypertransport"]["leaked"] = list(facts["concepts"])[:5]
+        store.set_facts(methods=facts["methods"])
+    claim = claims_run.decide(run)["match"]
+    assert "over 7 concepts" in claim.reason
+    assert "5 concepts that hypertransport was trained on are left out" in claim.findings
 
 
 def test_a_damaged_folder_of_dev_results_is_as_good_as_none(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import pytest
 from kit import claims_run
 from kit.claims_run import Rate, judge, rate
 
+from htbench.report.sections.judges import JudgeResult
+
 TWICE = rate(2, 1.6, 2.5)
 """About twice as often, by the whole interval."""
 EQUAL = rate(1, 0.8, 1.25)
@@ -35,8 +37,8 @@ def test_about_twice_is_decided_by_the_whole_interval(
 
 def test_the_reason_gives_the_ratio_its_interval_and_the_limits(folder: Path) -> None:
     reason = claims_run.decide(folder, judge(EQUAL))["judges"].reason
-    expected = "By made-up m it is preferred to prompting 1.00 times as often [0.80, 1.25]"
-    assert reason == f"{expected}, all of it below 1.5."
+    expected = "By made-up m, hypertransport is preferred 1.00 times as often as prompt"
+    assert reason == f"{expected} [0.80, 1.25], wholly below 1.5."
 
 
 def test_a_flagged_judge_is_listed_and_decides_nothing(folder: Path) -> None:
@@ -57,7 +59,7 @@ def test_a_flagged_judge_is_listed_and_decides_nothing(folder: Path) -> None:
     ],
 )
 def test_what_does_not_answer_the_claim_is_listed_with_its_reason(
-    folder: Path, other: claims_run.JudgeResult, why: str
+    folder: Path, other: JudgeResult, why: str
 ) -> None:
     alone = claims_run.decide(folder, other)["judges"]
     assert alone.verdict == "not tested"
@@ -79,7 +81,7 @@ def test_a_rate_of_one_leaves_the_ratio_without_an_upper_bound(folder: Path) -> 
     few, many = (judge((1, low, 1)) for low in (0.5, 0.9))
     claim = claims_run.decide(folder, few)["judges"]
     assert claim.verdict == "inconclusive"
-    assert "always [1.00, ∞], only part of it within 1.5 to 2.7" in claim.reason
+    assert "∞ times as often as prompt [1.00, ∞], only partly within 1.5 to 2.7" in claim.reason
     assert claims_run.decide(folder, many)["judges"].verdict == "contradicted"
 
 

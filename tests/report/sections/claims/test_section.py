@@ -44,7 +44,7 @@ def test_a_speed_up_is_decided_by_its_interval(
 def test_a_speed_up_whose_interval_holds_the_limit_is_inconclusive(tmp_path: Path) -> None:
     claim = claims_run.decide(build(tmp_path / "run", timed=True))["speed"]
     assert claim.verdict == "inconclusive"
-    assert "partly below and partly above 3,600" in claim.reason
+    assert "on both sides of 3,600" in claim.reason
 
 
 def test_a_speed_up_names_its_times_and_how_they_were_measured(tmp_path: Path) -> None:

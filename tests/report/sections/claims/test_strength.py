@@ -59,7 +59,7 @@ def test_a_failed_picture_makes_its_curve_the_worst(tmp_path: Path) -> None:
     run = plant(tmp_path / "run", [RISING] * 8)
     with Store.open(run) as store:
         row = next(row for row in store.rows() if row.method == "hypertransport" and row.strength)
-        store.image_path(row.file).unlink()
+        store.image_path(str(row.file)).unlink()
         store.drop_missing_images()
         store.add_failure([row.image], Failure(kind="nan", message="not a number"))
     claim = claims_run.decide(run)["strength"]
