@@ -19,7 +19,7 @@ class Rival:
 
     method: str
     chosen_on: Literal["dev concepts", "this run"]
-    """The concepts of that mean; dev concepts are none that the run evaluates."""
+    """The concepts of that mean; dev concepts are not among those that the run evaluates."""
 
 
 def find_rival(summary: Summary, roles: Roles) -> Rival | None:
@@ -43,8 +43,9 @@ def find_rival(summary: Summary, roles: Roles) -> Rival | None:
 def steerable_kinds(summary: Summary, method: str, *, floor: float) -> frozenset[str] | None:
     """Kinds of concept that `method` can steer, by its mean gain on the kind's dev concepts.
 
-    It can where that is at least `floor` times its mean over all dev concepts. None where the run
-    has no dev results by its own scorer, or where the method has no gain on dev concepts.
+    A kind counts if that mean is at least `floor` times the mean over all dev concepts. None where
+    the run has no dev results by its own scorer, or where the method's gain on all dev concepts is
+    not above 0.
     """
     with suppress(HtbenchError), Store.read(summary.store.folder / "tuning") as store:
         dev = Summary(store)

@@ -69,6 +69,11 @@ class ClaimsSection:
     claims: list[Claim]
 
     @property
+    def tests_any(self) -> bool:
+        """True if the run tests any of the claims."""
+        return any(claim.verdict != "not tested" for claim in self.claims)
+
+    @property
     def meanings(self) -> dict[Verdict, str]:
         """The verdicts that occur, with their meaning."""
         verdicts = {claim.verdict for claim in self.claims}
@@ -134,7 +139,7 @@ def from_summary(summary: Summary) -> ClaimsSection:
 
 def show(section: ClaimsSection) -> None:
     """Print the verdicts to stdout; nothing where no claim is tested."""
-    if all(claim.verdict == "not tested" for claim in section.claims):
+    if not section.tests_any:
         return
     title = f"Claims of {section.name}; the report has the numbers that decided"
     table = Table(title=Text(printable(title)), title_justify="left", show_edge=False)
@@ -146,8 +151,8 @@ def show(section: ClaimsSection) -> None:
 
 
 def print_lines(section: ClaimsSection) -> None:
-    """Print the claims as lines of JSON."""
-    for claim in section.claims:
+    """Print the claims as lines of JSON; nothing where no claim is tested."""
+    for claim in section.claims if section.tests_any else ():
         print_json(event="claim", **asdict(claim))
 
 

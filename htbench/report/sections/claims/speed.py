@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from htbench.report import format
 from htbench.report.sections.claims.verdict import Evidence, RuleResult, Target, not_tested
@@ -12,6 +13,15 @@ from htbench.stats.durations import Interval
 
 Times = Mapping[str, Sequence[float]]
 """Seconds per concept, by method."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceFit:
+    """The per-concept method whose time the claim is held against."""
+
+    method: str
+    description: str
+    """The reason for its choice, as an apposition to its name."""
 
 
 def check_speed(evidence: Evidence) -> RuleResult:
@@ -29,7 +39,7 @@ def check_speed(evidence: Evidence) -> RuleResult:
     if reference is None:
         return not_tested("No per-concept fit was timed beside it.", command=command)
     target = Target(least=evidence.numbers["least"])
-    speed_up = _ratio(times[reference], times[own])
+    speed_up = _ratio(times[reference.method], times[own])
     verdict = target.verdict(speed_up)
     fits = sorted(
         (method for method in roles.per_concept if method in times),
@@ -42,8 +52,8 @@ def check_speed(evidence: Evidence) -> RuleResult:
     )
     return RuleResult(
         verdict=verdict,
-        reason=f"A prediction by {own} is {_ratio_text(speed_up)} as fast as a fit by {reference}, "
-        f"the slowest fit here{ending}. Times are {how}.",
+        reason=f"A prediction by {own} is {_ratio_text(speed_up)} as fast as a fit by "
+        f"{reference.method}, {reference.description}{ending}. Times are {how}.",
         findings=[
             f"{_ratio_text(_ratio(times[fit], times[own]))} over {fit}: "
             f"{_times_text(times[fit], times[own])}"
@@ -53,10 +63,13 @@ def check_speed(evidence: Evidence) -> RuleResult:
     )
 
 
-def reference_fit(evidence: Evidence, times: Times) -> str | None:
-    """The per-concept method whose time the claim is held against: the slowest here."""
+def reference_fit(evidence: Evidence, times: Times) -> ReferenceFit | None:
+    """The slowest per-concept method that was timed; None without any."""
     fits = [method for method in evidence.roles.per_concept if method in times]
-    return max(fits, key=lambda method: _median(times[method]), default=None)
+    if not fits:
+        return None
+    slowest = max(fits, key=lambda method: _median(times[method]))
+    return ReferenceFit(method=slowest, description="the slowest fit here")
 
 
 def _times(summary: Summary) -> tuple[Times, str]:

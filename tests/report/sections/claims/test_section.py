@@ -134,4 +134,5 @@ def test_the_terminal_lists_verdicts_where_any_claim_is_tested(
     bare = report_run.build(tmp_path / "bare", methods=("none", "prompt"), concepts=2, size=8)
     with Store.read(bare) as store:
         claims.show(claims.from_summary(Summary(store)))
+        claims.print_lines(claims.from_summary(Summary(store)))
     assert capsys.readouterr().out == ""
