@@ -1,7 +1,7 @@
 """Verdicts on claims, the values that satisfy a claim, and the evidence that a rule may use."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -60,10 +60,10 @@ class Target:
         return f"on both sides of {limits[0]}"
 
 
-def all_of(verdicts: Iterable[Verdict]) -> Verdict:
+def all_of(verdicts: Collection[Verdict]) -> Verdict:
     """The verdict on a claim that holds if each of its parts does."""
     for verdict in ("not tested", "contradicted", "inconclusive"):
-        if verdict in (verdicts := tuple(verdicts)):
+        if verdict in verdicts:
             return verdict
     return "supported"
 
