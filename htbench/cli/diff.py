@@ -59,4 +59,5 @@ def _print_diff(result: "RunDiff") -> None:
             f"{name:<22} {change.strength:<5g} {METRICS[change.metric]:<20} "
             f"{estimate.mean:+.4f} {interval:<22} "
             f"{estimate.n} concepts, {change.pairs} pairs, {change.same_images} of the same image"
+            + (f", {change.failed} with a failed cell" if change.failed else "")
         )

@@ -4,15 +4,19 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from htbench.core import content
+from htbench.core.types import UNSTEERED
 from htbench.report.format import duration, estimate
+from htbench.run.costs import FitComparison
 from htbench.run.summary import METRICS, LeaderboardRow, Summary
 
 _RANK_COLUMNS = ("rank", "rank_high", "rank_low", "tier")
 """The rank, the best and the worst rank of 95 % of resamples, and the tier; on leaderboard rows."""
+_SPEED_COLUMNS = {"quality": ("equal quality", "best quality"), "paper": ("paper's setting",)}
+"""Rules of the fits that speed is told against, by the prefix of their columns."""
 FileRow = Mapping[str, str | float | int | bool | None]
 
 
@@ -95,7 +99,34 @@ def _row(summary: Summary, line: LeaderboardRow) -> FileRow:
         "circular": line.circular,
         "concept_seconds": cost.concept.median if cost and cost.concept else None,
         "training_seconds": cost.training if cost else None,
+        "failed": line.failed,
+        "unranked": line.unranked,
+        **{f"{metric}_best_case": line.best_case[metric] for metric in METRICS},
+        "trained_on": cost.trained_on if cost else "",
+        **_speed_columns(cost.comparisons if cost else ()),
     }
+
+
+def _speed_columns(comparisons: Sequence[FitComparison]) -> dict[str, str | float | None]:
+    """S against the fit of equal quality and against the paper's setting, with the fit's name."""
+    columns: dict[str, str | float | None] = {}
+    for name, rules in _SPEED_COLUMNS.items():
+        found = next((each for each in comparisons if each.rule in rules), None)
+        speedup = found.saving.speedup() if found else None
+        break_even = found.saving.break_even if found else None
+        columns |= {
+            f"{name}_fit": found.fit if found else "",
+            f"{name}_rule": found.rule if found else "",
+            f"{name}_speedup": _finite(speedup and speedup.value),
+            f"{name}_speedup_low": _finite(speedup and speedup.low),
+            f"{name}_speedup_high": _finite(speedup and speedup.high),
+            f"{name}_break_even": _finite(break_even and break_even.value),
+        }
+    return columns
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _markdown(summary: Summary) -> str:
@@ -130,7 +161,13 @@ def _markdown(summary: Summary) -> str:
         for row in rows
     )
     cells = f"{summary.done} of {summary.planned} cells done"
-    return f"{table}\nMean over {summary.concepts} concepts [95 % interval]; {cells}.\n"
+    unranked = "".join(
+        f"`{line.method}` is not ranked: {line.unranked}.\n"
+        for line in summary.leaderboard
+        if line.method != UNSTEERED and line.unranked and not line.circular
+    )
+    note = f"Mean over {summary.concepts} concepts [95 % interval]; {cells}.\n"
+    return f"{table}\n{note}{unranked}"
 
 
 def _two_digits(value: float) -> str:

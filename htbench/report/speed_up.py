@@ -7,11 +7,16 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from htbench.report import chart, format
+from htbench.run.costs import IMAGE_COUNTS, FitRule
 from htbench.stats.durations import Amortisation, Interval, Saving
 
-IMAGE_COUNTS = (0, 1, 10, 100)
-"""Numbers of images m that S(m) is given for."""
 COLUMNS = ("S", "S(1)", "S(10)", "S(100)", "N*")
+RULES: dict[FitRule, str] = {
+    "equal quality": "the quickest fit that is as good here",
+    "best quality": "the best fit; none is as good here",
+    "paper's setting": "the slowest fit with published figures",
+}
+"""Words for the rules by which fits are chosen."""
 _STEPS = 64
 
 
@@ -21,7 +26,7 @@ class SavingCell:
 
     value: str
     parts: str
-    """Numerator and denominator; the reason where N* is infinite."""
+    """Numerator and denominator; the reason where N* is infinite or not known."""
     interval: str = ""
 
 
@@ -49,6 +54,8 @@ def saving_cells(
                 parts=f"{format.duration(fit)} / {format.duration(predict)}",
             )
         )
+    if math.isnan(saving.break_even):
+        return [*cells, SavingCell(value="—", parts="training was not measured here")]
     if math.isinf(saving.break_even):
         return [*cells, SavingCell(value="never", parts="a prediction costs no less than a fit")]
     saved = format.duration(saving.fit - saving.predict)
@@ -61,9 +68,14 @@ def saving_cells_with_intervals(saving: Saving) -> list[SavingCell]:
     intervals = [*(saving.speedup(images) for images in IMAGE_COUNTS), saving.break_even]
     cells = saving_cells(saving.point_estimate)
     return [
-        replace(cell, interval="" if math.isinf(interval.value) else _range(interval))
+        replace(cell, interval=_range(interval) if is_bounded(interval) else "")
         for cell, interval in zip(cells, intervals, strict=True)
     ]
+
+
+def is_bounded(interval: Interval) -> bool:
+    """True if a value has an interval that can be told."""
+    return math.isfinite(interval.value) and math.isfinite(interval.low)
 
 
 def _range(interval: Interval) -> str:

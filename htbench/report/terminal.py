@@ -9,8 +9,10 @@ from rich.text import Text
 from htbench.core.display import print_json, printable, stdout_console
 from htbench.core.types import UNSTEERED, encoder_name
 from htbench.report.format import duration, estimate
+from htbench.report.sections import speed
 from htbench.report.speed_up import COLUMNS, saving_cells
-from htbench.run.summary import METRICS, LeaderboardRow, MethodCost, Summary
+from htbench.run.costs import MethodCost
+from htbench.run.summary import HEADLINE, METRICS, LeaderboardRow, Summary
 
 _CIRCULAR = "°"
 
@@ -26,6 +28,18 @@ def show(summary: Summary) -> None:
     if summary.tuned:
         console.print(_scores(summary.tuned, "At the strength chosen on dev concepts"))
     console.print(_costs(summary))
+    for cost in summary.costs:
+        if cost.comparisons:
+            console.print(
+                printable(speed.verdict(cost), max_length=2000), markup=False, highlight=False
+            )
+    for line in summary.leaderboard:
+        if line.method != UNSTEERED and line.unranked and not line.circular:
+            console.print(
+                f"{printable(line.method)} is not ranked: {line.unranked}{_bounds(line)}",
+                markup=False,
+                highlight=False,
+            )
     if any(line.circular for line in summary.leaderboard):
         console.print(
             f"{_CIRCULAR} reads concepts with the encoder that scores here: listed, not ranked",
@@ -54,7 +68,7 @@ def print_lines(summary: Summary, page: Path) -> None:
         for line in lines:
             print_json(event=board, **asdict(line))
     for cost in summary.costs:
-        print_json(event="cost", **asdict(cost))
+        print_json(event="cost", **cost.facts())
     for problem in summary.failures:
         print_json(event="problem", **asdict(problem))
     print_json(
@@ -89,30 +103,51 @@ def _name(method: str) -> Text:
     return Text(printable(method, max_length=60))
 
 
+def _bounds(line: LeaderboardRow) -> str:
+    """The headline with failed cells as the worst and as the best values."""
+    best = line.best_case[HEADLINE]
+    if best is None or line.headline is None:
+        return ""
+    ends = f"{line.headline.mean:.3f} to {best:.3f}"
+    return (
+        f"; with failed cells as the worst and as the best, {METRICS[HEADLINE].lower()} is {ends}"
+    )
+
+
 def _costs(summary: Summary) -> Table:
-    reference = printable(summary.slowest or "nothing", max_length=60)
-    title = f"Time a concept, and the speed-up against {reference}"
+    title = "Time a concept, and the speed-up of trained methods"
     table = Table(title=Text(title), title_justify="left", show_edge=False)
-    for column in ("Method", "Training C", "A concept", *COLUMNS, "Timed"):
-        table.add_column(column, justify="left" if column == "Method" else "right")
+    for column in ("Method", "Training C", "A concept", "against", *COLUMNS, "Timed"):
+        table.add_column(column, justify="left" if column in ("Method", "against") else "right")
     for cost in summary.costs:
         if cost.method != UNSTEERED:
-            table.add_row(
-                _name(cost.method),
-                *_cost(cost),
-                f"{cost.concept.n if cost.concept else 0}/{summary.concepts}",
-            )
+            for k, (fit, *cells) in enumerate(_comparisons(cost)):
+                timed = f"{cost.concept.n if cost.concept else 0}/{summary.concepts}"
+                first = [_name(cost.method), *_times(cost)] if k == 0 else ["", "", ""]
+                table.add_row(*first, fit, *cells, timed if k == 0 else "")
     return table
 
 
-def _cost(cost: MethodCost) -> list[str]:
-    sample, saving = cost.concept, cost.amortisation
+def _times(cost: MethodCost) -> list[str]:
     tuning = f" (tuning {duration(cost.tuning)})" if cost.tuning else ""
-    times = [
+    return [
         duration(cost.training) + tuning if cost.training else "0",
-        duration(sample.median) if sample else "-",
+        duration(cost.concept.median) if cost.concept else "-",
     ]
-    if saving is None:
-        return [*times, *("" for _ in COLUMNS)]
-    cells = saving_cells(saving, ratio="{:.3g}x".format, count="{:.1f}".format)
-    return [*times, *(cell.value for cell in cells)]
+
+
+def _comparisons(cost: MethodCost) -> list[list[str]]:
+    """The fit and the cells of every comparison; one row of empty cells where there is none."""
+    rows = [
+        [
+            printable(f"{each.fit} ({each.rule})", max_length=60),
+            *(
+                cell.value
+                for cell in saving_cells(
+                    each.saving.point_estimate, ratio="{:.3g}x".format, count="{:.1f}".format
+                )
+            ),
+        ]
+        for each in cost.comparisons
+    ]
+    return rows or [[""] * (1 + len(COLUMNS))]

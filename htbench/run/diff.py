@@ -4,9 +4,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from htbench.core.errors import UsageError
+from htbench.run.score_totals import IS_FAILURE
 from htbench.run.summary import METRICS, Summary
+from htbench.scorers.metric_table import METRIC_TABLE
 from htbench.stats import estimates
 
+_WORST = {metric.name: metric.worst for metric in METRIC_TABLE}
 CellIndex = dict[tuple[str, str, str, int, float], tuple[int, str]]
 """Id and image key by method, concept, prompt, seed and strength."""
 
@@ -15,7 +18,7 @@ CellIndex = dict[tuple[str, str, str, int, float], tuple[int, str]]
 class ScoreChange:
     """The mean difference of a score of one method at one strength, second run minus first.
 
-    It is taken over the cells that both runs have.
+    It is taken over the cells that both runs have, failed ones with the worst value.
     """
 
     method: str
@@ -25,6 +28,8 @@ class ScoreChange:
     pairs: int
     same_images: int
     """Pairs whose images have the same identity."""
+    failed: int
+    """Pairs in which a cell failed in either run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +56,7 @@ def compare_runs(first: Summary, second: Summary) -> RunDiff:
             "their scores cannot be compared"
         )
     mine, theirs = _cells(first), _cells(second)
+    before_by_cell, after_by_cell = _outcomes(first), _outcomes(second)
     shared = mine.keys() & theirs.keys()
     if not shared:
         raise UsageError(
@@ -60,13 +66,16 @@ def compare_runs(first: Summary, second: Summary) -> RunDiff:
         lambda: defaultdict(list)
     )
     same: dict[tuple[str, float, str], int] = defaultdict(int)
+    failed: dict[tuple[str, float, str], int] = defaultdict(int)
     for cell in sorted(shared):
         method, concept, _, _, strength = cell
-        before, after = first.scores.get(mine[cell][0], {}), second.scores.get(theirs[cell][0], {})
+        before = before_by_cell.get(mine[cell][0], {})
+        after = after_by_cell.get(theirs[cell][0], {})
         for metric in METRICS:
             if metric in before and metric in after:
                 groups[method, strength, metric][concept].append(after[metric] - before[metric])
                 same[method, strength, metric] += mine[cell][1] == theirs[cell][1]
+                failed[method, strength, metric] += _WORST in (before, after)
     changes = [
         ScoreChange(
             method=method,
@@ -75,6 +84,7 @@ def compare_runs(first: Summary, second: Summary) -> RunDiff:
             estimate=estimate,
             pairs=sum(map(len, values.values())),
             same_images=same[method, strength, metric],
+            failed=failed[method, strength, metric],
         )
         for (method, strength, metric), values in groups.items()
         if (estimate := estimates.over_concepts(values))
@@ -99,6 +109,13 @@ def compare_runs(first: Summary, second: Summary) -> RunDiff:
 def _cells(summary: Summary) -> CellIndex:
     query = "SELECT method, concept, prompt, seed, strength, id, image FROM cells"
     return {tuple(key): (id_, image) for *key, id_, image in summary.store.select(query)}
+
+
+def _outcomes(summary: Summary) -> dict[int, dict[str, float]]:
+    """Scores of each cell by metric; the worst values of a cell whose image could not be made."""
+    query = f"""SELECT id FROM failures JOIN images USING (key) JOIN cells ON image = key
+                WHERE {IS_FAILURE}"""
+    return {**summary.scores, **{cell: _WORST for (cell,) in summary.store.select(query)}}
 
 
 def _changed_settings(first: Summary, second: Summary) -> dict[str, tuple[object, object]]:

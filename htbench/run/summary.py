@@ -3,21 +3,27 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from htbench.core.types import UNSTEERED, encoder_name, strength_of
+from htbench.run import score_totals
+from htbench.run.costs import MethodCost, TimedSession, latest_times, method_costs
 from htbench.run.fact_table import Facts
+from htbench.run.score_totals import CellGroup, FailedCells, ScoreTotals, SharedMeans, shared_means
 from htbench.run.store import CellRow, Store
-from htbench.scorers.metric_table import METRIC_TABLE
-from htbench.stats import durations, estimates
+from htbench.scorers.metric_table import METRIC_TABLE, Metric
+from htbench.stats import estimates
 from htbench.stats.ranking.ranks import Ranks, rank_by_scores
 from htbench.steering import words
 
 METRICS = {metric.name: metric.title for metric in METRIC_TABLE}
 """Titles of the leaderboard's scores by name; higher is better in each."""
 HEADLINE = "concept_gain"
+MAX_MISSING = 0.02
+"""Largest share of a row's planned cells that may be missing or failed if it is to be ranked."""
+CIRCULAR = "reads concepts with the encoder that scores here"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,21 +39,17 @@ class LeaderboardRow:
     """Number of planned cells of this row."""
     circular: bool = False
     """Reads concepts with the encoder that scores here, so it is listed but not ranked."""
+    failed: int = 0
+    """Number of cells without an image after a try; in `scores` they have the worst values."""
+    best_case: dict[str, float | None] = field(default_factory=dict)
+    """Means if the failed cells had each metric's best value; None where none failed."""
+    unranked: str = ""
+    """The reason in words why the row has no rank; empty if it may have one."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class MethodCost:
-    """The cost of a method in seconds, and its saving against the slowest per-concept method."""
-
-    method: str
-    training: float
-    """Training before the first concept, and choosing a strength on dev concepts."""
-    tuning: float
-    """The part of `training` spent on choosing the strength."""
-    concept: durations.Quartiles | None
-    """Time from a concept to its intervention."""
-    amortisation: durations.Amortisation | None
-    """Saving against `Summary.slowest`; None for that method and where no other was timed."""
+    @property
+    def headline(self) -> estimates.Estimate | None:
+        """The estimate that ranks."""
+        return self.scores[HEADLINE]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +60,6 @@ class FailureGroup:
     message: str
     trace: str
     cells: int
-
-
-CellGroup = tuple[str, float, str]
-"""Method, strength and concept."""
 
 
 @dataclass(frozen=True)
@@ -180,27 +178,32 @@ class Summary:
     ) -> LeaderboardRow:
         """One row of a leaderboard, by the headline's scorer unless another is named."""
         scorer = self.scorer if scorer is None else scorer
-        means = self._means(scorer)
+        totals, circular = self._totals(scorer), method in self.circular_methods(scorer)
+        scores = {
+            metric: estimates.over_concepts(totals.means.get((method, strength, metric), {}))
+            for metric in METRICS
+        }
+        done, failed, planned = (
+            sum(n for (name, at, _), n in cells.items() if (name, at) == (method, strength))
+            for cells in (totals.done, self.failed_cells, self.planned_cells)
+        )
         return LeaderboardRow(
             method=method,
             strength=strength,
-            scores={
-                metric: estimates.over_concepts(
-                    means.get((method, strength, metric), {}), self.families
+            scores=scores,
+            done=done,
+            planned=planned,
+            circular=circular,
+            failed=failed,
+            best_case={
+                metric.name: _best_case(
+                    metric,
+                    scores[metric.name],
+                    totals.failed_shares.get((method, strength, metric.name), {}),
                 )
-                for metric in METRICS
+                for metric in METRIC_TABLE
             },
-            done=sum(
-                cells
-                for (name, at, _), cells in self.done_cells.items()
-                if (name, at) == (method, strength)
-            ),
-            planned=sum(
-                cells
-                for (name, at, _), cells in self.planned_cells.items()
-                if (name, at) == (method, strength)
-            ),
-            circular=method in self.circular_methods(scorer),
+            unranked=CIRCULAR if circular else _missing_cells(done, failed, planned),
         )
 
     @cached_property
@@ -223,23 +226,56 @@ class Summary:
 
     @cached_property
     def ranks(self) -> Ranks | None:
-        """Ranks of the leaderboard's methods by the headline, on the concepts that all have.
+        """Ranks of the leaderboard's methods by the headline, on the cells that all have.
 
-        `none` and circular methods are not ranked; None where fewer than two are left.
+        `none` and rows with a reason in `unranked` are left out; None where fewer than two stay.
         """
-        ranked = [
-            line
-            for line in self.leaderboard
-            if line.method != UNSTEERED and not line.circular and line.scores[HEADLINE]
-        ]
-        return rank_by_scores(
-            {line.method: self.means(line.method, line.strength) for line in ranked},
-            self.families,
+        return rank_by_scores(self._ranked_means.means, self.families)
+
+    @property
+    def ranked_cells(self) -> int:
+        """Number of cells, each a concept, prompt and seed, that all ranked methods have."""
+        return self._ranked_means.cells
+
+    @cached_property
+    def _ranked_means(self) -> SharedMeans:
+        return self.paired_means(
+            {
+                line.method: line.strength
+                for line in self.leaderboard
+                if line.method != UNSTEERED and not line.unranked and line.headline
+            }
         )
 
     def means(self, method: str, strength: float, metric: str = HEADLINE) -> dict[str, float]:
-        """Each concept's mean of a score, by the headline's scorer."""
+        """Each concept's mean of a score, by the headline's scorer; failed cells score worst."""
         return {concept: mean for concept, (mean,) in self.values(method, strength, metric).items()}
+
+    def paired_means(self, strengths: Mapping[str, float], metric: str = HEADLINE) -> SharedMeans:
+        """Means of several methods, by name with a strength each, for comparing them.
+
+        They are over the cells that all of the methods have, scored or failed; failed cells score
+        worst.
+        """
+        planned = [self._finished_cells(*item) for item in strengths.items()]
+        if planned and all(cells and cells == planned[0] for cells in planned):
+            means = {method: self.means(method, at, metric) for method, at in strengths.items()}
+            return SharedMeans(means=means, cells=sum(planned[0].values()))
+        if not strengths or not self._totals(self.scorer).means:
+            return SharedMeans(means={method: {} for method in strengths}, cells=0)
+        (definition,) = (each for each in METRIC_TABLE if each.name == metric)
+        return shared_means(self.store, self.scorer, strengths, definition)
+
+    def _finished_cells(self, method: str, strength: float) -> dict[str, int]:
+        """Numbers of planned cells by concept; empty unless all are scored or failed."""
+        cells = {}
+        for (name, at, concept), number in self.planned_cells.items():
+            if (name, at) == (method, strength):
+                group = method, strength, concept
+                if self.done_cells.get(group, 0) + self.failed_cells.get(group, 0) < number:
+                    return {}
+                cells[concept] = number
+        return cells
 
     @cached_property
     def tuned(self) -> list[LeaderboardRow]:
@@ -283,21 +319,14 @@ class Summary:
         ]
 
     @cached_property
-    def slowest(self) -> str | None:
-        """The method with the longest median time per concept among those without training."""
-        medians = {
-            method: sample.median
-            for method in self.methods
-            if (sample := self._fit_seconds(method)) and not self.training_seconds(method)
-        }
-        return max(medians, key=lambda method: medians[method], default=None)
+    def timed_session(self) -> TimedSession | None:
+        """The times that speed is told by; None where no times may be compared."""
+        return latest_times(self)
 
     @cached_property
     def costs(self) -> list[MethodCost]:
         """The cost of every method."""
-        generate = durations.quartiles(self.store.image_seconds())
-        reference = self._fit_seconds(self.slowest) if self.slowest else None
-        return [self._cost(method, reference, generate) for method in self.methods]
+        return method_costs(self)
 
     def training_seconds(self, method: str) -> float:
         """Seconds of training before the first concept."""
@@ -310,8 +339,8 @@ class Summary:
         return choice.seconds if choice else 0.0
 
     def values(self, method: str, strength: float, metric: str) -> Mapping[str, list[float]]:
-        """Each concept's mean of a score, by the headline's scorer."""
-        return self._means(self.scorer).get((method, strength, metric), {})
+        """Each concept's mean of a score, by the headline's scorer; failed cells score worst."""
+        return self._totals(self.scorer).means.get((method, strength, metric), {})
 
     @cached_property
     def planned_cells(self) -> dict[CellGroup, int]:
@@ -322,86 +351,48 @@ class Summary:
             )
         )
 
+    @cached_property
+    def failed_cells(self) -> dict[CellGroup, int]:
+        """Numbers of cells without an image after a try."""
+        return {group: failed.cells for group, failed in self._failed_cells.items()}
+
     @property
-    def done_cells(self) -> dict[CellGroup, int]:
+    def done_cells(self) -> Mapping[CellGroup, int]:
         """Numbers of cells that have their image and all their scores."""
         return self._totals(self.scorer).done
 
-    def _means(self, scorer: str) -> dict[tuple[str, float, str], dict[str, list[float]]]:
-        """Each concept's mean by method, strength and metric."""
-        return self._totals(scorer).means
-
-    def _totals(self, scorer: str) -> "_ScoreTotals":
+    def _totals(self, scorer: str) -> ScoreTotals:
         if scorer not in self._totals_by_scorer:
-            self._totals_by_scorer[scorer] = _score_totals(self.store, scorer)
+            totals = score_totals.add_up(self.store, scorer, self._failed_cells)
+            self._totals_by_scorer[scorer] = totals
         return self._totals_by_scorer[scorer]
 
     @cached_property
-    def _totals_by_scorer(self) -> dict[str, "_ScoreTotals"]:
+    def _totals_by_scorer(self) -> dict[str, ScoreTotals]:
         return {}
 
-    def _cost(
-        self,
-        method: str,
-        reference: durations.Quartiles | None,
-        generate: durations.Quartiles | None,
-    ) -> MethodCost:
-        sample, tuning = self._fit_seconds(method), self.tuning_seconds(method)
-        training = self.training_seconds(method) + tuning
-        saving = None
-        if sample and reference and generate and method not in (UNSTEERED, self.slowest):
-            saving = durations.Amortisation(
-                training=training,
-                fit=reference.median,
-                predict=sample.median,
-                generate=generate.median,
-            )
-        return MethodCost(
-            method=method, training=training, tuning=tuning, concept=sample, amortisation=saving
-        )
-
-    def _fit_seconds(self, method: str | None) -> durations.Quartiles | None:
-        return durations.quartiles(
-            [
-                seconds
-                for phase, name, _, seconds, _ in self.store.timings()
-                if phase == "towards" and name == method
-            ]
-        )
+    @cached_property
+    def _failed_cells(self) -> dict[CellGroup, FailedCells]:
+        return score_totals.failed_cells(self.store)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _ScoreTotals:
-    """The scores of one encoder, added up by method, strength and concept."""
+def _best_case(
+    metric: Metric, score: estimates.Estimate | None, failed_shares: Mapping[str, float]
+) -> float | None:
+    """The mean over concepts if failed cells had the best value in place of the worst."""
+    if score is None or not failed_shares:
+        return None
+    gap = (metric.best - metric.worst) * math.fsum(failed_shares.values())
+    return score.mean + gap / score.n
 
-    done: dict[CellGroup, int]
-    means: dict[tuple[str, float, str], dict[str, list[float]]]
 
-
-def _score_totals(store: Store, scorer: str) -> _ScoreTotals:
-    """Add up the scores of `scorer`.
-
-    Scores lie in the order of cells, so turning them into columns first needs no sorting: a third
-    of the time for a million cells.
-    """
-    columns = ", ".join(
-        f"max(CASE metric WHEN '{metric}' THEN value END) AS {metric}" for metric in METRICS
-    )
-    averages = ", ".join(f"avg({metric})" for metric in METRICS)
-    query = f"""SELECT method, strength, concept, sum(scored >= {len(METRICS)}), {averages}
-                FROM (
-                  SELECT cell, count(value) AS scored, {columns} FROM scores
-                  WHERE encoder = ? GROUP BY cell
-                ) JOIN cells ON id = cell JOIN images ON key = image
-                WHERE file IS NOT NULL GROUP BY 1, 2, 3 ORDER BY min(place)"""
-    done: dict[CellGroup, int] = {}
-    means: dict[tuple[str, float, str], dict[str, list[float]]] = defaultdict(dict)
-    for method, strength, concept, complete, *values in store.select(query, scorer):
-        done[method, strength, concept] = complete
-        for metric, value in zip(METRICS, values, strict=True):
-            if value is not None:
-                means[method, strength, metric][concept] = [value]
-    return _ScoreTotals(done=done, means=means)
+def _missing_cells(done: int, failed: int, planned: int) -> str:
+    """The reason why a row is not ranked; empty if enough of its planned cells have scores."""
+    if planned - done <= MAX_MISSING * planned:
+        return ""
+    reasons = {"failed": failed, "have no scores yet": planned - done - failed}
+    counts = [f"{n:,} of {planned:,} cells {what}" for what, n in reasons.items() if n]
+    return " and ".join(counts)
 
 
 def _sorted_by_headline(lines: list[LeaderboardRow]) -> list[LeaderboardRow]:

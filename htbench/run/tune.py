@@ -50,7 +50,9 @@ def choose_strengths(summary: Summary, *, floor: float) -> dict[str, TunedStreng
     """The best strength of each method, without those that have no scores.
 
     It is the strength of the highest mean concept gain among those whose image preservation is at
-    least `floor`; where there is none, the strength of the highest image preservation.
+    least `floor`; where there is none, the strength of the highest image preservation. Cells that
+    failed have the worst gain and preservation, so that a strength at which a method breaks down
+    does not win by it.
     """
     choices = (
         (method, _choose_strength(summary, method, floor=floor)) for method in summary.methods

@@ -13,6 +13,11 @@ class Metric:
     """Name in tables and reports."""
     definition: str
     """For readers of a report; `{scale}` stands for the encoder's logit scale, if it is known."""
+    worst: float
+    """Lowest value that the score can take: that of a cell whose image could not be made, so that
+    no mean rises by a failure."""
+    best: float
+    """Highest value that the score can take."""
 
 
 METRIC_TABLE = (
@@ -21,29 +26,39 @@ METRIC_TABLE = (
         title="Concept gain",
         definition="how much nearer an image came to the concept’s words than the unsteered image "
         "of the same prompt and seed, as a difference of cosines",
+        worst=-2.0,
+        best=2.0,
     ),
     Metric(
         name="presence",
         title="Presence",
         definition="the probability, with the scorer’s own scale{scale}, that an image is "
         "described by the concept’s words and not by neutral ones",
+        worst=0.0,
+        best=1.0,
     ),
     Metric(
         name="class_probability",
         title="Class probability",
         definition="zero-shot probability of the concept among all of its kind, with the encoder’s "
         "logit scale: is it the right thing that was added?",
+        worst=0.0,
+        best=1.0,
     ),
     Metric(
         name="prompt_preservation",
         title="Prompt preservation",
         definition="the cosine of an image and its original prompt",
+        worst=-1.0,
+        best=1.0,
     ),
     Metric(
         name="image_preservation",
         title="Image preservation",
         definition="the cosine of an image and the unsteered one of the same prompt and seed; 1 "
         "where nothing changed",
+        worst=-1.0,
+        best=1.0,
     ),
 )
 """In the order of the leaderboard's columns."""

@@ -54,7 +54,7 @@ class Amortisation:
     def break_even(self) -> float:
         """Number of concepts after which training pays off, N* = C / (c - h).
 
-        Infinite where a prediction costs no less than a fit.
+        Infinite where a prediction costs no less than a fit, NaN where C is.
         """
         saved = self.fit - self.predict
         return self.training / saved if saved > 0 else math.inf
@@ -130,6 +130,57 @@ class Interval:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScaledPart:
+    """A part of a cost: `factor` times the mean of pieces that were measured."""
+
+    factor: float
+    seconds: tuple[float, ...]
+
+    @property
+    def value(self) -> float:
+        """Seconds of the part; NaN without pieces."""
+        return self.factor * float(np.mean(self.seconds)) if self.seconds else math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaledCost:
+    """A cost in seconds that is extrapolated from measured pieces, such as some training steps."""
+
+    parts: tuple[ScaledPart, ...] = ()
+
+    @property
+    def value(self) -> float:
+        """The cost; 0 without parts."""
+        return math.fsum(part.value for part in self.parts)
+
+    def draw(self, random: np.random.Generator, rounds: int) -> NDArray[np.float64]:
+        r"""Draws of the cost given its pieces, shape (rounds,); NaN if a part has fewer than 3.
+
+        A part is :math:`f (\bar x + t\,s / \sqrt n)` with t of Student's distribution, so that
+        few pieces give a wide interval; it is at least 0.
+        """
+        total = np.zeros(rounds)
+        for part in self.parts:
+            n = len(part.seconds)
+            if n < MIN_PIECES:
+                return np.full(rounds, math.nan)
+            error = float(np.std(part.seconds, ddof=1)) / math.sqrt(n)
+            mean = np.mean(part.seconds) + error * random.standard_t(n - 1, rounds)
+            total += part.factor * np.maximum(mean, 0)
+        return total
+
+    def interval(self, *, seed: int = 0, rounds: int = 10_000) -> "Interval":
+        """The cost with its 95 % interval."""
+        return _interval(self.value, self.draw(np.random.default_rng(seed), rounds))
+
+
+MIN_PIECES = 3
+"""Fewest measured pieces, or samples, that an interval is made of."""
+UNKNOWN_COST = ScaledCost(parts=(ScaledPart(factor=1.0, seconds=()),))
+"""A cost that was not measured: NaN."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Saving:
     """The savings of amortisation, from raw samples in seconds.
 
@@ -137,8 +188,8 @@ class Saving:
     samples. With fewer than 3 samples of any quantity there is no interval (NaN).
     """
 
-    training: float
-    """C, the one-off cost, a single measurement without an interval."""
+    training: float | ScaledCost
+    """C, the one-off cost: known, or with the uncertainty of what it was extrapolated from."""
     fit: tuple[float, ...]
     predict: tuple[float, ...]
     generate: tuple[float, ...]
@@ -155,13 +206,21 @@ class Saving:
 
     @property
     def break_even(self) -> Interval:
-        """Break-even point N*; infinite where a prediction costs no less than a fit."""
+        """Break-even point N*; infinite where a prediction costs no less than a fit.
+
+        NaN where C is not known.
+        """
         fit, predict, _ = self._medians
-        saved = fit - predict
+        saved, training = fit - predict, self._training_draws
         return _interval(
             self.point_estimate.break_even,
-            np.where(saved <= 0, np.inf, self.training / np.where(saved <= 0, 1, saved)),
+            np.where(saved <= 0, np.inf, training / np.where(saved <= 0, 1, saved)),
         )
+
+    @property
+    def cost(self) -> Interval:
+        """C with its 95 % interval."""
+        return _interval(self.point_estimate.training, self._training_draws)
 
     @cached_property
     def point_estimate(self) -> Amortisation:
@@ -169,13 +228,20 @@ class Saving:
         fit, predict, generate = (
             float(np.median(sample)) for sample in (self.fit, self.predict, self.generate)
         )
-        return Amortisation(training=self.training, fit=fit, predict=predict, generate=generate)
+        training = self.training.value if isinstance(self.training, ScaledCost) else self.training
+        return Amortisation(training=training, fit=fit, predict=predict, generate=generate)
+
+    @cached_property
+    def _training_draws(self) -> NDArray[np.float64]:
+        if isinstance(self.training, ScaledCost):
+            return self.training.draw(np.random.default_rng([self.seed, 1]), self.rounds)
+        return np.full(self.rounds, self.training)
 
     @cached_property
     def _medians(self) -> list[NDArray[np.float64]]:
         random = np.random.default_rng(self.seed)
         samples = [
-            np.asarray(sample if len(sample) > 2 else [math.nan], float)
+            np.asarray(sample if len(sample) >= MIN_PIECES else [math.nan], float)
             for sample in (self.fit, self.predict, self.generate)
         ]
         return [
@@ -185,6 +251,8 @@ class Saving:
 
 
 def _interval(value: float, resampled: NDArray[np.float64]) -> Interval:
+    if np.isnan(resampled).any():
+        return Interval(value=value, low=math.nan, high=math.nan)
     low, high = np.quantile(resampled, [0.025, 0.975], method="nearest")
     return Interval(value=value, low=float(low), high=float(high))
 

@@ -18,6 +18,8 @@ class KindGains:
     scored: int
     planned: int
     """Numbers of cells."""
+    failed: int = 0
+    """Number of cells that failed, which count as the worst gain."""
 
 
 def collect(summary: Summary) -> list[KindGains]:
@@ -30,7 +32,13 @@ def collect(summary: Summary) -> list[KindGains]:
         name = kinds[concept]
         kind = rows.get(name, KindGains(name=name, concepts=0, gains={}, scored=0, planned=0))
         done = summary.done_cells.get((method, strength, concept), 0)
-        rows[name] = replace(kind, scored=kind.scored + done, planned=kind.planned + planned)
+        failed = summary.failed_cells.get((method, strength, concept), 0)
+        rows[name] = replace(
+            kind,
+            scored=kind.scored + done,
+            planned=kind.planned + planned,
+            failed=kind.failed + failed,
+        )
     for name, kind in rows.items():
         concepts = {concept for concept, its in kinds.items() if its == name}
         gains = {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from htbench.core.types import UNSTEERED
 from htbench.report import format
-from htbench.run.summary import HEADLINE, LeaderboardRow, Summary
+from htbench.run.summary import LeaderboardRow, Summary
 
 
 def shared_scale(board: Sequence[LeaderboardRow], metric: str) -> tuple[float, float]:
@@ -22,18 +22,23 @@ def shared_scale(board: Sequence[LeaderboardRow], metric: str) -> tuple[float, f
 
 def conclusion(summary: Summary) -> str:
     """The conclusion that the ranking allows, in a sentence; empty below two ranked methods."""
-    ranked = [
-        score.n
+    scored = [
+        line
         for line in summary.leaderboard
-        if line.method != UNSTEERED and not line.circular and (score := line.scores[HEADLINE])
+        if line.method != UNSTEERED and not line.circular and line.headline
     ]
-    if len(ranked) < 2:
+    if len(scored) < 2:
         return ""
-    if len(set(ranked)) > 1:
+    missing = [f"{line.method}: {line.unranked}" for line in scored if line.unranked]
+    if len(scored) - len(missing) < 2:
         return (
-            "The methods are not scored on the same number of concepts yet, "
-            "so nothing can be said about which is better."
+            "More than 2 % of the cells of a method are missing or failed, so that there are not "
+            f"two methods to rank ({'; '.join(missing)})."
         )
+    return " ".join([_ranked(summary), *(f"Not ranked is {line}." for line in missing)])
+
+
+def _ranked(summary: Summary) -> str:
     ranks = summary.ranks
     if ranks is None or ranks.concepts < 2:
         return "One concept gives no interval, so nothing can be said about which method is better."

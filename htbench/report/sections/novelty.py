@@ -12,6 +12,7 @@ from htbench.report.roles import Roles
 from htbench.run.summary import HEADLINE, Summary
 from htbench.stats import estimates
 from htbench.stats.estimates import Estimate
+from htbench.stats.families import FamiliesByConcept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +52,16 @@ def collect(
     """
     if reference is None and (rival := find_rival(summary, roles)):
         reference = rival.method
-    against = summary.means(reference, summary.full_strength, metric) if reference else {}
+    at = summary.full_strength
     worded = [concept for concept, fact in summary.facts.concepts.items() if fact.text]
     rows = []
     for method, card in summary.facts.methods.items():
-        novel, scores = card.audit.novel, summary.means(method, summary.full_strength, metric)
+        novel, scores = card.audit.novel, summary.means(method, at, metric)
         if novel is None or method in roles.circular or not scores:
             continue
+        names = [method, reference] if reference else [method]
+        shared = summary.paired_means(dict.fromkeys(names, at), metric).means
+        own, against = shared[method], shared[reference] if reference else {}
         known, new = (
             {
                 concept: scores[concept]
@@ -67,7 +71,7 @@ def collect(
             for is_new in (False, True)
         )
         apart = [
-            [sort[concept] - against[concept] for concept in sort if concept in against]
+            {concept: own[concept] - against[concept] for concept in sort if concept in against}
             for sort in (known, new)
         ]
         rows.append(
@@ -75,23 +79,35 @@ def collect(
                 method=method,
                 trained_on=card.audit.trained_on,
                 reference=reference,
-                known=_score(known, against),
-                novel=_score(new, against),
-                loss=estimates.contrast(*apart),
+                known=_score(known, own, against, summary.families),
+                novel=_score(new, own, against, summary.families),
+                # failures on known words would lower the loss
+                loss=None
+                if summary.leaderboard_row(method, at).unranked
+                else estimates.contrast(*apart, summary.families),
             )
         )
     return rows
 
 
-def _score(scores: Mapping[str, float], against: Mapping[str, float]) -> NoveltyScore | None:
-    score = estimates.over_concepts({concept: [value] for concept, value in scores.items()})
+def _score(
+    scores: Mapping[str, float],
+    own: Mapping[str, float],
+    against: Mapping[str, float],
+    families: FamiliesByConcept,
+) -> NoveltyScore | None:
+    score = estimates.over_concepts(
+        {concept: [value] for concept, value in scores.items()}, families
+    )
     if score is None:
         return None
     both = [concept for concept in scores if concept in against]
     return NoveltyScore(
         score=score,
-        reference=estimates.over_concepts({concept: [against[concept]] for concept in both}),
+        reference=estimates.over_concepts(
+            {concept: [against[concept]] for concept in both}, families
+        ),
         difference=estimates.over_concepts(
-            {concept: [scores[concept] - against[concept]] for concept in both}
+            {concept: [own[concept] - against[concept]] for concept in both}, families
         ),
     )

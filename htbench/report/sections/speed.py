@@ -1,5 +1,6 @@
 """The section on speed."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,65 +9,145 @@ from markupsafe import Markup
 from htbench.core.types import UNSTEERED
 from htbench.report import chart, format
 from htbench.report.speed_up import (
+    RULES,
     SavingCell,
     TotalTime,
     break_even_point,
+    is_bounded,
     pays_off,
-    saving_cells,
+    saving_cells_with_intervals,
     total_time_chart,
 )
-from htbench.run.summary import MethodCost, Summary
+from htbench.run.costs import FitComparison, MethodCost
+from htbench.run.summary import Summary
 from htbench.stats import durations
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedRow:
+    """A trained method beside one of the fits that it is compared with."""
+
+    cost: MethodCost
+    comparison: FitComparison
+    rule: str
+    """Words for the reason why the fit was chosen."""
+    fit: durations.DurationSummary | None
+    """c, seconds per concept of the fit."""
+    predict: durations.DurationSummary | None
+    """h, seconds per concept of the method."""
+    training: durations.Interval
+    """C; NaN where it was not measured together with c and h."""
+    cells: list[SavingCell]
+    """S, S(1), S(10), S(100) and N*."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpeedSection:
     """The section on speed."""
 
-    reference: str | None
-    fit: durations.Quartiles | None
-    """c: seconds per concept of the reference."""
+    costs: list[MethodCost]
+    rows: list[SpeedRow]
+    """Two rows per trained method: against the fit of equal quality, and the paper's setting."""
+    verdicts: list[str]
+    by_protocol: bool
+    """True for times of `htbench time`, False for those of the run itself."""
     generate: durations.Quartiles | None
-    rows: list[tuple[MethodCost, list[SavingCell]]]
-    """Each method with S, S(1), S(10), S(100) and N*; no cells where there is no reference."""
-    chart: Markup
-    trained: list[tuple[MethodCost, durations.Amortisation]]
+    chart: Markup | None
+    """Total time; None without a fit to compare with."""
+    drawn: list[str]
+    """Methods in the chart."""
 
 
 def collect(summary: Summary, tones: Mapping[str, int]) -> SpeedSection:
-    """The section, from the times of the run itself."""
+    """The section, by the run's last session of `htbench time`, else by the times of the run."""
     costs = [cost for cost in summary.costs if cost.method != UNSTEERED]
-    savings = [(cost, cost.amortisation) for cost in costs if cost.amortisation]
+    rows = [_row(cost, comparison) for cost in costs for comparison in cost.comparisons]
+    session, lines = summary.timed_session, _total_times(rows, tones)
     return SpeedSection(
-        reference=summary.slowest,
-        fit=next((cost.concept for cost in costs if cost.method == summary.slowest), None),
-        generate=durations.quartiles(summary.store.image_seconds()),
-        rows=[
-            (cost, saving_cells(cost.amortisation) if cost.amortisation else []) for cost in costs
-        ],
-        chart=total_time_chart(
-            [
-                TotalTime(
-                    method=cost.method,
-                    tone=tones[cost.method],
-                    training=cost.training,
-                    concept=cost.concept.median,
-                    crossings=_crossings(cost),
-                )
-                for cost in costs
-                if cost.concept
-            ]
+        costs=costs,
+        rows=rows,
+        verdicts=[verdict(cost) for cost in costs if cost.comparisons],
+        by_protocol=bool(session and session.protocol),
+        generate=durations.quartiles(
+            session.generate if session else summary.store.image_seconds()
         ),
-        trained=[
-            (cost, saving) for cost, saving in savings if saving.training > 0 and saving.predict > 0
-        ],
+        chart=total_time_chart(lines) if lines else None,
+        drawn=[line.method for line in lines],
     )
 
 
-def _crossings(cost: MethodCost) -> list[chart.Point]:
-    """The break-even point of a method that was trained: choosing a strength is no training."""
-    saving = cost.amortisation
-    if saving is None or cost.training <= cost.tuning or not pays_off(saving):
+def verdict(cost: MethodCost) -> str:
+    """How much faster a trained method answers, against each fit, with the scores of both."""
+    comparisons = cost.comparisons
+    predict = format.duration(comparisons[0].saving.point_estimate.predict)
+    gain = f" (gain {format.score(cost.gain.mean)})" if cost.gain else ""
+    parts = [f"{cost.method} answers a new concept in {predict}{gain}."]
+    for comparison in comparisons:
+        saving = comparison.saving
+        fit = f"{comparison.fit}, {RULES[comparison.rule]}"
+        if comparison.gain:
+            fit += f" (gain {format.score(comparison.gain.mean)})"
+        parts.append(
+            f"Against {fit}, which takes {format.duration(saving.point_estimate.fit)}: "
+            f"S = {_times(saving.speedup())}, and {_times(saving.speedup(10))} for who makes ten "
+            f"images of each concept; {_break_even(saving)}."
+        )
+    return " ".join(parts)
+
+
+def _times(speedup: durations.Interval) -> str:
+    ends = [format.quantity(end) for end in (speedup.low, speedup.high)]
+    interval = f" [{ends[0]}, {ends[1]}]" if is_bounded(speedup) else ""
+    return f"{format.quantity(speedup.value)}{interval}"
+
+
+def _break_even(saving: durations.Saving) -> str:
+    point = saving.break_even
+    if math.isnan(point.value):
+        return "N* is not told, since training was not measured here"
+    if math.isinf(point.value):
+        return "its training is never paid back"
+    training = format.duration(saving.point_estimate.training)
+    return f"its {training} of training are paid back after {_times(point)} concepts"
+
+
+def _row(cost: MethodCost, comparison: FitComparison) -> SpeedRow:
+    saving = comparison.saving
+    return SpeedRow(
+        cost=cost,
+        comparison=comparison,
+        rule=RULES[comparison.rule],
+        fit=durations.summarise_durations(saving.fit),
+        predict=durations.summarise_durations(saving.predict),
+        training=saving.cost,
+        cells=saving_cells_with_intervals(saving),
+    )
+
+
+def _total_times(rows: list[SpeedRow], tones: Mapping[str, int]) -> list[TotalTime]:
+    """Total times of the fits, and of trained methods whose training was measured with them."""
+    lines: dict[str, TotalTime] = {}
+    for row in rows:
+        saving, name = row.comparison.saving.point_estimate, row.cost.method
+        fit = row.comparison.fit
+        lines[fit] = TotalTime(method=fit, tone=tones.get(fit, 0), training=0.0, concept=saving.fit)
+        if math.isfinite(saving.training):
+            crossings = [
+                *(lines[name].crossings if name in lines else ()),
+                *_crossing(name, saving),
+            ]
+            lines[name] = TotalTime(
+                method=name,
+                tone=tones.get(name, 0),
+                training=saving.training,
+                concept=saving.predict,
+                crossings=crossings,
+            )
+    return list(lines.values())
+
+
+def _crossing(method: str, saving: durations.Amortisation) -> list[chart.Point]:
+    if not pays_off(saving):
         return []
     label = f"N* = {format.quantity(saving.break_even)}"
-    return [break_even_point(saving, label=label, tooltip=f"{cost.method} has paid")]
+    return [break_even_point(saving, label=label, tooltip=f"{method} has paid")]

@@ -12,7 +12,9 @@ import numpy as np
 
 from htbench.core.types import UNSTEERED
 from htbench.report.roles import Roles
+from htbench.run.score_totals import IS_FAILURE
 from htbench.run.summary import HEADLINE, Summary
+from htbench.scorers.metric_table import METRIC_TABLE
 from htbench.stats import durations
 from htbench.stats.dose_response import (
     Curves,
@@ -111,6 +113,8 @@ class ModalityComparison:
     agreement: ScoreAgreement
     match: RelativeMatch | None
     """The gain by pictures, held against that by words within a tenth of it."""
+    cells: int
+    """Number of cells that both have."""
 
 
 def compare_modalities(summary: Summary, roles: Roles) -> list[ModalityComparison]:
@@ -118,17 +122,19 @@ def compare_modalities(summary: Summary, roles: Roles) -> list[ModalityCompariso
     pairs = []
     for by_pictures in roles.by_pictures:
         for by_words in roles.by_words:
-            gains = [
-                summary.means(method, summary.full_strength) for method in (by_pictures, by_words)
-            ]
-            if agreement := score_agreement(*gains):
+            shared = summary.paired_means(
+                dict.fromkeys((by_pictures, by_words), summary.full_strength)
+            )
+            gains = [shared.means[method] for method in (by_pictures, by_words)]
+            if agreement := score_agreement(*gains, summary.families):
                 pairs.append(
                     ModalityComparison(
                         by_pictures=by_pictures,
                         by_words=by_words,
                         strength=summary.full_strength,
                         agreement=agreement,
-                        match=relative_match(*gains, margin=_MARGIN),
+                        match=relative_match(*gains, summary.families, margin=_MARGIN),
+                        cells=shared.cells,
                     )
                 )
     return pairs
@@ -138,7 +144,10 @@ def dose_response(summary: Summary, method: str, strengths: Sequence[float]) -> 
     """The dose-response of a method's gain over these strengths; None for fewer than three."""
     return (
         measure_dose_response(
-            gain_curves(summary, method, strengths), np.array(strengths), rounds=_ROUNDS
+            gain_curves(summary, method, strengths),
+            np.array(strengths),
+            summary.families,
+            rounds=_ROUNDS,
         )
         if len(strengths) > 2
         else None
@@ -153,20 +162,36 @@ def strengths(summary: Summary, method: str) -> tuple[float, ...]:
 
 
 def gain_curves(summary: Summary, method: str, at: Sequence[float]) -> dict[str, Curves]:
-    """Gains of each concept's prompts and seeds at each strength; NaN where one is missing."""
-    query = """SELECT concept, prompt, seed, strength, value
-               FROM cells JOIN images ON key = image
-               LEFT JOIN scores ON cell = id AND metric = ? AND encoder = ?
-               WHERE method = ? ORDER BY place"""
+    """Gains of each concept's prompts and seeds at each strength; NaN where one is missing.
+
+    A curve with a failed cell takes the worst course there is: it falls with every step, at last to
+    the worst gain.
+    """
+    query = f"""SELECT concept, prompt, seed, strength,
+                       CASE WHEN file IS NOT NULL THEN value END, coalesce({IS_FAILURE}, 0)
+                FROM cells JOIN images ON images.key = image
+                LEFT JOIN failures ON failures.key = image
+                LEFT JOIN scores ON cell = id AND metric = ? AND encoder = ?
+                WHERE method = ? ORDER BY place"""
     rows = summary.store.select(query, HEADLINE, summary.scorer, method)
     gains: dict[str, dict[tuple[str, int], dict[float, float]]] = defaultdict(
         lambda: defaultdict(dict)
     )
-    for concept, prompt, seed, strength, value in rows:
+    broken: set[tuple[str, str, int]] = set()
+    for concept, prompt, seed, strength, value, failed in rows:
         gains[concept][prompt, seed][strength] = math.nan if value is None else value
+        if failed and strength in at and strength != 0:
+            broken.add((concept, prompt, seed))
+    worst = next(metric.worst for metric in METRIC_TABLE if metric.name == HEADLINE)
+    falling = worst * np.linspace(0, 1, len(at)) ** 9
     return {
         concept: np.array(
-            [[curve.get(strength, math.nan) for strength in at] for curve in curves.values()]
+            [
+                falling
+                if (concept, *image) in broken
+                else [curve.get(strength, math.nan) for strength in at]
+                for image, curve in curves.items()
+            ]
         )
         for concept, curves in gains.items()
     }
@@ -197,7 +222,13 @@ def _method_strengths(
         np.array([[means[concept] for means in columns] for concept in complete])
         for columns in (gains, kept)
     )
-    curve = TradeOff(strengths=run_at, gain=gain, preservation=preservation, rounds=_ROUNDS)
+    curve = TradeOff(
+        strengths=run_at,
+        gain=gain,
+        preservation=preservation,
+        families=Families.of(complete, summary.families),
+        rounds=_ROUNDS,
+    )
     mean = gain.mean(0)
     return MethodStrengths(
         method=method,

@@ -10,16 +10,18 @@ from rich.text import Text
 
 from htbench.core.display import print_json, printable, stdout_console
 from htbench.report import chart, format
+from htbench.report.sections import speed
 from htbench.report.speed_up import (
     COLUMNS,
-    IMAGE_COUNTS,
     SavingCell,
     TotalTime,
     break_even_point,
+    is_bounded,
     pays_off,
     saving_cells_with_intervals,
     total_time_chart,
 )
+from htbench.run.costs import IMAGE_COUNTS
 from htbench.run.store import Store
 from htbench.run.summary import HEADLINE, METRICS, Summary
 from htbench.run.timing import figures as timing_figures
@@ -44,6 +46,7 @@ class TimeSection:
     caveats: list[str]
     method_times: list[MethodTimes]
     rows: list[AmortisationRow]
+    """Every method that was trained against every fit."""
     total_time_chart: Markup
     """Total time against the number of concepts."""
     quality_chart: Markup | None
@@ -73,12 +76,18 @@ def collect(summary: Summary, tones: Mapping[str, int]) -> TimeSection | None:
 
 def show(store: Store, page: str, *, as_json: bool) -> None:
     """Print the results of the last session."""
-    session = timing_figures.latest(store)
+    session, summary = timing_figures.latest(store), Summary(store)
     if session is None:
         return
+    costs = [cost for cost in summary.costs if cost.comparisons]
     if as_json:
         for pace in session.method_times:
-            print_json(event="pace", **asdict(pace), verdict=pace.concept.quality)
+            print_json(
+                event="pace",
+                **asdict(pace),
+                cost=asdict(pace.cost_interval),
+                verdict=pace.concept.quality,
+            )
         for each in session.comparisons:
             figures = {f"s{m}": asdict(each.saving.speedup(m)) for m in IMAGE_COUNTS}
             print_json(
@@ -88,6 +97,8 @@ def show(store: Store, page: str, *, as_json: bool) -> None:
                 **figures,
                 break_even=asdict(each.saving.break_even),
             )
+        for cost in costs:
+            print_json(event="speed", **cost.facts())
         print_json(event="end", caveats=timing_figures.caveats(session), report=page)
         return
     console = stdout_console()
@@ -98,6 +109,8 @@ def show(store: Store, page: str, *, as_json: bool) -> None:
     console.print(
         _saving_table([each for each in session.comparisons if each.per_concept.method in ends])
     )
+    for cost in costs:
+        console.print(printable(speed.verdict(cost), max_length=2000), markup=False)
     for caveat in timing_figures.caveats(session):
         console.print(printable(caveat, max_length=400), markup=False, highlight=False)
     console.print(f"Report: {page}", markup=False, highlight=False)
@@ -121,9 +134,18 @@ def _time_table(paces: Sequence[MethodTimes]) -> Table:
             f"{times.noise:.0%}",
             str(times.n),
             times.quality,
-            format.duration(pace.cost) if pace.amortised else "",
+            _training(pace) if pace.amortised else "",
         )
     return table
+
+
+def _training(pace: MethodTimes) -> str:
+    cost = pace.cost_interval
+    if not is_bounded(cost):
+        return format.duration(cost.value)
+    return (
+        f"{format.duration(cost.value)} [{format.duration(cost.low)}, {format.duration(cost.high)}]"
+    )
 
 
 def _saving_table(comparisons: Sequence[SavingComparison]) -> Table:

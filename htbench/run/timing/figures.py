@@ -25,7 +25,11 @@ class TimingSeries:
 
 
 def saving(
-    *, training: float, fit: TimingSeries, predict: TimingSeries, generate: TimingSeries
+    *,
+    training: durations.ScaledCost,
+    fit: TimingSeries,
+    predict: TimingSeries,
+    generate: TimingSeries,
 ) -> durations.Saving:
     """The saving of a method with the one-off cost `training`, under the conditions of `predict`.
 
@@ -66,6 +70,9 @@ class MethodTimes:
     training: Mapping[str, Any]
     """Measurement of the training cost C; see `protocol.TrainingCost`."""
     recorded: Mapping[str, Any]
+    """Record of a shipped training, which may be of another machine."""
+    published: bool
+    """True if the method's card has published figures."""
     probe: durations.CacheProbe | None
 
     @property
@@ -77,6 +84,24 @@ class MethodTimes:
     def cost(self) -> float:
         """The one-off cost C of training, in seconds."""
         return float(self.training.get("seconds") or 0.0)
+
+    @property
+    def training_cost(self) -> durations.ScaledCost:
+        """C with the pieces that it was extrapolated from."""
+        parts = self.training.get("parts")
+        if not parts:  # a session that kept no pieces
+            parts = [{"factor": 1.0, "seconds": [self.cost]}] if self.cost else []
+        return durations.ScaledCost(
+            parts=tuple(
+                durations.ScaledPart(factor=part["factor"], seconds=tuple(part["seconds"]))
+                for part in parts
+            )
+        )
+
+    @property
+    def cost_interval(self) -> durations.Interval:
+        """C with its 95 % interval; NaN ends where too few pieces were measured."""
+        return self.training_cost.interval()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +155,7 @@ class Session:
                 amortised=times,
                 per_concept=fit,
                 saving=saving(
-                    training=times.cost,
+                    training=times.training_cost,
                     fit=self._series(fit),
                     predict=self._series(times),
                     generate=self._image_series,
@@ -208,6 +233,7 @@ class Session:
             scale=scale,
             training=dict(facts.get("training") or {}),
             recorded=dict(facts.get("recorded") or {}),
+            published=bool(facts.get("published")),
             probe=self._cache_probe(method),
         )
 

@@ -9,7 +9,7 @@ concepts; the samples stay as they were measured, with the factor to scale them 
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -57,10 +57,15 @@ class TrainingCost:
     of_concepts: int = 0
     steps: int = 0
     of_steps: int = 0
-    seconds: float = 0.0
-    """C: the seconds of the full training, extrapolated from its parts here."""
+    parts: tuple[durations.ScaledPart, ...] = ()
+    """The pieces that C is extrapolated from: trainings without their steps, and single steps."""
     recorded: Training = field(default_factory=Training)
     """The record of the shipped training."""
+
+    @property
+    def seconds(self) -> float:
+        """C: the seconds of the full training."""
+        return durations.ScaledCost(parts=self.parts).value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +85,13 @@ class TimedMethod:
             "kind": self.card.kind,
             "scale": self.scale,
             "steps": self.card.settings.get("steps"),
+            "published": bool(self.card.published),
             "training": {
-                name: getattr(cost, name)
-                for name in ("concepts", "of_concepts", "steps", "of_steps", "seconds")
+                **{
+                    name: getattr(cost, name)
+                    for name in ("concepts", "of_concepts", "steps", "of_steps", "seconds")
+                },
+                "parts": [asdict(part) for part in cost.parts],
             },
             "recorded": {
                 "seconds": cost.recorded.seconds,
@@ -92,6 +101,8 @@ class TimedMethod:
         }
 
 
+_REPEATED_SHARE = 1 / 20
+"""Share of the time budget that repeated trainings of one method may take."""
 Sink = Callable[[Sequence[Sample]], None]
 
 
@@ -169,7 +180,8 @@ class TimingHarness:
     def _train(self, name: str, card: Card, shipped: Steering | None) -> TimedMethod:
         """Train `card` in part, for the seconds of its full training.
 
-        The seconds of the phase `train` grow with the steps, the others with the concepts.
+        The seconds of the phase `train` grow with the steps, the others with the concepts. A short
+        training is repeated, for the interval of its cost.
         """
         other = {"encoder": self.protocol.encoder} if self.protocol.encoder else {}
         settings = {
@@ -190,28 +202,36 @@ class TimingHarness:
             else full
         )
         concepts = self.training_concepts[: self.protocol.train_concepts]
-        own = self.folder / Path(name).stem
-        own.mkdir(parents=True, exist_ok=True)
-        measurement = self._measure(
-            lambda: method.train(self.model, concepts, seed=self.protocol.seed, folder=own)
+        measurements = []
+        began = time.monotonic()
+        for number in range(1, durations.MIN_PIECES + 1):
+            own = self.folder / f"{Path(name).stem}-{number}"
+            own.mkdir(parents=True, exist_ok=True)
+            train = partial(method.train, self.model, concepts, seed=self.protocol.seed, folder=own)
+            measurements.append(self._measure(train))
+            self.sink(
+                to_samples(measurements[-1], method=name, work="learn", concept="", number=number)
+            )
+            spent = time.monotonic() - began
+            if spent * durations.MIN_PIECES / number > _REPEATED_SHARE * 60 * self.protocol.minutes:
+                break
+        by_concepts = durations.ScaledPart(
+            factor=of_concepts / len(concepts),
+            seconds=tuple(map(_seconds_without_steps, measurements)),
         )
-        self.sink(to_samples(measurement, method=name, work="learn", concept="", number=1))
-        in_steps = measurement.phases.get("train", 0.0)
-        by_concept = max(
-            0.0, (measurement.result.training.seconds or measurement.seconds) - in_steps
-        )
-        seconds = by_concept * of_concepts / len(concepts) + (
-            in_steps * of_steps / steps if steps else 0.0
+        laps = [lap for each in measurements for lap in each.laps.get("train", ())]
+        by_steps = durations.ScaledPart(
+            factor=of_steps * len(laps) / (len(measurements) * max(1, steps)), seconds=tuple(laps)
         )
         cost = TrainingCost(
             concepts=len(concepts),
             of_concepts=of_concepts,
             steps=steps,
             of_steps=of_steps,
-            seconds=seconds,
+            parts=(by_concepts, by_steps) if laps and steps else (by_concepts,),
             recorded=recorded,
         )
-        return TimedMethod(card=card, steering=measurement.result, training_cost=cost)
+        return TimedMethod(card=card, steering=measurements[0].result, training_cost=cost)
 
     def warm_up(self, method: TimedMethod) -> None:
         """Fit a concept that is not timed and generate an image with it; its memory is recorded."""
@@ -302,6 +322,11 @@ class TimingHarness:
         if isinstance(self.model, CachesPrompts):
             self.model.forget_prompts()
         return self.stopwatch.measure(work, memory=memory)
+
+
+def _seconds_without_steps(measurement: Measurement[Steering]) -> float:
+    whole = measurement.result.training.seconds or measurement.seconds
+    return max(0.0, whole - measurement.phases.get("train", 0.0))
 
 
 def is_steady(seconds: Sequence[float]) -> bool:

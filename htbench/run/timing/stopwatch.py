@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -39,6 +39,8 @@ class Measurement(Generic[Value]):
 
     On a GPU they are between events, so that phases add no synchronisation.
     """
+    laps: dict[Phase, tuple[float, ...]]
+    """Seconds of every span of a phase, in order, without the phases inside it."""
     memory: dict[Phase, int]
     """Peak bytes of each phase, on the device, or of the process on a CPU; empty by default."""
 
@@ -48,6 +50,8 @@ class _Mark:
     """A moment from which on work belongs to a phase."""
 
     phase: Phase
+    span: int
+    """Number of the span; a span goes on after a phase inside it."""
     host: float
     event: "torch.cuda.Event | None"
 
@@ -68,40 +72,47 @@ class Stopwatch:
         marks: list[_Mark] = []
         peaks: dict[Phase, int] = defaultdict(int)
 
-        def switch(phase: Phase) -> None:
+        spans = count()
+
+        def switch(phase: Phase, span: int) -> None:
             if memory and marks:
                 peaks[marks[-1].phase] = max(peaks[marks[-1].phase], self._peak_memory())
-            marks.append(_Mark(phase=phase, host=time.perf_counter(), event=self._event()))
+            event = self._event()
+            marks.append(_Mark(phase=phase, span=span, host=time.perf_counter(), event=event))
 
         @contextmanager
         def listen(phase: Phase) -> Iterator[None]:
-            outer = marks[-1].phase
-            switch(outer if phase == "install" and outer in _FIT_PHASES else phase)
+            outer = marks[-1]
+            if phase == "install" and outer.phase in _FIT_PHASES:
+                switch(outer.phase, outer.span)
+            else:
+                switch(phase, next(spans))
             try:
                 yield
             finally:
-                switch(outer)
+                switch(outer.phase, outer.span)
 
         self.synchronise()
         if memory:
             self._peak_memory()
-        switch("other")
+        switch("other", next(spans))
         with listening(listen):
             result = work()
         last = self._event()
         self.synchronise()
-        marks.append(_Mark(phase="other", host=time.perf_counter(), event=last))
+        marks.append(_Mark(phase="other", span=0, host=time.perf_counter(), event=last))
         if memory:
             peaks[marks[-2].phase] = max(peaks[marks[-2].phase], self._peak_memory())
-        phases: dict[Phase, float] = defaultdict(float)
+        laps: dict[Phase, dict[int, float]] = defaultdict(lambda: defaultdict(float))
         for begin, end in pairwise(marks):
-            phases[begin.phase] += _elapsed(begin, end)
+            laps[begin.phase][begin.span] += _elapsed(begin, end)
         whole = None if last is None else _elapsed(marks[0], marks[-1])
         return Measurement(
             result=result,
             seconds=marks[-1].host - marks[0].host,
             device_seconds=whole,
-            phases=dict(phases),
+            phases={name: sum(spent.values()) for name, spent in laps.items()},
+            laps={name: tuple(spent.values()) for name, spent in laps.items()},
             memory=dict(peaks),
         )
 

@@ -1,0 +1,245 @@
+"""The costs of a run's methods, and what training once saves against fitting each concept.
+
+Speed is told against two fits side by side: the quickest of those that score at least as high here
+("time to equal quality"), and the slowest that has published figures (the paper's setting).
+"""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from htbench.run.timing import figures
+from htbench.stats import durations
+from htbench.stats.estimates import Estimate
+
+if TYPE_CHECKING:
+    from htbench.run.summary import Summary
+
+FitRule = Literal["equal quality", "best quality", "paper's setting"]
+"""Why a fit was chosen: the quickest that scores as high as the method; where none does, the one
+that scores highest; the slowest with published figures."""
+_SURROUNDINGS = ("cpu", "threads", "device", "torch")
+"""Parts of the environment that times of one ratio share."""
+IMAGE_COUNTS = (0, 1, 10, 100)
+"""Numbers of images m that S(m) is given for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitComparison:
+    """A method that was trained beforehand against one that fits each concept."""
+
+    fit: str
+    rule: FitRule
+    gain: Estimate | None
+    """The headline score of the fit."""
+    saving: durations.Saving
+
+    def facts(self) -> dict[str, object]:
+        """The figures without raw samples, as JSON-like values."""
+        return {
+            "fit": self.fit,
+            "rule": self.rule,
+            "gain": self.gain and asdict(self.gain),
+            **{f"s{m}": asdict(self.saving.speedup(m)) for m in IMAGE_COUNTS},
+            "break_even": asdict(self.saving.break_even),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodCost:
+    """The cost of a method in seconds, and its saving against methods that fit each concept."""
+
+    method: str
+    training: float
+    """Training before the first concept as it was recorded, and choosing a strength on dev
+    concepts. The record may be of another machine, so no break-even point is made of it."""
+    trained_on: str
+    """The machine of the record; empty for no training."""
+    tuning: float
+    """The part of `training` spent on choosing the strength."""
+    concept: durations.Quartiles | None
+    """Time from a concept to its intervention, while the run was made."""
+    gain: Estimate | None
+    """The headline score."""
+    comparisons: tuple[FitComparison, ...] = ()
+    """Empty for methods that are not trained beforehand, and where no fit was timed beside it."""
+
+    @property
+    def amortisation(self) -> durations.Amortisation | None:
+        """The first comparison's saving, by medians."""
+        return self.comparisons[0].saving.point_estimate if self.comparisons else None
+
+    def facts(self) -> dict[str, object]:
+        """All figures, as JSON-like values."""
+        saving = self.amortisation
+        fields = ("method", "training", "trained_on", "tuning", "concept", "gain")
+        return {
+            **{name: value for name, value in asdict(self).items() if name in fields},
+            "amortisation": saving and asdict(saving),
+            "comparisons": [comparison.facts() for comparison in self.comparisons],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimedSession:
+    """Seconds that were measured on one machine in one environment."""
+
+    protocol: bool
+    """True for a session of `htbench time`, False for the times of the run itself."""
+    fits: Mapping[str, tuple[float, ...]]
+    """Samples of c, by method."""
+    predictions: Mapping[str, tuple[float, ...]]
+    """Samples of h, by method."""
+    generate: tuple[float, ...]
+    """Samples of g."""
+    training: Mapping[str, durations.ScaledCost]
+    """C, by method; nothing where it was not measured in this session."""
+    published: Collection[str]
+    """Fits that have published figures."""
+
+
+def latest_times(summary: "Summary") -> TimedSession | None:
+    """The last session of `htbench time` on the run's model, else the run's own times.
+
+    None for a merged run of several machines, whose own times make no ratio.
+    """
+    session = figures.latest(summary.store)
+    cards = summary.facts.methods
+    published = {method for method, card in cards.items() if card.published}
+    if (
+        session
+        and session.comparisons
+        and session.conditions.get("revision") == summary.facts.model.revision
+    ):
+        return TimedSession(
+            protocol=True,
+            fits={
+                each.per_concept.method: each.per_concept.seconds for each in session.comparisons
+            },
+            predictions={
+                each.amortised.method: each.amortised.seconds for each in session.comparisons
+            },
+            generate=session.image_seconds,
+            training={
+                each.amortised.method: each.amortised.training_cost for each in session.comparisons
+            },
+            published={row.method for row in session.method_times if row.published} or published,
+        )
+    environment = summary.facts.environment.stored
+    if summary.facts.sources and any(isinstance(environment.get(k), list) for k in _SURROUNDINGS):
+        return None
+    times = fit_seconds(summary)
+    fits, predictions = (
+        {
+            method: times[method]
+            for method in times
+            if method in cards and cards[method].kind == kind
+        }
+        for kind in ("per-concept", "amortised")
+    )
+    return TimedSession(
+        protocol=False,
+        fits=fits,
+        predictions=predictions,
+        generate=tuple(summary.store.image_seconds()),
+        training={},
+        published=published,
+    )
+
+
+def fit_seconds(summary: "Summary") -> dict[str, tuple[float, ...]]:
+    """Seconds from a concept to its intervention while the run was made, by method."""
+    times: dict[str, list[float]] = {}
+    for phase, method, _, seconds, _ in summary.store.timings():
+        if phase == "towards":
+            times.setdefault(method, []).append(seconds)
+    return {method: tuple(seconds) for method, seconds in times.items()}
+
+
+def method_costs(summary: "Summary") -> list[MethodCost]:
+    """The cost of every method, in the order of the plan."""
+    session, times = summary.timed_session, fit_seconds(summary)
+    rows = {row.method: row for row in summary.leaderboard}
+    costs = []
+    for method in summary.methods:
+        card = summary.facts.methods.get(method)
+        tuning = summary.tuning_seconds(method)
+        costs.append(
+            MethodCost(
+                method=method,
+                training=summary.training_seconds(method) + tuning,
+                trained_on=card.training.device if card else "",
+                tuning=tuning,
+                concept=durations.quartiles(times.get(method, ())),
+                gain=rows[method].headline,
+                comparisons=compare_with_fits(summary, session, method) if session else (),
+            )
+        )
+    return costs
+
+
+def compare_with_fits(
+    summary: "Summary", session: TimedSession, method: str
+) -> tuple[FitComparison, ...]:
+    """The method against the fit of equal quality and against the paper's setting.
+
+    Empty for a method that was not trained beforehand, or without times of both and of images.
+    """
+    if method not in session.predictions or not session.generate:
+        return ()
+    medians = {fit: float(np.median(seconds)) for fit, seconds in session.fits.items()}
+    rows = {row.method: row for row in summary.leaderboard}
+    chosen = choose_fits(medians, gaps=_gaps(summary, method, medians), published=session.published)
+    return tuple(
+        FitComparison(
+            fit=fit,
+            rule=rule,
+            gain=rows[fit].headline if fit in rows else None,
+            saving=durations.Saving(
+                training=session.training.get(method, durations.UNKNOWN_COST),
+                fit=session.fits[fit],
+                predict=session.predictions[method],
+                generate=session.generate,
+            ),
+        )
+        for fit, rule in chosen
+    )
+
+
+def choose_fits(
+    seconds: Mapping[str, float], *, gaps: Mapping[str, float], published: Collection[str]
+) -> list[tuple[str, FitRule]]:
+    """The fits to compare a method with, of those with known `seconds` per concept.
+
+    `gaps` are their scores less that of the method, for fits that can be compared with it.
+    """
+    chosen: list[tuple[str, FitRule]] = []
+    as_good = [fit for fit, gap in gaps.items() if gap >= 0]
+    if as_good:
+        chosen.append((min(as_good, key=lambda fit: seconds[fit]), "equal quality"))
+    elif gaps:
+        chosen.append((max(gaps, key=lambda fit: gaps[fit]), "best quality"))
+    of_papers = [fit for fit in seconds if fit in published]
+    if of_papers:
+        chosen.append((max(of_papers, key=lambda fit: seconds[fit]), "paper's setting"))
+    return chosen
+
+
+def _gaps(summary: "Summary", method: str, fits: Collection[str]) -> dict[str, float]:
+    """Headline scores of ranked fits less that of the method, over the cells that both have."""
+    rows = {row.method: row for row in summary.leaderboard}
+    if method not in rows or rows[method].circular:
+        return {}
+    gaps = {}
+    for fit in fits:
+        if fit in rows and not rows[fit].unranked:
+            both = summary.paired_means(
+                {row.method: row.strength for row in (rows[method], rows[fit])}
+            )
+            own, other = (list(both.means[name].values()) for name in (method, fit))
+            if own:
+                gaps[fit] = math.fsum(other) / len(other) - math.fsum(own) / len(own)
+    return gaps
