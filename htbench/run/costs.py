@@ -160,11 +160,11 @@ def fit_seconds(summary: "Summary") -> dict[str, tuple[float, ...]]:
 
 
 def method_costs(summary: "Summary") -> list[MethodCost]:
-    """The cost of every method, in the order of the plan."""
+    """The cost of every method, in the order of the plan; then methods that were only timed."""
     session, times = summary.timed_session, fit_seconds(summary)
     rows = {row.method: row for row in summary.leaderboard}
     costs = []
-    for method in summary.methods:
+    for method in dict.fromkeys([*summary.methods, *(session.predictions if session else ())]):
         card = summary.facts.methods.get(method)
         tuning = summary.tuning_seconds(method)
         costs.append(
@@ -174,7 +174,7 @@ def method_costs(summary: "Summary") -> list[MethodCost]:
                 trained_on=card.training.device if card else "",
                 tuning=tuning,
                 concept=durations.quartiles(times.get(method, ())),
-                gain=rows[method].headline,
+                gain=rows[method].headline if method in rows else None,
                 comparisons=compare_with_fits(summary, session, method) if session else (),
             )
         )

@@ -1,5 +1,6 @@
 """The saving of a method that learns once: the cells of its row, and where its line is marked."""
 
+import math
 import re
 
 import pytest
@@ -40,6 +41,11 @@ def test_the_break_even_point_may_be_nowhere_or_at_the_start(
     changes: dict[str, float], value: str
 ) -> None:
     assert saving_cells(saving(**changes))[-1].value == value
+
+
+def test_a_training_that_was_not_measured_is_said_not_to_be() -> None:
+    cell = saving_cells(saving(training=math.nan))[-1]
+    assert (cell.value, cell.parts) == ("—", "training was not measured here")
 
 
 def test_a_prediction_that_takes_no_time_makes_no_ratio() -> None:

@@ -11,7 +11,7 @@ from pyarrow import parquet
 from htbench.core.errors import UsageError
 from htbench.run import check, export
 from htbench.run.diff import compare_runs
-from htbench.run.store import Store
+from htbench.run.store import Failure, Store
 from htbench.run.summary import METRICS, Summary
 
 SMALL: dict[str, Any] = {
@@ -128,6 +128,24 @@ def test_a_difference_is_the_mean_of_paired_differences(run: Path, tmp_path: Pat
         2,
         2,
     )
+
+
+def test_a_cell_that_failed_in_one_run_differs_by_the_worst_score(
+    run: Path, tmp_path: Path
+) -> None:
+    report_run.build(tmp_path / "other", **SMALL)
+    with Store.open(tmp_path / "other") as store:
+        lost = next(row for row in store.rows() if row.strength == 1.0)
+        gain = Summary(store).scores[lost.id]["concept_gain"]
+        store.add_failure([lost.image], Failure(kind="nan", message="no numbers"))
+    with Store.read(run) as first, Store.read(tmp_path / "other") as second:
+        change = next(
+            change
+            for change in compare_runs(Summary(first), Summary(second)).changes
+            if (change.method, change.strength) == (lost.method, 1.0)
+        )
+    assert (change.pairs, change.failed) == (2, 1)
+    assert change.estimate.mean == pytest.approx((-2 - gain) / 2)
 
 
 def test_runs_with_no_cell_in_common_are_not_compared(run: Path, tmp_path: Path) -> None:

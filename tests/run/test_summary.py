@@ -117,6 +117,78 @@ def test_a_score_that_is_not_defined_is_left_out_of_the_mean(store: Store) -> No
     )
 
 
+def _fail(store: Store, method: str, concept: str, number: int, kind: str = "nan") -> None:
+    """Make the first `number` cells of a method at strength 1 on a concept failures."""
+    keys = [
+        row.image
+        for row in store.rows()
+        if (row.method, row.concept, row.strength) == (method, concept, 1.0)
+    ]
+    store.add_failure(keys[:number], Failure(kind=kind, message="broken"))
+
+
+def test_a_failed_cell_has_the_worst_score_and_the_best_case_stands_beside(store: Store) -> None:
+    _fail(store, "act", "lemon", 1)
+    line = Summary(store).leaderboard_row("act", 1.0)
+    lemon, best_lemon, lime = (0.3 - 2) / 2, (0.3 + 2) / 2, 0.5
+    assert line.scores["concept_gain"].mean == pytest.approx((lemon + lime) / 2)
+    assert line.best_case["concept_gain"] == pytest.approx((best_lemon + lime) / 2)
+    assert line.scores["presence"].mean == pytest.approx((0.3 / 2 + 0.5) / 2)
+    assert (line.done, line.failed, line.planned) == (3, 1, 4)
+
+
+def test_a_concept_of_which_every_cell_failed_stays_in_the_mean(store: Store) -> None:
+    _fail(store, "act", "lemon", 2)
+    gain = Summary(store).leaderboard_row("act", 1.0).scores["concept_gain"]
+    assert (gain.mean, gain.n) == (pytest.approx((-2 + 0.5) / 2), 2)
+
+
+def test_a_file_that_was_damaged_is_no_failure_of_the_method(store: Store) -> None:
+    _fail(store, "act", "lemon", 1, kind="damaged")
+    line = Summary(store).leaderboard_row("act", 1.0)
+    assert (line.scores["concept_gain"].mean, line.failed) == (pytest.approx(0.4), 0)
+    assert line.unranked == "1 of 4 cells have no scores yet"
+
+
+def test_failures_of_a_run_that_was_not_scored_yet_are_no_scores(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "run") as store:
+        store.plan_cells(_cells())
+        store.set_facts(scorer={"id": "clip@1"})
+        _fail(store, "act", "lemon", 1)
+        assert Summary(store).leaderboard_row("act", 1.0).headline is None
+
+
+def test_a_method_with_too_many_failures_is_listed_without_a_rank(store: Store) -> None:
+    _fail(store, "hyper", "lemon", 1)
+    summary = Summary(store)
+    assert {line.method: line.unranked for line in summary.leaderboard} == {
+        "act": "",
+        "none": "",
+        "hyper": "1 of 4 cells failed",
+    }
+    assert summary.ranks is None
+
+
+def test_methods_are_compared_on_the_cells_that_both_have(store: Store) -> None:
+    extra = [(name, "lemon", "a dog", 1, 1.0, Digest(f"{name} dog")) for name in ("act", "hyper")]
+    store.plan_cells([*_cells(), *extra])
+    image = GeneratedImage(key=Digest("hyper dog"), png=b"png")
+    store.add_images([image], seconds=0.5, batch=4)
+    store.add_scores([(store.rows()[-1].id, metric, "clip@1", 1.0) for metric in METRICS])
+    summary = Summary(store)
+    both = summary.paired_means({"act": 1.0, "hyper": 1.0})
+    assert summary.means("hyper", 1.0)["lemon"] == pytest.approx((0.4 + 0.4 + 1.0) / 3)
+    assert both.means["hyper"] == pytest.approx({"lemon": 0.4, "lime": 0.6})
+    assert (both.means["act"], both.cells) == (pytest.approx({"lemon": 0.3, "lime": 0.5}), 4)
+
+
+def test_a_failed_cell_is_compared_as_the_worst(store: Store) -> None:
+    _fail(store, "act", "lemon", 1)
+    store.plan_cells([*_cells(), ("act", "lemon", "a dog", 1, 1.0, Digest("not made"))])
+    both = Summary(store).paired_means({"act": 1.0, "hyper": 1.0})
+    assert (both.means["act"]["lemon"], both.cells) == (pytest.approx((0.3 - 2) / 2), 4)
+
+
 def test_scores_by_another_encoder_do_not_count(store: Store) -> None:
     before = Summary(store).leaderboard_row("act", 1.0)
     store.add_scores((row.id, "concept_gain", "zzz", 99.0) for row in store.rows())
@@ -142,21 +214,6 @@ def test_problems_are_counted(store: Store) -> None:
     ]
 
 
-def test_the_slowest_is_a_method_that_was_not_trained(store: Store) -> None:
-    assert Summary(store).slowest == "act"
-
-
-def test_amortisation_is_against_the_slowest(store: Store) -> None:
-    saving = next(cost for cost in Summary(store).costs if cost.method == "hyper").amortisation
-    assert (saving.speedup(), saving.speedup(10), saving.break_even) == (100, 105 / 6, 10)
-
-
-def test_neither_the_slowest_nor_none_saves_anything(store: Store) -> None:
-    assert [
-        cost.amortisation for cost in Summary(store).costs if cost.method in ("act", "none")
-    ] == [None, None]
-
-
 def test_a_method_without_timings_has_no_cost(store: Store) -> None:
     store.plan_cells([*_cells(), ("new", "lemon", "a cat", 1, 1.0, Digest("new"))])
     cost = Summary(store).costs[-1]
@@ -166,7 +223,7 @@ def test_a_method_without_timings_has_no_cost(store: Store) -> None:
 def test_a_run_without_cells_has_an_empty_leaderboard(tmp_path: Path) -> None:
     with Store.open(tmp_path / "empty") as store:
         summary = Summary(store)
-        assert (summary.leaderboard, summary.costs, summary.done, summary.slowest) == (
+        assert (summary.leaderboard, summary.costs, summary.done, summary.ranks) == (
             [],
             [],
             0,

@@ -8,7 +8,7 @@ from htbench.core.errors import UsageError
 from htbench.core.types import Digest
 from htbench.run import runner, tune
 from htbench.run.plan import build
-from htbench.run.store import GeneratedImage, Store
+from htbench.run.store import Failure, GeneratedImage, Store
 from htbench.run.summary import METRICS, Summary
 
 CURVE = {0.5: (0.1, 0.9), 1.0: (0.3, 0.6), 1.5: (0.5, 0.2)}
@@ -40,6 +40,12 @@ def test_the_highest_gain_above_the_floor_is_chosen_and_without_one_the_best_kep
     summary: Summary, floor: float, strength: float
 ) -> None:
     assert tune.choose_strengths(summary, floor=floor)["act"].strength == strength
+
+
+def test_a_strength_at_which_cells_fail_does_not_win(summary: Summary) -> None:
+    summary.store.add_failure([Digest("k1.0")], Failure(kind="nan", message="no numbers"))
+    choice = tune.choose_strengths(Summary(summary.store), floor=0.5)["act"]
+    assert (choice.strength, choice.curve[1]) == (0.5, (1.0, -2.0, -1.0))
 
 
 def test_learning_and_images_of_dev_concepts_are_charged(summary: Summary) -> None:

@@ -4,10 +4,14 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from htbench.stats.durations import (
+    UNKNOWN_COST,
     Amortisation,
     Saving,
+    ScaledCost,
+    ScaledPart,
     probe_cache,
     quartiles,
     summarise_durations,
@@ -81,6 +85,46 @@ def test_the_break_even_of_raw_samples_is_that_of_their_medians() -> None:
     assert (found.value, found.low, found.high) == tuple(
         map(pytest.approx, (1000 / 9.9, 1000 / 10.95, 1000 / 8.8))
     )
+
+
+STEPS = ScaledCost(
+    parts=(
+        ScaledPart(factor=10.0, seconds=(3.0,) * 3),
+        ScaledPart(factor=500.0, seconds=(0.2, 0.3, 0.4, 0.3)),
+    )
+)
+
+
+def test_a_cost_is_scaled_from_its_pieces_with_the_interval_of_students_t() -> None:
+    found = STEPS.interval(rounds=100_000)
+    error = 500 * np.std([0.2, 0.3, 0.4, 0.3], ddof=1) / 2
+    assert found.value == pytest.approx(10 * 3 + 500 * 0.3)
+    assert (found.low, found.high) == (
+        pytest.approx(180 - t.ppf(0.975, 3) * error, rel=0.02),
+        pytest.approx(180 + t.ppf(0.975, 3) * error, rel=0.02),
+    )
+
+
+def test_the_break_even_has_the_uncertainty_of_its_training() -> None:
+    found = Saving(
+        training=STEPS, fit=(11.0,) * 10, predict=(1.0,) * 10, generate=(1.0,) * 10, rounds=100_000
+    ).break_even
+    cost = STEPS.interval(rounds=100_000)
+    assert found.value == pytest.approx(18)
+    assert (found.low, found.high) == pytest.approx((cost.low / 10, cost.high / 10), rel=0.02)
+
+
+def test_two_pieces_give_no_interval_of_a_cost() -> None:
+    found = ScaledCost(parts=(ScaledPart(factor=10.0, seconds=(3.0, 4.0)),)).interval()
+    assert (found.value, math.isnan(found.low)) == (35, True)
+
+
+def test_a_training_that_was_not_measured_has_no_break_even_but_a_speedup() -> None:
+    found = Saving(
+        training=UNKNOWN_COST, fit=(8.0,) * 10, predict=(2.0,) * 10, generate=(1.0,) * 10
+    )
+    assert math.isnan(found.break_even.value)
+    assert found.speedup().value == 4
 
 
 def test_samples_that_do_not_vary_have_intervals_of_no_width() -> None:

@@ -1,6 +1,8 @@
 """Scores by scorers that are no encoders: a table each, never mixed with the leaderboard's."""
 
+import math
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from rich.table import Table
@@ -10,7 +12,7 @@ from htbench.core.display import print_json, printable, stdout_console
 from htbench.core.types import strength_of
 from htbench.report import format
 from htbench.run.fact_table import ScorerFacts
-from htbench.run.summary import Summary
+from htbench.run.summary import MAX_MISSING, Summary
 from htbench.stats import estimates
 
 
@@ -21,9 +23,12 @@ class MethodScore:
     method: str
     strength: float
     estimate: estimates.Estimate | None
+    """None without scores, and where more than 2 % of the cells failed."""
     done: int
     planned: int
     """Numbers of cells."""
+    failed: int = 0
+    """Number of cells without an image, each of which has the worst score of the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +78,7 @@ def show(tables: list[ScoreTable]) -> None:
                 Text(printable(line.method, max_length=60)),
                 f"{line.strength:g}",
                 Text(format.estimate(line.estimate, "{:.4g}".format)),
-                f"{line.done}/{line.planned}",
+                f"{line.done}/{line.planned}" + (f", {line.failed} failed" if line.failed else ""),
             )
         console.print(table)
         for reason, number in board.reasons.items():
@@ -91,29 +96,36 @@ def print_lines(tables: list[ScoreTable]) -> None:
 
 
 def _score_table(summary: Summary, fact: ScorerFacts) -> ScoreTable:
-    means: dict[tuple[str, float], dict[str, list[float]]] = defaultdict(dict)
+    sums: dict[tuple[str, float], dict[str, tuple[int, float]]] = defaultdict(dict)
     counts: dict[tuple[str, float], int] = defaultdict(int)
-    query = """SELECT method, strength, concept, count(value), avg(value)
+    query = """SELECT method, strength, concept, count(value), sum(value), min(value), max(value)
                FROM scores JOIN cells ON id = cell JOIN images ON key = image
                WHERE encoder = ? AND value IS NOT NULL AND file IS NOT NULL
                GROUP BY 1, 2, 3 ORDER BY min(place)"""
-    for method, strength, concept, number, mean in summary.store.select(query, fact.id):
-        means[method, strength][concept] = [mean]
+    ends: list[float] = []
+    for method, strength, concept, number, total, *low_high in summary.store.select(query, fact.id):
+        sums[method, strength][concept] = number, total
         counts[method, strength] += number
+        ends += low_high
     planned: dict[tuple[str, float], int] = defaultdict(int)
     for (method, strength, _), cells in summary.planned_cells.items():
         planned[method, strength] += cells
+    failed: dict[tuple[str, float], dict[str, int]] = defaultdict(dict)
+    for (method, strength, concept), cells in summary.failed_cells.items():
+        failed[method, strength][concept] = cells
+    worst = (max if fact.better == "lower" else min)(ends, default=math.nan)
     rows = [(method, strength_of(method, summary.full_strength)) for method in summary.methods]
     lines = [
         MethodScore(
-            method=method,
-            strength=strength,
-            estimate=estimates.over_concepts(means[method, strength]),
-            done=counts[method, strength],
-            planned=planned[method, strength],
+            method=row[0],
+            strength=row[1],
+            estimate=_estimate(sums[row], failed[row], worst, planned[row]),
+            done=counts[row],
+            planned=planned[row],
+            failed=sum(failed[row].values()),
         )
-        for method, strength in rows
-        if planned[method, strength]
+        for row in rows
+        if planned[row]
     ]
     return ScoreTable(
         name=fact.name,
@@ -130,3 +142,20 @@ def _score_table(summary: Summary, fact: ScorerFacts) -> ScoreTable:
         planned=summary.planned,
         reasons=fact.reasons,
     )
+
+
+def _estimate(
+    sums: Mapping[str, tuple[int, float]], failed: Mapping[str, int], worst: float, planned: int
+) -> estimates.Estimate | None:
+    """The mean over concepts with each failed cell as the worst score of the run.
+
+    The range of a foreign score is not known, so with many failures there is no mean.
+    """
+    if not sums or sum(failed.values()) > MAX_MISSING * planned:
+        return None
+    means = {}
+    for concept in dict.fromkeys([*sums, *failed]):
+        scored, total = sums.get(concept, (0, 0.0))
+        failures = failed.get(concept, 0)
+        means[concept] = [(total + worst * failures if failures else total) / (scored + failures)]
+    return estimates.over_concepts(means)

@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 
 from htbench.report.sections import strengths
 from htbench.report.sections.strengths import MethodStrengths
-from htbench.run.store import Store
+from htbench.run.store import Failure, Store
 from htbench.run.summary import Summary
 
 STRENGTHS = (0.0, 0.5, 1.0, 1.5)
@@ -105,6 +105,17 @@ def test_a_curve_with_a_score_missing_is_counted_and_left_out(tmp_path: Path) ->
         )
         store.add_scores([(gone, "concept_gain", "emoji-clip-b@1", None)])
     assert (answer(folder).response.curves, answer(folder).response.incomplete) == (6, 1)
+
+
+def test_a_curve_with_a_failed_cell_falls_with_every_step(tmp_path: Path) -> None:
+    folder = planted(tmp_path / "run")
+    before = answer(folder).response.spearman.mean
+    with Store.open(folder) as store:
+        lost = next(row for row in store.rows() if row.method == "lineas" and row.strength == 1.0)
+        store.add_failure([lost.image], Failure(kind="nan", message="no numbers"))
+    response = answer(folder).response
+    assert (response.curves, response.incomplete) == (6, 0)
+    assert response.spearman.mean == pytest.approx((5 * before - 1) / 6)
 
 
 def test_without_prompting_there_is_no_anchor_and_two_strengths_are_no_curve(

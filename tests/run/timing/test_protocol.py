@@ -12,6 +12,7 @@ from htbench.core.phase import phase
 from htbench.run.store import Sample
 from htbench.run.timing.figures import Session
 from htbench.run.timing.protocol import TimedMethod, TimingHarness, TimingProtocol, is_steady
+from htbench.stats.durations import MIN_PIECES
 from htbench.steering import baseline, concept
 from htbench.steering.concept import Concept
 from htbench.steering.intervention import Intervention, Rewrite
@@ -189,10 +190,13 @@ def test_a_training_is_done_on_a_few_concepts_in_a_few_steps_and_scaled(tmp_path
         1,
         STEPS,
     )
-    train = next(
+    train = [
         sample.seconds for sample in taken if (sample.work, sample.phase) == ("learn", "train")
-    )
-    assert shared.seconds > STEPS * train
+    ]
+    by_concepts, by_steps = shared.parts
+    assert (by_steps.factor, by_steps.seconds) == (STEPS, pytest.approx(tuple(train)))
+    assert by_concepts.factor == len(CONCEPTS["train"]) / 2
+    assert len(train) == len(by_concepts.seconds) == MIN_PIECES
 
 
 def test_a_method_that_refines_predictions_learns_what_predicts(tmp_path: Path) -> None:

@@ -39,6 +39,22 @@ def test_sleeps_in_phases_are_measured_within_2_percent() -> None:
     assert lap.seconds == pytest.approx(sum(lap.result), rel=0.02)
 
 
+def test_every_span_of_a_phase_is_a_lap_that_goes_on_after_a_phase_inside() -> None:
+    def work() -> None:
+        for seconds in (0.02, 0.04):
+            with phase("train"):
+                spin(seconds)
+                with phase("install"):
+                    spin(0.01)
+                with phase("encode-prompts"):
+                    spin(0.05)
+                spin(seconds)
+
+    laps = WATCH.measure(work).laps
+    assert laps["train"] == pytest.approx((0.05, 0.09), rel=0.1)
+    assert laps["encode-prompts"] == pytest.approx((0.05, 0.05), rel=0.1)
+
+
 def test_spins_are_measured_within_2_percent() -> None:
     lap = WATCH.measure(lambda: spin(0.2))
     assert lap.seconds == pytest.approx(lap.result, rel=0.02)
