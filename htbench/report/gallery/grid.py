@@ -11,7 +11,9 @@ from jaxtyping import Float, Int
 
 from htbench.core.types import UNSTEERED
 from htbench.run.fact_table import ConceptFacts
+from htbench.run.score_totals import IS_FAILURE
 from htbench.run.summary import METRICS, Summary
+from htbench.scorers.metric_table import METRIC_TABLE
 
 NO_SCORE = 65535
 """Packed scores are whole numbers below this one, which stands for no score."""
@@ -115,7 +117,8 @@ def collect(summary: Summary) -> GalleryData:
     steered = [k for k, method in enumerate(summary.methods) if method != UNSTEERED]
     steps = _steps(summary, pairs)
     grid = _Grid(summary, pairs, list(concepts), prompts)
-    scales = [_scale(grid.scores[..., k]) for k in range(len(METRICS))]
+    outcomes = grid.outcomes
+    scales = [_scale(outcomes[..., k]) for k in range(len(METRICS))]
     zeros = sorted(
         (summary.methods[method] != UNSTEERED, k)
         for k, (method, strength) in enumerate(columns)
@@ -139,7 +142,7 @@ def collect(summary: Summary) -> GalleryData:
         prompts=[PromptSeed(text=text, seed=str(seed)) for text, seed in prompts],
         metrics=list(METRICS.values()),
         scales=scales,
-        means=_pack(_means(grid.scores), scales),
+        means=_pack(_means(outcomes), scales),
         shards=[grid.shard(k, scales) for k in range(len(prompts))],
     )
 
@@ -156,19 +159,37 @@ class _Grid:
     ) -> None:
         shape = len(prompts), len(concepts), len(pairs)
         self.scores = np.full((*shape, len(METRICS)), math.nan)
+        self._failed = np.zeros(shape, bool)
         self._cells = np.full(shape, -1)
         self._images: list[dict[str, int]] = [{} for _ in prompts]
         self._problems: list[dict[str, int]] = [{"not planned": 0} for _ in prompts]
         rows, columns, planes = (
             {name: k for k, name in enumerate(names)} for names in (concepts, pairs, prompts)
         )
-        for method, concept, prompt, seed, strength, file, problem, *scores in summary.store.select(
-            _query(), summary.scorer
-        ):
+        for (
+            method,
+            concept,
+            prompt,
+            seed,
+            strength,
+            file,
+            problem,
+            failed,
+            *scores,
+        ) in summary.store.select(_query(), summary.scorer):
             plane = planes[prompt, seed]
             index = plane, rows[concept], columns[method, strength]
             self.scores[index] = scores  # numpy takes None for NaN
+            self._failed[index] = failed
             self._cells[index] = self._number(plane, file, problem)
+
+    @property
+    def outcomes(self) -> Float[np.ndarray, "prompts concepts columns metrics"]:
+        """The scores, with the worst ones for cells that failed."""
+        if not np.isfinite(self.scores).any():
+            return self.scores
+        worst = np.array([metric.worst for metric in METRIC_TABLE])
+        return np.where(self._failed[..., None], worst, self.scores)
 
     def shard(self, prompt: int, scales: Sequence[tuple[float, float]]) -> PromptShard:
         return PromptShard(
@@ -189,7 +210,8 @@ def _query() -> str:
     columns = ", ".join(
         f"max(CASE metric WHEN '{metric}' THEN value END) AS {metric}" for metric in METRICS
     )
-    return f"""SELECT method, concept, prompt, seed, strength, file, message, {", ".join(METRICS)}
+    return f"""SELECT method, concept, prompt, seed, strength, file, message,
+                      coalesce({IS_FAILURE}, 0), {", ".join(METRICS)}
                FROM cells JOIN images ON images.key = image
                LEFT JOIN failures ON failures.key = image
                LEFT JOIN (
