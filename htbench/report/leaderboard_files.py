@@ -108,7 +108,10 @@ def _row(summary: Summary, line: LeaderboardRow) -> FileRow:
 
 
 def _speed_columns(comparisons: Sequence[FitComparison]) -> dict[str, str | float | None]:
-    """S against the fit of equal quality and against the paper's setting, with the fit's name."""
+    """S and N* against the fit of equal quality and against the paper's setting, and C.
+
+    C and N* are empty where training was not measured in the session of the other times.
+    """
     columns: dict[str, str | float | None] = {}
     for name, rules in _SPEED_COLUMNS.items():
         found = next((each for each in comparisons if each.rule in rules), None)
@@ -121,8 +124,15 @@ def _speed_columns(comparisons: Sequence[FitComparison]) -> dict[str, str | floa
             f"{name}_speedup_low": _finite(speedup and speedup.low),
             f"{name}_speedup_high": _finite(speedup and speedup.high),
             f"{name}_break_even": _finite(break_even and break_even.value),
+            f"{name}_break_even_low": _finite(break_even and break_even.low),
+            f"{name}_break_even_high": _finite(break_even and break_even.high),
         }
-    return columns
+    cost = comparisons[0].saving.cost if comparisons else None
+    return columns | {
+        "measured_training_seconds": _finite(cost and cost.value),
+        "measured_training_seconds_low": _finite(cost and cost.low),
+        "measured_training_seconds_high": _finite(cost and cost.high),
+    }
 
 
 def _finite(value: float | None) -> float | None:

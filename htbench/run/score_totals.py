@@ -75,14 +75,15 @@ def add_up(store: Store, scorer: str, failed: Mapping[CellGroup, FailedCells]) -
         for method, strength, concept, *values in store.select(query, scorer)
     }
     places = {group: values[0] for group, values in rows.items()}
-    for group, failures in failed.items() if rows else ():
-        places[group] = min(failures.place, places.get(group, failures.place))
+    for group, cells in failed.items() if rows else ():
+        places[group] = min(cells.place, places.get(group, cells.place))
+    unscored = [0, 0, *[None, 0] * len(METRIC_TABLE)]
     done: dict[CellGroup, int] = {}
     means: dict[ScoreKey, dict[str, list[float]]] = defaultdict(dict)
     shares: dict[ScoreKey, dict[str, float]] = defaultdict(dict)
     for group in sorted(places, key=places.__getitem__):
         method, strength, concept = group
-        _, done[group], *values = rows.get(group, (0, 0, *(None, 0) * len(METRIC_TABLE)))
+        _, done[group], *values = rows.get(group, unscored)
         failures = failed[group].cells if group in failed else 0
         for metric, mean, scored in zip(METRIC_TABLE, values[::2], values[1::2], strict=True):
             key = method, strength, metric.name

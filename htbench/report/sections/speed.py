@@ -87,10 +87,10 @@ def verdict(cost: MethodCost) -> str:
         fit = f"{comparison.fit}, {RULES[comparison.rule]}"
         if comparison.gain:
             fit += f" (gain {format.score(comparison.gain.mean)})"
+        once, ten = (_times(saving.speedup(images)) for images in (0, 10))
         parts.append(
-            f"Against {fit}, which takes {format.duration(saving.point_estimate.fit)}: "
-            f"S = {_times(saving.speedup())}, and {_times(saving.speedup(10))} for who makes ten "
-            f"images of each concept; {_break_even(saving)}."
+            f"Against {fit}, which takes {format.duration(saving.point_estimate.fit)}: S = {once}, "
+            f"and {ten} for a user who makes ten images of each concept; {_break_even(saving)}."
         )
     return " ".join(parts)
 
