@@ -12,6 +12,7 @@ from htbench.core.types import UNSTEERED
 from htbench.report.format import duration, estimate
 from htbench.run.costs import FitComparison
 from htbench.run.summary import METRICS, LeaderboardRow, Summary
+from htbench.stats.durations import Interval
 
 _RANK_COLUMNS = ("rank", "rank_high", "rank_low", "tier")
 """The rank, the best and the worst rank of 95 % of resamples, and the tier; on leaderboard rows."""
@@ -115,28 +116,23 @@ def _speed_columns(comparisons: Sequence[FitComparison]) -> dict[str, str | floa
     columns: dict[str, str | float | None] = {}
     for name, rules in _SPEED_COLUMNS.items():
         found = next((each for each in comparisons if each.rule in rules), None)
-        speedup = found.saving.speedup() if found else None
-        break_even = found.saving.break_even if found else None
         columns |= {
             f"{name}_fit": found.fit if found else "",
             f"{name}_rule": found.rule if found else "",
-            f"{name}_speedup": _finite(speedup and speedup.value),
-            f"{name}_speedup_low": _finite(speedup and speedup.low),
-            f"{name}_speedup_high": _finite(speedup and speedup.high),
-            f"{name}_break_even": _finite(break_even and break_even.value),
-            f"{name}_break_even_low": _finite(break_even and break_even.low),
-            f"{name}_break_even_high": _finite(break_even and break_even.high),
+            **_interval_columns(f"{name}_speedup", found.saving.speedup() if found else None),
+            **_interval_columns(f"{name}_break_even", found.saving.break_even if found else None),
         }
     cost = comparisons[0].saving.cost if comparisons else None
-    return columns | {
-        "measured_training_seconds": _finite(cost and cost.value),
-        "measured_training_seconds_low": _finite(cost and cost.low),
-        "measured_training_seconds_high": _finite(cost and cost.high),
+    return columns | _interval_columns("measured_training_seconds", cost)
+
+
+def _interval_columns(name: str, interval: Interval | None) -> dict[str, float | None]:
+    """A value and its interval, empty where they are not finite."""
+    parts = (interval.value, interval.low, interval.high) if interval else (math.nan,) * 3
+    return {
+        name + end: part if math.isfinite(part) else None
+        for end, part in zip(("", "_low", "_high"), parts, strict=True)
     }
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _markdown(summary: Summary) -> str:

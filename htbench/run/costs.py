@@ -4,19 +4,17 @@ Speed is told against two fits side by side: the quickest of those that score at
 ("time to equal quality"), and the slowest that has published figures (the paper's setting).
 """
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
+from htbench.run.fact_table import Facts
+from htbench.run.store import Store
 from htbench.run.timing import figures
 from htbench.stats import durations
 from htbench.stats.estimates import Estimate
-
-if TYPE_CHECKING:
-    from htbench.run.summary import Summary
 
 FitRule = Literal["equal quality", "best quality", "paper's setting"]
 """Why a fit was chosen: the quickest that scores as high as the method; where none does, the one
@@ -101,18 +99,18 @@ class TimedSession:
     """Fits that have published figures."""
 
 
-def latest_times(summary: "Summary") -> TimedSession | None:
+def latest_times(store: Store, facts: Facts) -> TimedSession | None:
     """The last session of `htbench time` on the run's model, else the run's own times.
 
     None for a merged run of several machines, whose own times make no ratio.
     """
-    session = figures.latest(summary.store)
-    cards = summary.facts.methods
+    session = figures.latest(store)
+    cards = facts.methods
     published = {method for method, card in cards.items() if card.published}
     if (
         session
         and session.comparisons
-        and session.conditions.get("revision") == summary.facts.model.revision
+        and session.conditions.get("revision") == facts.model.revision
     ):
         return TimedSession(
             protocol=True,
@@ -128,10 +126,10 @@ def latest_times(summary: "Summary") -> TimedSession | None:
             },
             published={row.method for row in session.method_times if row.published} or published,
         )
-    environment = summary.facts.environment.stored
-    if summary.facts.sources and any(isinstance(environment.get(k), list) for k in _SURROUNDINGS):
+    environment = facts.environment.stored
+    if facts.sources and any(isinstance(environment.get(k), list) for k in _SURROUNDINGS):
         return None
-    times = fit_seconds(summary)
+    times = fit_seconds(store)
     fits, predictions = (
         {
             method: times[method]
@@ -144,60 +142,41 @@ def latest_times(summary: "Summary") -> TimedSession | None:
         protocol=False,
         fits=fits,
         predictions=predictions,
-        generate=tuple(summary.store.image_seconds()),
+        generate=tuple(store.image_seconds()),
         training={},
         published=published,
     )
 
 
-def fit_seconds(summary: "Summary") -> dict[str, tuple[float, ...]]:
+def fit_seconds(store: Store) -> dict[str, tuple[float, ...]]:
     """Seconds from a concept to its intervention while the run was made, by method."""
     times: dict[str, list[float]] = {}
-    for phase, method, _, seconds, _ in summary.store.timings():
+    for phase, method, _, seconds, _ in store.timings():
         if phase == "towards":
             times.setdefault(method, []).append(seconds)
     return {method: tuple(seconds) for method, seconds in times.items()}
 
 
-def method_costs(summary: "Summary") -> list[MethodCost]:
-    """The cost of every method, in the order of the plan; then methods that were only timed."""
-    session, times = summary.timed_session, fit_seconds(summary)
-    rows = {row.method: row for row in summary.leaderboard}
-    costs = []
-    for method in dict.fromkeys([*summary.methods, *(session.predictions if session else ())]):
-        card = summary.facts.methods.get(method)
-        tuning = summary.tuning_seconds(method)
-        costs.append(
-            MethodCost(
-                method=method,
-                training=summary.training_seconds(method) + tuning,
-                trained_on=card.training.device if card else "",
-                tuning=tuning,
-                concept=durations.quartiles(times.get(method, ())),
-                gain=rows[method].headline if method in rows else None,
-                comparisons=compare_with_fits(summary, session, method) if session else (),
-            )
-        )
-    return costs
-
-
 def compare_with_fits(
-    summary: "Summary", session: TimedSession, method: str
+    session: TimedSession,
+    method: str,
+    *,
+    gains: Mapping[str, Estimate | None],
+    gaps: Mapping[str, float],
 ) -> tuple[FitComparison, ...]:
     """The method against the fit of equal quality and against the paper's setting.
 
-    Empty for a method that was not trained beforehand, or without times of both and of images.
+    `gains` are headline scores by method; `gaps` as for `choose_fits`. Empty for a method that was
+    not trained beforehand, or without times of both and of images.
     """
     if method not in session.predictions or not session.generate:
         return ()
     medians = {fit: float(np.median(seconds)) for fit, seconds in session.fits.items()}
-    rows = {row.method: row for row in summary.leaderboard}
-    chosen = choose_fits(medians, gaps=_gaps(summary, method, medians), published=session.published)
     return tuple(
         FitComparison(
             fit=fit,
             rule=rule,
-            gain=rows[fit].headline if fit in rows else None,
+            gain=gains.get(fit),
             saving=durations.Saving(
                 training=session.training.get(method, durations.UNKNOWN_COST),
                 fit=session.fits[fit],
@@ -205,7 +184,7 @@ def compare_with_fits(
                 generate=session.generate,
             ),
         )
-        for fit, rule in chosen
+        for fit, rule in choose_fits(medians, gaps=gaps, published=session.published)
     )
 
 
@@ -226,20 +205,3 @@ def choose_fits(
     if of_papers:
         chosen.append((max(of_papers, key=lambda fit: seconds[fit]), "paper's setting"))
     return chosen
-
-
-def _gaps(summary: "Summary", method: str, fits: Collection[str]) -> dict[str, float]:
-    """Headline scores of ranked fits less that of the method, over the cells that both have."""
-    rows = {row.method: row for row in summary.leaderboard}
-    if method not in rows or rows[method].circular:
-        return {}
-    gaps = {}
-    for fit in fits:
-        if fit in rows and not rows[fit].unranked:
-            both = summary.paired_means(
-                {row.method: row.strength for row in (rows[method], rows[fit])}
-            )
-            own, other = (list(both.means[name].values()) for name in (method, fit))
-            if own:
-                gaps[fit] = math.fsum(other) / len(other) - math.fsum(own) / len(own)
-    return gaps

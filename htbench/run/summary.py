@@ -9,12 +9,18 @@ from typing import Any
 
 from htbench.core.types import UNSTEERED, encoder_name, strength_of
 from htbench.run import score_totals
-from htbench.run.costs import MethodCost, TimedSession, latest_times, method_costs
+from htbench.run.costs import (
+    MethodCost,
+    TimedSession,
+    compare_with_fits,
+    fit_seconds,
+    latest_times,
+)
 from htbench.run.fact_table import Facts
 from htbench.run.score_totals import CellGroup, FailedCells, ScoreTotals, SharedMeans, shared_means
 from htbench.run.store import CellRow, Store
 from htbench.scorers.metric_table import METRIC_TABLE, Metric
-from htbench.stats import estimates
+from htbench.stats import durations, estimates
 from htbench.stats.ranking.ranks import Ranks, rank_by_scores
 from htbench.steering import words
 
@@ -321,12 +327,29 @@ class Summary:
     @cached_property
     def timed_session(self) -> TimedSession | None:
         """The times that speed is told by; None where no times may be compared."""
-        return latest_times(self)
+        return latest_times(self.store, self.facts)
 
     @cached_property
     def costs(self) -> list[MethodCost]:
-        """The cost of every method."""
-        return method_costs(self)
+        """The cost of every method, in the order of the plan; then methods that were only timed."""
+        session, times = self.timed_session, fit_seconds(self.store)
+        gains = {row.method: row.headline for row in self.leaderboard}
+        return [
+            MethodCost(
+                method=method,
+                training=self.training_seconds(method) + self.tuning_seconds(method),
+                trained_on=card.training.device if (card := self.facts.methods.get(method)) else "",
+                tuning=self.tuning_seconds(method),
+                concept=durations.quartiles(times.get(method, ())),
+                gain=gains.get(method),
+                comparisons=compare_with_fits(
+                    session, method, gains=gains, gaps=self._gaps(method, session.fits)
+                )
+                if session
+                else (),
+            )
+            for method in dict.fromkeys([*self.methods, *(session.predictions if session else ())])
+        ]
 
     def training_seconds(self, method: str) -> float:
         """Seconds of training before the first concept."""
@@ -360,6 +383,20 @@ class Summary:
     def done_cells(self) -> Mapping[CellGroup, int]:
         """Numbers of cells that have their image and all their scores."""
         return self._totals(self.scorer).done
+
+    def _gaps(self, method: str, fits: Iterable[str]) -> dict[str, float]:
+        """Headline scores of ranked fits less that of the method, over the cells that both have."""
+        rows = {row.method: row for row in self.leaderboard}
+        if method not in rows or rows[method].circular:
+            return {}
+        gaps = {}
+        for fit in fits:
+            if fit in rows and not rows[fit].unranked:
+                both = self.paired_means({name: rows[name].strength for name in (method, fit)})
+                own, other = (list(both.means[name].values()) for name in (method, fit))
+                if own:
+                    gaps[fit] = math.fsum(other) / len(other) - math.fsum(own) / len(own)
+        return gaps
 
     def _totals(self, scorer: str) -> ScoreTotals:
         if scorer not in self._totals_by_scorer:
