@@ -87,7 +87,7 @@ def compare_runs(first: Summary, second: Summary) -> RunDiff:
             failed=failed[method, strength, metric],
         )
         for (method, strength, metric), values in groups.items()
-        if (estimate := estimates.over_concepts(values))
+        if (estimate := estimates.over_concepts(values, first.families))
     ]
     order = {method: k for k, method in enumerate(first.methods)}
     changes.sort(

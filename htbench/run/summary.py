@@ -186,7 +186,9 @@ class Summary:
         scorer = self.scorer if scorer is None else scorer
         totals, circular = self._totals(scorer), method in self.circular_methods(scorer)
         scores = {
-            metric: estimates.over_concepts(totals.means.get((method, strength, metric), {}))
+            metric: estimates.over_concepts(
+                totals.means.get((method, strength, metric), {}), self.families
+            )
             for metric in METRICS
         }
         done, failed, planned = (

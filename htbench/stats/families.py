@@ -141,7 +141,8 @@ class Families:
             return np.eye(self.n)
         lengths = np.linalg.norm(self.incidence, axis=1, keepdims=True)
         effects = self.incidence / lengths
-        return (1 - SHARED_VARIANCE) * np.eye(self.n) + SHARED_VARIANCE * effects @ effects.T
+        shared = SHARED_VARIANCE * effects @ effects.T
+        return np.asarray((1 - SHARED_VARIANCE) * np.eye(self.n) + shared)
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,8 +264,8 @@ def _resamples(families: Families, seed: int, rounds: int) -> Float[np.ndarray, 
     n = families.n
     if families.are_independent:
         picks = rng.integers(0, n, (rounds, n))
-        counts = np.bincount((picks + n * np.arange(rounds)[:, None]).ravel(), minlength=n * rounds)
-        counts = counts.reshape(rounds, n).astype(float)
+        flat = (picks + n * np.arange(rounds)[:, None]).ravel()
+        counts = np.bincount(flat, minlength=n * rounds).reshape(rounds, n).astype(float)
     else:
         counts = np.empty((rounds, n))
         for round_, chosen in enumerate(families.clusterings(rng, rounds)):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from scipy.special import ndtr
 
 from htbench.stats import estimates
+from htbench.stats.families import FamiliesByConcept
 
 _QUANTILE = 1.96
 
@@ -40,7 +41,11 @@ class RelativeMatch:
 
 
 def relative_match(
-    own: Mapping[str, float], rival: Mapping[str, float], *, margin: float
+    own: Mapping[str, float],
+    rival: Mapping[str, float],
+    families: FamiliesByConcept | None = None,
+    *,
+    margin: float,
 ) -> RelativeMatch | None:
     r"""Compare two methods by their scores on the concepts that both have; None without any.
 
@@ -56,10 +61,10 @@ def relative_match(
     """
     both = [concept for concept in own if concept in rival]
     above = estimates.over_concepts(
-        {concept: [own[concept] - (1 - margin) * rival[concept]] for concept in both}
+        {concept: [own[concept] - (1 - margin) * rival[concept]] for concept in both}, families
     )
     below = estimates.over_concepts(
-        {concept: [(1 + margin) * rival[concept] - own[concept]] for concept in both}
+        {concept: [(1 + margin) * rival[concept] - own[concept]] for concept in both}, families
     )
     if above is None or below is None:
         return None

@@ -49,7 +49,8 @@ def collect(summary: Summary) -> list[KindGains]:
                         method, summary.full_strength, HEADLINE
                     ).items()
                     if concept in concepts
-                }
+                },
+                summary.families,
             )
             for method in summary.methods
             if method != UNSTEERED

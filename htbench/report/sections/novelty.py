@@ -70,10 +70,10 @@ def collect(
             }
             for is_new in (False, True)
         )
-        apart = [
+        on_known, on_new = (
             {concept: own[concept] - against[concept] for concept in sort if concept in against}
             for sort in (known, new)
-        ]
+        )
         rows.append(
             Novelty(
                 method=method,
@@ -84,7 +84,7 @@ def collect(
                 # failures on known words would lower the loss
                 loss=None
                 if summary.leaderboard_row(method, at).unranked
-                else estimates.contrast(*apart, summary.families),
+                else estimates.contrast(on_known, on_new, summary.families),
             )
         )
     return rows

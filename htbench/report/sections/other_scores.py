@@ -14,6 +14,7 @@ from htbench.report import format
 from htbench.run.fact_table import ScorerFacts
 from htbench.run.summary import MAX_MISSING, Summary
 from htbench.stats import estimates
+from htbench.stats.families import FamiliesByConcept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +120,7 @@ def _score_table(summary: Summary, fact: ScorerFacts) -> ScoreTable:
         MethodScore(
             method=row[0],
             strength=row[1],
-            estimate=_estimate(sums[row], failed[row], worst, planned[row]),
+            estimate=_estimate(sums[row], failed[row], worst, planned[row], summary.families),
             done=counts[row],
             planned=planned[row],
             failed=sum(failed[row].values()),
@@ -145,7 +146,11 @@ def _score_table(summary: Summary, fact: ScorerFacts) -> ScoreTable:
 
 
 def _estimate(
-    sums: Mapping[str, tuple[int, float]], failed: Mapping[str, int], worst: float, planned: int
+    sums: Mapping[str, tuple[int, float]],
+    failed: Mapping[str, int],
+    worst: float,
+    planned: int,
+    families: FamiliesByConcept,
 ) -> estimates.Estimate | None:
     """The mean over concepts with each failed cell as the worst score of the run.
 
@@ -158,4 +163,4 @@ def _estimate(
         scored, total = sums.get(concept, (0, 0.0))
         failures = failed.get(concept, 0)
         means[concept] = [(total + worst * failures if failures else total) / (scored + failures)]
-    return estimates.over_concepts(means)
+    return estimates.over_concepts(means, families)

@@ -23,6 +23,7 @@ from htbench.stats.dose_response import (
     effective_range,
     measure_dose_response,
 )
+from htbench.stats.families import Families
 from htbench.stats.paired import ScoreAgreement, score_agreement
 from htbench.stats.relative import RelativeMatch, relative_match
 from htbench.stats.tradeoff import Anchors, MatchedGain, Policy, TradeOff
@@ -125,15 +126,15 @@ def compare_modalities(summary: Summary, roles: Roles) -> list[ModalityCompariso
             shared = summary.paired_means(
                 dict.fromkeys((by_pictures, by_words), summary.full_strength)
             )
-            gains = [shared.means[method] for method in (by_pictures, by_words)]
-            if agreement := score_agreement(*gains, summary.families):
+            pictures, worded = shared.means[by_pictures], shared.means[by_words]
+            if agreement := score_agreement(pictures, worded, summary.families):
                 pairs.append(
                     ModalityComparison(
                         by_pictures=by_pictures,
                         by_words=by_words,
                         strength=summary.full_strength,
                         agreement=agreement,
-                        match=relative_match(*gains, summary.families, margin=_MARGIN),
+                        match=relative_match(pictures, worded, summary.families, margin=_MARGIN),
                         cells=shared.cells,
                     )
                 )

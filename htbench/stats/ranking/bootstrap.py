@@ -50,7 +50,7 @@ class BootstrapDraws:
         return self.families.widening
 
     def interval(self, value: float, resamples: Float[np.ndarray, " rounds"]) -> durations.Interval:
-        """95 % interval of a statistic; NaN for too few clusters, or where no resample has a value."""
+        """95 % interval of a statistic; NaN for too few clusters or no resampled values."""
         resamples = resamples[np.isfinite(resamples)]
         if self.clusters < MIN_CLUSTERS or not len(resamples):
             return durations.Interval(value=value, low=np.nan, high=np.nan)

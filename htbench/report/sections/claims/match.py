@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from htbench.report import commands, format
 from htbench.report.rival import Rival, find_rival, steerable_kinds
@@ -40,13 +41,13 @@ def check_match(evidence: Evidence) -> RuleResult:
     rivals = summary.means(rival.method, at)
     kinds = steerable_kinds(summary, rival.method, floor=evidence.numbers["floor"])
     steerable = _of_kinds(evidence, rivals, kinds)
-    match = relative_match(gains, steerable, margin=evidence.numbers["margin"])
+    match = relative_match(gains, steerable, summary.families, margin=evidence.numbers["margin"])
     if match is None:
         return not_tested(_no_concept(own, rival, at))
     verdict = _NOT_BELOW.verdict(match.above_lower)
     if verdict == "not tested":
         return too_few(match.above_lower)
-    if not _is_above_zero(steerable):
+    if not _is_above_zero(evidence, steerable):
         return not_tested(f"{rival.method} has no clear gain that could be matched.")
     return RuleResult(
         verdict=verdict,
@@ -75,8 +76,10 @@ def _of_kinds(
     }
 
 
-def _is_above_zero(scores: Mapping[str, float]) -> bool:
-    mean = estimates.over_concepts({concept: [score] for concept, score in scores.items()})
+def _is_above_zero(evidence: Evidence, scores: Mapping[str, float]) -> bool:
+    mean = estimates.over_concepts(
+        {concept: [score] for concept, score in scores.items()}, evidence.summary.families
+    )
     return mean is not None and mean.low > 0
 
 
@@ -143,7 +146,10 @@ def _differences(evidence: Evidence, own: str) -> list[str]:
     }
     return [
         f"{own} less {pair.first}, on all concepts: {_difference_text(pair)}"
-        for pair in sorted(compare(scores, reference=own), key=lambda pair: -pair.difference.mean)
+        for pair in sorted(
+            compare(scores, evidence.summary.families, reference=own),
+            key=lambda pair: -pair.difference.mean,
+        )
     ]
 
 
@@ -178,16 +184,12 @@ def _at_tuned_strengths(evidence: Evidence, own: str, rival: Rival) -> list[str]
     mine, other = (f"{method} ({format.strength(at)})" for method, at in strengths.items())
     return [
         f"at the strengths chosen on dev concepts, {mine} less {other}: {_difference_text(pair)}"
-        for pair in compare(scores, reference=own)
+        for pair in compare(scores, evidence.summary.families, reference=own)
     ] + preservation(summary, strengths)
 
 
 def _difference_text(pair: PairedComparison) -> str:
     """The difference with its sign turned: the reference less the other method."""
-    turned = estimates.Estimate(
-        mean=-pair.difference.mean,
-        low=-pair.difference.high,
-        high=-pair.difference.low,
-        n=pair.difference.n,
-    )
+    own = pair.difference
+    turned = replace(own, mean=-own.mean, low=-own.high, high=-own.low)
     return estimate_text(turned, signed=True)

@@ -1,7 +1,7 @@
 """The claim on strength: whether gain rises with every step from 0 to 1."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -21,11 +21,10 @@ from htbench.report.sections.claims.verdict import (
 from htbench.run.summary import Summary
 from htbench.stats import dose_response, estimates
 from htbench.stats.dose_response import Curves, DoseResponse
+from htbench.stats.families import FamiliesByConcept
 
 _FLAT_CORRELATION, _FLAT_BACKSTEP = 0.0, 0.5
 """A flat curve counts as one that falls as much as it rises."""
-_WORST_CORRELATION, _WORST_BACKSTEP = -1.0, 1.0
-"""A curve with a failed picture counts as one that falls at every step."""
 
 
 def check_strength(evidence: Evidence) -> RuleResult:
@@ -43,11 +42,12 @@ def check_strength(evidence: Evidence) -> RuleResult:
         )
     curves = strengths_section.gain_curves(summary, own, within)
     failed = _failed_curves(summary, own, within)
-    correlation = _mean(
-        curves, failed, dose_response.spearman, flat=_FLAT_CORRELATION, worst=_WORST_CORRELATION
-    )
-    backstep = _mean(
-        curves, failed, dose_response.backstep, flat=_FLAT_BACKSTEP, worst=_WORST_BACKSTEP
+    correlation, backstep = (
+        _mean(curves, statistic, flat=flat, families=summary.families)
+        for statistic, flat in (
+            (dose_response.spearman, _FLAT_CORRELATION),
+            (dose_response.backstep, _FLAT_BACKSTEP),
+        )
     )
     if correlation is None or backstep is None:
         return not_tested("No picture is scored at all of these strengths yet.")
@@ -78,28 +78,26 @@ def _failed_curves(summary: Summary, method: str, at: Sequence[float]) -> Counte
 
 
 def _mean(
-    curves: dict[str, Curves],
-    failed: Counter[str],
+    curves: Mapping[str, Curves],
     statistic: Callable[[Curves], Float[np.ndarray, " curves"]],
     *,
     flat: float,
-    worst: float,
+    families: FamiliesByConcept,
 ) -> estimates.Estimate | None:
-    """Mean over concepts of a statistic of complete curves and of curves with a failed picture."""
+    """Mean over concepts of a statistic of complete curves."""
     values = {}
     for concept, of_concept in curves.items():
         complete = of_concept[~np.isnan(of_concept).any(1)]
         moves = np.ptp(complete, axis=1) > dose_response.FLAT_BELOW
-        scores = np.where(moves, statistic(complete), flat)
-        values[concept] = [*map(float, scores), *[worst] * failed[concept]]
-    return estimates.over_concepts(values)
+        values[concept] = [float(each) for each in np.where(moves, statistic(complete), flat)]
+    return estimates.over_concepts(values, families)
 
 
-def _counts(curves: dict[str, Curves], failed: Counter[str]) -> str:
+def _counts(curves: Mapping[str, Curves], failed: Counter[str]) -> str:
     every = np.concatenate(list(curves.values()))
     complete = every[~np.isnan(every).any(1)]
     flat = int((np.ptp(complete, axis=1) <= dose_response.FLAT_BELOW).sum())
-    lacking = len(every) - len(complete) - failed.total()
+    lacking = len(every) - len(complete)
     return (
         f"{len(every):,} curves, one per picture: {flat:,} flat, {failed.total():,} with a failed "
         f"picture, {lacking:,} left out since a picture or a score is still missing"

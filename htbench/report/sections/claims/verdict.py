@@ -87,8 +87,10 @@ def not_tested(reason: str, *, findings: Sequence[str] = (), command: str = "") 
 
 def too_few(estimate: Estimate) -> RuleResult:
     """The outcome where an estimate has no interval."""
-    concepts = "1 concept is" if estimate.n == 1 else f"{estimate.n} concepts are"
-    return not_tested(f"{concepts} too few for an interval.")
+    concepts = "1 concept" if estimate.n == 1 else f"{estimate.n} concepts"
+    return not_tested(
+        f"{concepts}, {estimate.clusters:.3g} independent of each other: too few for an interval."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
