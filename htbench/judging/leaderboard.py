@@ -5,15 +5,20 @@ Reading it needs neither network nor torch.
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from htbench.core.errors import Missing
 from htbench.judging import audit as audits
 from htbench.judging.audit import JudgeAudit
 from htbench.judging.judge import Outcome
 from htbench.judging.ledger import Ledger, MatchResult
 from htbench.judging.outcome import MatchOutcome, match_outcome, preference, votes
+from htbench.run.fact_table import Facts
+from htbench.run.store import Store
 from htbench.stats.durations import Interval
+from htbench.stats.families import FamiliesByConcept
 from htbench.stats.ranking.bradley_terry import BradleyTerryFit, fit
 from htbench.stats.ranking.leaderboard import Ranking, rank
 from htbench.stats.ranking.votes import Unrankable, Votes
@@ -97,8 +102,9 @@ class TournamentResult:
 
 
 def read_result(ledger: Ledger, tournament: str, *, rounds: int = 2000) -> TournamentResult:
-    """The leaderboards of a tournament as it stands."""
+    """The leaderboards of a tournament as it stands; families of concepts are those of its run."""
     metadata = ledger.tournaments()[tournament]
+    families = _families(ledger)
     design = metadata["design"]
     by_criterion: dict[str, list[MatchResult]] = defaultdict(list)
     for result in ledger.results(tournament):
@@ -110,6 +116,7 @@ def read_result(ledger: Ledger, tournament: str, *, rounds: int = 2000) -> Tourn
             by_criterion[name],
             tuple(design["methods"]),
             set(metadata["circular"]),
+            families,
             seed=design["seed"],
             rounds=rounds,
         )
@@ -152,12 +159,13 @@ def _criterion_leaderboard(
     results: Sequence[MatchResult],
     methods: Sequence[str],
     circular: set[str],
+    families: FamiliesByConcept,
     *,
     seed: int,
     rounds: int,
 ) -> CriterionLeaderboard:
     played = [result for result in results if not result.match.control]
-    cast = votes(played, methods)
+    cast = votes(played, methods, families)
     judged = {
         method
         for result, _ in _with_preference(played)
@@ -181,6 +189,12 @@ def _criterion_leaderboard(
         votes=cast,
         preferences=_preferences(played),
     )
+
+
+def _families(ledger: Ledger) -> FamiliesByConcept:
+    with suppress(Missing), Store.read(ledger.folder) as store:
+        return Facts.read(store).families
+    return {}
 
 
 def _rating_by_name(rating: BradleyTerryFit) -> dict[str, float]:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from htbench.judging.judge import Choice, Verdict
 from htbench.judging.ledger import MatchResult
+from htbench.stats.families import FamiliesByConcept
 from htbench.stats.ranking.votes import Votes
 
 MatchOutcome = Literal["won", "lost", "tie", "inconsistent", "missing"]
@@ -61,7 +62,11 @@ def match_outcome(result: MatchResult) -> MatchOutcome:
     return "won" if value > 0.5 else "lost" if value < 0.5 else "inconsistent"
 
 
-def votes(results: Iterable[MatchResult], names: Sequence[str]) -> Votes:
+def votes(
+    results: Iterable[MatchResult],
+    names: Sequence[str],
+    families: FamiliesByConcept | None = None,
+) -> Votes:
     """Votes for a ranking; an inconsistent match is half a win for each side and no tie."""
     rows: list[tuple[str, str, float | None, str, float]] = []
     for result in results:
@@ -74,7 +79,13 @@ def votes(results: Iterable[MatchResult], names: Sequence[str]) -> Votes:
         zip(*rows, strict=True) if rows else ((), (), (), (), ())
     )
     return Votes.collect(
-        first=first, second=second, outcome=outcome, concept=concept, weight=weight, names=names
+        first=first,
+        second=second,
+        outcome=outcome,
+        concept=concept,
+        weight=weight,
+        names=names,
+        families=families,
     )
 
 

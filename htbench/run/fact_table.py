@@ -6,6 +6,7 @@ reads as its empty default, so that a report of half a run can be made.
 
 import math
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -22,6 +23,7 @@ from pydantic import (
 )
 
 from htbench.run.store import Store
+from htbench.steering import words
 
 
 def _text(value: object) -> str:
@@ -228,6 +230,20 @@ class Facts(FactGroup):
     """Sessions of `htbench time`, see `run.timing.figures.Session`."""
     sources: list[Text] = []
     """Folders of the runs of a merged run."""
+
+    @cached_property
+    def families(self) -> dict[str, list[str]]:
+        """Families of the run's concepts: concepts that share one are not independent.
+
+        Runs of version 0.1.0 do not store them; there they are the concepts' words.
+        """
+        by_words = words.families(
+            {name: (each.kind, each.text) for name, each in self.concepts.items()}
+        )
+        return {
+            name: list(by_words[name]) if each.families is None else each.families
+            for name, each in self.concepts.items()
+        }
 
     @classmethod
     def read(cls, store: Store) -> Self:

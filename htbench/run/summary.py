@@ -22,7 +22,6 @@ from htbench.run.store import CellRow, Store
 from htbench.scorers.metric_table import METRIC_TABLE, Metric
 from htbench.stats import durations, estimates
 from htbench.stats.ranking.ranks import Ranks, rank_by_scores
-from htbench.steering import words
 
 METRICS = {metric.name: metric.title for metric in METRIC_TABLE}
 """Titles of the leaderboard's scores by name; higher is better in each."""
@@ -128,16 +127,8 @@ class Summary:
 
     @cached_property
     def families(self) -> Mapping[str, Sequence[str]]:
-        """Families of the run's concepts: concepts that share one are not independent.
-
-        Runs of version 0.1.0 do not store them; there they are the concepts' words.
-        """
-        concepts = self.facts.concepts
-        by_words = words.families({name: (each.kind, each.text) for name, each in concepts.items()})
-        return {
-            name: by_words[name] if each.families is None else each.families
-            for name, each in concepts.items()
-        }
+        """Families of the run's concepts, see `Facts.families`."""
+        return self.facts.families
 
     @cached_property
     def planned(self) -> int:

@@ -1,6 +1,7 @@
 """The manifest of a study, `export.json`: its run, the options of its export, rehearsal or not."""
 
 import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,22 @@ REHEARSAL_PREFIX = "rehearsal-"
 
 
 def write(
-    study: Path, *, run: str, strength: float, wish: dict[str, Any], rehearsal: bool = False
+    study: Path,
+    *,
+    run: str,
+    strength: float,
+    wish: dict[str, Any],
+    families: Mapping[str, Collection[str]] | None = None,
+    rehearsal: bool = False,
 ) -> None:
-    """Write the manifest of a study into its folder."""
-    facts = {"run": run, "strength": strength, "wish": wish, "rehearsal": rehearsal}
+    """Write the manifest of a study into its folder; `families` are those of its concepts."""
+    facts = {
+        "run": run,
+        "strength": strength,
+        "wish": wish,
+        "families": {name: list(own) for name, own in (families or {}).items()},
+        "rehearsal": rehearsal,
+    }
     (study / FILE).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 

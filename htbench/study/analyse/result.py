@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 
 from htbench.stats import crossed
 from htbench.stats.durations import Interval
+from htbench.stats.families import FamiliesByConcept
 from htbench.stats.power import DetectableEffect, SampleSize, detectable_effect, sample_size
 from htbench.stats.proportions import Proportion
 from htbench.stats.ranking.bradley_terry import fit
@@ -124,17 +125,22 @@ class StudyResult:
 
 
 def compute_result(
-    flow: Flow, evaluators: Sequence[Evaluator] = (), *, rounds: int = 1000, seed: int = 0
+    flow: Flow,
+    evaluators: Sequence[Evaluator] = (),
+    families: FamiliesByConcept | None = None,
+    *,
+    rounds: int = 1000,
+    seed: int = 0,
 ) -> StudyResult:
     """The result with and without exclusions, compared with judges and metrics."""
     kept, everybody = (
-        _criteria(answers, evaluators, rounds=rounds, seed=seed)
+        _criteria(answers, evaluators, families, rounds=rounds, seed=seed)
         for answers in (flow.kept, flow.unique)
     )
     return StudyResult(flow=flow, criteria=kept, without_exclusions=everybody)
 
 
-def collect_votes(answers: Sequence[Answer]) -> Votes:
+def collect_votes(answers: Sequence[Answer], families: FamiliesByConcept | None = None) -> Votes:
     """The votes of a ranking; repeats, checks and sentinels are left out."""
     cast = sorted(
         (answer for answer in answers if answer.kind == "vote"),
@@ -147,6 +153,7 @@ def collect_votes(answers: Sequence[Answer]) -> Votes:
         concept=[answer.concept for answer in cast],
         rater=[answer.rater for answer in cast],
         names=sorted({name for answer in cast for name in (answer.left, answer.right)}),
+        families=families,
     )
 
 
@@ -198,21 +205,32 @@ def rater_influence(votes: Votes) -> tuple[RaterInfluence, ...]:
 
 
 def _criteria(
-    answers: Sequence[Answer], evaluators: Sequence[Evaluator], *, rounds: int, seed: int
+    answers: Sequence[Answer],
+    evaluators: Sequence[Evaluator],
+    families: FamiliesByConcept | None,
+    *,
+    rounds: int,
+    seed: int,
 ) -> tuple[CriterionResult, ...]:
     by_name: dict[str, list[Answer]] = defaultdict(list)
     for answer in answers:
         by_name[answer.criterion].append(answer)
     return tuple(
-        _criterion(name, own, evaluators, rounds=rounds, seed=seed)
+        _criterion(name, own, evaluators, families, rounds=rounds, seed=seed)
         for name, own in sorted(by_name.items())
     )
 
 
 def _criterion(
-    name: str, answers: list[Answer], evaluators: Sequence[Evaluator], *, rounds: int, seed: int
+    name: str,
+    answers: list[Answer],
+    evaluators: Sequence[Evaluator],
+    families: FamiliesByConcept | None,
+    *,
+    rounds: int,
+    seed: int,
 ) -> CriterionResult:
-    votes = collect_votes(answers)
+    votes = collect_votes(answers, families)
     ranking, unranked, davidson = None, "", {}
     try:
         ranking = rank(votes, rounds=rounds, seed=seed)

@@ -64,7 +64,8 @@ def write(
     pairs = {each.pair for each in answers if each.kind == "vote"}
     evaluators = read_evaluators(run, pairs, strength=origin.get("strength")) if run else []
     flow = apply_rules(answers, rules, statuses=_statuses(folder))
-    result = compute_result(flow, evaluators, rounds=rounds, seed=seed)
+    families = origin.get("families") or {}
+    result = compute_result(flow, evaluators, families, rounds=rounds, seed=seed)
     changed = log["rules"] != rules.digest
     _write_votes(folder / VOTES_FILE, flow.kept)
     facts = {"rehearsal": rehearsal, "rules": rules.model_dump(), "rules_changed": changed}

@@ -70,7 +70,9 @@ def write(run: Path, folder: Path, options: StudyOptions) -> ExportSummary:
             "criterion", options.criterion, QUESTIONS, remedy="Or give your own --question."
         )
     with Store.read(run) as store:
-        strength = Summary(store).full_strength if options.strength is None else options.strength
+        summary = Summary(store)
+        strength = summary.full_strength if options.strength is None else options.strength
+        families = summary.families
         candidates = pairing.find_pictures(store, methods=options.methods, strength=strength)
     matches = list(_matches(candidates, options))
     if not matches:
@@ -95,7 +97,13 @@ def write(run: Path, folder: Path, options: StudyOptions) -> ExportSummary:
         (public / "pictures" / name).write_bytes(data)
     (folder / page.FILE).write_text(text, encoding="utf-8")
     items.key.write(folder / intake.KEY_FILE)
-    manifest.write(folder, run=run.resolve().name, strength=strength, wish=asdict(options))
+    manifest.write(
+        folder,
+        run=run.resolve().name,
+        strength=strength,
+        wish=asdict(options),
+        families={concept: families.get(concept, ()) for concept in candidates.concepts},
+    )
     _write_texts(folder, options, sheets=len(sheets))
     sizes = [path.stat().st_size for path in public.rglob("*") if path.is_file()]
     lengths = [len(sheet) for sheet in sheets]
