@@ -180,13 +180,14 @@ class Contrast:
     def error(
         self, values: Float[np.ndarray, "*statistics concepts"]
     ) -> Float[np.ndarray, "*statistics"]:
-        """The standard error of the weighted sum of each row of `values`."""
+        """The standard error of the weighted sum of each row of `values`; 0 for equal values."""
         pulls = self._pulls(values)
         variance = (pulls**2).sum(-1)
         if not self.families.are_independent:
             shared = ((pulls @ self.families.kernel) * pulls).sum(-1) / self._bias
             variance = np.maximum(_FLOOR * variance, shared)
-        return np.asarray(np.sqrt(variance))
+        error, rounding = np.sqrt(variance), 1e-12 * np.abs(values).max(-1)
+        return np.asarray(np.where(error > rounding, error, 0))
 
     def skewness(
         self, values: Float[np.ndarray, "*statistics concepts"]

@@ -55,8 +55,8 @@ def test_only_the_leaderboard_has_ranks_and_none_is_not_ranked(run: Path) -> Non
         for line in lines
     }
     assert {found["lineas", 1.0], found["linear-act", 1.0]} == {
-        (1, 1, 1, 1),
-        (2, 2, 2, 1),
+        (1, 1, 2, 1),
+        (2, 1, 2, 1),
     }  # three concepts that agree tell nobody apart
     assert {ranks for (_, strength), ranks in found.items() if strength != 1} == {(None,) * 4}
 

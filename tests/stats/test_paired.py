@@ -31,10 +31,11 @@ def test_concepts_pair_so_that_how_hard_they_are_does_not_matter() -> None:
 
 
 def test_a_family_is_adjusted_and_one_against_a_reference_is_smaller() -> None:
-    scores = {"a": BETTER, "b": EASY, "c": ALIKE}
+    slightly = {concept: score + 0.01 * BETTER[concept] for concept, score in ALIKE.items()}
+    scores = {"a": slightly, "b": EASY, "c": ALIKE}
     everything, against = compare(scores), compare(scores, reference="b")
     assert [len(everything), len(against)] == [3, 2]
-    assert everything[0].p > against[0].p
+    assert everything[0].p > against[0].p > 0
 
 
 def test_a_match_needs_a_margin_and_is_not_a_missing_star() -> None:

@@ -136,7 +136,10 @@ def test_a_match_is_also_told_at_the_strengths_that_dev_concepts_chose(tmp_path:
 def test_one_concept_gives_no_interval_and_no_verdict(tmp_path: Path) -> None:
     run = claims_run.build(tmp_path / "run", EQUAL, concepts=1)
     claim = claims_run.decide(run)["match"]
-    assert (claim.verdict, claim.reason) == ("not tested", "1 concept is too few for an interval.")
+    assert (claim.verdict, claim.reason) == (
+        "not tested",
+        "1 concept, 1 independent of each other: too few for an interval.",
+    )
 
 
 def test_a_run_without_a_per_concept_method_names_the_command(tmp_path: Path) -> None:

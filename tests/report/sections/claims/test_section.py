@@ -49,7 +49,10 @@ def test_a_speed_up_whose_interval_holds_the_limit_is_inconclusive(tmp_path: Pat
 
 def test_a_speed_up_names_its_times_and_how_they_were_measured(tmp_path: Path) -> None:
     claim = claims_run.decide(add_times(build(tmp_path / "run"), fit=50.0, predict=0.01))["speed"]
-    assert claim.findings == ["5,000× [5,000, 5,000] over lineas: 50.0 s / 10.0 ms"]
+    assert claim.findings[0] == (
+        "5,000× [5,000, 5,000] over lineas, the quickest fit with at least its concept gain here: "
+        "50.0 s / 10.0 ms; its concept gain: 0.146"
+    )
     assert "Times are those of the run itself" in claim.reason
     assert claim.command == "htbench time --model emoji --name run"
 
