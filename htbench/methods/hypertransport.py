@@ -2,9 +2,8 @@ r"""HyperTransport: one network from a concept's embedding to affine maps, train
 
 `H(e) -> {(w_l - 1, b_l)}` for all sites `l`. Each training step steers source prompts with the maps
 of a few training concepts, and lowers LinEAS' loss against the target activations of these concepts
-through the frozen generator. A new concept then costs one forward pass. The loss of a concept is
-divided by its value without steering, so that large changes, such as of a background, do not
-outweigh small ones, such as a companion.
+through the frozen generator. A new concept then costs one forward pass. The loss is LinEAS', by the
+same code and with the same settings (`Objective`).
 
 References:
     HyperTransport. 2026. https://arxiv.org/abs/2605.08254 (its abstract; architecture and settings
@@ -22,7 +21,7 @@ from htbench.core import distributed
 from htbench.core.device import autocast_bfloat16
 from htbench.core.types import Site
 from htbench.steering.concept import Concept
-from htbench.steering.fitting.end_to_end import affine_tap, distance
+from htbench.steering.fitting.end_to_end import Objective, affine_tap, distance
 from htbench.steering.fitting.hypernetwork import (
     ConceptEmbeddings,
     Hypernetwork,
@@ -36,7 +35,7 @@ from htbench.steering.model import Model
 
 
 @dataclass(frozen=True, kw_only=True)
-class HyperTransport(HypernetworkConfig):
+class HyperTransport(HypernetworkConfig, Objective):
     """A hypernetwork trained end to end."""
 
     images: int = 8
@@ -44,8 +43,7 @@ class HyperTransport(HypernetworkConfig):
     targets: int = 32
     """Target images per concept, generated once."""
     ridge: float = 0.3
-    """Weight of the mean squares of `w - 1`, summed over sites: without it, scales below 1 at many
-    sites in a row wash images out."""
+    relative: bool = True
 
     def train(
         self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None = None
@@ -85,6 +83,9 @@ class TransportTask:
         self.unsteered_distances = torch.stack(
             [distance(plain, target, network.site_names) for target in self.target_activations]
         )
+        self.target_activations = [
+            method.spread(target, samples=method.images) for target in self.target_activations
+        ]
 
     def loss(self, step: int) -> Tensor:
         method, sites = self.method, self.network.site_names
@@ -118,10 +119,9 @@ class TransportTask:
             site: torch.stack([self.target_activations[k][site] for k in indices]).to(device)
             for site in sites
         }
-        unsteered = self.unsteered_distances[indices].to(device)
-        relative = distance(steered, targets, sites) / unsteered
-        penalty = torch.stack([gain.square().mean() for gain, _ in maps.values()]).sum()
-        return (relative.mean() + method.ridge * penalty) * drawn.weight
+        unsteered = self.unsteered_distances[indices].to(device) if method.relative else 1.0
+        gains = {site: gain for site, (gain, _) in maps.items()}
+        return method.loss(steered, targets, gains, unsteered=unsteered) * drawn.weight
 
     def _pooled(self, images: PromptsAndSeeds) -> dict[Site, Tensor]:
         """Pooled activations on the CPU, which has room for those of many concepts."""

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from htbench.core import content, distributed, registry
 from htbench.core.errors import Refused, UsageError
@@ -49,6 +50,10 @@ class HypernetworkConfig:
     """AdamW's learning rate."""
     noise: float = 0.1
     """Standard deviation of the noise added to embeddings, whose own is 1."""
+    unit_means: bool = False
+    """Scale means of several images' embeddings to length 1, which a single one has, in training
+    and prediction, and train on 1 to 8 images. Otherwise means are shorter the more their images
+    differ, and training has 2 to 8, as in version 0.1.0; files predict as they were trained."""
     sites: tuple[str, ...] = ("*",)
     """Glob patterns of sites, as `select_sites` takes them."""
 
@@ -184,6 +189,8 @@ class TrainedHypernetwork:
                 pairs = zip(concepts, conditions, strict=True)
                 members = [concept for concept, other in pairs if other == condition]
                 vectors = embed(self.encoder, members, condition).to(self.model.device)
+                if condition == "image" and self.settings.get("unit_means"):
+                    vectors = normalize(vectors, dim=-1)
                 rows[condition] = iter(self.network.centre(condition, vectors))
             return self.maps(torch.stack([next(rows[condition]) for condition in conditions]))
 
@@ -238,6 +245,13 @@ class ConceptEmbeddings:
     texts: Float[Tensor, "concepts features"]
     images: list[Float[Tensor, "pictures features"]]
     """Per concept, embeddings of the model's own images of it and of its reference images."""
+    unit_means: bool = False
+    """The setting of that name."""
+
+    def mean(self, images: Float[Tensor, "pictures features"]) -> Float[Tensor, " features"]:
+        """The embedding that stands for several images."""
+        mean = images.mean(0)
+        return normalize(mean, dim=-1) if self.unit_means else mean
 
     def sample(
         self,
@@ -247,7 +261,7 @@ class ConceptEmbeddings:
         of: Literal["both", "text", "image"],
         random: torch.Generator,
     ) -> Float[Tensor, " features"]:
-        """The centred embedding of concept `k`: of its text, or the mean of 2 to 8 of its images.
+        """The centred embedding of concept `k`: of its text, or the mean of several of its images.
 
         With `of` as `both`, the modality is random.
         """
@@ -256,8 +270,9 @@ class ConceptEmbeddings:
             return network.centre("text", self.texts[k].to(network.site.device)).cpu()
         images = self.images[k]
         order = torch.randperm(len(images), generator=random)
-        subset = order[: int(torch.randint(2, 9, (), generator=random))]
-        return network.centre("image", images[subset].mean(0).to(network.site.device)).cpu()
+        least = 1 if self.unit_means else 2
+        subset = order[: int(torch.randint(least, 9, (), generator=random))]
+        return network.centre("image", self.mean(images[subset]).to(network.site.device)).cpu()
 
     def train_step(
         self, step: int, network: Hypernetwork, method: HypernetworkConfig, *, seed: int
@@ -320,7 +335,9 @@ def train_hypernetwork(
         network = Hypernetwork(encoder.width, sites, width=config.width, rank=config.rank)
         network = network.to(model.device)
     with phase("extract"):
-        embeddings = embed_training_concepts(network, encoder, model, concepts, seed=seed)
+        embeddings = embed_training_concepts(
+            network, encoder, model, concepts, seed=seed, unit_means=config.unit_means
+        )
         task = make_task(network, embeddings)
     recipe = Recipe(
         steps=config.steps, batch=batch, seed=seed, rate=config.rate, warmup=min(50, config.steps)
@@ -347,6 +364,11 @@ def train_hypernetwork(
     )
 
 
+_AS_IN_0_1_0 = {"unit_means": False, "relative": True, "unshrunk": False}
+"""Settings that version 0.1.0 did not have, with values that act as it did: they are left out of
+keys, so that its checkpoints are continued."""
+
+
 def _training_key(
     config: HypernetworkConfig,
     model: Model,
@@ -356,10 +378,15 @@ def _training_key(
     seed: int,
 ) -> Digest:
     """Digest of everything that determines the trained weights."""
+    settings = {
+        name: value
+        for name, value in asdict(config).items()
+        if (name, value) not in _AS_IN_0_1_0.items()
+    }
     return content.digest(
         [
             type(config).__name__,
-            asdict(config),
+            settings,
             model.revision,
             encoder.revision,
             [concept.digest for concept in concepts],
@@ -369,7 +396,13 @@ def _training_key(
 
 
 def embed_training_concepts(
-    network: Hypernetwork, encoder: Encoder, model: Model, concepts: Sequence[Concept], *, seed: int
+    network: Hypernetwork,
+    encoder: Encoder,
+    model: Model,
+    concepts: Sequence[Concept],
+    *,
+    seed: int,
+    unit_means: bool = False,
 ) -> ConceptEmbeddings:
     """Embed the training concepts; the network's buffers get their mean and standard deviation."""
 
@@ -387,8 +420,9 @@ def embed_training_concepts(
     embeddings = ConceptEmbeddings(
         texts=encoder.texts([concept.text for concept in concepts]),
         images=distributed.map_sharded(embed_images, concepts),
+        unit_means=unit_means,
     )
-    means = torch.stack([vectors.mean(0) for vectors in embeddings.images])
+    means = torch.stack([embeddings.mean(vectors) for vectors in embeddings.images])
     for modality, vectors in (("text", embeddings.texts), ("image", means)):
         network.get_buffer(f"{modality}_mean").copy_(vectors.mean(0))
         network.get_buffer(f"{modality}_deviation").copy_(

@@ -7,14 +7,22 @@ import pytest
 import torch
 from kit.toy import TOKENS, Toy
 
+from htbench.core import content, registry
+from htbench.core.device import autocast_bfloat16
 from htbench.core.errors import Refused, UsageError
 from htbench.core.types import Site
-from htbench.methods.hypertransport import HyperTransport
+from htbench.methods.hypertransport import HyperTransport, TransportTask
 from htbench.methods.warm_start import WarmStart
 from htbench.steering.baseline import Card, load_card
 from htbench.steering.concept import Concept, load
-from htbench.steering.fitting.end_to_end import affine_tap, distance
-from htbench.steering.fitting.hypernetwork import Hypernetwork, TrainedHypernetwork
+from htbench.steering.fitting.end_to_end import affine_tap, distance, shrinkage
+from htbench.steering.fitting.hypernetwork import (
+    ConceptEmbeddings,
+    Hypernetwork,
+    TrainedHypernetwork,
+    _training_key,
+    embed_training_concepts,
+)
 from htbench.steering.hooks import activations
 from htbench.steering.intervention import Affine
 from htbench.steering.method import fitting_images
@@ -90,6 +98,95 @@ def test_training_that_was_interrupted_ends_like_an_undisturbed_one(
 def _only_without_gradients(self: Toy, prompts: list[str], seeds: list[int], tap: object) -> None:
     assert not torch.is_grad_enabled(), "trains again"
     self._run([{prompt: 1.0} for prompt in prompts], seeds, tap)
+
+
+def _task(model: Toy, method: HyperTransport) -> TransportTask:
+    """The task of a network whose maps are not the identity."""
+    encoder = registry.load("encoders", model.concept_encoder)(model.device)
+    sites = {site: info.channels for site, info in model.sites.items()}
+    network = Hypernetwork(encoder.width, sites, width=16, rank=4)
+    for directions in network.directions:
+        torch.nn.init.normal_(directions, std=0.1)
+    embeddings = embed_training_concepts(network, encoder, model, TRAIN, seed=0)
+    return TransportTask(method, model, network, embeddings, TRAIN, seed=0)
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_the_loss_is_the_mean_of_that_of_lineas_and_a_penalty(model: Toy, relative: bool) -> None:
+    method = replace(SMALL, ridge=0.7, relative=relative)
+    task = _task(model, method)
+    drawn = task.embeddings.train_step(0, task.network, method, seed=0)
+
+    targets = [activations(model, *fitting_images(concept, 4, seed=0)[1]) for concept in TRAIN]
+    plain = activations(model, *fitting_images(TRAIN[0], 4, seed=0)[0])
+
+    def distance_by_sorting(reached: dict[Site, torch.Tensor], k: int) -> float:
+        pairs = [(reached[site].sort(0)[0], targets[k][site].sort(0)[0]) for site in reached]
+        return sum(float((x - y).square().mean()) for x, y in pairs)
+
+    expected = 0.0
+    for row, k in enumerate(drawn.concept_indices):
+        gains, shift = (
+            {site: pair[part][row].detach() for site, pair in drawn.maps.items()} for part in (0, 1)
+        )
+        scale = {site: 1 + gain for site, gain in gains.items()}
+        sources = fitting_images(TRAIN[k], 4, seed=0, number=1)[0]
+        with autocast_bfloat16("cpu"):
+            reached = activations(model, *sources, change=affine_tap(scale, shift))
+        unsteered = distance_by_sorting(plain, k) if relative else 1.0
+        expected += distance_by_sorting(reached, k) / unsteered / 2
+        expected += 0.7 * sum(float(gain.square().mean()) for gain in gains.values()) / 2
+    assert task.loss(0).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_targets_are_spread_for_the_images_of_a_step(model: Toy) -> None:
+    plain, spread = (_task(model, replace(SMALL, unshrunk=on)) for on in (False, True))
+    torch.testing.assert_close(
+        spread.target_activations[0][TOKENS].std(0) * shrinkage(4, 4),
+        plain.target_activations[0][TOKENS].std(0),
+    )
+    torch.testing.assert_close(spread.unsteered_distances, plain.unsteered_distances)
+
+
+def test_a_training_of_version_0_1_0_has_the_same_key(trained: TrainedHypernetwork) -> None:
+    old = {
+        "condition": "text", "learn_from": "both", "encoder": "", "width": 16, "rank": 4,
+        "steps": 3, "concepts": 2, "rate": 1e-2, "noise": 0.1, "sites": ["*"], "images": 4,
+        "targets": 4, "ridge": 0.3,
+    }  # fmt: skip
+    model, encoder = trained.model, trained.encoder
+    digests = [concept.digest for concept in TRAIN]
+    expected = content.digest(["HyperTransport", old, model.revision, encoder.revision, digests, 0])
+    keys = [
+        _training_key(method, model, encoder, TRAIN, seed=0)
+        for method in (SMALL, replace(SMALL, unshrunk=True), replace(SMALL, unit_means=True))
+    ]
+    assert keys[0] == expected
+    assert len(set(keys)) == 3
+
+
+@pytest.mark.parametrize(("unit_means", "least"), [(False, 2), (True, 1)])
+def test_unit_means_are_of_one_to_eight_images(unit_means: bool, least: int) -> None:
+    images = torch.eye(10)
+    network = Hypernetwork(10, {TOKENS: 6}, width=4, rank=2)
+    embeddings = ConceptEmbeddings(texts=images, images=[images], unit_means=unit_means)
+    random = torch.Generator().manual_seed(0)
+    drawn = [embeddings.sample(0, network, of="image", random=random) for _ in range(200)]
+    counts = [int((vector > 0).sum()) for vector in drawn]
+    assert {*counts} == {*range(least, 9)}
+    for vector, count in zip(drawn, counts, strict=True):
+        assert float(vector.norm()) == pytest.approx(1 if unit_means else count**-0.5)
+
+
+def test_unit_means_are_predicted_from_as_the_file_was_trained(model: Toy, tmp_path: Path) -> None:
+    replace(SMALL, unit_means=True).train(model, TRAIN, seed=0).save(tmp_path / "small")
+    steering = HyperTransport(condition="image").load(model, tmp_path / "small", seed=0)
+    several = replace(TRAIN[0], references=TRAIN[0].references[:2])
+    images = [reference.open() for reference in several.references]
+    mean = steering.encoder.images(images).mean(0)
+    vector = steering.network.centre("image", mean / mean.norm())
+    (expected,) = steering.maps(vector[None])
+    torch.testing.assert_close(steering.towards(several).shift, expected.shift)
 
 
 def test_many_predictions_at_once_are_those_one_by_one(trained: TrainedHypernetwork) -> None:
