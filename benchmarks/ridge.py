@@ -9,7 +9,7 @@ at equal image preservation.
 
 The rule: the weight of the highest mean concept gain at an image preservation of 0.5, interpolated
 between strengths. A weight that keeps more than that at every strength counts with its gain at the
-largest one. Among equals to two decimals it is the smallest.
+largest one. Among equals it is the smallest.
 """
 
 import argparse
@@ -52,7 +52,7 @@ class Curve:
 
 def choose(curves: Mapping[float, Curve]) -> float:
     """The weight, among the keys of `curves`, that the rule of this file selects."""
-    return max(sorted(curves), key=lambda weight: round(curves[weight].gain_at_level, 2))
+    return max(sorted(curves), key=lambda weight: curves[weight].gain_at_level)
 
 
 def curve(summary: Summary, method: str) -> Curve:

@@ -13,8 +13,10 @@ References:
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from htbench.core import distributed
@@ -42,7 +44,7 @@ class HyperTransport(HypernetworkConfig, Objective):
     """Source images per concept and step."""
     targets: int = 32
     """Target images per concept, generated once."""
-    ridge: float = 0.3
+    ridge: Annotated[float, Field(ge=0)] = 0.3
     relative: bool = True
 
     def train(
@@ -83,8 +85,10 @@ class TransportTask:
         self.unsteered_distances = torch.stack(
             [distance(plain, target, network.site_names) for target in self.target_activations]
         )
+        # A few-step model gives several samples per image.
+        count = len(plain[network.site_names[0]]) * method.images // method.targets
         self.target_activations = [
-            method.spread(target, samples=method.images) for target in self.target_activations
+            method.spread(target, samples=count) for target in self.target_activations
         ]
 
     def loss(self, step: int) -> Tensor:

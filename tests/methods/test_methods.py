@@ -10,7 +10,7 @@ from htbench.methods.lineas import Lineas
 from htbench.methods.mean_shift import MeanShift
 from htbench.methods.prompt import Prompting, PromptInterpolation
 from htbench.models.emoji.model import EmojiModel, load
-from htbench.steering import concept
+from htbench.steering import baseline, concept
 from htbench.steering.fitting import transport
 from htbench.steering.hooks import activations, steer
 from htbench.steering.intervention import Affine, Intervention
@@ -85,6 +85,36 @@ def test_more_steps_of_lineas_lower_its_loss(emoji: EmojiModel) -> None:
         Lineas(steps=steps, batch=8).train(emoji, (), seed=0).towards(WANTED) for steps in (2, 15)
     )
     assert loss(emoji, more) < loss(emoji, few) < loss(emoji, identity(emoji))
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("lineas", "6d2a79caa6b25f27"),
+        ("lineas-1000", "f016f4874d99538d"),
+        ("lineas-50", "c17daec12cf96985"),
+        ("hypertransport", "ebb71c7e03eaaef3"),
+        ("hypertransport-image", "3fa9c04f6a1a4b5d"),
+        ("hypertransport-warm", "85f65dd4c0b7fa21"),
+        ("regression", "2af24394a3fa22f3"),
+        ("ridge", "dd4ba8e9bdbc7479"),
+        ("nearest-concept", "704d495b61272906"),
+        ("mean-of-maps", "4b994688bca1e6fa"),
+    ],
+)
+def test_a_card_of_version_0_1_0_has_the_same_digest(name: str, digest: str) -> None:
+    assert baseline.load_card(name).digest == digest
+
+
+def test_maps_learnt_end_to_end_have_one_objective() -> None:
+    amortised = baseline.load_method("hypertransport")
+    fitted = [
+        baseline.load_method(name)
+        for name in ("lineas-l2", "lineas-fresh", "lineas-unshrunk", "hypertransport-warm-l2")
+    ]
+    assert {(method.ridge, method.relative) for method in (amortised, *fitted)} == {(0.3, True)}
+    banks = ("regression-l2", "ridge-l2", "nearest-concept-l2", "mean-of-maps-l2")
+    assert {baseline.load_method(name).base for name in banks} == {"lineas-l2"}
 
 
 def test_lineas_gives_the_same_map_twice(emoji: EmojiModel) -> None:

@@ -139,10 +139,13 @@ def test_the_loss_is_the_mean_of_that_of_lineas_and_a_penalty(model: Toy, relati
     assert task.loss(0).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_targets_are_spread_for_the_images_of_a_step(model: Toy) -> None:
-    plain, spread = (_task(model, replace(SMALL, unshrunk=on)) for on in (False, True))
+@pytest.mark.parametrize("steps", [1, 2])
+def test_targets_are_spread_for_the_samples_of_a_training_step(steps: int) -> None:
+    plain, spread = (
+        _task(Toy(steps=steps), replace(SMALL, images=2, unshrunk=on)) for on in (False, True)
+    )
     torch.testing.assert_close(
-        spread.target_activations[0][TOKENS].std(0) * shrinkage(4, 4),
+        spread.target_activations[0][TOKENS].std(0) * shrinkage(2 * steps, 4 * steps),
         plain.target_activations[0][TOKENS].std(0),
     )
     torch.testing.assert_close(spread.unsteered_distances, plain.unsteered_distances)
