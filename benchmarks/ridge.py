@@ -5,11 +5,13 @@ python benchmarks/ridge.py hypertransport --set steps=1000
 
 A run on dev concepts has the card with each weight at several strengths; the same command again
 continues it. It prints concept gain, presence and image preservation at strength 1, and the gain
-at equal image preservation.
+at equal image preservation with how much less it is than the highest.
 
-The rule: the weight of the highest mean concept gain at an image preservation of 0.5, interpolated
-between strengths. A weight that keeps more than that at every strength counts with its gain at the
-largest one. Among equals it is the smallest.
+The rule: the smallest weight whose gain is within one standard error of the highest. The gain is
+the mean over concepts at an image preservation of 0.5, interpolated between strengths, or at the
+largest strength if more is kept there. The standard error is that of the difference of the two, by
+a bootstrap of concepts (the one-standard-error rule of Breiman et al., Classification and
+Regression Trees, 1984).
 """
 
 import argparse
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from htbench.run import runner
 from htbench.run.plan import build
@@ -35,51 +38,96 @@ LEVEL = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Curve:
-    """Mean scores over dev concepts at each strength, which ascend."""
+class Curves:
+    """Scores at each of `STRENGTHS`, which ascend, of each concept."""
 
-    strengths: tuple[float, ...]
-    gain: np.ndarray
-    presence: np.ndarray
-    preservation: np.ndarray
+    gain: Float[np.ndarray, "strengths concepts"]
+    presence: Float[np.ndarray, "strengths concepts"]
+    preservation: Float[np.ndarray, "strengths concepts"]
 
-    @property
-    def gain_at_level(self) -> float:
-        """The gain where `LEVEL` of the image is kept; at the largest strength if more is."""
-        matched = matched_gain(self.gain, self.preservation, LEVEL)
-        return float(self.gain[-1]) if matched is None else matched
-
-
-def choose(curves: Mapping[float, Curve]) -> float:
-    """The weight, among the keys of `curves`, that the rule of this file selects."""
-    return max(sorted(curves), key=lambda weight: curves[weight].gain_at_level)
+    def gain_at_level(self, concepts: Int[np.ndarray, " some"] | slice = slice(None)) -> float:
+        """Mean gain of some concepts where `LEVEL` of the image is kept."""
+        gain, kept = (part[:, concepts].mean(1) for part in (self.gain, self.preservation))
+        matched = matched_gain(gain, kept, LEVEL)
+        return float(gain[-1]) if matched is None else matched
 
 
-def curve(summary: Summary, method: str) -> Curve:
-    """A method's scores at all strengths; those of `none` at 0."""
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A weight's gain at equal preservation, beside the highest."""
 
-    def means(metric: str) -> np.ndarray:
-        rows = [summary.means(method, strength, metric) for strength in STRENGTHS[1:]]
-        unsteered = summary.means("none", 0.0, metric)
-        return np.array([np.mean(list(row.values())) for row in (unsteered, *rows)])
+    gain: float
+    shortfall: float
+    """The highest gain minus this one, at least 0."""
+    error: float
+    """Standard error of the shortfall."""
 
-    return Curve(
-        strengths=STRENGTHS,
-        gain=means(HEADLINE),
-        presence=means("presence"),
-        preservation=means(PRESERVATION),
+
+def compare(curves: Mapping[float, Curves], *, resamples: int = 2000) -> dict[float, Candidate]:
+    """The candidates by weight, from their curves on the same concepts in the same order."""
+    gains = {weight: line.gain_at_level() for weight, line in curves.items()}
+    best = max(gains, key=lambda weight: gains[weight])
+    concepts = curves[best].gain.shape[1]
+    draws = np.random.default_rng(0).integers(concepts, size=(resamples, concepts))
+    resampled = {
+        weight: np.array([line.gain_at_level(draw) for draw in draws])
+        for weight, line in curves.items()
+    }
+    return {
+        weight: Candidate(
+            gain=gain,
+            shortfall=gains[best] - gain,
+            error=float((resampled[best] - resampled[weight]).std()),
+        )
+        for weight, gain in gains.items()
+    }
+
+
+def choose(candidates: Mapping[float, Candidate]) -> float:
+    """The weight, among the keys, that the rule of this file selects."""
+    return min(weight for weight, line in candidates.items() if line.shortfall <= line.error)
+
+
+def read_curves(summary: Summary, method: str) -> Curves:
+    """A method's scores at all strengths, which at 0 are those of `none`."""
+
+    def table(metric: str) -> Float[np.ndarray, "strengths concepts"]:
+        rows = [
+            summary.means(*(("none", 0.0) if strength == 0 else (method, strength)), metric)
+            for strength in STRENGTHS
+        ]
+        return np.array([[row[concept] for concept in sorted(rows[0])] for row in rows])
+
+    return Curves(
+        gain=table(HEADLINE), presence=table("presence"), preservation=table(PRESERVATION)
     )
 
 
 def write_card(card: Card, folder: Path) -> Path:
     """A file of `card`, from which a run can load it."""
-    fields = card.model_dump(mode="json", include={"name", "method", "summary", "kind", "cost"})
-    lists = card.model_dump(mode="json", include={"reads", "encoders"})
-    lines = [f"{key} = {json.dumps(value)}" for key, value in {**fields, **lists}.items()]
-    settings = [f"{key} = {json.dumps(value)}" for key, value in card.settings.items()]
+    names = {"name", "method", "summary", "kind", "cost", "reads", "encoders"}
+    lines, settings = (
+        [f"{key} = {json.dumps(value)}" for key, value in fields.items()]
+        for fields in (card.model_dump(mode="json", include=names), card.settings)
+    )
     path = folder / f"{card.name}.toml"
     path.write_text("\n".join([*lines, "[settings]", *settings, ""]), encoding="utf-8")
     return path
+
+
+def show(curves: Mapping[float, Curves], candidates: Mapping[float, Candidate]) -> None:
+    """Print the table of Markdown, and the weight that the rule selects."""
+    full = STRENGTHS.index(1.0)
+    print(f"| ridge | gain | presence | kept | gain at {LEVEL:g} kept | less than the highest |")
+    print("|--:|--:|--:|--:|--:|--:|")
+    for weight, line in candidates.items():
+        scores = curves[weight]
+        means = [part[full].mean() for part in (scores.gain, scores.presence, scores.preservation)]
+        cells = " | ".join(f"{value:.3f}" for value in (*means, line.gain))
+        print(f"| {weight:g} | {cells} | {line.shortfall:.3f} ± {line.error:.3f} |")
+    concepts = next(iter(curves.values())).gain.shape[1]
+    print(f"\nMeans over {concepts} dev concepts; the first three at strength 1")
+    print(f"Chosen: ridge = {choose(candidates):g}")
 
 
 def main() -> None:
@@ -105,16 +153,8 @@ def main() -> None:
     runner.run(build(plan), folder / "run")
     with Store.read(folder / "run") as store:
         summary = Summary(store)
-        curves = {weight: curve(summary, other.name) for weight, other in cards.items()}
-    full = STRENGTHS.index(1.0)
-    print(
-        f"| weight | gain | presence | image kept | gain at {LEVEL:g} kept |\n|--:|--:|--:|--:|--:|"
-    )
-    for weight, line in curves.items():
-        at_full = (line.gain[full], line.presence[full], line.preservation[full])
-        cells = (f"{value:.3f}" for value in (*at_full, line.gain_at_level))
-        print(f"| {weight:g} | {' | '.join(cells)} |")
-    print(f"\nChosen: ridge = {choose(curves):g}")
+        curves = {weight: read_curves(summary, other.name) for weight, other in cards.items()}
+    show(curves, compare(curves))
 
 
 if __name__ == "__main__":
