@@ -7,6 +7,7 @@ from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from htbench.report import format
+from htbench.report.rival import find_rival
 from htbench.report.roles import find_roles
 from htbench.report.sections import claims, novelty, strengths
 from htbench.report.sections.novelty import NoveltyScore
@@ -14,6 +15,7 @@ from htbench.run.store import Store
 from htbench.run.summary import METRICS, Summary
 from htbench.stats.durations import Interval
 from htbench.stats.estimates import Estimate
+from htbench.stats.families import Families, FamiliesByConcept
 from htbench.stats.paired import compare
 from htbench.stats.tradeoff import Policy
 
@@ -57,7 +59,9 @@ def scores(summary: Summary) -> None:
     metrics = [title.lower() for title in METRICS.values()]
     table(["method", "rank", "tier", *metrics, "a concept", "training"], rows)
     cells = f"{summary.done:,} of {summary.planned:,} cells done"
-    print(f"Mean over {summary.concepts} concepts [95 % interval]; {cells}.\n")
+    clusters = Families.of(list(summary.facts.concepts), summary.families).clusters
+    concepts = f"{summary.concepts} concepts, {clusters:.3g} independent of each other"
+    print(f"Mean over {concepts} [95 % interval]; {cells}.\n")
 
 
 def kinds(summary: Summary) -> None:
@@ -153,7 +157,10 @@ def paired(summary: Summary, method: str, reference: str) -> None:
         for sort, selection in sorts.items():
             texts = [
                 difference(
-                    metric, *(_means(summary, name, at[name], metric, selection) for name in both)
+                    metric,
+                    _means(summary, method, at[method], metric, selection),
+                    _means(summary, reference, at[reference], metric, selection),
+                    summary.families,
                 )
                 for metric in ("presence", "concept_gain", "image_preservation")
             ]
@@ -168,7 +175,12 @@ def _means(
     return {concept: value for concept, value in means.items() if concept in concepts}
 
 
-def difference(metric: str, scores: Mapping[str, float], reference: Mapping[str, float]) -> str:
+def difference(
+    metric: str,
+    scores: Mapping[str, float],
+    reference: Mapping[str, float],
+    families: FamiliesByConcept,
+) -> str:
     """`scores` less those of the reference, and whether the two are equivalent.
 
     They are if the difference is within 0.05, or for the concept gain within a tenth of the
@@ -177,7 +189,7 @@ def difference(metric: str, scores: Mapping[str, float], reference: Mapping[str,
     first, second = statistics.fmean(scores.values()), statistics.fmean(reference.values())
     margin = abs(second) / 10 if metric == "concept_gain" else 0.05
     (comparison,) = compare(
-        {"method": scores, "reference": reference}, reference="reference", margin=margin
+        {"method": scores, "reference": reference}, families, reference="reference", margin=margin
     )
     test = comparison.equivalence
     assert test, "a margin was given, and concepts are many"
@@ -197,8 +209,9 @@ def main() -> None:
         new_words(summary)
         if len(summary.strengths) > 2:
             policies(summary)
-        if {"hypertransport", "lineas"} <= set(summary.methods):
-            paired(summary, "hypertransport", "lineas")
+        rival = find_rival(summary, find_roles(summary))
+        if rival and "hypertransport" in summary.methods:
+            paired(summary, "hypertransport", rival.method)
 
 
 if __name__ == "__main__":

@@ -110,6 +110,27 @@ def test_the_digest_does_not_change_with_paraphrases(lemon: Concept) -> None:
     assert replace(lemon, paraphrases=("beside a citron",)).digest == lemon.digest
 
 
+def test_families_are_words_or_those_of_the_set_and_change_no_digest(own_content: Path) -> None:
+    rows = [*FRUIT[:3], {**FRUIT[3], "family": ["citrus"]}, {**FRUIT[4], "family": ["citrus"]}]
+    _write(own_content, concepts=rows)
+    fruit = concept.load("fruit").splits
+    assert [each.families for each in (*fruit["dev"], *fruit["test"])] == [
+        ("plum",),
+        ("citrus",),
+        ("citrus",),
+    ]
+    lemon = fruit["test"][0]
+    assert replace(lemon, families=()).digest == lemon.digest
+
+
+def test_a_reference_that_is_transparent_lies_on_white(own_content: Path) -> None:
+    _write(own_content)
+    with ZipFile(own_content / "concepts" / "fruit" / "references.zip", "w") as archive:
+        archive.writestr("companion/lime/a.png", _picture("#00000000"))
+    lime = concept.load("fruit").splits["test"][1]
+    assert lime.references[0].open().getpixel((0, 0)) == (255, 255, 255)
+
+
 def test_references_belong_to_the_concept_of_their_folder(own_content: Path) -> None:
     _write(own_content)
     with ZipFile(own_content / "concepts" / "fruit" / "references.zip", "w") as archive:

@@ -48,6 +48,11 @@ def test_a_csv_is_a_concept_set(mine: Path) -> None:
     )
 
 
+def test_a_column_names_the_families_of_a_concept(tmp_path: Path) -> None:
+    citrus = only(write(tmp_path / "mine.csv", "text,family\nwith a lemon,citrus | yellow\n"))
+    assert citrus.families == ("citrus", "yellow")
+
+
 def test_a_column_of_texts_is_enough(tmp_path: Path) -> None:
     fog = only(write(tmp_path / "mine.csv", "text\nin fog\n"))
     assert (fog.id, fog.kind, fog.template) == ("own/in-fog", "own", "{prompt}, in fog")
