@@ -209,7 +209,7 @@ def main() -> None:
         new_words(summary)
         if len(summary.strengths) > 2:
             policies(summary)
-        rival = find_rival(summary, find_roles(summary))
+        rival = find_rival(summary, find_roles(summary, claims.load_claims()["name"]))
         if rival and "hypertransport" in summary.methods:
             paired(summary, "hypertransport", rival.method)
 
