@@ -197,6 +197,8 @@ class ScorerFacts(FactGroup):
     better: Text = ""
     """`higher` or `lower`."""
     against: Text = ""
+    counterparts: list[Text] = []
+    """The leaderboard's scores that it measures in another way."""
     version: Text = ""
     weights: Text = ""
     licence: Text = ""

@@ -1,6 +1,7 @@
 """The scoring stage of plug-in scorers, such as LPIPS or a command.
 
-An image that has no score is reported with the reason and tried again by the next run.
+An image that has no score is reported with the reason and tried again by the next run. Where a
+scorer does not know the prompt or the concept, the score is undefined, which is kept.
 """
 
 from collections import Counter
@@ -8,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from htbench.run.context import RunContext, chunks
-from htbench.scorers.scorer import Scorer, ScorerInput, scorer_id
+from htbench.run.store import CellRow
+from htbench.scorers.scorer import Scorer, ScorerInput, knows, scorer_id
 
 Reasons = Counter[str]
 """Number of images without a score, by reason."""
@@ -30,7 +32,8 @@ def score(context: RunContext) -> None:
 def scorer_facts(scorer: Scorer, reasons: Mapping[str, int]) -> dict[str, object]:
     """Description of a scorer, with the reasons why images have no score by it."""
     card = scorer.card.model_dump(
-        mode="json", include={"summary", "better", "against", "command", "licence", "paper"}
+        mode="json",
+        include={"summary", "better", "against", "counterparts", "command", "licence", "paper"},
     )
     return {
         "id": scorer_id(scorer),
@@ -49,8 +52,9 @@ def _score(context: RunContext, scorer: Scorer) -> Reasons:
     unsteered = {seed: file for seed, (_, file) in store.unsteered_images().items()}
     reasons: Reasons = Counter()
     for ids in chunks(todo, _CHUNK_SIZE):
-        rows = [row for row in store.cells(ids) if (row.prompt, row.seed) in unsteered]
-        reasons += Counter({"its unsteered picture is missing": len(ids) - len(rows)})
+        rows = _known(context, scorer, store.cells(ids))
+        paired = [row for row in rows if (row.prompt, row.seed) in unsteered]
+        reasons += Counter({"its unsteered picture is missing": len(rows) - len(paired)})
         inputs = {
             row.id: ScorerInput(
                 image=store.image_path(str(row.file)).resolve(),
@@ -59,7 +63,7 @@ def _score(context: RunContext, scorer: Scorer) -> Reasons:
                 concept=concepts[row.concept].text,
                 target=concepts[row.concept].target(row.prompt),
             )
-            for row in rows
+            for row in paired
         }
         answers = _distinct_scores(scorer, list(inputs.values()))
         values = {cell: answers[_input_key(scorer, item)] for cell, item in inputs.items()}
@@ -74,6 +78,16 @@ def _score(context: RunContext, scorer: Scorer) -> Reasons:
         reasons += new
         stage.advance(len(ids))
     return reasons
+
+
+def _known(context: RunContext, scorer: Scorer, rows: Sequence[CellRow]) -> list[CellRow]:
+    """The cells whose prompt and concept the scorer knows; the others get an undefined score."""
+    concepts = context.plan.concepts_by_id
+    known = {row.id: row for row in rows if knows(scorer, row.prompt, concepts[row.concept].text)}
+    context.store.add_scores(
+        (row.id, scorer.card.name, scorer_id(scorer), None) for row in rows if row.id not in known
+    )
+    return list(known.values())
 
 
 def _distinct_scores(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 from htbench.core import content
@@ -71,18 +72,26 @@ def _open_context(
     )
     maps = store.folder / "maps"
     with pool.open_pool(setup, options, folder=maps, display=display) as workers:
-        scorers = _load_scorers(settings, options)
+        scorers = _load_scorers(plan, options, detector=workers.info.detector)
         stage.advance()
         yield RunContext(plan=plan, store=store, pool=workers, display=display, scorers=scorers)
 
 
-def _load_scorers(settings: Plan, options: RunOptions) -> tuple[Scorer, ...]:
-    device = None if pool.uses_workers(options) else options.device
-    return tuple(
-        scorer.load(name, devices.choose(device))
-        for name in settings.scorers
-        if scorer.is_scorer_plugin(name)
-    )
+def _load_scorers(plan: ResolvedPlan, options: RunOptions, *, detector: str) -> tuple[Scorer, ...]:
+    """The plan's scorers that are no encoders.
+
+    If the plan names no encoder, also the model's own `detector`, unless it knows none of the
+    concepts or none of the prompts.
+    """
+    names = plan.settings.scorers
+    device = devices.choose(None if pool.uses_workers(options) else options.device)
+    loaded = [scorer.load(name, device) for name in names if scorer.is_scorer_plugin(name)]
+    if detector and detector not in names and len(loaded) == len(names):
+        own = scorer.load(detector, device)
+        pairs = product(plan.prompts, (concept.text for concept in plan.concepts))
+        if any(scorer.knows(own, prompt, text) for prompt, text in pairs):
+            loaded.insert(0, own)
+    return tuple(loaded)
 
 
 def _run_stages(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
@@ -52,6 +52,14 @@ class Scorer(Protocol):
         """Free processes and memory; the next `measure` takes them again."""
 
 
+@runtime_checkable
+class KnowsConcepts(Protocol):
+    """A scorer of some prompts and concepts alone; one that scores any leaves this out."""
+
+    def knows(self, prompt: str, concept: str) -> bool:
+        """True if it has a score for pictures of this prompt and a concept of these words."""
+
+
 class ScorerCard(BaseModel):
     """A scorer as a TOML file: its command or code, the better direction, and the comparison."""
 
@@ -60,6 +68,9 @@ class ScorerCard(BaseModel):
     summary: str
     better: Better
     against: Against
+    counterparts: tuple[str, ...] = ()
+    """The leaderboard's scores that this one measures in another way, such as `presence`: the
+    report shows how far they agree."""
     command: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """The external scorer protocol: docs/scorers.md. Run in the card's folder."""
     gauge: str = ""
@@ -90,6 +101,11 @@ def scorer_id(scorer: Scorer) -> str:
     card, version = scorer.card, scorer.declared
     parts = [version.name, version.version, version.weights, card.against]
     return f"{card.name}@{content.digest(parts)}"
+
+
+def knows(scorer: Scorer, prompt: str, concept: str) -> bool:
+    """True if `scorer` has a score for pictures of this prompt and a concept of these words."""
+    return not isinstance(scorer, KnowsConcepts) or scorer.knows(prompt, concept)
 
 
 def is_scorer_plugin(name: str) -> bool:

@@ -100,6 +100,15 @@ class CachesPrompts(Protocol):
 
 
 @runtime_checkable
+class HasDetector(Protocol):
+    """A model with a scorer beside its encoder; others leave this out."""
+
+    detector: str
+    """Name of an installed scorer, no encoder, that scores its images too unless a run names its
+    encoders."""
+
+
+@runtime_checkable
 class HasFacts(Protocol):
     """A model with facts to report: its licence, weights, scheduler."""
 

@@ -24,6 +24,7 @@ class EmojiModel:
     name = "emoji"
     concept_encoder = "emoji-clip-a"
     scorer = "emoji-clip-b"
+    detector = "emoji-detector"
 
     def __init__(self, device: str) -> None:
         self.device = device

@@ -1,15 +1,17 @@
-"""`python -m htbench.models.emoji.quality`: how often CLIP `b` recognises what a caption asked for,
-in generated images and in true ones."""
+"""`python -m htbench.models.emoji.quality`: how often CLIP `b` and the detector recognise what a
+caption asked for, in generated images and in true ones."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from PIL import Image
 
 from htbench.core import registry
+from htbench.models.emoji.detector import detected, nearest_layout
 from htbench.models.emoji.icons import nouns
 from htbench.models.emoji.sampling import PROBABILITIES, is_held_out
 from htbench.models.emoji.scenes import LATENT, VALUES, Scene, caption
@@ -124,6 +126,64 @@ def correct_answers(
     }
 
 
+def detections(
+    scenes: Sequence[Scene], images: Sequence[Image.Image], plain: Sequence[Image.Image]
+) -> dict[str, Float[np.ndarray, "scenes answers"]]:
+    """Per kind of modifier, the detector's probability of the true value and of another one.
+
+    `plain` are images of the scenes' nouns alone, with the same noise.
+    """
+    rng = np.random.default_rng(0)
+    found: dict[str, list[list[float]]] = {}
+    for scene, image, unsteered in zip(scenes, images, plain, strict=True):
+        layout = nearest_layout(unsteered, scene.noun)
+        for kind, value in scene.facts().items():
+            if kind != "noun":
+                other = str(rng.choice([each for each in VALUES[kind] if each != value]))
+                answers = [
+                    detected(image, noun=scene.noun, facts={kind: asked}, layout=layout)
+                    for asked in (value, other)
+                ]
+                found.setdefault(kind, []).append(answers)
+    return {kind: np.array(answers) for kind, answers in found.items()}
+
+
+def calibration_error(
+    probabilities: Float[np.ndarray, " answers"], true: Bool[np.ndarray, " answers"]
+) -> float:
+    """Expected calibration error: mean distance of probability and share of truth, in ten bins.
+
+    References:
+        Naeini et al. Obtaining Well Calibrated Probabilities Using Bayesian Binning. 2015.
+        https://doi.org/10.1609/aaai.v29i1.9602
+    """
+    bins = np.minimum((probabilities * 10).astype(int), 9)
+    gaps = [
+        (bins == k).sum() * abs(probabilities[bins == k].mean() - true[bins == k].mean())
+        for k in np.unique(bins)
+    ]
+    return float(sum(gaps) / len(probabilities))
+
+
+def print_detections(
+    scenes: Sequence[Scene],
+    pictures: Mapping[str, Sequence[Image.Image]],
+    plain: Mapping[str, Sequence[Image.Image]],
+) -> None:
+    """Print the detector's answers for generated and true pictures, and their calibration."""
+    found = {which: detections(scenes, pictures[which], plain[which]) for which in pictures}
+    print("\n| asked for | captions | detected: generated | true image | another value instead |")
+    print("|---|---|---|---|---|")
+    for kind, answers in found["generated"].items():
+        true = found["true"][kind]
+        shares = [(answers > 0.5).mean(0)[0], (true > 0.5).mean(0)[0], (answers > 0.5).mean(0)[1]]
+        print(f"| {kind} | {len(answers)} | {' | '.join(f'{share:.0%}' for share in shares)} |")
+    for which, by_kind in found.items():
+        asked = np.concatenate(list(by_kind.values()))
+        error = calibration_error(asked.ravel(), np.tile([True, False], len(asked)))
+        print(f"calibration error of the detector, {which}: {error:.3f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=500, help="captions")
@@ -144,6 +204,14 @@ def main() -> None:
     for question, answers in right["generated"].items():
         shares = f"{np.mean(answers):.0%} | {np.mean(right['true'][question]):.0%}"
         print(f"| {question} | {len(answers)} | {shares} |")
+    print_detections(
+        scenes,
+        pictures,
+        {
+            "generated": generate_images([Scene(noun=each.noun) for each in scenes], seeds, model),
+            "true": render_scenes([Scene(noun=each.noun) for each in scenes], seeds),
+        },
+    )
     if options.sheet:
         shown = np.linspace(0, options.count - 1, 90).astype(int).tolist()
         above, below = ([pictures[which][k] for k in shown] for which in ("true", "generated"))

@@ -154,6 +154,7 @@ _ARRANGEMENTS = (
     ((24, 16), ((0, 0), (0, 40))),
     ((0, 8), ((40, 0), (40, 40))),
 )
+N_ARRANGEMENTS = len(_ARRANGEMENTS)
 
 
 def choices(latent: Float[np.ndarray, "4 8 8"]) -> Float[np.ndarray, " 4"]:

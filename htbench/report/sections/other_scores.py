@@ -2,19 +2,23 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import permutations
+from math import comb
+from statistics import fmean
 
 from rich.table import Table
 from rich.text import Text
 
 from htbench.core.display import print_json, printable, stdout_console
-from htbench.core.types import strength_of
+from htbench.core.types import UNSTEERED, encoder_name, strength_of
 from htbench.report import format
 from htbench.run.fact_table import ScorerFacts
-from htbench.run.summary import MAX_MISSING, Summary
+from htbench.run.summary import MAX_MISSING, METRICS, Summary
 from htbench.stats import estimates
 from htbench.stats.families import FamiliesByConcept
+from htbench.stats.paired import ScoreAgreement, score_agreement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +31,64 @@ class MethodScore:
     """None without scores, and where more than 2 % of the cells failed."""
     done: int
     planned: int
-    """Numbers of cells."""
+    """Numbers of cells, without those that the scorer does not know."""
     failed: int = 0
     """Number of cells without an image, each of which has the worst score of the run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodAgreement:
+    """Agreement of two scores over the concepts of one method at full strength."""
+
+    method: str
+    own: float
+    counterpart: float
+    """Means of the scorer's score and the leaderboard's, over the concepts that have both."""
+    agreement: ScoreAgreement
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """Agreement of a scorer with the score of the leaderboard that it measures in another way."""
+
+    title: str
+    """Title of the leaderboard's score."""
+    encoder: str
+    lines: list[MethodAgreement]
+    overall: ScoreAgreement | None
+    """Over concepts, each by its mean over the methods that steer; None for too few concepts."""
+    concepts: int
+    pairs: int
+    """Number of pairs of methods, `none` included."""
+    swapped: list[tuple[str, str]]
+    """Pairs of which the first is better by the scorer here, and the second by the leaderboard."""
+
+    @property
+    def sentence(self) -> str:
+        """How far both scores agree, on concepts and on the order of methods."""
+        parts = [f"Agreement with {self.title} by {self.encoder}"]
+        if self.overall:
+            concordance, low, high, correlation = (
+                format.score(value)
+                for value in (
+                    self.overall.concordance,
+                    self.overall.low,
+                    self.overall.high,
+                    self.overall.correlation,
+                )
+            )
+            parts.append(
+                f"over {self.concepts} concepts, concordance {concordance} [{low}, {high}] and "
+                f"Spearman {correlation}"
+            )
+        if self.pairs:
+            others = ", ".join(f"{one} above {other}" for one, other in self.swapped[:5])
+            same = self.pairs - len(self.swapped)
+            parts.append(
+                f"{same} of {self.pairs} pairs of methods in the same order"
+                + (f", not {others}" if others else "")
+            )
+        return "; ".join(parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +110,10 @@ class ScoreTable:
     planned: int
     reasons: dict[str, int]
     """Numbers of pictures without a score, by reason."""
+    undefined: int = 0
+    """Number of cells whose prompt or concept the scorer does not know; not among `planned`."""
+    agreements: list[Agreement] = field(default_factory=list)
+    """With each counterpart on the leaderboard."""
 
     @property
     def title(self) -> str:
@@ -82,6 +145,9 @@ def show(tables: list[ScoreTable]) -> None:
                 f"{line.done}/{line.planned}" + (f", {line.failed} failed" if line.failed else ""),
             )
         console.print(table)
+        for agreement in board.agreements:
+            text = printable(agreement.sentence, max_length=1000)
+            console.print(text, markup=False, highlight=False)
         for reason, number in board.reasons.items():
             console.print(
                 f"{number} without a score: {printable(reason, max_length=300)}",
@@ -96,18 +162,83 @@ def print_lines(tables: list[ScoreTable]) -> None:
         print_json(event="gauge", **asdict(board))
 
 
+def _agreement(
+    summary: Summary, metric: str, means: Mapping[str, Mapping[str, float]], *, lower: bool
+) -> Agreement:
+    """The agreement of a scorer's `means`, by method and concept, with a leaderboard's score."""
+    pairs: dict[str, tuple[dict[str, float], dict[str, float]]] = {}
+    for method, mine in means.items():
+        theirs = summary.means(method, strength_of(method, summary.full_strength), metric)
+        both = [concept for concept in mine if concept in theirs]
+        if both:
+            pairs[method] = {c: mine[c] for c in both}, {c: theirs[c] for c in both}
+    steered = [pair for method, pair in pairs.items() if method != UNSTEERED]
+    here, there = (_mean_over_methods([pair[k] for pair in steered]) for k in (0, 1))
+    averages = {
+        method: (fmean(mine.values()), fmean(theirs.values()))
+        for method, (mine, theirs) in pairs.items()
+    }
+    return Agreement(
+        title=METRICS[metric],
+        encoder=encoder_name(summary.scorer),
+        lines=[
+            MethodAgreement(
+                method=method,
+                own=averages[method][0],
+                counterpart=averages[method][1],
+                agreement=agreement,
+            )
+            for method, pair in pairs.items()
+            if (agreement := score_agreement(pair[0], pair[1], summary.families))
+        ],
+        overall=score_agreement(here, there, summary.families),
+        concepts=len(here),
+        pairs=comb(len(averages), 2),
+        swapped=_swapped(averages, lower=lower),
+    )
+
+
+def _swapped(averages: Mapping[str, tuple[float, float]], *, lower: bool) -> list[tuple[str, str]]:
+    """Pairs of methods that two scores put in opposite orders; the first is better by the first.
+
+    With `lower`, the first score is better where it is lower.
+    """
+    sign = -1 if lower else 1
+    return [
+        (one, other)
+        for one, other in permutations(averages, 2)
+        if sign * (averages[one][0] - averages[other][0]) > 0
+        and averages[one][1] < averages[other][1]
+    ]
+
+
+def _mean_over_methods(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Each concept's mean over the methods that have it."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for by_concept in scores:
+        for concept, value in by_concept.items():
+            values[concept].append(value)
+    return {concept: fmean(own) for concept, own in values.items()}
+
+
 def _score_table(summary: Summary, fact: ScorerFacts) -> ScoreTable:
     sums: dict[tuple[str, float], dict[str, tuple[int, float]]] = defaultdict(dict)
     counts: dict[tuple[str, float], int] = defaultdict(int)
-    query = """SELECT method, strength, concept, count(value), sum(value), min(value), max(value)
+    undefined: dict[tuple[str, float], int] = defaultdict(int)
+    query = """SELECT method, strength, concept, count(value), count(*), sum(value), min(value),
+                      max(value)
                FROM scores JOIN cells ON id = cell JOIN images ON key = image
-               WHERE encoder = ? AND value IS NOT NULL AND file IS NOT NULL
+               WHERE encoder = ? AND file IS NOT NULL
                GROUP BY 1, 2, 3 ORDER BY min(place)"""
     ends: list[float] = []
-    for method, strength, concept, number, total, *low_high in summary.store.select(query, fact.id):
-        sums[method, strength][concept] = number, total
+    for method, strength, concept, number, asked, total, *low_high in summary.store.select(
+        query, fact.id
+    ):
+        if number:
+            sums[method, strength][concept] = number, total
+            ends += low_high
         counts[method, strength] += number
-        ends += low_high
+        undefined[method, strength] += asked - number
     planned: dict[tuple[str, float], int] = defaultdict(int)
     for (method, strength, _), cells in summary.planned_cells.items():
         planned[method, strength] += cells
@@ -115,19 +246,24 @@ def _score_table(summary: Summary, fact: ScorerFacts) -> ScoreTable:
     for (method, strength, concept), cells in summary.failed_cells.items():
         failed[method, strength][concept] = cells
     worst = (max if fact.better == "lower" else min)(ends, default=math.nan)
+    known = {row: cells - undefined[row] for row, cells in planned.items()}
     rows = [(method, strength_of(method, summary.full_strength)) for method in summary.methods]
     lines = [
         MethodScore(
             method=row[0],
             strength=row[1],
-            estimate=_estimate(sums[row], failed[row], worst, planned[row], summary.families),
+            estimate=_estimate(sums[row], failed[row], worst, known[row], summary.families),
             done=counts[row],
-            planned=planned[row],
+            planned=known[row],
             failed=sum(failed[row].values()),
         )
         for row in rows
         if planned[row]
     ]
+    full = {
+        row[0]: {concept: total / number for concept, (number, total) in sums[row].items()}
+        for row in rows
+    }
     return ScoreTable(
         name=fact.name,
         summary=fact.summary,
@@ -140,8 +276,14 @@ def _score_table(summary: Summary, fact: ScorerFacts) -> ScoreTable:
         command=" ".join(fact.command),
         lines=lines,
         done=sum(counts.values()),
-        planned=summary.planned,
+        planned=summary.planned - sum(undefined.values()),
         reasons=fact.reasons,
+        undefined=sum(undefined.values()),
+        agreements=[
+            _agreement(summary, metric, full, lower=fact.better == "lower")
+            for metric in fact.counterparts
+            if metric in METRICS
+        ],
     )
 
 

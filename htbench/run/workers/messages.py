@@ -53,6 +53,8 @@ class WorkerInfo:
     encoders: tuple[EncoderInfo, ...]
     environment: Mapping[str, object]
     """Versions, processor, threads, device."""
+    detector: str = ""
+    """Name of the model's own scorer beside its encoder; empty for none."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,7 +41,7 @@ from htbench.steering.baseline import Card
 from htbench.steering.encoder import Encoder
 from htbench.steering.intervention import Intervention
 from htbench.steering.method import TrainedMethod, load_or_train
-from htbench.steering.model import HasFacts, Model, unknown_words
+from htbench.steering.model import HasDetector, HasFacts, Model, unknown_words
 
 _EMPTY = torch.zeros(0, 0)
 Fetch = Callable[[Any], Any]
@@ -82,6 +82,7 @@ class Worker:
                 for encoder in self.encoders
             ),
             environment=_environment(model.device),
+            detector=model.detector if isinstance(model, HasDetector) else "",
         )
 
     def begin(self, task: Task) -> Result | Callable[[], Result]:

@@ -5,7 +5,13 @@ import pytest
 from scipy.stats import mannwhitneyu
 
 from htbench.core import registry
-from htbench.models.emoji.calibration import BLEND_SHARES, auc, calibrate
+from htbench.models.emoji.calibration import (
+    BLEND_SHARES,
+    KnownScenes,
+    auc,
+    calibrate,
+    calibrate_detector,
+)
 from htbench.steering import concept
 
 RNG = np.random.default_rng(0)
@@ -28,11 +34,22 @@ def test_auc_is_mann_and_whitneys_u() -> None:
     )
 
 
-def test_a_background_is_told_from_none() -> None:
-    encoder = registry.load("encoders", "emoji-clip-b")("cpu")
+@pytest.fixture(scope="module")
+def scenes() -> KnownScenes:
     wanted = next(
         each for each in concept.load("emoji").select("test") if each.kind == "background"
     )
-    reading = calibrate(wanted, ["panda", "taxi", "owl", "pizza"], encoder, seed=1)
+    return KnownScenes(wanted, ("panda", "taxi", "owl", "pizza"), 1)
+
+
+def test_clip_b_tells_a_background_from_none(scenes: KnownScenes) -> None:
+    reading = calibrate(scenes, registry.load("encoders", "emoji-clip-b")("cpu"))
     assert reading.auc > 0.9
     assert reading.blended.shape == (len(BLEND_SHARES), 4)
+
+
+def test_the_detector_tells_a_background_from_none(scenes: KnownScenes) -> None:
+    reading = calibrate_detector(scenes)
+    assert reading.auc > 0.9
+    assert reading.identity > 0.5
+    assert reading.blended[0].max() < reading.blended[-1].min()
