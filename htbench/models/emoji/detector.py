@@ -29,13 +29,11 @@ from htbench.models.emoji.scenes import LATENT, N_ARRANGEMENTS, VALUES, WORDINGS
 from htbench.scorers.scorer import ScorerCard, ScorerInput, ScorerVersion
 
 VERSION = "1"
-"""Scores by another version, which settings below make, are other scores."""
+"""To be raised with any change of the settings below, which makes other scores."""
 SIDE = 16
 """Pictures are compared at this size: a generator draws edges softer than the composer."""
-POWER, FLOOR = 16, 2e-3
+POWER, FLOOR = 24, 2e-3
 """The exponent and the least difference, of levels from 0 to 1, by log loss on train concepts."""
-N_RIVALS = 32
-"""Number of scenes with another value that a picture is compared with."""
 MIN_EFFECT = 0.04
 """Another value counts if it changes the scene by this share of what the concept itself changes:
 under some styles, such as woodcut, one background looks as another."""
@@ -78,7 +76,7 @@ class Detector:
         ]
 
     def close(self) -> None:
-        for cached in (_scenes, _rivals, _layout_of):
+        for cached in (_draw, _scenes, _rivals, _layout_of):
             cached.cache_clear()
 
 
@@ -124,12 +122,13 @@ def _facts_by_phrase() -> dict[str, tuple[str, str]]:
 
 def _measure(item: ScorerInput) -> float:
     with Image.open(item.image) as image:
-        return detected(
+        probability = detected(
             image,
             noun=item.prompt,
             facts=read_facts(item.concept),
             layout=_layout_of(item.unsteered, item.prompt),
         )
+    return round(probability, 6)
 
 
 @lru_cache(maxsize=4096)
@@ -138,7 +137,7 @@ def _layout_of(unsteered: Path, noun: str) -> Layout:
         return nearest_layout(image, noun)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=64)
 def _scenes(noun: str, facts: Facts, layout: Layout) -> UInt8[np.ndarray, "scenes side side rgb"]:
     """The scene with all modifiers, then without any, with some of them, and with rivals."""
     some = [facts[:k] + facts[k + 1 :] for k in range(len(facts))]
@@ -148,10 +147,7 @@ def _scenes(noun: str, facts: Facts, layout: Layout) -> UInt8[np.ndarray, "scene
 
 @cache
 def _rivals(facts: Facts) -> list[Facts]:
-    """Modifiers with one value changed to visible effect: most look alike, some do not.
-
-    They are `N_RIVALS` of all in the order of likeness, at ranks in a geometric series.
-    """
+    """The modifiers with one value changed to visible effect."""
     changed = [
         (*facts[:k], (kind, other), *facts[k + 1 :])
         for k, (kind, value) in enumerate(facts)
@@ -160,13 +156,13 @@ def _rivals(facts: Facts) -> list[Facts]:
     ]
     own, *scenes = (_draw(nouns()[0], each, (0, 0)) for each in (facts, (), *changed))
     effect, *others = _differences(np.stack(scenes), own)
-    order = np.argsort(others, kind="stable")
-    visible = [k for k in order.tolist() if others[k] > MIN_EFFECT * effect]
-    ranks = np.geomspace(1, len(visible), min(N_RIVALS, len(visible))).round().astype(int)
-    return [changed[visible[rank - 1]] for rank in np.unique(ranks).tolist()]
+    pairs = zip(changed, others, strict=True)
+    return [rival for rival, difference in pairs if difference > MIN_EFFECT * effect]
 
 
+@lru_cache(maxsize=65536)
 def _draw(noun: str, facts: Facts, layout: Layout) -> Picture:
+    """A small picture of a scene; concepts share most of their rivals, and so their scenes."""
     latent = np.zeros(LATENT, np.float32)
     for k, (number, count) in enumerate(zip(layout, (N_ARRANGEMENTS, len(DRAWINGS)), strict=True)):
         latent[k, 0, 0] = ndtri((number + 0.5) / count)
