@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
 from htbench.core import content, registry
 from htbench.core.errors import Missing, UnknownName, UsageError
+from htbench.scorers.metric_table import METRIC_TABLE
 
 Against = Literal["target", "concept", "prompt", "unsteered"]
 """What a picture is compared with: the prompt with the concept, the concept's words, the plain
@@ -89,6 +90,14 @@ class ScorerCard(BaseModel):
     licence: str = ""
     paper: str = ""
     _folder: Path = PrivateAttr(Path())
+
+    @field_validator("counterparts")
+    @classmethod
+    def _check_counterparts(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = [metric.name for metric in METRIC_TABLE]
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"no score {unknown[0]!r}, only {', '.join(known)}")
+        return names
 
     @property
     def folder(self) -> Path:

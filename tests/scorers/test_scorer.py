@@ -58,6 +58,12 @@ def test_scores_of_another_version_or_against_something_else_are_other_scores(
             UnknownName,
             "dinov2-small",
         ),
+        (
+            'name = "a"\nsummary = ""\nbetter = "lower"\nagainst = "target"\n'
+            'command = ["x"]\ncounterparts = ["presense"]',
+            UsageError,
+            "no score 'presense', only concept_gain, presence",
+        ),
         ("name =", UsageError, "cannot be read"),
     ],
 )
