@@ -84,7 +84,7 @@ class World:
             return own
         words = _words(self.n)
         shared = draw((methods, words.shape[1])) @ words.T
-        return np.sqrt(self.share) * shared + np.sqrt(1 - self.share) * own
+        return np.asarray(np.sqrt(self.share) * shared + np.sqrt(1 - self.share) * own)
 
     def by_concept(self, scores: np.ndarray) -> dict[str, float]:
         """One method's scores by concept."""
@@ -103,7 +103,7 @@ def _words(n: int) -> np.ndarray:
     own = list(_shipped().values())[:n]
     words = sorted({word for each in own for word in each})
     has = np.array([[word in each for word in words] for each in own], float)
-    return has / np.linalg.norm(has, axis=1, keepdims=True)
+    return np.asarray(has / np.linalg.norm(has, axis=1, keepdims=True))
 
 
 WORLDS = [World(n, share) for n in SIZES for share in (None, 0.25, 0.5)]
@@ -134,17 +134,24 @@ def mean_coverage(simulations: int) -> Iterator[Rate]:
         ("skewed", skewed, SKEWED),
     ):
         for world in WORLDS:
-            draw, held = distribution(np.random.default_rng(1)), 0
-            for _ in range(simulations):
-                scores = world.by_concept(world.scores(draw)[0])
-                values = {name: [score] for name, score in scores.items()}
-                mean = estimates.over_concepts(values, world.families)
-                held += bool(mean and mean.low <= 0 <= mean.high)
             yield Rate(
                 what=f"interval of a mean, {what}, {world.name}",
-                value=held / simulations,
+                value=covered(world, distribution, simulations),
                 bounds=bounds,
             )
+
+
+def covered(
+    world: World, distribution: Callable[[np.random.Generator], Draw], simulations: int
+) -> float:
+    """How often the interval of a mean holds the true one, 0."""
+    draw, held = distribution(np.random.default_rng(1)), 0
+    for _ in range(simulations):
+        scores = world.by_concept(world.scores(draw)[0])
+        values = {name: [score] for name, score in scores.items()}
+        mean = estimates.over_concepts(values, world.families)
+        held += bool(mean and mean.low <= 0 <= mean.high)
+    return held / simulations
 
 
 def contrast_coverage(simulations: int) -> Iterator[Rate]:
