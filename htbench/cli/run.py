@@ -57,7 +57,7 @@ def run(
         bool | None,
         typer.Option(
             "--tune-strength/--no-tune-strength",
-            help="Also run each method at a strength chosen on dev concepts, at its expense.",
+            help="Also run each method at a strength chosen on all dev concepts, at its expense.",
         ),
     ] = None,
     device: Annotated[
@@ -169,7 +169,7 @@ def _name(plan: str | None, settings: "Plan") -> str:
     start = Path(plan).stem[:40] if plan else settings.model
     if plan and settings == plans.build(plans.read(plan)):
         return start
-    return f"{start}-{content.digest(settings.model_dump(mode='json'))[:8]}"
+    return f"{start}-{content.digest(plans.comparable(settings.model_dump(mode='json')))[:8]}"
 
 
 def _print_plan(plan: "Plan", options: "RunOptions", layers: Layers, *, as_json: bool) -> None:
@@ -198,6 +198,11 @@ def _print_forecast(plan: "ResolvedPlan", folder: Path, out: Path, *, as_json: b
         print_json(folder=str(folder), **asdict(expected))
         return
     typer.echo(f"Folder: {folder}\nCells: {expected.cells:,}\nImages to make: {expected.images:,}")
+    if expected.tuning_concepts:
+        typer.echo(
+            f"Of these, to choose strengths on {expected.tuning_concepts} dev concepts: "
+            f"{expected.tuning_cells:,} cells, {expected.tuning_images:,} images"
+        )
     if not expected.basis:
         model = plan.settings.model
         typer.echo(f"Time and disk: not known, since no run below {out} has used {model}")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from markupsafe import Markup, escape
 
 from htbench.stats.estimates import Estimate
+from htbench.stats.families import MIN_CLUSTERS
 
 _UNITS = (
     (86_400.0, 172_800.0, "d"),
@@ -76,6 +77,41 @@ def estimate(value: Estimate | None, number: Callable[[float], str], *, missing:
     return number(value.mean) + around
 
 
+def concept_count(value: Estimate) -> str:
+    """The concepts of an estimate and how many of them are independent, such as `167 concepts,
+    18.5 independent of each other`.
+    """
+    text = f"{value.n:,} concept" + ("s" if value.n != 1 else "")
+    return (
+        f"{text}, {value.clusters:.1f} independent of each other" if _has_related(value) else text
+    )
+
+
+def sample_size(value: Estimate) -> str:
+    """`concept_count` for a table's cell, such as `n = 167 (18.5 independent)`."""
+    independent = f" ({value.clusters:.1f} independent)" if _has_related(value) else ""
+    return f"n = {value.n:,}{independent}"
+
+
+def interval_basis(values: Sequence[Estimate]) -> str:
+    """A sentence on the concepts that intervals are over: those of the largest of `values`."""
+    if not values:
+        return ""
+    value = max(values, key=lambda each: each.n)
+    if not value.clusters >= MIN_CLUSTERS:
+        return f"No interval: too few independent concepts ({concept_count(value)})."
+    related = (
+        ": concepts that share a word are not independent, and count as fewer"
+        if _has_related(value)
+        else ""
+    )
+    return f"Intervals are over {concept_count(value)}{related}."
+
+
+def _has_related(value: Estimate) -> bool:
+    return value.clusters < value.n - 0.05
+
+
 def join_names(names: Sequence[str]) -> str:
     """Names as a sentence lists them."""
     return (
@@ -118,6 +154,8 @@ FILTERS = {
         join_names,
         p_value,
         percent,
+        sample_size,
+        concept_count,
     )
 }
 """Filters of the templates, by name."""

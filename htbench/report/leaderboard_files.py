@@ -9,10 +9,14 @@ from pathlib import Path
 
 from htbench.core import content
 from htbench.core.types import UNSTEERED
-from htbench.report.format import duration, estimate
+from htbench.report.format import duration, estimate, interval_basis
+from htbench.report.sections import equal_preservation, kinds, strengths
+from htbench.report.sections.equal_preservation import EqualPreservation
 from htbench.run.costs import FitComparison
-from htbench.run.summary import METRICS, LeaderboardRow, Summary
+from htbench.run.summary import HEADLINE, METRICS, LeaderboardRow, Summary
 from htbench.stats.durations import Interval
+from htbench.stats.estimates import Estimate
+from htbench.stats.ranking.ranks import ContenderRank
 
 _RANK_COLUMNS = ("rank", "rank_high", "rank_low", "tier")
 """The rank, the best and the worst rank of 95 % of resamples, and the tier; on leaderboard rows."""
@@ -36,6 +40,7 @@ def write(summary: Summary, folder: Path) -> None:
     record = {
         "scorer": summary.scorer,
         "concepts": summary.concepts,
+        "intervals": interval_basis([row.headline for row in summary.leaderboard if row.headline]),
         "done": summary.done,
         "planned": summary.planned,
         "lines": lines,
@@ -51,7 +56,8 @@ def write(summary: Summary, folder: Path) -> None:
 
 def rows(summary: Summary) -> list[FileRow]:
     """The lines of `leaderboard.csv`: the leaderboard, then all other strengths."""
-    return [_row(summary, line) for line in _lines(summary)]
+    matched = equal_preservation.collect(summary)
+    return [_row(summary, line, matched) for line in _lines(summary)]
 
 
 def _lines(summary: Summary) -> list[LeaderboardRow]:
@@ -67,7 +73,7 @@ def _lines(summary: Summary) -> list[LeaderboardRow]:
     return [*board, *(line for line in others if line.planned)]
 
 
-def _row(summary: Summary, line: LeaderboardRow) -> FileRow:
+def _row(summary: Summary, line: LeaderboardRow, matched: EqualPreservation) -> FileRow:
     cost = next((cost for cost in summary.costs if cost.method == line.method), None)
     scores: dict[str, float | None] = {}
     for metric, score in line.scores.items():
@@ -76,23 +82,12 @@ def _row(summary: Summary, line: LeaderboardRow) -> FileRow:
             metric + end: None if math.isnan(part) else part
             for end, part in zip(("", "_low", "_high"), parts, strict=True)
         }
-    place = (
-        summary.ranks.get(line.method) if summary.ranks and line in summary.leaderboard else None
-    )
-    ranks = (
-        {
-            "rank": place.rank,
-            "rank_high": place.highest,
-            "rank_low": place.lowest,
-            "tier": place.tier,
-        }
-        if place
-        else dict.fromkeys(_RANK_COLUMNS)
-    )
+    is_listed = line in summary.leaderboard
+    place = summary.ranks.get(line.method) if summary.ranks and is_listed else None
     return {
         "method": line.method,
         "strength": line.strength,
-        **ranks,
+        **_rank_columns("", place),
         **scores,
         "concepts": max((score.n for score in line.scores.values() if score), default=0),
         "done": line.done,
@@ -105,6 +100,65 @@ def _row(summary: Summary, line: LeaderboardRow) -> FileRow:
         **{f"{metric}_best_case": line.best_case[metric] for metric in METRICS},
         "trained_on": cost.trained_on if cost else "",
         **_speed_columns(cost.comparisons if cost else ()),
+        "clusters": max((score.clusters for score in line.scores.values() if score), default=None),
+        **_kind_columns(summary, line),
+        **_matched_columns(matched, line.method if is_listed else ""),
+        **_regret_columns(summary, line.method if is_listed else ""),
+    }
+
+
+def headlines(summary: Summary) -> list[FileRow]:
+    """The columns of `leaderboard.csv` that tell gain by other rules, for leaderboard rows."""
+    matched = equal_preservation.collect(summary)
+    return [
+        {
+            "method": line.method,
+            **_kind_columns(summary, line),
+            **_matched_columns(matched, line.method),
+            **_regret_columns(summary, line.method),
+        }
+        for line in summary.leaderboard
+    ]
+
+
+def _rank_columns(prefix: str, place: ContenderRank | None) -> dict[str, int | None]:
+    values = (place.rank, place.highest, place.lowest, place.tier) if place else (None,) * 4
+    return {prefix + name: value for name, value in zip(_RANK_COLUMNS, values, strict=True)}
+
+
+def _kind_columns(summary: Summary, line: LeaderboardRow) -> dict[str, float | None]:
+    """The headline with equal weight for every kind, and how many concepts are near the floor."""
+    macro = kinds.macro_mean(summary, line.method, line.strength)
+    return {
+        **_estimate_columns(f"{HEADLINE}_by_kind", macro.gain if macro else None),
+        "kinds": macro.kinds if macro else None,
+        "near_floor": macro.near_floor if macro else None,
+    }
+
+
+def _matched_columns(matched: EqualPreservation, method: str) -> dict[str, str | float | None]:
+    """Gain at equal image preservation, on leaderboard rows."""
+    own = matched.get(method)
+    found = own.matched if own else None
+    return {
+        "matched_preservation": matched.level if own else None,
+        **_estimate_columns("matched_gain", found.gain if found else None),
+        "matched_strength": found.strength if found else None,
+        "matched_reached": found.reached_share if found else None,
+        **_rank_columns("matched_", own.rank if own else None),
+        "matched_note": own.note if own else "",
+    }
+
+
+def _regret_columns(summary: Summary, method: str) -> dict[str, float | bool | None]:
+    """The strength chosen on dev concepts and its regret, on leaderboard rows."""
+    choice = summary.facts.tuned.get(method)
+    at = choice.strength if choice and math.isfinite(choice.strength) else None
+    kept = summary.leaderboard_row(method, at).scores["image_preservation"] if at else None
+    return {
+        "chosen_strength": at,
+        "chosen_keeps": kept.mean >= strengths.preservation_floor(summary) if kept else None,
+        **_interval_columns("regret", strengths.regret(summary, method)),
     }
 
 
@@ -126,6 +180,12 @@ def _speed_columns(comparisons: Sequence[FitComparison]) -> dict[str, str | floa
     return columns | _interval_columns("measured_training_seconds", cost)
 
 
+def _estimate_columns(name: str, value: Estimate | None) -> dict[str, float | None]:
+    return _interval_columns(
+        name, Interval(value=value.mean, low=value.low, high=value.high) if value else None
+    )
+
+
 def _interval_columns(name: str, interval: Interval | None) -> dict[str, float | None]:
     """A value and its interval, empty where they are not finite."""
     parts = (interval.value, interval.low, interval.high) if interval else (math.nan,) * 3
@@ -137,11 +197,14 @@ def _interval_columns(name: str, interval: Interval | None) -> dict[str, float |
 
 def _markdown(summary: Summary) -> str:
     costs = {cost.method: cost for cost in summary.costs}
+    matched = equal_preservation.collect(summary)
     head = [
         "method",
         "rank",
         "tier",
         *(name.lower() for name in METRICS.values()),
+        "gain, mean of kinds",
+        f"gain at {_two_digits(matched.level)} kept",
         "a concept",
         "training",
     ]
@@ -152,12 +215,15 @@ def _markdown(summary: Summary) -> str:
         training = duration(cost.training) if cost and cost.training else ""
         at = "" if line.strength in (0, 1) else f" at {line.strength:g}"
         place = summary.ranks.get(line.method) if summary.ranks else None
+        macro, own = kinds.macro_mean(summary, line.method, line.strength), matched.get(line.method)
         ranks = [place.rank_range, str(place.tier)] if place else ["", ""]
         rows.append(
             [
                 f"`{line.method}`{mark}{at}",
                 *ranks,
                 *(estimate(line.scores[metric], _two_digits, missing="") for metric in METRICS),
+                estimate(macro.gain if macro else None, _two_digits, missing=""),
+                estimate(own.matched.gain, _two_digits) if own and own.matched else "",
                 seconds,
                 training,
             ]
@@ -172,8 +238,12 @@ def _markdown(summary: Summary) -> str:
         for line in summary.leaderboard
         if line.method != UNSTEERED and line.unranked and not line.circular
     )
-    note = f"Mean over {summary.concepts} concepts [95 % interval]; {cells}.\n"
-    return f"{table}\n{note}{unranked}"
+    basis = interval_basis([line.headline for line in summary.leaderboard if line.headline])
+    note = f"Mean [95 % interval]; {cells}. {basis}".strip()
+    beside = "".join(f"`{own.method}` {own.note}.\n" for own in matched.methods if own.note)
+    if beside:
+        beside = f"\nWhere {_two_digits(matched.level)} of the image is kept:\n{beside}"
+    return f"{table}\n{note}\n{unranked}{beside}"
 
 
 def _two_digits(value: float) -> str:

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from htbench.core.errors import Refused
 from htbench.run.fact_table import Facts
-from htbench.run.plan import SETTING_EFFECTS
+from htbench.run.plan import SETTING_EFFECTS, comparable
 from htbench.run.store import Store
 from htbench.run.summary import Summary
 
@@ -143,9 +143,8 @@ def _merge_stores(stores: Sequence[Store], folder: Path) -> Iterator[Store]:
 def _check(first: Store, other: Store) -> None:
     """Refuse runs whose cells or scores cannot stand side by side."""
     one, two = Facts.read(first), Facts.read(other)
-    pairs = [
-        (name, one.plan.stored.get(name), two.plan.stored.get(name)) for name in _SHARED_SETTINGS
-    ]
+    settings = [comparable(facts.plan.stored) for facts in (one, two)]
+    pairs = [(name, *(each.get(name) for each in settings)) for name in _SHARED_SETTINGS]
     pairs += [
         (f"{fact} {part}", *(getattr(facts, fact).stored.get(part) for facts in (one, two)))
         for fact, part in _LOADED_FACTS

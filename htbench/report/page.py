@@ -3,12 +3,13 @@
 from dataclasses import asdict
 
 from htbench.core.types import UNSTEERED
-from htbench.report import commands, html
+from htbench.report import commands, format, html
 from htbench.report.gallery.grid import GalleryData
 from htbench.report.roles import find_roles
 from htbench.report.sections import (
     claims,
     curves,
+    equal_preservation,
     kinds,
     leaderboard,
     novelty,
@@ -64,6 +65,11 @@ def render(summary: Summary, gallery: GalleryData) -> str:
             **_sections(summary),
             curves=curves.collect(lines, tones),
             kinds=kinds.collect(summary),
+            macros={
+                line.method: kinds.macro_mean(summary, line.method, line.strength) for line in board
+            },
+            matched=equal_preservation.collect(summary),
+            basis=format.interval_basis([line.headline for line in board if line.headline]),
             cards=provenance.collect(summary),
             gallery={name: part for name, part in asdict(gallery).items() if name != "shards"},
         )

@@ -1,15 +1,19 @@
 """The summary at the end of a run, for a terminal."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from htbench.core.display import print_json, printable, stdout_console
 from htbench.core.types import UNSTEERED, encoder_name
-from htbench.report.format import duration, estimate
-from htbench.report.sections import speed
+from htbench.report import leaderboard_files
+from htbench.report.format import duration, estimate, interval_basis
+from htbench.report.sections import equal_preservation, kinds, speed, strengths
+from htbench.report.sections.equal_preservation import EqualPreservation
 from htbench.report.speed_up import COLUMNS, saving_cells
 from htbench.run.costs import MethodCost
 from htbench.run.summary import HEADLINE, METRICS, LeaderboardRow, Summary
@@ -25,8 +29,27 @@ def show(summary: Summary) -> None:
             summary.leaderboard, f"Mean over concepts with 95 % interval, by {_scorer(summary)}"
         )
     )
+    _print_lines(
+        console, interval_basis([row.headline for row in summary.leaderboard if row.headline])
+    )
+    matched = equal_preservation.collect(summary)
+    console.print(_beside_strength_1(summary, matched))
+    _print_lines(
+        console,
+        *(f"{own.method} {own.note}" for own in matched.methods if own.note),
+        f"Gain at equal image preservation needs two strengths above 0: {matched.advice}"
+        if matched.advice
+        else "",
+    )
     if summary.tuned:
-        console.print(_scores(summary.tuned, "At the strength chosen on dev concepts"))
+        console.print(
+            _scores(
+                summary.tuned,
+                "At the strength chosen on dev concepts; regret: gain less the best gain that "
+                f"keeps {strengths.preservation_floor(summary):g} of the image",
+                more={"Regret": {line.method: _regret(summary, line) for line in summary.tuned}},
+            )
+        )
     console.print(_costs(summary))
     for cost in summary.costs:
         if cost.comparisons:
@@ -67,6 +90,8 @@ def print_lines(summary: Summary, page: Path) -> None:
     for board, lines in (("leaderboard", summary.leaderboard), ("tuned", summary.tuned)):
         for line in lines:
             print_json(event=board, **asdict(line))
+    for row in leaderboard_files.headlines(summary):
+        print_json(event="headline", **row)
     for cost in summary.costs:
         print_json(event="cost", **cost.facts())
     for problem in summary.failures:
@@ -84,9 +109,50 @@ def _scorer(summary: Summary) -> str:
     return printable(encoder_name(summary.scorer) or "an unknown encoder", max_length=60)
 
 
-def _scores(lines: list[LeaderboardRow], title: str) -> Table:
+def _print_lines(console: Console, *lines: str) -> None:
+    for line in lines:
+        if line:
+            console.print(printable(line, max_length=600), markup=False, highlight=False)
+
+
+def _beside_strength_1(summary: Summary, matched: EqualPreservation) -> Table:
+    """Gain with equal weight for every kind, and where equally much of the image is kept."""
+    table = Table(title=Text("Concept gain by other rules"), title_justify="left", show_edge=False)
+    kept = f"Where {matched.level:g} is kept"
+    for column in ("Method", "Mean of kinds", "Near the floor", kept, "Rank", "Tier", "Strength"):
+        table.add_column(column, justify="left" if column == "Method" else "right")
+    for line in summary.leaderboard:
+        macro, own = kinds.macro_mean(summary, line.method, line.strength), matched.get(line.method)
+        if line.method == UNSTEERED or not macro:
+            continue
+        place, found = (own.rank, own.matched) if own else (None, None)
+        floor = "" if macro.near_floor is None else f"{macro.near_floor} of {macro.gain.n}"
+        table.add_row(
+            _name(line.method),
+            Text(estimate(macro.gain, "{:.3f}".format)),
+            floor,
+            Text(estimate(found.gain if found else None, "{:.3f}".format)),
+            place.rank_range if place else "-",
+            str(place.tier) if place else "-",
+            f"{found.strength:.2f}" if found else "-",
+        )
+    return table
+
+
+def _regret(summary: Summary, line: LeaderboardRow) -> str:
+    found, kept = strengths.regret(summary, line.method), line.scores["image_preservation"]
+    below = kept and kept.mean < strengths.preservation_floor(summary)
+    number = f"{found.value:+.3f}" if found else "-"
+    return f"{number}, does not keep it" if below else number
+
+
+def _scores(
+    lines: list[LeaderboardRow], title: str, more: Mapping[str, Mapping[str, str]] | None = None
+) -> Table:
+    """The table of a leaderboard, with `more` columns of text by method."""
+    more = more or {}
     table = Table(title=Text(title), title_justify="left", show_edge=False)
-    for column in ("Method", "Strength", *METRICS.values(), "Done"):
+    for column in ("Method", "Strength", *METRICS.values(), *more, "Done"):
         table.add_column(column, justify="left" if column == "Method" else "right")
     for line in lines:
         cells = [Text(estimate(line.scores[metric], "{:.3f}".format)) for metric in METRICS]
@@ -94,6 +160,7 @@ def _scores(lines: list[LeaderboardRow], title: str) -> Table:
             _name(line.method) + (_CIRCULAR if line.circular else ""),
             f"{line.strength:g}",
             *cells,
+            *(texts[line.method] for texts in more.values()),
             f"{line.done}/{line.planned}",
         )
     return table

@@ -14,7 +14,7 @@ import numpy as np
 from htbench.core.errors import HtbenchError
 from htbench.run import tune
 from htbench.run.fact_table import Facts
-from htbench.run.plan import Plan, ResolvedPlan, cell_count
+from htbench.run.plan import Plan, ResolvedPlan, cell_count, comparable
 from htbench.run.store import Store
 from htbench.run.summary import METRICS, Summary
 from htbench.steering import baseline
@@ -40,6 +40,11 @@ class RunForecast:
     bytes: int | None
     basis: tuple[str, ...]
     """Names of the runs that the estimates are from."""
+    tuning_concepts: int = 0
+    """Number of dev concepts on which strengths are chosen."""
+    tuning_cells: int = 0
+    tuning_images: int = 0
+    """Numbers of the cells and images, of all of these, that are for choosing strengths."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +81,11 @@ def forecast(plan: ResolvedPlan, *, folder: Path, out: Path) -> RunForecast:
     """
     settings, methods = plan.settings, tuple(plan.cards)
     parts = [_remaining_work(settings, methods, folder, n_concepts=len(plan.concepts))]
-    if settings.tune_strength:
-        dev, tuning = tune.dev_plan(settings), folder / "tuning"
-        parts.append(_remaining_work(dev, methods, tuning, n_concepts=settings.tune_concepts))
+    dev = plan.with_settings(tune.dev_plan(settings)) if settings.tune_strength else None
+    if dev:
+        parts.append(
+            _remaining_work(dev.settings, methods, folder / "tuning", n_concepts=len(dev.concepts))
+        )
     past_runs = list(_past_runs(out, settings.model))
     images, scores = sum(part.images for part in parts), sum(part.scores for part in parts)
     per_image = _first(run.image_seconds for run in past_runs)
@@ -95,6 +102,9 @@ def forecast(plan: ResolvedPlan, *, folder: Path, out: Path) -> RunForecast:
         scoring=None if per_cell is None else per_cell * scores,
         bytes=None if per_file is None else int(per_file * images),
         basis=tuple(run.name for run in past_runs),
+        tuning_concepts=len(dev.concepts) if dev else 0,
+        tuning_cells=sum(part.cells for part in parts[1:]),
+        tuning_images=sum(part.images for part in parts[1:]),
     )
 
 
@@ -117,7 +127,7 @@ def _remaining_work(
     try:
         with Store.read(folder) as store:
             facts = Facts.read(store)
-            if facts.plan.stored != plan.model_dump(mode="json"):
+            if comparable(facts.plan.stored) != comparable(plan.model_dump(mode="json")):
                 return whole
             scorer = facts.scorer.id
             unscored = len(store.unscored(scorer, len(METRICS))) if scorer else 0

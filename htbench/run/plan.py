@@ -73,8 +73,8 @@ class Plan(Settings):
 
     The time that this takes is charged to the method.
     """
-    tune_concepts: Annotated[int, Field(ge=1)] = 8
-    """Number of dev concepts that strengths are chosen on."""
+    tune_concepts: Annotated[int, Field(ge=1)] | None = None
+    """Number of dev concepts that strengths are chosen on: the first; None: all."""
     tune_floor: Annotated[float, Field(ge=-1, le=1)] = 0.5
     """Image preservation that a chosen strength must keep, on average."""
 
@@ -138,6 +138,14 @@ SETTING_EFFECTS = {
     "score": frozenset({"scorers"}),
 }
 """Settings of a plan by what they decide: the cells, every image, or the scores."""
+
+
+def comparable(settings: Mapping[str, object]) -> dict[str, object]:
+    """Settings of a plan, as they name its folder and as plans are compared.
+
+    Where no strengths are chosen, `tune_concepts` has no effect and is that of version 0.1.0.
+    """
+    return {**settings} if settings.get("tune_strength") else {**settings, "tune_concepts": 8}
 
 
 @dataclass(frozen=True, kw_only=True)

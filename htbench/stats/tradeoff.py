@@ -12,7 +12,7 @@ from htbench.stats import durations, estimates
 from htbench.stats.families import Families
 
 Points = Float[np.ndarray, " strengths"]
-
+Curves = Float[np.ndarray, "*draws strengths"]
 
 PolicyName = Literal["full", "tuned", "floor"]
 """Strength 1; the strength selected on dev concepts; the best strength with preservation above the
@@ -32,13 +32,17 @@ class Anchors:
     """Preservation of the unsteered image."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class MatchedGain:
     """The gain at a level of preservation."""
 
-    gain: durations.Interval
+    gain: estimates.Estimate
+    strength: float
+    """The strength at which it lies, between two that were measured."""
     reached_share: float
-    """Share of resamples whose curve passes the level; the interval is over these."""
+    """Share of resamples of concepts whose curve passes the level."""
+    contributions: Float[np.ndarray, " concepts"]
+    """Each concept's part in the gain, which is their mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,20 +99,60 @@ class TradeOff:
         def area(gain: Points, kept: Points) -> float:
             return hypervolume(np.stack([kept / anchors.preservation, gain / anchors.gain], 1))
 
-        resampled = np.array([area(gain, kept) for gain, kept in self._resampled_curves])
+        curves = zip(*self._resampled_curves, strict=True)
+        resampled = np.array([area(gain, kept) for gain, kept in curves])
         return self._quantiles(area(self.gain.mean(0), self.preservation.mean(0)), resampled)
 
     def matched_gain(self, level: float) -> MatchedGain | None:
-        """The gain at a level of preservation; None if the measured strengths do not reach it."""
-        value = matched_gain(self.gain.mean(0), self.preservation.mean(0), level)
-        if value is None:
+        r"""The gain at a level of preservation; None if the measured strengths do not reach it.
+
+        On the line from one strength to the next, at share :math:`t`, a concept contributes
+        :math:`g_i(t) - b\,(p_i(t) - l)`, with gain :math:`g`, preservation :math:`p`, the level
+        :math:`l` and the slope :math:`b` of mean gain over mean preservation. So the interval
+        allows for the uncertainty of the share, to first order.
+        """
+        gain, kept = self.gain.mean(0), self.preservation.mean(0)
+        gains = _on_level(gain, kept, level)
+        if np.isnan(gains).all():
             return None
-        gains = [matched_gain(gain, kept, level) for gain, kept in self._resampled_curves]
-        resampled = np.array([np.nan if gain is None else gain for gain in gains])
-        return MatchedGain(
-            gain=self._quantiles(value, resampled),
-            reached_share=float(np.isfinite(resampled).mean()),
+        k = int(np.nanargmax(gains))
+        share = (kept[k] - level) / (kept[k] - kept[k + 1])
+        slope = (gain[k + 1] - gain[k]) / (kept[k + 1] - kept[k])
+        own_gain, own_kept = (
+            values[:, k] + share * (values[:, k + 1] - values[:, k])
+            for values in (self.gain, self.preservation)
         )
+        contributions = own_gain - slope * (own_kept - level)
+        reached = np.isfinite(matched_gain(*self._resampled_curves, level))
+        return MatchedGain(
+            gain=estimates.estimate(contributions, self._related.mean),
+            strength=float(np.interp(k + share, range(len(gain)), self.strengths)),
+            reached_share=float(reached.mean()),
+            contributions=contributions,
+        )
+
+    def gain_at(self, strength: float) -> estimates.Estimate:
+        """The mean gain at a measured strength."""
+        return estimates.estimate(self.gain[:, self.strengths.index(strength)], self._related.mean)
+
+    def regret(self, strength: float, *, floor: float) -> durations.Interval | None:
+        """Gain at a strength less the best gain at any that keeps the floor.
+
+        It is below 0 where another strength would have been better, and may be above 0 where this
+        one does not keep the floor. The best is selected on the concepts that it is measured on,
+        which makes it look better than it is. None if `strength` was not measured or no strength
+        keeps the floor.
+        """
+        if strength not in self.strengths or (self.preservation.mean(0) < floor).all():
+            return None
+        column = self.strengths.index(strength)
+
+        def less_best(gain: Curves, kept: Curves) -> Float[np.ndarray, "*draws"]:
+            best = np.where(kept >= floor, gain, -np.inf).max(-1)
+            return np.asarray(gain[..., column] - best)
+
+        value = float(less_best(self.gain.mean(0), self.preservation.mean(0)))
+        return self._quantiles(value, less_best(*self._resampled_curves))
 
     def policies(self, *, floor: float, dev: "TradeOff | None" = None) -> list[Policy]:
         """The method at strength 1, at the strength selected on dev concepts, and at the best one
@@ -179,11 +223,11 @@ class TradeOff:
         return durations.Interval(value=value, low=float(low), high=float(high))
 
     @cached_property
-    def _resampled_curves(self) -> list[tuple[Points, Points]]:
-        """Mean curves of resampled concepts."""
+    def _resampled_curves(self) -> tuple[Curves, Curves]:
+        """Mean gains and preservations of resampled concepts."""
         counts = self._related.resamples(seed=self.seed, rounds=self.rounds)
         shares = counts / counts.sum(1, keepdims=True)
-        return list(zip(shares @ self.gain, shares @ self.preservation, strict=True))
+        return shares @ self.gain, shares @ self.preservation
 
 
 def hypervolume(points: Float[np.ndarray, "points 2"]) -> float:
@@ -204,14 +248,19 @@ def hypervolume(points: Float[np.ndarray, "points 2"]) -> float:
     return area
 
 
-def matched_gain(gain: Points, preservation: Points, level: float) -> float | None:
-    """The highest gain at which the line through the points has that preservation, if any."""
-    gains = [float(value) for value, kept in zip(gain, preservation, strict=True) if kept == level]
-    for k in range(len(gain) - 1):
-        before, after = preservation[k] - level, preservation[k + 1] - level
-        if before * after < 0:
-            gains.append(float(gain[k] + (gain[k + 1] - gain[k]) * before / (before - after)))
-    return max(gains, default=None)
+def matched_gain(gain: Curves, preservation: Curves, level: float) -> Float[np.ndarray, "*draws"]:
+    """The highest gain at which the line through the points has that preservation; NaN if none."""
+    return np.asarray(np.fmax.reduce(_on_level(gain, preservation, level), axis=-1, initial=np.nan))
+
+
+def _on_level(
+    values: Curves, preservation: Curves, level: float
+) -> Float[np.ndarray, "*draws lines"]:
+    """`values` where the line from each point to the next has that preservation; NaN if nowhere."""
+    before, after = preservation[..., :-1] - level, preservation[..., 1:] - level
+    crossed = (before * after <= 0) & (before != after)
+    share = np.divide(before, before - after, out=np.full(before.shape, np.nan), where=crossed)
+    return np.asarray(values[..., :-1] + np.diff(values) * share)
 
 
 def choose_strength(gain: Points, preservation: Points, *, floor: float) -> int:

@@ -61,6 +61,23 @@ def test_only_the_leaderboard_has_ranks_and_none_is_not_ranked(run: Path) -> Non
     assert {ranks for (_, strength), ranks in found.items() if strength != 1} == {(None,) * 4}
 
 
+def test_gain_by_other_rules_stands_on_the_leaderboard_s_rows(run: Path) -> None:
+    lines = json.loads((run / "leaderboard.json").read_text())["lines"]
+    rows = {(line["method"], line["strength"]): line for line in lines}
+    assert (rows["lineas", 1.0]["matched_preservation"], rows["lineas", 0.5]["matched_note"]) == (
+        0.5,
+        "",
+    )
+    assert "always keeps more" in rows["lineas", 1.0]["matched_note"]
+    own = rows["lineas", 1.0]
+    assert (own["kinds"], own["clusters"], own["concept_gain_by_kind"]) == (
+        3,
+        3.0,
+        pytest.approx(own["concept_gain"]),
+    )  # one concept of each kind
+    assert own["concept_gain_by_kind_low"] is None
+
+
 def test_json_says_the_same_as_the_csv(run: Path) -> None:
     lines = json.loads((run / "leaderboard.json").read_text())["lines"]
     with (run / "leaderboard.csv").open(newline="") as file:

@@ -137,6 +137,22 @@ def test_one_concept_has_no_interval_and_no_best_method(tmp_path: Path) -> None:
     assert "nan" not in seen.text.lower().split()
 
 
+def test_concepts_of_one_word_have_no_interval_and_no_best_method(tmp_path: Path) -> None:
+    folder = report_run.build(tmp_path / "run", **{**SMALL, "concepts": 12})
+    with Store.open(folder) as store:
+        concepts = store.facts()["concepts"].items()
+        store.set_facts(concepts={name: {**fact, "families": ["neon"]} for name, fact in concepts})
+    seen = Page(report.write(folder).read_text(encoding="utf-8"))
+    assert "No interval: too few independent concepts (" in seen.text
+    assert "so nothing can be said about which method is better" in seen.text
+
+
+def test_gain_at_equal_preservation_stands_beside_the_leaderboard(tmp_path: Path) -> None:
+    seen = page(tmp_path / "run", concepts=12, strengths=(0.0, 1.0, 2.0))
+    assert "Gain at equal image preservation where 0.500 is kept" in seen.text
+    assert seen.text.count("tier 1") == 2
+
+
 def test_equal_methods_share_a_tier_and_nobody_wins(tmp_path: Path) -> None:
     text = page(tmp_path / "run", methods=("none", "stranger-1", "stranger-2"), concepts=12).text
     assert "share the first tier of concept gain: this run does not tell the two apart." in text

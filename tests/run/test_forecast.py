@@ -91,6 +91,12 @@ def test_choosing_strengths_counts(tmp_path: Path) -> None:
     )
 
 
+def test_all_dev_concepts_choose_strengths_by_default(tmp_path: Path) -> None:
+    found = promise(tmp_path, tune_strength=True)
+    dev = len(plan.resolve(plan.build({"concepts": "dev"})).concepts)
+    assert (found.tuning_concepts, found.tuning_cells) == (dev, dev * 2 * (1 + 4))
+
+
 def test_a_run_that_is_done_has_nothing_left_to_do(tmp_path: Path) -> None:
     settings = {
         "methods": ("none", "prompt", "lineas"),

@@ -8,7 +8,7 @@ import pytest
 from htbench.core.errors import Missing, UnknownName, UsageError
 from htbench.core.types import Digest
 from htbench.run import plan
-from htbench.run.plan import Cell, Plan, build, cells, image_key, image_seed, resolve
+from htbench.run.plan import Cell, Plan, build, cells, comparable, image_key, image_seed, resolve
 from htbench.steering import baseline
 from htbench.steering.concept import Concept
 
@@ -65,6 +65,18 @@ BAD = [
 def test_a_value_that_makes_no_sense_is_refused_by_name(setting: str, value: object) -> None:
     with pytest.raises(UsageError, match=f"plan setting '{setting}'"):
         build({setting: value})
+
+
+def test_the_number_of_dev_concepts_makes_another_plan_only_where_strengths_are_chosen() -> None:
+    """Version 0.1.0 stored 8 where none was given."""
+    same, other = (
+        [
+            comparable(build({"tune_strength": tunes, **more}).model_dump(mode="json"))
+            for more in ({}, {"tune_concepts": 8})
+        ]
+        for tunes in (False, True)
+    )
+    assert same[0] == same[1] != other[0] != other[1]
 
 
 def test_strengths_are_sorted_and_unique() -> None:

@@ -57,6 +57,13 @@ def test_a_plan_without_positive_strengths_has_nothing_to_choose_from() -> None:
         tune.dev_plan(build({"strengths": [-1.0, 0.0]}))
 
 
+@pytest.mark.parametrize(("given", "limit"), [({}, None), ({"tune_concepts": 8}, 8)])
+def test_all_dev_concepts_choose_unless_the_plan_limits_them(
+    given: dict[str, object], limit: int | None
+) -> None:
+    assert tune.dev_plan(build(given)).limit == limit
+
+
 SMALL = {
     "model": "toy",
     "methods": ["mean-shift"],

@@ -67,6 +67,36 @@ def test_a_level_outside_what_was_measured_is_not_reached(level: float) -> None:
     assert tradeoff(noise=0).matched_gain(level) is None
 
 
+def test_a_level_that_a_strength_keeps_exactly_has_its_gain() -> None:
+    assert matched_gain(GAIN, KEPT, 0.8) == 0.2
+
+
+def test_the_strength_of_a_matched_gain_lies_between_those_measured() -> None:
+    assert tradeoff(noise=0).matched_gain(0.7).strength == pytest.approx(0.75)
+
+
+def test_resamples_of_curves_are_matched_as_single_curves_are() -> None:
+    random = np.random.default_rng(0)
+    gain, kept = random.random((2, 50, 4))
+    one_by_one = [matched_gain(*pair, 0.5) for pair in zip(gain, kept, strict=True)]
+    np.testing.assert_array_equal(matched_gain(gain, kept, 0.5), one_by_one)
+
+
+def test_contributions_average_to_the_gain_and_change_as_the_gain_does_without_a_concept() -> None:
+    """The jackknife, which interpolates anew for each concept left out, is the oracle."""
+    curve = tradeoff(200)
+    found = curve.matched_gain(0.7)
+    assert found.contributions.mean() == pytest.approx(found.gain.mean)
+    without = [
+        matched_gain(
+            np.delete(curve.gain, k, 0).mean(0), np.delete(curve.preservation, k, 0).mean(0), 0.7
+        )
+        for k in range(200)
+    ]
+    jackknife = 200 * found.gain.mean - 199 * np.array(without)
+    np.testing.assert_allclose(found.contributions, jackknife, atol=0.005)
+
+
 def test_a_level_at_the_edge_is_reached_by_some_resamples_only() -> None:
     found = tradeoff(noise=0.2).matched_gain(
         float(tradeoff(noise=0.2).preservation.mean(0).min()) + 1e-6
@@ -100,6 +130,26 @@ def test_a_strength_that_was_not_run_gives_no_policy() -> None:
         floor=0.7, dev=tradeoff(noise=0, strengths=(0.0, 0.4, 0.9, 1.5))
     )
     assert [one.name for one in found] == ["floor"]
+
+
+@pytest.mark.parametrize(("strength", "regret"), [(0.5, -0.2), (1.0, 0.0), (1.5, -0.1)])
+def test_regret_is_the_gain_less_the_best_that_keeps_the_floor(
+    strength: float, regret: float
+) -> None:
+    assert tradeoff(noise=0).regret(strength, floor=0.5).value == pytest.approx(regret)
+
+
+def test_a_strength_below_the_floor_may_gain_more_than_the_best_that_keeps_it() -> None:
+    assert tradeoff(noise=0).regret(1.0, floor=0.7).value == pytest.approx(0.2)
+
+
+def test_regret_has_an_interval_and_is_never_above_zero_where_the_floor_always_holds() -> None:
+    found = tradeoff(noise=0.3).regret(1.0, floor=-9)
+    assert found.low < found.value <= found.high <= 0
+
+
+def test_without_a_strength_that_keeps_the_floor_there_is_no_regret() -> None:
+    assert tradeoff(noise=0, strengths=STRENGTHS).regret(1.0, floor=1.5) is None
 
 
 def test_choosing_on_the_same_concepts_does_not_flatter() -> None:

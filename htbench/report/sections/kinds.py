@@ -1,11 +1,21 @@
-"""The section on concept gain by kind of concept."""
+"""Concept gain by kind of concept, and its mean with equal weight for every kind."""
 
+import math
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from htbench.core.types import UNSTEERED
 from htbench.report.gallery import grid
 from htbench.run.summary import HEADLINE, Summary
 from htbench.stats import estimates
+from htbench.stats.families import Contrast, Families
+
+NEAR_FLOOR, NEAR_CEILING = 0.1, 0.9
+"""Shares of prompting's gain: a gain of at most the first is near the floor, one of at least the
+second near the ceiling."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,12 +24,60 @@ class KindGains:
 
     name: str
     concepts: int
+    clusters: float
+    """Effective number of independent clusters of its concepts."""
     gains: dict[str, estimates.Estimate | None]
     scored: int
     planned: int
     """Numbers of cells."""
     failed: int = 0
     """Number of cells that failed, which count as the worst gain."""
+    limit: str = ""
+    """The reason in words why this kind tells methods apart badly: no method, or every method,
+    steers it, as held against prompting."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MacroMean:
+    """A method's concept gain with equal weight for every kind of concept."""
+
+    gain: estimates.Estimate
+    """Mean over kinds of the kinds' means; no interval where a kind has a single concept."""
+    kinds: int
+    near_floor: int | None
+    """Number of concepts on which the method gains at most a tenth of what prompting gains; None
+    without prompting."""
+
+
+def macro_mean(summary: Summary, method: str, strength: float) -> MacroMean | None:
+    """The macro-mean of a method at a strength; None where it has no scores."""
+    gains = summary.means(method, strength)
+    if not gains:
+        return None
+    labels = grid.concept_labels(summary)
+    kinds = [labels[concept].kind for concept in gains]
+    sizes = Counter(kinds)
+    groups = {kind: k for k, kind in enumerate(sizes)}
+    macro = Contrast(
+        families=Families.of(list(gains), summary.families),
+        weights=np.array([1 / (len(sizes) * sizes[kind]) for kind in kinds]),
+        groups=np.array([groups[kind] for kind in kinds]),
+    )
+    gain = estimates.estimate(list(gains.values()), macro)
+    if min(sizes.values()) == 1:  # nothing is known about how much its concepts differ
+        gain = replace(gain, low=math.nan, high=math.nan, p=math.nan)
+    return MacroMean(gain=gain, kinds=len(sizes), near_floor=_near_floor(summary, gains))
+
+
+def _near_floor(summary: Summary, gains: Mapping[str, float]) -> int | None:
+    prompting = summary.means("prompt", summary.full_strength)
+    if not prompting:
+        return None
+    return sum(
+        gain <= NEAR_FLOOR * max(prompting[concept], 0.0)
+        for concept, gain in gains.items()
+        if concept in prompting
+    )
 
 
 def collect(summary: Summary) -> list[KindGains]:
@@ -30,7 +88,9 @@ def collect(summary: Summary) -> list[KindGains]:
         if method == UNSTEERED or strength != summary.full_strength:
             continue
         name = kinds[concept]
-        kind = rows.get(name, KindGains(name=name, concepts=0, gains={}, scored=0, planned=0))
+        kind = rows.get(
+            name, KindGains(name=name, concepts=0, clusters=0, gains={}, scored=0, planned=0)
+        )
         done = summary.done_cells.get((method, strength, concept), 0)
         failed = summary.failed_cells.get((method, strength, concept), 0)
         rows[name] = replace(
@@ -55,5 +115,24 @@ def collect(summary: Summary) -> list[KindGains]:
             for method in summary.methods
             if method != UNSTEERED
         }
-        rows[name] = replace(kind, concepts=len(concepts), gains=gains)
+        rows[name] = replace(
+            kind,
+            concepts=len(concepts),
+            clusters=Families.of(sorted(concepts), summary.families).clusters,
+            gains=gains,
+            limit=_limit(gains),
+        )
     return sorted(rows.values(), key=lambda kind: kind.name)
+
+
+def _limit(gains: Mapping[str, estimates.Estimate | None]) -> str:
+    """Why methods' gains on a kind are all near the floor or all near the ceiling, if they are."""
+    prompting = gains.get("prompt")
+    others = [gain.mean for method, gain in gains.items() if method != "prompt" and gain]
+    if not prompting or prompting.mean <= 0 or not others:
+        return ""
+    if max(others) <= NEAR_FLOOR * prompting.mean:
+        return "no method reaches a tenth of prompting"
+    if min(others) >= NEAR_CEILING * prompting.mean:
+        return "every method reaches nine tenths of prompting"
+    return ""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from htbench.core.types import UNSTEERED
 from htbench.report import format
 from htbench.run.summary import LeaderboardRow, Summary
+from htbench.stats.families import MIN_CLUSTERS
 
 
 def shared_scale(board: Sequence[LeaderboardRow], metric: str) -> tuple[float, float]:
@@ -42,6 +43,12 @@ def _ranked(summary: Summary) -> str:
     ranks = summary.ranks
     if ranks is None or ranks.concepts < 2:
         return "One concept gives no interval, so nothing can be said about which method is better."
+    if ranks.clusters < MIN_CLUSTERS:
+        count = f"{ranks.clusters:.1f} of {ranks.concepts}"
+        return (
+            f"No interval: too few independent concepts ({count}), so nothing can be said about "
+            "which method is better."
+        )
     first, others = ranks.first_tier, len(ranks.ranks) - len(ranks.first_tier)
     if len(first) == 1:
         rest = "the other method" if others == 1 else "every other method"

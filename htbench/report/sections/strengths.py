@@ -26,7 +26,7 @@ from htbench.stats.dose_response import (
 from htbench.stats.families import Families
 from htbench.stats.paired import ScoreAgreement, score_agreement
 from htbench.stats.relative import RelativeMatch, relative_match
-from htbench.stats.tradeoff import Anchors, MatchedGain, Policy, TradeOff
+from htbench.stats.tradeoff import Anchors, Policy, TradeOff
 
 _PRESERVATION, _FLOOR = "image_preservation", 0.5
 _ROUNDS = 2000
@@ -45,8 +45,9 @@ class MethodStrengths:
     """Effective range of the mean curve; None where gain never rises."""
     hypervolume: durations.Interval | None
     """None where the run has no prompting, which is the anchor."""
-    matched_gain: MatchedGain | None
-    """The gain where preservation is at the floor; None where no curve passes the floor."""
+    regret: durations.Interval | None
+    """Gain at the strength chosen on dev concepts less the best gain that keeps the floor; None
+    where none was chosen, or none keeps the floor."""
     policies: dict[str, Policy]
     """The policies that apply, by name."""
     concepts: int
@@ -91,8 +92,7 @@ class StrengthSection:
 
 def collect(summary: Summary) -> StrengthSection:
     """The results of every method but `none`, on its concepts that have all strengths."""
-    floor = summary.facts.plan.tune_floor
-    floor = floor if math.isfinite(floor) else _FLOOR
+    floor = preservation_floor(summary)
     anchors = _anchors(summary)
     results = (
         _method_strengths(summary, method, anchors, floor)
@@ -139,6 +139,65 @@ def compare_modalities(summary: Summary, roles: Roles) -> list[ModalityCompariso
                     )
                 )
     return pairs
+
+
+def preservation_floor(summary: Summary) -> float:
+    """The image preservation that a chosen strength must keep; that of the default plan if the run
+    does not know its own.
+    """
+    floor = summary.facts.plan.tune_floor
+    return floor if math.isfinite(floor) else _FLOOR
+
+
+def complete_concepts(summary: Summary, method: str, at: Sequence[float]) -> list[str]:
+    """Concepts on which a method has gain and preservation at all these strengths."""
+    columns = [
+        summary.means(method, strength, metric)
+        for strength in at
+        for metric in (HEADLINE, _PRESERVATION)
+    ]
+    return [
+        concept
+        for concept in (columns[0] if columns else {})
+        if all(concept in means for means in columns)
+    ]
+
+
+def trade_off(
+    summary: Summary, method: str, at: Sequence[float], concepts: Sequence[str]
+) -> TradeOff:
+    """Gain and preservation of a method at these strengths on `concepts`, which have them all."""
+    gain, preservation = (
+        np.stack(
+            [
+                [means[concept] for concept in concepts]
+                for means in (summary.means(method, strength, metric) for strength in at)
+            ],
+            axis=1,
+        )
+        for metric in (HEADLINE, _PRESERVATION)
+    )
+    return TradeOff(
+        strengths=tuple(at),
+        gain=gain,
+        preservation=preservation,
+        families=Families.of(concepts, summary.families),
+        rounds=_ROUNDS,
+    )
+
+
+def regret(summary: Summary, method: str) -> durations.Interval | None:
+    """The regret of the strength that was chosen for a method, see `TradeOff.regret`.
+
+    None where none was chosen, or none keeps the floor.
+    """
+    choice = summary.facts.tuned.get(method)
+    at = [strength for strength in strengths(summary, method) if strength > 0]
+    complete = complete_concepts(summary, method, at)
+    if not choice or not complete:
+        return None
+    curve = trade_off(summary, method, at, complete)
+    return curve.regret(choice.strength, floor=preservation_floor(summary))
 
 
 def dose_response(summary: Summary, method: str, strengths: Sequence[float]) -> DoseResponse | None:
@@ -208,38 +267,22 @@ def _method_strengths(
     summary: Summary, method: str, anchors: Anchors | None, floor: float
 ) -> MethodStrengths | None:
     run_at = strengths(summary, method)
-    gains, kept = (
-        [summary.means(method, strength, metric) for strength in run_at]
-        for metric in (HEADLINE, _PRESERVATION)
-    )
-    complete = [
-        concept
-        for concept in (gains[0] if gains else {})
-        if all(concept in means for means in (*gains, *kept))
-    ]
+    complete = complete_concepts(summary, method, run_at)
     if not complete:
         return None
-    gain, preservation = (
-        np.array([[means[concept] for means in columns] for concept in complete])
-        for columns in (gains, kept)
-    )
-    curve = TradeOff(
-        strengths=run_at,
-        gain=gain,
-        preservation=preservation,
-        families=Families.of(complete, summary.families),
-        rounds=_ROUNDS,
-    )
-    mean = gain.mean(0)
+    curve = trade_off(summary, method, run_at, complete)
+    mean = curve.gain.mean(0)
     return MethodStrengths(
         method=method,
         strengths=run_at,
         response=dose_response(summary, method, run_at),
-        effective_range=effective_range(np.array(run_at), mean, preservation.mean(0), floor=floor)
+        effective_range=effective_range(
+            np.array(run_at), mean, curve.preservation.mean(0), floor=floor
+        )
         if len(run_at) > 2
         else None,
         hypervolume=curve.hypervolume(anchors) if anchors else None,
-        matched_gain=curve.matched_gain(floor),
+        regret=regret(summary, method),
         policies={
             policy.name: policy for policy in curve.policies(floor=floor, dev=_dev(summary, method))
         },

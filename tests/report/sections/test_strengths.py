@@ -84,6 +84,12 @@ def test_the_strength_that_dev_concepts_chose_is_the_one_that_was_recorded(tmp_p
     assert found.policies["tuned"].gain.mean == pytest.approx(found.mean_gain[1])
 
 
+def test_regret_is_told_against_the_best_strength_that_keeps_the_floor(tmp_path: Path) -> None:
+    folder = planted(tmp_path / "run", tuned={"lineas": {"strength": 0.5}})
+    found = answer(folder)
+    assert found.regret.value == pytest.approx(found.mean_gain[1] - found.mean_gain[2])
+
+
 def test_the_effective_range_goes_from_a_tenth_to_nine_tenths_and_ends_where_pictures_collapse(
     tmp_path: Path,
 ) -> None:
