@@ -53,6 +53,14 @@ def run(
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of learning and resampling.")] = None,
+    fit_seeds: Annotated[
+        int | None,
+        typer.Option(
+            help="Train and fit each method with so many seeds: --seed and the numbers after it. "
+            "Prompting, and methods that predict from a trained file, are not repeated. A run "
+            "goes on when it is given more; 1 if not given."
+        ),
+    ] = None,
     tune_strength: Annotated[
         bool | None,
         typer.Option(
@@ -124,9 +132,9 @@ def run(
         "model": model, "weights": weights, "model_options": model_option, "methods": method,
         "concepts": concepts, "concept_set": concept_set, "limit": limit, "strengths": strengths,
         "prompts": prompts, "seeds": seeds, "batch": batch, "scorers": scorer, "seed": seed,
-        "tune_strength": tune_strength, "device": device, "workers": workers, "ray": ray,
-        "threads": threads, "out": out, "name": name, "allow_leak": allow_leak,
-        "max_failures": max_failures,
+        "fit_seeds": fit_seeds, "tune_strength": tune_strength, "device": device,
+        "workers": workers, "ray": ray, "threads": threads, "out": out, "name": name,
+        "allow_leak": allow_leak, "max_failures": max_failures,
     }  # fmt: skip
     layers = {
         f"plan {plan}": plans.read(plan) if plan else {},
@@ -162,14 +170,23 @@ def _run(
 
 
 def _name(plan: str | None, settings: "Plan") -> str:
-    """A plan's own name if it is run as it stands; else one that differs when the settings do."""
+    """A plan's own name if it is run as it stands; else one that differs when the settings do.
+
+    More or fewer fit seeds do not change it: they continue the run.
+    """
     from htbench.core import content
     from htbench.run import plan as plans
 
     start = Path(plan).stem[:40] if plan else settings.model
-    if plan and settings == plans.build(plans.read(plan)):
+    if plan and _identity(settings) == _identity(plans.build(plans.read(plan))):
         return start
-    return f"{start}-{content.digest(plans.comparable(settings.model_dump(mode='json')))[:8]}"
+    return f"{start}-{content.digest(_identity(settings))[:8]}"
+
+
+def _identity(settings: "Plan") -> dict[str, object]:
+    from htbench.run import plan as plans
+
+    return plans.comparable(settings.model_dump(mode="json"))
 
 
 def _print_plan(plan: "Plan", options: "RunOptions", layers: Layers, *, as_json: bool) -> None:

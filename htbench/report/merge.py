@@ -22,7 +22,7 @@ _NAMELESS = "RUN"
 _REPORT_SETTINGS = ("model", "weights", "model_options", "concept_set", "concepts")
 """Settings that decide to which report a run belongs."""
 _SHARED_SETTINGS = sorted(
-    frozenset().union(*SETTING_EFFECTS.values()) - {"methods", *_REPORT_SETTINGS}
+    frozenset().union(*SETTING_EFFECTS.values()) - {"methods", "fit_seeds", *_REPORT_SETTINGS}
 )
 """Settings that the runs of one report share."""
 _LOADED_FACTS = (("model", "revision"), ("concept_set", "version"), ("scorer", "id"))
@@ -233,9 +233,11 @@ def _conflicting_method(merged: Store, store: Store) -> str | None:
 def _facts(runs: Sequence[Facts]) -> dict[str, object]:
     """The facts of the first run, with the methods, times and commands of all runs.
 
+    Without further fit seeds, whose cells are not merged.
+
     Where runs have different values for one fact of the environment, it becomes a list of them.
     """
-    together: dict[str, object] = {**runs[0].stored}
+    together: dict[str, object] = {**runs[0].stored, "fit_seeds": {}}
     for name in ("methods", "tuned", "timing", "concepts"):
         together[name] = {
             key: group.stored

@@ -224,6 +224,12 @@ class Facts(FactGroup):
     concepts: dict[str, ConceptFacts] = {}
     """The concepts of the run, by id."""
     methods: dict[str, MethodFacts] = {}
+    fit_seeds: dict[str, list[int]] = {}
+    """The seeds of methods that were trained and fitted with several, by method."""
+    grid: Text = ""
+    """Digest of the planned cells."""
+    repeats: Text = ""
+    """Grid of the run that this one repeats at a further fit seed; empty: none."""
     tuned: dict[str, TunedFacts] = {}
     """The chosen strengths, by method."""
     gauges: list[ScorerFacts] = []

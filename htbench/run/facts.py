@@ -95,6 +95,12 @@ def run_facts(context: RunContext, audits: Mapping[str, LeakageAudit]) -> dict[s
             )
             for name, steering in context.steerings.items()
         },
+        fit_seeds={
+            name: [plan.fit_seed(number) for number in range(plan.settings.fit_seeds)]
+            for name in plan.refitted
+            if plan.settings.fit_seeds > 1
+        },
+        repeats=context.repeats,
     )
     return facts.model_dump(mode="json")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from htbench.core.errors import HtbenchError
-from htbench.run import tune
+from htbench.run import fit_seeds, tune
 from htbench.run.fact_table import Facts
 from htbench.run.plan import Plan, ResolvedPlan, cell_count, comparable
 from htbench.run.store import Store
@@ -79,20 +79,30 @@ def forecast(plan: ResolvedPlan, *, folder: Path, out: Path) -> RunForecast:
 
     Of several runs that measured the same thing, the newest counts.
     """
-    settings, methods = plan.settings, tuple(plan.cards)
-    parts = [_remaining_work(settings, methods, folder, n_concepts=len(plan.concepts))]
+    settings, methods, n_concepts = plan.settings, tuple(plan.cards), len(plan.concepts)
+    first = [_remaining_work(settings, methods, folder, n_concepts=n_concepts)]
     dev = plan.with_settings(tune.dev_plan(settings)) if settings.tune_strength else None
     if dev:
-        parts.append(
-            _remaining_work(dev.settings, methods, folder / "tuning", n_concepts=len(dev.concepts))
-        )
+        tuning = folder / "tuning"
+        first.append(_remaining_work(dev.settings, methods, tuning, n_concepts=len(dev.concepts)))
+    work = [(plan, first)]
+    for number in range(1, settings.fit_seeds) if plan.refitted else ():
+        again = plan.at_fit_seed(number)
+        place = fit_seeds.folder(folder, again.settings.seed)
+        repeat = _remaining_work(again.settings, tuple(again.cards), place, n_concepts=n_concepts)
+        work.append((again, [repeat]))
+    parts = [part for _, parts in work for part in parts]
     past_runs = list(_past_runs(out, settings.model))
     images, scores = sum(part.images for part in parts), sum(part.scores for part in parts)
     per_image = _first(run.image_seconds for run in past_runs)
     per_cell = _first(run.score_seconds for run in past_runs)
     per_file = _first(run.image_bytes or None for run in past_runs)
-    fits = sum((Counter(part.fits) for part in parts), Counter())
-    learning, unknown = _fit_seconds(plan, fits, past_runs)
+    learning, unknown = 0.0, dict[str, None]()
+    for each, own in work:
+        fits = sum((Counter(part.fits) for part in own), Counter())
+        seconds, untimed = _fit_seconds(each, fits, past_runs)
+        learning += seconds
+        unknown |= dict.fromkeys(untimed)
     return RunForecast(
         cells=sum(part.cells for part in parts),
         images=images,

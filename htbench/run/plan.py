@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -68,6 +68,11 @@ class Plan(Settings):
     """
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Random seed for training, fitting and resampling; images have seeds of their own."""
+    fit_seeds: Annotated[int, Field(ge=1, le=100)] = 1
+    """Number of seeds that methods are trained and fitted with: `seed` and the numbers after it.
+
+    Only the spread between them tells how far a score depends on a method's own randomness.
+    """
     tune_strength: bool = False
     """Choose a strength per method on dev concepts and run the method at it too.
 
@@ -129,6 +134,7 @@ SETTING_EFFECTS = {
             "strengths",
             "prompts",
             "seeds",
+            "fit_seeds",
             "tune_strength",
             "tune_concepts",
             "tune_floor",
@@ -143,9 +149,11 @@ SETTING_EFFECTS = {
 def comparable(settings: Mapping[str, object]) -> dict[str, object]:
     """Settings of a plan, as they name its folder and as plans are compared.
 
-    Where no strengths are chosen, `tune_concepts` has no effect and is that of version 0.1.0.
+    Further fit seeds are runs of their own beside it. Where no strengths are chosen,
+    `tune_concepts` has no effect and is that of version 0.1.0.
     """
-    return {**settings} if settings.get("tune_strength") else {**settings, "tune_concepts": 8}
+    own = {name: value for name, value in settings.items() if name != "fit_seeds"}
+    return own if settings.get("tune_strength") else {**own, "tune_concepts": 8}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +197,43 @@ class ResolvedPlan:
     def prompts(self) -> tuple[str, ...]:
         """The evaluation prompts that the plan uses."""
         return self.concept_set.prompts[: self.settings.prompts]
+
+    @property
+    def refitted(self) -> dict[str, Card]:
+        """The cards of the methods that each fit seed trains or fits anew, by label.
+
+        Not those of prompting, which has nothing to fit, nor those that only predict from a
+        training whose file is beside the card.
+        """
+        return {
+            label: card
+            for label, card in self.cards.items()
+            if card.kind not in ("none", "prompt")
+            and not (label in self.trained_files and card.cost == "prediction")
+        }
+
+    @property
+    def trained_files(self) -> list[str]:
+        """Labels of the methods whose training for the model is a file beside the card."""
+        return [
+            label for label, card in self.cards.items() if self.settings.model in card.artifacts
+        ]
+
+    def fit_seed(self, number: int) -> int:
+        """The seed of training and fitting at fit seed `number`, which counts from 0."""
+        return (self.settings.seed + number) % 2**63
+
+    def at_fit_seed(self, number: int) -> "ResolvedPlan":
+        """The plan of the methods that are `refitted`, with fit seed `number` as its only one."""
+        names = self.given_names
+        cards = {UNSTEERED: self.cards[UNSTEERED], **self.refitted}
+        changes = {
+            "methods": tuple(names[label] for label in cards),
+            "seed": self.fit_seed(number),
+            "fit_seeds": 1,
+            "tune_strength": False,
+        }
+        return replace(self, settings=self.settings.model_copy(update=changes), cards=cards)
 
     def with_settings(self, settings: Plan) -> "ResolvedPlan":
         """This plan with other `settings` that name the same methods and the same concept set."""

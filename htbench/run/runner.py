@@ -10,7 +10,7 @@ from htbench.core import content
 from htbench.core import device as devices
 from htbench.core.display import Display
 from htbench.core.errors import Refused, UsageError
-from htbench.run import facts, other_scores, tune
+from htbench.run import facts, fit_seeds, other_scores, tune
 from htbench.run import plan as plans
 from htbench.run.context import FailureLimit, FitFailures, RunContext
 from htbench.run.fit import train_methods
@@ -51,10 +51,12 @@ def run_resolved(
     with (
         Store.open(folder) as store,
         display.showing(),
-        _open_context(plan, options, store, display) as context,
+        _open_context(plan, options, store, display) as untrained,
     ):
-        trained = train_methods(context)
-        _run_stages(replace(context, steerings=trained.steerings), options, trained.failures)
+        trained = train_methods(untrained)
+        context = replace(untrained, steerings=trained.steerings)
+        tuned = _run_stages(context, options, trained.failures)
+        _run_further_fit_seeds(context, options, tuned)
 
 
 @contextmanager
@@ -94,16 +96,54 @@ def _load_scorers(plan: ResolvedPlan, options: RunOptions, *, detector: str) -> 
     return tuple(loaded)
 
 
-def _run_stages(
-    context: RunContext, options: RunOptions, training_failures: Mapping[str, Failure]
+def _run_further_fit_seeds(
+    context: RunContext, options: RunOptions, tuned: Mapping[str, TunedStrength]
 ) -> None:
-    """All stages after training."""
+    """Repeat the run at each further fit seed, in a folder of its own, at the same strengths."""
+    plan = context.plan
+    if plan.settings.fit_seeds == 1:
+        return
+    for label in plan.trained_files:
+        context.display.warn(
+            f"{label} keeps the one training that its card names; for others: "
+            f"htbench train {plan.given_names[label]} --model {plan.settings.model} "
+            f"--seed {plan.fit_seed(1)}"
+        )
+    for number in range(1, plan.settings.fit_seeds) if plan.refitted else ():
+        context.display.info(f"Fit seed {number + 1} of {plan.settings.fit_seeds}")
+        again = plan.at_fit_seed(number)
+        trained = train_methods(replace(context, plan=again))
+        with Store.open(fit_seeds.folder(context.store.folder, again.settings.seed)) as store:
+            repeated = replace(
+                context,
+                plan=again,
+                store=store,
+                scorers=(),
+                steerings=trained.steerings,
+                repeats=context.store.facts()["grid"],
+            )
+            own = {name: choice for name, choice in tuned.items() if name in again.cards}
+            _run_stages(repeated, options, trained.failures, tuned=own)
+
+
+def _run_stages(
+    context: RunContext,
+    options: RunOptions,
+    training_failures: Mapping[str, Failure],
+    *,
+    tuned: Mapping[str, TunedStrength] | None = None,
+) -> Mapping[str, TunedStrength]:
+    """All stages after training; returns the strengths chosen on dev concepts.
+
+    They are chosen here unless they are given as `tuned`.
+    """
     plan, store = context.plan, context.store
     _warn_of_unknown_words(context)
     audits = facts.leakage_audits(context)
     if not options.allow_leak:
         _refuse_leaks(audits)
-    tuned = _tune(context, options, training_failures) if plan.settings.tune_strength else {}
+    if tuned is None:
+        tuned = _tune(context, options, training_failures) if plan.settings.tune_strength else {}
     _plan_cells(context, tuned)
     store.set_facts(
         **facts.run_facts(context, audits),
@@ -123,6 +163,7 @@ def _run_stages(
         generate(context, fit_failures)
         score(context)
     other_scores.score(context)
+    return tuned
 
 
 def _warn_of_unknown_words(context: RunContext) -> None:

@@ -42,6 +42,7 @@ def dev_plan(plan: Plan) -> Plan:
             "limit": plan.tune_concepts,
             "strengths": strengths,
             "tune_strength": False,
+            "fit_seeds": 1,
         }
     )
 

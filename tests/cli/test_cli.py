@@ -159,6 +159,14 @@ def test_a_dry_run_counts_and_makes_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("seeds", ["1", "3"])
+def test_a_run_has_the_folder_it_had_before_fit_seeds_could_be_given(
+    seeds: str, tmp_path: Path
+) -> None:
+    answer = htbench("run", "--limit", "2", "--fit-seeds", seeds, "--dry-run", cwd=tmp_path)
+    assert answer.stdout.splitlines()[0] == "Folder: runs/emoji-30d9889a"
+
+
 def test_a_run_ends_with_lines_of_json_if_asked(toy_plugins: Path, tmp_path: Path) -> None:
     answer = htbench(*TOY_RUN, "--prompts", "1", "--json", "--out", str(tmp_path / "runs"))
     events = [json.loads(line) for line in answer.stdout.splitlines()]

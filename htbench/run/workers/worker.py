@@ -61,7 +61,7 @@ class Worker:
         ]
         self.folder = folder
         self._setup, self._fetch = setup, fetch
-        self._steerings: dict[str, TrainedMethod] = {}
+        self._steerings: dict[tuple[str, int], TrainedMethod] = {}
         self._warmed_up: set[str] = set()
         self._generator = BatchGenerator(self.model)
         self._text_embedding = lru_cache(maxsize=4096)(
@@ -121,16 +121,17 @@ class Worker:
         return SteeringInfo(digest=trained.digest, training=trained.steering.training)
 
     def _steering(self, source: SteeringSource) -> TrainedMethod:
-        if source.name not in self._steerings:
+        key = source.name, source.seed
+        if key not in self._steerings:
             card = source.card if source.files is None else self._write_files(source)
-            self._steerings[source.name] = load_or_train(
+            self._steerings[key] = load_or_train(
                 card,
                 self.model,
                 self._setup.training_concepts,
                 folder=self.folder,
                 seed=source.seed,
             )
-        return self._steerings[source.name]
+        return self._steerings[key]
 
     def _write_files(self, source: SteeringSource) -> Card:
         """Write the files of `source` below the folder; return its card with artifacts there."""

@@ -1,0 +1,118 @@
+"""Several fit seeds: the run is repeated for each, and stays what it was."""
+
+from pathlib import Path
+
+import pytest
+
+from htbench.core.types import Digest
+from htbench.run import fit_seeds, plan, runner
+from htbench.run.forecast import forecast
+from htbench.run.plan import RunOptions, build
+from htbench.run.store import CellRow, Store
+
+SETTINGS = {
+    "model": "toy",
+    "methods": ["prompt", "mean-shift"],
+    "limit": 3,
+    "prompts": 2,
+    "strengths": [0.0, 1.0],
+    "batch": 4,
+}
+
+
+def run(folder: Path, **changes: object) -> Path:
+    runner.run(build(SETTINGS, changes), folder, RunOptions(threads=1))
+    return folder
+
+
+def rows(folder: Path) -> list[CellRow]:
+    with Store.read(folder) as store:
+        return store.rows()
+
+
+def keys(folder: Path, method: str) -> list[Digest]:
+    return [row.image for row in rows(folder) if row.method == method]
+
+
+@pytest.fixture
+def whole(toy_plugins: Path, tmp_path: Path) -> Path:
+    """A run with three fit seeds."""
+    return run(tmp_path / "whole", fit_seeds=3)
+
+
+def test_further_fit_seeds_leave_the_run_as_it_is(whole: Path, tmp_path: Path) -> None:
+    assert rows(whole) == rows(run(tmp_path / "single"))
+
+
+def test_a_further_fit_seed_is_the_run_with_the_seed_after(whole: Path, tmp_path: Path) -> None:
+    alone = run(tmp_path / "alone", seed=2)
+    assert keys(fit_seeds.folder(whole, 2), "mean-shift") == keys(alone, "mean-shift")
+    assert keys(alone, "mean-shift") != keys(whole, "mean-shift")
+
+
+def test_images_of_all_fit_seeds_have_the_same_prompts_and_seeds(whole: Path) -> None:
+    first, second = (
+        [
+            (row.concept, row.prompt, row.seed, row.strength)
+            for row in rows(folder)
+            if row.method == "mean-shift"
+        ]
+        for folder in (whole, fit_seeds.folder(whole, 1))
+    )
+    assert first == second
+
+
+def test_a_method_with_nothing_to_fit_is_not_repeated(whole: Path) -> None:
+    assert {row.method for row in rows(fit_seeds.folder(whole, 1))} == {"none", "mean-shift"}
+
+
+def test_a_run_goes_on_with_more_fit_seeds(
+    toy_plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run(tmp_path / "run", fit_seeds=2)
+    monkeypatch.setenv("TOY_LOG", str(tmp_path / "log"))
+    run(folder, fit_seeds=2)
+    assert not (tmp_path / "log").exists()
+    run(folder, fit_seeds=3)
+    made = sum(map(int, (tmp_path / "log").read_text().split()))
+    assert made == 2 + 3 * 2, "unsteered images, and those of mean-shift"
+
+
+def test_strengths_are_chosen_at_the_first_fit_seed(toy_plugins: Path, tmp_path: Path) -> None:
+    folder = run(
+        tmp_path / "run",
+        fit_seeds=2,
+        tune_strength=True,
+        tune_concepts=2,
+        strengths=[0.25, 0.5],
+        tune_floor=-1,
+    )
+    again = fit_seeds.folder(folder, 1)
+    assert not (again / "tuning").exists()
+    with Store.read(folder) as first, Store.read(again) as second:
+        assert second.facts()["tuned"] == {
+            name: choice for name, choice in first.facts()["tuned"].items() if name == "mean-shift"
+        }
+
+
+@pytest.mark.usefixtures("toy_plugins")
+def test_a_forecast_counts_every_fit_seed(tmp_path: Path) -> None:
+    def cells(fit_seeds: int) -> int:
+        settings = build(SETTINGS, {"fit_seeds": fit_seeds})
+        return forecast(plan.resolve(settings), folder=tmp_path / "run", out=tmp_path).cells
+
+    assert cells(3) - cells(1) == 2 * 3 * 2 * (1 + 2)
+
+
+def test_a_trained_file_keeps_its_one_training_and_the_run_says_how_to_make_others(
+    toy_plugins: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    card = tmp_path / "mine.toml"
+    card.write_text(
+        'name = "mine"\nmethod = "mean-shift"\nsummary = "s"\ncost = "prediction"\n'
+        '[artifacts]\ntoy = "mine.trained"\n'
+    )
+    (tmp_path / "mine.trained").write_text("{}")
+    folder = run(tmp_path / "run", methods=[str(card)], fit_seeds=2)
+    assert not fit_seeds.folder(folder, 1).exists()
+    assert f"htbench train {card} --model toy --seed 1" in capfd.readouterr().err
