@@ -113,8 +113,8 @@ def forecast(plan: ResolvedPlan, *, folder: Path, out: Path) -> RunForecast:
         bytes=None if per_file is None else int(per_file * images),
         basis=tuple(run.name for run in past_runs),
         tuning_concepts=len(dev.concepts) if dev else 0,
-        tuning_cells=sum(part.cells for part in parts[1:]),
-        tuning_images=sum(part.images for part in parts[1:]),
+        tuning_cells=sum(part.cells for part in first[1:]),
+        tuning_images=sum(part.images for part in first[1:]),
     )
 
 

@@ -75,7 +75,7 @@ def contrast(
     return estimate([*first.values(), *second.values()], difference)
 
 
-def estimate(values: Sequence[float], contrast: Contrast) -> Estimate:
+def estimate(values: ArrayLike, contrast: Contrast) -> Estimate:
     """The weighted sum of concepts' `values` with its 95 % interval and p."""
     sample = np.asarray(values, float)
     value, clusters = float(sample @ contrast.weights), contrast.clusters
