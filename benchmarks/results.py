@@ -9,7 +9,13 @@ from pathlib import Path
 from htbench.report import format
 from htbench.report.rival import find_rival
 from htbench.report.roles import find_roles
-from htbench.report.sections import claims, novelty, strengths
+from htbench.report.sections import (
+    claims,
+    equal_preservation,
+    novelty,
+    other_scores,
+    strengths,
+)
 from htbench.report.sections.novelty import NoveltyScore
 from htbench.run.store import Store
 from htbench.run.summary import METRICS, Summary
@@ -64,6 +70,29 @@ def scores(summary: Summary) -> None:
     print(f"Mean over {concepts} [95 % interval]; {cells}.\n")
 
 
+def equal_preservation_gains(summary: Summary) -> None:
+    """Gain of all methods where they keep equally much of the image."""
+    found = equal_preservation.collect(summary)
+    rows = [
+        [
+            f"`{each.method}`",
+            *((each.rank.rank_range, str(each.rank.tier)) if each.rank else ("", "")),
+            estimate(each.matched.gain) if each.matched else "",
+            each.note,
+        ]
+        for each in found.methods
+    ]
+    table(["method", "rank", "tier", f"gain at {found.level:g} of the image kept", ""], rows)
+
+
+def other_scorers(summary: Summary) -> None:
+    """Scores of scorers that are no encoders, and how far they agree with the leaderboard's."""
+    for board in other_scores.collect(summary):
+        rows = [[f"`{line.method}`", estimate(line.estimate)] for line in board.lines]
+        table(["method", board.name], rows)
+        print("".join(f"{agreement.sentence}.\n" for agreement in board.agreements))
+
+
 def kinds(summary: Summary) -> None:
     """Presence by kind of concept, the commonest kind first."""
     kind_of = {concept: fact.kind for concept, fact in summary.facts.concepts.items()}
@@ -86,7 +115,7 @@ def kinds(summary: Summary) -> None:
 def new_words(summary: Summary) -> None:
     """Presence of concepts whose words were all in training and of others.
 
-    Beside it that of LinEAS, or without it of the best per-concept method.
+    Beside it that of the best per-concept method.
     """
 
     def cells(score: NoveltyScore | None) -> list[str]:
@@ -98,7 +127,6 @@ def new_words(summary: Summary) -> None:
         summary,
         find_roles(summary, claims.load_claims()["paper"]),
         metric="presence",
-        reference="lineas" if "lineas" in summary.methods else None,
     )
     rows = [
         [f"`{line.method}`", *cells(line.known), *cells(line.novel), estimate(line.loss)]
@@ -205,11 +233,14 @@ def main() -> None:
     with Store.read(parser.parse_args().run) as store:
         summary = Summary(store)
         scores(summary)
+        if len(summary.strengths) > 2:
+            equal_preservation_gains(summary)
+        other_scorers(summary)
         kinds(summary)
         new_words(summary)
         if len(summary.strengths) > 2:
             policies(summary)
-        rival = find_rival(summary, find_roles(summary, claims.load_claims()["name"]))
+        rival = find_rival(summary, find_roles(summary, claims.load_claims()["paper"]))
         if rival and "hypertransport" in summary.methods:
             paired(summary, "hypertransport", rival.method)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -37,9 +37,14 @@ class Estimate:
 
 
 def over_concepts(
-    values: Mapping[str, Sequence[float]], families: FamiliesByConcept | None = None
+    values: Mapping[str, Sequence[float]],
+    families: FamiliesByConcept | None = None,
+    *,
+    within: tuple[float, float] = (-math.inf, math.inf),
 ) -> Estimate | None:
-    """Mean of the concepts' means, with its 95 % interval; None without values.
+    """Mean of the concepts' means, with its 95 % interval `within` the range of the values.
+
+    None without values.
 
     The interval is that of a t test whose standard error lets concepts of one family vary together
     (`families.Contrast`), corrected for skewness. All of a concept's prompts and seeds stay
@@ -50,7 +55,11 @@ def over_concepts(
     }
     if not means:
         return None
-    return estimate(list(means.values()), Families.of(list(means), families).mean)
+    mean = estimate(list(means.values()), Families.of(list(means), families).mean)
+    least, most = within
+    return replace(
+        mean, low=float(np.clip(mean.low, least, most)), high=float(np.clip(mean.high, least, most))
+    )
 
 
 def contrast(

@@ -50,6 +50,12 @@ def test_the_interval_of_skewed_values_reaches_further_to_their_long_side() -> N
     assert estimate.high - estimate.mean > 1.2 * (estimate.mean - estimate.low)
 
 
+def test_an_interval_of_shares_ends_at_one() -> None:
+    values = _each([0.9, 1.0, 0.5, 1.0])
+    assert over_concepts(values).high > 1
+    assert over_concepts(values, within=(0, 1)).high == 1
+
+
 def test_the_interval_of_many_is_about_that_of_scipys_bootstrap() -> None:
     concepts = _concepts(200)
     estimate = over_concepts(concepts)
