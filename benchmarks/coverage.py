@@ -18,7 +18,7 @@ from itertools import combinations
 
 import numpy as np
 
-from htbench.stats import estimates
+from htbench.stats import estimates, fit_seeds
 from htbench.stats.paired import compare
 from htbench.stats.ranking.leaderboard import rank
 from htbench.stats.ranking.ranks import rank_by_scores
@@ -29,6 +29,8 @@ SIZES = (6, 12, 40, 167)
 METHODS = 6
 COVERED = (0.93, 0.97)
 """Bounds of the coverage of a nominal 95 % interval."""
+SEEDED = (0.93, 0.98)
+"""The same for three fit seeds, whose spread has two degrees of freedom."""
 SKEWED = (0.91, 0.99)
 """The same for scores as skewed as an exponential distribution, and for those near 0 and 1."""
 FALSE = (0.0, 0.06)
@@ -154,6 +156,25 @@ def covered(
     return held / simulations
 
 
+def seed_coverage(simulations: int) -> Iterator[Rate]:
+    """Intervals of a mean over concepts and three fit seeds, which move all concepts alike."""
+    for world in (each for each in WORLDS if each.n in (40, 167)):
+        for ratio in (0, 0.5, 2, 10):
+            rng, held = np.random.default_rng(9), 0
+            seed_sd = ratio * world.scores(rng.standard_normal, 500).mean(1).std()
+            for _ in range(simulations):
+                own, *noise = world.scores(rng.standard_normal, 4)
+                at_seeds = own + 0.5 * np.array(noise) + rng.normal(0, seed_sd, (3, 1))
+                values = dict(zip(world.concepts, at_seeds.T.tolist(), strict=True))
+                mean = fit_seeds.over_concepts(values, world.families)
+                held += bool(mean and mean.low <= 0 <= mean.high)
+            yield Rate(
+                what=f"interval of a mean, seeds {ratio} x concepts, {world.name}",
+                value=held / simulations,
+                bounds=SEEDED,
+            )
+
+
 def contrast_coverage(simulations: int) -> Iterator[Rate]:
     """Intervals of the difference of two groups of concepts."""
     for sizes in ((4, 6), (6, 87)):
@@ -267,6 +288,7 @@ def _votes(world: World, rng: np.random.Generator) -> Votes:
 
 CHECKS = (
     mean_coverage,
+    seed_coverage,
     contrast_coverage,
     false_tiers,
     false_differences,

@@ -33,7 +33,11 @@ class Estimate:
     clusters: float = math.nan
     """Effective number of independent clusters of concepts; `n` where no two share a family."""
     p: float = math.nan
-    """p of a true value of 0, two-sided; NaN where there is no interval."""
+    """p of a true value of 0, two-sided; NaN where there is no interval, or several fit seeds."""
+    fit_seeds: int = 1
+    """Number of fit seeds that each concept's value is a mean of."""
+    seed_sd: float = math.nan
+    """Standard deviation of the means at the fit seeds; NaN for one."""
 
 
 def over_concepts(
