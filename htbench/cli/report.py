@@ -85,7 +85,7 @@ def _report_several(folders: list[Path], out: Path, *, as_json: bool) -> int:
                 terminal.show(report.summary)
         if not as_json:
             _print_path(page)
-        return 0 if all(report.summary.done == report.summary.planned for report in reports) else 3
+        return 0 if all(report.summary.is_complete for report in reports) else 3
 
 
 def print_tables(folder: Path, page: Path, *, as_json: bool) -> int:
@@ -108,7 +108,7 @@ def print_tables(folder: Path, page: Path, *, as_json: bool) -> int:
             claims.show(claims.from_summary(summary))
             _print_path(page)
         is_scored = all(board.done == board.planned for board in boards)
-        return 0 if summary.done == summary.planned and is_scored else 3
+        return 0 if summary.is_complete and is_scored else 3
 
 
 def _print_path(page: Path) -> None:

@@ -4,8 +4,8 @@ A cell whose image could not be made scores the worst value of each metric; a ce
 tried yet is left out.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from htbench.run.store import Store
@@ -36,7 +36,8 @@ class ScoreTotals:
     done: Mapping[CellGroup, int]
     """Numbers of cells that have their image and all their scores."""
     means: Mapping[ScoreKey, Mapping[str, list[float]]]
-    """Each concept's mean by method, strength and metric, failed cells as the worst value."""
+    """Each concept's mean at each fit seed by method, strength and metric, failed cells as the
+    worst value."""
     failed_shares: Mapping[ScoreKey, Mapping[str, float]]
     """The share of failed cells in those means, for concepts that have any."""
 
@@ -93,6 +94,34 @@ def add_up(store: Store, scorer: str, failed: Mapping[CellGroup, FailedCells]) -
                 shares[key][concept] = failures / (scored + failures)
             elif scored:
                 means[key][concept] = [mean]
+    return ScoreTotals(done=done, means=means, failed_shares=shares)
+
+
+def over_fit_seeds(first: ScoreTotals, further: Sequence[ScoreTotals]) -> ScoreTotals:
+    """The totals of a run and of its further fit seeds together.
+
+    A fit seed counts for a mean once it has all concepts of the first.
+    """
+    done = Counter(first.done)
+    for each in further:
+        done.update(each.done)
+    means: dict[ScoreKey, dict[str, list[float]]] = {}
+    shares: dict[ScoreKey, dict[str, float]] = {}
+    for key, own in first.means.items():
+        complete = [
+            first,
+            *(each for each in further if own.keys() <= each.means.get(key, {}).keys()),
+        ]
+        means[key] = {
+            concept: [value for each in complete for value in each.means[key][concept]]
+            for concept in own
+        }
+        failed = [each.failed_shares.get(key, {}) for each in complete]
+        shares[key] = {
+            concept: sum(each.get(concept, 0.0) for each in failed) / len(complete)
+            for concept in own
+            if any(concept in each for each in failed)
+        }
     return ScoreTotals(done=done, means=means, failed_shares=shares)
 
 

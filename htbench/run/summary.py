@@ -1,11 +1,10 @@
 """The results of a run as numbers: from its store to estimates, without GPU, network or torch."""
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from htbench.core.types import UNSTEERED, encoder_name, strength_of
 from htbench.run import score_totals
@@ -17,10 +16,11 @@ from htbench.run.costs import (
     latest_times,
 )
 from htbench.run.fact_table import Facts
+from htbench.run.fit_seeds import further_runs
 from htbench.run.score_totals import CellGroup, FailedCells, ScoreTotals, SharedMeans, shared_means
 from htbench.run.store import CellRow, Store
-from htbench.scorers.metric_table import METRIC_TABLE, Metric
-from htbench.stats import durations, estimates
+from htbench.scorers.metric_table import METRIC_TABLE, RANGES, Metric
+from htbench.stats import durations, estimates, fit_seeds
 from htbench.stats.ranking.ranks import Ranks, rank_by_scores
 
 METRICS = {metric.name: metric.title for metric in METRIC_TABLE}
@@ -71,10 +71,13 @@ class FailureGroup:
 class Summary:
     """The figures behind tables, charts and the gallery.
 
-    They are added up in SQL, so that a million cells take seconds.
+    They are added up in SQL, so that a million cells take seconds. Scores of methods with several
+    fit seeds are means over these; numbers of cells are those of all fit seeds where that is said.
     """
 
     store: Store
+    first_fit_seed_only: bool = False
+    """Leave further fit seeds out."""
 
     @cached_property
     def facts(self) -> Facts:
@@ -132,12 +135,12 @@ class Summary:
 
     @cached_property
     def planned(self) -> int:
-        """Number of planned cells."""
+        """Number of planned cells of the first fit seed."""
         return self.store.count()
 
     @cached_property
     def done(self) -> int:
-        """Number of cells that have their image and all their scores."""
+        """Number of cells of the first fit seed that have their image and all their scores."""
         query = """SELECT count(*) FROM (
                      SELECT cell FROM scores WHERE encoder = ?
                      GROUP BY cell HAVING count(value) >= ?
@@ -146,8 +149,13 @@ class Summary:
         return int(number)
 
     @cached_property
+    def is_complete(self) -> bool:
+        """True if all cells of all fit seeds have their image and all their scores."""
+        return sum(self.done_cells.values()) == sum(self.planned_cells.values())
+
+    @cached_property
     def failures(self) -> list[FailureGroup]:
-        """Cells without an image, grouped by reason."""
+        """Cells of the first fit seed without an image, grouped by reason."""
         query = """SELECT kind, message, min(trace), count(*) FROM failures
                    JOIN cells ON image = key JOIN images USING (key)
                    WHERE file IS NULL GROUP BY kind, message ORDER BY min(place)"""
@@ -177,10 +185,10 @@ class Summary:
         scorer = self.scorer if scorer is None else scorer
         totals, circular = self._totals(scorer), method in self.circular_methods(scorer)
         scores = {
-            metric: estimates.over_concepts(
-                totals.means.get((method, strength, metric), {}), self.families
+            metric: fit_seeds.over_concepts(
+                totals.means.get((method, strength, metric), {}), self.families, within=within
             )
-            for metric in METRICS
+            for metric, within in RANGES.items()
         }
         done, failed, planned = (
             sum(n for (name, at, _), n in cells.items() if (name, at) == (method, strength))
@@ -248,13 +256,14 @@ class Summary:
 
     def means(self, method: str, strength: float, metric: str = HEADLINE) -> dict[str, float]:
         """Each concept's mean of a score, by the headline's scorer; failed cells score worst."""
-        return {concept: mean for concept, (mean,) in self.values(method, strength, metric).items()}
+        values = self.values(method, strength, metric)
+        return {concept: math.fsum(each) / len(each) for concept, each in values.items()}
 
     def paired_means(self, strengths: Mapping[str, float], metric: str = HEADLINE) -> SharedMeans:
         """Means of several methods, by name with a strength each, for comparing them.
 
         They are over the cells that all of the methods have, scored or failed; failed cells score
-        worst.
+        worst. While cells are missing, they are those of the first fit seed alone.
         """
         planned = [self._finished_cells(*item) for item in strengths.items()]
         if planned and all(cells and cells == planned[0] for cells in planned):
@@ -266,14 +275,16 @@ class Summary:
         return shared_means(self.store, self.scorer, strengths, definition)
 
     def _finished_cells(self, method: str, strength: float) -> dict[str, int]:
-        """Numbers of planned cells by concept; empty unless all are scored or failed."""
+        """Numbers of planned cells of a fit seed by concept.
+
+        Empty unless all, of all fit seeds, are scored or failed.
+        """
         cells = {}
-        for (name, at, concept), number in self.planned_cells.items():
-            if (name, at) == (method, strength):
-                group = method, strength, concept
+        for group, number in self.planned_cells.items():
+            if group[:2] == (method, strength):
                 if self.done_cells.get(group, 0) + self.failed_cells.get(group, 0) < number:
                     return {}
-                cells[concept] = number
+                cells[group[2]] = number // self.fit_seeds(method)
         return cells
 
     @cached_property
@@ -355,26 +366,36 @@ class Summary:
         return choice.seconds if choice else 0.0
 
     def values(self, method: str, strength: float, metric: str) -> Mapping[str, list[float]]:
-        """Each concept's mean of a score, by the headline's scorer; failed cells score worst."""
+        """Each concept's mean of a score at each fit seed, by the headline's scorer.
+
+        Failed cells score worst.
+        """
         return self._totals(self.scorer).means.get((method, strength, metric), {})
+
+    def fit_seeds(self, method: str) -> int:
+        """Number of seeds that a method is to be trained and fitted with."""
+        return 1 if self.first_fit_seed_only else len(self.facts.fit_seeds.get(method, (0,)))
 
     @cached_property
     def planned_cells(self) -> dict[CellGroup, int]:
-        """Numbers of planned cells."""
-        return _cells_by_group(
-            self.store.select(
-                "SELECT method, strength, concept, count(*) FROM cells GROUP BY 1, 2, 3"
-            )
-        )
+        """Numbers of planned cells, of all fit seeds."""
+        query = "SELECT method, strength, concept, count(*) FROM cells GROUP BY 1, 2, 3"
+        return {
+            (method, strength, concept): cells * self.fit_seeds(method)
+            for method, strength, concept, cells in self.store.select(query)
+        }
 
     @cached_property
-    def failed_cells(self) -> dict[CellGroup, int]:
-        """Numbers of cells without an image after a try."""
-        return {group: failed.cells for group, failed in self._failed_cells.items()}
+    def failed_cells(self) -> Mapping[CellGroup, int]:
+        """Numbers of cells without an image after a try, of all fit seeds."""
+        counts = Counter[CellGroup]()
+        for failed in (self._failed_cells, *map(score_totals.failed_cells, self._further_runs())):
+            counts.update({group: each.cells for group, each in failed.items()})
+        return counts
 
     @property
     def done_cells(self) -> Mapping[CellGroup, int]:
-        """Numbers of cells that have their image and all their scores."""
+        """Numbers of cells that have their image and all their scores, of all fit seeds."""
         return self._totals(self.scorer).done
 
     def _gaps(self, method: str, fits: Iterable[str]) -> dict[str, float]:
@@ -393,9 +414,17 @@ class Summary:
 
     def _totals(self, scorer: str) -> ScoreTotals:
         if scorer not in self._totals_by_scorer:
-            totals = score_totals.add_up(self.store, scorer, self._failed_cells)
+            first = score_totals.add_up(self.store, scorer, self._failed_cells)
+            further = [
+                score_totals.add_up(store, scorer, score_totals.failed_cells(store))
+                for store in self._further_runs()
+            ]
+            totals = score_totals.over_fit_seeds(first, further) if further else first
             self._totals_by_scorer[scorer] = totals
         return self._totals_by_scorer[scorer]
+
+    def _further_runs(self) -> Iterator[Store]:
+        return iter(()) if self.first_fit_seed_only else further_runs(self.store, self.facts)
 
     @cached_property
     def _totals_by_scorer(self) -> dict[str, ScoreTotals]:
@@ -431,7 +460,3 @@ def _sorted_by_headline(lines: list[LeaderboardRow]) -> list[LeaderboardRow]:
         return line.circular, -score.mean if score else float("inf")
 
     return sorted(lines, key=rank)
-
-
-def _cells_by_group(rows: Iterable[tuple[Any, ...]]) -> dict[CellGroup, int]:
-    return {(method, strength, concept): cells for method, strength, concept, cells in rows}

@@ -62,3 +62,6 @@ METRIC_TABLE = (
     ),
 )
 """In the order of the leaderboard's columns."""
+
+RANGES = {metric.name: (metric.worst, metric.best) for metric in METRIC_TABLE}
+"""Lowest and highest value of each score."""

@@ -60,10 +60,13 @@ def over_concepts(
     if not means:
         return None
     mean = estimate(list(means.values()), Families.of(list(means), families).mean)
-    least, most = within
-    return replace(
-        mean, low=float(np.clip(mean.low, least, most)), high=float(np.clip(mean.high, least, most))
-    )
+    return kept_within(mean, within)
+
+
+def kept_within(mean: Estimate, within: tuple[float, float]) -> Estimate:
+    """The estimate with its interval cut off at the ends of a range."""
+    low, high = np.clip([mean.low, mean.high], *within)
+    return replace(mean, low=float(low), high=float(high))
 
 
 def contrast(

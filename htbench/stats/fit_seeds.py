@@ -14,7 +14,10 @@ from htbench.stats.families import Contrast, Families, FamiliesByConcept
 
 
 def over_concepts(
-    values: Mapping[str, Sequence[float]], families: FamiliesByConcept | None = None
+    values: Mapping[str, Sequence[float]],
+    families: FamiliesByConcept | None = None,
+    *,
+    within: tuple[float, float] = (-math.inf, math.inf),
 ) -> Estimate | None:
     r"""Mean of concepts' means over fit seeds, with its 95 % interval; None without values.
 
@@ -28,6 +31,7 @@ def over_concepts(
     Args:
         values: each concept's value at each seed, in the same order of seeds for all.
         families: see `estimates.over_concepts`.
+        within: range of the values, which the interval does not leave.
 
     Raises:
         ValueError: if concepts have different numbers of seeds.
@@ -43,9 +47,9 @@ def over_concepts(
     mean = estimates.estimate(table.mean(1).tolist(), concepts)
     seeds = table.shape[1]
     if seeds == 1:
-        return mean
+        return estimates.kept_within(mean, within)
     reach = float(stdtrit(seeds - 1, 0.975)) * math.sqrt(_common_variance(table, concepts) / seeds)
-    return replace(
+    both = replace(
         mean,
         low=mean.mean - math.hypot(mean.mean - mean.low, reach),
         high=mean.mean + math.hypot(mean.high - mean.mean, reach),
@@ -53,6 +57,7 @@ def over_concepts(
         fit_seeds=seeds,
         seed_sd=float(table.mean(0).std(ddof=1)),
     )
+    return estimates.kept_within(both, within)
 
 
 def _common_variance(table: Float[np.ndarray, "concepts seeds"], concepts: Contrast) -> float:

@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from htbench.core.types import Digest
 from htbench.run import fit_seeds, plan, runner
 from htbench.run.forecast import forecast
 from htbench.run.plan import RunOptions, build
-from htbench.run.store import CellRow, Store
+from htbench.run.store import CellRow, Failure, Store
+from htbench.run.summary import HEADLINE, LeaderboardRow, Summary
 
 SETTINGS = {
     "model": "toy",
@@ -93,6 +95,69 @@ def test_strengths_are_chosen_at_the_first_fit_seed(toy_plugins: Path, tmp_path:
         assert second.facts()["tuned"] == {
             name: choice for name, choice in first.facts()["tuned"].items() if name == "mean-shift"
         }
+
+
+def row(folder: Path, method: str = "mean-shift") -> LeaderboardRow:
+    with Store.read(folder) as store:
+        return Summary(store).leaderboard_row(method, 1.0)
+
+
+def means(folder: Path) -> dict[str, float]:
+    with Store.read(folder) as store:
+        return Summary(store).means("mean-shift", 1.0)
+
+
+def test_a_concepts_score_is_its_mean_over_fit_seeds(whole: Path, tmp_path: Path) -> None:
+    alone = [means(run(tmp_path / f"alone-{seed}", seed=seed)) for seed in range(3)]
+    expected = {concept: np.mean([each[concept] for each in alone]) for concept in alone[0]}
+    assert means(whole) == pytest.approx(expected)
+    found, seed_means = row(whole).scores[HEADLINE], [np.mean(list(m.values())) for m in alone]
+    assert (found.fit_seeds, found.mean) == (3, pytest.approx(np.mean(seed_means)))
+    assert found.seed_sd == pytest.approx(np.std(seed_means, ddof=1))
+
+
+def test_a_row_counts_the_cells_of_all_its_fit_seeds(whole: Path) -> None:
+    assert [(row(whole, name).done, row(whole, name).planned) for name in SETTINGS["methods"]] == [
+        (6, 6),
+        (18, 18),
+    ]
+
+
+def test_a_failed_cell_of_a_further_fit_seed_scores_worst(whole: Path) -> None:
+    before = row(whole).scores["presence"].mean
+    with Store.open(fit_seeds.folder(whole, 1)) as store:
+        lost = next(each for each in store.rows() if each.strength and each.method != "none")
+        scores = {metric: value for cell, metric, _, value in store.scores() if cell == lost.id}
+        store.add_failure([lost.image], Failure(kind="nan", message="not finite"))
+    after = row(whole)
+    assert (after.done, after.failed, after.planned) == (17, 1, 18)
+    assert before - after.scores["presence"].mean == pytest.approx(scores["presence"] / 18)
+
+
+def test_a_fit_seed_that_is_not_finished_is_missed(whole: Path) -> None:
+    with Store.open(fit_seeds.folder(whole, 2)) as store:
+        store.drop_scores({each.concept for each in store.rows()})
+    found = row(whole)
+    assert (found.done, found.planned, found.scores[HEADLINE].fit_seeds) == (12, 18, 2)
+    assert found.unranked == "6 of 18 cells have no scores yet"
+    with Store.read(whole) as store:
+        assert not Summary(store).is_complete
+
+
+def test_fit_seeds_of_another_grid_do_not_count(whole: Path) -> None:
+    with Store.open(whole) as store:
+        store.set_facts(grid="another")
+    assert row(whole).scores[HEADLINE].fit_seeds == 1
+
+
+def test_methods_with_different_numbers_of_fit_seeds_are_compared_on_all_cells(
+    whole: Path,
+) -> None:
+    with Store.read(whole) as store:
+        summary = Summary(store)
+        shared = summary.paired_means({"prompt": 1.0, "mean-shift": 1.0})
+        assert (shared.cells, summary.ranked_cells) == (6, 6)
+        assert shared.means["mean-shift"] == summary.means("mean-shift", 1.0)
 
 
 @pytest.mark.usefixtures("toy_plugins")

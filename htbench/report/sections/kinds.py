@@ -10,7 +10,7 @@ import numpy as np
 from htbench.core.types import UNSTEERED
 from htbench.report.gallery import grid
 from htbench.run.summary import HEADLINE, Summary
-from htbench.stats import estimates
+from htbench.stats import estimates, fit_seeds
 from htbench.stats.families import Contrast, Families
 
 NEAR_FLOOR, NEAR_CEILING = 0.1, 0.9
@@ -102,7 +102,7 @@ def collect(summary: Summary) -> list[KindGains]:
     for name, kind in rows.items():
         concepts = {concept for concept, its in kinds.items() if its == name}
         gains = {
-            method: estimates.over_concepts(
+            method: fit_seeds.over_concepts(
                 {
                     concept: value
                     for concept, value in summary.values(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from htbench.report.rival import find_rival
 from htbench.report.roles import Roles
 from htbench.run.summary import HEADLINE, Summary
+from htbench.scorers.metric_table import RANGES
 from htbench.stats import estimates
 from htbench.stats.estimates import Estimate
 from htbench.stats.families import FamiliesByConcept
@@ -79,8 +80,8 @@ def collect(
                 method=method,
                 trained_on=card.audit.trained_on,
                 reference=reference,
-                known=_score(known, own, against, summary.families),
-                novel=_score(new, own, against, summary.families),
+                known=_score(known, own, against, summary.families, RANGES[metric]),
+                novel=_score(new, own, against, summary.families, RANGES[metric]),
                 # failures on known words would lower the loss
                 loss=None
                 if summary.leaderboard_row(method, at).unranked
@@ -95,9 +96,10 @@ def _score(
     own: Mapping[str, float],
     against: Mapping[str, float],
     families: FamiliesByConcept,
+    within: tuple[float, float],
 ) -> NoveltyScore | None:
     score = estimates.over_concepts(
-        {concept: [value] for concept, value in scores.items()}, families
+        {concept: [value] for concept, value in scores.items()}, families, within=within
     )
     if score is None:
         return None
@@ -105,7 +107,7 @@ def _score(
     return NoveltyScore(
         score=score,
         reference=estimates.over_concepts(
-            {concept: [against[concept]] for concept in both}, families
+            {concept: [against[concept]] for concept in both}, families, within=within
         ),
         difference=estimates.over_concepts(
             {concept: [own[concept] - against[concept]] for concept in both}, families

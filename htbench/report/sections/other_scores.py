@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import permutations
 from math import comb
 from statistics import fmean
@@ -222,6 +222,7 @@ def _mean_over_methods(scores: Sequence[Mapping[str, float]]) -> dict[str, float
 
 
 def _score_table(summary: Summary, fact: ScorerFacts) -> ScoreTable:
+    summary = replace(summary, first_fit_seed_only=True)  # these scorers see its images alone
     sums: dict[tuple[str, float], dict[str, tuple[int, float]]] = defaultdict(dict)
     counts: dict[tuple[str, float], int] = defaultdict(int)
     undefined: dict[tuple[str, float], int] = defaultdict(int)
