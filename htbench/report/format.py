@@ -112,6 +112,14 @@ def _has_related(value: Estimate) -> bool:
     return value.clusters < value.n - 0.05
 
 
+def fit_seed_spread(headline: Estimate | None) -> str:
+    """The number of fit seeds of a headline score and their spread; empty for one fit seed."""
+    if headline is None or headline.fit_seeds == 1:
+        return ""
+    spread = score(headline.seed_sd)
+    return f"mean over {headline.fit_seeds} fit seeds, between which concept gain has SD {spread}"
+
+
 def join_names(names: Sequence[str]) -> str:
     """Names as a sentence lists them."""
     return (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from htbench.core import content
 from htbench.core.types import UNSTEERED
-from htbench.report.format import duration, estimate, interval_basis
+from htbench.report.format import duration, estimate, fit_seed_spread, interval_basis
 from htbench.report.sections import equal_preservation, kinds, strengths
 from htbench.report.sections.equal_preservation import EqualPreservation
 from htbench.run.costs import FitComparison
@@ -99,6 +99,8 @@ def _row(summary: Summary, line: LeaderboardRow, matched: EqualPreservation) -> 
         "unranked": line.unranked,
         **{f"{metric}_best_case": line.best_case[metric] for metric in METRICS},
         "trained_on": cost.trained_on if cost else "",
+        "fit_seeds": line.headline.fit_seeds if line.headline else None,
+        **{f"{metric}_seed_sd": _seed_sd(line.scores[metric]) for metric in METRICS},
         **_speed_columns(cost.comparisons if cost else ()),
         "clusters": max((score.clusters for score in line.scores.values() if score), default=None),
         **_kind_columns(summary, line),
@@ -160,6 +162,10 @@ def _regret_columns(summary: Summary, method: str) -> dict[str, float | bool | N
         "chosen_keeps": kept.mean >= strengths.preservation_floor(summary) if kept else None,
         **_interval_columns("regret", strengths.regret(summary, method)),
     }
+
+
+def _seed_sd(score: Estimate | None) -> float | None:
+    return score.seed_sd if score and score.fit_seeds > 1 else None
 
 
 def _speed_columns(comparisons: Sequence[FitComparison]) -> dict[str, str | float | None]:
@@ -243,7 +249,12 @@ def _markdown(summary: Summary) -> str:
     beside = "".join(f"`{own.method}` {own.note}.\n" for own in matched.methods if own.note)
     if beside:
         beside = f"\nWhere {_two_digits(matched.level)} of the image is kept:\n{beside}"
-    return f"{table}\n{note}\n{unranked}{beside}"
+    seeded = "".join(
+        f"`{line.method}`: {sentence}.\n"
+        for line in summary.leaderboard
+        if (sentence := fit_seed_spread(line.headline))
+    )
+    return f"{table}\n{note}\n{seeded}{unranked}{beside}"
 
 
 def _two_digits(value: float) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 from htbench.core.display import print_json, printable, stdout_console
 from htbench.core.types import UNSTEERED, encoder_name
 from htbench.report import leaderboard_files
-from htbench.report.format import duration, estimate, interval_basis
+from htbench.report.format import duration, estimate, fit_seed_spread, interval_basis
 from htbench.report.sections import equal_preservation, kinds, speed, strengths
 from htbench.report.sections.equal_preservation import EqualPreservation
 from htbench.report.speed_up import COLUMNS, saving_cells
@@ -63,6 +63,9 @@ def show(summary: Summary) -> None:
                 markup=False,
                 highlight=False,
             )
+    for line in summary.leaderboard:
+        if sentence := fit_seed_spread(line.headline):
+            console.print(f"{printable(line.method)}: {sentence}", markup=False, highlight=False)
     if any(line.circular for line in summary.leaderboard):
         console.print(
             f"{_CIRCULAR} reads concepts with the encoder that scores here: listed, not ranked",
@@ -83,6 +86,10 @@ def show(summary: Summary) -> None:
                 highlight=False,
             )
     console.print(f"Cells done: {summary.done}/{summary.planned}", highlight=False)
+    done, planned = (sum(cells.values()) for cells in (summary.done_cells, summary.planned_cells))
+    if planned > summary.planned:
+        further = f"{done - summary.done}/{planned - summary.planned}"
+        console.print(f"Cells done at further fit seeds: {further}", highlight=False)
 
 
 def print_lines(summary: Summary, page: Path) -> None:

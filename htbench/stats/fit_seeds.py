@@ -10,7 +10,7 @@ from scipy.special import stdtrit
 
 from htbench.stats import estimates
 from htbench.stats.estimates import Estimate
-from htbench.stats.families import Contrast, Families, FamiliesByConcept
+from htbench.stats.families import MIN_CLUSTERS, Contrast, Families, FamiliesByConcept
 
 
 def over_concepts(
@@ -45,10 +45,12 @@ def over_concepts(
     table = np.array(list(values.values()), float)
     concepts = Families.of(list(values), families).mean
     mean = estimates.estimate(table.mean(1).tolist(), concepts)
-    seeds = table.shape[1]
+    seeds, reach = table.shape[1], math.nan
     if seeds == 1:
         return estimates.kept_within(mean, within)
-    reach = float(stdtrit(seeds - 1, 0.975)) * math.sqrt(_common_variance(table, concepts) / seeds)
+    if concepts.clusters >= MIN_CLUSTERS:
+        common = _common_variance(table, concepts)
+        reach = float(stdtrit(seeds - 1, 0.975)) * math.sqrt(common / seeds)
     both = replace(
         mean,
         low=mean.mean - math.hypot(mean.mean - mean.low, reach),

@@ -1,10 +1,12 @@
 """Several fit seeds: the run is repeated for each, and stays what it was."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from htbench import report
 from htbench.core.types import Digest
 from htbench.run import fit_seeds, plan, runner
 from htbench.run.forecast import forecast
@@ -158,6 +160,21 @@ def test_methods_with_different_numbers_of_fit_seeds_are_compared_on_all_cells(
         shared = summary.paired_means({"prompt": 1.0, "mean-shift": 1.0})
         assert (shared.cells, summary.ranked_cells) == (6, 6)
         assert shared.means["mean-shift"] == summary.means("mean-shift", 1.0)
+
+
+def test_files_and_page_have_the_number_of_fit_seeds_and_their_spread(whole: Path) -> None:
+    page = report.write(whole).read_text(encoding="utf-8")
+    with (whole / "leaderboard.csv").open(newline="") as file:
+        lines = {(line["method"], line["strength"]): line for line in csv.DictReader(file)}
+    found, single = lines["mean-shift", "1.0"], lines["prompt", "1.0"]
+    spread = row(whole).scores[HEADLINE].seed_sd
+    assert (found["fit_seeds"], float(found["concept_gain_seed_sd"])) == ("3", spread)
+    assert (single["fit_seeds"], single["concept_gain_seed_sd"]) == ("1", "")
+    assert f"3 fit seeds, SD {spread:.3f}" in page
+    sentence = (
+        f"`mean-shift`: mean over 3 fit seeds, between which concept gain has SD {spread:.3f}"
+    )
+    assert sentence in (whole / "leaderboard.md").read_text()
 
 
 @pytest.mark.usefixtures("toy_plugins")

@@ -35,7 +35,8 @@ def test_a_family_is_adjusted_and_one_against_a_reference_is_smaller() -> None:
     scores = {"a": slightly, "b": EASY, "c": ALIKE}
     everything, against = compare(scores), compare(scores, reference="b")
     assert [len(everything), len(against)] == [3, 2]
-    assert everything[0].p > against[0].p > 0
+    assert everything[0].p == pytest.approx(3 * everything[0].difference.p)
+    assert against[0].p == pytest.approx(2 * against[0].difference.p)
 
 
 def test_a_match_needs_a_margin_and_is_not_a_missing_star() -> None:

@@ -57,10 +57,9 @@ def _figures(folder: Path, method: str) -> dict[str, float]:
             roles,
             judged=judges_section.collect(summary),
             people=people.collect(summary),
-            strength=strength,
             novelty=novelty.collect(summary, roles),
         )
-        return figures | {claim.claim: claim.status == "supported" for claim in tested.claims}
+        return figures | {claim.claim: claim.verdict == "supported" for claim in tested.claims}
 
 
 @pytest.mark.parametrize("method", ["lineas", "hypertransport", "mean-shift"])
