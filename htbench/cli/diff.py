@@ -40,6 +40,7 @@ def diff(first: RunName, second: RunName, out: Out = Path("runs"), as_json: Json
 
 def _print_diff(result: "RunDiff") -> None:
     from htbench.core.display import printable
+    from htbench.report.format import concept_count
     from htbench.run.summary import METRICS
 
     for name, (one, two) in result.settings.items():
@@ -51,13 +52,14 @@ def _print_diff(result: "RunDiff") -> None:
     for change in result.changes:
         estimate, name = change.estimate, printable(change.method, max_length=40)
         interval = (
-            "one concept, no interval"
+            "too few independent concepts, no interval"
             if math.isnan(estimate.low)
             else f"[{estimate.low:+.4f}, {estimate.high:+.4f}]"
         )
         typer.echo(
             f"{name:<22} {change.strength:<5g} {METRICS[change.metric]:<20} "
             f"{estimate.mean:+.4f} {interval:<22} "
-            f"{estimate.n} concepts, {change.pairs} pairs, {change.same_images} of the same image"
+            f"{concept_count(estimate)}, {change.pairs} pairs, "
+            f"{change.same_images} of the same image"
             + (f", {change.failed} with a failed cell" if change.failed else "")
         )

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from markupsafe import Markup, escape
 
@@ -93,11 +93,11 @@ def sample_size(value: Estimate) -> str:
     return f"n = {value.n:,}{independent}"
 
 
-def interval_basis(values: Sequence[Estimate]) -> str:
+def interval_basis(values: Iterable[Estimate | None]) -> str:
     """A sentence on the concepts that intervals are over: those of the largest of `values`."""
-    if not values:
+    value = max((each for each in values if each), key=lambda each: each.n, default=None)
+    if not value:
         return ""
-    value = max(values, key=lambda each: each.n)
     if not value.clusters >= MIN_CLUSTERS:
         return f"No interval: too few independent concepts ({concept_count(value)})."
     related = (

@@ -40,7 +40,7 @@ def write(summary: Summary, folder: Path) -> None:
     record = {
         "scorer": summary.scorer,
         "concepts": summary.concepts,
-        "intervals": interval_basis([row.headline for row in summary.leaderboard if row.headline]),
+        "intervals": interval_basis(row.headline for row in summary.leaderboard),
         "done": summary.done,
         "planned": summary.planned,
         "lines": lines,
@@ -244,7 +244,7 @@ def _markdown(summary: Summary) -> str:
         for line in summary.leaderboard
         if line.method != UNSTEERED and line.unranked and not line.circular
     )
-    basis = interval_basis([line.headline for line in summary.leaderboard if line.headline])
+    basis = interval_basis(line.headline for line in summary.leaderboard)
     note = f"Mean [95 % interval]; {cells}. {basis}".strip()
     beside = "".join(f"`{own.method}` {own.note}.\n" for own in matched.methods if own.note)
     if beside:

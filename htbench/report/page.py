@@ -69,7 +69,7 @@ def render(summary: Summary, gallery: GalleryData) -> str:
                 line.method: kinds.macro_mean(summary, line.method, line.strength) for line in board
             },
             matched=equal_preservation.collect(summary),
-            basis=format.interval_basis([line.headline for line in board if line.headline]),
+            basis=format.interval_basis(line.headline for line in board),
             cards=provenance.collect(summary),
             gallery={name: part for name, part in asdict(gallery).items() if name != "shards"},
         )

@@ -29,9 +29,7 @@ def show(summary: Summary) -> None:
             summary.leaderboard, f"Mean over concepts with 95 % interval, by {_scorer(summary)}"
         )
     )
-    _print_lines(
-        console, interval_basis([row.headline for row in summary.leaderboard if row.headline])
-    )
+    _print_lines(console, interval_basis(row.headline for row in summary.leaderboard))
     matched = equal_preservation.collect(summary)
     console.print(_beside_strength_1(summary, matched))
     _print_lines(
@@ -124,7 +122,11 @@ def _print_lines(console: Console, *lines: str) -> None:
 
 def _beside_strength_1(summary: Summary, matched: EqualPreservation) -> Table:
     """Gain with equal weight for every kind, and where equally much of the image is kept."""
-    table = Table(title=Text("Concept gain by other rules"), title_justify="left", show_edge=False)
+    table = Table(
+        title=Text("Concept gain with equal weight for kinds, and at equal image preservation"),
+        title_justify="left",
+        show_edge=False,
+    )
     kept = f"Where {matched.level:g} is kept"
     for column in ("Method", "Mean of kinds", "Near the floor", kept, "Rank", "Tier", "Strength"):
         table.add_column(column, justify="left" if column == "Method" else "right")

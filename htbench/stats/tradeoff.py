@@ -125,7 +125,7 @@ class TradeOff:
         contributions = own_gain - slope * (own_kept - level)
         reached = np.isfinite(matched_gain(*self._resampled_curves, level))
         return MatchedGain(
-            gain=estimates.estimate(contributions, self._related.mean),
+            gain=estimates.estimate(contributions.tolist(), self._related.mean),
             strength=float(np.interp(k + share, range(len(gain)), self.strengths)),
             reached_share=float(reached.mean()),
             contributions=contributions,

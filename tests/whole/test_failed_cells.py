@@ -40,10 +40,10 @@ def _figures(folder: Path, method: str) -> dict[str, float]:
         rank = summary.ranks.get(method) if summary.ranks else None
         figures["rank"] = -rank.rank if rank else -math.inf
         figures["place"] = -[line.method for line in summary.leaderboard].index(method)
+        figures["mean of kinds"] = kinds.macro_mean(summary, method, 1.0).gain.mean
         for kind in kinds.collect(summary):
             figures[kind.name] = kind.gains[method].mean
-        strength = strengths_section.collect(summary)
-        curve = strength.get(method)
+        curve = strengths_section.collect(summary).get(method)
         figures["hypervolume"] = curve.hypervolume.value
         figures["spearman"] = curve.response.spearman.mean
         for name, policy in curve.policies.items():

@@ -54,8 +54,8 @@ def macro_mean(summary: Summary, method: str, strength: float) -> MacroMean | No
     gains = summary.means(method, strength)
     if not gains:
         return None
-    labels = grid.concept_labels(summary)
-    kinds = [labels[concept].kind for concept in gains]
+    facts = summary.facts.concepts
+    kinds = [facts[concept].kind if concept in facts else "" for concept in gains]
     sizes = Counter(kinds)
     groups = {kind: k for k, kind in enumerate(sizes)}
     macro = Contrast(
@@ -120,19 +120,26 @@ def collect(summary: Summary) -> list[KindGains]:
             concepts=len(concepts),
             clusters=Families.of(sorted(concepts), summary.families).clusters,
             gains=gains,
-            limit=_limit(gains),
+            limit=_limit(summary, gains),
         )
     return sorted(rows.values(), key=lambda kind: kind.name)
 
 
-def _limit(gains: Mapping[str, estimates.Estimate | None]) -> str:
-    """Why methods' gains on a kind are all near the floor or all near the ceiling, if they are."""
-    prompting = gains.get("prompt")
-    others = [gain.mean for method, gain in gains.items() if method != "prompt" and gain]
+def _limit(summary: Summary, gains: Mapping[str, estimates.Estimate | None]) -> str:
+    """Why methods' gains on a kind are all near the floor or all near the ceiling, if they are.
+
+    Methods that change the prompt do not count.
+    """
+    prompting, facts = gains.get("prompt"), summary.facts.methods
+    others = [
+        gain.mean
+        for method, gain in gains.items()
+        if gain and method in facts and facts[method].kind != "prompt"
+    ]
     if not prompting or prompting.mean <= 0 or not others:
         return ""
     if max(others) <= NEAR_FLOOR * prompting.mean:
-        return "no method reaches a tenth of prompting"
+        return "no steering reaches a tenth of prompting"
     if min(others) >= NEAR_CEILING * prompting.mean:
-        return "every method reaches nine tenths of prompting"
+        return "all steering reaches nine tenths of prompting"
     return ""

@@ -77,7 +77,7 @@ def test_a_method_that_never_keeps_half_is_told_in_words_and_has_no_rank(
     assert own.note.startswith(note)
 
 
-def test_a_method_whose_cells_failed_is_not_ranked(tmp_path: Path) -> None:
+def test_a_method_whose_cells_failed_gains_less_and_is_not_ranked(tmp_path: Path) -> None:
     folder = planted(tmp_path / "run", {"lineas": GENTLE, "linear-act": WEAK})
     with Store.open(folder) as store:
         lost = next(row for row in store.rows() if row.method == "lineas" and row.strength == 2.0)
@@ -85,6 +85,7 @@ def test_a_method_whose_cells_failed_is_not_ranked(tmp_path: Path) -> None:
     own = collect(folder).get("lineas")
     assert own.note == "not ranked: 1 of 12 cells failed (strength 2)"
     assert own.rank is None
+    assert own.matched.gain.mean < 0.25
 
 
 def test_with_one_strength_above_0_the_command_for_more_is_told(tmp_path: Path) -> None:
