@@ -133,7 +133,8 @@ class TradeOff:
 
     def gain_at(self, strength: float) -> estimates.Estimate:
         """The mean gain at a measured strength."""
-        return estimates.estimate(self.gain[:, self.strengths.index(strength)], self._related.mean)
+        column = self.gain[:, self.strengths.index(strength)]
+        return estimates.estimate(column.tolist(), self._related.mean)
 
     def regret(self, strength: float, *, floor: float) -> durations.Interval | None:
         """Gain at a strength less the best gain at any that keeps the floor.
