@@ -247,7 +247,7 @@ def false_equivalence(simulations: int, pairs: int = 9, margin: float = 0.05) ->
 
 
 def vote_rates(simulations: int) -> Iterator[Rate]:
-    """Six equal methods judged in pairs: intervals of ratings, and tiers; a third of simulations."""
+    """Six equal methods judged in pairs, in a third of the simulations: ratings and tiers."""
     simulations = max(1, simulations // 3)
     for world in (World(n, share) for n in (12, 40, 167) for share in (None, 0.5)):
         rng = np.random.default_rng(6)
