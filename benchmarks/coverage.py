@@ -194,10 +194,11 @@ def contrast_coverage(simulations: int) -> Iterator[Rate]:
 
 
 def false_tiers(simulations: int) -> Iterator[Rate]:
-    """Six equal methods: how often some pair is told apart."""
+    """Six equal methods: how often some pair is told apart; small worlds four times as often."""
     for world in WORLDS:
         draw, wrong = normal(np.random.default_rng(3)), 0
-        for seed in range(simulations):
+        number = simulations * (4 if world.n <= 12 else 1)
+        for seed in range(number):
             scores = {
                 f"method {k}": world.by_concept(row)
                 for k, row in enumerate(world.scores(draw, METHODS))
@@ -206,7 +207,7 @@ def false_tiers(simulations: int) -> Iterator[Rate]:
             wrong += any(test.significant for test in ranks.pairwise_tests) if ranks else 0
         yield Rate(
             what=f"some tier among six equal methods, {world.name}",
-            value=wrong / simulations,
+            value=wrong / number,
             bounds=FALSE,
         )
 
