@@ -323,9 +323,10 @@ def test_a_file_of_an_unknown_kind_is_refused_by_name_and_imports_nothing(tmp_pa
     save_file(
         tensors, tmp_path / "map", metadata={**metadata, "digest": _digest(tensors, metadata)}
     )
-    names = "affine, interpolate, low-rank, none, on-means, rewrite"
-    with pytest.raises(Refused, match=f"no intervention 'antigravity:Affine' among {names}"):
+    with pytest.raises(Refused, match="no intervention 'antigravity:Affine' among affine") as error:
         load(tmp_path / "map")
+    for name in ("interpolate", "low-rank", "none", "on-means", "rewrite"):
+        assert f", {name}" in str(error.value)
     assert "antigravity" not in sys.modules
 
 

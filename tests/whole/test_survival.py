@@ -189,7 +189,7 @@ def test_an_image_that_was_damaged_before_it_was_scored_is_made_again(
         )
         store.drop_scores([row.concept])
     runner.run(build(SMALL), tmp_path / "run")
-    assert _tables(tmp_path / "run") == before
+    assert repr(_tables(tmp_path / "run")) == repr(before)
 
 
 def test_a_truncated_map_is_refused(toy_plugins: Path, tmp_path: Path) -> None:
