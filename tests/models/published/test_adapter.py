@@ -168,7 +168,7 @@ def test_prompts_are_mixed_by_their_weights(model: FewStepModel) -> None:
 def test_prompts_are_encoded_once_and_found_again_on_disk(folders: dict[str, Path]) -> None:
     (first,) = images(twin(dmd2, folders), ("a kept prompt", 1))
     again = twin(dmd2, folders)
-    assert again._prompts._recall("a kept prompt")
+    assert again._prompts._load("a kept prompt")
     assert images(again, ("a kept prompt", 1))[0].tobytes() == first.tobytes()
 
 
@@ -176,19 +176,19 @@ def test_forgotten_prompts_are_encoded_anew_and_neither_read_from_disk_nor_writt
     folders: dict[str, Path],
 ) -> None:
     (first,) = images(twin(dmd2, folders), ("kept", 1))
-    model, read = twin(dmd2, folders), []
+    model, encoded = twin(dmd2, folders), []
     model.forget_prompts()
-    reader = model._prompts._reader
-    read_one = reader.read
-    reader.read = lambda prompt: read.append(prompt) or read_one(prompt)
+    encoder = model._prompts._encoder
+    encode_one = encoder.encode
+    encoder.encode = lambda prompt: encoded.append(prompt) or encode_one(prompt)
     for _ in range(2):
         assert [image.tobytes() for _ in range(2) for image in images(model, ("kept", 1))] == 2 * [
             first.tobytes()
         ]
         images(model, ("not kept", 2))
         model.forget_prompts()
-    assert read == 2 * ["kept", "not kept"]
-    assert not twin(dmd2, folders)._prompts._recall("not kept")
+    assert encoded == 2 * ["kept", "not kept"]
+    assert not twin(dmd2, folders)._prompts._load("not kept")
 
 
 def test_prompts_found_on_disk_are_work_too(folders: dict[str, Path]) -> None:
