@@ -1,4 +1,4 @@
-"""How often the intervals and tests of htbench are wrong, by simulations whose truth is known.
+"""Error rates of the intervals and tests of htbench, by simulations whose truth is known.
 
 Scores of concepts are drawn with a known mean: independent ones, and those of the held-out concepts
 of the set `emoji`, where what words bring is a quarter or a half of the variance. An interval of
@@ -40,7 +40,7 @@ Draw = Callable[[tuple[int, ...]], np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class Rate:
-    """How often something happened in simulations, and within which bounds it should."""
+    """The share of simulations in which something happened, and the bounds it should be within."""
 
     what: str
     value: float
@@ -101,7 +101,7 @@ def _shipped() -> dict[str, tuple[str, ...]]:
 
 @cache
 def _words(n: int) -> np.ndarray:
-    """How much of each word the first `n` concepts have, in rows of length 1."""
+    """The share of each word in the first `n` concepts, in rows of length 1."""
     own = list(_shipped().values())[:n]
     words = sorted({word for each in own for word in each})
     has = np.array([[word in each for word in words] for each in own], float)
@@ -146,7 +146,7 @@ def mean_coverage(simulations: int) -> Iterator[Rate]:
 def covered(
     world: World, distribution: Callable[[np.random.Generator], Draw], simulations: int
 ) -> float:
-    """How often the interval of a mean holds the true one, 0."""
+    """The share of simulations in which the interval of a mean holds the true one, 0."""
     draw, held = distribution(np.random.default_rng(1)), 0
     for _ in range(simulations):
         scores = world.by_concept(world.scores(draw)[0])

@@ -5,6 +5,7 @@ the same step.
 """
 
 import os
+import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar, cast
@@ -45,6 +46,16 @@ def init(device: str | None) -> Iterator[str]:
 def world_size() -> int:
     """Number of processes."""
     return dist.get_world_size() if _is_distributed() else 1
+
+
+def describe_devices(device: str) -> str:
+    """Name and number of the devices of all processes; `device` is that of this one."""
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.startswith("cuda")
+        else f"CPU, {torch.get_num_threads()} threads ({platform.machine()})"
+    )
+    return name if world_size() == 1 else f"{world_size()} x {name}"
 
 
 def is_rank_0() -> bool:

@@ -12,7 +12,6 @@ References:
 """
 
 import json
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -41,7 +40,7 @@ from htbench.steering.fitting.concept_means import (
 )
 from htbench.steering.fitting.kernel_ridge import Kernel, KernelRidge
 from htbench.steering.intervention import Affine, Intervention
-from htbench.steering.method import Training, fitting_images
+from htbench.steering.method import Training, fitting_images, refuse_other_origin
 from htbench.steering.model import Model, Request, select_sites
 
 
@@ -92,7 +91,7 @@ class PredictedMeans:
         prepared += time.perf_counter() - began
         training = Training(
             seconds=means.seconds + prepared * distributed.world_size(),
-            device=_device_name(model),
+            device=distributed.describe_devices(model.device),
             concepts=tuple(concept.id for concept in concepts),
             encoders=(encoder.name,),
         )
@@ -135,13 +134,7 @@ class PredictedMeans:
             raise Refused(
                 f"steering {str(path)!r} cannot be read: {error}", remedy="Train it anew."
             ) from None
-        for what, recorded, current in expected:
-            if recorded != current:
-                raise Refused(
-                    f"steering {str(path)!r} was trained with another {what}: "
-                    f"{recorded}, this is {current}",
-                    remedy="Train it anew for this one.",
-                )
+        refuse_other_origin(f"steering {str(path)!r} was trained", expected)
         return MeansPredictor(
             condition=self.condition,
             model=model,
@@ -239,13 +232,3 @@ def _embed(encoder: Encoder, concept: Concept, condition: Condition) -> Float[Te
 def _load_encoder(name: str, model: Model) -> Encoder:
     encoder: Encoder = registry.load("encoders", name)(model.device)
     return encoder
-
-
-def _device_name(model: Model) -> str:
-    name = (
-        torch.cuda.get_device_name(model.device)
-        if model.device.startswith("cuda")
-        else f"CPU, {torch.get_num_threads()} threads ({platform.machine()})"
-    )
-    count = distributed.world_size()
-    return name if count == 1 else f"{count} x {name}"

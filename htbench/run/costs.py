@@ -17,8 +17,8 @@ from htbench.stats import durations
 from htbench.stats.estimates import Estimate
 
 FitRule = Literal["equal quality", "best quality", "paper's setting"]
-"""Why a fit was chosen: the quickest that scores as high as the method; where none does, the one
-that scores highest; the slowest with published figures."""
+"""The reason a fit was chosen: the quickest that scores as high as the method; where none does, the
+one that scores highest; the slowest with published figures."""
 _SURROUNDINGS = ("cpu", "threads", "device", "torch")
 """Parts of the environment that times of one ratio share."""
 IMAGE_COUNTS = (0, 1, 10, 100)

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from scipy.special import stdtrit
 
 from htbench.stats.durations import Interval
+from htbench.stats.families import MIN_CLUSTERS
 from htbench.stats.proportions import Proportion
 
 Unit = tuple[str, Mapping[str, float]]
@@ -25,8 +26,6 @@ Contribution = Callable[
 Statistic = Callable[[Float[np.ndarray, "draws sums"]], Float[np.ndarray, "draws statistics"]]
 OUTCOMES = (1.0, 0.5, 0.0)
 """Won, tied, lost."""
-MIN_CLUSTERS = 3
-"""The number of concepts, and of raters, below which there is no interval."""
 NO_INTERVAL = f"no interval: fewer than {MIN_CLUSTERS} concepts or raters, or all alike"
 
 

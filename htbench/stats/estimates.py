@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
@@ -119,19 +118,6 @@ def _chance(t: float, skewness: float, contrast: Contrast) -> float:
     """
     corrected = float(corrected_t(np.asarray(t), np.asarray(skewness)))
     return max(upper_tail(each, contrast.degrees_of_freedom) for each in (t, corrected))
-
-
-def resamples(n: int, *, seed: int = 0, rounds: int = 10_000) -> Float[np.ndarray, "rounds n"]:
-    """Bootstrap counts: how often each of `n` independent units is in each resample; read-only."""
-    return Families.independent(n).resamples(seed=seed, rounds=rounds)
-
-
-def tail_quantile(n: int) -> float:
-    """The quantile of resampled statistics of `n` independent units at which a 95 % interval ends.
-
-    NaN for fewer than `families.MIN_CLUSTERS`; see `Families.tail`.
-    """
-    return Families.independent(n).tail
 
 
 MAX_EXACT = 20

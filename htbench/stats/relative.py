@@ -1,4 +1,4 @@
-"""Whether one mean reaches a stated share of another, where both are estimates."""
+"""Comparison of one mean with a stated share of another, where both are estimates."""
 
 import math
 from collections.abc import Mapping

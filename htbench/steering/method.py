@@ -8,13 +8,13 @@ does nothing, and `towards` calls its `fit` for the concept.
 import json
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from htbench.core import content
-from htbench.core.errors import Missing, UsageError
+from htbench.core.errors import Missing, Refused, UsageError
 from htbench.core.types import Digest
 from htbench.steering import baseline
 from htbench.steering.baseline import Card
@@ -94,6 +94,23 @@ class Method(Protocol):
         Raises:
             Refused: if the file is damaged, or was made for another model.
         """
+
+
+def refuse_other_origin(made: str, origins: Iterable[tuple[str, object, object]]) -> None:
+    """Refuse a file that was made with another model, encoder or the like.
+
+    `made` begins the message, such as `steering 'x' was trained`; `origins` are what each is, its
+    recorded value and the present one.
+
+    Raises:
+        Refused: for the first that differs.
+    """
+    for what, recorded, current in origins:
+        if recorded != current:
+            raise Refused(
+                f"{made} with another {what}: {recorded}, this is {current}",
+                remedy="Make it anew for this one.",
+            )
 
 
 class FitsEachConcept(ABC):

@@ -13,9 +13,7 @@ from htbench.stats.estimates import (
     equivalence,
     holm,
     over_concepts,
-    resamples,
     sign_flip,
-    tail_quantile,
 )
 
 
@@ -218,17 +216,3 @@ def test_a_difference_that_is_not_a_number_proves_nothing() -> None:
     assert math.isnan(sign_flip([0.4, math.nan, 0.5]))
     adjusted = holm([0.01, math.nan, 0.04])
     assert (adjusted[0], math.isnan(adjusted[1]), adjusted[2]) == (0.02, True, 0.04)
-
-
-def test_every_resample_has_as_many_units_as_there_are() -> None:
-    assert (resamples(7, seed=3, rounds=50).sum(1) == 7).all()
-
-
-def test_few_clusters_end_their_intervals_further_out() -> None:
-    assert (
-        tail_quantile(5)
-        < tail_quantile(20)
-        < tail_quantile(1000)
-        < 0.025
-        < 1.01 * tail_quantile(1000)
-    )

@@ -124,3 +124,17 @@ def test_correcting_t_for_skewness_can_be_undone() -> None:
         for t in (-2.5, 0.4, 3.0):
             corrected = float(corrected_t(np.array(t), np.array(skewness)))
             assert uncorrected_t(corrected, skewness) == pytest.approx(t)
+
+
+def test_every_resample_has_as_many_units_as_there_are() -> None:
+    assert (Families.independent(7).resamples(seed=3, rounds=50).sum(1) == 7).all()
+
+
+def test_few_clusters_end_their_intervals_further_out() -> None:
+    assert (
+        Families.independent(5).tail
+        < Families.independent(20).tail
+        < Families.independent(1000).tail
+        < 0.025
+        < 1.01 * Families.independent(1000).tail
+    )

@@ -126,7 +126,7 @@ def collect(summary: Summary) -> list[KindGains]:
 
 
 def _limit(summary: Summary, gains: Mapping[str, estimates.Estimate | None]) -> str:
-    """Why methods' gains on a kind are all near the floor or all near the ceiling, if they are.
+    """The reason why gains on a kind are all near the floor or the ceiling, if they are.
 
     Methods that change the prompt do not count.
     """

@@ -65,7 +65,7 @@ class Agreement:
 
     @property
     def sentence(self) -> str:
-        """How far both scores agree, on concepts and on the order of methods."""
+        """The agreement of both scores on concepts and on the order of methods, in words."""
         parts = [f"Agreement with {self.title} by {self.encoder}"]
         if self.overall:
             concordance, low, high, correlation = (

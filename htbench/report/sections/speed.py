@@ -77,7 +77,7 @@ def collect(summary: Summary, tones: Mapping[str, int]) -> SpeedSection:
 
 
 def verdict(cost: MethodCost) -> str:
-    """How much faster a trained method answers, against each fit, with the scores of both."""
+    """The speed-up of a trained method against each fit, with the scores of both, in words."""
     comparisons = cost.comparisons
     predict = format.duration(comparisons[0].saving.point_estimate.predict)
     gain = f" (gain {format.score(cost.gain.mean)})" if cost.gain else ""

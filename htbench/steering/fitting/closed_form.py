@@ -52,8 +52,9 @@ class FitsEachSite(FitsEachConcept):
     sites: tuple[str, ...] = ("*",)
     """Glob patterns of sites, as `select_sites` takes them."""
     targets: Targets = "plain"
-    """Whether targets go through the maps of earlier sites as sources do (`mapped`, Definition 3.2
-    of Rodriguez et al., https://arxiv.org/abs/2410.23054) or are not steered (`plain`)."""
+    """Treatment of targets: they go through the maps of earlier sites as sources do (`mapped`,
+    Definition 3.2 of Rodriguez et al., https://arxiv.org/abs/2410.23054), or are not steered
+    (`plain`)."""
 
     @abstractmethod
     def fit_site(

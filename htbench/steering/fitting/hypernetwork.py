@@ -22,7 +22,7 @@ from htbench.steering.concept import Concept
 from htbench.steering.encoder import Condition, Encoder, embed
 from htbench.steering.fitting.trainer import Recipe, Trainer, TrainingTask
 from htbench.steering.intervention import Affine, Intervention
-from htbench.steering.method import Training, fitting_images
+from htbench.steering.method import Training, fitting_images, refuse_other_origin
 from htbench.steering.model import Model, Request, select_sites
 
 Maps = dict[Site, tuple[Float[Tensor, "concepts channels"], Float[Tensor, "concepts channels"]]]
@@ -79,13 +79,7 @@ class HypernetworkConfig:
                 f"steering {str(path)!r} cannot be read: {error}",
                 remedy="Install htbench again, or train anew.",
             ) from None
-        for what, recorded, current in expected:
-            if recorded != current:
-                raise Refused(
-                    f"steering {str(path)!r} was trained with another {what}: "
-                    f"{recorded}, this is {current}",
-                    remedy="Train it anew for this one.",
-                )
+        refuse_other_origin(f"steering {str(path)!r} was trained", expected)
         network = Hypernetwork(encoder.width, sites, width=settings["width"], rank=settings["rank"])
         network.load_state_dict(tensors)
         tuples = {key: tuple(training[key]) for key in ("concepts", "encoders")}

@@ -26,7 +26,12 @@ from htbench.steering import baseline, intervention
 from htbench.steering.concept import Concept
 from htbench.steering.encoder import Condition, Encoder, embed
 from htbench.steering.intervention import Affine, Intervention, InterventionOrigin
-from htbench.steering.method import Steering, Training, load_or_train_base
+from htbench.steering.method import (
+    Steering,
+    Training,
+    load_or_train_base,
+    refuse_other_origin,
+)
 from htbench.steering.model import Model
 
 
@@ -226,13 +231,7 @@ class MapBankMethod(UsesMapBank):
             raise Refused(
                 f"bank {str(path)!r} cannot be read: {error}", remedy="Delete it to learn it again."
             ) from None
-        for what, recorded, current in expected:
-            if recorded != current:
-                raise Refused(
-                    f"bank {str(path)!r} was made with another {what}: "
-                    f"{recorded}, this is {current}",
-                    remedy="Make it anew for this one.",
-                )
+        refuse_other_origin(f"bank {str(path)!r} was made", expected)
         encoders = tuple(training["encoders"])
         return MapBankSteering(
             method=self,

@@ -4,7 +4,6 @@ Under torch.distributed it runs on several devices.
 """
 
 import json
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -146,12 +145,7 @@ class Trainer:
     @property
     def device(self) -> str:
         """Name and number of the devices that the training runs on."""
-        name = (
-            torch.cuda.get_device_name()
-            if self.weights[0].is_cuda
-            else f"CPU, {torch.get_num_threads()} threads ({platform.machine()})"
-        )
-        return name if distributed.world_size() == 1 else f"{distributed.world_size()} x {name}"
+        return distributed.describe_devices(str(self.weights[0].device))
 
     @property
     def record(self) -> dict[str, object]:

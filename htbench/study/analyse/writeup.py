@@ -12,6 +12,7 @@ from htbench.core import content
 from htbench.core.errors import Missing, Refused
 from htbench.stats import crossed
 from htbench.stats.durations import Interval
+from htbench.stats.families import MIN_CLUSTERS
 from htbench.stats.proportions import Proportion
 from htbench.study import answer, manifest
 from htbench.study.analyse import publish
@@ -245,7 +246,7 @@ def _agreement(criterion: CriterionResult) -> list[str]:
         lines.append(f"| {' | '.join((source, f'{each.compared:,}', *measures))} |")
     note = (
         "Intervals are for new concepts and new people; there is none below "
-        f"{crossed.MIN_CLUSTERS} of either, or where all agree. A judge or metric is compared with "
+        f"{MIN_CLUSTERS} of either, or where all agree. A judge or metric is compared with "
         "the majority on each pair of pictures, a tie being a verdict too."
     )
     return [*lines, "", note]

@@ -35,7 +35,7 @@ class Preference:
 
     @property
     def ratio(self) -> Interval:
-        """How often one is preferred over how often the other is: the odds of the rate.
+        """The odds of the rate: how often one is preferred over how often the other is.
 
         Odds rise with the rate, so the interval's ends are the odds of its ends. A rate of 0 gives
         a ratio of 0 and a rate of 1 an infinite one, which leaves that side without a bound.
