@@ -195,56 +195,59 @@ def contrast_coverage(simulations: int) -> Iterator[Rate]:
 
 def false_tiers(simulations: int) -> Iterator[Rate]:
     """Six equal methods: how often some pair is told apart; small worlds four times as often."""
+
+    def told_apart(world: World, draw: Draw, seed: int) -> bool:
+        scores = _by_method(world, world.scores(draw, METHODS))
+        ranks = rank_by_scores(scores, world.families, rounds=400, seed=seed)
+        return ranks is not None and any(test.significant for test in ranks.pairwise_tests)
+
     for world in WORLDS:
-        draw, wrong = normal(np.random.default_rng(3)), 0
         number = simulations * (4 if world.n <= 12 else 1)
-        for seed in range(number):
-            scores = {
-                f"method {k}": world.by_concept(row)
-                for k, row in enumerate(world.scores(draw, METHODS))
-            }
-            ranks = rank_by_scores(scores, world.families, rounds=400, seed=seed)
-            wrong += any(test.significant for test in ranks.pairwise_tests) if ranks else 0
-        yield Rate(
-            what=f"some tier among six equal methods, {world.name}",
-            value=wrong / number,
-            bounds=FALSE,
-        )
+        yield _wrong("some tier among six equal methods", world, told_apart, number, seed=3)
 
 
 def false_differences(simulations: int) -> Iterator[Rate]:
     """Six equal methods: how often some paired difference is significant."""
+
+    def some_difference(world: World, draw: Draw, _: int) -> bool:
+        pairs = compare(_by_method(world, world.scores(draw, METHODS)), world.families)
+        return any(pair.p < 0.05 for pair in pairs)
+
+    what = "some difference among six equal methods"
     for world in WORLDS:
-        draw, wrong = normal(np.random.default_rng(4)), 0
-        for _ in range(simulations):
-            rows = world.scores(draw, METHODS)
-            pairs = compare(
-                {f"method {k}": world.by_concept(row) for k, row in enumerate(rows)},
-                world.families,
-            )
-            wrong += any(pair.p < 0.05 for pair in pairs)
-        yield Rate(
-            what=f"some difference among six equal methods, {world.name}",
-            value=wrong / simulations,
-            bounds=FALSE,
-        )
+        yield _wrong(what, world, some_difference, simulations, seed=4)
 
 
 def false_equivalence(simulations: int, pairs: int = 9, margin: float = 0.05) -> Iterator[Rate]:
     """Methods that differ from a reference by exactly the margin: how often one is equivalent."""
+
+    def some_equivalent(world: World, draw: Draw, _: int) -> bool:
+        scores = _by_method(world, margin + 0.15 * world.scores(draw, pairs))
+        scores["reference"] = dict.fromkeys(world.concepts, 0.0)
+        compared = compare(scores, world.families, reference="reference", margin=margin)
+        return any(pair.equivalence and pair.equivalence.holds for pair in compared)
+
+    what = f"some of {pairs} pairs at the margin called equivalent"
     for world in WORLDS:
-        draw, wrong = normal(np.random.default_rng(5)), 0
-        for _ in range(simulations):
-            rows = 0.15 * world.scores(draw, pairs)
-            scores = {f"method {k}": world.by_concept(margin + row) for k, row in enumerate(rows)}
-            scores["reference"] = dict.fromkeys(world.concepts, 0.0)
-            compared = compare(scores, world.families, reference="reference", margin=margin)
-            wrong += any(pair.equivalence and pair.equivalence.holds for pair in compared)
-        yield Rate(
-            what=f"some of {pairs} pairs at the margin called equivalent, {world.name}",
-            value=wrong / simulations,
-            bounds=FALSE,
-        )
+        yield _wrong(what, world, some_equivalent, simulations, seed=5)
+
+
+def _wrong(
+    what: str,
+    world: World,
+    is_wrong: Callable[[World, Draw, int], bool],
+    simulations: int,
+    *,
+    seed: int,
+) -> Rate:
+    """The rate of a wrong conclusion on normally distributed scores."""
+    draw = normal(np.random.default_rng(seed))
+    wrong = sum(is_wrong(world, draw, number) for number in range(simulations))
+    return Rate(what=f"{what}, {world.name}", value=wrong / simulations, bounds=FALSE)
+
+
+def _by_method(world: World, scores: np.ndarray) -> dict[str, dict[str, float]]:
+    return {f"method {k}": world.by_concept(row) for k, row in enumerate(scores)}
 
 
 def vote_rates(simulations: int) -> Iterator[Rate]:
