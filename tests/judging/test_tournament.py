@@ -1,6 +1,5 @@
 """Tournaments that are killed, stopped by a budget, or issued again."""
 
-import json
 import multiprocessing
 import os
 import random
@@ -14,23 +13,8 @@ from kit.judge_servers import Ask, Endpoint, serving
 
 from htbench.core.errors import Missing, Refused, UnknownName, UsageError
 from htbench.judging import budget
-from htbench.judging.card import JudgeCard
 from htbench.judging.leaderboard import read_result
 from htbench.judging.ledger import LEDGER_FILE, Ledger
-
-CONCURRENCY = 8
-
-
-def tables(run: Path, judge: JudgeCard) -> str:
-    return json.dumps(
-        judged_run.judged(run, judge, concurrency=CONCURRENCY).facts(), sort_keys=True
-    )
-
-
-def child(run: Path, judge: Path, out: Path) -> None:
-    from htbench.judging import card
-
-    out.write_text(tables(run, card.load_judge_card(str(judge))))
 
 
 def killing(endpoint: Endpoint, at: list[int], process: list[Any]) -> None:
@@ -52,22 +36,23 @@ def test_killed_at_random_calls_it_ends_in_the_same_tables_and_every_key_is_paid
     at = sorted(dice.sample(range(2, 130), 4))
     kills = len(at)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["judged_run"])
+    context.set_forkserver_preload(["kit.judged_run"])
     with serving(Endpoint()) as endpoint:
         judge = judged_run.card(tmp_path / "judge", endpoint.url)
         process: list[Any] = [None]
         killing(endpoint, at, process)
         for _ in range(kills + 1):
             process[0] = context.Process(
-                target=child, args=(war, tmp_path / "judge", tmp_path / "tables.json")
+                target=judged_run.write_tables,
+                args=(war, tmp_path / "judge", tmp_path / "tables.json"),
             )
             process[0].start()
             process[0].join()
         sent, paid = dict(endpoint.replies), len(endpoint.paid)
         endpoint.paid, endpoint.replies = {}, type(endpoint.replies)()
-        assert (tmp_path / "tables.json").read_text() == tables(peace, judge)
+        assert (tmp_path / "tables.json").read_text() == judged_run.tables(peace, judge)
     assert (at, paid) == ([], 144)
-    assert sum(sent.values()) - paid <= kills * CONCURRENCY
+    assert sum(sent.values()) - paid <= kills * judged_run.CONCURRENCY
     with Ledger.read(war) as ledger:
         assert ledger.model_usage("scripted").calls == 144
 
@@ -76,9 +61,9 @@ def test_a_rerun_asks_nothing_and_finds_the_same(tmp_path: Path) -> None:
     run = judged_run.build(tmp_path / "run", concepts=4)
     with serving(Endpoint()) as endpoint:
         judge = judged_run.card(tmp_path / "judge", endpoint.url)
-        first = tables(run, judge)
+        first = judged_run.tables(run, judge)
         before = endpoint.calls
-        assert tables(run, judge) == first
+        assert judged_run.tables(run, judge) == first
         assert endpoint.calls == before
 
 

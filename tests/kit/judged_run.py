@@ -1,5 +1,6 @@
 """Small runs to judge: pictures of one colour, nearer to the concept's for a better method."""
 
+import json
 import random
 import shutil
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ from kit.planned_cells import plan_cells
 SKILL = {"none": 0.0, "poor": 0.3, "shy": 0.5, "good": 0.8}
 """How much of the concept's colour a method's pictures have."""
 PROMPTS = ("a cat", "a house")
+CONCURRENCY = 8
 
 
 def build(
@@ -110,6 +112,16 @@ def judged(folder: Path, judge: JudgeCard, **options: Any) -> TournamentResult:
         played = tournament(folder, ledger, judge, **options)
         played.play()
         return read_result(ledger, played.id, rounds=200)
+
+
+def tables(folder: Path, judge: JudgeCard) -> str:
+    """All that the result of a tournament by `CONCURRENCY` calls at once tells, as text."""
+    return json.dumps(judged(folder, judge, concurrency=CONCURRENCY).facts(), sort_keys=True)
+
+
+def write_tables(folder: Path, judge: Path, out: Path) -> None:
+    """The same for the judge's card in the folder `judge`, in a process that a test can kill."""
+    out.write_text(tables(folder, judge_cards.load_judge_card(str(judge))))
 
 
 def ratings(result: TournamentResult) -> dict[str, float]:
