@@ -1,8 +1,5 @@
 """The command line: one module per command or group of commands, registered here."""
 
-import errno
-import signal
-import sys
 from typing import Annotated
 
 import typer
@@ -24,18 +21,6 @@ from htbench.cli import (
     time,
     train,
 )
-from htbench.core.errors import HtbenchError, Missing
-
-_FILE_ERRORS = (
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EIO,
-    errno.ENAMETOOLONG,
-    errno.EMFILE,
-    errno.ENOTDIR,
-)
-"""Errors of the operating system that another folder or file mends."""
 
 
 def _show_version(is_requested: bool) -> None:
@@ -82,51 +67,3 @@ app.command()(judge.judge)
 app.command()(power.power)
 app.add_typer(check.app, name="check")
 app.add_typer(study.app, name="study")
-
-
-def main() -> None:
-    """Entry point: a user's mistake ends in two lines on stderr and an exit code, a bug in a
-    traceback."""
-    signal.signal(signal.SIGINT, _interrupt)
-    try:
-        app(prog_name="htbench")
-    except HtbenchError as error:
-        _fail(error)
-    except _Interrupted:
-        sys.stderr.write(
-            "htbench: interrupted; what was finished is kept\nThe same command continues.\n"
-        )
-        sys.exit(130)
-    except OSError as error:
-        _fail(_from_os_error(error))
-
-
-class _Interrupted(BaseException):
-    """Ctrl-C, as a class that the command-line library does not turn into exit code 1."""
-
-
-def _interrupt(*_: object) -> None:
-    raise _Interrupted
-
-
-def _from_os_error(error: OSError) -> HtbenchError:
-    """The machine's refusal in one line; raises `error` again if it is a bug instead."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Missing(
-            "no space left on the disk; what was finished is kept",
-            remedy="Make room; the same command continues.",
-        )
-    if error.errno in _FILE_ERRORS:
-        return Missing(
-            f"{error.strerror}: {str(error.filename)[:300]!r}",
-            remedy="Choose another folder or file.",
-        )
-    raise error
-
-
-def _fail(error: HtbenchError) -> None:
-    from htbench.core.display import printable
-
-    lines = [f"htbench: {error}", *([error.remedy] if error.remedy else [])]
-    sys.stderr.write("".join(f"{printable(line)}\n" for line in lines))
-    sys.exit(error.exit_code)

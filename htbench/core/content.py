@@ -1,5 +1,6 @@
 """Files: the content that is shipped as data, cards, digests, and whole or no writes."""
 
+import errno
 import hashlib
 import json
 import math
@@ -9,11 +10,12 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from htbench.core.errors import UsageError
+from htbench.core import reading
+from htbench.core.errors import Missing, UsageError
 from htbench.core.types import Digest
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel, ValidationError
+    from pydantic import BaseModel
 
 _PACKAGE = Path(__file__).parents[1]
 Card = TypeVar("Card", bound="BaseModel")
@@ -41,29 +43,17 @@ def read_card(
         FileNotFoundError: if there is no such file.
         InvalidCard: if it cannot be read, or has a wrong, unknown or missing field.
     """
-    import tomllib
-
     from pydantic import ValidationError
 
+    if not os.path.lexists(path):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = reading.parse_toml(reading.read_text(path))
         return kind.model_validate({**(defaults or {}), **values})
-    except FileNotFoundError:
-        raise
     except ValidationError as error:
-        raise InvalidCard(_first_problem(error)) from None
-    except (ValueError, RecursionError, OSError) as error:
-        raise InvalidCard(f"it cannot be read: {' '.join(str(error).split())[:200]}") from None
-
-
-def _first_problem(error: "ValidationError") -> str:
-    """The field, the problem and the value, in one line."""
-    first = error.errors()[0]
-    field = ".".join(map(str, first["loc"]))
-    problem = f"{field}: {first['msg']}" if field else first["msg"]
-    is_value_known = first["type"] != "missing"
-    text = f"{problem}, not {str(first['input'])[:60]!r}" if is_value_known else problem
-    return " ".join(text.split())[:300]
+        raise InvalidCard(reading.first_problem(error)) from None
+    except (reading.Malformed, UsageError, Missing) as error:
+        raise InvalidCard(f"it cannot be read: {error}") from None
 
 
 def write_whole(path: Path, data: bytes | str) -> None:

@@ -4,7 +4,6 @@ One process writes it at a time and any may read it; a file that is damaged or o
 refused.
 """
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -12,9 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from htbench.core.errors import HtbenchError, Missing, Refused, UsageError
+from htbench.core import locks
+from htbench.core.errors import HtbenchError, Missing, Refused, UsageError, no_space
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +42,9 @@ class Database:
 
     schema: ClassVar[Schema]
 
-    def __init__(self, folder: Path, database: sqlite3.Connection, lock: int | None) -> None:
+    def __init__(
+        self, folder: Path, database: sqlite3.Connection, lock: "BaseFileLock | None"
+    ) -> None:
         self.folder, self._database, self._lock = folder, database, lock
 
     def __enter__(self) -> Self:
@@ -59,7 +64,7 @@ class Database:
         """Close the file and release the lock."""
         self._database.close()
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.release()
 
     def select(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """The rows of a SQL query."""
@@ -75,15 +80,12 @@ class Database:
             Refused: if another version of htbench made it or it is damaged.
         """
         layout = cls.schema
-        lock = os.open(folder / layout.lock, os.O_RDWR | os.O_CREAT)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            raise UsageError(
-                f"run {str(folder)!r} is being {layout.activity} by another process",
-                remedy=f"Wait for it{layout.alternative}.",
-            ) from None
+        lock = locks.acquire(
+            folder / layout.lock,
+            noun=f"run {str(folder)!r}",
+            activity=layout.activity,
+            otherwise=layout.alternative,
+        )
         opened = cls(
             folder, sqlite3.connect(folder / layout.file, isolation_level=None, timeout=10), lock
         )
@@ -157,10 +159,7 @@ class Database:
 
     def _explain(self, error: sqlite3.DatabaseError) -> HtbenchError:
         if "full" in str(error):
-            return Missing(
-                "no space left on the disk; what was finished is kept",
-                remedy="Make room; the same command continues.",
-            )
+            return no_space()
         if "locked" in str(error) or "readonly" in str(error) or "unable to open" in str(error):
             return UsageError(
                 f"cannot use {str(self.folder / self.schema.file)!r}: {error}",

@@ -33,6 +33,14 @@ class Missing(HtbenchError):
     exit_code = 4
 
 
+def no_space() -> Missing:
+    """The error for a full disk."""
+    return Missing(
+        "no space left on the disk; what was finished is kept",
+        remedy="Make room; the same command continues.",
+    )
+
+
 class Refused(HtbenchError):
     """To continue would give a wrong result: a leak, a damaged file or one of another version."""
 

@@ -126,14 +126,14 @@ def test_a_full_disk_is_one_clear_line(
 ) -> None:
     import errno
 
-    from htbench import cli
+    from htbench import __main__, cli
 
     def full(**_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(cli, "app", full)
     with pytest.raises(SystemExit) as stop:
-        cli.main()
+        __main__.main()
     assert stop.value.code == 4
     assert "no space left" in capsys.readouterr().err
 

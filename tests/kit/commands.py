@@ -21,7 +21,7 @@ def imports_torch(*words: str) -> bool:
     script = f"""
 import sys
 sys.argv = ["htbench", *{words!r}]
-from htbench.cli import main
+from htbench.__main__ import main
 try:
     main()
 except SystemExit:

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kit import report_run
 
-from htbench import cli, report
+from htbench import __main__, report
 from htbench.core import content
 from htbench.core.errors import HtbenchError, Missing, Refused, UsageError
 from htbench.run import check, plan, runner
@@ -193,7 +193,7 @@ def test_a_hostile_name_is_refused_in_printable_lines(
     for words in COMMANDS:
         monkeypatch.setattr(sys, "argv", ["htbench", *words, name])
         with pytest.raises(SystemExit) as stop:
-            cli.main()
+            __main__.main()
         errors = capsys.readouterr().err
         assert stop.value.code in (2, 4)
         assert len(errors) < 2500
@@ -312,7 +312,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_done(
     with monkeypatch.context() as patched:
         full(patched)
         with pytest.raises(SystemExit) as stop:
-            cli.main()
+            __main__.main()
     assert (stop.value.code, "no space left" in capsys.readouterr().err) == (4, True)
     with Store.read(tmp_path / "run") as store:
         assert store.select("PRAGMA integrity_check") == [("ok",)]

@@ -16,7 +16,7 @@ import pytest
 from kit import toy_plugin
 from kit.contents import contents
 
-from htbench import cli
+from htbench import __main__
 from htbench.core import registry
 from htbench.core.display import Display
 from htbench.core.errors import UsageError
@@ -227,7 +227,7 @@ def test_without_ray_several_workers_end_with_the_command_that_installs_it(
             sys, "argv", ["htbench", "run", "quickstart", "--out", str(tmp_path / "runs"), *words]
         )
         with pytest.raises(SystemExit) as stop:
-            cli.main()
+            __main__.main()
         assert stop.value.code == 4
         assert "pip install 'htbench[ray]'" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()

@@ -1,0 +1,141 @@
+"""The one way in for pictures: of few formats, within limits, as plain 8-bit pixels."""
+
+import stat
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zipfile import BadZipFile, ZipFile
+
+from htbench.core import reading
+from htbench.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+"""Formats that are read; none of them starts another program or holds text to be run."""
+MAX_PIXELS = 1 << 26
+"""The most pixels of a picture: 67 million, such as 8192 x 8192."""
+MAX_BYTES = 1 << 27
+"""The largest file of a picture, in bytes: 128 MiB."""
+MAX_RATIO = 200
+"""The most times that a file in an archive may be larger than packed; pictures hardly shrink."""
+MAX_ARCHIVE_BYTES = 1 << 32
+"""The most bytes of all files of an archive together: 4 GiB."""
+
+
+class UnreadablePicture(UsageError):
+    """A file that is no picture, or one beyond the limits; the text is one line."""
+
+
+def open_picture(data: bytes, *, name: str = "picture") -> "Image":
+    """The picture in a file's bytes: RGB, or RGBA where it has transparent pixels.
+
+    Upright by its EXIF orientation; more than 8 bits a channel are scaled to 8; of several frames
+    the first; colour profile, text and all other metadata are dropped.
+
+    Raises:
+        UnreadablePicture: if it is none of `FORMATS`, larger than `MAX_PIXELS`, or broken.
+    """
+    import warnings
+
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(BytesIO(data), formats=FORMATS) as file:
+                if file.width * file.height > MAX_PIXELS:
+                    raise ValueError(
+                        f"{file.width:,} x {file.height:,} pixels, and {MAX_PIXELS:,} is the limit"
+                    )
+                picture = _in_8_bits(ImageOps.exif_transpose(file))
+                mode = "RGBA" if picture.has_transparency_data else "RGB"
+                return _without_metadata(picture.convert(mode))
+    except Exception as error:  # decoders raise whatever they like on broken data
+        reason = " ".join(str(error).split())[:200].replace(repr(BytesIO()), "it")
+        if isinstance(error, UnidentifiedImageError):
+            reason = f"it is none of {', '.join(FORMATS)}"
+        raise UnreadablePicture(
+            f"{name[:300]!r} cannot be read as a picture: {reason or type(error).__name__}",
+            remedy="Give a PNG, JPEG or WebP file.",
+        ) from None
+
+
+def read_picture(path: Path, *, within: Path | None = None) -> "Image":
+    """The picture in a file, as `open_picture` gives it; the file as `reading.read_bytes` does."""
+    data = reading.read_bytes(path, noun="picture", within=within, most=MAX_BYTES)
+    return open_picture(data, name=str(path))
+
+
+def on_background(picture: "Image", colour: str = "white") -> "Image":
+    """The picture as RGB, its transparent pixels over a background of one colour."""
+    from PIL import Image
+
+    if picture.mode != "RGBA":
+        return picture.convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, colour), picture).convert("RGB")
+
+
+def archived_pictures(archive: Path) -> dict[str, int]:
+    """The files of a ZIP archive with their CRC-32, by name, in the order of names.
+
+    Raises:
+        reading.UnreadableFile: if it is no archive, or is larger unpacked than is allowed.
+    """
+    reading.find_file(archive, noun="archive")
+    shown = f"archive {str(archive)[:300]!r}"
+    try:
+        with ZipFile(archive) as file:
+            members = [info for info in file.infolist() if not info.is_dir()]
+    except (BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise reading.UnreadableFile(f"{shown} cannot be read: {error}") from None
+    if sum(info.file_size for info in members) > MAX_ARCHIVE_BYTES:
+        raise reading.UnreadableFile(f"{shown} is larger unpacked than {MAX_ARCHIVE_BYTES:,} bytes")
+    for info in members:
+        if stat.S_ISLNK(info.external_attr >> 16):
+            raise reading.UnreadableFile(f"{shown}: {info.filename[:200]!r} is a link")
+        if info.file_size > MAX_BYTES or info.file_size > MAX_RATIO * max(info.compress_size, 1024):
+            raise reading.UnreadableFile(
+                f"{shown}: {info.filename[:200]!r} is {info.file_size:,} bytes unpacked and "
+                f"{info.compress_size:,} packed, which no picture is"
+            )
+    return {info.filename: info.CRC for info in sorted(members, key=lambda info: info.filename)}
+
+
+def read_archived_picture(archive: Path, name: str) -> "Image":
+    """The picture `name` in a ZIP archive, as `open_picture` gives it.
+
+    Raises:
+        UnreadablePicture: if it cannot be read, or unpacks to more than `MAX_BYTES`.
+    """
+    try:
+        with ZipFile(archive) as file, file.open(name) as member:
+            data = member.read(MAX_BYTES + 1)
+    except Exception as error:  # a broken archive ends in many kinds of errors
+        reason = " ".join(str(error).split())[:200]
+        raise UnreadablePicture(
+            f"{name[:200]!r} in archive {str(archive)[:300]!r} cannot be read: {reason}"
+        ) from None
+    if len(data) > MAX_BYTES:
+        raise UnreadablePicture(f"{name[:200]!r} in {str(archive)[:300]!r} is too large")
+    return open_picture(data, name=name)
+
+
+def _in_8_bits(picture: "Image") -> "Image":
+    """A picture of at most 8 bits a channel: deeper ones are scaled, where Pillow would clip."""
+    import numpy as np
+    from PIL import Image
+
+    if picture.mode == "F":
+        raise ValueError("its pixels are floating-point numbers")
+    if picture.mode == "I" or picture.mode.startswith("I;"):
+        levels = np.asarray(picture).astype(np.int64)
+        return Image.fromarray((levels.clip(0, 65535) / 257).round().astype(np.uint8), "L")
+    return picture
+
+
+def _without_metadata(picture: "Image") -> "Image":
+    picture.load()
+    picture.info = {}
+    return picture
