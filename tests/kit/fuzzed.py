@@ -1,0 +1,366 @@
+"""Every kind of input and record: a healthy one, and how htbench uses it."""
+
+import contextlib
+import io
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import ZipFile
+
+from PIL import Image
+
+from htbench import __main__
+from htbench.core import content
+from htbench.core.errors import HtbenchError
+from kit import report_run, study_exports
+
+KEPT = Path(__file__).parent / "kept"
+PLAN = """model = "emoji"
+methods = ["prompt", "mean-shift"]
+concepts = "test"
+strengths = [0.0, 1.0]
+prompts = 2
+name = "x"
+allow_leak = false
+"""
+CARD = """name = "mine"
+method = "mean-shift"
+summary = "Mine."
+[settings]
+samples = 8
+[[published]]
+what = "a"
+value = "b"
+conditions = "c"
+"""
+PRICES = """date = 2026-11-01
+currency = "USD"
+[models]
+"gpt-4o" = { input = 2.5, output = 10.0, cached = 1.25, batch = 0.5 }
+"""
+SCORER = """name = "words"
+summary = "Length."
+better = "higher"
+against = "target"
+command = ["cat", "answers.jsonl"]
+start = 2
+patience = 2
+"""
+VOTES = "criterion,concept,prompt,seed,one,two,preference\n"
+REPLY = {
+    "choices": [
+        {
+            "finish_reason": "stop",
+            "message": {
+                "content": '<think>A or B?</think>{"reason": "r", "verdict": "A"}',
+                "refusal": None,
+            },
+            "logprobs": {
+                "content": [
+                    {"token": '"verdict": "', "logprob": -0.1, "top_logprobs": []},
+                    {
+                        "token": "A",
+                        "logprob": -0.1,
+                        "top_logprobs": [
+                            {"token": "A", "logprob": -0.1},
+                            {"token": "B", "logprob": -2.5},
+                        ],
+                    },
+                ]
+            },
+        }
+    ],
+    "usage": {
+        "prompt_tokens": 900,
+        "completion_tokens": 20,
+        "prompt_tokens_details": {"cached_tokens": 0},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of input."""
+
+    name: str
+    build: Callable[[Path], None]
+    """Writes a healthy one into an empty folder."""
+    files: str
+    """Pattern of the files that are mutated."""
+    use: Callable[[Path], None]
+    """Uses it as htbench does; an error that a user can mend ends it."""
+    weight: float = 1.0
+    """Share of the examples, against the other kinds."""
+
+
+def command(*words: str) -> None:
+    """Run a command in this process; it must end as every command of htbench does."""
+    errors = io.StringIO()
+    argv, streams = sys.argv, (sys.stdout, sys.stderr)
+    sys.argv = ["htbench", *words]
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+            __main__.main()
+    except SystemExit as end:
+        code = end.code or 0
+        assert code in (0, 2, 3, 4, 5), f"{words} ended with {code}: {errors.getvalue()[-2000:]}"
+        lines = errors.getvalue().splitlines()
+        assert code in (0, 3) or any(line.startswith("htbench: ") for line in lines), lines[-5:]
+    finally:
+        sys.argv = argv
+        sys.stdout, sys.stderr = streams
+
+
+def library(use: Callable[[Path], object]) -> Callable[[Path], None]:
+    """The use of a function of the library, whose errors are of htbench and one line each."""
+
+    def tolerant(folder: Path) -> None:
+        problem = ""
+        try:
+            use(folder)
+        except HtbenchError as error:
+            problem = str(error)
+        assert "\n" not in problem, problem[:500]
+
+    return tolerant
+
+
+def _write(**files: str) -> Callable[[Path], None]:
+    def build(folder: Path) -> None:
+        for name, text in files.items():
+            path = folder / name.replace("__", ".")
+            path.write_text(text)
+
+    return build
+
+
+def _words(folder: Path) -> None:
+    shutil.copytree(KEPT / "words", folder / "words")
+
+
+def _concept_lines(folder: Path) -> None:
+    rows = [
+        {"text": f"with lemon {k}", "kind": "fruit", "split": "test", "paraphrases": ["citrus"]}
+        for k in range(4)
+    ]
+    (folder / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _references(folder: Path) -> None:
+    own = folder / "own"
+    own.mkdir()
+    (own / "concepts.csv").write_text("id,text,kind\nlemon,with lemon,fruit\n")
+    picture = io.BytesIO()
+    Image.effect_noise((9, 7), 40).save(picture, "PNG")
+    with ZipFile(own / "references.zip", "w") as archive:
+        archive.writestr("lemon/1.png", picture.getvalue())
+
+
+def _open_references(folder: Path) -> None:
+    from htbench.steering import concept
+
+    for each in concept.load(str(folder / "own")).select("test"):
+        for reference in each.references:
+            reference.open()
+
+
+def _pictures(folder: Path) -> None:
+    picture = Image.effect_noise((40, 30), 40).convert("RGB")
+    for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"):
+        picture.save(folder / f"picture.{kind.lower()}")
+    picture.convert("RGBA").save(folder / "alpha.png", icc_profile=b"x" * 200)
+    picture.convert("I;16" if hasattr(Image, "I16") else "L").save(folder / "grey.png")
+
+
+def _open_pictures(folder: Path) -> None:
+    from htbench.steering.concept import ImageFile
+
+    for path in sorted(folder.iterdir()):
+        with suppress(HtbenchError):
+            ImageFile.from_path(path).open()
+
+
+def _judge(folder: Path) -> None:
+    shutil.copytree(content.folder("judges") / "openai", folder / "judge")
+
+
+def _use_judge(folder: Path) -> None:
+    from htbench.judging.card import load_judge_card
+
+    card = load_judge_card(str(folder / "judge"))
+    assert card.digest
+    for criterion in card.criteria:
+        text = card.render_rubric(criterion, concept="with lemon", prompt="a cat")
+        assert len(text) < 1_000_000
+
+
+def _run(folder: Path) -> None:
+    report_run.build(
+        folder / "run", methods=("none", "prompt"), concepts=3, prompts=("a cat",), size=8
+    )
+
+
+def _kept_run(folder: Path) -> None:
+    shutil.copytree(KEPT / "runs" / "kept", folder / "run", ignore=lambda *_: ["maps"])
+
+
+def _votes(folder: Path) -> None:
+    _kept_run(folder)
+    with (folder / "run" / "judged" / "clip-96a2982d.csv").open(encoding="utf-8") as file:
+        (folder / "votes.csv").write_text(file.read())
+
+
+def _study(folder: Path) -> None:
+    study_exports.key().write(folder / "key.csv")
+    (folder / "answers-0.csv").write_bytes(study_exports.htbench()[0])
+    _import(folder, folder / "answers-0.csv", "htbench")
+    (folder / "study" / "about.toml").write_text('question = "Which?"\n')
+    (folder / "answers-0.csv").unlink()
+
+
+def _import(folder: Path, file: Path, profile: str = "") -> None:
+    words = ["--study", str(folder / "study"), "--secret", str(folder / "own.secret")]
+    words += ["--key", str(folder / "key.csv"), *(["--profile", profile] if profile else [])]
+    command("study", "import", str(file), *words)
+
+
+def _exports(folder: Path) -> None:
+    study_exports.key().write(folder / "key.csv")
+    study_exports.write_all(folder)
+
+
+def _import_all(folder: Path) -> None:
+    for file in sorted(folder.glob("*-0.*")):
+        profile = file.stem.rpartition("-")[0]
+        if file.stat().st_mtime_ns != MARK:
+            command("study", "sniff", str(file))
+            _import(folder, file, profile)
+
+
+MARK = 10**18
+"""Time of modification of files that are as they were built."""
+
+
+def _interventions(folder: Path) -> None:
+    shutil.copytree(KEPT / "interventions", folder, dirs_exist_ok=True)
+
+
+def _load_interventions(folder: Path) -> None:
+    from htbench import load_intervention
+
+    for path in folder.glob("*.safetensors"):
+        if path.stat().st_mtime_ns != MARK:
+            load_intervention(path)
+
+
+def _trained(folder: Path) -> None:
+    for name in ("trained.toml", "trained.safetensors"):
+        shutil.copy(KEPT / name, folder)
+
+
+def _load_trained(folder: Path) -> None:
+    from htbench.steering import baseline
+    from htbench.steering.method import load_or_train
+    from kit.toy import Toy
+
+    card = baseline.load_card(str(folder / "trained.toml"))
+    load_or_train(card, Toy(), [], folder=folder, seed=0)
+
+
+def _reply(folder: Path) -> None:
+    (folder / "reply.json").write_text(json.dumps(REPLY))
+
+
+def _read_reply(folder: Path) -> None:
+    from htbench.judging.judges import reply
+
+    text = (folder / "reply.json").read_bytes().decode("utf-8", "replace")
+    verdict, usage = reply.read(text), reply.usage(text)
+    assert verdict.outcome
+    assert verdict.reason.encode() is not None
+    counts = [usage] if usage is None else [usage.asked, usage.cached, usage.replied]
+    assert all(count is None or 0 <= count < 2**40 for count in counts)
+
+
+def _scorer(folder: Path) -> None:
+    (folder / "words.toml").write_text(SCORER)
+    lines: list[dict[str, object]] = [{"name": "words", "version": "1", "weights": "0"}]
+    lines += [{"id": k, "score": 0.5} for k in range(3)]
+    (folder / "answers.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def _measure(folder: Path) -> None:
+    from htbench.scorers import scorer
+    from htbench.scorers.scorer import ScorerInput
+
+    loaded = scorer.load(str(folder / "words.toml"), "cpu")
+    item = {"target": "t", "concept": "c", "prompt": "p"}
+    inputs = [ScorerInput(image=folder, unsteered=folder, **item) for _ in range(3)]
+    try:
+        assert len(loaded.measure(inputs)) == 3
+    finally:
+        getattr(loaded, "close", lambda: None)()
+
+
+def _prices(path: Path) -> None:
+    from htbench.judging import budget
+    from htbench.judging.judge import Usage
+
+    for price in budget.read_prices(path).models.values():
+        assert price.cost(Usage(asked=1000, cached=10, replied=10)) >= 0
+
+
+def _read_run(folder: Path) -> None:
+    command("check", "run", str(folder))
+    command("diff", str(folder), str(folder))
+    command("list", "runs", "--out", str(folder.parent))
+
+
+def _import_again(folder: Path) -> None:
+    (folder / "more.csv").write_bytes(study_exports.htbench()[0])
+    _import(folder, folder / "more.csv", "htbench")
+
+
+KINDS = [
+    Kind("concepts of a CSV", _words, "words/*.csv", lambda folder: command(
+        "list", "concepts", "--concept-set", str(folder / "words"))),
+    Kind("card of a concept set", _words, "words/card.toml", lambda folder: command(
+        "list", "concepts", "--concept-set", str(folder / "words"))),
+    Kind("concepts of JSON lines", _concept_lines, "mine.jsonl", lambda folder: command(
+        "list", "concepts", "--concept-set", str(folder / "mine.jsonl"))),
+    Kind("archive of references", _references, "own/references.zip", library(_open_references)),
+    Kind("pictures", _pictures, "*", library(_open_pictures), 2),
+    Kind("plan", _write(plan__toml=PLAN), "plan.toml", lambda folder: command(
+        "run", str(folder / "plan.toml"), "--print-plan")),
+    Kind("card of a method", _write(card__toml=CARD), "card.toml", lambda folder: command(
+        "show", "method", str(folder / "card.toml"))),
+    Kind("card of a judge", _judge, "judge/*", library(_use_judge), 2),
+    Kind("prices", _write(prices__toml=PRICES), "prices.toml", library(
+        lambda folder: _prices(folder / "prices.toml"))),
+    Kind("votes of people", _votes, "votes.csv", lambda folder: command(
+        "judge", str(folder / "run"), "--judge", "clip", "--offline",
+        "--humans", str(folder / "votes.csv")), 0.3),
+    Kind("record of a run", _run, "run/run.sqlite", lambda folder: _read_run(folder / "run")),
+    Kind("report of a run", _run, "run/run.sqlite", lambda folder: command(
+        "report", str(folder / "run")), 0.3),
+    Kind("pictures of a run", _run, "run/images/*", lambda folder: command(
+        "report", str(folder / "run")), 0.2),
+    Kind("ledger", _kept_run, "run/judge.sqlite", lambda folder: command(
+        "judge", str(folder / "run"), "--judge", "clip", "--offline"), 0.5),
+    Kind("verdicts of a run", _kept_run, "run/judged/*", lambda folder: command(
+        "report", str(folder / "run")), 0.2),
+    Kind("exports of platforms", _exports, "*-0.*", _import_all, 2),
+    Kind("key of a study", _study, "key.csv", _import_again),
+    Kind("files of a study", _study, "study/*", lambda folder: command(
+        "study", "report", "--study", str(folder / "study"), "--rounds", "100"), 0.5),
+    Kind("files of a study at import", _study, "study/*", _import_again),
+    Kind("interventions", _interventions, "*.safetensors", library(_load_interventions), 2),
+    Kind("artifact", _trained, "trained.*", library(_load_trained)),
+    Kind("reply of a judge", _reply, "reply.json", _read_reply, 4),
+    Kind("answers of a scorer", _scorer, "answers.jsonl", library(_measure)),
+    Kind("card of a scorer", _scorer, "words.toml", library(_measure), 0.5),
+]  # fmt: skip
