@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from htbench.stats import durations
 from htbench.stats.families import MIN_CLUSTERS, Families
 from htbench.stats.ranking import influence
-from htbench.stats.ranking.bradley_terry import BradleyTerryFit, solve, strongly_connected
+from htbench.stats.ranking.bradley_terry import BradleyTerryFit, solve_resamples, strongly_connected
 from htbench.stats.ranking.votes import Votes, VoteTally
 
 _CHUNK = 2_000_000
@@ -75,10 +75,7 @@ def resample_votes(
     )
     related = Families.of([cast.concepts[k] for k in concepts], cast.families)
     tally = _tally(cast, concept, rater, related, raters=len(raters), rounds=rounds, seed=seed)
-    tallies = [
-        VoteTally(wins=wins, ties=tied) for wins, tied in zip(tally.wins, tally.ties, strict=True)
-    ]
-    ratings = np.array([solve(draw, ties=rating.ties, prior=rating.prior)[0] for draw in tallies])
+    ratings = solve_resamples(tally, rating)
     rates, averages = tally.win_rates, mean_win_rate(tally.win_rates)
     if len(raters) > 1:
         observed = cast.tally().win_rates
@@ -96,7 +93,7 @@ def resample_votes(
         mean_win_rates=averages,
         families=related,
         raters=len(raters) if len(raters) > 1 else 0,
-        unbounded_draws=sum(not strongly_connected(draw, rating.ties) for draw in tallies),
+        unbounded_draws=int((~strongly_connected(tally, rating.ties)).sum()),
     )
 
 

@@ -7,7 +7,7 @@ import evalica
 import numpy as np
 from evalica import Winner
 from jaxtyping import Bool, Float, Int
-from scipy.sparse.csgraph import connected_components
+from numpy.typing import ArrayLike
 
 from htbench.stats.ranking.votes import Unrankable, Votes, VoteTally
 
@@ -19,6 +19,9 @@ Limit = Literal["above", "below", "both"]
 PRIOR = 0.5
 """Default number of pseudo-votes per contender."""
 _TOLERANCE, _MAX_STEPS, _MAX_MISFIT = 1e-12, 100_000, 1e-7
+_MAX_NEWTON_STEPS, _MAX_NEWTON_STEP = 50, 2.0
+_MAX_CELLS = 1_000_000
+"""Pairs of contenders over all rounds that are solved at once."""
 
 
 class Unbounded(Unrankable):
@@ -149,11 +152,82 @@ def solve(
     return ratings, tie_parameter
 
 
-def strongly_connected(tally: VoteTally, ties: TieRule) -> bool:
+def solve_resamples(
+    tallies: VoteTally, rating: BradleyTerryFit
+) -> Float[np.ndarray, "rounds contenders"]:
+    """Ratings of many tallies that resample the votes of `rating`, as `solve` gives them.
+
+    Newton's method from `rating` for all at once: the likelihood is concave in the ratings and
+    log ν. Tallies for which the check at its end fails are left to `solve`.
+    """
+    size, ties = len(rating.names), rating.ties
+    votes_won = tallies.wins + 0.5 * tallies.ties if ties == "half" else tallies.wins
+    wins = votes_won + rating.prior / (2 * (size - 1)) * ~np.eye(size, dtype=bool)
+    draws = tallies.ties if ties == "davidson" else np.zeros_like(wins)
+    has_draws = draws.any((1, 2))
+    ratings = np.empty((len(wins), size))
+    step = max(1, _MAX_CELLS // size**2)
+    for alike in (np.flatnonzero(has_draws), np.flatnonzero(~has_draws)):
+        for at in range(0, len(alike), step):
+            chosen = alike[at : at + step]
+            ratings[chosen] = _newton(wins[chosen], draws[chosen], rating)
+    for k in np.flatnonzero(np.isnan(ratings).any(1)):
+        tally = VoteTally(wins=tallies.wins[k], ties=tallies.ties[k])
+        ratings[k], _ = solve(tally, ties=ties, prior=rating.prior)
+    return ratings
+
+
+def _newton(
+    wins: Float[np.ndarray, "rounds contenders contenders"],
+    draws: Float[np.ndarray, "rounds contenders contenders"],
+    start: BradleyTerryFit,
+) -> Float[np.ndarray, "rounds contenders"]:
+    """Ratings of all rounds, which all have draws or all have none; NaN where none were found."""
+    rounds, size = len(wins), wins.shape[1]
+    met = wins + wins.transpose(0, 2, 1) + draws
+    with_draws = bool(draws.any())
+    ratings = np.tile(start.ratings, (rounds, 1))
+    log_tie = np.full(rounds, np.log(start.tie_parameter or 1.0))
+    diagonal = np.arange(size)
+    hessian = np.zeros((rounds, size + 1, size + 1))
+    gradient = np.zeros((rounds, size + 1))
+    for _ in range(_MAX_NEWTON_STEPS):
+        tie = np.exp(log_tie) if with_draws else np.zeros(rounds)
+        won, tied = _probabilities(ratings, tie)
+        gap = won - won.transpose(0, 2, 1)
+        # the slope of expected points by the difference of two ratings
+        slope = met * (1 - tied - gap**2) / 4
+        hessian[:, :size, :size] = -slope
+        hessian[:, diagonal, diagonal] = slope.sum(2)
+        hessian[:, :size, :size] += met.sum((1, 2))[:, None, None] / size**2  # fixes the mean
+        hessian[:, size, :size] = hessian[:, :size, size] = -(met * gap * tied).sum(2) / 2
+        hessian[:, size, size] = (met * tied * (1 - tied)).sum((1, 2)) / 2 if with_draws else 1.0
+        points = wins + draws / 2 - met * (won + tied / 2)
+        gradient[:, :size] = points.sum(2)
+        gradient[:, size] = (draws - met * tied).sum((1, 2)) / 2
+        try:
+            step = np.linalg.solve(hessian, gradient[..., None])[..., 0]
+        except np.linalg.LinAlgError:
+            return np.full((rounds, size), np.nan)
+        largest = np.abs(step).max(1, keepdims=True)
+        step *= np.minimum(1.0, _MAX_NEWTON_STEP / np.maximum(largest, _TOLERANCE))
+        ratings += step[:, :size]
+        log_tie += step[:, size]
+        if largest.max() < _TOLERANCE:
+            break
+    ratings -= ratings.mean(1, keepdims=True)
+    tie = np.exp(log_tie) if with_draws else np.zeros(rounds)
+    found = _misfit(wins, draws, ratings, tie) < _MAX_MISFIT
+    return np.where(found[:, None], ratings, np.nan)
+
+
+def strongly_connected(tally: VoteTally, ties: TieRule) -> Bool[np.ndarray, " *draws"]:
     """True if the votes alone have a maximum of likelihood: wins lead from each to every other."""
     graph = _win_graph(tally, ties)
-    count, _ = connected_components(graph, directed=True, connection="strong")
-    return int(count) == 1
+    reaches = (graph | np.eye(graph.shape[-1], dtype=bool)).astype(np.float32)
+    for _ in range(max(1, (graph.shape[-1] - 1).bit_length())):
+        reaches = np.minimum(reaches @ reaches, 1)
+    return np.asarray(reaches.all((-2, -1)))
 
 
 def _pair_indices(size: int) -> tuple[Int[np.ndarray, " cells"], ...]:
@@ -163,31 +237,33 @@ def _pair_indices(size: int) -> tuple[Int[np.ndarray, " cells"], ...]:
 
 
 def _probabilities(
-    ratings: Float[np.ndarray, " contenders"], tie_parameter: float
-) -> tuple[Float[np.ndarray, "contenders contenders"], ...]:
+    ratings: Float[np.ndarray, "*draws contenders"], tie_parameter: Float[ArrayLike, "*draws"]
+) -> tuple[Float[np.ndarray, "*draws contenders contenders"], ...]:
     """Probabilities that the row wins against the column, and that they tie."""
-    half = np.exp((ratings[:, None] - ratings) / 2)
-    total = half + half.T + tie_parameter
-    return half / total, tie_parameter / total
+    half = np.exp((ratings[..., :, None] - ratings[..., None, :]) / 2)
+    tie = np.asarray(tie_parameter)[..., None, None]
+    total = half + half.swapaxes(-1, -2) + tie
+    return half / total, tie / total
 
 
 def _misfit(
-    wins: Float[np.ndarray, "contenders contenders"],
-    draws: Float[np.ndarray, "contenders contenders"],
-    ratings: Float[np.ndarray, " contenders"],
-    tie_parameter: float,
-) -> float:
+    wins: Float[np.ndarray, "*draws contenders contenders"],
+    draws: Float[np.ndarray, "*draws contenders contenders"],
+    ratings: Float[np.ndarray, "*draws contenders"],
+    tie_parameter: Float[ArrayLike, "*draws"],
+) -> Float[np.ndarray, "*draws"]:
     """Difference of points and ties from the model's expectation, as a share of all votes.
 
     0 at the maximum of likelihood.
     """
-    met = wins + wins.T + draws
+    met = wins + wins.swapaxes(-1, -2) + draws
     won, tied = _probabilities(ratings, tie_parameter)
-    points = (wins + draws / 2 - met * (won + tied / 2)).sum(1)
-    return float((np.abs(points).max() + abs((draws - met * tied).sum())) / met.sum())
+    points = (wins + draws / 2 - met * (won + tied / 2)).sum(-1)
+    excess_ties = np.abs((draws - met * tied).sum((-2, -1)))
+    return np.asarray((np.abs(points).max(-1) + excess_ties) / met.sum((-2, -1)))
 
 
-def _win_graph(tally: VoteTally, ties: TieRule) -> Bool[np.ndarray, "contenders contenders"]:
+def _win_graph(tally: VoteTally, ties: TieRule) -> Bool[np.ndarray, "*draws contenders contenders"]:
     """True if the row won against the column, or tied if ties count."""
     return np.asarray((tally.wins > 0) | ((tally.ties > 0) & (ties != "drop")))
 

@@ -154,5 +154,5 @@ def _variant(
         tau=float(kendalltau(rating.ratings, ratings).statistic),
         mover=rating.names[mover],
         rank_change=int(abs(changes[mover])),
-        bounded=strongly_connected(tally, ties),
+        bounded=bool(strongly_connected(tally, ties)),
     )

@@ -8,8 +8,16 @@ from arenakit.schema import PairCounts
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from scipy.optimize import minimize
+from scipy.sparse.csgraph import connected_components
 
-from htbench.stats.ranking.bradley_terry import NotConverged, Unbounded, fit, solve
+from htbench.stats.ranking.bradley_terry import (
+    NotConverged,
+    Unbounded,
+    fit,
+    solve,
+    solve_resamples,
+    strongly_connected,
+)
 from htbench.stats.ranking.votes import DisconnectedVotes, NoVotes, Votes, VoteTally
 
 
@@ -40,6 +48,28 @@ def drawn(count: int, *, size: int = 5, ties: bool = False, seed: int = 0) -> Vo
         concepts=("c",),
         concept=np.zeros(len(first), int),
     )
+
+
+@pytest.mark.parametrize("ties", ["half", "drop", "davidson"])
+@pytest.mark.parametrize("count", [12, 400])
+def test_ratings_of_resamples_are_those_of_one_by_one(ties: str, count: int) -> None:
+    voted = drawn(count, ties=True)
+    rating = fit(voted, ties=ties)
+    weights = np.random.default_rng(1).multinomial(len(voted), [1 / len(voted)] * len(voted), 60)
+    tallies = voted.tally(weights, groups=np.arange(len(voted)))
+    expected = [
+        solve(VoteTally(wins=wins, ties=tied), ties=ties, prior=rating.prior)[0]
+        for wins, tied in zip(tallies.wins, tallies.ties, strict=True)
+    ]
+    np.testing.assert_allclose(solve_resamples(tallies, rating), expected, atol=1e-6)
+
+
+@given(some.integers(2, 7), some.integers(0, 2**32 - 1))
+def test_wins_lead_from_each_to_every_other_as_scipy_says(size: int, seed: int) -> None:
+    wins = np.random.default_rng(seed).random((size, size)) < 0.3
+    tally = VoteTally(wins=(wins & ~np.eye(size, dtype=bool)) * 1.0, ties=np.zeros((size, size)))
+    count, _ = connected_components(tally.wins > 0, directed=True, connection="strong")
+    assert bool(strongly_connected(tally, "half")) == (count == 1)
 
 
 def points(tally: VoteTally, prior: float) -> np.ndarray:
