@@ -4,18 +4,24 @@ import contextlib
 import io
 import json
 import shutil
+import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from zipfile import ZipFile
 
+import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from htbench import __main__
 from htbench.core import content
 from htbench.core.errors import HtbenchError
+from htbench.report.serve import LiveReport, make_server
 from kit import report_run, study_exports
 
 KEPT = Path(__file__).parent / "kept"
@@ -306,6 +312,76 @@ def _measure(folder: Path) -> None:
         getattr(loaded, "close", lambda: None)()
 
 
+def _environment(folder: Path) -> None:
+    names = ("METHODS", "STRENGTHS", "BATCH", "PROMPTS", "LIMIT", "TUNE_STRENGTH", "SEED", "NAME")
+    values = ("prompt,none", "0,1", "8", "2", "3", "false", "0", "x")
+    lines = [f"HTBENCH_{name}={value}" for name, value in zip(names, values, strict=True)]
+    (folder / "environment.txt").write_text("\n".join(lines))
+
+
+def _run_with_environment(folder: Path) -> None:
+    text = (folder / "environment.txt").read_bytes().decode("utf-8", "surrogateescape")
+    pairs = [line.partition("=")[::2] for line in text.replace("\0", "").split("\n")]
+    own = {name: value for name, value in pairs if name.startswith("HTBENCH_")}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in own.items():
+            patch.setenv(name, value)
+        command("run", "quickstart", "--print-plan")
+
+
+def _weights(folder: Path) -> None:
+    (folder / "config.json").write_text(json.dumps({"sample_size": 64, "layers": [1, 2]}))
+    index = {"metadata": {"total_size": 9}, "weight_map": {"a": "config.json", "b": "none.bin"}}
+    (folder / "model.index.json").write_text(json.dumps(index))
+    save_file({"a": torch.zeros(3)}, folder / "weights.safetensors", {"format": "pt"})
+    torch.save({"a": torch.zeros(3)}, folder / "weights.bin")
+
+
+def _read_weights(folder: Path) -> None:
+    from htbench.core import weights
+
+    for use in (
+        lambda: weights.read_config(folder / "config.json"),
+        lambda: weights.missing_files(folder, ["*.index.json"]),
+        lambda: weights.read(folder / "weights.safetensors"),
+        lambda: weights.read(folder / "weights.bin"),
+    ):
+        with suppress(HtbenchError):
+            use()
+
+
+def _request(folder: Path) -> None:
+    run = report_run.build(folder / "run", methods=("none",), concepts=1, prompts=("a",), size=8)
+    (image,) = list((run / "images").iterdir())[:1]
+    head = "Host: 127.0.0.1:80\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+    (folder / "request.txt").write_text(f"GET /images/{image.name} HTTP/1.1\r\n{head}")
+
+
+def _serve(folder: Path) -> None:
+    """Send the bytes to a server of the report, which must go on serving."""
+    live = LiveReport(folder=folder / "run")
+    live.files = {"": b"page"}
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors), make_server(live, 0) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        for data in ((folder / "request.txt").read_bytes(), HEALTHY_REQUEST):
+            with socket.create_connection(("127.0.0.1", server.server_port), 5) as client:
+                client.settimeout(5)
+                with suppress(OSError):
+                    client.sendall(data)
+                    client.shutdown(socket.SHUT_WR)
+                reply = b""
+                with suppress(ConnectionError):
+                    while part := client.recv(1 << 16):
+                        reply += part
+        server.shutdown()
+    assert reply.startswith(b"HTTP/1.1 200"), reply[:200]
+    assert "Traceback" not in errors.getvalue(), errors.getvalue()[-2000:]
+
+
+HEALTHY_REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1:80\r\nConnection: close\r\n\r\n"
+
+
 def _prices(path: Path) -> None:
     from htbench.judging import budget
     from htbench.judging.judge import Usage
@@ -360,6 +436,9 @@ KINDS = [
     Kind("files of a study at import", _study, "study/*", _import_again),
     Kind("interventions", _interventions, "*.safetensors", library(_load_interventions), 2),
     Kind("artifact", _trained, "trained.*", library(_load_trained)),
+    Kind("environment", _environment, "environment.txt", _run_with_environment),
+    Kind("files of weights", _weights, "*", library(_read_weights)),
+    Kind("request to the server of a report", _request, "request.txt", _serve, 0.5),
     Kind("reply of a judge", _reply, "reply.json", _read_reply, 4),
     Kind("answers of a scorer", _scorer, "answers.jsonl", library(_measure)),
     Kind("card of a scorer", _scorer, "words.toml", library(_measure), 0.5),
