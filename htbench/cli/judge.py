@@ -80,7 +80,10 @@ def judge(
     ] = ScheduleSettings.seed,
     max_requests: Annotated[
         int | None,
-        typer.Option(min=0, help="Calls in this run to this model, earlier ones included."),
+        typer.Option(
+            min=0,
+            help="Requests in this run to this model, retries and earlier ones included.",
+        ),
     ] = None,
     max_cost: Annotated[
         float | None, typer.Option(min=0, help="What they may cost; needs --prices.")
@@ -278,7 +281,7 @@ def _print_forecast(tournament: "Tournament", *, as_json: bool) -> None:
 
     if not tournament.ledger.model_usage(tournament.judge.model).calls:
         tournament.ask(limit=1)
-    expected = forecast(tournament, tournament.budget.price)
+    expected = forecast(tournament, tournament.meter.price)
     if as_json:
         print_json(event="forecast", **asdict(expected))
         return

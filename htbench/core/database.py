@@ -35,6 +35,8 @@ class Schema:
     """Participle for the work of a process that holds the lock: `written`."""
     alternative: str
     """End of a remedy's sentence: an alternative to waiting or restoring."""
+    oldest: int | None = None
+    """The oldest version that can be read still, and is migrated when written; None: no other."""
 
 
 class Database:
@@ -97,6 +99,8 @@ class Database:
                 opened._database.executescript(
                     f"BEGIN; {layout.tables} PRAGMA user_version = {layout.version}; COMMIT;"
                 )
+            if opened._is_older:
+                opened._migrate(opened.version)
             opened._check()
         return opened
 
@@ -117,6 +121,22 @@ class Database:
             opened._database.execute("PRAGMA query_only = ON")
             opened._check()
         return opened
+
+    @property
+    def version(self) -> int:
+        """The version of the file's layout."""
+        ((version,),) = self.select("PRAGMA user_version")
+        return int(version)
+
+    @property
+    def _is_older(self) -> bool:
+        """True for a file of an older version that can be read still."""
+        oldest = self.schema.oldest
+        return oldest is not None and oldest <= self.version < self.schema.version
+
+    def _migrate(self, version: int) -> None:
+        """Bring a file of an older `version` to the version of the schema."""
+        raise NotImplementedError
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -141,13 +161,14 @@ class Database:
             raise
 
     def _check(self) -> None:
-        layout = self.schema
-        ((version,),) = self.select("PRAGMA user_version")
+        layout, version = self.schema, self.version
         if not version and not _schema(self._database):
             raise Missing(
                 f"{layout.name} {str(self.folder)!r} holds nothing yet",
                 remedy="Issue its command again.",
             )
+        if self._is_older:
+            return
         if version != layout.version:
             raise Refused(
                 f"{layout.name} {str(self.folder)!r} has store version {version}, "

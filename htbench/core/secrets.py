@@ -1,8 +1,9 @@
 """Keys and passwords: kept in objects that print as `***`, and taken out of all that is shown."""
 
+import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -14,7 +15,7 @@ _MIN_LENGTH = 6
 _SECRET_VARIABLE = re.compile(
     r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASS|PWD|CREDENTIALS?)$", re.IGNORECASE
 )
-_IN_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@'\"<>]+@", re.IGNORECASE)
+_IN_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]{0,20}://)[^\s/@'\"<>]+@", re.IGNORECASE)
 _AFTER_NAME = re.compile(
     r"\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=-]{6,}"
     r"|([?&](?:api[-_]?key|key|token|access[-_]?token|sig|signature|password|secret)=)[^\s&#'\"<>]+",
@@ -112,32 +113,54 @@ def scrub(text: str) -> str:
     Known are all `Secret`s, the values of environment variables that are named like a key, and
     whatever stands where addresses and headers have a password or key.
     """
-    for value in sorted(_spellings(), key=len, reverse=True):
-        if value in text:
-            text = text.replace(value, HIDDEN)
-    text = _IN_ADDRESS.sub(rf"\1{HIDDEN}@", text)
+    in_environment = {
+        value.strip() for name, value in os.environ.items() if _SECRET_VARIABLE.search(name)
+    }
+    text = _IN_ADDRESS.sub(rf"\1{HIDDEN}@", _without(_known | in_environment, text))
     return _AFTER_NAME.sub(
         lambda match: f"{match[3]}{HIDDEN}" if match[3] else f"{match[1]}{match[2]}{HIDDEN}", text
     )
 
 
-def _spellings() -> set[str]:
+def scrub_reply(text: str) -> str:
+    """`text` with every `Secret` in it as `***`: what a server that was sent some can send back.
+
+    All else stays as it is, so that JSON stays JSON.
+    """
+    return _without(_known, text)
+
+
+def is_secret_name(name: str) -> bool:
+    """True for the name of a variable, parameter or header that holds a key or password."""
+    spelling = name.replace("-", "_")
+    return bool(_SECRET_VARIABLE.search(spelling)) or spelling.lower() == "authorization"
+
+
+def _without(values: Iterable[str], text: str) -> str:
+    """`text` without secrets, the longest first."""
+    for spelling in sorted(_spellings(values), key=len, reverse=True):
+        if spelling in text:
+            text = text.replace(spelling, HIDDEN)
+        if "\\u00" in text and spelling.isascii():  # JSON may escape any letter
+            letters = (rf"(?:{re.escape(each)}|\\u00{ord(each):02x})" for each in spelling)
+            text = re.sub("".join(letters), HIDDEN, text, flags=re.IGNORECASE)
+    return text
+
+
+def _spellings(values: Iterable[str]) -> set[str]:
     """All secrets, as they are and as an address, a Python string or JSON would spell them."""
     from base64 import b64encode
 
-    in_environment = {
-        value.strip()
-        for name, value in os.environ.items()
-        if _SECRET_VARIABLE.search(name) and len(value.strip()) >= _MIN_LENGTH
-    }
-    values = _known | in_environment
     return {
         spelling
         for value in values
+        if len(value) >= _MIN_LENGTH
         for spelling in (
             value,
             quote(value, safe=""),
             repr(value)[1:-1],
+            json.dumps(value)[1:-1],
+            json.dumps(value)[1:-1].replace("/", "\\/"),
             b64encode(value.encode("utf-8", "surrogateescape")).decode(),
         )
         if len(spelling) >= _MIN_LENGTH

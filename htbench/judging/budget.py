@@ -8,19 +8,21 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from htbench.core import content
 from htbench.core.errors import Missing, UnknownName, UsageError
-from htbench.judging.judge import Usage
-from htbench.judging.ledger import ModelUsage
+from htbench.judging.meter import Meter, ModelUsage, Usage
+
+_MAX_PRICE = 1e9
+"""The highest price per million tokens that is no slip of the pen."""
 
 
 class Price(BaseModel):
     """The price of a model per million tokens."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
-    cached: float | None = Field(default=None, ge=0)
+    input: float = Field(ge=0, le=_MAX_PRICE)
+    output: float = Field(ge=0, le=_MAX_PRICE)
+    cached: float | None = Field(default=None, ge=0, le=_MAX_PRICE)
     """The price of cached input; None: the same as `input`."""
-    batch: float = Field(default=1.0, ge=0)
+    batch: float = Field(default=1.0, ge=0, le=_MAX_PRICE)
     """The price of calls in batches, as a share of the others."""
 
     def cost(self, usage: Usage) -> float:
@@ -33,8 +35,9 @@ class Price(BaseModel):
         ) / 1e6
 
     def total_cost(self, usage: ModelUsage) -> float:
-        """The cost of all calls."""
-        return self.cost(usage.usage) - (1 - self.batch) * self.cost(usage.batch_usage)
+        """The cost of all calls; open batches cost as much as they can."""
+        batches = (1 - self.batch) * self.cost(usage.batch_usage)
+        return self.cost(usage.usage) - batches + self.batch * self.cost(usage.open_usage)
 
 
 class Prices(BaseModel):
@@ -75,20 +78,11 @@ def read_prices(path: Path) -> Prices:
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """Limits to the calls of a model in a run, earlier commands included; None: no limit."""
+    """Limits to the requests to a model in a run, earlier commands included; None: no limit."""
 
     requests: int | None = None
     cost: float | None = None
-    price: Price | None = None
 
-    def allows_call(self, usage: ModelUsage, *, in_flight: int) -> bool:
-        """True if one more call is within the limits.
-
-        Each of the `in_flight` calls is taken to cost as much as the calls so far did on average.
-        """
-        if self.requests is not None and usage.calls + in_flight >= self.requests:
-            return False
-        if self.cost is None or self.price is None:
-            return True
-        so_far = self.price.total_cost(usage)
-        return so_far + in_flight * so_far / max(1, usage.calls) < self.cost
+    def meter(self) -> Meter:
+        """A meter with these limits."""
+        return Meter(requests=self.requests, cost=self.cost)

@@ -1,18 +1,21 @@
 """Judges' cards: kind, model, preparation of pictures, and a rubric per criterion."""
 
-import json
+import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, field_validator
 
-from htbench.core import content, registry
+from htbench.core import content, reading, registry, secrets
 from htbench.core.errors import Missing, UnknownName, UsageError
 from htbench.core.types import Digest
+from htbench.judging import rubric
 
 VERDICTS = ["A", "B", "tie", "cannot_judge"]
+_OWN_PARAMETERS = ("model", "messages", "stream", "n", "response_format")
+"""Parameters of a call that no card can set."""
 
 
 class _CardModel(BaseModel):
@@ -31,6 +34,14 @@ class PictureSettings(_CardModel):
     layout: Literal["separate", "composite"] = "separate"
     """`composite`: side by side in one picture, for endpoints that take a single one."""
 
+    @field_validator("background")
+    @classmethod
+    def _check_colour(cls, colour: str) -> str:
+        from PIL import ImageColor
+
+        ImageColor.getrgb(colour)
+        return colour
+
 
 class Endpoint(_CardModel):
     """The judge's endpoint, which changes no verdict."""
@@ -40,9 +51,10 @@ class Endpoint(_CardModel):
     url: str = "https://api.openai.com/v1"
     """The address if `url_variable` is not set."""
     needs_key: bool = True
-    timeout: float = Field(default=90.0, gt=0)
-    """Seconds per call."""
+    timeout: float = Field(default=90.0, gt=0, le=3600)
+    """Seconds for a request and its whole reply."""
     retries: int = Field(default=5, ge=0, le=20)
+    """Number of further requests after those that failed before there was a reply."""
 
 
 class JudgeCard(_CardModel):
@@ -59,16 +71,24 @@ class JudgeCard(_CardModel):
     """Empty: the endpoint's first model or, for the kind `clip`, the run's scoring encoder."""
     criteria: tuple[str, ...] = Field(min_length=1)
     """Criteria that are judged by default; the rubric of each is a file CRITERION.jinja."""
-    rubrics: str = ""
+    rubrics: str = Field(default="", pattern=r"^[A-Za-z0-9_-]*$")
     """The judge whose folder has the rubrics and the reply's schema; empty: this one."""
     pictures: PictureSettings = PictureSettings()
-    decoding: dict[str, Any] = {}
+    decoding: dict[str, JsonValue] = {}
     """Parameters of the call; those that the endpoint refuses are left out."""
-    settings: dict[str, Any] = {}
+    settings: dict[str, JsonValue] = {}
     """Settings of the judge's kind."""
     endpoint: Endpoint = Endpoint()
     paper: str = ""
     _folder: Path = PrivateAttr(Path())
+
+    @field_validator("decoding")
+    @classmethod
+    def _check_parameters(cls, decoding: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        for name in _OWN_PARAMETERS:
+            if name in decoding:
+                raise ValueError(f"{name!r} is set by htbench itself")
+        return decoding
 
     @property
     def digest(self) -> Digest:
@@ -85,7 +105,10 @@ class JudgeCard(_CardModel):
         A model writes the properties in the order of the schema.
         """
         path = self._rubric_folder / "reply.json"
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+        if not os.path.lexists(path):
+            return {}
+        schema = reading.read_json(path, noun="schema of replies", within=self._rubric_folder)
+        return _checked_schema(schema, path)
 
     @property
     def known_criteria(self) -> list[str]:
@@ -93,7 +116,7 @@ class JudgeCard(_CardModel):
         return sorted(path.stem for path in self._rubric_folder.glob("*.jinja"))
 
     def rubric(self, criterion: str) -> str:
-        """The rubric's template.
+        """The text of the rubric, with its placeholders.
 
         Raises:
             UnknownName: if there is none, with the nearest criterion.
@@ -106,15 +129,24 @@ class JudgeCard(_CardModel):
                 self.known_criteria,
                 remedy=f"See the rubrics in {str(self._rubric_folder)!r}.",
             )
-        return path.read_text(encoding="utf-8")
+        text = reading.read_text(
+            path, noun="rubric", within=self._rubric_folder, most=rubric.MAX_BYTES
+        )
+        return text.replace("\r\n", "\n").replace("\r", "\n")
 
     def render_rubric(self, criterion: str, *, concept: str, prompt: str) -> str:
-        """The rubric with its placeholders filled in."""
-        from jinja2 import Environment, StrictUndefined
+        """The rubric with its placeholders filled in.
 
-        environment = Environment(undefined=StrictUndefined, autoescape=False, trim_blocks=True)
-        template = environment.from_string(self.rubric(criterion))
-        return template.render(concept=concept, prompt=prompt).strip()
+        Raises:
+            UsageError: if it has anything else than placeholders, or is too long.
+        """
+        try:
+            return rubric.render(self.rubric(criterion), concept=concept, prompt=prompt)
+        except rubric.InvalidRubric as error:
+            raise UsageError(
+                f"rubric {criterion!r} of judge {self.name!r} is not valid: {error}",
+                remedy="It may use {{ concept }} and {{ prompt }}, and nothing else.",
+            ) from None
 
     def is_about_concept(self, criterion: str) -> bool:
         """True if the rubric names the concept, so that a wrong concept should lose."""
@@ -126,7 +158,10 @@ class JudgeCard(_CardModel):
 
     @property
     def _rubric_folder(self) -> Path:
-        return self._folder.parent / self.rubrics if self.rubrics else self._folder
+        if not self.rubrics:
+            return self._folder
+        beside = self._folder.parent / self.rubrics
+        return beside if beside.is_dir() else content.folder("judges") / self.rubrics
 
     def with_model(self, model: str | None) -> "JudgeCard":
         """This card with another model."""
@@ -169,24 +204,27 @@ def _read_card(folder: Path) -> JudgeCard:
     card._folder = folder
     registry.check("judges", card.kind)
     for criterion in card.criteria:
-        _check_rubric(card, criterion)
-    _check_schema(card.reply_schema, folder)
+        card.render_rubric(criterion, concept="with lemon", prompt="a cat")
+    card.reply_schema  # noqa: B018 - raises where it is not valid
+    for values in (card.decoding, card.settings):
+        _hide_secrets(values)
     return card
 
 
-def _check_rubric(card: JudgeCard, criterion: str) -> None:
-    from jinja2 import TemplateError
-
-    try:
-        card.render_rubric(criterion, concept="with lemon", prompt="a cat")
-    except TemplateError as error:
-        raise UsageError(
-            f"rubric {criterion!r} of judge {card.name!r} is not valid: {error}",
-            remedy="It may use {{ concept }} and {{ prompt }}.",
-        ) from None
+def _hide_secrets(values: Mapping[str, JsonValue]) -> None:
+    """Have the values of parameters that are named like a key shown nowhere."""
+    for name, value in values.items():
+        if isinstance(value, str) and secrets.is_secret_name(name):
+            secrets.Secret(value)
+        elif isinstance(value, dict):
+            _hide_secrets(value)
 
 
-def _check_schema(schema: Mapping[str, Any], folder: Path) -> None:
-    if schema and (schema.get("properties") or {}).get("verdict", {}).get("enum") != VERDICTS:
-        path = str(folder / "reply.json")
-        raise UsageError(f"{path!r} must have a property 'verdict' with the enum {VERDICTS}")
+def _checked_schema(schema: object, path: Path) -> dict[str, Any]:
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    verdict = properties.get("verdict") if isinstance(properties, dict) else None
+    if not isinstance(schema, dict) or (
+        schema and not (isinstance(verdict, dict) and verdict.get("enum") == VERDICTS)
+    ):
+        raise UsageError(f"{str(path)!r} must have a property 'verdict' with the enum {VERDICTS}")
+    return schema

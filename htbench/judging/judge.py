@@ -1,8 +1,10 @@
 """The interface of judges: questions on two pictures, answers and verdicts."""
 
 from collections.abc import Iterable, Iterator, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, get_args, runtime_checkable
+
+from htbench.judging.meter import NO_USAGE, Meter, Usage
 
 Choice = Literal["A", "B", "tie"]
 Outcome = Literal[
@@ -50,23 +52,9 @@ class ShownPicture:
     data: bytes
     media: str
     """`image/jpeg` or `image/png`."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Usage:
-    """Tokens that an endpoint charges for."""
-
-    asked: int = 0
-    cached: int = 0
-    """The part of `asked` that the endpoint had at hand."""
-    replied: int = 0
-
-    def __add__(self, other: "Usage") -> "Usage":
-        return Usage(
-            asked=self.asked + other.asked,
-            cached=self.cached + other.cached,
-            replied=self.replied + other.replied,
-        )
+    width: int
+    """In pixels; likewise `height`."""
+    height: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +67,12 @@ class JudgeAnswer:
     failure: Outcome | None = None
     """The reason why there is no reply."""
     message: str = ""
-    usage: Usage = Usage()
+    usage: Usage = NO_USAGE
+    """The tokens that all requests for it are charged; the most that they can be where the endpoint
+    does not count them.
+    """
+    requests: int = 1
+    """Number of requests that went out for it."""
     seconds: float = 0.0
     request_form: str = ""
     """The form of the request, which depends on the endpoint's capability."""
@@ -107,6 +100,8 @@ class SubmittedBatch:
 
     id: str
     keys: tuple[str, ...]
+    worst: Usage
+    """The most tokens that it can take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +113,8 @@ class BatchResult:
     ended: bool
     answers: Iterator[JudgeAnswer]
     """Empty until the batch has ended; even then calls may lack an answer."""
+    problems: list[str] = field(default_factory=list)
+    """A line for each record of an answer that is left out, complete after the last answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +131,8 @@ class JudgeContext:
     offline: bool = False
     memory: MutableMapping[str, str] | None = None
     """A cache of facts about the endpoint, which may be lost."""
+    meter: Meter = field(default_factory=Meter)
+    """Has to grant each request before it goes out."""
 
 
 class Judge(Protocol):
@@ -145,7 +144,7 @@ class Judge(Protocol):
     model: str
     """The name of the model, or the encoder with its revision; part of every call's key."""
     endpoint: str
-    """The address of the endpoint; empty: this machine."""
+    """The address of the endpoint without its secrets; empty: this machine."""
     encoders: tuple[str, ...]
     """Encoders that embed its pictures; methods that use one of them cannot be judged."""
     parser: str
@@ -154,7 +153,8 @@ class Judge(Protocol):
     def answers(self, questions: Iterator[Question]) -> Iterator[JudgeAnswer]:
         """An answer to each question, in any order.
 
-        Questions are taken only when they can be asked.
+        Questions are taken only when they can be asked. A question that the meter leaves no request
+        for has no answer.
 
         Raises:
             HtbenchError: if no question can be asked.
@@ -173,8 +173,11 @@ class TakesBatches(Protocol):
     ) -> Iterator[SubmittedBatch]:
         """Send questions, and give each batch as soon as it is accepted."""
 
-    def collect(self, batch: str) -> BatchResult:
-        """The state of a batch, with its answers."""
+    def collect(self, batch: str, *, worst: Usage) -> BatchResult:
+        """The state of a batch, with its answers.
+
+        An answer without a count of tokens is charged as in `worst`.
+        """
 
 
 @runtime_checkable

@@ -1,21 +1,25 @@
 """The ledger of a run's judges: one SQLite file, `judge.sqlite`, with all calls and raw replies."""
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from sys import intern
 from typing import Any, Self
 
 from htbench.core.database import Database, Schema
 from htbench.core.errors import Missing, UsageError
-from htbench.judging.judge import FINAL_OUTCOMES, Choice, JudgeAnswer, Outcome, Usage, Verdict
+from htbench.judging.judge import FINAL_OUTCOMES, OUTCOMES, JudgeAnswer, Outcome, Verdict
+from htbench.judging.meter import ModelUsage, Usage
+from htbench.judging.records import Damage, MatchRecord, read_match, read_tournament
 from htbench.judging.schedule import Match
 
 LEDGER_FILE = "judge.sqlite"
-VERSION = 1
+VERSION = 2
 _TABLES = """
 CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE tournaments (id TEXT PRIMARY KEY, about TEXT NOT NULL, began TEXT NOT NULL) STRICT;
@@ -30,17 +34,30 @@ CREATE TABLE calls (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL, model TEXT NOT NULL, endpoint TEXT NOT NULL,
     how TEXT NOT NULL, failure TEXT, message TEXT NOT NULL, body TEXT NOT NULL,
     asked INTEGER NOT NULL, cached INTEGER NOT NULL, replied INTEGER NOT NULL,
-    seconds REAL NOT NULL, at TEXT NOT NULL, batch TEXT NOT NULL) STRICT;
+    seconds REAL NOT NULL, at TEXT NOT NULL, batch TEXT NOT NULL,
+    requests INTEGER NOT NULL DEFAULT 1) STRICT;
 CREATE INDEX calls_by_key ON calls (key);
 CREATE TABLE verdicts (
     key TEXT PRIMARY KEY, call INTEGER NOT NULL REFERENCES calls, parser TEXT NOT NULL,
     outcome TEXT NOT NULL, choice TEXT, first REAL, covered REAL,
     reason TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE batches (id TEXT PRIMARY KEY, tournament TEXT NOT NULL, model TEXT NOT NULL,
-    requests INTEGER NOT NULL, state TEXT NOT NULL) STRICT;
+    requests INTEGER NOT NULL, state TEXT NOT NULL,
+    asked INTEGER NOT NULL DEFAULT 0, replied INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE TABLE waiting (key TEXT PRIMARY KEY, batch TEXT NOT NULL REFERENCES batches)
     STRICT, WITHOUT ROWID;
 """
+_ADDED_COLUMNS = {
+    "calls": ("requests INTEGER NOT NULL DEFAULT 1",),
+    "batches": ("asked INTEGER NOT NULL DEFAULT 0", "replied INTEGER NOT NULL DEFAULT 0"),
+}
+"""Columns that ledgers of version 1 lack, by table."""
+_MAX_TOKENS = 10**9
+"""A larger number of tokens or requests in a ledger is damage, and is taken as this."""
+_MAX_PLACE = 2**40
+"""Places of matches from this on are damage."""
+_LOGIN = re.compile(r"//[^\s/@'\"<>]+@")
+_IS_CHARGED = "coalesce(body <> '' OR failure = 'timeout', 0)"
 _IS_FINAL = f"outcome IN ({', '.join(map(repr, FINAL_OUTCOMES))})"
 _IS_PENDING = f"""key NOT NULL
     AND NOT EXISTS (SELECT 1 FROM verdicts WHERE verdicts.key = asked.key AND {_IS_FINAL})
@@ -93,17 +110,6 @@ class MatchResult:
     order_ba: Verdict | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelUsage:
-    """The calls and tokens of a model so far."""
-
-    calls: int
-    """Number of calls that had a reply or may have been charged for."""
-    usage: Usage
-    batch_usage: Usage
-    """The part of `usage` that went through batches."""
-
-
 class Ledger(Database):
     """A run's `judge.sqlite`, written by one process at a time."""
 
@@ -115,6 +121,7 @@ class Ledger(Database):
         name="ledger",
         activity="judged",
         alternative=", or move it away and judge anew",
+        oldest=1,
     )
 
     @classmethod
@@ -148,17 +155,49 @@ class Ledger(Database):
             )
         return cls._open_read_only(folder)
 
+    @cached_property
+    def damage(self) -> Damage:
+        """Damaged records that were met so far."""
+        return Damage(repr(str(self.folder / self.schema.file)))
+
+    def _migrate(self, version: int) -> None:
+        """Add the columns that a ledger of version 1 lacks, and take passwords out of it."""
+        with self._transaction() as write:
+            for table, columns in _ADDED_COLUMNS.items():
+                for column in columns:
+                    write.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+            write.execute(f"UPDATE calls SET requests = {_IS_CHARGED}")
+            for table, column in (
+                ("calls", "endpoint"),
+                ("calls", "message"),
+                ("tournaments", "about"),
+                ("notes", "name"),
+            ):
+                query = f"SELECT DISTINCT {column} FROM {table} WHERE {column} LIKE '%://%@%'"
+                for (text,) in write.execute(query).fetchall():
+                    write.execute(
+                        f"UPDATE OR REPLACE {table} SET {column} = ? WHERE {column} = ?",
+                        (_without_login(text), text),
+                    )
+            write.execute(f"PRAGMA user_version = {VERSION}")
+
     @property
     def notes(self) -> MutableMapping[str, str]:
         """Facts that judges keep about their endpoints."""
         return _Notes(self._database)
 
     def tournaments(self) -> dict[str, dict[str, Any]]:
-        """The metadata of each tournament by its id, in the order in which they began."""
-        return {
-            id_: json.loads(about)
+        """The metadata of each tournament by its id, in the order in which they began.
+
+        Damaged ones are left out, and named on stderr.
+        """
+        tournaments = {
+            id_: metadata
             for id_, about in self.select("SELECT id, about FROM tournaments ORDER BY rowid")
+            if (metadata := self.damage.read("tournament", id_, read_tournament, about))
         }
+        self.damage.tell()
+        return tournaments
 
     def plan(
         self,
@@ -177,7 +216,9 @@ class Ledger(Database):
                 (tournament, json.dumps(metadata, sort_keys=True), now),
             )
             write.execute(
-                "DELETE FROM matches WHERE tournament = ? AND round >= ?", (tournament, round_)
+                f"""DELETE FROM matches WHERE tournament = ?
+                    AND (round >= ? OR round < 0 OR place < 0 OR place >= {_MAX_PLACE})""",
+                (tournament, round_),
             )
             ((start,),) = write.execute(
                 "SELECT coalesce(max(place) + 1, 0) FROM matches WHERE tournament = ?",
@@ -199,13 +240,20 @@ class Ledger(Database):
     def pending(self, tournament: str) -> Iterator[PendingCall]:
         """Calls that have no verdict when they are reached, in the order of the schedule."""
         names = ("place", "key", "criterion", "concept", "prompt", "first", "second")
-        ((last,),) = self.select(
-            "SELECT coalesce(max(place), -1) FROM matches WHERE tournament = ?", tournament
-        )
         query = f"""SELECT {", ".join(names)} FROM ({_CALLS}) AS asked
                     WHERE {_IS_PENDING} ORDER BY place, turn"""
-        for start in range(0, last + 1, _WINDOW):
-            window = {"id": tournament, "from": start, "until": start + _WINDOW}
+        start = 0
+        while True:
+            ((place,),) = self.select(
+                f"""SELECT min(place) FROM matches
+                    WHERE tournament = ? AND place >= ? AND place < {_MAX_PLACE}""",
+                tournament,
+                start,
+            )
+            if place is None:
+                return
+            start = int(place) + _WINDOW
+            window = {"id": tournament, "from": place, "until": start}
             for row in self._database.execute(query, window).fetchall():
                 yield PendingCall(**dict(zip(names, row, strict=True)))
 
@@ -223,7 +271,8 @@ class Ledger(Database):
         """Number of calls of a tournament by outcome."""
         query = f"""SELECT outcome, count(*) FROM verdicts
                     WHERE key IN (SELECT key FROM ({_CALLS})) GROUP BY outcome ORDER BY 2 DESC"""
-        return dict(self._database.execute(query, _all_matches(tournament)).fetchall())
+        rows = self._database.execute(query, _all_matches(tournament)).fetchall()
+        return {outcome: number for outcome, number in rows if outcome in OUTCOMES}
 
     def add_answer(
         self,
@@ -250,14 +299,19 @@ class Ledger(Database):
             "seconds": answer.seconds,
             "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "batch": batch,
+            "requests": answer.requests,
+        }
+        columns = {
+            name: _storable(value) if isinstance(value, str) else value
+            for name, value in columns.items()
         }
         names, marks = ", ".join(columns), ", ".join("?" * len(columns))
         with self._transaction() as write:
             call = write.execute(
                 f"INSERT INTO calls ({names}) VALUES ({marks})", tuple(columns.values())
             ).lastrowid
-            write.execute("DELETE FROM waiting WHERE key = ?", (answer.key,))
-            _write_verdict(write, answer.key, call or 0, parser, verdict)
+            write.execute("DELETE FROM waiting WHERE key = ?", (columns["key"],))
+            _write_verdict(write, str(columns["key"]), call or 0, parser, verdict)
 
     def raw_replies(self, tournament: str) -> Iterator[tuple[int, str, str]]:
         """Raw replies to the calls of a tournament as (call, key, body), the oldest first."""
@@ -288,15 +342,28 @@ class Ledger(Database):
         return [parser for (parser,) in self._database.execute(query, _all_matches(tournament))]
 
     def model_usage(self, model: str) -> ModelUsage:
-        """The calls and tokens of a model in this run so far."""
-        sums = "coalesce(sum(asked), 0), coalesce(sum(cached), 0), coalesce(sum(replied), 0)"
-        ((calls, *usage),) = self.select(
-            f"""SELECT count(*), {sums} FROM calls
-                WHERE model = ? AND (body <> '' OR failure = 'timeout')""",
+        """The calls, requests and tokens of a model in this run so far."""
+        requests = "requests" if self.version > 1 else _IS_CHARGED
+        ((calls, sent),) = self.select(
+            f"SELECT coalesce(sum({_IS_CHARGED}), 0), {_sum(requests)} FROM calls WHERE model = ?",
             model,
         )
+        sums = ", ".join(map(_sum, ("asked", "cached", "replied")))
+        (usage,) = self.select(f"SELECT {sums} FROM calls WHERE model = ?", model)
         (batched,) = self.select(f"SELECT {sums} FROM calls WHERE model = ? AND batch <> ''", model)
-        return ModelUsage(calls=calls, usage=_usage(usage), batch_usage=_usage(batched))
+        tokens = ", ".join(map(_sum, ("asked", "replied"))) if self.version > 1 else "0, 0"
+        ((waiting, asked, replied),) = self.select(
+            f"""SELECT {_sum("requests")}, {tokens} FROM batches
+                WHERE model = ? AND state = 'waiting'""",
+            model,
+        )
+        return ModelUsage(
+            calls=calls,
+            requests=sent + waiting,
+            usage=_usage(usage),
+            batch_usage=_usage(batched),
+            open_usage=Usage(asked=asked, replied=replied),
+        )
 
     def results(self, tournament: str) -> Iterator[MatchResult]:
         """All matches in the order of the schedule, with their verdicts."""
@@ -307,26 +374,51 @@ class Ledger(Database):
                    FROM matches LEFT JOIN verdicts AS f ON f.key = forth
                                 LEFT JOIN verdicts AS b ON b.key = back
                    WHERE tournament = ? ORDER BY place"""
-        names = ("criterion", "concept", "prompt", "one", "two", "other_concept")
-        for row in self._database.execute(query, (tournament,)):
-            control, seed, *texts = row[:8]
-            shared = dict(zip(names, map(intern, texts), strict=True))
-            yield MatchResult(
-                match=Match(control=control, seed=seed, **shared),
-                has_pictures=bool(row[8]),
-                both_orders=bool(row[9]),
-                order_ab=_verdict(*row[10:14]),
-                order_ba=_verdict(*row[14:]),
+        methods, criteria = self._names(tournament)
+        for number, row in enumerate(self._database.execute(query, (tournament,))):
+            record: MatchRecord | None = self.damage.read(
+                f"match of tournament {tournament}", number, read_match, row
             )
+            if record is None:
+                continue
+            if not ({record.one, record.two} <= methods and record.criterion in criteria):
+                self.damage.add(
+                    f"match of tournament {tournament}",
+                    f"{number}: the design does not have its methods or criterion",
+                )
+                continue
+            yield _match_result(record)
+        self.damage.tell()
 
-    def add_batch(self, id_: str, tournament: str, model: str, keys: Sequence[str]) -> None:
-        """Record the calls that wait in a batch."""
+    def _names(self, tournament: str) -> tuple[set[str], set[str]]:
+        """The methods and criteria of a tournament."""
+        design = self.tournaments().get(tournament, {}).get("design", {})
+        return set(design.get("methods", ())), set(design.get("criteria", ()))
+
+    def add_batch(
+        self, id_: str, tournament: str, model: str, keys: Sequence[str], *, worst: Usage
+    ) -> None:
+        """Record the calls that wait in a batch, and the most tokens that it can take."""
         with self._transaction() as write:
             write.execute(
-                "INSERT INTO batches VALUES (?, ?, ?, ?, 'waiting')",
-                (id_, tournament, model, len(keys)),
+                "INSERT INTO batches VALUES (?, ?, ?, ?, 'waiting', ?, ?)",
+                (id_, tournament, model, len(keys), worst.asked, worst.replied),
             )
-            write.executemany("INSERT INTO waiting VALUES (?, ?)", [(key, id_) for key in keys])
+            write.executemany(
+                "INSERT OR REPLACE INTO waiting VALUES (?, ?)", [(key, id_) for key in keys]
+            )
+
+    def waiting_calls(self, batch: str) -> set[str]:
+        """Keys of the calls that wait in a batch."""
+        return {key for (key,) in self.select("SELECT key FROM waiting WHERE batch = ?", batch)}
+
+    def worst_call(self, batch: str) -> Usage:
+        """The most tokens of a batch, by call."""
+        ((calls, asked, replied),) = self.select(
+            "SELECT max(requests, 1), max(asked, 0), max(replied, 0) FROM batches WHERE id = ?",
+            batch,
+        )
+        return Usage(asked=-(-asked // calls), replied=-(-replied // calls))
 
     def open_batches(self, model: str) -> list[str]:
         """Ids of the batches of a model that were not collected."""
@@ -398,7 +490,7 @@ def _write_verdict(
         verdict.choice,
         verdict.preference,
         verdict.coverage,
-        verdict.reason,
+        _storable(verdict.reason),
     )
     write.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
@@ -408,14 +500,46 @@ def _all_matches(tournament: str) -> dict[str, object]:
     return {"id": tournament, "from": 0, "until": 2**62}
 
 
-def _verdict(
-    outcome: Outcome | None, choice: Choice | None, preference: float | None, coverage: float | None
-) -> Verdict | None:
-    if outcome is None:
-        return None
-    return Verdict(outcome=outcome, choice=choice, preference=preference, coverage=coverage)
+def _match_result(record: MatchRecord) -> MatchResult:
+    names = {"criterion": record.criterion, "concept": record.concept, "prompt": record.prompt}
+    methods = {"one": record.one, "two": record.two, "other_concept": record.other}
+    shared = {name: intern(text) for name, text in {**names, **methods}.items()}
+    return MatchResult(
+        match=Match(control=record.control, seed=record.seed, **shared),
+        has_pictures=record.has_pictures,
+        both_orders=record.both_orders,
+        order_ab=record.outcome_ab
+        and Verdict(
+            outcome=record.outcome_ab,
+            choice=record.choice_ab,
+            preference=record.preference_ab,
+            coverage=record.coverage_ab,
+        ),
+        order_ba=record.outcome_ba
+        and Verdict(
+            outcome=record.outcome_ba,
+            choice=record.choice_ba,
+            preference=record.preference_ba,
+            coverage=record.coverage_ba,
+        ),
+    )
 
 
 def _usage(values: Sequence[int]) -> Usage:
     asked, cached, replied = values
-    return Usage(asked=asked, cached=cached, replied=replied)
+    return Usage(asked=asked, cached=min(cached, asked), replied=replied)
+
+
+def _sum(column: str) -> str:
+    """SQL for the sum of a column of numbers, none of them below 0 or above the limit."""
+    return f"coalesce(sum(max(0, min({column}, {_MAX_TOKENS}))), 0)"
+
+
+def _storable(text: str) -> str:
+    """The text with what no database holds, lone surrogates, as a question mark."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _without_login(text: str) -> str:
+    """The text, whose addresses have user and password no more."""
+    return _LOGIN.sub("//", text)

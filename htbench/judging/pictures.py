@@ -10,7 +10,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from htbench.core.errors import Refused
+from htbench.core import pictures, reading
+from htbench.core.errors import Missing, Refused, UsageError
 from htbench.core.types import Digest
 from htbench.judging.card import PictureSettings
 from htbench.judging.judge import ShownPicture
@@ -30,38 +31,49 @@ class PictureLoader:
 
     def __init__(self, folder: Path, settings: PictureSettings) -> None:
         self._folder, self._settings = folder, settings
-        self.load: Callable[[str], ShownPicture] = lru_cache(maxsize=_CACHE_SIZE)(self._encode)
+        self.load: Callable[[str], ShownPicture] = lru_cache(maxsize=_CACHE_SIZE)(self._load)
 
-    def _encode(self, name: str) -> ShownPicture:
-        picture = standardise(self._open(name), self._settings)
-        file = BytesIO()
-        if self._settings.format == "jpeg":
-            picture.save(file, "JPEG", quality=self._settings.quality, subsampling=0)
-        else:
-            picture.save(file, "PNG")
-        return ShownPicture(name=name, data=file.getvalue(), media=f"image/{self._settings.format}")
+    def _load(self, name: str) -> ShownPicture:
+        return encode(standardise(self._open(name), self._settings), self._settings, name=name)
 
     def _open(self, name: str) -> "Image":
         if name.startswith(NOISE_PREFIX):
             return _noise(self._open(name.removeprefix(NOISE_PREFIX)), name)
         if name.startswith(TEXT_PREFIX):
             return _with_text(self._open(name.removeprefix(TEXT_PREFIX)))
-        from PIL import Image, UnidentifiedImageError
-
+        path = self._folder / name
         try:
-            png = (self._folder / name).read_bytes()
+            png = reading.read_bytes(
+                path, noun="image", within=self._folder, most=pictures.MAX_BYTES
+            )
             if GeneratedImage(key=Digest(""), png=png).file != name:
                 remedy = (
                     "htbench check tells which ones; delete them, and the command of the run makes "
                     "them again."
                 )
-                raise Refused(f"image {name} is damaged", remedy=remedy)
-            return Image.open(BytesIO(png))
-        except (FileNotFoundError, UnidentifiedImageError) as error:
+                raise Refused(f"image {name[:200]} is damaged", remedy=remedy)
+            return pictures.open_picture(png, name=name)
+        except (UsageError, Missing) as error:
             raise Refused(
-                f"image {name} cannot be read: {error}",
+                f"image {name[:200]} cannot be read: {error}",
                 remedy="The command of the run makes it again.",
             ) from None
+
+
+def encode(picture: "Image", settings: PictureSettings, *, name: str) -> ShownPicture:
+    """A picture in the format of the settings, without metadata."""
+    file = BytesIO()
+    if settings.format == "jpeg":
+        picture.save(file, "JPEG", quality=settings.quality, subsampling=0)
+    else:
+        picture.save(file, "PNG")
+    return ShownPicture(
+        name=name,
+        data=file.getvalue(),
+        media=f"image/{settings.format}",
+        width=picture.width,
+        height=picture.height,
+    )
 
 
 def standardise(picture: "Image", settings: PictureSettings) -> "Image":

@@ -1,5 +1,6 @@
 """Prepares a tournament from a user's options and a run."""
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from htbench.core.errors import Missing, UnknownName, UsageError
 from htbench.core.types import UNSTEERED
 from htbench.judging import budget
 from htbench.judging import pairs as pairing
-from htbench.judging.budget import Budget
+from htbench.judging.budget import Budget, Price
 from htbench.judging.card import JudgeCard
 from htbench.judging.judge import Judge, JudgeContext
 from htbench.judging.ledger import Ledger
@@ -31,9 +32,8 @@ class TournamentOptions:
     """A number, or `tuned`."""
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     context: JudgeContext = field(default_factory=JudgeContext)
-    """Its scorer and memory are taken from the run and the ledger."""
+    """Its scorer, memory and meter are taken from the run, the ledger and the budget."""
     budget: Budget = field(default_factory=Budget)
-    """Its price is taken from `prices`."""
     prices: Path | None = None
     """A table of prices, a TOML file."""
 
@@ -52,8 +52,10 @@ def prepare_tournament(
         strength = _strength(options.strength, Summary(store).full_strength)
         pictures = pairing.find_pictures(store, methods=options.methods, strength=strength)
     design = _design(card, options, pictures, strength)
-    context = replace(options.context, scorer=pictures.scorer, memory=ledger.notes)
+    meter = options.budget.meter()
+    context = replace(options.context, scorer=pictures.scorer, memory=ledger.notes, meter=meter)
     judge: Judge = registry.load("judges", card.kind)(card, context)
+    meter.price = _price(options, judge.model)
     tournament = Tournament(
         ledger=ledger,
         card=card,
@@ -61,7 +63,7 @@ def prepare_tournament(
         design=design,
         pictures=pictures,
         picture_loader=PictureLoader(folder / "images", card.pictures),
-        budget=_budget(options, judge.model),
+        meter=meter,
         display=display,
     )
     if not context.offline:
@@ -112,16 +114,20 @@ def _strength(text: str | None, full: float) -> float | None:
     if text == "tuned":
         return None
     try:
-        return float(text)
+        strength = float(text)
     except ValueError:
-        raise UsageError(f"--strength {text[:60]!r} is neither a number nor 'tuned'") from None
+        strength = math.nan
+    if not math.isfinite(strength):
+        raise UsageError(f"--strength {text[:60]!r} is neither a number nor 'tuned'")
+    return strength
 
 
-def _budget(options: TournamentOptions, model: str) -> Budget:
-    price = budget.read_prices(options.prices).price(model) if options.prices else None
-    if options.budget.cost is not None and price is None:
+def _price(options: TournamentOptions, model: str) -> Price | None:
+    if options.prices:
+        return budget.read_prices(options.prices).price(model)
+    if options.budget.cost is not None:
         raise UsageError(
             "--max-cost needs the price of tokens",
             remedy="Give your table of prices with --prices.",
         )
-    return replace(options.budget, price=price)
+    return None

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -11,7 +11,6 @@ from htbench.core import content
 from htbench.core.display import Display
 from htbench.core.errors import UsageError
 from htbench.judging import leaderboard
-from htbench.judging.budget import Budget
 from htbench.judging.card import JudgeCard
 from htbench.judging.judge import (
     Judge,
@@ -19,14 +18,16 @@ from htbench.judging.judge import (
     Question,
     SubmittedBatch,
     TakesBatches,
-    Usage,
     Verdict,
 )
-from htbench.judging.ledger import Ledger, ModelUsage, PendingCall, PlannedMatch
+from htbench.judging.ledger import Ledger, PendingCall, PlannedMatch
+from htbench.judging.meter import Meter
 from htbench.judging.pairs import ComparablePictures
 from htbench.judging.pictures import NOISE_PREFIX, TEXT_PREFIX, PictureLoader
 from htbench.judging.schedule import Design, Match, round_robin, swiss_round
 
+_MAX_PROBLEMS = 5
+"""Lines of a batch's file that are named one by one."""
 PROTOCOL = 1
 """Part of every call's key; raised when requests change but the rest of the key does not."""
 
@@ -41,7 +42,8 @@ class Tournament:
     design: Design
     pictures: ComparablePictures
     picture_loader: PictureLoader
-    budget: Budget = field(default_factory=Budget)
+    meter: Meter
+    """The one that the judge asks before each request."""
     display: Display = field(default_factory=Display)
 
     @cached_property
@@ -101,7 +103,7 @@ class Tournament:
         }
 
     def ask(self, *, limit: int | None = None) -> None:
-        """Make the calls that have no verdict yet, within the budget, each at most once.
+        """Make the calls that have no verdict yet, each at most once, as far as the meter allows.
 
         Raises:
             HtbenchError: if the judge cannot go on; the answers so far are kept.
@@ -109,19 +111,17 @@ class Tournament:
         calls, missing = self.ledger.count_calls(self.id)
         stage = self.display.progress(f"judge by {self.card.name}", missing)
         self.display.info(f"{calls - missing:,} of {calls:,} calls have a verdict already")
-        counter = _UsageCounter(self.ledger.model_usage(self.judge.model))
-        for answer in self.judge.answers(self._questions(counter, limit)):
+        self._start_meter()
+        if not self.meter.has_room:
+            return
+        for answer in self.judge.answers(self._questions(limit)):
             self._save_answer(answer)
-            counter.add(answer.usage, charged=bool(answer.body) or answer.failure == "timeout")
             stage.advance()
 
     def play(self) -> None:
-        """Make all calls that the budget allows; of a Swiss tournament, round by round."""
+        """Make all calls that the meter allows; of a Swiss tournament, round by round."""
         self.ask()
-        while (
-            self.budget.allows_call(self.ledger.model_usage(self.judge.model), in_flight=0)
-            and self.next_round()
-        ):
+        while self.meter.has_room and self.next_round():
             self.ask()
 
     def send_batches(self) -> list[SubmittedBatch]:
@@ -135,10 +135,14 @@ class Tournament:
         judge = self._batch_judge
         if not self.ledger.model_usage(self.judge.model).calls:
             self.ask(limit=1)
-        counter = _UsageCounter(self.ledger.model_usage(self.judge.model))
-        questions, batches = self._questions(counter, None), []
-        for batch in judge.submit(questions, known=self.ledger.all_batches()):
-            self.ledger.add_batch(batch.id, self.id, self.judge.model, batch.keys)
+        self._start_meter()
+        batches = list[SubmittedBatch]()
+        if not self.meter.has_room:
+            return batches
+        for batch in judge.submit(self._questions(None), known=self.ledger.all_batches()):
+            self.ledger.add_batch(
+                batch.id, self.id, self.judge.model, batch.keys, worst=batch.worst
+            )
             batches.append(batch)
         return batches
 
@@ -146,16 +150,35 @@ class Tournament:
         """Record the answers of batches that have ended; gives the state of each open batch."""
         judge, states = self._batch_judge, {}
         for batch in self.ledger.open_batches(self.judge.model):
-            result = judge.collect(batch)
+            result = judge.collect(batch, worst=self.ledger.worst_call(batch))
             states[batch] = result.state
+            waiting, strangers = self.ledger.waiting_calls(batch), 0
             for answer in result.answers:
-                self._save_answer(answer, batch=batch)
+                if answer.key in waiting:
+                    waiting.remove(answer.key)
+                    self._save_answer(answer, batch=batch)
+                else:
+                    strangers += 1
+            self._warn_of_lines(batch, result.problems, strangers)
             if result.ended and (lost := self.ledger.close_batch(batch, result.state)):
                 self.display.warn(
                     f"batch {batch} is {result.state}; {lost} of its calls have no reply and are "
                     "asked again next time"
                 )
         return states
+
+    def _warn_of_lines(self, batch: str, problems: list[str], strangers: int) -> None:
+        for problem in problems[:_MAX_PROBLEMS]:
+            self.display.warn(f"batch {batch}: {problem}; it is left out")
+        if len(problems) > _MAX_PROBLEMS:
+            self.display.warn(
+                f"batch {batch}: {len(problems) - _MAX_PROBLEMS:,} more lines are left out"
+            )
+        if strangers:
+            self.display.warn(f"batch {batch}: {strangers:,} lines answer none of its open calls")
+
+    def _start_meter(self) -> None:
+        self.meter.start(self.ledger.model_usage(self.judge.model))
 
     def reparse(self) -> int:
         """Read all raw replies again; gives their number."""
@@ -200,19 +223,22 @@ class Tournament:
             batch=batch,
         )
 
-    def _questions(self, counter: "_UsageCounter", limit: int | None) -> Iterator[Question]:
+    def _questions(self, limit: int | None) -> Iterator[Question]:
+        """The questions of pending calls, up to a limit."""
         asked: set[str] = set()
         for call in self.ledger.pending(self.id):
             if call.key in asked:
                 continue
             if limit is not None and len(asked) >= limit:
                 return
-            if not self.budget.allows_call(counter.total, in_flight=counter.in_flight):
-                return
             asked.add(call.key)
-            question = self.question(call)
-            counter.in_flight += 1
-            yield question
+            if call.concept not in self.pictures.concepts:
+                self.ledger.damage.add(
+                    f"match of tournament {self.id}", f"{call.place}: no concept {call.concept!r}"
+                )
+                continue
+            yield self.question(call)
+        self.ledger.damage.tell()
 
     def _plan_match(self, match: Match) -> PlannedMatch:
         files, other_concept = self.pictures.files, match.other_concept or match.concept
@@ -261,17 +287,3 @@ class Tournament:
         ]
         serialised = json.dumps(request, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(serialised.encode()).hexdigest()[:32]
-
-
-@dataclass
-class _UsageCounter:
-    """Counts usage, and the calls in flight."""
-
-    total: ModelUsage
-    in_flight: int = 0
-
-    def add(self, usage: Usage, *, charged: bool) -> None:
-        self.in_flight -= 1
-        self.total = replace(
-            self.total, calls=self.total.calls + charged, usage=self.total.usage + usage
-        )

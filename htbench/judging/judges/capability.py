@@ -9,6 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
+from pydantic import ConfigDict, TypeAdapter
+
+from htbench.core import reading
+
 ReplyForm = Literal["strict", "schema", "object", "plain"]
 REPLY_FORMS: tuple[ReplyForm, ...] = ("strict", "schema", "object", "plain")
 """Ways to request a reply's form: JSON schema with `strict`, without it, JSON mode, in words."""
@@ -23,6 +27,7 @@ _IMAGE_LIMIT = re.compile(
 class Capability:
     """The requests that an endpoint accepts, as far as is known."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
     form: ReplyForm = "strict"
     several: bool = True
     """False: it takes one picture per message, so both are sent side by side in one."""
@@ -87,6 +92,9 @@ class Capability:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The capability that `to_json` wrote."""
-        fields = json.loads(text)
-        return cls(**{**fields, "without": tuple(fields["without"])})
+        """The capability that `to_json` wrote.
+
+        Raises:
+            ValueError: for any other text.
+        """
+        return TypeAdapter(cls).validate_python(reading.parse_json(text))

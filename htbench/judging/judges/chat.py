@@ -3,15 +3,18 @@
 import asyncio
 import base64
 import json
+import math
 import os
+import random
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
 
+from htbench.core import interrupts, pictures, reading, secrets
 from htbench.core.errors import HtbenchError, Incomplete, Missing, UsageError
-from htbench.judging.card import JudgeCard
+from htbench.judging.card import JudgeCard, PictureSettings
 from htbench.judging.judge import (
     BatchResult,
     JudgeAnswer,
@@ -20,25 +23,65 @@ from htbench.judging.judge import (
     Question,
     ShownPicture,
     SubmittedBatch,
-    Usage,
     Verdict,
 )
 from htbench.judging.judges import reply
-from htbench.judging.judges.batch import Batches
+from htbench.judging.judges.batch import Batches, BatchRequest
 from htbench.judging.judges.capability import Capability
+from htbench.judging.judges.connection import (
+    Connection,
+    ReplyTooLarge,
+    known_errors,
+    redirect,
+    was_sent,
+)
+from htbench.judging.meter import NO_USAGE, Usage
+from htbench.judging.pictures import encode
 
 if TYPE_CHECKING:
-    from openai import APIStatusError, AsyncOpenAI, OpenAI
+    from openai import APIStatusError, AsyncOpenAI
 
 _IN_WORDS = "Then end with one line that holds nothing but your verdict: A, B, tie or cannot_judge."
 _IN_JSON = (
     "Reply with nothing but JSON, its keys in this order: {{{keys}}}; "
     'the verdict is "A", "B", "tie" or "cannot_judge".'
 )
+MAX_REPLY_TOKENS = 4096
+"""The tokens of a reply that is charged by the worst case, where the card has no `max_tokens`."""
+PATCH = 14
+"""Side in pixels of the patch of a picture that is charged as a token in the worst case."""
 _MAX_ATTEMPTS = 30
-"""Calls for one question while the endpoint's capability is found out, or it asks to wait."""
-_MAX_LIBRARY_WAIT = 120.0
-"""The longest wait in seconds that the client library handles by itself."""
+"""Requests for one question while the endpoint's capability is found out."""
+_MODELS_TIMEOUT = 10.0
+"""Seconds for the list of an endpoint's models."""
+_LAST_SECONDS = 5.0
+"""Seconds that requests in flight are waited for when the user or the system ends the command."""
+_POLL = 0.2
+"""Seconds between looks at whether a signal has come."""
+_MAX_BACKOFF = 8.0
+"""The longest wait in seconds between requests where the endpoint does not name one."""
+_MAX_MESSAGE = 2000
+"""The part of an endpoint's message that is looked at, in characters."""
+_CHAT_PATH = "/chat/completions"
+
+
+@dataclass(kw_only=True)
+class _Work:
+    """A question that is being asked, and the last answer to it."""
+
+    question: Question
+    began: float
+    requests: int = 0
+    retries: int = 0
+    usage: Usage = NO_USAGE
+    answer: JudgeAnswer | None = None
+
+    def result(self) -> JudgeAnswer | None:
+        """The answer with all requests for it; None if none went out."""
+        if self.answer is None:
+            return None
+        seconds = time.perf_counter() - self.began
+        return replace(self.answer, usage=self.usage, requests=self.requests, seconds=seconds)
 
 
 class Chat:
@@ -48,23 +91,32 @@ class Chat:
     encoders: tuple[str, ...] = ()
 
     def __init__(self, card: JudgeCard, context: JudgeContext) -> None:
-        self._card, self._context = card, context
+        self._card, self._context, self._meter = card, context, context.meter
         self._memory = context.memory if context.memory is not None else {}
-        self.endpoint = os.environ.get(card.endpoint.url_variable) or card.endpoint.url
+        variable = card.endpoint.url_variable
+        given = (os.environ.get(variable) or "").strip()
+        self._address = secrets.split_address(
+            given or card.endpoint.url,
+            noun=variable if given else f"the url of judge {card.name!r}",
+        )
+        self.endpoint = self._address.shown
+        self._model = card.model
         self._capability: Capability | None = None
         self._stop: HtbenchError | None = None
+        self._is_ending = False
+        self._has_answers = False
         self._failures = 0
         self._resume_at = 0.0
 
     @property
     def model(self) -> str:
         """The card's model, or the endpoint's first."""
-        if self._card.model:
-            return self._card.model
-        name = self._memory.get(f"model {self.endpoint}")
-        if name is None:
-            name = self._memory[f"model {self.endpoint}"] = self._first_model()
-        return name
+        if not self._model:
+            name = f"model {self.endpoint}"
+            self._model = self._memory.get(name) or ""
+            if not self._model:
+                self._model = self._memory[name] = self._first_model()
+        return self._model
 
     def read(self, body: str) -> Verdict:
         """The verdict in a chat completion."""
@@ -73,30 +125,40 @@ class Chat:
     def answers(self, questions: Iterator[Question]) -> Iterator[JudgeAnswer]:
         """Answers in the order of their arrival, with up to `concurrency` questions in flight.
 
-        Until the endpoint's capability is known there is one question in flight.
+        Until the endpoint's capability is known there is one question in flight. After a signal
+        those in flight are waited for, and answered, for a few seconds.
         """
-        loop = asyncio.new_event_loop()
-        client = self._async_client()
-        in_flight: set[asyncio.Task[JudgeAnswer]] = set()
+        loop, in_flight = asyncio.new_event_loop(), dict[asyncio.Task[None], _Work]()
+        client = self._connection().client(timeout=self._card.endpoint.timeout)
+        deadline = math.inf
         try:
-            while True:
-                limit = self._context.concurrency if self.capability.sure else 1
-                while self._stop is None and len(in_flight) < limit:
-                    if (question := next(questions, None)) is None:
+            with interrupts.deferred() as is_interrupted:
+                while True:
+                    limit = self._context.concurrency if self.capability.sure else 1
+                    while not self._is_over and len(in_flight) < limit and self._meter.has_room:
+                        if (question := next(questions, None)) is None:
+                            break
+                        work = _Work(question=question, began=time.perf_counter())
+                        in_flight[loop.create_task(self._ask(client, work))] = work
+                        loop.run_until_complete(asyncio.sleep(0))  # reserves its first request
+                    if not in_flight:
                         break
-                    in_flight.add(loop.create_task(self._ask(client, question)))
-                if not in_flight:
-                    break
-                done, in_flight = loop.run_until_complete(
-                    asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)
-                )
-                for task in done:
-                    yield task.result()
+                    done, _ = loop.run_until_complete(
+                        asyncio.wait(in_flight, timeout=_POLL, return_when=asyncio.FIRST_COMPLETED)
+                    )
+                    if is_interrupted() and not self._is_ending:
+                        self._is_ending, deadline = True, time.monotonic() + _LAST_SECONDS
+                    if time.monotonic() > deadline:
+                        _cancel(loop, in_flight)
+                        done = set(in_flight)
+                    for task in done:
+                        work = in_flight.pop(task)
+                        if not task.cancelled():
+                            task.result()
+                        if answer := work.result():
+                            yield answer
         finally:
-            for task in in_flight:
-                task.cancel()
-            if in_flight:
-                loop.run_until_complete(asyncio.wait(in_flight))
+            _cancel(loop, in_flight)
             loop.run_until_complete(client.close())
             loop.close()
         if self._stop is not None:
@@ -132,14 +194,43 @@ class Chat:
         self, questions: Iterator[Question], *, known: Iterable[str] = ()
     ) -> Iterator[SubmittedBatch]:
         """Send questions in batches, in the form that the endpoint accepts."""
-        with self._sync_client() as client:
-            yield from Batches(client=client).submit(
-                ((question.key, self.request(question)) for question in questions), known=known
-            )
+        yield from Batches(connection=self._connection()).submit(
+            self._batch_requests(questions), known=known
+        )
 
-    def collect(self, batch: str) -> BatchResult:
+    def collect(self, batch: str, *, worst: Usage) -> BatchResult:
         """The state of a batch, with its answers."""
-        return Batches(client=self._sync_client()).collect(batch)
+        return Batches(connection=self._connection()).collect(batch, worst=worst)
+
+    def _batch_requests(self, questions: Iterator[Question]) -> Iterator[BatchRequest]:
+        for question in questions:
+            body = self.request(question)
+            worst = self.worst_usage(question, body)
+            if not self._meter.reserve(worst, batch=True):
+                return
+            yield BatchRequest(key=question.key, body=body, worst=worst)
+
+    def worst_usage(self, question: Question, body: Mapping[str, Any]) -> Usage:
+        """The most tokens that a request is taken to cost where the endpoint does not say.
+
+        One token per byte of text, one per `PATCH` x `PATCH` pixels of a picture, and as many for
+        the reply as the request allows.
+        """
+        parts = body["messages"][0]["content"]
+        parameters = {name: value for name, value in body.items() if name != "messages"}
+        texts = [part["text"] for part in parts if part["type"] == "text"]
+        size = sum(
+            len(text.encode("utf-8", "replace")) for text in [*texts, json.dumps(parameters)]
+        )
+        pictures = [question.first, question.second]
+        if len(parts) - len(texts) == 1:
+            pictures = [_side_by_side(*pictures)]
+        patches = sum(
+            math.ceil(shown.width / PATCH) * math.ceil(shown.height / PATCH) for shown in pictures
+        )
+        limits = [parameters.get(name) for name in ("max_tokens", "max_completion_tokens")]
+        whole = [limit for limit in limits if isinstance(limit, int) and limit > 0]
+        return Usage(asked=size + patches, replied=min(whole, default=MAX_REPLY_TOKENS))
 
     def size(self, question: Question) -> int:
         """The size of a call in bytes."""
@@ -150,10 +241,10 @@ class Chat:
         """The capability of the endpoint, as far as it is known."""
         if self._capability is None:
             text = self._memory.get(self._capability_name)
+            self._capability = Capability(form="strict" if self._card.reply_schema else "plain")
             if text:
-                self._capability = Capability.from_json(text)
-            else:
-                self._capability = Capability(form="strict" if self._card.reply_schema else "plain")
+                with suppress(ValueError):  # damaged: it is found out again
+                    self._capability = Capability.from_json(text)
         return self._capability
 
     def _save_capability(self, capability: Capability) -> None:
@@ -165,15 +256,18 @@ class Chat:
     def _capability_name(self) -> str:
         return f"capability {self.endpoint} {self.model}"
 
-    async def _ask(self, client: "AsyncOpenAI", question: Question) -> JudgeAnswer:
-        """Ask until there is an answer or a failure; tokens of unusable replies count too."""
-        began, total = time.perf_counter(), Usage()
+    @property
+    def _is_over(self) -> bool:
+        """True if no further request is to go out."""
+        return self._is_ending or self._stop is not None
+
+    async def _ask(self, client: "AsyncOpenAI", work: _Work) -> None:
+        """Ask until there is an answer or a failure, each request if the meter grants it."""
         for _ in range(_MAX_ATTEMPTS):
             capability = self.capability
-            answer = await self._call(client, question)
-            if answer is None:
-                continue
-            total += answer.usage
+            if not await self._send(client, work):
+                break
+            answer = cast("JudgeAnswer", work.answer)
             if answer.failure or capability.sure or capability != self.capability:
                 break
             unusable = self.read(answer.body).outcome == "unusable"
@@ -181,95 +275,158 @@ class Chat:
             self._save_capability(weaker or replace(capability, sure=True))
             if weaker is None:
                 break
-        else:
-            answer = JudgeAnswer(
-                key=question.key,
-                body="",
-                failure="rejected",
-                message="the endpoint refuses a call whatever is left out",
-            )
-        self._count_failures(answer)
-        seconds, form = time.perf_counter() - began, capability.to_json()
-        return replace(answer, usage=total, seconds=seconds, request_form=form)
+        if work.answer:
+            self._count_failures(work.answer)
 
-    async def _call(self, client: "AsyncOpenAI", question: Question) -> JudgeAnswer | None:
-        """Make one call; None if it has to be repeated, in another form or after a wait."""
+    async def _send(self, client: "AsyncOpenAI", work: _Work) -> bool:
+        """Send requests until one is answered or has failed for good; False if none may go out."""
+        for _ in range(_MAX_ATTEMPTS):
+            await self._sleep(self._resume_at - time.monotonic())
+            body = self.request(work.question)
+            worst = self.worst_usage(work.question, body)
+            while not self._is_over and not self._meter.reserve(worst):
+                if self._meter.is_spent:
+                    return False
+                await asyncio.sleep(_POLL / 4)
+            if self._is_over:
+                return False
+            work.requests += 1
+            form = self.capability.to_json()
+            attempt = await self._call(client, work, body, worst)
+            work.answer = replace(attempt.answer, request_form=form)
+            if attempt.is_final:
+                return True
+            await self._sleep(attempt.wait)
+        return True
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, but not beyond the moment from which no further request is to go out."""
+        end = time.monotonic() + seconds
+        while not self._is_over and (left := end - time.monotonic()) > 0:
+            await asyncio.sleep(min(_POLL, left))
+
+    async def _call(
+        self, client: "AsyncOpenAI", work: _Work, body: dict[str, Any], worst: Usage
+    ) -> "_Attempt":
+        """Send one request that the meter has granted, and settle what it is charged."""
         import openai
 
-        if (wait := self._resume_at - time.monotonic()) > 0:
-            await asyncio.sleep(wait)
-        capability, body = self.capability, self.request(question)
+        capability, charged, sent = self.capability, worst, True
+        work.answer = self._failure(work.question, "timeout", "the command ended before the reply")
         more = {name: value for name, value in body.items() if name not in ("model", "messages")}
         try:
-            raw = await client.chat.completions.with_raw_response.create(
-                model=body["model"],
-                messages=body["messages"],
-                extra_body=more,
-                extra_headers={"Idempotency-Key": question.key},
-            )
-            text = raw.text
-            return JudgeAnswer(key=question.key, body=text, usage=reply.usage(text))
+            with known_errors():
+                raw = await client.chat.completions.with_raw_response.create(
+                    model=body["model"],
+                    messages=body["messages"],
+                    extra_body=more,
+                    extra_headers={"Idempotency-Key": work.question.key},
+                )
+            text = raw.http_response.content.decode("utf-8", "replace")
+            charged = reply.usage(text, worst=worst)
+            self._has_answers = True
+            text = secrets.scrub_reply(text)
+            return _Attempt(answer=JudgeAnswer(key=work.question.key, body=text))
+        except ReplyTooLarge as error:
+            start = secrets.scrub_reply(error.start.decode("utf-8", "replace"))
+            failure = self._failure(work.question, "unusable", str(error))
+            return _Attempt(answer=replace(failure, body=start))
         except openai.APITimeoutError:
-            message = f"no reply in {self._card.endpoint.timeout:g} s"
-            return self._failure(question, "timeout", message)
+            message = f"no whole reply in {self._card.endpoint.timeout:g} s"
+            return _Attempt(answer=self._failure(work.question, "timeout", message))
         except openai.APIConnectionError as error:
-            return self._failure(question, "down", f"{error} {error.__cause__ or ''}")
-        except openai.RateLimitError as error:
-            return self._handle_rate_limit(question, error)
+            sent = was_sent(error)
+            charged = worst if sent else Usage()
+            failure = self._failure(work.question, "down", f"{error} {error.__cause__ or ''}")
+            return self._again(work, failure)
         except openai.APIStatusError as error:
+            charged = Usage()
             parameters = [name for name in more if name != "response_format"]
-            return self._handle_refusal(question, error, capability, parameters)
+            return self._after_status(client, work, error, capability, parameters)
+        finally:
+            work.requests -= not sent
+            work.usage += charged
+            self._meter.settle(worst, charged, sent=sent)
 
-    def _handle_refusal(
+    def _again(self, work: _Work, failure: JudgeAnswer, wait: float | None = None) -> "_Attempt":
+        """Another request after a wait, as long as the card's retries allow it."""
+        if work.retries >= self._card.endpoint.retries:
+            return _Attempt(answer=failure)
+        backoff = min(_MAX_BACKOFF, 0.5 * 2**work.retries) * random.uniform(0.75, 1.0)
+        work.retries += 1
+        return _Attempt(answer=failure, is_final=False, wait=backoff if wait is None else wait)
+
+    def _after_status(
         self,
-        question: Question,
+        client: "AsyncOpenAI",
+        work: _Work,
         error: "APIStatusError",
         capability: Capability,
         parameters: list[str],
-    ) -> JudgeAnswer | None:
-        """The failure, or None if the call can be repeated with a weaker capability."""
-        message, status = str(error), error.status_code
+    ) -> "_Attempt":
+        """The failure, or another request where that may help."""
+        message, status = str(error)[:_MAX_MESSAGE], error.status_code
+        shown, headers = secrets.scrub(message)[:200], error.response.headers
+        failure = self._failure(work.question, "rejected", message)
         filtered = "content" in message and ("filter" in message or "policy" in message)
+        if 300 <= status < 400:
+            return self._after_redirect(client, work, headers.get("location", ""))
         if status in (401, 403):
             self._stop = Missing(
-                f"{self.endpoint} refuses the key: {message[:200]}",
+                f"{self.endpoint} refuses the key: {shown}",
                 remedy=f"Set {self._card.endpoint.key_variable}.",
             )
         elif status == 404:
             self._stop = UsageError(
-                f"{self.endpoint} has no model {self.model!r}: {message[:200]}",
+                f"{self.endpoint} has no model {self.model!r}: {shown}",
                 remedy="Name another with --model.",
             )
+        elif status == 429:
+            return self._after_rate_limit(work, failure, headers)
         elif status in (400, 422) and filtered:
-            return self._failure(question, "filtered", message)
+            failure = replace(failure, failure="filtered")
         elif status in (400, 422):
-            if capability != self.capability:
-                return None  # another call has found out already
+            if capability != self.capability:  # another call has found out already
+                return _Attempt(answer=failure, is_final=False)
             if weaker := capability.after_refusal(message, parameters):
                 self._save_capability(weaker)
-                return None
-        elif status >= 500:
-            return self._failure(question, "down", message)
-        return self._failure(question, "rejected", message)
+                return _Attempt(answer=failure, is_final=False)
+        elif status >= 500 or status in (408, 409):
+            failure = replace(failure, failure="down")
+            if headers.get("x-should-retry") != "false":
+                return self._again(work, failure, _retry_after_seconds(headers))
+        return _Attempt(answer=failure)
 
-    def _handle_rate_limit(self, question: Question, error: "APIStatusError") -> JudgeAnswer | None:
-        """Wait as long as the endpoint asks for, or stop if that is too long.
-
-        The client library itself has repeated the call several times by then.
-        """
-        wait = _retry_after_seconds(error.response.headers.get("retry-after"))
-        if wait is not None and _MAX_LIBRARY_WAIT < wait <= self._context.wait:
-            self._resume_at = max(self._resume_at, time.monotonic() + wait)
-            return None
+    def _after_rate_limit(
+        self, work: _Work, failure: JudgeAnswer, headers: Mapping[str, str]
+    ) -> "_Attempt":
+        """Wait for as long as the endpoint asks, or stop if that is too long."""
+        failure, wait = replace(failure, failure="limited"), _retry_after_seconds(headers)
         if wait is not None and wait > self._context.wait:
             remedy = f"The same command goes on where it stopped; --wait {wait:.0f} waits for it."
             self._stop = Incomplete(f"{self.endpoint} asks to wait for {wait:g} s", remedy=remedy)
-        return self._failure(question, "limited", str(error))
+            return _Attempt(answer=failure)
+        if wait is not None:
+            self._resume_at = max(self._resume_at, time.monotonic() + wait)
+        return self._again(work, failure, wait)
+
+    def _after_redirect(self, client: "AsyncOpenAI", work: _Work, location: str) -> "_Attempt":
+        """Go to the new address of the same host, or stop."""
+        moved = redirect(str(client.base_url), location, _CHAT_PATH)
+        shown = secrets.scrub(location)[:200]
+        failure = self._failure(work.question, "rejected", f"sent on to {shown!r}")
+        if moved is None:
+            self._stop = Missing(
+                f"{self.endpoint} sends on to {shown!r}, where pictures and key are not sent",
+                remedy=f"If you trust it, set {self._card.endpoint.url_variable} to it.",
+            )
+            return _Attempt(answer=failure)
+        client.base_url = moved
+        return self._again(work, failure, 0.0)
 
     def _failure(self, question: Question, outcome: Outcome, message: str) -> JudgeAnswer:
-        return JudgeAnswer(
-            key=question.key, body="", failure=outcome, message=" ".join(message.split())[:500]
-        )
+        shown = " ".join(secrets.scrub(message[:_MAX_MESSAGE]).split())[:500]
+        return JudgeAnswer(key=question.key, body="", failure=outcome, message=shown)
 
     def _count_failures(self, answer: JudgeAnswer) -> None:
         """Stop after too many failures in a row, or after the first before any success."""
@@ -277,7 +434,8 @@ class Chat:
             self._failures = 0
             return
         self._failures += 1
-        limit = 3 * self._context.concurrency if self.capability.sure else 1
+        several = 3 * self._context.concurrency if self._has_answers else self._context.concurrency
+        limit = several if self.capability.sure else 1
         if self._failures >= limit and self._stop is None:
             variable = self._card.endpoint.url_variable
             self._stop = Missing(
@@ -285,39 +443,28 @@ class Chat:
                 remedy=f"Start the server, or set {variable}. The same command goes on.",
             )
 
-    def _async_client(self) -> "AsyncOpenAI":
-        from openai import AsyncOpenAI
+    def _connection(self) -> Connection:
+        """The connection to the endpoint.
 
-        endpoint = self._card.endpoint
-        return AsyncOpenAI(
-            api_key=self._key(),
-            base_url=self.endpoint,
-            timeout=endpoint.timeout,
-            max_retries=endpoint.retries,
-        )
-
-    def _sync_client(self) -> "OpenAI":
-        from openai import OpenAI
-
-        endpoint = self._card.endpoint
-        return OpenAI(
-            api_key=self._key(),
-            base_url=self.endpoint,
-            timeout=endpoint.timeout,
-            max_retries=endpoint.retries,
-        )
-
-    def _key(self) -> str:
-        endpoint = self._card.endpoint
-        key = os.environ.get(endpoint.key_variable)
-        if not key and endpoint.needs_key:
+        Raises:
+            Missing: if it needs a key and there is none.
+            UsageError: if the key is none.
+        """
+        endpoint, address = self._card.endpoint, self._address
+        key = secrets.from_environment(endpoint.key_variable)
+        if not (key or address.user or address.password) and endpoint.needs_key:
             raise Missing(
                 f"judge {self._card.name!r} needs a key",
                 remedy=f"Set {endpoint.key_variable}, or use --judge clip, which needs none.",
             )
-        return key or "none"
+        return Connection(address=address, key=key)
 
     def _first_model(self) -> str:
+        """The first model that the endpoint lists.
+
+        Raises:
+            Missing: if it lists none, or does not answer in time.
+        """
         import openai
 
         if self._context.offline:
@@ -325,15 +472,54 @@ class Chat:
                 f"it is not known which model {self.endpoint} offered",
                 remedy="Name it with --model.",
             )
-        with self._sync_client() as client:
-            try:
-                return next(iter(client.models.list())).id
-            except (openai.APIError, StopIteration) as error:
-                cause, variable = str(error)[:200] or "none", self._card.endpoint.url_variable
-                raise Missing(
-                    f"{self.endpoint} does not say which model it has: {cause}",
-                    remedy=f"Start the server, set {variable}, or name the model with --model.",
-                ) from None
+        try:
+            with known_errors():
+                return _first_id(asyncio.run(self._list_models()))
+        except (openai.APIError, ReplyTooLarge, reading.Malformed) as error:
+            cause = " ".join(secrets.scrub(f"{error} {error.__cause__ or ''}").split())[:200]
+            variable = self._card.endpoint.url_variable
+            raise Missing(
+                f"{self.endpoint} does not say which model it has: {cause}",
+                remedy=f"Start the server, set {variable}, or name the model with --model.",
+            ) from None
+
+    async def _list_models(self) -> str:
+        seconds = min(_MODELS_TIMEOUT, self._card.endpoint.timeout)
+        async with self._connection().client(timeout=seconds) as client:
+            return (await client.models.with_raw_response.list()).text
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Attempt:
+    """The answer to one request; if it is not final, another request goes out after `wait` s."""
+
+    answer: JudgeAnswer
+    is_final: bool = True
+    wait: float = 0.0
+
+
+def _cancel(loop: asyncio.AbstractEventLoop, tasks: Iterable["asyncio.Task[None]"]) -> None:
+    """End tasks, and wait until they have ended."""
+    under_way = [task for task in tasks if not task.done()]
+    for task in under_way:
+        task.cancel()
+    if under_way:
+        loop.run_until_complete(asyncio.wait(under_way))
+
+
+def _first_id(text: str) -> str:
+    """The first model in a list of models.
+
+    Raises:
+        reading.Malformed: if it is no such list; the text is one line.
+    """
+    value = reading.parse_json(text)
+    models = value.get("data") if isinstance(value, dict) else value
+    for model in models if isinstance(models, list) else []:
+        name = model.get("id") if isinstance(model, dict) else None
+        if isinstance(name, str) and name.strip() and len(name) <= 500:
+            return secrets.scrub_reply(name)
+    raise reading.Malformed(f"it lists none in {' '.join(text.split())[:100]!r}")
 
 
 def _text_part(text: str) -> dict[str, Any]:
@@ -351,27 +537,27 @@ def _side_by_side(first: ShownPicture, second: ShownPicture) -> ShownPicture:
     """Both pictures side by side in one, without loss."""
     from PIL import Image
 
-    left, right = (Image.open(BytesIO(shown.data)).convert("RGB") for shown in (first, second))
+    left, right = (pictures.open_picture(shown.data) for shown in (first, second))
     both = Image.new("RGB", (left.width + right.width, max(left.height, right.height)), "white")
     both.paste(left, (0, 0))
     both.paste(right, (left.width, 0))
-    file = BytesIO()
-    both.save(file, "PNG")
-    return ShownPicture(name=f"{first.name}+{second.name}", data=file.getvalue(), media="image/png")
+    return encode(both, PictureSettings(format="png"), name=f"{first.name}+{second.name}")
 
 
-def _retry_after_seconds(header: str | None) -> float | None:
-    """The wait in seconds that a Retry-After header asks for, as a number or a date."""
+def _retry_after_seconds(headers: Mapping[str, str]) -> float | None:
+    """The wait in seconds that headers ask for, as a number or a date; None if they do not."""
     from datetime import UTC, datetime
     from email.utils import parsedate_to_datetime
 
-    if header is None:
-        return None
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) * unit
+        except ValueError:
+            continue
+        if math.isfinite(seconds):
+            return max(0.0, seconds)
     try:
-        return float(header)
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+        date = parsedate_to_datetime(headers.get("retry-after", ""))
+        return max(0.0, (date - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, OverflowError):
         return None

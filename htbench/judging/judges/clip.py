@@ -7,18 +7,19 @@ import json
 import math
 from collections.abc import Iterator
 from functools import lru_cache
-from io import BytesIO
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from htbench.core import device as devices
-from htbench.core import registry
+from htbench.core import reading, registry
 from htbench.core.errors import Missing, Refused, UsageError
+from htbench.core.pictures import open_picture
 from htbench.core.types import encoder_name
 from htbench.judging.card import JudgeCard
 from htbench.judging.judge import Choice, JudgeAnswer, JudgeContext, Question, Verdict
+from htbench.judging.meter import Usage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,14 +64,14 @@ class Clip:
                 remedy="Name one with --model; see: htbench list encoders",
             )
         registry.check("encoders", self._name)
-        self._device = context.device
+        self._device, self._meter = context.device, context.meter
         self._encoder: _CachedEncoder | None = None
         self.model = context.scorer if self._name == scorer else self._load_encoder().id
         try:
             self._tie = _Settings.model_validate(card.settings).tie
         except ValidationError as error:
             raise UsageError(
-                f"settings of judge {card.name!r} are not valid: {error.errors()[0]['msg']}"
+                f"settings of judge {card.name!r} are not valid: {reading.first_problem(error)}"
             ) from None
         self.encoders = (self._name,)
 
@@ -80,7 +81,8 @@ class Clip:
         Raises:
             Refused: if the run was scored by another version of the encoder than is installed.
         """
-        while batch := list(islice(questions, _BATCH_SIZE)):
+        granted = takewhile(lambda _: self._meter.reserve(Usage()), questions)
+        while batch := list(islice(granted, _BATCH_SIZE)):
             encoder = self._load_encoder()
             if encoder.id != self.model:
                 raise Refused(
@@ -113,8 +115,8 @@ class Clip:
     def read(self, body: str) -> Verdict:
         """The verdict from the two cosines."""
         try:
-            reply = _CosineReply.model_validate_json(body)
-        except ValidationError:
+            reply = _CosineReply.model_validate(reading.parse_json(body))
+        except ValueError:
             return Verdict(outcome="unusable", reason="not a pair of cosines")
         difference = reply.scale * (reply.cosines[1] - reply.cosines[0])
         first = 1 / (1 + math.exp(max(-700.0, min(700.0, difference))))
@@ -133,16 +135,14 @@ class _CachedEncoder:
         self.embed_text = lru_cache(maxsize=4096)(lambda words: encoder.texts([words])[0])
         self._vectors: dict[str, Tensor] = {}
 
-    def embed_pictures(self, pictures: dict[str, bytes]) -> "dict[str, Tensor]":
-        from PIL import Image
-
-        fresh = [name for name in pictures if name not in self._vectors]
+    def embed_pictures(self, files: dict[str, bytes]) -> "dict[str, Tensor]":
+        fresh = [name for name in files if name not in self._vectors]
         if fresh:
             if len(self._vectors) > _CACHE_SIZE:
                 self._vectors = {
-                    name: self._vectors[name] for name in pictures if name in self._vectors
+                    name: self._vectors[name] for name in files if name in self._vectors
                 }
-            opened = [Image.open(BytesIO(pictures[name])) for name in fresh]
+            opened = [open_picture(files[name]) for name in fresh]
             # a vector may depend on the size of its batch, to the last bit
             filler = opened[-1:] * (-len(opened) % 64)
             self._vectors.update(zip(fresh, self.encoder.images([*opened, *filler]), strict=False))

@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from htbench.judging.judge import Choice, Usage, Verdict
+from htbench.core import reading
+from htbench.judging.judge import Choice, Verdict
+from htbench.judging.meter import NO_USAGE, Usage
 
 PARSER = "chat-1"
 MIN_COVERAGE = 0.8
@@ -22,7 +24,11 @@ _LAST_LINE = re.compile(
     rf"(?:picture |image )?(A|B|tie|cannot[_ ]judge){_MARKS}$",
     re.IGNORECASE,
 )
-_THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
+MAX_TOKENS = 10_000_000
+"""A larger count of tokens is taken for none: it is more than any model reads."""
+_MAX_LENGTH = 1 << 18
+"""The longest answer, without thoughts, that a verdict is searched for in, in characters."""
+_THOUGHT_BEGINS, _THOUGHT_ENDS = "<think>", "</think>"
 _CANNOT_JUDGE = "cannot_judge"
 
 
@@ -37,7 +43,7 @@ def read(body: str) -> Verdict:
     Never raises: a reply that cannot be read is `unusable`, with the reason.
     """
     try:
-        choice = json.loads(body)["choices"][0]
+        choice = reading.parse_json(body)["choices"][0]
         message = choice["message"]
         finish, refusal = choice.get("finish_reason"), message.get("refusal")
         text = _text(message.get("content"))
@@ -62,18 +68,32 @@ def _verdict(text: str, logprobs: object) -> Verdict:
     return _weighted_verdict(parsed.verdict, parsed.reason, logprobs)
 
 
-def usage(body: str) -> Usage:
-    """The tokens of a chat completion; 0 where the endpoint does not count them."""
+def usage(body: str, *, worst: Usage = NO_USAGE) -> Usage:
+    """The tokens of a chat completion; as in `worst` where the endpoint does not count them.
+
+    A count that is no number of tokens, such as a negative one, is none.
+    """
     try:
-        tokens = json.loads(body).get("usage") or {}
-        cached = (tokens.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-        return Usage(
-            asked=int(tokens.get("prompt_tokens") or 0),
-            cached=int(cached),
-            replied=int(tokens.get("completion_tokens") or 0),
-        )
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        return Usage()
+        tokens = reading.parse_json(body)["usage"]
+        details = tokens.get("prompt_tokens_details")
+        cached = _count(details.get("cached_tokens")) if isinstance(details, Mapping) else None
+        asked = _count(tokens.get("prompt_tokens"))
+        replied = _count(tokens.get("completion_tokens"))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return worst
+    asked = asked or worst.asked
+    return Usage(
+        asked=asked,
+        cached=cached if cached and cached <= asked else 0,
+        replied=replied or worst.replied,
+    )
+
+
+def _count(value: object) -> int | None:
+    """A number of tokens; None for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 0 < value <= MAX_TOKENS and value == int(value) else None
 
 
 def _text(content: object) -> str:
@@ -85,10 +105,13 @@ def _text(content: object) -> str:
 
 def _parse(text: str) -> _ParsedReply | None:
     """The verdict in a reply: in a JSON object anywhere in it, else alone on the last line."""
-    text = _THINKING.sub("", text).strip()
+    text = _without_thoughts(text).strip()
+    if len(text) > _MAX_LENGTH:
+        return None
     for start in (match.start() for match in re.finditer(r"\{", text)):
         try:
-            return _ParsedReply.model_validate(json.JSONDecoder().raw_decode(text[start:])[0])
+            _, end = json.JSONDecoder().raw_decode(text, start)
+            return _ParsedReply.model_validate(reading.parse_json(text[start:end]))
         except (ValueError, ValidationError, RecursionError):
             continue
     last = _LAST_LINE.match(text.rpartition("\n")[2].strip())
@@ -101,6 +124,18 @@ def _parse(text: str) -> _ParsedReply | None:
             "reason": text.rpartition("\n")[0].strip()[:500],
         }
     )
+
+
+def _without_thoughts(text: str) -> str:
+    """`text` without all that stands between the tags of a thought, in linear time."""
+    parts, start = [], 0
+    while (begin := text.find(_THOUGHT_BEGINS, start)) >= 0:
+        end = text.find(_THOUGHT_ENDS, begin)
+        if end < 0:
+            break
+        parts.append(text[start:begin])
+        start = end + len(_THOUGHT_ENDS)
+    return "".join([*parts, text[start:]])
 
 
 def _weighted_verdict(choice: Choice, reason: str, logprobs: object) -> Verdict:
@@ -127,9 +162,9 @@ def _verdict_probabilities(logprobs: Mapping[str, Any], choice: Choice) -> dict[
         by_verdict: dict[str, float] = {}
         for token in tokens[index].get("top_logprobs") or []:
             if verdict := _verdict_of_token(str(token["token"])):
-                probability = math.exp(float(token["logprob"]))
+                probability = math.exp(min(0.0, float(token["logprob"])))
                 by_verdict[verdict] = by_verdict.get(verdict, 0.0) + probability
-    except (LookupError, TypeError, ValueError, OverflowError):
+    except (LookupError, TypeError, ValueError, AttributeError):
         return {}
     else:
         return by_verdict

@@ -3,20 +3,26 @@
 import json
 from pathlib import Path
 
-import openai
 import pytest
 from kit import judged_run
 from kit.judge_servers import Endpoint, serving
 
 from htbench.core.errors import Missing, UsageError
+from htbench.core.secrets import split_address
 from htbench.judging import card
-from htbench.judging.judges.batch import Batches
+from htbench.judging.judges.batch import Batches, BatchRequest
+from htbench.judging.judges.connection import Connection
 from htbench.judging.leaderboard import read_result
 from htbench.judging.ledger import Ledger
 
 
 def batches(endpoint: Endpoint) -> Batches:
-    return Batches(client=openai.OpenAI(api_key="x", base_url=endpoint.url, max_retries=0))
+    return Batches(connection=Connection(address=split_address(endpoint.url, noun="address")))
+
+
+def requests(number: int) -> list[BatchRequest]:
+    body = {"messages": [{"content": []}], "text": "x" * 100}
+    return [BatchRequest(key=f"key-{k}", body=body) for k in range(number)]
 
 
 def test_what_is_sent_in_batches_is_answered_once_and_not_asked_meanwhile(tmp_path: Path) -> None:
@@ -39,7 +45,6 @@ def test_what_is_sent_in_batches_is_answered_once_and_not_asked_meanwhile(tmp_pa
 
 
 def test_a_batch_is_as_large_as_the_endpoint_takes() -> None:
-    requests = [(f"key-{k}", {"text": "x" * 100}) for k in range(10)]
     line = (
         len(
             json.dumps(
@@ -47,7 +52,7 @@ def test_a_batch_is_as_large_as_the_endpoint_takes() -> None:
                     "custom_id": "key-0",
                     "method": "POST",
                     "url": "/v1/chat/completions",
-                    "body": requests[0][1],
+                    "body": requests(1)[0].body,
                 }
             )
         )
@@ -55,19 +60,18 @@ def test_a_batch_is_as_large_as_the_endpoint_takes() -> None:
     )
     with serving(Endpoint(mind=lambda ask: "tie")) as endpoint:
         endpoint.batch = lambda asked: {"id": asked["input_file_id"], "object": "batch"}  # type: ignore[method-assign]
-        shards = list(batches(endpoint).submit(requests, max_bytes=4 * line))
+        shards = list(batches(endpoint).submit(requests(10), max_bytes=4 * line))
         assert [len(shard.keys) for shard in shards] == [4, 4, 2]
         assert all(len(file) <= 4 * line for file in endpoint.files.values())
 
 
 def test_a_batch_whose_sender_was_killed_is_adopted() -> None:
-    requests = [("key", {"messages": [{"content": []}]})]
     with serving(Endpoint(mind=lambda ask: "tie")) as endpoint:
-        (lost,) = batches(endpoint).submit(requests)
-        (found,) = batches(endpoint).submit(requests)
+        (lost,) = batches(endpoint).submit(requests(1))
+        (found,) = batches(endpoint).submit(requests(1))
         assert found.id == lost.id
         assert len(endpoint.batches) == 1
-        (fresh,) = batches(endpoint).submit(requests, known=[lost.id])
+        (fresh,) = batches(endpoint).submit(requests(1), known=[lost.id])
         assert fresh.id != lost.id
 
 
@@ -87,11 +91,7 @@ def test_an_expired_batch_gives_back_what_it_did_not_answer(tmp_path: Path) -> N
 
 def test_an_endpoint_without_batches_is_one_clear_line() -> None:
     with pytest.raises(Missing, match="does not take batches"):
-        list(
-            Batches(
-                client=openai.OpenAI(api_key="x", base_url="http://127.0.0.1:9/v1", max_retries=0)
-            ).submit([("key", {})])
-        )
+        list(batches(Endpoint(url="http://127.0.0.1:9/v1")).submit(requests(1)))
 
 
 def test_a_judge_that_takes_no_batches_says_so(tmp_path: Path) -> None:
