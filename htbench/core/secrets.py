@@ -141,10 +141,16 @@ def _without(values: Iterable[str], text: str) -> str:
     for spelling in sorted(_spellings(values), key=len, reverse=True):
         if spelling in text:
             text = text.replace(spelling, HIDDEN)
-        if "\\u00" in text and spelling.isascii():  # JSON may escape any letter
-            letters = (rf"(?:{re.escape(each)}|\\u00{ord(each):02x})" for each in spelling)
-            text = re.sub("".join(letters), HIDDEN, text, flags=re.IGNORECASE)
+    if "\\u00" in text or "\\/" in text:  # JSON may escape any letter, and JSON in JSON again
+        for value in sorted(values, key=len, reverse=True):
+            if len(value) >= _MIN_LENGTH and value.isascii():
+                text = re.sub("".join(map(_escaped, value)), HIDDEN, text, flags=re.IGNORECASE)
     return text
+
+
+def _escaped(letter: str) -> str:
+    r"""A pattern for an ASCII letter, also as `\u0041`, with up to eight backslashes."""
+    return rf"(?:\\{{0,8}}{re.escape(letter)}|\\{{1,8}}u00{ord(letter):02x})"
 
 
 def _spellings(values: Iterable[str]) -> set[str]:
@@ -160,7 +166,6 @@ def _spellings(values: Iterable[str]) -> set[str]:
             quote(value, safe=""),
             repr(value)[1:-1],
             json.dumps(value)[1:-1],
-            json.dumps(value)[1:-1].replace("/", "\\/"),
             b64encode(value.encode("utf-8", "surrogateescape")).decode(),
         )
         if len(spelling) >= _MIN_LENGTH

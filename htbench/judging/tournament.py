@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
 from htbench.core import content
 from htbench.core.display import Display
 from htbench.core.errors import UsageError
+from htbench.core.secrets import scrub_reply
 from htbench.judging import leaderboard
 from htbench.judging.card import JudgeCard
 from htbench.judging.judge import (
@@ -183,7 +184,7 @@ class Tournament:
     def reparse(self) -> int:
         """Read all raw replies again; gives their number."""
         verdicts = [
-            (call, key, self.judge.read(body))
+            (call, key, self._read(body))
             for call, key, body in self.ledger.raw_replies(self.id)
         ]
         return self.ledger.replace_verdicts(verdicts, parser=self.judge.parser)
@@ -212,7 +213,7 @@ class Tournament:
         verdict = (
             Verdict(outcome=answer.failure, reason=answer.message)
             if answer.failure
-            else self.judge.read(answer.body)
+            else self._read(answer.body)
         )
         self.ledger.add_answer(
             answer,
@@ -222,6 +223,10 @@ class Tournament:
             parser=self.judge.parser,
             batch=batch,
         )
+
+    def _read(self, body: str) -> Verdict:
+        verdict = self.judge.read(body)
+        return replace(verdict, reason=scrub_reply(verdict.reason))
 
     def _questions(self, limit: int | None) -> Iterator[Question]:
         """The questions of pending calls, up to a limit."""
