@@ -6,13 +6,15 @@ from typing import Annotated
 import typer
 
 from htbench.cli.options import Json, Out, RunName, run_folder
-from htbench.core.errors import UsageError
+from htbench.core import reading
 from htbench.study.ask.options import StudyOptions
 
 app = typer.Typer(
     no_args_is_help=True,
     help="People: a blinded page of pairs, the votes that come back, and what they say.",
 )
+
+_MOST = 1_000_000
 
 Study = Annotated[Path, typer.Option("--study", help="Folder of the study.", show_default=True)]
 
@@ -22,11 +24,16 @@ def export(
     run: RunName,
     study: Study = Path("study"),
     pairs: Annotated[
-        int, typer.Option(min=1, help="Pairs of pictures, balanced over methods and concepts.")
+        int,
+        typer.Option(
+            min=1, max=_MOST, help="Pairs of pictures, balanced over methods and concepts."
+        ),
     ] = StudyOptions.pairs,
-    raters: Annotated[int, typer.Option(min=1, help="Sheets, one a person.")] = StudyOptions.raters,
+    raters: Annotated[
+        int, typer.Option(min=1, max=_MOST, help="Sheets, one a person.")
+    ] = StudyOptions.raters,
     votes: Annotated[
-        int, typer.Option(min=1, help="Votes that each pair gets, of as many people.")
+        int, typer.Option(min=1, max=_MOST, help="Votes that each pair gets, of as many people.")
     ] = StudyOptions.votes,
     criterion: Annotated[
         str, typer.Option(help="presence, preservation, quality or overall.")
@@ -44,13 +51,14 @@ def export(
         typer.Option(help="Strength that pictures are compared at; 1 if the run has it."),
     ] = StudyOptions.strength,
     checks: Annotated[
-        int, typer.Option(min=0, help="Attention checks a person: explicit instructions.")
+        int,
+        typer.Option(min=0, max=_MOST, help="Attention checks a person: explicit instructions."),
     ] = StudyOptions.checks,
     sentinels: Annotated[
-        int, typer.Option(min=0, help="Pictures beside noise a person.")
+        int, typer.Option(min=0, max=_MOST, help="Pictures beside noise a person.")
     ] = StudyOptions.sentinels,
     repeats: Annotated[
-        int, typer.Option(min=0, help="Pairs that each person sees again, swapped.")
+        int, typer.Option(min=0, max=_MOST, help="Pairs that each person sees again, swapped.")
     ] = StudyOptions.repeats,
     forced: Annotated[bool, typer.Option("--forced", help="No ties.")] = False,
     consent: Annotated[
@@ -78,7 +86,7 @@ def export(
     from htbench.core.display import print_json
     from htbench.study.ask import export as page
 
-    text = _read_text(consent) if consent else StudyOptions.consent
+    text = reading.read_text(consent, noun="consent") if consent else StudyOptions.consent
     options = StudyOptions(
         methods=tuple(method or ()), criterion=criterion, question=question, against=against,
         strength=strength, pairs=pairs, raters=raters, votes=votes, checks=checks,
@@ -246,7 +254,9 @@ def report(
         ),
     ] = None,
     study: Study = Path("study"),
-    rounds: Annotated[int, typer.Option(min=100, help="Resamples of concepts and raters.")] = 1000,
+    rounds: Annotated[
+        int, typer.Option(min=100, max=100_000, help="Resamples of concepts and raters.")
+    ] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
     out: Out = Path("runs"),
     as_json: Json = False,
@@ -255,7 +265,9 @@ def report(
     report.md, report.json, and votes.csv for judges.
     """
     from htbench.core.display import print_json, printable
+    from htbench.core.errors import Incomplete
     from htbench.study.analyse import writeup
+    from htbench.study.collect import intake
 
     result = writeup.write(study, run_folder(run, out) if run else None, rounds=rounds, seed=seed)
     for criterion in result.criteria:
@@ -265,12 +277,10 @@ def report(
                 print_json(criterion=criterion.name, headline=headline)
             else:
                 typer.echo(f"{printable(criterion.name, max_length=60)}: {printable(headline)}")
+    if reason := writeup.nobody_left(result.flow):
+        raise Incomplete(
+            f"{reason}; see {study / writeup.REPORT_FILE}",
+            remedy=f"Is that rule of {study / intake.RULES_FILE} meant for such answers?",
+        )
     kept = f"{len(result.flow.kept):,} of {result.flow.steps[0].answers:,} answers kept"
     typer.echo(f"{kept}; see {study / writeup.REPORT_FILE}", err=True)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--consent {str(path)[:200]!r} cannot be read: {error}") from None

@@ -99,7 +99,8 @@ def file_digest(*paths: Path) -> Digest:
     """Digest of the bytes of files, in the order given."""
     total = hashlib.sha256()
     for path in paths:
-        total.update(hashlib.sha256(path.read_bytes()).digest())
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
     return Digest(total.hexdigest()[:16])
 
 

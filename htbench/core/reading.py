@@ -100,7 +100,8 @@ def read_bytes(
     find_file(path, noun=noun, within=within)
     try:
         with path.open("rb") as file:
-            data = file.read(most + 1)
+            size = max(path.stat().st_size, 1 << 20)  # room is taken for as many bytes as are asked
+            data = file.read(min(most, size) + 1)
     except OSError as error:
         raise UnreadableFile(
             f"{noun} {str(path)[:300]!r} cannot be read: {_reason(error)}"

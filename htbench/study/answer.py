@@ -1,14 +1,17 @@
 """Answers of people, and the key of the pictures they saw: the forms that exports are read into."""
 
 import csv
-from collections.abc import Iterator
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal, NamedTuple, Self, get_args
 
+from htbench.core import content
 from htbench.core.content import digest
-from htbench.core.errors import Missing, Refused, UsageError
+from htbench.core.csv_files import cell
 from htbench.core.types import Digest
+from htbench.study import csv_rows, records
 
 Choice = Literal["left", "right", "tie", "skip"]
 """`skip`: the person declined to answer; it is missing, not a tie."""
@@ -35,17 +38,13 @@ CONTENT_COLUMNS = (
 """Columns with the content of an answer; the others are not exported by every platform."""
 NOISE = "noise"
 """The name in place of a method in a sentinel."""
-_TEXT_FIELDS = (
-    "study",
-    "criterion",
-    "concept",
-    "prompt",
-    "left",
-    "right",
-    "rater",
-    "expected",
-    "time",
-)
+NUMBER_RANGES = {
+    "seed": (-(2**63), 2**63 - 1),
+    "rt_ms": (0, 10**10),
+    "position": (0, 10**9),
+    "source_row": (0, 2**63 - 1),
+}
+"""The least and the most of each number, which SQLite and numpy hold exactly."""
 
 
 class Pair(NamedTuple):
@@ -89,16 +88,20 @@ class Answer:
     @property
     def pair(self) -> Pair:
         """The pair that was compared."""
-        one, two = sorted((self.left, self.right))
+        left, right = self.left, self.right
+        one, two = (left, right) if left < right else (right, left)
         return Pair(self.criterion, self.concept, self.prompt, self.seed, one, two)
 
     @property
     def value(self) -> float | None:
         """1: the left won, 0: the right, 0.5: a tie, None: no verdict."""
-        return {"left": 1.0, "right": 0.0, "tie": 0.5, "skip": None}[self.choice]
+        return _VALUES[self.choice]
 
 
+_VALUES: Mapping[Choice, float | None] = {"left": 1.0, "right": 0.0, "tie": 0.5, "skip": None}
 COLUMNS = tuple(field.name for field in fields(Answer))
+cells_of = attrgetter(*COLUMNS)
+"""Gives the values of an answer in the order of the columns."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,6 +120,7 @@ class Item:
 
 
 KEY_COLUMNS = tuple(field.name for field in fields(Item))
+_KEY_REQUIRED = ("item", "concept", "left", "right")
 
 
 class Key(dict[str, Item]):
@@ -129,56 +133,70 @@ class Key(dict[str, Item]):
         The columns kind, expected, criterion, prompt and seed are optional.
 
         Raises:
-            Missing: if there is no such file.
-            UsageError: for a row that is not valid.
+            UsageError: if there is no such file, or a row is not valid.
         """
-        key, required = cls(), ("item", "concept", "left", "right")
-        for number, row in _rows(path, required=required, allowed=KEY_COLUMNS):
-            location, item = f"row {number} of {str(path)!r}", row["item"]
-            if item in key:
-                raise UsageError(f"{location}: item {item!r} is there twice")
-            key[item] = _item(row, location)
+        key, columns = cls(), [cell.strip() for cell in csv_rows.header(path, noun="key")]
+        names = tuple(name for name in KEY_COLUMNS if name in (*_KEY_REQUIRED, *columns))
+        for number, cells in csv_rows.read_own(path, names, noun="key"):
+            row = dict(zip(names, cells, strict=True))
+            try:
+                item = _item(row)
+                if item.item in key:
+                    raise ValueError(f"item {item.item[:40]!r} is there twice")
+            except ValueError as error:
+                raise csv_rows.row_error(path, number, str(error), noun="key") from None
+            key[item.item] = item
         return key
 
     def write(self, path: Path) -> None:
         """Write the key as CSV, in the order of the ids, which does not reveal the design."""
-        with path.open("w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(KEY_COLUMNS)
-            rows.writerows(astuple(self[item]) for item in sorted(self))
+        cells = attrgetter(*KEY_COLUMNS)
+        write_rows(path, KEY_COLUMNS, (cells(self[item]) for item in sorted(self)))
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file at once or not at all; `csv_rows.read_own` reads it back."""
+    with (
+        content.replacing(path) as fresh,
+        fresh.open("w", newline="", encoding="utf-8") as file,
+    ):
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(columns)
+        lines.writerows(
+            [cell(value) if isinstance(value, str) else value for value in row] for row in rows
+        )
 
 
 def read(path: Path) -> Iterator[Answer]:
-    """Rows of a canonical table.
+    """Rows of a canonical table; equal texts are one object, to save memory.
 
     Raises:
-        Missing: if there is no such file.
-        Refused: if it is not a canonical table.
+        Refused: if there is none, or a row is damaged.
     """
-    for number, row in _rows(path, required=COLUMNS, allowed=COLUMNS):
-        try:
-            yield parse_row(row)
-        except (KeyError, ValueError) as error:
-            raise Refused(
-                f"row {number} of {str(path)!r} is no row of a canonical table: {error}",
-                remedy="Import the votes again.",
-            ) from None
+    texts: dict[str, str] = {}
+    with records.refusing("Restore it, or delete it and import the votes again."):
+        for number, cells in csv_rows.read_own(path, COLUMNS, noun="table"):
+            try:
+                yield _answer([texts.setdefault(cell, cell) for cell in cells])
+            except ValueError as error:
+                raise csv_rows.row_error(path, number, str(error), noun="table") from None
 
 
-def parse_row(row: dict[str, str]) -> Answer:
-    """The answer in a row whose cells are text."""
-    choice, kind = row["choice"], row["kind"]
-    if choice not in CHOICES or kind not in TRIAL_KINDS:
-        raise ValueError(f"choice {choice[:40]!r}, kind {kind[:40]!r}")
-    return Answer(
-        **{name: row[name] for name in _TEXT_FIELDS},
-        choice=choice,
-        kind=kind,
-        seed=int(row["seed"]),
-        rt_ms=int(row["rt_ms"]) if row["rt_ms"] else None,
-        position=int(row["position"]) if row["position"] else None,
-        source_row=int(row["source_row"]),
-    )
+def whole_number(name: str, text: str) -> int:
+    """The whole number in a cell of the column `name`.
+
+    Raises:
+        ValueError: if it is none, or outside the range that the column has.
+    """
+    least, most = NUMBER_RANGES[name]
+    try:
+        exact = text.removeprefix("-").isdecimal() and len(text) <= 20
+        number = int(text) if exact else int(float(text))
+    except (ValueError, OverflowError):
+        raise ValueError(f"{name} {text[:40]!r} is no whole number") from None
+    if not least <= number <= most:
+        raise ValueError(f"{name} {text[:40]!r} is not from {least:,} to {most:,}")
+    return number
 
 
 def content_digest(answers: list[Answer]) -> Digest:
@@ -187,50 +205,47 @@ def content_digest(answers: list[Answer]) -> Digest:
     return digest(sorted(rows))
 
 
-def _rows(
-    path: Path, *, required: tuple[str, ...], allowed: tuple[str, ...]
-) -> Iterator[tuple[int, dict[str, str]]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file, strict=True)
-            names = rows.fieldnames or ()
-            if missing := [name for name in required if name not in names]:
-                raise UsageError(
-                    f"{str(path)!r} has no column {missing[0]!r}",
-                    remedy=f"It must have {', '.join(required)}.",
-                )
-            for number, row in enumerate(rows, start=2):
-                if None in row or None in row.values():
-                    location = f"row {number} of {str(path)!r}"
-                    raise UsageError(f"{location} does not have {len(names)} cells")
-                yield number, {name: value for name, value in row.items() if name in allowed}
-    except FileNotFoundError:
-        raise Missing(f"no file {str(path)!r}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(
-            f"{str(path)!r} cannot be read: {error}", remedy="It is a CSV in UTF-8."
-        ) from None
+def _answer(cells: Sequence[str]) -> Answer:
+    """The answer in the cells of a row, in the order of the columns."""
+    row = dict(zip(COLUMNS, cells, strict=True))
+    choice, kind, rt_ms, position = row["choice"], row["kind"], row["rt_ms"], row["position"]
+    if choice not in CHOICES:
+        raise ValueError(f"choice {choice[:40]!r} is none of {', '.join(CHOICES)}")
+    if kind not in TRIAL_KINDS:
+        raise ValueError(f"kind {kind[:40]!r} is none of {', '.join(TRIAL_KINDS)}")
+    return Answer(
+        study=row["study"],
+        criterion=row["criterion"],
+        concept=row["concept"],
+        prompt=row["prompt"],
+        seed=whole_number("seed", row["seed"]),
+        left=row["left"],
+        right=row["right"],
+        choice=choice,
+        rater=row["rater"],
+        rt_ms=whole_number("rt_ms", rt_ms) if rt_ms else None,
+        position=whole_number("position", position) if position else None,
+        kind=kind,
+        expected=row["expected"],
+        time=row["time"],
+        source_row=whole_number("source_row", row["source_row"]),
+    )
 
 
-def _item(row: dict[str, str], location: str) -> Item:
+def _item(row: Mapping[str, str]) -> Item:
     kind = row.get("kind") or "vote"
     if kind not in TRIAL_KINDS:
-        raise UsageError(f"{location}: kind {kind[:40]!r} is none of {', '.join(TRIAL_KINDS)}")
+        raise ValueError(f"kind {kind[:40]!r} is none of {', '.join(TRIAL_KINDS)}")
     if kind != "check" and row["left"] == row["right"]:
-        raise UsageError(f"{location}: {row['left'][:40]!r} meets itself")
-    try:
-        seed = int(row.get("seed") or 0)
-    except ValueError:
-        raise UsageError(f"{location}: seed {row['seed'][:40]!r} is not a whole number") from None
-    criterion = row.get("criterion") or "overall"
-    more = {name: row.get(name, "") for name in ("expected", "prompt")}
+        raise ValueError(f"{row['left'][:40]!r} meets itself")
     return Item(
         item=row["item"],
         kind=kind,
-        criterion=criterion,
+        expected=row.get("expected", ""),
+        criterion=row.get("criterion") or "overall",
         concept=row["concept"],
-        seed=seed,
+        prompt=row.get("prompt", ""),
+        seed=whole_number("seed", row.get("seed") or "0"),
         left=row["left"],
         right=row["right"],
-        **more,
     )

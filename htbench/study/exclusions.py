@@ -59,7 +59,9 @@ class Rules(BaseModel):
         try:
             return content.read_card(path, cls)
         except FileNotFoundError:
-            raise Missing(f"no rules {str(path)!r}") from None
+            raise Missing(
+                f"no rules {str(path)!r}", remedy="htbench study import writes the usual ones."
+            ) from None
         except content.InvalidCard as error:
             raise UsageError(
                 f"rules {str(path)!r}: {error}", remedy=f"Known: {', '.join(cls.model_fields)}."
@@ -93,12 +95,19 @@ class Flow:
 
 
 def apply_rules(
-    answers: Iterable[Answer], rules: Rules, *, statuses: Mapping[str, str] | None = None
+    answers: Iterable[Answer],
+    rules: Rules,
+    *,
+    statuses: Mapping[str, str] | None = None,
+    sides_known: bool = True,
 ) -> Flow:
     """Apply the rules one after the other.
 
-    `statuses` has the final status of people on their platform, in capitals.
+    `statuses` has the final status of people on their platform, in capitals. Unless `sides_known`,
+    left and right are not as they were shown, and rules on them do not apply.
     """
+    if not sides_known:
+        rules = rules.model_copy(update={"side_p": 0.0, "longest_run": 0})
     rows = list(answers)
     steps = [_step("answers read", rows)]
     unique = _first_answers(rows)

@@ -1,49 +1,51 @@
 """The manifest of a study, `export.json`: its run, the options of its export, rehearsal or not."""
 
 import json
-from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from htbench.core.errors import Refused
+from pydantic import BaseModel, ConfigDict, Field
+
+from htbench.core import content
+from htbench.study import records
 
 FILE = "export.json"
 REHEARSAL_PREFIX = "rehearsal-"
 """The prefix of the ids of simulated people."""
 
 
-def write(
-    study: Path,
-    *,
-    run: str,
-    strength: float,
-    wish: dict[str, Any],
-    families: Mapping[str, Collection[str]] | None = None,
-    rehearsal: bool = False,
-) -> None:
-    """Write the manifest of a study into its folder; `families` are those of its concepts."""
-    facts = {
-        "run": run,
-        "strength": strength,
-        "wish": wish,
-        "families": {name: list(own) for name, own in (families or {}).items()},
-        "rehearsal": rehearsal,
-    }
-    (study / FILE).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+class Manifest(BaseModel):
+    """The facts of an export; the defaults are those of a study whose items were made elsewhere."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run: str = ""
+    strength: float | None = Field(default=None, allow_inf_nan=False)
+    """The strength of the compared pictures; None: the full strength of the run."""
+    wish: dict[str, Any] = {}
+    families: dict[str, tuple[str, ...]] = {}
+    """Families of each concept."""
+    rehearsal: bool = False
 
 
-def read(study: Path) -> dict[str, Any]:
-    """The manifest of a study; empty for a study whose items were made elsewhere.
+def write(study: Path, manifest: Manifest) -> None:
+    """Write the manifest of a study into its folder."""
+    text = json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True)
+    content.write_whole(study / FILE, f"{text}\n")
+
+
+def read(study: Path) -> Manifest:
+    """The manifest of a study; that of items made elsewhere if there is none.
 
     Raises:
         Refused: if it is damaged.
     """
-    path = study / FILE
-    if not path.is_file():
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError:
-        raise Refused(
-            f"{str(path)!r} is damaged", remedy="Delete it; the run's full strength is taken then."
-        ) from None
+    return (
+        records.read_json(
+            study / FILE,
+            Manifest,
+            noun="manifest",
+            remedy="Restore it, or delete it: the run's full strength is taken then.",
+        )
+        or Manifest()
+    )

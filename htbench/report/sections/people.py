@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from htbench.core import reading
+from htbench.core.errors import Missing, UsageError
 from htbench.run.study_result import FOLDER, StudyRecord
 from htbench.run.summary import Summary
 
@@ -32,9 +32,7 @@ def collect(summary: Summary) -> People:
 
 def _read(path: Path) -> StudyRecord | str:
     try:
-        return StudyRecord.model_validate_json(path.read_bytes())
-    except OSError as error:
-        return f"The study {path.name} cannot be read: {error.strerror}."
-    except ValidationError:
+        return reading.read_record(path, StudyRecord, noun="study")
+    except (UsageError, Missing):
         cause = f"The study {path.name} is damaged, or of another version of htbench"
         return f"{cause}: htbench study report writes it anew."

@@ -1,11 +1,12 @@
 """Writes a study's result into the folder of its run, for the run's report to show."""
 
+import errno
 import json
 from pathlib import Path
 
 from htbench.core import content
 from htbench.core.content import digest, file_digest
-from htbench.core.errors import UsageError
+from htbench.core.errors import Missing, no_space
 from htbench.run.study_result import (
     FOLDER,
     VERSION,
@@ -29,7 +30,7 @@ def write_to_run(result: StudyResult, run: Path, *, study: Path, rules_changed: 
     """Write the result of the study in a folder into the folder of its run; gives the file's path.
 
     Raises:
-        UsageError: if the folder cannot be written.
+        Missing: if the folder cannot be written.
     """
     name = study.resolve().name
     path = run / FOLDER / _file_name(name, key=study / intake.KEY_FILE)
@@ -37,7 +38,7 @@ def write_to_run(result: StudyResult, run: Path, *, study: Path, rules_changed: 
         version=VERSION,
         study=name,
         rules_changed=rules_changed,
-        strength=manifest.read(study).get("strength"),
+        strength=manifest.read(study).strength,
         flow=[StepRecord.model_validate(step) for step in result.flow.steps],
         criteria=[_criterion(criterion, result) for criterion in result.criteria],
     )
@@ -45,9 +46,14 @@ def write_to_run(result: StudyResult, run: Path, *, study: Path, rules_changed: 
     text = json.dumps(facts, indent=1, sort_keys=True, allow_nan=False) + "\n"
     try:
         path.parent.mkdir(exist_ok=True)
-        content.write_whole(path, text)
+        content.write_shared(path, text)
     except OSError as error:
-        raise UsageError(f"cannot write to run {str(run)[:300]!r}: {error.strerror}") from None
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise no_space() from None
+        raise Missing(
+            f"cannot write to run {str(run)[:300]!r}: {error.strerror}",
+            remedy="Leave the run out, or make its folder writable.",
+        ) from None
     return path
 
 

@@ -1,20 +1,24 @@
 """The files of a study's result: Markdown, JSON, and votes for `htbench judge --humans`."""
 
-import csv
+import html
 import json
 import math
-import tomllib
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict
+
 from htbench.core import content
+from htbench.core.display import printable
 from htbench.core.errors import Missing, Refused
 from htbench.stats import crossed
 from htbench.stats.durations import Interval
 from htbench.stats.families import MIN_CLUSTERS
 from htbench.stats.proportions import Proportion
-from htbench.study import answer, manifest
+from htbench.study import answer, manifest, records
 from htbench.study.analyse import publish
 from htbench.study.analyse.evaluators import read_evaluators
 from htbench.study.analyse.result import (
@@ -26,7 +30,8 @@ from htbench.study.analyse.result import (
 )
 from htbench.study.answer import Answer
 from htbench.study.collect import intake
-from htbench.study.exclusions import Rules, apply_rules
+from htbench.study.collect.log import ImportLog
+from htbench.study.exclusions import Flow, Rules, apply_rules
 
 REPORT_FILE, JSON_FILE, VOTES_FILE = "report.md", "report.json", "votes.csv"
 _VOTE_COLUMNS = ("criterion", "concept", "prompt", "seed", "left", "right", "choice", "rater")
@@ -39,6 +44,21 @@ _ABOUT_TITLES = {
     "pay": "Pay",
     "consent": "Consent and ethics approval",
 }
+_SPECIAL = re.compile(r"[\\`*_{}\[\]()#!|~$]")
+_PLAIN = re.compile(r"[\w .,:;+@/=-]{1,200}")
+
+
+class About(BaseModel):
+    """The user's own words about a study, `about.toml`."""
+
+    model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True)
+
+    task: str = ""
+    interface: str = ""
+    recruitment: str = ""
+    qualification: str = ""
+    pay: str = ""
+    consent: str = ""
 
 
 def write(
@@ -54,61 +74,84 @@ def write(
         Refused: if the table or the log of imports is damaged.
         UsageError: if the run has none of the study's pairs of pictures.
     """
-    if not (folder / intake.ANSWERS_FILE).is_file():
+    if not (folder / intake.ANSWERS_FILE).exists():
         raise Missing(
             f"no answers in study {str(folder)!r}", remedy="htbench study import reads them."
         )
+    with records.locked(folder):
+        return _write(folder, run, rounds=rounds, seed=seed)
+
+
+def _write(folder: Path, run: Path | None, *, rounds: int, seed: int) -> StudyResult:
     answers = list(answer.read(folder / intake.ANSWERS_FILE))
-    rules, log = Rules.read(folder / intake.RULES_FILE), _log(folder)
-    origin = manifest.read(folder)
-    rehearsal = bool(origin.get("rehearsal"))
+    if not answers:
+        raise Refused(
+            f"{str(folder / intake.ANSWERS_FILE)!r} has no answers",
+            remedy="Import the votes again.",
+        )
+    rules, log = Rules.read(folder / intake.RULES_FILE), ImportLog.read(folder)
+    if log is None:
+        raise Refused(f"study {str(folder)!r} has no log of imports", remedy="Import again.")
+    origin, about = manifest.read(folder), _about(folder)
     pairs = {each.pair for each in answers if each.kind == "vote"}
-    evaluators = read_evaluators(run, pairs, strength=origin.get("strength")) if run else []
-    flow = apply_rules(answers, rules, statuses=_statuses(folder))
-    families = origin.get("families") or {}
-    result = compute_result(flow, evaluators, families, rounds=rounds, seed=seed)
-    changed = log["rules"] != rules.digest
-    _write_votes(folder / VOTES_FILE, flow.kept)
-    facts = {"rehearsal": rehearsal, "rules": rules.model_dump(), "rules_changed": changed}
+    evaluators = read_evaluators(run, pairs, strength=origin.strength) if run else []
+    flow = apply_rules(
+        answers, rules, statuses=intake.read_statuses(folder), sides_known=log.sides == "shown"
+    )
+    result = compute_result(flow, evaluators, origin.families, rounds=rounds, seed=seed)
+    changed = log.rules != rules.digest
+    answer.write_rows(folder / VOTES_FILE, _VOTE_COLUMNS, _votes(flow.kept))
+    facts = {"rehearsal": origin.rehearsal, "rules": rules.model_dump(), "rules_changed": changed}
     serialised = json.dumps(
         content.without_nan({**facts, **_facts(result)}), indent=1, sort_keys=True, allow_nan=False
     )
-    (folder / JSON_FILE).write_text(serialised + "\n", encoding="utf-8")
-    report = text(result, answers, rules, log, _about(folder))
-    notice = _REHEARSAL_NOTICE if rehearsal else ""
-    (folder / REPORT_FILE).write_text(notice + report, encoding="utf-8")
-    if run and not rehearsal:
+    content.write_whole(folder / JSON_FILE, f"{serialised}\n")
+    report = text(result, answers[0].study, rules, log, about)
+    notice = _REHEARSAL_NOTICE if origin.rehearsal else ""
+    content.write_whole(folder / REPORT_FILE, notice + report)
+    if run and not origin.rehearsal:
         publish.write_to_run(result, run, study=folder, rules_changed=changed)
     return result
 
 
-def text(
-    result: StudyResult,
-    answers: Sequence[Answer],
-    rules: Rules,
-    log: dict[str, object],
-    about: dict[str, str],
-) -> str:
-    """The report as Markdown."""
-    parts = [
-        f"# Study {answers[0].study}",
-        "",
-        *_flow(result, rules, changed=log["rules"] != rules.digest),
-    ]
+def text(result: StudyResult, study: str, rules: Rules, log: ImportLog, about: About) -> str:
+    """The report of the study of a name as Markdown."""
+    changed = log.rules != rules.digest
+    parts = [f"# Study {_markdown(study)}", "", *_flow(result, rules, changed=changed)]
+    if reason := nobody_left(result.flow):
+        parts += ["", f"**{reason[0].upper()}{reason[1:]}.**"]
     everybody = {criterion.name: criterion for criterion in result.without_exclusions}
     for criterion in result.criteria:
-        lines = _criterion(criterion, everybody[criterion.name], sides=str(log["sides"]))
-        parts += ["", f"## {criterion.name}", "", *lines]
+        lines = _criterion(criterion, everybody[criterion.name], sides=log.sides)
+        parts += ["", f"## {_markdown(criterion.name)}", "", *lines]
     return "\n".join([*parts, "", *_reporting_template(result, about)]) + "\n"
+
+
+def nobody_left(flow: Flow) -> str:
+    """The rule that left out the last answers, in words without a stop; empty if some are left."""
+    if flow.kept:
+        return ""
+    last = next(step for step in flow.steps if not step.answers)
+    before = flow.steps[flow.steps.index(last) - 1]
+    return (
+        f"no answer is left: the rule {last.name!r} left out the last {before.answers:,} "
+        f"of {before.people:,} people"
+    )
 
 
 def headline(preference: Preference) -> str:
     """The odds of the better method in both conventions for ties, as a line of text."""
-    forced, decided = _times(preference.forced_ratio), _times(preference.decided_ratio)
+    forced, decided = _often(preference.forced_ratio), _often(preference.decided_ratio)
     return (
-        f"{preference.one} over {preference.two}: {forced} as often with ties as half votes, "
-        f"{decided} with ties dropped ({preference.votes:,} votes, {preference.ties:,} ties)"
+        f"{_shown(preference.one)} over {_shown(preference.two)}: {forced} with ties as half "
+        f"votes, {decided} with ties dropped ({preference.votes:,} votes, {preference.ties:,} ties)"
     )
+
+
+def _often(ratio: Interval) -> str:
+    if math.isnan(ratio.value):
+        return "not known"
+    return _times(ratio) if math.isinf(ratio.value) else f"{_times(ratio)} as often"
 
 
 def _flow(result: StudyResult, rules: Rules, *, changed: bool) -> list[str]:
@@ -134,7 +177,7 @@ def _criterion(
     criterion: CriterionResult, without_exclusions: CriterionResult, *, sides: str
 ) -> list[str]:
     if criterion.ranking is None:
-        return [f"Not ranked: {criterion.unranked_reason}"]
+        return [f"Not ranked: {_markdown(criterion.unranked_reason)}"]
     overall = without_exclusions.ranking.entries if without_exclusions.ranking else ()
     overall_ratings = {entry.name: _interval(entry.rating) for entry in overall}
     lines = [
@@ -143,7 +186,7 @@ def _criterion(
     ]
     for entry in criterion.ranking.entries:
         cells = (
-            f"`{entry.name}`",
+            _name(entry.name),
             entry.rank_range,
             entry.tier,
             f"{entry.limit} all" if entry.limit else _interval(entry.rating),
@@ -153,7 +196,7 @@ def _criterion(
             f"{criterion.davidson[entry.name]:.3f}",
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")
-    warnings = (f"\n{warning}" for warning in criterion.ranking.warnings)
+    warnings = (f"\n{_markdown(warning)}" for warning in criterion.ranking.warnings)
     lines += ["", criterion.ranking.caption, *warnings, "", *_preferences(criterion)]
     return [*lines, "", *_reliability(criterion, sides), "", *_agreement(criterion)]
 
@@ -173,12 +216,12 @@ def _preferences(criterion: CriterionResult) -> list[str]:
     lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for each in criterion.preferences:
         cells = (
-            f"`{each.one}` to `{each.two}`",
+            f"{_name(each.one)} to {_name(each.two)}",
             _interval(each.forced),
             _times(each.forced_ratio),
             _interval(each.decided),
             _times(each.decided_ratio),
-            f"[{each.naive[0]:.3f}, {each.naive[1]:.3f}]",
+            "-" if math.isnan(each.naive[0]) else f"[{each.naive[0]:.3f}, {each.naive[1]:.3f}]",
             f"{each.votes:,} ({each.ties:,} ties)",
             _number(each.power.least),
             f"{each.sample_size.votes:,}" if each.sample_size else "-",
@@ -195,7 +238,9 @@ def _preferences(criterion: CriterionResult) -> list[str]:
 
 def _reliability(criterion: CriterionResult, sides: str) -> list[str]:
     reliability = criterion.reliability
-    alpha = "not estimable, nobody answered the same pair"
+    alpha = "not estimable, no two people answered the same pair"
+    if reliability.overlap:
+        alpha = "not estimable, all answers are alike"
     if not math.isnan(reliability.alpha.value):
         alpha = _interval(reliability.alpha)
         if math.isnan(reliability.alpha.low):
@@ -239,7 +284,7 @@ def _agreement(criterion: CriterionResult) -> list[str]:
         "|---|---|---|---|---|",
     ]
     for each in criterion.agreement:
-        source = f"{each.source} {each.name}"
+        source = f"{each.source} {_markdown(each.name)}"
         if each.source == "person":
             source = "one person, of the others: the ceiling"
         measures = map(_interval, (each.accuracy, each.kappa, each.ac1))
@@ -252,7 +297,7 @@ def _agreement(criterion: CriterionResult) -> list[str]:
     return [*lines, "", note]
 
 
-def _reporting_template(result: StudyResult, about: dict[str, str]) -> list[str]:
+def _reporting_template(result: StudyResult, about: About) -> list[str]:
     """The facts to report about a study of people.
 
     References:
@@ -269,7 +314,7 @@ def _reporting_template(result: StudyResult, about: dict[str, str]) -> list[str]
     pairs = {each.pair for each in votes}
     timed = sorted(each.rt_ms for each in votes if each.rt_ms is not None)
     agreement = "; ".join(
-        f"{criterion.name}: alpha {_number(criterion.reliability.alpha.value)}, "
+        f"{_markdown(criterion.name)}: alpha {_number(criterion.reliability.alpha.value)}, "
         f"AC1 {_number(criterion.reliability.ac1)}"
         for criterion in result.criteria
     )
@@ -277,13 +322,13 @@ def _reporting_template(result: StudyResult, about: dict[str, str]) -> list[str]
     concepts = f"{len({each.concept for each in votes}):,}"
     raters = f"{len({each.rater for each in kept}):,} of {result.flow.steps[0].people:,}"
     rows = [
-        *((title, about.get(name) or "not stated") for name, title in _ABOUT_TITLES.items()),
-        ("Criteria", ", ".join(each.name for each in result.criteria)),
+        *((title, _own_text(getattr(about, name))) for name, title in _ABOUT_TITLES.items()),
+        ("Criteria", ", ".join(_markdown(each.name) for each in result.criteria) or "-"),
         ("Raters", raters),
         ("Concepts, pictures, pairs", f"{concepts}, {len(pictures):,}, {len(pairs):,}"),
         ("Votes", f"{len(votes):,}, {len(votes) / max(1, len(pairs)):.1f} a pair"),
         ("Median time an answer", time),
-        ("Agreement", agreement),
+        ("Agreement", agreement or "-"),
     ]
     return [
         "## Reporting template",
@@ -325,60 +370,59 @@ def _criterion_facts(criterion: CriterionResult) -> dict[str, object]:
     }
 
 
-def _write_votes(path: Path, answers: Sequence[Answer]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(_VOTE_COLUMNS)
-        rows.writerows(
-            [getattr(each, name) for name in _VOTE_COLUMNS]
-            for each in answers
-            if each.kind == "vote" and each.choice != "skip"
-        )
+def _votes(answers: Sequence[Answer]) -> Iterator[tuple[object, ...]]:
+    cells = attrgetter(*_VOTE_COLUMNS)
+    return (cells(each) for each in answers if each.kind == "vote" and each.choice != "skip")
 
 
-def _statuses(folder: Path) -> dict[str, str]:
-    if not (folder / intake.PARTICIPANTS_FILE).is_file():
-        return {}
-    with (folder / intake.PARTICIPANTS_FILE).open(newline="", encoding="utf-8") as file:
-        return {row["rater"]: row["status"] for row in csv.DictReader(file)}
+def _about(folder: Path) -> About:
+    about = records.read_toml(
+        folder / intake.ABOUT_FILE, About, noun="file", remedy="Mend it: the report quotes it."
+    )
+    return about or About()
 
 
-def _log(folder: Path) -> dict[str, object]:
-    try:
-        return dict(json.loads((folder / intake.LOG_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        raise Refused(
-            f"{str(folder / intake.LOG_FILE)!r} is gone or damaged",
-            remedy="Import the votes again.",
-        ) from None
+def _markdown(text: str) -> str:
+    """A text as it is in Markdown, HTML and terminals, on one line."""
+    return _SPECIAL.sub(r"\\\g<0>", html.escape(_shown(text, max_length=2000), quote=False))
 
 
-def _about(folder: Path) -> dict[str, str]:
-    if not (folder / intake.ABOUT_FILE).is_file():
-        return {}
-    try:
-        about = tomllib.loads((folder / intake.ABOUT_FILE).read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Refused(f"{str(folder / intake.ABOUT_FILE)!r} cannot be read: {error}") from None
-    return {name: str(value).replace("|", "/") for name, value in about.items()}
+def _name(text: str) -> str:
+    """A name in the type of code, if it has no signs that end it."""
+    return f"`{text}`" if _PLAIN.fullmatch(text) else _markdown(text)
+
+
+def _own_text(text: str) -> str:
+    """The user's own text in a cell, with its Markdown."""
+    return (
+        html.escape(_shown(text, max_length=20_000), quote=False).replace("|", "/") or "not stated"
+    )
+
+
+def _shown(text: str, *, max_length: int = 200) -> str:
+    return " ".join(printable(text, max_length=max_length).split())
 
 
 def _interval(interval: Interval) -> str:
-    if math.isnan(interval.value):
-        return "-"
-    return (
-        f"{interval.value:.3f}"
-        if math.isnan(interval.low)
-        else f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-    )
+    return _with_interval(interval, lambda value: f"{value:.3f}")
 
 
 def _times(ratio: Interval) -> str:
-    return (
-        f"{ratio.value:.2f}x"
-        if math.isnan(ratio.low)
-        else f"{ratio.value:.2f}x [{ratio.low:.2f}, {ratio.high:.2f}]"
-    )
+    value = _with_interval(ratio, lambda value: f"{value:.2f}")
+    head, space, rest = value.partition(" ")
+    return f"{head}{'' if head in ('-', 'always') else 'x'}{space}{rest}"
+
+
+def _with_interval(interval: Interval, number: Callable[[float], str]) -> str:
+    """The value with the interval, if both are known; an infinite ratio is `always`."""
+    value, ends = interval.value, (interval.low, interval.high)
+    if math.isnan(value):
+        return "-"
+    shown = "always" if math.isinf(value) else number(value)
+    if any(map(math.isnan, ends)):
+        return shown
+    low, high = ("no limit" if math.isinf(end) else number(end) for end in ends)
+    return f"{shown} [{low}, {high}]"
 
 
 def _share(share: Proportion) -> str:

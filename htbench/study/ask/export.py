@@ -2,12 +2,13 @@
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
 
+from htbench.core import content
 from htbench.core.errors import UnknownName, UsageError
 from htbench.judging import pairs as pairing
 from htbench.judging import pictures, schedule
@@ -16,7 +17,7 @@ from htbench.judging.pairs import ComparablePictures
 from htbench.judging.pictures import PictureLoader
 from htbench.run.store import Store
 from htbench.run.summary import Summary
-from htbench.study import manifest
+from htbench.study import manifest, records
 from htbench.study.answer import NOISE, Item, Key
 from htbench.study.ask import page
 from htbench.study.ask.assignment import AssignedTrial, assign
@@ -24,6 +25,7 @@ from htbench.study.ask.options import StudyOptions
 from htbench.study.ask.page import Page, Trial
 from htbench.study.collect import intake
 from htbench.study.exclusions import Rules
+from htbench.study.manifest import Manifest
 
 QUESTIONS = {
     "presence": "Which picture shows the concept better?",
@@ -60,11 +62,7 @@ def write(run: Path, folder: Path, options: StudyOptions) -> ExportSummary:
         UnknownName: for an unknown criterion or method.
         UsageError: if the folder holds a study already, or the run has no pairs to compare.
     """
-    if (folder / intake.KEY_FILE).exists():
-        raise UsageError(
-            f"{str(folder)!r} holds a study already, whose key would be lost",
-            remedy="Choose another --study.",
-        )
+    _refuse_another_study(folder)
     if options.criterion not in QUESTIONS and not options.question:
         raise UnknownName(
             "criterion", options.criterion, QUESTIONS, remedy="Or give your own --question."
@@ -91,21 +89,22 @@ def write(run: Path, folder: Path, options: StudyOptions) -> ExportSummary:
     )
     items = _BlindedItems(run=run, candidates=candidates, matches=matches, options=options)
     text = page.render(_page([[items.trial(task) for task in sheet] for sheet in sheets], options))
-    public = (folder / page.FILE).parent
-    (public / "pictures").mkdir(parents=True, exist_ok=True)
-    for name, data in items.pictures():
-        (public / "pictures" / name).write_bytes(data)
-    (folder / page.FILE).write_text(text, encoding="utf-8")
-    items.key.write(folder / intake.KEY_FILE)
-    manifest.write(
-        folder,
-        run=run.resolve().name,
-        strength=strength,
-        wish=asdict(options),
-        families={concept: families.get(concept, ()) for concept in candidates.concepts},
-    )
-    _write_texts(folder, options, sheets=len(sheets))
-    sizes = [path.stat().st_size for path in public.rglob("*") if path.is_file()]
+    with records.locked(folder):
+        _refuse_another_study(folder)
+        sizes = _write_files(folder, text, items.pictures())
+        manifest.write(
+            folder,
+            Manifest(
+                run=run.resolve().name,
+                strength=strength,
+                wish=asdict(options),
+                families={
+                    concept: tuple(families.get(concept, ())) for concept in candidates.concepts
+                },
+            ),
+        )
+        _write_texts(folder, options, sheets=len(sheets))
+        items.key.write(folder / intake.KEY_FILE)  # the last: with it the study is whole
     lengths = [len(sheet) for sheet in sheets]
     return ExportSummary(
         pairs=len(matches),
@@ -114,6 +113,32 @@ def write(run: Path, folder: Path, options: StudyOptions) -> ExportSummary:
         pictures=len(sizes) - 1,
         bytes=sum(sizes),
     )
+
+
+def _refuse_another_study(folder: Path) -> None:
+    if (folder / intake.KEY_FILE).exists():
+        raise UsageError(
+            f"{str(folder)!r} holds a study already, whose key would be lost",
+            remedy="Choose another --study.",
+        )
+
+
+def _write_files(folder: Path, text: str, pictures: Iterable[tuple[str, bytes]]) -> list[int]:
+    """Write the page and its pictures, and delete those of an export that was killed.
+
+    Gives the files' sizes in bytes.
+    """
+    public = (folder / page.FILE).parent / "pictures"
+    public.mkdir(parents=True, exist_ok=True)
+    sizes = {}
+    for name, data in pictures:
+        content.write_whole(public / name, data)
+        sizes[name] = len(data)
+    content.write_whole(folder / page.FILE, text)
+    for path in public.glob("*.png"):
+        if path.name not in sizes:
+            path.unlink()
+    return [len(text.encode()), *sizes.values()]
 
 
 def _page(sheets: Sequence[Sequence[Trial]], options: StudyOptions) -> Page:
@@ -132,9 +157,9 @@ def _write_texts(folder: Path, options: StudyOptions, *, sheets: int) -> None:
     """Write the rules, the form about the study and the links of its sheets."""
     about = _ABOUT_TEMPLATE.format(task=json.dumps(_question(options), ensure_ascii=False))
     links = "".join(f"index.html?sheet={k}\n" for k in range(1, sheets + 1))
-    (folder / intake.RULES_FILE).write_text(Rules().text(), encoding="utf-8")
-    (folder / intake.ABOUT_FILE).write_text(about, encoding="utf-8")
-    (folder / "links.txt").write_text(links, encoding="utf-8")
+    content.write_whole(folder / intake.RULES_FILE, Rules().text())
+    content.write_whole(folder / intake.ABOUT_FILE, about)
+    content.write_whole(folder / "links.txt", links)
 
 
 class _BlindedItems:

@@ -9,12 +9,17 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from htbench.core import content
-from htbench.core.errors import Missing, Refused, UsageError
+from pydantic import TypeAdapter, ValidationError
+
+from htbench.core import content, reading
+from htbench.core.errors import Missing, UsageError
+from htbench.study import records
 
 FILE = Path("page") / "index.html"
 Trial = dict[str, str]
 """Item, concept, prompt, the choice that a check asks for, and the files of both pictures."""
+_TRIAL_FIELDS = ("item", "concept", "prompt", "check", "left", "right")
+_MAX_BYTES = 1 << 28
 _DATA = re.compile(r'<script id="data" type="application/json">(.*?)</script>', re.DOTALL)
 
 
@@ -37,6 +42,9 @@ class Page:
     """Address that answers are also sent to."""
     done: str = ""
     """Address that people are sent to at the end."""
+
+
+_PAGE = TypeAdapter(Page)
 
 
 def render(page: Page) -> str:
@@ -74,18 +82,30 @@ def read(study: Path) -> Page:
         Refused: if its page was changed.
     """
     path = study / FILE
-    if not path.is_file():
+    if not path.exists():
         raise Missing(
             f"no page in study {str(study)!r}", remedy="Export one: htbench study export RUN"
         )
-    try:
-        (text,) = _DATA.findall(path.read_text(encoding="utf-8"))
-        data = json.loads(text)
-        return Page(**{name: data[name] for name in Page.__dataclass_fields__})
-    except (ValueError, KeyError) as error:
-        raise Refused(
-            f"{str(path)!r} is not as it was exported: {error}", remedy="Export the study anew."
-        ) from None
+    with records.refusing("Export the study anew."):
+        text = reading.read_text(path, noun="page", most=_MAX_BYTES)
+        try:
+            (data,) = _DATA.findall(text)
+            page = _PAGE.validate_python(reading.parse_json(data))
+        except ValidationError as error:
+            raise _changed(path, reading.first_problem(error)) from None
+        except ValueError as error:
+            raise _changed(path, str(error)) from None
+        if not page.sheets or not all(page.sheets):
+            raise _changed(path, "a sheet has no trials")
+        for number, sheet in enumerate(page.sheets, start=1):
+            for trial in sheet:
+                if missing := [name for name in _TRIAL_FIELDS if name not in trial]:
+                    raise _changed(path, f"a trial of sheet {number} has no {missing[0]}")
+    return page
+
+
+def _changed(path: Path, problem: str) -> UsageError:
+    return UsageError(f"{str(path)!r} is not as it was exported: {problem}")
 
 
 def _csp_hash(text: str) -> str:

@@ -14,8 +14,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from htbench.core import content
+from htbench.core import content, csv_files
 from htbench.core.errors import UnknownName, UsageError
+from htbench.study import records
 from htbench.study.ask.page import Page, Trial, read
 
 FOLDER = "templates"
@@ -43,11 +44,18 @@ def write(study: Path, platform: str, *, pictures_url: str) -> list[Path]:
             f"--pictures {pictures_url[:80]!r} is no web address",
             remedy="Write it as --pictures https://example.org/study/pictures",
         )
-    context = _TemplateContext(page=read(study), base_url=f"{pictures_url.rstrip('/')}/")
+    page = read(study)
+    with records.locked(study):
+        return _write(
+            study, _TemplateContext(page=page, base_url=f"{pictures_url.rstrip('/')}/"), platform
+        )
+
+
+def _write(study: Path, context: "_TemplateContext", platform: str) -> list[Path]:
     files = _WRITERS[platform](context)
     (study / FOLDER).mkdir(exist_ok=True)
     for name, text in files.items():
-        (study / FOLDER / name).write_text(text, encoding="utf-8", newline="")
+        content.write_whole(study / FOLDER / name, text)
     return [study / FOLDER / name for name in files]
 
 
@@ -168,8 +176,14 @@ PLATFORMS = tuple(_WRITERS)
 
 
 def _cell(text: str) -> str:
-    """A text escaped for an attribute of the layout, into which MTurk puts it unchanged."""
-    return html.escape(" ".join(text.split()))
+    """A text escaped for an attribute of the layout, into which MTurk puts it unchanged.
+
+    What would begin a formula in a spreadsheet begins with a character reference instead.
+    """
+    words = " ".join(text.split())
+    if csv_files.cell(words) != words:
+        return f"&#{ord(words[0])};{html.escape(words[1:])}"
+    return html.escape(words)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,8 +1,7 @@
 """Simulated people who answer an exported study, to try out its import, rules and report."""
 
 import csv
-import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,10 +9,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from htbench.core.errors import UsageError
-from htbench.study import manifest
+from htbench.core import content, reading
+from htbench.core.errors import Refused, UsageError
+from htbench.study import manifest, records
 from htbench.study.answer import CHOICES, NOISE, Choice, Item, Key
 from htbench.study.ask import page
+from htbench.study.ask.page import Trial
 from htbench.study.collect import intake
 
 Bot = Literal["hasty", "one-sided", "careless"]
@@ -49,13 +50,37 @@ def write(study: Path, folder: Path, *, bots: int = 3, seed: int = 0) -> Rehears
         Missing: if no study was exported.
     """
     sheets, key = page.read(study).sheets, Key.read(study / intake.KEY_FILE)
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(
-            f"{str(folder)!r} is not empty", remedy="Give --to another folder, or delete it."
+    if unknown := [
+        trial["item"] for sheet in sheets for trial in sheet if trial["item"] not in key
+    ]:
+        raise Refused(
+            f"the study's key has no item {unknown[0][:40]!r}, which its page shows",
+            remedy="Restore the key.",
         )
     if bots > len(sheets):
         raise UsageError(f"{bots} bots are more than the study's {len(sheets)} sheets")
-    folder.mkdir(parents=True, exist_ok=True)
+    with records.locked(folder):
+        return _write(study, folder, sheets, key, bots=bots, seed=seed)
+
+
+def _write(
+    study: Path,
+    folder: Path,
+    sheets: Sequence[Sequence[Trial]],
+    key: Key,
+    *,
+    bots: int,
+    seed: int,
+) -> RehearsalSummary:
+    if any(path.name != ".lock" for path in folder.iterdir()):
+        raise UsageError(
+            f"{str(folder)!r} is not empty", remedy="Give --to another folder, or delete it."
+        )
+    # the manifest comes first, so that no answer is taken for a person's
+    manifest.write(folder, manifest.read(study).model_copy(update={"rehearsal": True}))
+    for name in (intake.KEY_FILE, intake.RULES_FILE, intake.ABOUT_FILE):
+        if (study / name).exists():
+            content.write_whole(folder / name, reading.read_bytes(study / name))
     random = np.random.default_rng(seed)
     population = _Population(key, random)
     files = []
@@ -70,9 +95,6 @@ def write(study: Path, folder: Path, *, bots: int = 3, seed: int = 0) -> Rehears
         ]
         files.append(folder / f"answers-{number:03}.csv")
         _save(files[-1], number, rows)
-    for name in (intake.KEY_FILE, intake.RULES_FILE, intake.ABOUT_FILE):
-        shutil.copy(study / name, folder / name)
-    manifest.write(folder, **{**manifest.read(study), "rehearsal": True})
     return RehearsalSummary(
         people=len(sheets),
         bots=bots,
@@ -147,7 +169,10 @@ class _SimulatedRater:
 
 def _save(path: Path, sheet: int, rows: list[list[object]]) -> None:
     """Write a sheet's answers as the page saves them."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with (
+        content.replacing(path) as fresh,
+        fresh.open("w", newline="", encoding="utf-8") as file,
+    ):
         lines = csv.writer(file, lineterminator="\r\n")
         lines.writerow(_COLUMNS)
         lines.writerows(["rehearsal", sheet, *row] for row in rows)

@@ -1,12 +1,13 @@
 """Detection of the platform that a file was exported from."""
 
-import csv
+import json
 import re
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from htbench.core.errors import UsageError
+from htbench.study import csv_rows
 from htbench.study.collect import profile
 from htbench.study.collect.profile import Profile
 from htbench.study.collect.rows import Row, RowFile
@@ -42,6 +43,8 @@ def detect_profile(path: Path) -> Guess:
             remedy="Write a profile for it; see docs/studies.md.",
         )
     adjusted = with_header_rows(best, path)
+    if not adjusted.delimiter and not RowFile(path=path).is_json:
+        adjusted = adjusted.model_copy(update={"delimiter": csv_rows.detect_delimiter(path)})
     return Guess(
         profile=adjusted,
         columns=columns,
@@ -69,6 +72,10 @@ def text(guess: Guess) -> str:
     toml = profile.text(guess.profile.name)
     if guess.profile.header_rows == 2:
         toml = toml.replace("header_rows = 3", "header_rows = 2")
+    if guess.profile.delimiter not in ("", ",") and "delimiter = " not in toml:
+        toml = toml.replace(
+            "signs = ", f"delimiter = {json.dumps(guess.profile.delimiter)}\nsigns = "
+        )
     signs = f"{guess.sign_count} of {len(guess.profile.signs)} of its signs are there"
     lines = [f"# {guess.profile.name}: {signs}"]
     for value in guess.unknown_choices:
@@ -87,12 +94,7 @@ def _columns(path: Path) -> tuple[str, ...]:
     if row_file.is_json:
         rows = islice(row_file.rows(), _SAMPLE_ROWS)
         return tuple(dict.fromkeys(name for _, row in rows for name in row))
-    with path.open("rb") as file:
-        start = file.readline(1 << 20)
-    encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    header = start.decode(encoding, errors="replace")
-    delimiter = max(",\t;", key=header.count)
-    return tuple(name.strip() for name in next(csv.reader([header], delimiter=delimiter), []))
+    return tuple(name.strip() for name in csv_rows.header(path))
 
 
 def _unknown_choices(candidate: Profile, path: Path) -> tuple[str, ...]:

@@ -1,18 +1,18 @@
 """Import of files of votes into a study: its table of answers, its participants, and its log."""
 
-import csv
-import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from htbench.core import content, reading
 from htbench.core.content import file_digest
 from htbench.core.errors import Refused, UsageError
-from htbench.study import answer, manifest
+from htbench.study import answer, csv_rows, manifest, records
 from htbench.study.answer import Key
 from htbench.study.collect import privacy
 from htbench.study.collect.detect import with_header_rows
+from htbench.study.collect.log import FileRecord, ImportLog
 from htbench.study.collect.mapping import Mapper
 from htbench.study.collect.privacy import Pseudonyms
 from htbench.study.collect.profile import Profile
@@ -20,14 +20,15 @@ from htbench.study.collect.rows import RowFile
 from htbench.study.collect.table import Table
 from htbench.study.exclusions import Rules
 
-ANSWERS_FILE, KEY_FILE, RULES_FILE, LOG_FILE, PARTICIPANTS_FILE, ABOUT_FILE = (
+ANSWERS_FILE, KEY_FILE, RULES_FILE, PARTICIPANTS_FILE, ABOUT_FILE = (
     "answers.csv",
     "key.csv",
     "rules.toml",
-    "import.json",
     "participants.csv",
     "about.toml",
 )
+_COLUMNS_OF_PARTICIPANTS = ("rater", "status", "minutes", "age", "sex")
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")
 _PARTICIPANT_COLUMNS = {
     "rater": ("Participant id", "participant_id", "Participant Id", "WorkerId"),
     "status": ("Status", "status"),
@@ -62,18 +63,44 @@ def import_answers(
 ) -> ImportSummary:
     """Add the answers in files to the study in `folder`, without duplicates.
 
-    Nothing is written if an error is raised.
+    Other commands that write the study wait. Nothing is written if an error is raised, and what a
+    killed process leaves loses nothing when the import is repeated.
 
     Raises:
         UsageError: for a row that cannot be read.
         Refused: if the result would hold a raw identifier, an e-mail address or an internet
-            address, or if answers of a rehearsal are added to a study that is none.
+            address, if answers of a rehearsal are added to a study that is none, or if a file of
+            the study is damaged.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    for path in (*files, *filter(None, (key, rules, participants))):
+        reading.find_file(path)
+    with records.locked(folder):
+        return _import(
+            files,
+            folder,
+            profile=profile,
+            key=key,
+            secret=secret,
+            rules=rules,
+            participants=participants,
+        )
+
+
+def _import(
+    files: Sequence[Path],
+    folder: Path,
+    *,
+    profile: Profile,
+    key: Path | None,
+    secret: Path,
+    rules: Path | None,
+    participants: Path | None,
+) -> ImportSummary:
     names = Pseudonyms(secret=privacy.load_or_create_secret(secret, shared_folder=folder))
     key = key or (folder / KEY_FILE if (folder / KEY_FILE).is_file() else None)
     has_rules = rules or (folder / RULES_FILE).is_file()
     declared = Rules.read(rules or folder / RULES_FILE) if has_rules else Rules()
+    log = ImportLog.read(folder) or ImportLog(rules=declared.digest)
     mapper = Mapper(
         study=folder.resolve().name,
         profile=profile,
@@ -83,7 +110,7 @@ def import_answers(
     read = new = 0
     unused: dict[str, None] = {}
     with Table() as table:
-        if (folder / ANSWERS_FILE).is_file():
+        if (folder / ANSWERS_FILE).exists():
             table.add(answer.read(folder / ANSWERS_FILE))
         for path in files:
             row_file = _row_file(path, profile)
@@ -96,10 +123,9 @@ def import_answers(
                 f"no answers in {', '.join(path.name for path in files)}",
                 remedy="Are the rows finished ones, and is the profile right?",
             )
-        rows = _participants(participants, names) if participants else []
-        text = "\n".join(map(",".join, rows)).encode()
-        privacy.refuse_identifiers([*table.texts(), text], names.identifiers)
-        table.write(folder / ANSWERS_FILE)
+        rows = _participants(participants, names, folder) if participants else []
+        text = "\n".join(map(",".join, rows))
+        privacy.refuse_identifiers([*table.texts(), ("people", text)], names.identifiers)
         summary = ImportSummary(
             read=read,
             new=new,
@@ -107,18 +133,36 @@ def import_answers(
             people=table.count_raters(),
             left_out=tuple(unused),
         )
-    if rows:
-        with (folder / PARTICIPANTS_FILE).open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows(rows)
-    if not (folder / RULES_FILE).is_file() or rules:
-        (folder / RULES_FILE).write_text(declared.text(), encoding="utf-8")
-    _update_log(folder / LOG_FILE, files, profile, declared)
+        # the table is written last: with it the import is done, and all before can be repeated
+        if not (folder / RULES_FILE).is_file() or rules:
+            content.write_whole(folder / RULES_FILE, declared.text())
+        if rows:
+            answer.write_rows(folder / PARTICIPANTS_FILE, _COLUMNS_OF_PARTICIPANTS, rows)
+        own = FileRecord(profile=profile.name, digest=profile.digest)
+        log.with_files({file_digest(file): own for file in files}, sides=profile.sides).write(
+            folder
+        )
+        table.write(folder / ANSWERS_FILE)
     return summary
+
+
+def read_statuses(folder: Path) -> dict[str, str]:
+    """The final status of people on their platform, by pseudonym; empty if it is not known.
+
+    Raises:
+        Refused: if the file is damaged.
+    """
+    path = folder / PARTICIPANTS_FILE
+    if not path.exists():
+        return {}
+    with records.refusing("Restore it, or import the people again."):
+        rows = csv_rows.read_own(path, ("rater", "status"), noun="table of people")
+        return {rater: status for _, (rater, status) in rows}
 
 
 def _refuse_rehearsed(names: Pseudonyms, folder: Path) -> None:
     rehearsed = any(name.startswith(manifest.REHEARSAL_PREFIX) for name in names.identifiers)
-    if rehearsed and not manifest.read(folder).get("rehearsal"):
+    if rehearsed and not manifest.read(folder).rehearsal:
         raise Refused(
             "answers of a rehearsal are made up, and this study is none",
             remedy="Give --study the folder of the rehearsal.",
@@ -132,22 +176,8 @@ def _row_file(path: Path, profile: Profile) -> RowFile:
         delimiter=profile.delimiter,
         header_rows=adjusted.header_rows,
         unpack=profile.unpack,
+        is_needed=profile.needs,
     )
-
-
-def _update_log(path: Path, files: Sequence[Path], profile: Profile, rules: Rules) -> None:
-    """Add files to the log by their digests, since their names may hold identifiers.
-
-    The digest of the rules that were declared first is kept.
-    """
-    log: dict[str, Any] = {"rules": rules.digest, "files": {}, "sides": "shown"}
-    if path.is_file():
-        log = json.loads(path.read_text(encoding="utf-8"))
-    for file in files:
-        log["files"][file_digest(file)] = {"profile": profile.name, "digest": profile.digest}
-    if profile.sides == "unknown":
-        log["sides"] = "unknown"
-    path.write_text(json.dumps(log, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _unused_columns(row_file: RowFile, profile: Profile) -> list[str]:
@@ -160,14 +190,22 @@ def _unused_columns(row_file: RowFile, profile: Profile) -> list[str]:
     ]
 
 
-def _participants(path: Path, pseudonyms: Pseudonyms) -> list[list[str]]:
-    """Pseudonym, status, minutes, age by decade and sex of each participant, below a header.
+def _participants(path: Path, pseudonyms: Pseudonyms, folder: Path) -> list[list[str]]:
+    """Pseudonym, status, minutes, age by decade and sex of each participant.
 
-    All other facts about people in the platform's export are dropped.
+    Those of earlier imports are kept, unless the file has the person too. All other facts about
+    people in the platform's export are dropped.
     """
-    rows = []
+    rows: dict[str, list[str]] = {}
+    if (folder / PARTICIPANTS_FILE).exists():
+        with records.refusing("Restore it, or delete it and import all people again."):
+            for _, known in csv_rows.read_own(
+                folder / PARTICIPANTS_FILE, _COLUMNS_OF_PARTICIPANTS, noun="table of people"
+            ):
+                rows[known[0]] = known
     columns: dict[str, str] = {}
-    for number, row in RowFile(path=path).rows():
+    needed = {name for aliases in _PARTICIPANT_COLUMNS.values() for name in aliases}
+    for number, row in RowFile(path=path, is_needed=needed.__contains__).rows():
         columns = columns or {
             field: name
             for field, aliases in _PARTICIPANT_COLUMNS.items()
@@ -181,13 +219,16 @@ def _participants(path: Path, pseudonyms: Pseudonyms) -> list[list[str]]:
         status = cells.get("status", "").upper()
         if status and not status.replace("-", "").replace(" ", "").replace("_", "").isalpha():
             raise UsageError(f"row {number} of {path.name!r}: status {status[:40]!r} is no word")
-        rows.append([pseudonyms.pseudonym(cells["rater"]), status, *_coarse_facts(cells)])
-    return [["rater", "status", "minutes", "age", "sex"], *sorted(rows)]
+        if not cells["rater"]:
+            raise UsageError(f"row {number} of {path.name!r}: no {columns['rater']}")
+        rater = pseudonyms.pseudonym(cells["rater"])
+        rows[rater] = [rater, status[:40], *_coarse_facts(cells)]
+    return [rows[rater] for rater in sorted(rows)]
 
 
 def _coarse_facts(cells: Mapping[str, str]) -> tuple[str, str, str]:
     """Minutes, decade of age and sex; empty where they are not known."""
     age, seconds, sex = (cells.get(field, "") for field in ("age", "seconds", "sex"))
-    decade = f"{int(age) // 10 * 10}s" if age.isdecimal() else ""
-    minutes = f"{float(seconds) / 60:.1f}" if seconds.replace(".", "", 1).isdecimal() else ""
+    decade = f"{int(age) // 10 * 10}s" if age.isdecimal() and len(age) <= 3 else ""
+    minutes = f"{float(seconds) / 60:.1f}" if _SECONDS.fullmatch(seconds) else ""
     return minutes, decade, sex if sex.lower() in ("female", "male") else ""

@@ -1,6 +1,5 @@
 """Mapping of the rows of an export to canonical answers, by a profile and a key."""
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -9,12 +8,23 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from itertools import combinations
 
+from htbench.core import reading
 from htbench.core.errors import UsageError
-from htbench.study.answer import Answer, Choice, Item, Key
+from htbench.study.answer import NUMBER_RANGES, Answer, Choice, Item, Key, whole_number
 from htbench.study.collect.profile import FieldName, Profile
 from htbench.study.collect.rows import Row, RowFile
 
-_TIME_FORMATS = ("%m/%d/%Y %H:%M:%S", "%a %b %d %H:%M:%S %Z %Y", "%Y/%m/%d %I:%M:%S %p %Z")
+_TIME_FORMATS = (
+    "%m/%d/%Y %H:%M:%S",
+    "%m/%d/%Y %H:%M",
+    "%a %b %d %H:%M:%S %Z %Y",
+    "%Y/%m/%d %I:%M:%S %p %Z",
+)
+_DAY_AND_MONTH = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}\b.*)", re.DOTALL)
+_MAX_CHARS = 20_000
+"""The most characters of a text that is read into the table."""
+_MAX_METHODS = 200
+"""The most methods that a person rates at once, of which all pairs are made."""
 _MAX_LISTED_ROWS, _MAX_LISTED_TEXTS = 5, 8
 
 
@@ -35,6 +45,7 @@ class UnknownTexts:
 
     def add(self, field_name: str, text: str, number: int) -> None:
         """Add a text of a row."""
+        text = text[:100]
         if (field_name, text) in self.rows or len(self.rows) < 1000:
             listed = self.rows.setdefault((field_name, text), [])
             if len(listed) <= _MAX_LISTED_ROWS:
@@ -124,7 +135,7 @@ class Mapper:
     ) -> dict[FieldName, str]:
         columns: dict[FieldName, str] = {"choice": choice} if choice else {}
         for field_name in self.profile.fields:
-            candidates = self._candidate_columns(field_name, groups)
+            candidates = self.profile.columns_of(field_name, groups)
             if column := next((name for name in candidates if name in row), None):
                 columns.setdefault(field_name, column)
         by_item = ("item",) if self.key and not groups.get("item") else ()
@@ -135,15 +146,12 @@ class Mapper:
                 raise self._missing_column(row_file, row, groups, field_name)
         return columns
 
-    def _candidate_columns(self, field_name: FieldName, groups: Mapping[str, str]) -> list[str]:
-        templates = self.profile.fields.get(field_name, ())
-        return [template.format_map(_TemplateFields(groups)) for template in templates]
-
     def _missing_column(
         self, row_file: RowFile, row: Row, groups: Mapping[str, str], field_name: FieldName
     ) -> UsageError:
-        names = self._candidate_columns(field_name, groups)
-        near = [close for name in names for close in get_close_matches(name, row, n=1)]
+        names = self.profile.columns_of(field_name, groups)
+        known = [name for name in row if len(name) < 100][:1000]
+        near = [close for name in names for close in get_close_matches(name, known, n=1)]
         listed = " or ".join(map(repr, names)) or "none"
         expected = f"profile {self.profile.name!r} looks for {listed}"
         hint = f"did you mean {near[0]!r}?" if near else expected
@@ -158,6 +166,8 @@ class Mapper:
         cells = {name: row.get(column, "").strip() for name, column in trial.columns.items()}
         if not cells["choice"] and self.profile.trials:
             return None  # not shown to this person
+        if long := [name for name, text in cells.items() if len(text) > _MAX_CHARS]:
+            raise row_file.error(number, f"{long[0]} has more than {_MAX_CHARS:,} characters")
         choice = self.profile.choices.get(cells["choice"].lower())
         if choice is None:
             unknown.add("choice", cells["choice"], number)
@@ -227,6 +237,8 @@ class Mapper:
             for method, text in row.items()
             if method != column and text.strip()
         }
+        if len(ratings) > _MAX_METHODS:
+            raise row_file.error(number, f"ratings of more than {_MAX_METHODS} methods")
         id_ = row[column]
         if self.key and id_ not in self.key:
             unknown.add("item", id_, number)
@@ -251,8 +263,8 @@ class Mapper:
 
     def _parse_ratings(self, row_file: RowFile, number: int, name: str, text: str) -> list[float]:
         try:
-            values = [float(value) for value in json.loads(text)]
-        except (ValueError, TypeError):
+            values = [float(value) for value in reading.parse_json(text)]
+        except (ValueError, TypeError, OverflowError):
             values = []
         if len(values) != (length := len(self.profile.criteria)):
             raise row_file.error(
@@ -263,25 +275,21 @@ class Mapper:
     def _milliseconds(self, row_file: RowFile, number: int, text: str) -> int | None:
         if not text or text == "null":
             return None
-        unit = self.profile.unit
+        unit, (least, most) = self.profile.unit, NUMBER_RANGES["rt_ms"]
         try:
-            return round(float(text) * (1000 if unit == "s" else 1))
+            time = round(float(text) * (1000 if unit == "s" else 1))
         except (ValueError, OverflowError):
             raise row_file.error(number, f"{text[:40]!r} is no time in {unit}") from None
-
-
-class _TemplateFields(dict[str, str]):
-    """Values for a column's template; unknown fields are left as they are."""
-
-    def __missing__(self, name: str) -> str:
-        return f"{{{name}}}"
+        if not least <= time <= most:
+            raise row_file.error(number, f"{text[:40]!r} is no time of an answer in {unit}")
+        return time
 
 
 def _integer(row_file: RowFile, number: int, field_name: str, text: str) -> int | None:
     try:
-        return int(text) if text.lstrip("-").isdecimal() else int(float(text)) if text else None
-    except (ValueError, OverflowError):
-        raise row_file.error(number, f"{field_name} {text[:40]!r} is no whole number") from None
+        return whole_number(field_name, text) if text else None
+    except ValueError as error:
+        raise row_file.error(number, str(error)) from None
 
 
 def _iso_time(text: str) -> str:
@@ -290,13 +298,24 @@ def _iso_time(text: str) -> str:
     if time is None:
         return ""
     if time.tzinfo:
-        time = time.astimezone(UTC).replace(tzinfo=None)
+        try:
+            time = time.astimezone(UTC).replace(tzinfo=None)
+        except OverflowError:  # the first or the last day of all that have a date
+            return ""
     return time.isoformat(timespec="seconds")
 
 
 def _parse_time(text: str) -> datetime | None:
+    """The time in a text; None for one whose day could be the month, rather than a guess."""
     with suppress(ValueError):
         return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    if date := _DAY_AND_MONTH.fullmatch(text):
+        month, day = int(date[1]), int(date[2])
+        if month != day and max(month, day) <= 12:
+            return None
+        if month > 12:
+            month, day = day, month
+        text = f"{month}/{day}/{date[3]}"
     for form in _TIME_FORMATS:
         zoned = text.replace("PST", "UTC").replace("PDT", "UTC") if "%Z" in form else text
         with suppress(ValueError):

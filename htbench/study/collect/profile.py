@@ -1,11 +1,12 @@
 """Profiles of platforms' exports: a card in `reports/studies/platforms`, or a user's TOML file."""
 
 import re
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from htbench.core import content
 from htbench.core.content import digest
@@ -32,6 +33,9 @@ FieldName = Literal[
 """The fields of an answer; those of its item are taken from the key if no column has them."""
 
 
+_GROUP = re.compile(r"\{(\w+)\}")
+
+
 class Profile(BaseModel):
     """The meaning of the columns of one kind of export."""
 
@@ -39,8 +43,9 @@ class Profile(BaseModel):
 
     name: str
     about: str
-    delimiter: str = ","
-    header_rows: int = 1
+    delimiter: str = Field(default="", max_length=1, pattern=r"^[^\"\r\n\x00]?$")
+    """Empty: the one that the file's first rows show."""
+    header_rows: int = Field(default=1, ge=1, le=100)
     fields: dict[FieldName, tuple[str, ...]]
     """Possible columns of each field; the first that exists counts.
 
@@ -70,10 +75,31 @@ class Profile(BaseModel):
     @field_validator("trials")
     @classmethod
     def _check_pattern(cls, value: str) -> str:
-        names = set(re.compile(value).groupindex) if value else {"item"}
+        try:
+            names = set(re.compile(value).groupindex) if value else {"item"}
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ValueError(f"it is no regular expression: {error}") from None
         if not names & {"item", "trial"}:
             raise ValueError("the expression has no group named item or trial")
         return value
+
+    def columns_of(self, field_name: FieldName, groups: Mapping[str, str]) -> list[str]:
+        """Possible columns of a field, with the groups of `trials` filled in."""
+        templates = self.fields.get(field_name, ())
+        return [
+            _GROUP.sub(lambda match: groups.get(match[1], match[0]), each) for each in templates
+        ]
+
+    def needs(self, column: str) -> bool:
+        """True if the meaning of a row may depend on a column of this name."""
+        return self.ratings or column in self.keep or self._needed.search(column) is not None
+
+    @cached_property
+    def _needed(self) -> re.Pattern[str]:
+        names = [name for names in (*self.fields.values(), self.unpack) for name in names]
+        patterns = [".*".join(map(re.escape, _GROUP.split(name)[::2])) for name in names]
+        trials = [f"(?:{self.trials})"] if self.trials else []
+        return re.compile("|".join([f"^(?:{'|'.join(patterns)})$", *trials]), re.DOTALL)
 
     @cached_property
     def digest(self) -> Digest:
@@ -106,7 +132,7 @@ def find(name: str) -> Profile:
         return content.read_card(path, Profile, defaults={"name": path.stem})
     except FileNotFoundError:
         raise Missing(f"no profile {str(path)!r}") from None
-    except (content.InvalidCard, re.error) as error:
+    except content.InvalidCard as error:
         raise UsageError(f"profile {str(path)!r}: {error}") from None
 
 

@@ -1,21 +1,17 @@
-"""Rows of the files that platforms export, one at a time, each with its number.
+"""Rows of the files that platforms export, one at a time, each with its number."""
 
-They are read with the csv module rather than pandas: it needs no more memory for a million rows
-than for one, changes no cell, and knows the row in which a file is broken.
-"""
-
-import csv
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from htbench.core.errors import Missing, UnknownName, UsageError
+from htbench.core import reading
+from htbench.core.errors import UsageError
+from htbench.study import csv_rows
 
 Row = dict[str, str]
-_BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _CHUNK = 1 << 16
 _MAX_OBJECT_CHARS = 1 << 24
 """Maximum length of a JSON object; no person's answer is longer."""
@@ -26,11 +22,14 @@ class RowFile:
     """A file of rows: CSV or TSV with a header, or JSON objects."""
 
     path: Path
-    delimiter: str = ","
+    delimiter: str = ""
+    """Empty: the one that the file's first rows show."""
     header_rows: int = 1
     """The first names the columns, further ones are skipped."""
     unpack: tuple[str, ...] = ()
     """Columns that hold JSON, which are replaced by columns `Answer.…` with its parts."""
+    is_needed: Callable[[str], bool] = lambda name: False
+    """True for a column that must not be there twice; of others the last is taken."""
 
     @property
     def is_json(self) -> bool:
@@ -44,64 +43,44 @@ class RowFile:
 
     def error(self, number: int, message: str, *, remedy: str = "") -> UsageError:
         """The error for a row."""
-        return UsageError(f"row {number} of {str(self.path)[:300]!r}: {message}", remedy=remedy)
+        return csv_rows.row_error(self.path, number, message, remedy=remedy)
 
     def rows(self) -> Iterator[tuple[int, Row]]:
         """Each row with its number, the header being row 1; in a JSON file, each object.
 
         Raises:
-            Missing: if there is no such file.
-            UnknownName: if there is no such file, but others in its folder.
-            UsageError: for a row that cannot be read, with its number.
+            UsageError: for a row that cannot be read, with its number; the rest as in
+                `reading.open_text`.
         """
-        try:
-            encoding = self._encoding()
-            with self.path.open(newline="", encoding=encoding, errors="surrogateescape") as file:
-                yield from self._json_rows(file) if self.is_json else self._csv_rows(file)
-        except FileNotFoundError:
-            folder = self.path.parent
-            paths = folder.iterdir() if folder.is_dir() else ()
-            if names := [path.name for path in paths if path.is_file()]:
-                raise UnknownName("file", self.path.name, names) from None
-            raise Missing(f"no file {str(self.path)[:300]!r}") from None
-        except UnicodeError as error:
-            raise UsageError(
-                f"{str(self.path)[:300]!r} cannot be read: {error}", remedy="Save it as UTF-8."
-            ) from None
+        if self.is_json:
+            with csv_rows.open_text(self.path) as file:
+                yield from self._json_rows(file)
+        else:
+            yield from self._csv_rows()
 
-    def _encoding(self) -> str:
-        with self.path.open("rb") as file:
-            return _BOMS.get(file.read(2), "utf-8-sig")
-
-    def _csv_rows(self, file: TextIO) -> Iterator[tuple[int, Row]]:
-        number = 0
-        try:
-            lines = csv.reader(file, delimiter=self.delimiter, strict=True)
-            header: list[str] = []
-            for number, cells in enumerate(lines, start=1):
-                self._check_utf8(number, cells)
-                if number == 1:
-                    header = self._header(cells)
-                elif number > self.header_rows and cells:
-                    if len(cells) != len(header):
-                        raise self.error(
-                            number,
-                            f"{len(cells)} cells under {len(header)} columns",
-                            remedy="Is the delimiter right, and every quote closed?",
-                        )
-                    yield number, self._unpack_json(number, dict(zip(header, cells, strict=True)))
+    def _csv_rows(self) -> Iterator[tuple[int, Row]]:
+        header: list[str] = []
+        for number, cells in csv_rows.read(self.path, delimiter=self.delimiter):
             if not header:
-                raise self.error(1, "the file is empty")
-        except csv.Error as error:
-            raise self.error(number + 1, str(error), remedy="Is every quote closed?") from None
+                header = self._header(number, cells)
+            elif number > self.header_rows:
+                if len(cells) != len(header):
+                    raise self.error(
+                        number,
+                        f"{len(cells)} cells under {len(header)} columns",
+                        remedy="Is the delimiter right, and every quote closed?",
+                    )
+                yield number, self._unpack_json(number, dict(zip(header, cells, strict=True)))
+        if not header:
+            raise self.error(1, "the file is empty")
 
-    def _header(self, cells: list[str]) -> list[str]:
+    def _header(self, number: int, cells: list[str]) -> list[str]:
         names = [cell.strip() for cell in cells]
         doubled = [name for name, times in Counter(names).items() if times > 1 and name]
-        if doubled:
+        if needed := [name for name in doubled if self.is_needed(name)]:
             raise self.error(
-                1,
-                f"{names.count(doubled[0])} columns are named {doubled[0][:80]!r}",
+                number,
+                f"{names.count(needed[0])} columns are named {needed[0][:80]!r}",
                 remedy="Rename all but one.",
             )
         return names
@@ -110,28 +89,33 @@ class RowFile:
         for number, value in enumerate(_json_values(file, self), start=1):
             if not isinstance(value, dict):
                 raise self.error(number, f"{json.dumps(value)[:40]} is no object")
-            for flat in _flatten(value):
-                self._check_utf8(number, flat.values())
-                yield number, self._unpack_json(number, flat)
+            try:
+                for flat in _flatten(value):
+                    self._check_text(number, flat)
+                    yield number, self._unpack_json(number, flat)
+            except (AttributeError, TypeError):
+                raise self.error(number, "annotations are not as Label Studio has them") from None
+            except RecursionError:
+                raise self.error(number, "too many lists or objects within each other") from None
 
     def _unpack_json(self, number: int, row: Row) -> Row:
         for column in self.unpack:
             if text := row.pop(column, ""):
                 try:
-                    packed = json.loads(text)
-                except ValueError as error:
+                    packed = reading.parse_json(text)
+                except reading.Malformed as error:
                     raise self.error(number, f"{column} holds no JSON: {error}") from None
                 for part in packed if isinstance(packed, list) else [packed]:
                     values = part.items() if isinstance(part, dict) else ()
                     row.update({f"Answer.{name}": _cell_text(value) for name, value in values})
         return row
 
-    def _check_utf8(self, number: int, cells: Iterable[str]) -> None:
-        for cell in cells:
-            if not cell.isascii() and any("\ud800" <= char <= "\udfff" for char in cell):
+    def _check_text(self, number: int, row: Row) -> None:
+        for text in (*row, *row.values()):
+            if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
                 raise self.error(
                     number,
-                    f"{cell[:40].encode('utf-8', 'surrogateescape')!r} is not UTF-8",
+                    f"{text[:40]!a} is not UTF-8",
                     remedy="Save the file as UTF-8.",
                 )
 

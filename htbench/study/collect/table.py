@@ -3,17 +3,15 @@
 Only a few answers are in memory at a time.
 """
 
-import csv
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from htbench.core import content
-from htbench.study.answer import COLUMNS, Answer
+from htbench.core.errors import Missing, no_space
+from htbench.study.answer import COLUMNS, Answer, cells_of, write_rows
 
 TEXT_COLUMNS = ("study", "criterion", "concept", "prompt", "left", "right", "expected", "time")
 """Columns whose texts come from the imported files and the key."""
@@ -45,6 +43,13 @@ class Table:
         trace: TracebackType | None,
     ) -> None:
         self._database.close()
+        if isinstance(error, sqlite3.OperationalError):
+            if "full" in str(error):
+                raise no_space() from None
+            raise Missing(
+                f"no temporary file for the table: {error}",
+                remedy="Set TMPDIR to a folder that can be written.",
+            ) from None
 
     def add(self, answers: Iterable[Answer]) -> tuple[int, int]:
         """Add answers; gives the number of all of them, and of those that were new."""
@@ -52,7 +57,7 @@ class Table:
         self._database.execute("BEGIN")
         batch: list[tuple[object, ...]] = []
         for answer in answers:
-            values = astuple(answer)
+            values = cells_of(answer)
             batch.append((*values, blake2b(repr(values[:-1]).encode(), digest_size=16).digest()))
             number += 1
             if len(batch) >= _BATCH_ROWS:
@@ -78,21 +83,15 @@ class Table:
         (number,) = self._database.execute("SELECT count(DISTINCT rater) FROM answers").fetchone()
         return int(number)
 
-    def texts(self) -> Iterator[bytes]:
-        """The distinct texts of each column with texts from outside, joined by line breaks."""
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Each column with texts from outside, with its distinct texts joined by line breaks."""
         for name in TEXT_COLUMNS:
             rows = self._database.execute(f"SELECT DISTINCT {name} FROM answers")
-            yield "\n".join(str(text) for (text,) in rows).encode()
+            yield name, "\n".join(text for (text,) in rows)
 
     def write(self, path: Path) -> None:
         """Write the table as CSV, replacing a file at once or not at all."""
-        with (
-            content.replacing(path) as fresh,
-            fresh.open("w", newline="", encoding="utf-8") as file,
-        ):
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(COLUMNS)
-            rows.writerows(self)
+        write_rows(path, COLUMNS, self)
 
     def _insert(self, batch: list[tuple[object, ...]]) -> None:
         marks = ", ".join("?" * (len(COLUMNS) + 1))
