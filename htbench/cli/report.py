@@ -3,12 +3,15 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from htbench.cli.options import Json, run_folder
 from htbench.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from htbench.run.summary import Summary
 
 _SEVERAL_REMEDY = "Write: htbench report RUN RUN --out FOLDER"
 
@@ -51,7 +54,6 @@ def report(
     """Write the HTML report of a run, finished or not, or of several; needs neither GPU nor
     network.
     """
-    from htbench import report
     from htbench.report.serve import serve as show
 
     if len(runs) > 1:
@@ -65,8 +67,7 @@ def report(
     if serve:
         show(run, port=port)
         return
-    page = report.write_folder(run) if folder else report.write(run)
-    raise typer.Exit(print_tables(run, page, as_json=as_json))
+    raise typer.Exit(write_and_print(run, as_folder=folder, as_json=as_json))
 
 
 def _report_several(folders: list[Path], out: Path, *, as_json: bool) -> int:
@@ -84,34 +85,39 @@ def _report_several(folders: list[Path], out: Path, *, as_json: bool) -> int:
                 sys.stdout.write(f"{printable(report.name, max_length=100)}\n")
                 terminal.show(report.summary)
         if not as_json:
-            _print_path(page)
+            print_path(page)
         return 0 if all(report.summary.is_complete for report in reports) else 3
 
 
-def print_tables(folder: Path, page: Path, *, as_json: bool) -> int:
-    """Print a run's tables; gives 3 if cells or scores are missing, else 0."""
+def write_and_print(run: Path, *, as_folder: bool = False, as_json: bool) -> int:
+    """Write a run's report and print its tables; gives 3 if cells or scores are missing, else 0."""
+    from htbench import report
+
+    write = report.write_summary_folder if as_folder else report.write_summary
+    with report.open_run(run) as summary:
+        return _print_tables(summary, write(summary, run), as_json=as_json)
+
+
+def _print_tables(summary: "Summary", page: Path, *, as_json: bool) -> int:
     from htbench.report import terminal
     from htbench.report.sections import claims, other_scores
-    from htbench.run.store import Store
-    from htbench.run.summary import Summary
 
-    with Store.read(folder) as store:
-        summary = Summary(store)
-        boards = other_scores.collect(summary)
-        if as_json:
-            other_scores.print_lines(boards)
-            claims.print_lines(claims.from_summary(summary))
-            terminal.print_lines(summary, page)
-        else:
-            terminal.show(summary)
-            other_scores.show(boards)
-            claims.show(claims.from_summary(summary))
-            _print_path(page)
-        is_scored = all(board.done == board.planned for board in boards)
-        return 0 if summary.is_complete and is_scored else 3
+    boards = other_scores.collect(summary)
+    if as_json:
+        other_scores.print_lines(boards)
+        claims.print_lines(claims.from_summary(summary))
+        terminal.print_lines(summary, page)
+    else:
+        terminal.show(summary)
+        other_scores.show(boards)
+        claims.show(claims.from_summary(summary))
+        print_path(page)
+    is_scored = all(board.done == board.planned for board in boards)
+    return 0 if summary.is_complete and is_scored else 3
 
 
-def _print_path(page: Path) -> None:
+def print_path(page: Path) -> None:
+    """Print the path of a page."""
     beside = (
         " (its folder belongs to it: the pictures are there)" if page.name == "index.html" else ""
     )

@@ -1,6 +1,7 @@
 """`htbench run`: from a plan to a report."""
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from htbench.cli.options import Json, ModelOption, Verbose, Weights, load_options, parse_numbers
-from htbench.cli.report import print_tables
+from htbench.cli.report import print_path, write_and_print
 from htbench.core.errors import Incomplete
 
 if TYPE_CHECKING:
@@ -156,17 +157,37 @@ def run(
 def _run(
     plan: "ResolvedPlan", folder: Path, options: "RunOptions", *, verbose: bool, as_json: bool
 ) -> int:
-    from htbench import report
     from htbench.core.display import Display
-    from htbench.run import runner
+    from htbench.run.finished import is_finished
+
+    if is_finished(plan, folder, options):
+        return _show_finished(folder, as_json=as_json)
+
+    from htbench.run import runner  # imports torch
 
     try:
         display = Display(verbose=verbose, as_json=as_json)
         runner.run_resolved(plan, folder, options, display=display)
     except Incomplete:
-        print_tables(folder, report.write(folder), as_json=as_json)
+        write_and_print(folder, as_json=as_json)
         raise
-    return print_tables(folder, report.write(folder), as_json=as_json)
+    return write_and_print(folder, as_json=as_json)
+
+
+def _show_finished(folder: Path, *, as_json: bool) -> int:
+    """The report of a run that has nothing left to do, which is made only if it is not there."""
+    from htbench.report.current import find_current_page
+    from htbench.run.store import Store
+
+    page = find_current_page(folder)
+    if page is None or as_json:
+        return write_and_print(folder, as_json=as_json)
+    with Store.read(folder) as store:
+        cells = store.count()
+    typer.echo(f"Nothing is left to do: all {cells:,} cells are done and scored.")
+    typer.echo(f"Tables: htbench report {shlex.quote(str(folder))}")
+    print_path(page)
+    return 0
 
 
 def _name(plan: str | None, settings: "Plan") -> str:

@@ -72,6 +72,10 @@ class Database:
         """The rows of a SQL query."""
         return self._database.execute(query, values).fetchall()
 
+    def iterate(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
+        """The rows of a SQL query one after another, so that they need no memory together."""
+        return iter(self._database.execute(query, values))
+
     @classmethod
     def _open_for_writing(cls, folder: Path) -> Self:
         """Open for writing; tables are created if there are none.

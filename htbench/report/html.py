@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from htbench.core import content
 from htbench.report import chart, format
+from htbench.report.current import generator
 
 POLICY_MARK, SWITCH_MARK, DATA_MARK = (
     Markup("<!--policy-->"),
@@ -60,6 +61,7 @@ def templates(tones: Mapping[str, int]) -> Environment:
     environment.globals.update(
         style=_read("report.css", "gallery.css"),
         policy=POLICY_MARK,
+        generator=generator(),
         data=DATA_MARK,
         switch=SWITCH_MARK,
         interval=chart.interval_bar,

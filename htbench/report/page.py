@@ -5,6 +5,7 @@ from dataclasses import asdict
 from htbench.core.types import UNSTEERED
 from htbench.report import commands, format, html
 from htbench.report.gallery.grid import GalleryData
+from htbench.report.once import once
 from htbench.report.roles import find_roles
 from htbench.report.sections import (
     claims,
@@ -80,8 +81,8 @@ def _sections(summary: Summary) -> dict[str, object]:
     """Values of the templates that depend on the roles of methods, by name."""
     roles = find_roles(summary, claims.load_claims()["paper"])
     judges, persons, strengths, new = (
-        judges_section.collect(summary),
-        people.collect(summary),
+        once(judges_section.collect)(summary),
+        once(people.collect)(summary),
         strengths_section.collect(summary),
         novelty.collect(summary, roles),
     )
@@ -89,7 +90,7 @@ def _sections(summary: Summary) -> dict[str, object]:
         "places": summary.ranks,
         "circular": [line.method for line in summary.leaderboard if line.circular],
         "verdict": leaderboard.conclusion(summary),
-        "claims": claims.collect(summary, roles, judged=judges, people=persons, novelty=new),
+        "claims": claims.from_summary(summary),
         "judged": judges,
         "people": persons,
         "strength": strengths,

@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from htbench.core import content
 from htbench.core.display import Display
 from htbench.core.errors import Incomplete
 from htbench.core.types import Digest
-from htbench.run.plan import ResolvedPlan
+from htbench.run.plan import ResolvedPlan, map_file
 from htbench.run.store import Failure, Store
 from htbench.run.workers.messages import (
     Embeddings,
@@ -119,8 +118,7 @@ class RunContext:
 
     def map_path(self, method: str, concept: Concept) -> Path:
         """File of a method's intervention for a concept."""
-        key = content.digest([self.steerings[method].digest, self.model.revision, concept.digest])
-        return self.maps / f"{key}.safetensors"
+        return self.maps / map_file(self.steerings[method].digest, self.model.revision, concept)
 
     def record_failure(self, keys: Sequence[Digest], failure: Failure) -> None:
         """Write to the store that images could not be generated.

@@ -347,6 +347,28 @@ def image_key(cell: Cell, *, model: Digest, method_digest: Digest, batch: int) -
     return content.digest([model, cell.prompt, cell.seed, batch, *steering])
 
 
+def grid_digest(
+    plan: ResolvedPlan,
+    *,
+    model: Digest,
+    methods: Mapping[str, Digest],
+    tuned: Mapping[str, float] | None = None,
+) -> Digest:
+    """Digest of all cells of a plan, from the digests of its trained `methods`.
+
+    To plan a million cells takes a minute, and to compare their digests no time.
+    """
+    settings = plan.settings.model_copy(update={"methods": tuple(plan.cards)})
+    shape = settings.model_dump(mode="json", include={"methods", "strengths", "seeds", "batch"})
+    concepts = [[concept.id, concept.digest] for concept in plan.concepts]
+    return content.digest([shape, model, methods, tuned or {}, plan.prompts, concepts])
+
+
+def map_file(method_digest: Digest, model: Digest, concept: Concept) -> str:
+    """Name of the file of a method's intervention for a concept."""
+    return f"{content.digest([method_digest, model, concept.digest])}.safetensors"
+
+
 def _load_cards(methods: Sequence[str]) -> dict[str, Card]:
     """The cards of methods by label.
 

@@ -6,16 +6,16 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
-from htbench.core import content
 from htbench.core import device as devices
 from htbench.core.display import Display
 from htbench.core.errors import Refused, UsageError
 from htbench.run import facts, fit_seeds, other_scores, tune
 from htbench.run import plan as plans
 from htbench.run.context import FailureLimit, FitFailures, RunContext
+from htbench.run.fact_table import Facts
 from htbench.run.fit import train_methods
 from htbench.run.generate import generate
-from htbench.run.plan import Plan, ResolvedPlan, RunOptions, cells, image_key
+from htbench.run.plan import Plan, ResolvedPlan, RunOptions, cells, grid_digest, image_key
 from htbench.run.score import score
 from htbench.run.store import Failure, Store
 from htbench.run.summary import Summary
@@ -120,7 +120,7 @@ def _run_further_fit_seeds(
                 store=store,
                 scorers=(),
                 steerings=trained.steerings,
-                repeats=context.store.facts()["grid"],
+                repeats=Facts.read(context.store).grid,
             )
             own = {name: choice for name, choice in tuned.items() if name in again.cards}
             _run_stages(repeated, options, trained.failures, tuned=own)
@@ -202,25 +202,24 @@ def _tune(
 
 
 def _plan_cells(context: RunContext, tuned: Mapping[str, TunedStrength]) -> None:
-    """Plan the grid, unless the same grid is planned already.
-
-    To plan a million cells takes a minute, and to compare their digests no time.
-    """
+    """Plan the grid, unless the same grid is planned already."""
     store, plan, model = context.store, context.plan, context.model.revision
     digests = {
         name: context.steerings[name].digest if name in context.steerings else card.digest
         for name, card in plan.cards.items()
     }
     strengths = {name: choice.strength for name, choice in tuned.items()}
-    settings = plan.settings.model_copy(update={"methods": tuple(plan.cards)})
-    shape = settings.model_dump(mode="json", include={"methods", "strengths", "seeds", "batch"})
-    concepts = [[concept.id, concept.digest] for concept in plan.concepts]
-    grid = content.digest([shape, model, digests, strengths, plan.prompts, concepts])
-    past = store.facts()
-    before = {id_: fact.get("digest") for id_, fact in past.get("concepts", {}).items()}
-    store.drop_scores(id_ for id_, digest in concepts if before.get(id_, digest) != digest)
-    if past.get("grid") == grid:
+    grid = grid_digest(plan, model=model, methods=digests, tuned=strengths)
+    past = Facts.read(store)
+    before = {id_: concept.digest for id_, concept in past.concepts.items()}
+    store.drop_scores(
+        concept.id
+        for concept in plan.concepts
+        if before.get(concept.id, concept.digest) != concept.digest
+    )
+    if past.grid == grid:
         return
+    settings = plan.settings.model_copy(update={"methods": tuple(plan.cards)})
     rows = (
         (
             cell.method,

@@ -338,6 +338,27 @@ class Store(Database):
                    ORDER BY place"""
         return [cell for (cell,) in self.select(query, encoder, metrics)]
 
+    def pending_count(self) -> int:
+        """Number of images that are still to be generated."""
+        ((number,),) = self.select(
+            "SELECT count(*) FROM images WHERE file IS NULL AND key IN (SELECT image FROM cells)"
+        )
+        return int(number)
+
+    def unscored_count(self, encoder: str, metrics: int) -> int:
+        """Number of cells that have not yet `metrics` scores by `encoder`."""
+        query = """SELECT count(*) FROM cells LEFT JOIN (
+                     SELECT cell, count(*) AS number FROM scores WHERE encoder = ? GROUP BY cell
+                   ) ON cell = id WHERE coalesce(number, 0) < ?"""
+        ((number,),) = self.select(query, encoder, metrics)
+        return int(number)
+
+    def has_all_image_files(self) -> bool:
+        """True if no image file that the store names is gone."""
+        files = {entry.name for entry in os.scandir(self.folder / "images")}
+        named = self.iterate("SELECT DISTINCT file FROM images WHERE file IS NOT NULL")
+        return all(name in files for (name,) in named)
+
     def unsteered_images(self) -> dict[ImageSeed, tuple[Digest, str]]:
         """Key and file of each unsteered image, by prompt and seed, in the order of the plan.
 

@@ -3,8 +3,9 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from htbench.core.types import UNSTEERED, encoder_name, strength_of
 from htbench.run import score_totals
@@ -141,12 +142,7 @@ class Summary:
     @cached_property
     def done(self) -> int:
         """Number of cells of the first fit seed that have their image and all their scores."""
-        query = """SELECT count(*) FROM (
-                     SELECT cell FROM scores WHERE encoder = ?
-                     GROUP BY cell HAVING count(value) >= ?
-                   ) JOIN cells ON id = cell JOIN images ON key = image WHERE file IS NOT NULL"""
-        ((number,),) = self.store.select(query, self.scorer, len(METRICS))
-        return int(number)
+        return sum(self.of_first_fit_seed.done_cells.values())
 
     @cached_property
     def is_complete(self) -> bool:
@@ -182,7 +178,16 @@ class Summary:
         self, method: str, strength: float, *, scorer: str | None = None
     ) -> LeaderboardRow:
         """One row of a leaderboard, by the headline's scorer unless another is named."""
-        scorer = self.scorer if scorer is None else scorer
+        key = method, strength, self.scorer if scorer is None else scorer
+        if key not in self._rows_by_key:
+            self._rows_by_key[key] = self._leaderboard_row(*key)
+        return self._rows_by_key[key]
+
+    @cached_property
+    def _rows_by_key(self) -> dict[tuple[str, float, str], LeaderboardRow]:
+        return {}
+
+    def _leaderboard_row(self, method: str, strength: float, scorer: str) -> LeaderboardRow:
         totals, circular = self._totals(scorer), method in self.circular_methods(scorer)
         scores = {
             metric: fit_seeds.over_concepts(
@@ -190,8 +195,12 @@ class Summary:
             )
             for metric, within in RANGES.items()
         }
+        groups = [
+            (method, strength, concept)
+            for concept in self.planned_by_row.get((method, strength), {})
+        ]
         done, failed, planned = (
-            sum(n for (name, at, _), n in cells.items() if (name, at) == (method, strength))
+            sum(cells.get(group, 0) for group in groups)
             for cells in (totals.done, self.failed_cells, self.planned_cells)
         )
         return LeaderboardRow(
@@ -279,13 +288,21 @@ class Summary:
 
         Empty unless all, of all fit seeds, are scored or failed.
         """
-        cells = {}
-        for group, number in self.planned_cells.items():
-            if group[:2] == (method, strength):
-                if self.done_cells.get(group, 0) + self.failed_cells.get(group, 0) < number:
-                    return {}
-                cells[group[2]] = number // self.fit_seeds(method)
+        cells, done, failed = {}, self.done_cells, self.failed_cells
+        for concept, number in self.planned_by_row.get((method, strength), {}).items():
+            group = method, strength, concept
+            if done.get(group, 0) + failed.get(group, 0) < number:
+                return {}
+            cells[concept] = number // self.fit_seeds(method)
         return cells
+
+    @cached_property
+    def planned_by_row(self) -> Mapping[tuple[str, float], Mapping[str, int]]:
+        """Numbers of planned cells by concept, by method and strength."""
+        rows: dict[tuple[str, float], dict[str, int]] = defaultdict(dict)
+        for (method, strength, concept), cells in self.planned_cells.items():
+            rows[method, strength][concept] = cells
+        return rows
 
     @cached_property
     def tuned(self) -> list[LeaderboardRow]:
@@ -302,10 +319,8 @@ class Summary:
     @cached_property
     def by_scorer(self) -> dict[str, list[LeaderboardRow]]:
         """The leaderboard by each encoder other than the headline's."""
-        stored = [
-            name for (name,) in self.store.select("SELECT DISTINCT encoder FROM scores ORDER BY 1")
-        ]
-        current = [scorer.id for scorer in self.facts.scorers]
+        others = sorted({scorer.id for scorer in self.facts.scorers} - {self.scorer})
+        is_stored = "SELECT EXISTS (SELECT 1 FROM scores WHERE encoder = ?)"
         return {
             name: _sorted_by_headline(
                 [
@@ -315,8 +330,8 @@ class Summary:
                     for method in self.methods
                 ]
             )
-            for name in stored
-            if name != self.scorer and name in current
+            for name in others
+            if self.store.select(is_stored, name) == [(1,)]
         }
 
     def circular_methods(self, scorer: str) -> list[str]:
@@ -392,6 +407,16 @@ class Summary:
         for failed in (self._failed_cells, *map(score_totals.failed_cells, self._further_runs())):
             counts.update({group: each.cells for group, each in failed.items()})
         return counts
+
+    @cached_property
+    def parts(self) -> dict[object, Any]:
+        """Whatever else was computed from this summary, by the function that did it."""
+        return {}
+
+    @cached_property
+    def of_first_fit_seed(self) -> "Summary":
+        """The summary without further fit seeds; this one where there are none."""
+        return replace(self, first_fit_seed_only=True) if self.facts.fit_seeds else self
 
     @property
     def done_cells(self) -> Mapping[CellGroup, int]:

@@ -11,6 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from htbench.stats.estimates import sign_flip
 
+_MAX_DRAWS = 1 << 21
+"""Number of resampled values that are held in memory at once."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Quartiles:
@@ -244,10 +247,21 @@ class Saving:
             np.asarray(sample if len(sample) >= MIN_PIECES else [math.nan], float)
             for sample in (self.fit, self.predict, self.generate)
         ]
-        return [
-            np.median(sample[random.integers(0, len(sample), (self.rounds, len(sample)))], 1)
-            for sample in samples
+        return [_resampled_medians(sample, random, self.rounds) for sample in samples]
+
+
+def _resampled_medians(
+    sample: NDArray[np.float64], random: np.random.Generator, rounds: int
+) -> NDArray[np.float64]:
+    """Medians of resamples; drawn in pieces, since all of them at once may take gigabytes."""
+    n = len(sample)
+    step = max(1, _MAX_DRAWS // n)
+    return np.concatenate(
+        [
+            np.median(sample[random.integers(0, n, (min(step, rounds - start), n))], 1)
+            for start in range(0, rounds, step)
         ]
+    )
 
 
 def _interval(value: float, resampled: NDArray[np.float64]) -> Interval:

@@ -189,6 +189,31 @@ class Contrast:
         error, rounding = np.sqrt(variance), 1e-12 * np.abs(values).max(-1)
         return np.asarray(np.where(error > rounding, error, 0))
 
+    def difference_errors(
+        self,
+        values: Float[np.ndarray, "draws contenders concepts"],
+        first: Int[np.ndarray, " pairs"],
+        second: Int[np.ndarray, " pairs"],
+    ) -> Float[np.ndarray, "draws pairs"]:
+        """`error` of the differences of pairs of rows, at the cost of the rows alone.
+
+        The error is that of a linear function of the values, which is taken of the rows before
+        they are subtracted.
+        """
+        pulls = self._pulls(values)
+        related = None if self.families.are_independent else pulls @ self.families.kernel
+        errors = np.empty((len(values), len(first)))
+        for k, (one, other) in enumerate(zip(first, second, strict=True)):
+            pull = pulls[:, one] - pulls[:, other]
+            variance = np.einsum("dc,dc->d", pull, pull)
+            if related is not None:
+                shared = np.einsum("dc,dc->d", related[:, one] - related[:, other], pull)
+                variance = np.maximum(_FLOOR * variance, shared / self._bias)
+            rounding = 1e-12 * np.abs(values[:, one] - values[:, other]).max(-1)
+            error = np.sqrt(variance)
+            errors[:, k] = np.where(error > rounding, error, 0)
+        return errors
+
     def skewness(
         self, values: Float[np.ndarray, "*statistics concepts"]
     ) -> Float[np.ndarray, "*statistics"]:
@@ -201,13 +226,23 @@ class Contrast:
         self, values: Float[np.ndarray, "*statistics concepts"]
     ) -> Float[np.ndarray, "*statistics concepts"]:
         """Each concept's weighted residual, as large as its error is on average."""
-        return np.asarray(values @ self._residuals * self.weights)
+        if self.groups is None:
+            residuals = values - values.mean(-1, keepdims=True)
+        else:
+            residuals = values @ _centred(self.families.n, self.groups)
+        return np.asarray(residuals / self._scales * self.weights)
 
     @cached_property
     def _residuals(self) -> Float[np.ndarray, "concepts concepts"]:
         groups = np.zeros(self.families.n, int) if self.groups is None else self.groups
-        centred = _centred(self.families.n, groups)
-        return np.asarray(centred / np.sqrt(np.maximum(np.diag(centred), 1e-12)))
+        return np.asarray(_centred(self.families.n, groups) / self._scales)
+
+    @cached_property
+    def _scales(self) -> Float[np.ndarray, " concepts"]:
+        """The share of a concept's error that is left in its residual."""
+        groups = np.zeros(self.families.n, int) if self.groups is None else self.groups
+        left = np.diag(_centred(self.families.n, groups))
+        return np.asarray(np.sqrt(np.maximum(left, 1e-12)))
 
     @cached_property
     def _moments(self) -> Float[np.ndarray, "concepts concepts"]:

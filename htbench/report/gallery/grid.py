@@ -176,7 +176,7 @@ class _Grid:
             problem,
             failed,
             *scores,
-        ) in summary.store.select(_query(), summary.scorer):
+        ) in summary.store.iterate(_query(), summary.scorer):
             plane = planes[prompt, seed]
             index = plane, rows[concept], columns[method, strength]
             self.scores[index] = scores  # numpy takes None for NaN

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from htbench.core.types import UNSTEERED
 from htbench.report import commands, format
+from htbench.report.once import once
 from htbench.report.sections import strengths
 from htbench.run.summary import Summary
 from htbench.stats.ranking.ranks import ContenderRank, Ranks, rank_by_scores
@@ -49,6 +50,7 @@ class EqualPreservation:
         return next((each for each in self.methods if each.method == method), None)
 
 
+@once
 def collect(summary: Summary) -> EqualPreservation:
     """The gain of every method but `none`, on its concepts that have all strengths above 0."""
     level = strengths.preservation_floor(summary)

@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from itertools import permutations
 from math import comb
 from statistics import fmean
@@ -14,6 +14,7 @@ from rich.text import Text
 from htbench.core.display import print_json, printable, stdout_console
 from htbench.core.types import UNSTEERED, encoder_name, strength_of
 from htbench.report import format
+from htbench.report.once import once
 from htbench.run.fact_table import ScorerFacts
 from htbench.run.summary import MAX_MISSING, METRICS, Summary
 from htbench.stats import estimates
@@ -121,6 +122,7 @@ class ScoreTable:
         return f"{self.name}: {self.better} is better"
 
 
+@once
 def collect(summary: Summary) -> list[ScoreTable]:
     """A table per scorer, methods in the order of the plan."""
     return [_score_table(summary, fact) for fact in summary.facts.gauges if fact.stored]
@@ -222,7 +224,7 @@ def _mean_over_methods(scores: Sequence[Mapping[str, float]]) -> dict[str, float
 
 
 def _score_table(summary: Summary, fact: ScorerFacts) -> ScoreTable:
-    summary = replace(summary, first_fit_seed_only=True)  # these scorers see its images alone
+    summary = summary.of_first_fit_seed  # these scorers see its images alone
     sums: dict[tuple[str, float], dict[str, tuple[int, float]]] = defaultdict(dict)
     counts: dict[tuple[str, float], int] = defaultdict(int)
     undefined: dict[tuple[str, float], int] = defaultdict(int)

@@ -216,9 +216,7 @@ def dose_response(summary: Summary, method: str, strengths: Sequence[float]) -> 
 
 def strengths(summary: Summary, method: str) -> tuple[float, ...]:
     """The strengths that a method was run at, ascending."""
-    return tuple(
-        sorted({strength for name, strength, _ in summary.planned_cells if name == method})
-    )
+    return tuple(sorted(strength for name, strength in summary.planned_by_row if name == method))
 
 
 def gain_curves(summary: Summary, method: str, at: Sequence[float]) -> dict[str, Curves]:
@@ -233,7 +231,7 @@ def gain_curves(summary: Summary, method: str, at: Sequence[float]) -> dict[str,
                 LEFT JOIN failures ON failures.key = image
                 LEFT JOIN scores ON cell = id AND metric = ? AND encoder = ?
                 WHERE method = ? ORDER BY place"""
-    rows = summary.store.select(query, HEADLINE, summary.scorer, method)
+    rows = summary.store.iterate(query, HEADLINE, summary.scorer, method)
     gains: dict[str, dict[tuple[str, int], dict[float, float]]] = defaultdict(
         lambda: defaultdict(dict)
     )

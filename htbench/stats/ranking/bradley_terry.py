@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import evalica
 import numpy as np
-from evalica import Winner
 from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
@@ -123,6 +121,9 @@ def solve(
     equal so that ν is never updated; hence the prior, the start at the ν of equals, and the check
     of the likelihood's equations at the end.
     """
+    import evalica  # imports pandas, which a report without judges does not need
+    from evalica import Winner
+
     size = len(tally.wins)
     xs, ys, tied_xs, tied_ys = _pair_indices(size)
     votes_won = tally.wins + 0.5 * tally.ties if ties == "half" else tally.wins

@@ -131,7 +131,9 @@ def _permuted_largest(
         orders = rng.random((size, int(chosen.max()) + 1, count)).argsort(2)
         labels = np.take_along_axis(orders, chosen[:, :, None], 1).transpose(0, 2, 1)
         permuted = np.take_along_axis(np.broadcast_to(scores, (size, count, n)), labels, 1)
-        t, _ = _studentised(permuted[:, better] - permuted[:, worse], families, log_odds)
+        gaps = permuted.mean(-1)[:, better] - permuted.mean(-1)[:, worse]
+        errors = families.mean.difference_errors(permuted, better, worse)
+        t, _ = _ratios(gaps, errors, log_odds)
         largest.append(np.abs(t).max(1))
     return np.concatenate(largest)
 
@@ -140,7 +142,14 @@ def _studentised(
     differences: Float[np.ndarray, "*draws pairs concepts"], families: Families, log_odds: bool
 ) -> tuple[Float[np.ndarray, "*draws pairs"], Float[np.ndarray, "*draws pairs"]]:
     """Mean differences over their errors, and the errors; infinite for a gap without error."""
-    gaps, errors = differences.mean(-1), families.mean.error(differences)
+    return _ratios(differences.mean(-1), families.mean.error(differences), log_odds)
+
+
+def _ratios(
+    gaps: Float[np.ndarray, "*draws pairs"],
+    errors: Float[np.ndarray, "*draws pairs"],
+    log_odds: bool,
+) -> tuple[Float[np.ndarray, "*draws pairs"], Float[np.ndarray, "*draws pairs"]]:
     if log_odds:
         gaps = _bounded(gaps, log_odds)
         errors = errors * (1 - gaps**2) / 2

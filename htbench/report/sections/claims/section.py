@@ -10,6 +10,7 @@ from rich.text import Text
 
 from htbench.core import content
 from htbench.core.display import print_json, printable, stdout_console
+from htbench.report.once import once
 from htbench.report.roles import Roles, find_roles
 from htbench.report.sections import judges, novelty, people
 from htbench.report.sections.claims.match import check_match
@@ -125,14 +126,15 @@ def collect(
     return ClaimsSection(paper=paper["paper"], name=paper["name"], claims=claims)
 
 
+@once
 def from_summary(summary: Summary) -> ClaimsSection:
     """The section of a run, from its folder alone."""
     roles = find_roles(summary, load_claims()["paper"])
     return collect(
         summary,
         roles,
-        judged=judges.collect(summary),
-        people=people.collect(summary),
+        judged=once(judges.collect)(summary),
+        people=once(people.collect)(summary),
         novelty=novelty.collect(summary, roles),
     )
 
