@@ -1,13 +1,19 @@
 """`htbench train`: the training of an amortised method."""
 
 import os
+import re
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from htbench.cli.options import ModelOption, Weights, choose_model
+from htbench.core import reading
 from htbench.core.errors import UsageError
+
+_TOML = re.compile(r"[0-9+\-\"'\[{].*|true|false|nan|inf", re.DOTALL)
+"""Values that are TOML; all others are words, such as `text` and `blocks.*`."""
 
 
 def train(
@@ -60,6 +66,8 @@ def train(
             f"--out {str(path)!r} is where the card goes",
             remedy=f"Write it as --out {path.with_suffix('.safetensors')}",
         )
+    if path.is_dir():
+        raise UsageError(f"--out {str(path)!r} is a folder", remedy="Name a file in it.")
     _create_folders(path.parent, checkpoints)
 
     from rich.console import Console
@@ -80,22 +88,30 @@ def train(
         if distributed.is_rank_0():
             steering_file, card_file = map(os.path.relpath, (files.steering, files.card))
             typer.echo(f"{steering_file}\n{card_file}")
-            typer.echo(f"Use it: htbench run --model {model} --method {card_file}")
+            words = ["--model", model, *(["--weights", weights] if weights else [])]
+            words += [word for option in model_option or () for word in ("--model-option", option)]
+            typer.echo(f"Use it: htbench run {shlex.join([*words, '--method', card_file])}")
 
 
 def _setting(text: str) -> tuple[str, object]:
     """Name and value of `name=value`; a value that is not TOML is a word."""
-    import tomllib
-
-    name, equals, value = text.partition("=")
-    if not (name.strip() and equals):
+    name, equals, value = (part.strip() for part in text.partition("="))
+    if not (name and equals):
         raise UsageError(
             f"--set {text[:60]!r} is not a setting", remedy="Write it as --set steps=2000"
         )
+    if not _TOML.fullmatch(value):
+        return name, value
     try:
-        return name.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return name.strip(), value.strip()
+        table = reading.parse_toml(f"value = {value}")
+    except reading.Malformed as error:
+        raise UsageError(
+            f"--set {text[:60]!r} is not a setting: {error}",
+            remedy="Write numbers, lists and quotes as in TOML.",
+        ) from None
+    if len(table) > 1:
+        raise UsageError(f"--set {text[:60]!r} is more than one setting", remedy="Repeat --set.")
+    return name, table["value"]
 
 
 def _create_folders(*folders: Path) -> None:

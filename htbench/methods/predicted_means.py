@@ -11,24 +11,23 @@ References:
     Vector Machines. 2004. https://doi.org/10.1016/j.neunet.2004.07.002
 """
 
-import json
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import torch
 from jaxtyping import Float
 from pydantic import Field
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialise
 from torch import Tensor
 
 from htbench.core import distributed, registry
-from htbench.core.errors import Refused, UsageError
+from htbench.core.errors import UsageError
 from htbench.core.phase import phase
 from htbench.core.types import Site
+from htbench.steering import steering_file
 from htbench.steering.concept import Concept
 from htbench.steering.encoder import Condition, Encoder, embed
 from htbench.steering.fitting import kernel_ridge
@@ -40,8 +39,14 @@ from htbench.steering.fitting.concept_means import (
 )
 from htbench.steering.fitting.kernel_ridge import Kernel, KernelRidge
 from htbench.steering.intervention import Affine, Intervention
-from htbench.steering.method import Training, fitting_images, refuse_other_origin
+from htbench.steering.method import (
+    Training,
+    fitting_images,
+    refuse_other_origin,
+    training_digest,
+)
 from htbench.steering.model import Model, Request, select_sites
+from htbench.steering.steering_file import SteeringRecord, Strict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +99,7 @@ class PredictedMeans:
             device=distributed.describe_devices(model.device),
             concepts=tuple(concept.id for concept in concepts),
             encoders=(encoder.name,),
+            concepts_digest=training_digest(concepts),
         )
         return MeansPredictor(
             condition=self.condition,
@@ -111,38 +117,34 @@ class PredictedMeans:
         Raises:
             Refused: if the file is damaged, or was made for another model, encoder or modality.
         """
-        try:
-            with safe_open(path, framework="pt") as file:
-                record = json.loads(file.metadata()["means"])
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            training = record["training"]
-            tuples = {key: tuple(training[key]) for key in ("concepts", "encoders")}
-            encoder = _load_encoder(tuples["encoders"][0], model)
-            expected = [
-                ("model", record["model"], [model.name, model.revision]),
-                ("encoder", record["encoder"], encoder.revision),
-                ("modality", record["condition"], self.condition),
-            ]
-            changes, means = (
-                {Site(site): tensors[f"{part}/{site}"].to(model.device) for site in record["sites"]}
-                for part in ("changes", "neutral")
-            )
-            regression = KernelRidge(inputs=tensors["inputs"], **record["regression"])
-            prompts, seeds = tuple(record["prompts"]), tuple(record["seeds"])
-            trained = Training(**{**training, **tuples})
-        except (SafetensorError, OSError, KeyError, IndexError, TypeError, ValueError) as error:
-            raise Refused(
-                f"steering {str(path)!r} cannot be read: {error}", remedy="Train it anew."
-            ) from None
+        file = steering_file.read(path, MeansRecord)
+        record = file.record
+        encoder = _load_encoder(file.encoder, model)
+        expected = [
+            ("model", record.model, (model.name, model.revision)),
+            ("encoder", record.encoder, encoder.revision),
+            ("modality", record.condition, self.condition),
+        ]
         refuse_other_origin(f"steering {str(path)!r} was trained", expected)
+        count, widths = len(record.training.concepts), file.channels(record.sites, model)
+        shapes = {
+            "inputs": (count, encoder.width),
+            **{f"changes/{site}": (count, channels) for site, channels in widths.items()},
+            **{f"neutral/{site}": (record.steps, channels) for site, channels in widths.items()},
+        }
+        tensors = file.tensors(shapes)
+        changes, means = (
+            {site: tensors[f"{part}/{site}"].to(model.device) for site in widths}
+            for part in ("changes", "neutral")
+        )
         return MeansPredictor(
             condition=self.condition,
             model=model,
             encoder=encoder,
-            regression=regression,
+            regression=record.regression.restore(tensors["inputs"]),
             changes=changes,
-            neutral=NeutralImages(prompts=prompts, seeds=seeds, means=means),
-            training=trained,
+            neutral=NeutralImages(prompts=record.prompts, seeds=record.seeds, means=means),
+            training=file.training,
         )
 
     def _embed_training_concepts(
@@ -171,6 +173,35 @@ class PredictedMeans:
             return torch.cat(distributed.map_sharded(embed_one, concepts))
 
 
+class RegressionRecord(Strict):
+    """The numbers of a `KernelRidge`."""
+
+    width: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    penalty: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    explained: float | None
+    """None: not a number."""
+
+    def restore(self, inputs: Float[Tensor, "training features"]) -> KernelRidge:
+        """The regression on these inputs."""
+        explained = math.nan if self.explained is None else self.explained
+        return KernelRidge(
+            inputs=inputs, width=self.width, penalty=self.penalty, explained=explained
+        )
+
+
+class MeansRecord(SteeringRecord):
+    """The record of a fitted regression."""
+
+    key = "means"
+    condition: Condition
+    regression: RegressionRecord
+    prompts: tuple[str, ...]
+    seeds: tuple[int, ...]
+    sites: tuple[str, ...]
+    steps: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Steps of the model."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MeansPredictor:
     """A fitted regression, with the changes of training concepts that its predictions blend."""
@@ -195,28 +226,28 @@ class MeansPredictor:
             return {site: weights.to(values) @ values for site, values in self.changes.items()}
 
     def save(self, path: Path) -> None:
-        regression = self.regression
-        record = {
-            "condition": self.condition,
-            "regression": {
-                "width": regression.width,
-                "penalty": regression.penalty,
-                "explained": regression.explained,
-            },
-            "prompts": self.neutral.prompts,
-            "seeds": self.neutral.seeds,
-            "sites": list(self.changes),
-            "model": [self.model.name, self.model.revision],
-            "encoder": self.encoder.revision,
-            "training": asdict(self.training),
-        }
+        regression = RegressionRecord(
+            width=self.regression.width,
+            penalty=self.regression.penalty,
+            explained=self.regression.explained,
+        )
+        record = MeansRecord(
+            condition=self.condition,
+            regression=regression,
+            prompts=self.neutral.prompts,
+            seeds=self.neutral.seeds,
+            sites=tuple(self.changes),
+            steps=max(map(len, self.neutral.means.values()), default=1),
+            model=(self.model.name, self.model.revision),
+            encoder=self.encoder.revision,
+            training=steering_file.record_of(self.training),
+        )
         tensors = {
-            "inputs": regression.inputs,
+            "inputs": self.regression.inputs,
             **{f"changes/{site}": values for site, values in self.changes.items()},
             **{f"neutral/{site}": self.neutral.means[site] for site in self.changes},
         }
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-        path.write_bytes(serialise(tensors, metadata={"means": json.dumps(record)}))
+        steering_file.write(path, tensors, record)
 
 
 def _embed(encoder: Encoder, concept: Concept, condition: Condition) -> Float[Tensor, "1 features"]:

@@ -152,6 +152,7 @@ class AuditFacts(FactGroup):
     nearest: float = 0.0
     encoder: Text = ""
     novel: list[Text] | None = None
+    unverified: Text = ""
 
 
 class MethodFacts(FactGroup):

@@ -37,9 +37,9 @@ def headline_encoder(context: RunContext) -> RemoteEncoder:
 def leakage_audits(context: RunContext) -> dict[str, LeakageAudit]:
     """The leakage audit of every method that was trained on concepts."""
     trained = {
-        name: steering.training.concepts
+        name: steering.training
         for name, steering in context.steerings.items()
-        if steering.training.concepts
+        if steering.training.concepts or steering.training.unverified
     }
     if not trained:
         return {}
@@ -49,13 +49,13 @@ def leakage_audits(context: RunContext) -> dict[str, LeakageAudit]:
         c.id: c for concept_set in sets for split in concept_set.splits.values() for c in split
     }
     texts = sorted(
-        {by_id[id_].text for ids in trained.values() for id_ in ids if id_ in by_id}
+        {by_id[id_].text for each in trained.values() for id_ in each.concepts if id_ in by_id}
         | {c.text for c in concepts}
     )
     vectors = dict(zip(texts, encoder.texts(texts).numpy(), strict=True))
     return {
-        name: leakage.audit(concepts, ids, by_id, vectors, encoder=encoder.name)
-        for name, ids in trained.items()
+        name: leakage.audit(concepts, training, by_id, vectors, encoder=encoder.name)
+        for name, training in trained.items()
     }
 
 

@@ -140,6 +140,9 @@ def _run_stages(
     plan, store = context.plan, context.store
     _warn_of_unknown_words(context)
     audits = facts.leakage_audits(context)
+    for name, audit in audits.items():
+        if audit.unverified:
+            context.display.warn(f"training concepts of {name} are unverified: {audit.unverified}")
     if not options.allow_leak:
         _refuse_leaks(audits)
     if tuned is None:

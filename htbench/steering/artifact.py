@@ -2,11 +2,13 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from htbench.core import content, distributed
+from htbench.core import content, distributed, locks
 from htbench.core.errors import UsageError
 from htbench.steering import baseline
 from htbench.steering.baseline import Card
@@ -56,21 +58,52 @@ def train(
     folder = checkpoints / content.digest(
         [card.digest, model.revision, [concept.digest for concept in concepts], seed]
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    finished = folder / "finished"
-    beside = path.with_suffix(".toml")
-    steering = (
-        None
-        if distributed.from_rank_0(finished.exists)
-        else method.train(model, concepts, seed=seed, folder=folder)
-    )
+    with _locked(folder, noun=f"the training of {card.name!r} in {str(folder)[:300]!r}"):
+        finished = folder / "finished"
+        is_finished = distributed.from_rank_0(lambda: _is_whole(finished, method, model, seed))
+        steering = None if is_finished else method.train(model, concepts, seed=seed, folder=folder)
+        if distributed.is_rank_0():
+            if steering:
+                with content.replacing(finished) as fresh:
+                    steering.save(fresh)
+            _write(path, finished, card, model.name)
+    return ArtifactFiles(steering=path, card=path.with_suffix(".toml"))
+
+
+@contextmanager
+def _locked(folder: Path, *, noun: str) -> Iterator[None]:
+    """Hold the lock of a training's folder, in the one process that writes it."""
     if distributed.is_rank_0():
-        if steering:
-            with content.replacing(finished) as fresh:
-                steering.save(fresh)
-        shutil.copyfile(finished, path)
-        beside.write_text(_card_text(card, model.name, path), encoding="utf-8")
-    return ArtifactFiles(steering=path, card=beside)
+        with locks.locked(folder, noun=noun, activity="done", wait=0.0):
+            yield
+    else:
+        yield
+
+
+def _is_whole(finished: Path, method: Method, model: Model, seed: int) -> bool:
+    """True if an earlier training left a file that can be read; a damaged one is told of."""
+    if not finished.exists():
+        return False
+    try:
+        method.load(model, finished, seed=seed)
+    except Exception as error:  # a method of one's own may raise anything for a damaged file
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        sys.stderr.write(
+            f"htbench: the result of an earlier training is damaged, it is trained on: {reason}\n"
+        )
+        return False
+    return True
+
+
+def _write(path: Path, finished: Path, card: Card, model: str) -> None:
+    """Write a finished steering to `path` and its card beside it, both whole."""
+    noun = f"{str(path)[:300]!r}"
+    with locks.acquire(
+        path.with_name(f".{path.name}.lock"), noun=noun, activity="written", wait=60
+    ):
+        with content.replacing(path) as fresh:
+            shutil.copyfile(finished, fresh)
+        content.write_whole(path.with_suffix(".toml"), _card_text(card, model, path))
 
 
 def _card_text(card: Card, model: str, path: Path) -> str:
@@ -83,7 +116,10 @@ def _card_text(card: Card, model: str, path: Path) -> str:
     fields = renamed.model_dump(
         mode="json", exclude={"settings", "artifacts"}, exclude_defaults=True
     )
-    tables = {"settings": card.settings, "artifacts": {model: path.name}}
+    tables: dict[str, Mapping[str, object]] = {
+        "settings": card.settings,
+        "artifacts": {model: path.name},
+    }
     lines = [f"{key} = {_to_toml(value)}" for key, value in fields.items()]
     for table, values in tables.items():
         lines += [

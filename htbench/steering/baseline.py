@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint
@@ -13,6 +14,7 @@ from typing import Any, Literal
 from pydantic import (
     BaseModel,
     ConfigDict,
+    JsonValue,
     PrivateAttr,
     PydanticUndefinedAnnotation,
     PydanticUserError,
@@ -20,11 +22,12 @@ from pydantic import (
     ValidationError,
 )
 
-from htbench.core import content, registry
+from htbench.core import content, reading, registry
 from htbench.core.errors import Missing, UnknownName, UsageError
 from htbench.core.types import Digest
 
 Modality = Literal["text", "image"]
+_TOO_LARGE = 10**18
 
 
 class PublishedFigure(BaseModel):
@@ -55,12 +58,13 @@ class Card(BaseModel):
     """Names of the encoders that concepts are embedded with; `conditioner` is the model's own."""
     reads: tuple[Modality, ...] = ("text",)
     """Modalities that a concept may be given in."""
-    settings: dict[str, Any] = {}
+    settings: dict[str, JsonValue] = {}
     paper: str = ""
     bibtex: str = ""
     published: tuple[PublishedFigure, ...] = ()
     artifacts: dict[str, Path] = {}
-    """Files of trained steerings by model name, relative to the card's folder."""
+    """Files of trained steerings by model name, relative to the card's folder; absolute once the
+    card is read, so that they are found from any folder and by any process."""
     _folder: Path = PrivateAttr(Path())
 
     @property
@@ -81,9 +85,31 @@ class Card(BaseModel):
             ]
         )
 
+    def artifact(self, model: str) -> Path | None:
+        """The file of the steering that was trained for `model`; None if the card names none.
+
+        Raises:
+            Missing: if the card names a file that is not there.
+        """
+        path = self.artifacts.get(model)
+        if path is None:
+            return None
+        if not os.path.lexists(path):
+            raise Missing(
+                f"card {self.name!r} names {str(path)[:300]!r}, which is not there",
+                remedy="Restore it, or take its line out of the card to learn it anew.",
+            )
+        return reading.find_file(path, noun=f"trained file of card {self.name!r}")
+
     def with_settings(self, settings: Mapping[str, object]) -> "Card":
         """This card with some settings replaced, and without trained steerings."""
-        return self.model_copy(update={"settings": {**self.settings, **settings}, "artifacts": {}})
+        values = {"settings": {**self.settings, **settings}, "artifacts": {}}
+        card = self.model_copy(update=values)
+        try:
+            Card.model_validate(card.model_dump())
+        except ValidationError as error:
+            raise UsageError(f"card {self.name!r}: {reading.first_problem(error)}") from None
+        return card
 
 
 def cards() -> dict[str, Card]:
@@ -100,9 +126,9 @@ def load_card(name: str) -> Card:
         UsageError: if the card is not valid.
     """
     if name.endswith(".toml"):
-        if not Path(name).is_file():
+        if not os.path.lexists(name[:4096]):
             raise Missing(
-                f"no card file {name!r}",
+                f"no card file {name[:300]!r}",
                 remedy="Give the path of a TOML file, or a name from: htbench list methods",
             )
         return read_card(Path(name))
@@ -118,10 +144,11 @@ def read_card(path: Path) -> Card:
         card = content.read_card(path, Card)
     except (content.InvalidCard, OSError) as error:
         raise UsageError(f"card {str(path)!r} is not valid: {error}") from None
+    folder = path.absolute().parent
     card = card.model_copy(
-        update={"artifacts": {model: path.parent / file for model, file in card.artifacts.items()}}
+        update={"artifacts": {model: folder / file for model, file in card.artifacts.items()}}
     )
-    card._folder = path.parent
+    card._folder = folder
     return card
 
 
@@ -136,9 +163,11 @@ def load_method(card: Card | str) -> Any:
     card = load_card(card) if isinstance(card, str) else card
     kind = _method_class(card)
     settings = [field.name for field in dataclasses.fields(kind)]
-    for setting in card.settings:
+    for setting, value in card.settings.items():
         if setting not in settings:
             raise UnknownName(f"setting of {card.method}", setting, settings)
+        if isinstance(value, int) and abs(value) >= _TOO_LARGE:
+            raise UsageError(f"setting {setting!r} of {card.name} has more than 18 digits")
     try:
         return TypeAdapter(kind).validate_python(card.settings)
     except ValidationError as error:

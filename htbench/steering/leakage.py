@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htbench.steering.concept import Concept
+from htbench.steering.method import Training, training_digest
 from htbench.steering.words import normalise, stems
 
 NEAR_COSINE = 0.95
@@ -43,6 +44,9 @@ class LeakageAudit:
     novel: tuple[str, ...] | None
     """Ids with a stem, as `stems` gives them, that no training text has; None where the text of
     some training concept is not known."""
+    unverified: str = ""
+    """Reason why the training concepts may be others than those that are listed; empty: the list
+    and the texts of the concepts have the digests that the training wrote."""
 
     @property
     def leaked(self) -> tuple[str, ...]:
@@ -56,17 +60,18 @@ class LeakageAudit:
 
 def audit(
     concepts: Sequence[Concept],
-    trained_ids: Sequence[str],
+    training: Training,
     concepts_by_id: Mapping[str, Concept],
     embeddings: Mapping[str, NDArray[np.float32]],
     *,
     encoder: str,
 ) -> LeakageAudit:
-    """Compare the evaluation `concepts` with the training concepts in `trained_ids`.
+    """Compare the evaluation `concepts` with the concepts of a method's `training`.
 
     `concepts_by_id` need not have every training id; `embeddings` has one of length 1 for every
     text of either side.
     """
+    trained_ids = training.concepts
     train = [
         concepts_by_id[id_]
         for id_ in trained_ids
@@ -98,6 +103,7 @@ def audit(
         nearest=nearest,
         encoder=encoder,
         novel=novel,
+        unverified=_why_unverified(training, concepts_by_id),
     )
 
 
@@ -138,6 +144,20 @@ def neighbours(
 def prompts_sharing_a_word(concept: Concept, prompts: Iterable[str]) -> list[str]:
     """The prompts that share a word with the concept's text."""
     return [prompt for prompt in prompts if stems(concept.text) & stems(prompt)]
+
+
+def _why_unverified(training: Training, concepts_by_id: Mapping[str, Concept]) -> str:
+    """The reason why the list of training concepts cannot be relied on; empty: there is none."""
+    if training.unverified:
+        return training.unverified
+    if not training.concepts_digest:
+        return "its training wrote no digest of its concepts"
+    if unknown := [id_ for id_ in training.concepts if id_ not in concepts_by_id]:
+        return f"{len(unknown)} of its training concepts are in no set at hand"
+    trained = [concepts_by_id[id_] for id_ in training.concepts]
+    if training_digest(trained) != training.concepts_digest:
+        return "its training concepts are not those of these ids"
+    return ""
 
 
 def _novel_ids(concepts: Sequence[Concept], train: Sequence[Concept]) -> tuple[str, ...]:

@@ -9,12 +9,12 @@ import json
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from htbench.core import content
-from htbench.core.errors import Missing, Refused, UsageError
+from htbench.core import content, locks
+from htbench.core.errors import Refused, UsageError
 from htbench.core.types import Digest
 from htbench.steering import baseline
 from htbench.steering.baseline import Card
@@ -38,6 +38,15 @@ class Training:
     """Ids of the training concepts; a method is not evaluated on them."""
     encoders: tuple[str, ...] = ()
     """Names of the encoders that concepts are embedded with: not fit to be the only scorers."""
+    concepts_digest: str = ""
+    """Digest of the training concepts, as `training_digest` gives it; empty: it is not known."""
+    unverified: str = ""
+    """Reason why `concepts` may not be the list that the training wrote; empty: there is none."""
+
+
+def training_digest(concepts: Sequence[Concept]) -> Digest:
+    """Digest of training concepts: their texts, templates, neutral prompts and references."""
+    return content.digest([concept.digest for concept in concepts])
 
 
 class Steering(Protocol):
@@ -162,6 +171,9 @@ class TrainedMethod:
     digest: Digest
     """Changes with the card, the trained weights and the seed: with everything that determines an
     intervention besides the model and the concept."""
+    training: Training
+    """The training of the steering; where its file has no digest of the training concepts, with
+    that of the concepts given here, unless the file is shipped."""
 
 
 def load_or_train(
@@ -182,28 +194,60 @@ def load_or_train(
     """
     method: Method = baseline.load_method(card)
     key = steering_key(card, model.revision, concepts, seed=seed)
-    shipped = card.artifacts.get(model.name)
-    if shipped and not shipped.is_file():
-        raise Missing(
-            f"card {card.name!r} names {str(shipped)!r}, which is not there",
-            remedy="Restore it, or take its line out of the card to learn it anew.",
-        )
+    shipped = card.artifact(model.name)
     path = shipped or folder / f"steering-{key}"
     if path.exists():
         steering = method.load(model, path, seed=seed)
     else:
-        own = folder / f"learning-{key}"
-        own.mkdir(parents=True, exist_ok=True)
-        steering = method.train(model, concepts, seed=seed, folder=own)
-        if not any(own.iterdir()):
-            own.rmdir()
-        with content.replacing(path) as fresh:
-            steering.save(fresh)
+        lock = locks.acquire(
+            folder / f".learning-{key}.lock",
+            noun=f"the training of {card.name!r} in {str(folder)[:300]!r}",
+            activity="done",
+            wait=60.0,
+        )
+        with lock:
+            steering = (
+                method.load(model, path, seed=seed)
+                if path.exists()
+                else _train(method, model, concepts, path, seed=seed, key=key)
+            )
     # Not the digest of a file that is made here: the file also records the seconds it took.
     weights = content.file_digest(path) if shipped else key
     return TrainedMethod(
-        card=card, steering=steering, digest=content.digest([card.digest, weights, seed])
+        card=card,
+        steering=steering,
+        digest=content.digest([card.digest, weights, seed]),
+        training=(steering.training if shipped else _with_digest(steering.training, concepts)),
     )
+
+
+def _train(
+    method: Method,
+    model: Model,
+    concepts: Sequence[Concept],
+    path: Path,
+    *,
+    seed: int,
+    key: Digest,
+) -> Steering:
+    """Train a method, with checkpoints beside `path`, and save the steering to `path`."""
+    own = path.parent / f"learning-{key}"
+    own.mkdir(parents=True, exist_ok=True)
+    steering = method.train(model, concepts, seed=seed, folder=own)
+    if not any(own.iterdir()):
+        own.rmdir()
+    with content.replacing(path) as fresh:
+        steering.save(fresh)
+    return steering
+
+
+def _with_digest(training: Training, concepts: Sequence[Concept]) -> Training:
+    """`training` with the digest of its concepts, which are among `concepts`."""
+    by_id = {concept.id: concept for concept in concepts}
+    if training.concepts_digest or training.unverified or set(training.concepts) - by_id.keys():
+        return training
+    trained = [by_id[id_] for id_ in training.concepts]
+    return replace(training, concepts_digest=training_digest(trained))
 
 
 def steering_key(card: Card, revision: Digest, concepts: Sequence[Concept], *, seed: int) -> Digest:

@@ -31,7 +31,7 @@ class SteeringFiles:
     def source(self, name: str, card: Card, model: WorkerInfo, *, seed: int) -> SteeringSource:
         """The source of a method's steering: its file, or what an interrupted training has left."""
         key = steering_key(card, model.revision, self._training_concepts, seed=seed)
-        shipped = card.artifacts.get(model.name)
+        shipped = card.artifact(model.name)
         path = shipped or self._folder / f"steering-{key}"
         if not path.is_file():
             files = ray.put(self._partial_files(key))

@@ -118,7 +118,7 @@ class Worker:
             raise
         except Exception as error:
             return failure_of(error, during="learn")
-        return SteeringInfo(digest=trained.digest, training=trained.steering.training)
+        return SteeringInfo(digest=trained.digest, training=trained.training)
 
     def _steering(self, source: SteeringSource) -> TrainedMethod:
         key = source.name, source.seed

@@ -1,29 +1,34 @@
 """Hypernetworks from a concept's embedding to affine maps of all sites: network, training, file."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialise
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from htbench.core import content, distributed, registry
-from htbench.core.errors import Refused, UsageError
+from htbench.core.errors import UsageError
 from htbench.core.phase import phase
 from htbench.core.types import Digest, Site
+from htbench.steering import steering_file
 from htbench.steering.concept import Concept
 from htbench.steering.encoder import Condition, Encoder, embed
 from htbench.steering.fitting.trainer import Recipe, Trainer, TrainingTask
 from htbench.steering.intervention import Affine, Intervention
-from htbench.steering.method import Training, fitting_images, refuse_other_origin
+from htbench.steering.method import (
+    Training,
+    fitting_images,
+    refuse_other_origin,
+    training_digest,
+)
 from htbench.steering.model import Model, Request, select_sites
+from htbench.steering.steering_file import SteeringRecord
 
 Maps = dict[Site, tuple[Float[Tensor, "concepts channels"], Float[Tensor, "concepts channels"]]]
 """Scale minus one, and shift, by site."""
@@ -39,16 +44,16 @@ class HypernetworkConfig:
     """Modality from which training concepts are embedded; `both`: a random one at every step."""
     encoder: str = ""
     """Name of the encoder of concepts; empty: the model's `concept_encoder`."""
-    width: int = 512
+    width: Annotated[int, Field(ge=1, le=steering_file.MAX_WIDTH)] = 512
     """Units of each hidden layer."""
-    rank: int = 64
+    rank: Annotated[int, Field(ge=1, le=steering_file.MAX_WIDTH)] = 64
     """Directions of which each site's map is a mixture."""
-    steps: int = 500
-    concepts: int = 8
+    steps: Annotated[int, Field(ge=1)] = 500
+    concepts: Annotated[int, Field(ge=1)] = 8
     """Training concepts per step."""
-    rate: float = 1e-3
+    rate: Annotated[float, Field(ge=0)] = 1e-3
     """AdamW's learning rate."""
-    noise: float = 0.1
+    noise: Annotated[float, Field(ge=0)] = 0.1
     """Standard deviation of the noise added to embeddings, whose own is 1."""
     unit_means: bool = False
     """Scale means of several images' embeddings to length 1, which a single one has, in training
@@ -63,34 +68,45 @@ class HypernetworkConfig:
         Raises:
             Refused: if the file is damaged, or was trained for another model or encoder.
         """
-        try:
-            with safe_open(path, framework="pt") as file:
-                record = json.loads(file.metadata()["steering"])
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            settings, training = record["settings"], record["training"]
-            encoder: Encoder = registry.load("encoders", training["encoders"][0])(model.device)
-            expected = [
-                ("model", record["model"], [model.name, model.revision]),
-                ("encoder", record["encoder"], encoder.revision),
-            ]
-            sites = {Site(site): width for site, width in record["sites"].items()}
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise Refused(
-                f"steering {str(path)!r} cannot be read: {error}",
-                remedy="Install htbench again, or train anew.",
-            ) from None
+        file = steering_file.read(path, HypernetworkRecord)
+        record = file.record
+        encoder: Encoder = registry.load("encoders", file.encoder)(model.device)
+        expected = [
+            ("model", record.model, (model.name, model.revision)),
+            ("encoder", record.encoder, encoder.revision),
+        ]
         refuse_other_origin(f"steering {str(path)!r} was trained", expected)
-        network = Hypernetwork(encoder.width, sites, width=settings["width"], rank=settings["rank"])
-        network.load_state_dict(tensors)
-        tuples = {key: tuple(training[key]) for key in ("concepts", "encoders")}
+        settings, sites = record.settings, file.channels(record.sites, model)
+        with torch.device("meta"):
+            network = Hypernetwork(encoder.width, sites, width=settings.width, rank=settings.rank)
+        shapes = {name: tuple(part.shape) for name, part in network.state_dict().items()}
+        tensors = {name: tensor.float() for name, tensor in file.tensors(shapes).items()}
+        network.load_state_dict(tensors, assign=True)
         return TrainedHypernetwork(
             condition=self.condition,
-            settings=settings,
+            settings=settings.model_dump(),
             model=model,
             encoder=encoder,
             network=_freeze(network, model),
-            training=Training(**{**training, **tuples}),
+            training=file.training,
         )
+
+
+class NetworkSettings(BaseModel):
+    """Settings of a training, as its file has them; those named here shape the network."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    width: Annotated[int, Field(ge=1, le=steering_file.MAX_WIDTH)]
+    rank: Annotated[int, Field(ge=1, le=steering_file.MAX_WIDTH)]
+
+
+class HypernetworkRecord(SteeringRecord):
+    """The record of a trained hypernetwork."""
+
+    key = "steering"
+    settings: NetworkSettings
+    sites: dict[str, int]
+    """Channels by site."""
 
 
 class Hypernetwork(nn.Module):
@@ -200,23 +216,19 @@ class TrainedHypernetwork:
         ]
 
     def save(self, path: Path) -> None:
-        record = {
-            "settings": dict(self.settings),
-            "training": asdict(self.training),
-            "model": [self.model.name, self.model.revision],
-            "encoder": self.encoder.revision,
-            "sites": {
+        record = HypernetworkRecord(
+            settings=NetworkSettings.model_validate(self.settings),
+            training=steering_file.record_of(self.training),
+            model=(self.model.name, self.model.revision),
+            encoder=self.encoder.revision,
+            sites={
                 site: directions.shape[1] // 2
                 for site, directions in zip(
                     self.network.site_names, self.network.directions, strict=True
                 )
             },
-        }
-        tensors = {
-            name: tensor.detach().cpu().contiguous()
-            for name, tensor in self.network.state_dict().items()
-        }
-        path.write_bytes(serialise(tensors, metadata={"steering": json.dumps(record)}))
+        )
+        steering_file.write(path, self.network.state_dict(), record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -346,6 +358,7 @@ def train_hypernetwork(
         device=trainer.device,
         concepts=tuple(concept.id for concept in concepts),
         encoders=(encoder.name,),
+        concepts_digest=training_digest(concepts),
     )
     settings = {name: value for name, value in asdict(config).items() if name != "condition"}
     return TrainedHypernetwork(

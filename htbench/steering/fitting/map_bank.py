@@ -4,25 +4,22 @@ The controls show what a hypernetwork adds to looking maps up, averaging or blen
 them predict a weighted sum of the bank's maps, and differ in the weights alone.
 """
 
-import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeGuard, cast
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialise
 from torch import Tensor
 
 from htbench.core import content, distributed, registry
-from htbench.core.errors import Refused, UsageError
+from htbench.core.errors import UsageError
 from htbench.core.phase import phase
 from htbench.core.types import Digest, Site
-from htbench.steering import baseline, intervention
+from htbench.steering import baseline, intervention, steering_file
 from htbench.steering.concept import Concept
 from htbench.steering.encoder import Condition, Encoder, embed
 from htbench.steering.intervention import Affine, Intervention, InterventionOrigin
@@ -31,8 +28,10 @@ from htbench.steering.method import (
     Training,
     load_or_train_base,
     refuse_other_origin,
+    training_digest,
 )
 from htbench.steering.model import Model
+from htbench.steering.steering_file import Seconds, SteeringRecord, Text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +187,7 @@ class MapBankMethod(UsesMapBank):
             device=model.device,
             concepts=bank.concepts,
             encoders=() if self.condition == "nothing" else (encoder.name,),
+            concepts_digest=training_digest(concepts),
         )
         return MapBankSteering(
             method=self,
@@ -204,43 +204,50 @@ class MapBankMethod(UsesMapBank):
         Raises:
             Refused: if the file is damaged, or was made for another model or encoder.
         """
-        encoder = _encoder(self, model)
-        try:
-            with safe_open(path, framework="pt") as file:
-                record = json.loads(file.metadata()["bank"])
-                names = file.keys()
-                tensors = {name: file.get_tensor(name).float() for name in names}
-            concepts, training = tuple(record["concepts"]), record["training"]
-            expected = [
-                ("model", record["model"], [model.name, model.revision]),
-                ("encoder", record["encoder"], encoder.revision),
-            ]
-            scale, shift = (
-                {Site(site): tensors[f"{part}/{site}"].to(model.device) for site in record["sites"]}
-                for part in ("scale", "shift")
-            )
-            bank = MapBank(
-                base=record["base"],
-                concepts=concepts,
-                scale=scale,
-                shift=shift,
-                seconds=record["seconds"],
-            )
-            embeddings = tensors["known"]
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise Refused(
-                f"bank {str(path)!r} cannot be read: {error}", remedy="Delete it to learn it again."
-            ) from None
+        file = steering_file.read(path, MapBankRecord, noun="bank")
+        record, encoder = file.record, _encoder(self, model)
+        expected = [
+            ("model", record.model, (model.name, model.revision)),
+            ("encoder", record.encoder, encoder.revision),
+        ]
         refuse_other_origin(f"bank {str(path)!r} was made", expected)
-        encoders = tuple(training["encoders"])
+        count, widths = len(record.concepts), file.channels(record.sites, model)
+        is_embedded = file.shapes.get("known") != (count, 0)
+        shapes = {
+            **{f"scale/{site}": (count, channels) for site, channels in widths.items()},
+            **{f"shift/{site}": (count, channels) for site, channels in widths.items()},
+            "known": (count, encoder.width if is_embedded else 0),
+        }
+        tensors = {name: tensor.float() for name, tensor in file.tensors(shapes).items()}
+        scale, shift = (
+            {site: tensors[f"{part}/{site}"].to(model.device) for site in widths}
+            for part in ("scale", "shift")
+        )
+        bank = MapBank(
+            base=record.base,
+            concepts=record.concepts,
+            scale=scale,
+            shift=shift,
+            seconds=record.seconds,
+        )
         return MapBankSteering(
             method=self,
             model=model,
             encoder=encoder,
             bank=bank,
-            bank_embeddings=embeddings,
-            training=Training(**{**training, "concepts": concepts, "encoders": encoders}),
+            bank_embeddings=tensors["known"],
+            training=replace(file.training, concepts=record.concepts),
         )
+
+
+class MapBankRecord(SteeringRecord):
+    """The record of a bank with the embeddings of its concepts."""
+
+    key = "bank"
+    base: Text
+    concepts: tuple[Text, ...]
+    seconds: Seconds
+    sites: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,25 +267,21 @@ class MapBankSteering:
             return self.bank.blend(self.method.weights(self.bank_embeddings, embedding))
 
     def save(self, path: Path) -> None:
-        record = {
-            "base": self.bank.base,
-            "concepts": self.bank.concepts,
-            "seconds": self.bank.seconds,
-            "sites": list(self.bank.scale),
-            "model": [self.model.name, self.model.revision],
-            "encoder": self.encoder.revision,
-            "training": asdict(self.training),
-        }
+        record = MapBankRecord(
+            base=self.bank.base,
+            concepts=self.bank.concepts,
+            seconds=self.bank.seconds,
+            sites=tuple(self.bank.scale),
+            model=(self.model.name, self.model.revision),
+            encoder=self.encoder.revision,
+            training=steering_file.record_of(self.training),
+        )
         maps = {
             f"{part}/{site}": values
             for part, maps in (("scale", self.bank.scale), ("shift", self.bank.shift))
             for site, values in maps.items()
         }
-        tensors = {
-            name: tensor.cpu().contiguous()
-            for name, tensor in {**maps, "known": self.bank_embeddings}.items()
-        }
-        path.write_bytes(serialise(tensors, metadata={"bank": json.dumps(record)}))
+        steering_file.write(path, {**maps, "known": self.bank_embeddings}, record)
 
 
 def _encoder(method: MapBankMethod, model: Model) -> Encoder:

@@ -4,6 +4,8 @@ Under torch.distributed it runs on several devices.
 """
 
 import json
+import math
+import pickle
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
 from htbench.core import content, distributed
+from htbench.core.errors import Refused
 from htbench.core.phase import phase
 
 
@@ -209,24 +212,50 @@ class Trainer:
             "average": self.average,
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
         }
-        with content.replacing(path) as fresh:
-            torch.save(state, fresh)
+        with content.replacing(path) as fresh, fresh.open("wb") as file:
+            try:
+                torch.save(state, file)
+            except RuntimeError as error:
+                if isinstance(error.__context__, OSError):  # a full disk, in torch's words
+                    raise error.__context__ from None
+                raise
 
     def _resume(self, path: Path) -> None:
         device = self.weights[0].device if distributed.world_size() == 1 else "cpu"
 
         def read() -> dict[str, Any] | None:
-            if not path.exists():
-                return None
-            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-            return state
+            return _read_checkpoint(path, device) if path.exists() else None
 
         state = distributed.from_rank_0(read)
         if state is None:
             return
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.task.network.load_state_dict(state["weights"])
-        for average, saved in zip(self.average, state["average"], strict=True):
-            average.copy_(saved)
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
+        try:
+            self.task.network.load_state_dict(state["weights"])
+            for average, saved in zip(self.average, state["average"], strict=True):
+                average.copy_(saved)
+            for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+                optimiser.load_state_dict(saved)
+            self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise _damaged(path, error) from None
+        if not (0 <= self.step <= self.recipe.steps and 0 <= self.seconds < math.inf):
+            raise _damaged(path, ValueError(f"step {self.step} of {self.recipe.steps}"))
+
+
+def _read_checkpoint(path: Path, device: torch.device | str) -> dict[str, Any]:
+    """The state in a checkpoint, which is read as data: no code in it is run."""
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError, KeyError, ValueError) as error:
+        raise _damaged(path, error) from None
+    if not isinstance(state, dict):
+        raise _damaged(path, ValueError("it is no table"))
+    return state
+
+
+def _damaged(path: Path, error: Exception) -> Refused:
+    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    return Refused(
+        f"checkpoint {str(path)[:300]!r} is damaged: {reason}",
+        remedy="Delete it: the same command then trains from the start.",
+    )
