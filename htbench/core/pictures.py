@@ -1,5 +1,6 @@
 """The one way in for pictures: of few formats, within limits, as plain 8-bit pixels."""
 
+import math
 import stat
 from io import BytesIO
 from pathlib import Path
@@ -28,11 +29,14 @@ class UnreadablePicture(UsageError):
     """A file that is no picture, or one beyond the limits; the text is one line."""
 
 
-def open_picture(data: bytes, *, name: str = "picture") -> "Image":
+def open_picture(data: bytes, *, name: str = "picture", pixels: int = MAX_PIXELS) -> "Image":
     """The picture in a file's bytes: RGB, or RGBA where it has transparent pixels.
 
     Upright by its EXIF orientation; more than 8 bits a channel are scaled to 8; of several frames
     the first; colour profile, text and all other metadata are dropped.
+
+    Args:
+        pixels: one with more pixels is reduced by a whole factor, by means over squares.
 
     Raises:
         UnreadablePicture: if it is none of `FORMATS`, larger than `MAX_PIXELS`, or broken.
@@ -49,7 +53,7 @@ def open_picture(data: bytes, *, name: str = "picture") -> "Image":
                     raise ValueError(
                         f"{file.width:,} x {file.height:,} pixels, and {MAX_PIXELS:,} is the limit"
                     )
-                picture = _in_8_bits(ImageOps.exif_transpose(file))
+                picture = _in_8_bits(ImageOps.exif_transpose(_reduced(file, pixels)))
                 mode = "RGBA" if picture.has_transparency_data else "RGB"
                 return _without_metadata(picture.convert(mode))
     except Exception as error:  # decoders raise whatever they like on broken data
@@ -62,10 +66,10 @@ def open_picture(data: bytes, *, name: str = "picture") -> "Image":
         ) from None
 
 
-def read_picture(path: Path, *, within: Path | None = None) -> "Image":
+def read_picture(path: Path, *, within: Path | None = None, pixels: int = MAX_PIXELS) -> "Image":
     """The picture in a file, as `open_picture` gives it; the file as `reading.read_bytes` does."""
     data = reading.read_bytes(path, noun="picture", within=within, most=MAX_BYTES)
-    return open_picture(data, name=str(path))
+    return open_picture(data, name=str(path), pixels=pixels)
 
 
 def on_background(picture: "Image", colour: str = "white") -> "Image":
@@ -103,7 +107,7 @@ def archived_pictures(archive: Path) -> dict[str, int]:
     return {info.filename: info.CRC for info in sorted(members, key=lambda info: info.filename)}
 
 
-def read_archived_picture(archive: Path, name: str) -> "Image":
+def read_archived_picture(archive: Path, name: str, *, pixels: int = MAX_PIXELS) -> "Image":
     """The picture `name` in a ZIP archive, as `open_picture` gives it.
 
     Raises:
@@ -119,7 +123,21 @@ def read_archived_picture(archive: Path, name: str) -> "Image":
         ) from None
     if len(data) > MAX_BYTES:
         raise UnreadablePicture(f"{name[:200]!r} in {str(archive)[:300]!r} is too large")
-    return open_picture(data, name=name)
+    return open_picture(data, name=name, pixels=pixels)
+
+
+def _reduced(file: "Image", pixels: int) -> "Image":
+    """A picture of at most so many pixels, unless it has more than 8 bits a channel."""
+    factor = math.ceil(math.sqrt(file.width * file.height / pixels))
+    if factor <= 1:
+        return file
+    file.draft(None, (file.width // factor, file.height // factor))
+    factor = math.ceil(math.sqrt(file.width * file.height / pixels))
+    if factor <= 1 or file.mode not in ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr"):
+        return file
+    picture = file.reduce(factor)
+    picture.info = dict(file.info)
+    return picture
 
 
 def _in_8_bits(picture: "Image") -> "Image":

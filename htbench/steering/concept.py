@@ -1,20 +1,18 @@
 """Concepts that a method steers towards, and the sets of them that a benchmark is run on."""
 
-import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
-from zipfile import BadZipFile, ZipFile
 from zlib import crc32
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from htbench.core import content
-from htbench.core.errors import Refused, UnknownName, UsageError
+from htbench.core import content, pictures, reading
+from htbench.core.errors import Missing, Refused, UnknownName, UsageError
 from htbench.core.types import Digest
 from htbench.steering import concept_files, words
 
@@ -25,18 +23,8 @@ Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 NEUTRAL_PROMPT_SET = "open"
 """The shipped set whose neutral prompts serve a user's own set that has none."""
-
-
-def on_white(data: bytes) -> "Image":
-    """The image in a file's `data` as RGB, upright, on white where it is transparent."""
-    from PIL import Image, ImageOps
-
-    with Image.open(BytesIO(data)) as file:
-        image = ImageOps.exif_transpose(file)
-        if not image.has_transparency_data:
-            return image.convert("RGB")
-        image = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+REFERENCE_PIXELS = 1 << 21
+"""The most pixels of a reference image as it is read; encoders see far fewer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +37,15 @@ class Reference:
     """CRC-32 of its file, as the archive has it."""
 
     def open(self) -> "Image":
-        """The image as RGB, upright by its EXIF orientation, on white where it is transparent."""
-        with ZipFile(self.archive) as archive:
-            return on_white(archive.read(self.name))
+        """The image as RGB, upright by its EXIF orientation, on white where it is transparent.
+
+        It has at most `REFERENCE_PIXELS`; a larger one is reduced.
+
+        Raises:
+            UnreadablePicture: if it cannot be read.
+        """
+        picture = pictures.read_archived_picture(self.archive, self.name, pixels=REFERENCE_PIXELS)
+        return pictures.on_background(picture)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,30 +67,16 @@ class ImageFile:
 
         Raises:
             UnknownName: if there is no such file, with the nearest ones beside it.
+            Missing: if there is no file beside it either.
             UsageError: if it cannot be read as an image.
         """
-        if not path.is_file():
-            beside = (
-                [file.name for file in path.parent.iterdir() if file.is_file()]
-                if path.parent.is_dir()
-                else []
-            )
-            raise UnknownName(
-                "image file", path.name, beside, remedy=f"Looked in {str(path.parent)!r}."
-            )
-        image = cls(path=path, checksum=crc32(path.read_bytes()))
-        try:
-            image.open()
-        except OSError as error:
-            raise UsageError(
-                f"image {str(path)!r} cannot be read: {error}",
-                remedy="Give a PNG, JPEG or WebP file.",
-            ) from None
-        return image
+        data = reading.read_bytes(path, noun="image file", most=pictures.MAX_BYTES)
+        pictures.open_picture(data, name=str(path), pixels=REFERENCE_PIXELS)
+        return cls(path=path.absolute(), checksum=crc32(data))
 
     def open(self) -> "Image":
         """The image as RGB, upright by its EXIF orientation, on white where it is transparent."""
-        return on_white(self.path.read_bytes())
+        return pictures.on_background(pictures.read_picture(self.path, pixels=REFERENCE_PIXELS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,10 +229,12 @@ def load(name: str) -> ConceptSet:
     folder = content.folder("concepts") / name
     try:
         card = content.read_card(folder / "card.toml", _SetCard)
-        rows = [_ConceptRow.model_validate(row) for row in _json_lines(folder / "concepts.jsonl")]
-        prompts = [_PromptRow.model_validate(row) for row in _json_lines(folder / "prompts.jsonl")]
+        lines = reading.json_lines(folder / "concepts.jsonl")
+        rows = [_ConceptRow.model_validate(row) for _, row in lines]
+        lines = reading.json_lines(folder / "prompts.jsonl")
+        prompts = [_PromptRow.model_validate(row) for _, row in lines]
         references = _references(folder / "references.zip")
-    except (content.InvalidCard, ValueError, RecursionError, OSError, BadZipFile) as error:
+    except (ValueError, OSError, UsageError, Missing) as error:
         raise Refused(
             f"concept set {name!r} is damaged: {' '.join(str(error).split())[:300]}"
         ) from None
@@ -291,10 +273,8 @@ def _user_set(files: concept_files.ConceptFiles) -> ConceptSet:
     try:
         card = _SetCard.model_validate(files.card)
         references = _references(files.reference_archive) if files.reference_archive else {}
-    except (ValidationError, OSError, BadZipFile) as error:
-        reason = " ".join(str(error).split())[:200]
-        problem = f"the set's card.toml or references.zip cannot be read: {reason}"
-        raise UsageError(problem) from None
+    except ValidationError as error:
+        raise UsageError(f"the set's card.toml: {reading.first_problem(error)}") from None
     return _concept_set(card, rows, references, fit=fit, evaluation=evaluation)
 
 
@@ -344,23 +324,14 @@ def _validate(model: type[_RowModel], row: concept_files.ConceptFileRow) -> _Row
     try:
         return model.model_validate(row.values)
     except ValidationError as error:
-        first = error.errors()[0]
-        row.fail(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
-
-
-def _json_lines(path: Path) -> Iterable[object]:
-    return (
-        json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
-    )
+        row.fail(reading.first_problem(error))
 
 
 def _references(archive: Path) -> dict[str, tuple[Reference, ...]]:
-    if not archive.exists():
+    if not os.path.lexists(archive):
         return {}
     by_concept: dict[str, list[Reference]] = {}
-    with ZipFile(archive) as file:
-        for info in sorted(file.infolist(), key=lambda info: info.filename):
-            if not info.is_dir():
-                reference = Reference(archive=archive, name=info.filename, checksum=info.CRC)
-                by_concept.setdefault(info.filename.rpartition("/")[0], []).append(reference)
+    for name, checksum in pictures.archived_pictures(archive).items():
+        reference = Reference(archive=archive, name=name, checksum=checksum)
+        by_concept.setdefault(name.rpartition("/")[0], []).append(reference)
     return {concept: tuple(references) for concept, references in by_concept.items()}

@@ -4,22 +4,26 @@ They are read from a CSV, JSON lines, a folder of these, or a Hugging Face data 
 """
 
 import csv
-import json
 import logging
+import os
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import NoReturn
 
-from htbench.core import content
+from htbench.core import content, reading
 from htbench.core.errors import Missing, UnknownName, UsageError
 
 HUB_PREFIX = "hf:"
 COLUMNS = ("text", "kind", "template", "split", "paraphrases", "id", "family")
 HUB_SPLITS = {"train": "train", "validation": "dev", "dev": "dev", "test": "test"}
 """Splits by the names that the parts of a Hugging Face data set have."""
+MAX_ROWS = 100_000
+"""The most rows of a concept or prompt file."""
+MAX_CELL = 10_000
+"""The most characters of a cell."""
 Values = Mapping[str, object]
 
 
@@ -67,14 +71,15 @@ def read(name: str) -> ConceptFiles:
     """
     if name.startswith(HUB_PREFIX):
         return _concept_files(name, _read_dataset(name))
-    path = Path(name)
+    path = Path(name).absolute()
     try:
-        is_folder, is_file = path.is_dir(), path.is_file()
-    except OSError as error:
-        raise UsageError(f"concept set {name[:80]!r} cannot be read: {error.strerror}") from None
+        is_folder, is_there = path.is_dir(), os.path.lexists(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"concept set {name[:80]!r} cannot be read: {reason}") from None
     if is_folder:
         return _read_folder(path)
-    if not is_file:
+    if not is_there:
         raise Missing(
             f"no concept set {name[:200]!r}",
             remedy="Give a CSV, a folder, hf:owner/name, or a name from: htbench list concepts",
@@ -84,18 +89,25 @@ def read(name: str) -> ConceptFiles:
 
 def _read_folder(folder: Path) -> ConceptFiles:
     concepts, prompts = _rows_file(folder, "concepts"), _rows_file(folder, "prompts")
-    rows = list(_read_rows(concepts, columns=COLUMNS)) if concepts else _read_dataset(str(folder))
+    rows = (
+        list(_read_rows(concepts, columns=COLUMNS, within=folder))
+        if concepts
+        else _read_dataset(str(folder))
+    )
     card_file, archive = folder / "card.toml", folder / "references.zip"
-    try:
-        card = tomllib.loads(card_file.read_text(encoding="utf-8")) if card_file.exists() else {}
-    except (ValueError, OSError, RecursionError) as error:
-        raise UsageError(f"{str(card_file)!r} cannot be read: {str(error)[:200]}") from None
+    card = (
+        reading.read_toml(card_file, noun="card of the concept set", within=folder)
+        if os.path.lexists(card_file)
+        else {}
+    )
+    if os.path.lexists(archive):
+        reading.find_file(archive, noun="archive", within=folder)
     return _concept_files(
         folder.resolve().name,
         rows,
-        _read_rows(prompts, columns=("text", "use")) if prompts else (),
+        _read_rows(prompts, columns=("text", "use"), within=folder) if prompts else (),
         card=card,
-        reference_archive=archive if archive.exists() else None,
+        reference_archive=archive if os.path.lexists(archive) else None,
     )
 
 
@@ -195,28 +207,40 @@ def _slug(text: str) -> str:
 
 def _rows_file(folder: Path, stem: str) -> Path | None:
     return next(
-        (path for path in (folder / f"{stem}.jsonl", folder / f"{stem}.csv") if path.is_file()),
+        (
+            path
+            for path in (folder / f"{stem}.jsonl", folder / f"{stem}.csv")
+            if os.path.lexists(path)
+        ),
         None,
     )
 
 
-def _read_rows(path: Path, *, columns: tuple[str, ...]) -> Iterator[ConceptFileRow]:
-    try:
-        yield from (_read_json_lines if path.suffix == ".jsonl" else _read_csv)(path, columns)
-    except UnicodeDecodeError:
-        raise UsageError(
-            f"{path.name!r} is not UTF-8 text", remedy="Save it as CSV UTF-8."
-        ) from None
-    except (csv.Error, OSError) as error:
-        raise UsageError(f"{path.name!r} cannot be read: {str(error)[:200]}") from None
+def _read_rows(
+    path: Path, *, columns: tuple[str, ...], within: Path | None = None
+) -> Iterator[ConceptFileRow]:
+    read = _read_json_lines if path.suffix == ".jsonl" else _read_csv
+    for number, row in enumerate(read(path, columns, within), start=1):
+        if number > MAX_ROWS:
+            row.fail(f"a set has at most {MAX_ROWS:,} rows")
+        for name, value in row.values.items():
+            if len(str(value)) > MAX_CELL:
+                row.fail(f"{name} has more than {MAX_CELL:,} characters")
+            if "\x00" in str(value):
+                row.fail(f"{name} has a NUL character")
+        yield row
 
 
-def _read_csv(path: Path, columns: tuple[str, ...]) -> Iterator[ConceptFileRow]:
+def _read_csv(
+    path: Path, columns: tuple[str, ...], within: Path | None
+) -> Iterator[ConceptFileRow]:
     """Rows below a line of column names; its commonest of comma, semicolon and tab separates."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        separator = max(",;\t", key=file.readline().count)
-        file.seek(0)
-        reader = csv.DictReader(file, delimiter=separator, strict=True)
+    text = reading.read_text(path, noun="concept file", within=within)
+    lines = StringIO(text, newline="")
+    separator = max(",;\t", key=lines.readline().count)
+    lines.seek(0)
+    reader = csv.DictReader(lines, delimiter=separator, strict=True)
+    try:
         names = [name.strip().lower() for name in reader.fieldnames or []]
         reader.fieldnames = names
         if "text" not in names:
@@ -228,6 +252,8 @@ def _read_csv(path: Path, columns: tuple[str, ...]) -> Iterator[ConceptFileRow]:
         for name in names:
             if name not in columns:
                 raise UnknownName(f"column of {path.name}", name, columns)
+            if names.count(name) > 1:
+                raise UsageError(f"{path.name!r} has two columns {name!r}")
         for values in reader:
             row = ConceptFileRow(location=f"{path.name} row {reader.line_num}", values=values)
             if None in values:
@@ -236,22 +262,22 @@ def _read_csv(path: Path, columns: tuple[str, ...]) -> Iterator[ConceptFileRow]:
                     remedy=f"Put texts with {separator!r} in them in double quotes.",
                 )
             yield row
+    except csv.Error as error:
+        location = f"{path.name!r} row {reader.line_num}"
+        raise UsageError(f"{location} cannot be read: {str(error)[:200]}") from None
 
 
-def _read_json_lines(path: Path, columns: tuple[str, ...]) -> Iterator[ConceptFileRow]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+def _read_json_lines(
+    path: Path, columns: tuple[str, ...], within: Path | None
+) -> Iterator[ConceptFileRow]:
+    for number, values in reading.json_lines(path, noun="concept file", within=within):
         row = ConceptFileRow(location=f"{path.name} row {number}", values={})
-        try:
-            values = json.loads(line) if line.strip() else None
-        except (ValueError, RecursionError):
-            row.fail("is not JSON")
-        if values is not None and not isinstance(values, dict):
+        if not isinstance(values, dict):
             row.fail("is not a JSON object", remedy='Write it as {"text": "with a lemon"}')
-        for name in values or {}:
+        for name in values:
             if name not in columns:
                 raise UnknownName(f"field of {row.location}", name, columns)
-        if values is not None:
-            yield ConceptFileRow(location=row.location, values=values)
+        yield ConceptFileRow(location=row.location, values=values)
 
 
 def _read_dataset(name: str) -> list[ConceptFileRow]:

@@ -60,14 +60,21 @@ def embed(
                 f"concept {concept.id!r} has no reference images",
                 remedy="Use a method that reads words, such as the card hypertransport.",
             )
-    return torch.stack(
+    return torch.stack([_embed_references(encoder, concept).mean(0) for concept in concepts])
+
+
+def _embed_references(encoder: Encoder, concept: Concept) -> Float[Tensor, "pictures features"]:
+    """Embeddings of a concept's reference images, of which few are in memory at a time."""
+    return torch.cat(
         [
-            encoder.images([reference.open() for reference in concept.references]).mean(0)
-            for concept in concepts
+            encoder.images([reference.open() for reference in concept.references[k : k + _BATCH]])
+            for k in range(0, len(concept.references), _BATCH)
         ]
     )
 
 
+_BATCH = 64
+"""Images or texts that an encoder takes at a time."""
 _MAX_WARNINGS = 10
 
 
@@ -88,7 +95,7 @@ class ClipEncoder:
         preprocess: "Callable[[Image], Tensor]",
         tokenise: Callable[[Sequence[str]], Int[Tensor, "texts words"]],
         device: str,
-        batch: int = 64,
+        batch: int = _BATCH,
         count_tokens: Callable[[str], int] | None = None,
         context_length: int = 77,
     ) -> None:

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from htbench.core import content
+from htbench.core import content, reading
 from htbench.steering import leakage
 from htbench.steering.concept import Concept, Split
 
@@ -32,10 +32,7 @@ def rows(folder: Path) -> list[ConceptRow]:
         for path in sorted((folder / "source").glob("*.txt"))
         for concept in _read_kind(path)
     ]
-    prompts = [
-        json.loads(line)["text"]
-        for line in (folder / "prompts.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
+    prompts = [str(prompt["text"]) for _, prompt in reading.json_lines(folder / "prompts.jsonl")]
     entries: list[tuple[float, str, ConceptRow]] = []
     for concept, split, position in _assign_splits(concepts, prompts):
         row: ConceptRow = {
@@ -57,7 +54,7 @@ def write(folder: Path) -> None:
 
 
 def _read_kind(path: Path) -> Iterable[Concept]:
-    template, *lines = path.read_text(encoding="utf-8").splitlines()
+    template, *lines = reading.read_text(path).splitlines()
     for line in lines:
         name, *paraphrases = line.split(" | ")
         filled = template.replace("{name}", name)

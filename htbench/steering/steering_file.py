@@ -176,9 +176,7 @@ def read(path: Path, kind: type[Record], *, noun: str = "steering") -> SteeringF
         raise _refusal(path, noun, reading.first_problem(error)) from None
     except (SafetensorError, OSError, ValueError) as error:
         raise _refusal(path, noun, " ".join(str(error).split())[:300]) from None
-    return SteeringFile(
-        path=path, noun=noun, record=record, shapes=shapes, unverified=unverified
-    )
+    return SteeringFile(path=path, noun=noun, record=record, shapes=shapes, unverified=unverified)
 
 
 def record_of(training: Training) -> TrainingRecord:

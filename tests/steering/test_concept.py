@@ -6,6 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from zipfile import ZipFile
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -292,3 +293,28 @@ def test_the_digest_does_not_depend_on_where_a_photo_lies(lemon: Concept, tmp_pa
         for folder in ("a", "b")
     )
     assert first == second
+
+
+def test_a_picture_of_16_bits_is_scaled(tmp_path: Path) -> None:
+    levels = np.full((2, 2), 32896, np.uint16)
+    Image.fromarray(levels).save(tmp_path / "deep.png")
+    assert ImageFile.from_path(tmp_path / "deep.png").open().getpixel((0, 0)) == (128, 128, 128)
+
+
+def test_postscript_is_no_picture(tmp_path: Path) -> None:
+    (tmp_path / "photo.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    with pytest.raises(UsageError, match="it is none of PNG"):
+        ImageFile.from_path(tmp_path / "photo.eps")
+
+
+def test_a_picture_beyond_the_limit_is_refused(tmp_path: Path) -> None:
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "huge.png")
+    with pytest.raises(UsageError, match="is the limit"):
+        ImageFile.from_path(tmp_path / "huge.png")
+
+
+def test_a_large_picture_is_reduced(tmp_path: Path) -> None:
+    Image.new("RGB", (4000, 2000), "red").save(tmp_path / "large.png")
+    image = ImageFile.from_path(tmp_path / "large.png").open()
+    assert image.size == (2000, 1000)
+    assert image.getpixel((0, 0)) == (255, 0, 0)

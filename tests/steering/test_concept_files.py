@@ -1,11 +1,15 @@
 """A user's own concept sets: CSV, folder or Hugging Face data set, and one-line errors."""
 
+import shutil
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import datasets
 import pytest
+from PIL import Image
 
 from htbench import report
 from htbench.core import content
@@ -98,12 +102,84 @@ def test_a_folder_brings_its_own_prompts_and_card(tmp_path: Path) -> None:
 def test_the_files_of_a_shipped_set_are_a_set_of_ones_own(tmp_path: Path) -> None:
     folder = content.folder("concepts") / "emoji"
     for name in ("card.toml", "concepts.jsonl", "prompts.jsonl", "references.zip"):
-        (tmp_path / name).symlink_to(folder / name)
+        shutil.copyfile(folder / name, tmp_path / name)
     digests = [
         [c.digest for c in of.splits["test"]]
         for of in (concept.load(str(tmp_path)), concept.load("emoji"))
     ]
     assert digests[0] == digests[1]
+
+
+def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere.csv", MINE)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "concepts.csv").symlink_to(tmp_path / "elsewhere.csv")
+    with pytest.raises(UsageError, match="is a link out of"):
+        concept.load(str(tmp_path / "mine"))
+
+
+def test_a_device_is_no_concept_set(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").symlink_to("/dev/zero")
+    with pytest.raises(UsageError, match="is not a regular file"):
+        concept.load(str(tmp_path / "mine.csv"))
+
+
+def test_a_file_of_a_spreadsheet_in_utf_16_with_tabs_is_read(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_bytes("text\tkind\nin fög\tweather\n".encode("utf-16"))
+    (fog,) = concept.load(str(tmp_path / "mine.csv")).splits["test"]
+    assert (fog.text, fog.kind) == ("in fög", "weather")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("mine.csv", b"PK\x03\x04\x14\x00", "is a ZIP archive"),
+        ("mine.csv", b"text\nin f\xf6g\n", "is not UTF-8"),
+        ("mine.csv", b"text,text\na,b\n", "two columns 'text'"),
+        ("mine.csv", b"text\n" + b"x" * 20_000, "more than 10,000 characters"),
+        ("mine.jsonl", b'{"text": ' + b"[" * 100_000, "is no JSON"),
+        ("mine.jsonl", b'{"text": ' + b"1" * 5_000 + b"}", "more than 400 digits"),
+    ],
+)
+def test_a_file_that_is_no_concept_set_is_told_in_one_line(
+    name: str, data: bytes, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(UsageError) as caught:
+        concept.load(str(tmp_path / name))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("card", ["x = nan", "x = 2020-01-01", "name = " + "9" * 5000, "[" * 100])
+def test_a_bad_card_of_a_concept_set_is_told_in_one_line(card: str, tmp_path: Path) -> None:
+    write(tmp_path / "mine" / "concepts.csv", MINE)
+    write(tmp_path / "mine" / "card.toml", card)
+    with pytest.raises(UsageError, match=r"card\.toml|card of the concept set") as caught:
+        concept.load(str(tmp_path / "mine"))
+    assert "\n" not in str(caught.value)
+
+
+def test_references_are_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "mine" / "concepts.csv", "text,id\nin fog,fog\n")
+    picture = BytesIO()
+    Image.new("RGB", (2, 2), "red").save(picture, "PNG")
+    with ZipFile(tmp_path / "mine" / "references.zip", "w") as archive:
+        archive.writestr("fog/1.png", picture.getvalue())
+    monkeypatch.chdir(tmp_path)
+    (fog,) = concept.load("./mine").splits["test"]
+    monkeypatch.chdir("/")
+    assert fog.references[0].open().size == (2, 2)
+
+
+def test_an_archive_that_unpacks_to_far_more_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "mine" / "concepts.csv", "text,id\nin fog,fog\n")
+    with ZipFile(tmp_path / "mine" / "references.zip", "w", ZIP_DEFLATED) as archive:
+        archive.writestr("fog/1.png", bytes(1 << 24))
+    with pytest.raises(UsageError, match="which no picture is"):
+        concept.load(str(tmp_path / "mine"))
 
 
 def test_a_shipped_prompt_that_is_learnt_from_is_not_evaluated_on(tmp_path: Path) -> None:
@@ -176,7 +252,6 @@ def test_a_bad_csv_is_answered_with_one_line(text: str, line: str, tmp_path: Pat
     ("line", "said"),
     [
         ("[1]", "is not a JSON object"),
-        ("{", "is not JSON"),
         ('{"text": 3}', "text '3' is not text"),
         ('{"txt": 3}', "txt"),
     ],
@@ -184,6 +259,12 @@ def test_a_bad_csv_is_answered_with_one_line(text: str, line: str, tmp_path: Pat
 def test_bad_lines_of_json_are_answered_with_one_line(line: str, said: str, tmp_path: Path) -> None:
     write(tmp_path / "mine" / "concepts.jsonl", '{"text": "in fog"}\n' + line)
     with pytest.raises(UsageError, match=rf"concepts\.jsonl row 2.*{said}"):
+        concept.load(str(tmp_path / "mine"))
+
+
+def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "mine" / "concepts.jsonl", '{"text": "in fog"}\n{')
+    with pytest.raises(UsageError, match=r"line 2 of concept file .*concepts\.jsonl' is no JSON"):
         concept.load(str(tmp_path / "mine"))
 
 

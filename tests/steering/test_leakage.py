@@ -13,6 +13,7 @@ from htbench.steering.leakage import (
     normalise,
     prompts_sharing_a_word,
 )
+from htbench.steering.method import Training, training_digest
 
 VECTORS = {
     "with lemon": (1.0, 0.0),
@@ -31,7 +32,8 @@ def _concept(name: str, text: str) -> Concept:
 def _audit(evaluated: str, *, name: str = "test") -> LeakageAudit:
     known = {"lemon": _concept("lemon", "with lemon")}
     vectors = {text: np.array(vector, np.float32) for text, vector in VECTORS.items()}
-    return audit([_concept(name, evaluated)], ["lemon"], known, vectors, encoder="clip")
+    training = Training(concepts=("lemon",))
+    return audit([_concept(name, evaluated)], training, known, vectors, encoder="clip")
 
 
 def test_a_concept_that_was_trained_on_leaks() -> None:
@@ -59,7 +61,9 @@ def test_an_unrelated_concept_is_no_neighbour() -> None:
 
 
 def test_a_training_concept_that_is_not_in_the_set_counts_by_its_id() -> None:
-    found = audit([_concept("lemon", "with lemon")], ["lemon"], {}, {}, encoder="clip")
+    found = audit(
+        [_concept("lemon", "with lemon")], Training(concepts=("lemon",)), {}, {}, encoder="clip"
+    )
     assert (found.exact, found.nearest) == (("lemon",), 0.0)
 
 
@@ -99,7 +103,11 @@ def _novel(*texts: str, trained: tuple[str, ...]) -> tuple[str, ...] | None:
     known = {text: _concept(text, text) for text in trained}
     every = {text: np.array((1.0, 0.0), np.float32) for text in (*texts, *trained)}
     return audit(
-        [_concept(text, text) for text in texts], list(known), known, every, encoder="clip"
+        [_concept(text, text) for text in texts],
+        Training(concepts=tuple(known)),
+        known,
+        every,
+        encoder="clip",
     ).novel
 
 
@@ -121,10 +129,41 @@ def test_what_is_new_is_not_known_where_training_is_not() -> None:
     assert (
         audit(
             [_concept("a", "with lime")],
-            ["lemon", "foreign"],
+            Training(concepts=("lemon", "foreign")),
             {"lemon": _concept("lemon", "with lemon")},
             _UNIT,
             encoder="clip",
         ).novel
         is None
     )
+
+
+def _unverified(training: Training, *known: Concept) -> str:
+    by_id = {concept.id: concept for concept in known}
+    evaluated = _concept("a", "with lime")
+    return audit([evaluated], training, by_id, _UNIT, encoder="clip").unverified
+
+
+LEMON = _concept("lemon", "with lemon")
+OF_LEMON = Training(concepts=("lemon",), concepts_digest=training_digest([LEMON]))
+
+
+def test_a_list_with_the_digest_of_its_concepts_is_verified() -> None:
+    assert _unverified(OF_LEMON, LEMON) == ""
+
+
+@pytest.mark.parametrize(
+    ("training", "said"),
+    [
+        (replace(OF_LEMON, concepts=()), "not those of these ids"),
+        (replace(OF_LEMON, concepts_digest=""), "no digest"),
+        (replace(OF_LEMON, concepts=("lemon", "gone")), "in no set at hand"),
+        (replace(OF_LEMON, unverified="its record was changed"), "its record was changed"),
+    ],
+)
+def test_a_list_that_cannot_be_relied_on_is_unverified(training: Training, said: str) -> None:
+    assert said in _unverified(training, LEMON)
+
+
+def test_a_training_concept_that_was_rewritten_since_is_unverified() -> None:
+    assert "not those of these ids" in _unverified(OF_LEMON, _concept("lemon", "as a linocut"))
