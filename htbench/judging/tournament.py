@@ -184,8 +184,7 @@ class Tournament:
     def reparse(self) -> int:
         """Read all raw replies again; gives their number."""
         verdicts = [
-            (call, key, self._read(body))
-            for call, key, body in self.ledger.raw_replies(self.id)
+            (call, key, self._read(body)) for call, key, body in self.ledger.raw_replies(self.id)
         ]
         return self.ledger.replace_verdicts(verdicts, parser=self.judge.parser)
 

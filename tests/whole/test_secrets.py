@@ -62,8 +62,8 @@ def refuse_secrets(folder: Path, text: str, *, besides: tuple[str, ...] = ()) ->
 
 
 def telltale(number: int, ask: Ask) -> tuple[int, dict[str, str], Any] | None:
-    """A server that repeats all secrets: in its third reply, and in errors from the sixth on."""
-    everything = " ".join(SECRETS.values())
+    """A server that repeats what it was sent, in its third reply and in errors from the sixth on."""
+    everything = " ".join(SECRETS[name] for name in ("key", "address", "query"))
     if number == 3:
         return 200, {}, completion({"content": f'{{"verdict": "A", "reason": "{everything}"}}'})
     if number >= 6:
@@ -79,10 +79,10 @@ def test_a_judge_and_its_server_leave_no_secret(
     with serving(Endpoint(ill=telltale)) as endpoint:
         plain = endpoint.url.removeprefix("http://")
         address = f"http://me:{SECRETS['address']}@{plain}?api-key={SECRETS['query']}"
-        judged_run.card(tmp_path / "judge", f"http://me:{SECRETS['card']}@{plain}")
+        judged_run.card(tmp_path / "judge", endpoint.url)
         words = ["judge", "run", "--out", str(runs), "--judge", str(tmp_path / "judge"), "-v"]
-        text = shown({**surroundings, "TEST_JUDGE_URL": address}, *words)
-        text += shown(surroundings, *words, "--json")
+        surroundings["TEST_JUDGE_URL"] = address
+        text = shown(surroundings, *words) + shown(surroundings, *words, "--json")
         assert endpoint.calls > 6
     text += shown(surroundings, *words, "--offline")
     text += shown(surroundings, "report", str(runs / "run"))
@@ -94,7 +94,7 @@ def test_a_server_that_is_not_there_is_named_without_a_secret(
     tmp_path: Path, surroundings: dict[str, str]
 ) -> None:
     judged_run.build(tmp_path / "run", methods=("none", "good"), concepts=2)
-    address = f"http://me:{SECRETS['address']}@127.0.0.1:9/v1?api-key={SECRETS['query']}"
+    address = f"http://me:{SECRETS['card']}@127.0.0.1:9/v1?api-key={SECRETS['query']}"
     judged_run.card(tmp_path / "judge", address, retries=0)
     text = shown(
         surroundings, "judge", "run", "--out", str(tmp_path), "--judge", str(tmp_path / "judge")
