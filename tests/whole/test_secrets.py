@@ -62,7 +62,7 @@ def refuse_secrets(folder: Path, text: str, *, besides: tuple[str, ...] = ()) ->
 
 
 def telltale(number: int, ask: Ask) -> tuple[int, dict[str, str], Any] | None:
-    """A server that repeats what it was sent, in its third reply and in errors from the sixth on."""
+    """A server that repeats what it was sent: in its third reply, and in errors from the sixth."""
     everything = " ".join(SECRETS[name] for name in ("key", "address", "query"))
     if number == 3:
         return 200, {}, completion({"content": f'{{"verdict": "A", "reason": "{everything}"}}'})
