@@ -1,6 +1,7 @@
 """Agreement of judges with each other and with people; win rates corrected by people's votes."""
 
 import csv
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import kendalltau
 
-from htbench.core.errors import Missing, UsageError
+from htbench.core import reading
+from htbench.core.errors import UsageError
 from htbench.judging.leaderboard import CriterionLeaderboard, Pairing, TournamentResult
 from htbench.stats import crossed, durations
 from htbench.stats.proportions import Proportion
@@ -18,6 +20,10 @@ from htbench.stats.ranking.bradley_terry import fit
 from htbench.stats.ranking.votes import Unrankable, Votes
 
 _COLUMNS = ("criterion", "concept", "prompt", "seed", "left", "right", "choice", "rater")
+_MAX_HEADER = 1 << 16
+"""The longest first line, in characters."""
+_SEED = re.compile(r"-?[0-9]{1,19}")
+_NO_UTF8 = re.compile("[\udc80-\udcff]")
 _CHOICES = {"left": 1.0, "right": 0.0, "tie": 0.5}
 
 
@@ -79,23 +85,25 @@ def read_votes(path: Path) -> list[HumanVote]:
     are methods, the choice is left, right or tie.
 
     Raises:
-        Missing: if there is no such file.
-        UsageError: for a row that is not a vote.
+        UnknownName: if there is no such file, with the nearest beside it; Missing: without any.
+        UsageError: if it is no such file, or for a row that is not a vote.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
-            if missing:
-                raise UsageError(
-                    f"{str(path)!r} has no column {missing[0]!r}",
-                    remedy=f"It must have {', '.join(_COLUMNS)}.",
-                )
-            return [_vote(row, number, path) for number, row in enumerate(rows, start=2)]
-    except FileNotFoundError:
-        raise Missing(f"no file of votes {str(path)!r}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{str(path)!r} cannot be read: {error}") from None
+    shown = repr(str(path)[:300])
+    with reading.open_text(path, noun="file of votes") as file:
+        header = file.readline(_MAX_HEADER)
+        delimiter = max(",;\t", key=header.count)
+        names = next(csv.reader([header], delimiter=delimiter), [])
+        missing = [name for name in _COLUMNS if name not in names]
+        if missing:
+            raise UsageError(
+                f"{shown} has no column {missing[0]!r}",
+                remedy=f"It must have {', '.join(_COLUMNS)}.",
+            )
+        try:
+            rows = csv.DictReader(file, names, delimiter=delimiter)
+            return [_vote(row, number, shown) for number, row in enumerate(rows, start=2)]
+        except csv.Error as error:
+            raise UsageError(f"{shown} cannot be read: {error}") from None
 
 
 def agreement_with_people(
@@ -187,25 +195,32 @@ def _corrected_mean(sums: Float[np.ndarray, "draws sums"]) -> Float[np.ndarray, 
     return np.asarray(crossed.ratio(sums[:, 2:]) + crossed.ratio(sums))
 
 
-def _vote(row: Mapping[str, str], number: int, path: Path) -> HumanVote:
-    value = _CHOICES.get((row["choice"] or "").strip().lower())
-    try:
-        seed = int(row["seed"])
-    except (TypeError, ValueError):
-        raise UsageError(
-            f"row {number} of {str(path)!r}: seed {row['seed']!r} is not a number"
-        ) from None
+def _vote(row: Mapping[str, str | None], number: int, shown: str) -> HumanVote:
+    cells = {name: row.get(name) for name in _COLUMNS}
+    for name, cell in cells.items():
+        if cell is None:
+            raise UsageError(f"row {number} of {shown} has no {name}")
+        if not cell.isprintable() and _NO_UTF8.search(cell):
+            raise UsageError(
+                f"row {number} of {shown} is not UTF-8: {name}", remedy="Save it as UTF-8."
+            )
+    whole = {name: str(cell) for name, cell in cells.items()}
+    seed, value = whole["seed"].strip(), _CHOICES.get(whole["choice"].strip().lower())
+    if not _SEED.fullmatch(seed):
+        raise UsageError(f"row {number} of {shown}: seed {seed[:60]!r} is not a number")
     if value is None:
         raise UsageError(
-            f"row {number} of {str(path)!r}: choice {row['choice']!r} is not left, right or tie"
+            f"row {number} of {shown}: choice {whole['choice'][:60]!r} is not left, right or tie"
         )
-    one, two = sorted((row["left"], row["right"]))
-    pairing = (one, two, row["concept"], row["prompt"], seed)
+    one, two = sorted((whole["left"], whole["right"]))
+    if one == two:
+        raise UsageError(f"row {number} of {shown}: left and right are both {one[:60]!r}")
+    pairing = (one, two, whole["concept"], whole["prompt"], int(seed))
     return HumanVote(
-        criterion=row["criterion"],
+        criterion=whole["criterion"],
         pairing=pairing,
-        value=value if one == row["left"] else 1 - value,
-        rater=row["rater"],
+        value=value if one == whole["left"] else 1 - value,
+        rater=whole["rater"],
     )
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from htbench.core.errors import Missing
+from htbench.core.errors import Missing, Refused
 from htbench.judging import audit as audits
 from htbench.judging.audit import JudgeAudit
 from htbench.judging.judge import Outcome
@@ -102,8 +102,17 @@ class TournamentResult:
 
 
 def read_result(ledger: Ledger, tournament: str, *, rounds: int = 2000) -> TournamentResult:
-    """The leaderboards of a tournament as it stands; families of concepts are those of its run."""
-    metadata = ledger.tournaments()[tournament]
+    """The leaderboards of a tournament as it stands; families of concepts are those of its run.
+
+    Raises:
+        Refused: if the ledger has no such tournament, or a damaged one.
+    """
+    metadata = ledger.tournaments().get(tournament)
+    if metadata is None:
+        raise Refused(
+            f"ledger {str(ledger.folder)!r} has no tournament {tournament!r} that can be read",
+            remedy="Judge it again.",
+        )
     families = _families(ledger)
     design = metadata["design"]
     by_criterion: dict[str, list[MatchResult]] = defaultdict(list)

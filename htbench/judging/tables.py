@@ -1,8 +1,10 @@
 """Tables of a judged leaderboard for the terminal, and its files."""
 
 import csv
+import io
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from htbench.stats.durations import Interval
 from htbench.stats.proportions import Proportion
 from htbench.stats.ranking.leaderboard import LeaderboardEntry
 
+_NO_FILE_NAME = re.compile(r"[^\w.-]+")
 _CIRCULAR = "°"
 _COLUMNS = (
     "method",
@@ -109,19 +112,21 @@ def show_corrected_rates(rates: list[CorrectedRate]) -> None:
 def write(result: TournamentResult, folder: Path, **more: object) -> list[Path]:
     """Write a result as a JSON and a CSV file in `folder`; gives their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{result.metadata['judge']}-{result.tournament[:8]}".replace("/", "-")
+    judge = _NO_FILE_NAME.sub("-", result.metadata["judge"])[:60]
+    name = f"{judge}-{result.tournament[:8]}"
     json_path, csv_path = folder / f"{name}.json", folder / f"{name}.csv"
     facts = content.without_nan({**result.facts(), **more})
     text = json.dumps(facts, indent=1, sort_keys=True, allow_nan=False)
-    json_path.write_text(text + "\n", encoding="utf-8")
-    with csv_path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(("criterion", *_COLUMNS))
-        for criterion in result.criteria:
-            for entry in criterion.ranking.entries if criterion.ranking else ():
-                rows.writerow((criterion.name, *_csv_row(entry)))
-            for method, rate in criterion.circular.items():
-                rows.writerow((criterion.name, method, *[""] * 6, _cell(rate), *[""] * 5))
+    content.write_whole(json_path, text + "\n")
+    table = io.StringIO(newline="")
+    rows = csv.writer(table)
+    rows.writerow(("criterion", *_COLUMNS))
+    for criterion in result.criteria:
+        for entry in criterion.ranking.entries if criterion.ranking else ():
+            rows.writerow((criterion.name, *_csv_row(entry)))
+        for method, rate in criterion.circular.items():
+            rows.writerow((criterion.name, method, *[""] * 6, _cell(rate), *[""] * 5))
+    content.write_whole(csv_path, table.getvalue())
     return [json_path, csv_path]
 
 

@@ -43,7 +43,7 @@ def read(body: str) -> Verdict:
     Never raises: a reply that cannot be read is `unusable`, with the reason.
     """
     try:
-        choice = reading.parse_json(body)["choices"][0]
+        choice = _parsed(body)["choices"][0]
         message = choice["message"]
         finish, refusal = choice.get("finish_reason"), message.get("refusal")
         text = _text(message.get("content"))
@@ -74,12 +74,12 @@ def usage(body: str, *, worst: Usage = NO_USAGE) -> Usage:
     A count that is no number of tokens, such as a negative one, is none.
     """
     try:
-        tokens = reading.parse_json(body)["usage"]
+        tokens = _parsed(body)["usage"]
         details = tokens.get("prompt_tokens_details")
         cached = _count(details.get("cached_tokens")) if isinstance(details, Mapping) else None
         asked = _count(tokens.get("prompt_tokens"))
         replied = _count(tokens.get("completion_tokens"))
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return worst
     asked = asked or worst.asked
     return Usage(
@@ -87,6 +87,24 @@ def usage(body: str, *, worst: Usage = NO_USAGE) -> Usage:
         cached=cached if cached and cached <= asked else 0,
         replied=replied or worst.replied,
     )
+
+
+def _parsed(body: str) -> Any:
+    """The value of a JSON text; numbers beyond all limits, which cost no verdict, are None."""
+    try:
+        return reading.parse_json(body)
+    except reading.Malformed:
+        return json.loads(
+            body, parse_float=_number, parse_int=_number, parse_constant=lambda _: None
+        )
+
+
+def _number(text: str) -> float | None:
+    try:
+        number: float = reading.parse_json(text)
+    except reading.Malformed:
+        return None
+    return number
 
 
 def _count(value: object) -> int | None:
