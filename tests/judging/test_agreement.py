@@ -1,6 +1,7 @@
 """Agreement of judges with people and with each other; win rates corrected by people's votes."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,3 +162,40 @@ def test_votes_that_make_no_sense_are_one_line_with_their_row(
 def test_a_file_of_votes_that_is_not_there_is_missing(tmp_path: Path) -> None:
     with pytest.raises(Missing, match="no file of votes"):
         agreement.read_votes(tmp_path / "votes.csv")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda path: path.mkdir(), "is a folder"),
+        (lambda path: path.write_bytes(b"PK\x03\x04" + b"x" * 50), "is a ZIP archive"),
+        (lambda path: path.symlink_to("/dev/zero"), "is not a regular file"),
+        (
+            lambda path: path.write_bytes((HEADER + "x,c,p\xe4,0,a,b,tie,r").encode("latin-1")),
+            "not UTF-8",
+        ),
+        (lambda path: path.write_text(HEADER + "x,c,p"), "row 2 .* has no seed"),
+        (lambda path: path.write_text(HEADER + "x,c,p,1e30,a,b,tie,r"), "seed '1e30'"),
+        (lambda path: path.write_text(HEADER + "x,c,p," + "9" * 5000 + ",a,b,tie,r"), "seed '9"),
+        (lambda path: path.write_text(HEADER + "x,c,p,0,a,a,tie,r"), "are both 'a'"),
+        (lambda path: path.write_text(HEADER + "x,c," + "p" * 200_000), "cannot be read"),
+        (lambda path: path.write_text(""), "has no column 'criterion'"),
+    ],
+)
+def test_a_file_that_holds_no_votes_is_one_line(spoil: Any, why: str, tmp_path: Path) -> None:
+    spoil(tmp_path / "votes.csv")
+    with pytest.raises(UsageError, match=why) as caught:
+        agreement.read_votes(tmp_path / "votes.csv")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "delimiter"), [("utf-16", ","), ("utf-8-sig", ";"), ("utf-8", "\t")]
+)
+def test_votes_are_read_as_programs_write_them(
+    encoding: str, delimiter: str, tmp_path: Path
+) -> None:
+    text = (HEADER + "presence,c,pä,0,a,b,left,ann").replace(",", delimiter)
+    (tmp_path / "votes.csv").write_text(text, encoding=encoding)
+    (vote,) = agreement.read_votes(tmp_path / "votes.csv")
+    assert (vote.pairing, vote.value) == (("a", "b", "c", "pä", 0), 1.0)

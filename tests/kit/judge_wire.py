@@ -54,6 +54,7 @@ def response(
     lines = {
         "Content-Type": "application/json",
         "Content-Length": str(len(data)),
+        "Connection": "close",
         **(headers or {}),
     }
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())

@@ -33,6 +33,8 @@ MAX_OUTPUT_BYTES = 1 << 30
 """The largest file of answers, unpacked."""
 _TIMEOUT = 600.0
 """Seconds for each request, of which some carry a file."""
+_RETRIES = 2
+"""Further requests after a failed one, except for those that make a batch, which are paid."""
 _FINAL_STATES = ("completed", "failed", "expired", "cancelled")
 _METADATA_KEY = "htbench_shard"
 _MAX_PAGES = 20
@@ -150,7 +152,8 @@ class Batches:
             raw = await client.files.with_raw_response.create(
                 file=(f"shard-{number}.jsonl", file), purpose="batch"
             )
-        raw_batch = await client.batches.with_raw_response.create(
+        once = client.with_options(max_retries=0)
+        raw_batch = await once.batches.with_raw_response.create(
             completion_window="24h",
             endpoint=_CHAT_PATH,
             input_file_id=_record(raw.text, _FileRecord).id,
@@ -182,7 +185,9 @@ class Batches:
         """Make calls with a client of its own; errors of the client library become `Missing`."""
 
         async def run() -> Result:
-            async with self.connection.client(timeout=self.timeout, most=most) as client:
+            async with self.connection.client(
+                timeout=self.timeout, most=most, retries=_RETRIES
+            ) as client:
                 return await call(client)
 
         with _endpoint_errors():

@@ -39,12 +39,15 @@ class Connection:
     address: Address
     key: Secret | None = None
 
-    def client(self, *, timeout: float, most: int = MAX_REPLY_BYTES) -> "AsyncOpenAI":
-        """A client that sends each request once.
+    def client(
+        self, *, timeout: float, most: int = MAX_REPLY_BYTES, retries: int = 0
+    ) -> "AsyncOpenAI":
+        """A client for the endpoint.
 
         Args:
             timeout: limit for a whole request and its reply, in seconds.
             most: limit for a reply, unpacked, in bytes.
+            retries: number of further requests that the library may send; 0 where they are paid.
         """
         from openai import AsyncOpenAI
 
@@ -58,7 +61,7 @@ class Connection:
             api_key=self.key.reveal() if self.key else "none",
             base_url=self.address.shown,
             timeout=timeout,
-            max_retries=0,
+            max_retries=retries,
             default_headers=headers,
             default_query=dict(parse_qsl(query, keep_blank_values=True)),
             http_client=_bounded_http_client(most),

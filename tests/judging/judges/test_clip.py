@@ -3,6 +3,7 @@
 import math
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kit import judged_run
@@ -171,3 +172,49 @@ def test_nothing_but_pixels_is_left_of_a_picture(tmp_path: Path) -> None:
         shown = PictureLoader(run / "images", how).load(picture.file)
         assert b"hypertransport" not in shown.data
         assert not Image.open(BytesIO(shown.data)).info.keys() & {"method", "exif"}
+
+
+def _link_out(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def _link_to_a_file_outside(path: Path) -> None:
+    (path.parents[2] / "outside.png").write_bytes(path.read_bytes())
+    path.unlink()
+    path.symlink_to(path.parents[2] / "outside.png")
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _link_out,
+        _link_to_a_file_outside,
+        _folder,
+        Path.unlink,
+        lambda path: path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0"),
+    ],
+)
+def test_a_file_of_the_run_that_is_no_picture_is_refused_in_one_line(
+    spoil: Any, tmp_path: Path
+) -> None:
+    run = judged_run.build(tmp_path / "run", methods=("poor", "good"), concepts=1)
+    path = next((run / "images").iterdir())
+    spoil(path)
+    with pytest.raises(Refused, match=r"cannot be read|is damaged") as caught:
+        PictureLoader(run / "images", PictureSettings()).load(path.name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["../run.sqlite", "/etc/hostname", "noise:../../x", "x" * 5000])
+def test_a_name_that_leads_out_of_the_folder_of_images_is_refused(
+    name: str, tmp_path: Path
+) -> None:
+    run = judged_run.build(tmp_path / "run", methods=("poor", "good"), concepts=1)
+    with pytest.raises(Refused, match="cannot be read"):
+        PictureLoader(run / "images", PictureSettings()).load(name)
