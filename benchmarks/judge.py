@@ -4,6 +4,8 @@ python benchmarks/judge.py rate         calls per second against a loopback serv
                                         once
 python benchmarks/judge.py memory       20,000 pairs planned, asked of an instant judge, audited and
                                         ranked
+python benchmarks/judge.py clip         20,000 judgements by `clip`: memory of the libraries, and of
+                                        the judging itself
 python benchmarks/judge.py world RUN    a run's tournament by `clip`, as the tables of
                                         docs/judging.md
 """
@@ -92,6 +94,30 @@ def memory(pairs: int, folder: Path) -> None:
     print(f"{seconds}, ranked and audited in {ranked - asked:.1f} s")
 
 
+def clip(pairs: int, folder: Path) -> None:
+    """Print peak memory before, with the encoder's libraries, and after a tournament by `clip`."""
+    prompts = [f"prompt {k}" for k in range(1 + pairs // 72)]
+    builder = multiprocessing.get_context("spawn").Process(
+        target=judged_run.build, args=(folder / "run",), kwargs={"prompts": prompts}
+    )
+    builder.start()
+    builder.join()
+    card = judge_cards.load_judge_card("clip").with_model("emoji-clip-a")
+    peaks, began = [_peak()], time.perf_counter()
+    import open_clip  # noqa: F401 - its memory, and that of torch, is measured
+
+    peaks.append(_peak())
+    with Ledger.open(folder / "run") as ledger:
+        tournament = judged_run.tournament(folder / "run", ledger, card, pairs=pairs)
+        peaks.append(_peak())
+        tournament.play()
+        calls = read_result(ledger, tournament.id).calls
+    peaks.append(_peak())
+    stages = ("before", "with torch and open_clip", "with the encoder", "after judging")
+    memory = ", ".join(f"{peak:.0f} MB {stage}" for peak, stage in zip(peaks, stages, strict=True))
+    print(f"{calls:,} calls in {time.perf_counter() - began:.0f} s; peak memory {memory}")
+
+
 def _peak() -> float:
     """Peak memory of this process in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -165,7 +191,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["rate", "memory", "world"])
+    parser.add_argument("what", choices=["rate", "memory", "clip", "world"])
     parser.add_argument("run", nargs="?", type=Path)
     parser.add_argument("--pairs", type=int)
     parser.add_argument("--method", action="append", default=[])
@@ -176,6 +202,8 @@ def main() -> None:
             world(run, args.pairs, tuple(args.method))
         elif args.what == "rate":
             rate(args.pairs or 500, Path(folder))
+        elif args.what == "clip":
+            clip(args.pairs or 17_000, Path(folder))
         else:
             memory(args.pairs or 20_000, Path(folder))
 
