@@ -16,6 +16,8 @@ def cell(text: str) -> str:
     forms) gets a leading apostrophe, unless it is a plain number. So does one with apostrophes
     before such a text, so that `original` gives every text back.
     """
+    if not text or text[0].isalnum():
+        return text
     return f"'{text}" if _is_formula(text) else text
 
 

@@ -168,6 +168,8 @@ class Contrast:
     @cached_property
     def degrees_of_freedom(self) -> float:
         """Those of the squared error, by Satterthwaite's rule."""
+        if self.families.are_independent and self.groups is None and not np.ptp(self.weights):
+            return float(self.families.n - 1)  # in closed form; the matrices grow with n²
         trace = np.trace(self._moments)
         square = np.sum(self._moments * self._moments.T)
         return float(trace**2 / square) if square > 0 else 0.0

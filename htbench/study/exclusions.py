@@ -187,6 +187,8 @@ def by_rater(rows: Iterable[Answer]) -> dict[str, list[Answer]]:
 
 def repeat_matches(answers: Sequence[Answer]) -> list[bool]:
     """For each swapped repeat, True if the answer is the same as the first time."""
+    if not any(answer.kind == "repeat" for answer in answers):
+        return []
     first = {answer.pair: _winner(answer) for answer in answers if answer.kind == "vote"}
     return [
         first[answer.pair] == _winner(answer)

@@ -49,8 +49,9 @@ def collect_pair_votes(answers: Iterable[Answer]) -> PairVotes:
     """Votes by pair of pictures and rater; repeats, checks and skipped pairs are left out."""
     votes: dict[Pair, dict[str, float]] = {}
     for answer in answers:
-        if answer.kind == "vote" and answer.value is not None:
-            value = answer.value if answer.left < answer.right else 1 - answer.value
+        value = answer.value
+        if answer.kind == "vote" and value is not None:
+            value = value if answer.left < answer.right else 1 - value
             votes.setdefault(answer.pair, {})[answer.rater] = value
     return votes
 

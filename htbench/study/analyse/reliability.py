@@ -1,7 +1,7 @@
 """Reliability of people: their agreement with each other, and with themselves."""
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from jaxtyping import Float
 from htbench.stats import crossed
 from htbench.stats.durations import Interval
 from htbench.stats.proportions import Proportion
-from htbench.study.analyse.agreement import collect_pair_votes, units_of
+from htbench.study.analyse.agreement import PairVotes, collect_pair_votes, units_of
 from htbench.study.answer import Answer
 from htbench.study.exclusions import repeat_matches
 
@@ -33,13 +33,18 @@ class Reliability:
     """Swapped repeats that were answered as the first time."""
     overlap: int
     """Number of pairs of pictures that two people or more answered."""
+    alike: bool
+    """True if there is one answer that all of these people gave."""
     answers_each: float
     """Mean number of answers per pair of pictures."""
 
 
-def reliability(answers: Sequence[Answer]) -> Reliability:
-    """The reliability of the votes and swapped repeats of one criterion."""
-    pair_votes = collect_pair_votes(answers)
+def reliability(answers: Sequence[Answer], pair_votes: PairVotes | None = None) -> Reliability:
+    """The reliability of the votes and swapped repeats of one criterion.
+
+    `pair_votes` are those of the answers, if they are known already.
+    """
+    pair_votes = collect_pair_votes(answers) if pair_votes is None else pair_votes
     units = units_of(pair_votes)
     counts = _outcome_counts(pair_votes.values())
     return Reliability(
@@ -48,6 +53,7 @@ def reliability(answers: Sequence[Answer]) -> Reliability:
         ceiling=crossed.pairwise_share(units),
         self_agreement=_self_agreement(answers),
         overlap=int((counts.sum(1) > 1).sum()) if len(counts) else 0,
+        alike=len({vote for _, votes in units if len(votes) > 1 for vote in votes.values()}) == 1,
         answers_each=float(counts.sum(1).mean()) if len(counts) else math.nan,
     )
 
@@ -115,19 +121,24 @@ def gwet_ac1(counts: np.ndarray) -> float:
 
 def _outcome_counts(votes: Iterable[Mapping[str, float]]) -> np.ndarray:
     """Counts of shape (pairs of pictures, categories): won, lost and, if there are any, tied."""
-    rows = [[Counter(own.values())[value] for value in (1.0, 0.0, 0.5)] for own in votes]
+    rows = [[list(own.values()).count(value) for value in (1.0, 0.0, 0.5)] for own in votes]
     counts = np.array(rows, float).reshape(-1, 3)
     return counts if counts[:, 2].any() else counts[:, :2]
 
 
 def _self_agreement(answers: Iterable[Answer]) -> Proportion:
     by_session: dict[tuple[str, str], list[Answer]] = defaultdict(list)
+    repeats: set[tuple[str, str]] = set()
     for answer in answers:
-        by_session[answer.concept, answer.rater].append(answer)
+        session = answer.concept, answer.rater
+        by_session[session].append(answer)
+        if answer.kind == "repeat":
+            repeats.add(session)
     return crossed.share(
         [
             (concept, rater, same)
             for (concept, rater), own in by_session.items()
+            if (concept, rater) in repeats
             for same in repeat_matches(own)
         ]
     )

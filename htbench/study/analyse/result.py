@@ -2,11 +2,13 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from jaxtyping import Float
+from scipy.sparse.csgraph import connected_components
 from scipy.stats import binomtest
 
 from htbench.stats import crossed
@@ -14,12 +16,13 @@ from htbench.stats.durations import Interval
 from htbench.stats.families import FamiliesByConcept
 from htbench.stats.power import DetectableEffect, SampleSize, detectable_effect, sample_size
 from htbench.stats.proportions import Proportion
-from htbench.stats.ranking.bradley_terry import fit
+from htbench.stats.ranking.bradley_terry import PRIOR, fit, solve
 from htbench.stats.ranking.leaderboard import Ranking, rank
-from htbench.stats.ranking.votes import Unrankable, Votes
+from htbench.stats.ranking.votes import Unrankable, Votes, VoteTally
 from htbench.stats.ranking.win_rates import WinRates
 from htbench.study.analyse.agreement import (
     MajorityAgreement,
+    PairVotes,
     ceiling,
     collect_pair_votes,
     majority_agreement,
@@ -28,6 +31,9 @@ from htbench.study.analyse.evaluators import Evaluator
 from htbench.study.analyse.reliability import Reliability, reliability
 from htbench.study.answer import Answer, TrialKind
 from htbench.study.exclusions import Flow
+
+_RATERS_AT_ONCE = 256
+"""Number of raters whose votes are left out in one sum, to bound memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,19 +195,38 @@ def rater_influence(votes: Votes) -> tuple[RaterInfluence, ...]:
     whole = fit(votes)
     ranks = np.argsort(whole.order)
     influences = []
-    for rater in votes.raters:
-        try:
-            rest = fit(votes.without("rater", rater))
-        except Unrankable:
+    for rater, rest in zip(votes.raters, _ratings_without_each(votes), strict=True):
+        if rest is None:
             continue
+        order = np.argsort(-rest, kind="stable")
         influence = RaterInfluence(
             rater=rater,
-            moved=int(np.abs(np.argsort(rest.order) - ranks).max()),
-            first=rest.order[0] != whole.order[0],
-            shift=float(np.abs(rest.ratings - whole.ratings).max()),
+            moved=int(np.abs(np.argsort(order) - ranks).max()),
+            first=int(order[0]) != whole.order[0],
+            shift=float(np.abs(rest - whole.ratings).max()),
         )
         influences.append(influence)
     return tuple(sorted(influences, key=lambda each: (-each.moved, -each.shift)))
+
+
+def _ratings_without_each(votes: Votes) -> Iterator[Float[np.ndarray, " contenders"] | None]:
+    """The ratings of all votes but each rater's in turn; None where nothing follows from them."""
+    raters, links = len(votes.raters), votes.tally().totals > 0
+    for start in range(0, raters, _RATERS_AT_ONCE):
+        chunk = range(start, min(raters, start + _RATERS_AT_ONCE))
+        draws = np.ones((len(chunk), raters))
+        draws[range(len(chunk)), chunk] = 0
+        tally = votes.tally(draws, groups=votes.rater)
+        for wins, ties in zip(tally.wins, tally.ties, strict=True):
+            rest = VoteTally(wins=wins, ties=ties)
+            is_linked = (rest.totals > 0) >= links
+            if not is_linked.all() and connected_components(rest.totals > 0, directed=False)[0] > 1:
+                yield None
+                continue
+            try:
+                yield solve(rest, ties="half", prior=PRIOR)[0]
+            except Unrankable:
+                yield None
 
 
 def _criteria(
@@ -230,7 +255,7 @@ def _criterion(
     rounds: int,
     seed: int,
 ) -> CriterionResult:
-    votes = collect_votes(answers, families)
+    votes, people = collect_votes(answers, families), collect_pair_votes(answers)
     ranking, unranked, davidson = None, "", {}
     try:
         ranking = rank(votes, rounds=rounds, seed=seed)
@@ -249,12 +274,12 @@ def _criterion(
         unranked_reason=unranked,
         davidson=davidson,
         preferences=preferences(votes, ranking, rounds=rounds, seed=seed) if ranking else (),
-        reliability=reliability(answers),
+        reliability=reliability(answers, people),
         left_share=crossed.share(sides),
         influence=rater_influence(votes) if ranking else (),
         checks=_share_correct(answers, "check"),
         catch_trials=_share_correct(answers, "sentinel"),
-        agreement=_agreement(answers, evaluators),
+        agreement=_agreement(people, evaluators),
     )
 
 
@@ -264,10 +289,7 @@ def _share_correct(answers: Sequence[Answer], kind: TrialKind) -> Proportion:
     return crossed.clustered_share([(each.rater, each.choice == each.expected) for each in own])
 
 
-def _agreement(
-    answers: Sequence[Answer], evaluators: Sequence[Evaluator]
-) -> tuple[MajorityAgreement, ...]:
-    people = collect_pair_votes(answers)
+def _agreement(people: PairVotes, evaluators: Sequence[Evaluator]) -> tuple[MajorityAgreement, ...]:
     agreements = [ceiling(people)]
     agreements += [
         majority_agreement(each.source, each.name, each.preferences, people) for each in evaluators

@@ -21,6 +21,7 @@ from htbench.stats.proportions import Proportion
 from htbench.study import answer, manifest, records
 from htbench.study.analyse import publish
 from htbench.study.analyse.evaluators import read_evaluators
+from htbench.study.analyse.reliability import Reliability
 from htbench.study.analyse.result import (
     CriterionResult,
     Preference,
@@ -239,9 +240,9 @@ def _preferences(criterion: CriterionResult) -> list[str]:
 def _reliability(criterion: CriterionResult, sides: str) -> list[str]:
     reliability = criterion.reliability
     alpha = "not estimable, no two people answered the same pair"
-    if reliability.overlap:
-        alpha = "not estimable, all answers are alike"
-    if not math.isnan(reliability.alpha.value):
+    if reliability.alike:
+        alpha = "not estimable, everybody gave the same answer"
+    elif not math.isnan(reliability.alpha.value):
         alpha = _interval(reliability.alpha)
         if math.isnan(reliability.alpha.low):
             alpha += f" [{crossed.NO_INTERVAL}]"
@@ -260,6 +261,10 @@ def _reliability(criterion: CriterionResult, sides: str) -> list[str]:
         f"- Left picture preferred: {left}",
     ]
     return [*lines, _influence(criterion.influence)] if criterion.influence else lines
+
+
+def _alpha(reliability: Reliability) -> str:
+    return "-" if reliability.alike else _number(reliability.alpha.value)
 
 
 def _influence(influences: Sequence[RaterInfluence]) -> str:
@@ -314,7 +319,7 @@ def _reporting_template(result: StudyResult, about: About) -> list[str]:
     pairs = {each.pair for each in votes}
     timed = sorted(each.rt_ms for each in votes if each.rt_ms is not None)
     agreement = "; ".join(
-        f"{_markdown(criterion.name)}: alpha {_number(criterion.reliability.alpha.value)}, "
+        f"{_markdown(criterion.name)}: alpha {_alpha(criterion.reliability)}, "
         f"AC1 {_number(criterion.reliability.ac1)}"
         for criterion in result.criteria
     )
