@@ -10,7 +10,11 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
     head.append(button);
     button.addEventListener("click", () => {
       const rows = [...table.tBodies[0].rows];
-      const value = (row) => row.cells[column].dataset.value;
+      const value = (row) => {
+        const cell = row.cells[column];
+        const text = cell?.dataset.value ?? cell?.textContent.trim() ?? "";
+        return text === "nan" || text === "None" ? "" : text;
+      };
       const words = rows.some((row) => value(row) !== "" && Number.isNaN(Number(value(row))));
       const up = head.ariaSort ? head.ariaSort === "descending" : words;
       const order = (a, b) => (words ? value(a).localeCompare(value(b)) : Number(value(a)) - Number(value(b)));
