@@ -6,8 +6,9 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import get_native_id
 from typing import TYPE_CHECKING, TypeVar
 
 from htbench.core import reading
@@ -57,27 +58,21 @@ def read_card(
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
-    """Write a file at once or not at all: whoever reads `path` never sees a part of it."""
+    """Write a file at once or not at all: whoever reads `path` never sees a part of it.
+
+    Several processes and threads may write one file; that of the last one stays.
+    """
     with replacing(path) as fresh:
         fresh.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
-def write_shared(path: Path, data: bytes | str) -> None:
-    """`write_whole` for a file that several processes may write at once, such as one of a cache."""
-    with _replacing(path, path.with_name(f".{os.getpid()}-{path.name}")) as fresh:
-        fresh.write_bytes(data.encode() if isinstance(data, str) else data)
-
-
-def replacing(path: Path) -> AbstractContextManager[Path]:
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to, which takes the place of `path` where nothing failed.
 
-    A killed process leaves it there, and the next one writes over it.
+    It is one of this process and thread alone; a killed process leaves it there.
     """
-    return _replacing(path, path.with_name(f".{path.name}"))
-
-
-@contextmanager
-def _replacing(path: Path, fresh: Path) -> Iterator[Path]:
+    fresh = path.with_name(f".{os.getpid()}-{get_native_id()}-{path.name}")
     try:
         yield fresh
         fresh.replace(path)

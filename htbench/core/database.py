@@ -19,6 +19,9 @@ from htbench.core.errors import HtbenchError, Missing, Refused, UsageError, no_s
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
+_LEAST_ROOM = 1 << 16
+"""Bytes: twice what SQLite takes for the index of a log."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Schema:
@@ -110,17 +113,30 @@ class Database:
 
     @classmethod
     def _open_read_only(cls, folder: Path) -> Self:
-        """Open for reading only.
+        """Open for reading only, also on a full or read-only disk.
 
-        In a folder that cannot be written the file is opened as immutable, since SQLite would
-        otherwise write beside it.
+        SQLite writes beside a file that it reads. Where that is refused, the file is opened as one
+        that nobody writes, unless a log beside it holds newer rows, which would then be missed.
         """
-        path = folder / cls.schema.file
-        frozen = not os.access(folder, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
-        address = f"{path.absolute().as_uri()}?mode={'ro&immutable=1' if frozen else 'rw'}"
-        opened = cls(
-            folder, sqlite3.connect(address, uri=True, isolation_level=None, timeout=10), None
-        )
+        log = folder / f"{cls.schema.file}-wal"
+        can_be_frozen = not log.exists() or not log.stat().st_size
+        if can_be_frozen and not os.access(folder, os.W_OK):
+            return cls._connect(folder, "ro&immutable=1")
+        try:
+            return cls._connect(folder, "rw")
+        except (UsageError, Missing, Refused) as error:
+            if can_be_frozen and isinstance(error.__context__, sqlite3.OperationalError):
+                return cls._connect(folder, "ro&immutable=1")
+            raise
+
+    @classmethod
+    def _connect(cls, folder: Path, mode: str) -> Self:
+        address = f"{(folder / cls.schema.file).absolute().as_uri()}?mode={mode}"
+        try:
+            database = sqlite3.connect(address, uri=True, isolation_level=None, timeout=10)
+        except sqlite3.DatabaseError as error:
+            raise cls._explain_in(folder, error) from None
+        opened = cls(folder, database, None)
         with opened._closing_on_error():
             opened._database.execute("PRAGMA query_only = ON")
             opened._check()
@@ -183,20 +199,53 @@ class Database:
             raise self._damage_error(f"its tables are not those of a {layout.name}")
 
     def _explain(self, error: sqlite3.DatabaseError) -> HtbenchError:
-        if "full" in str(error):
+        return self._explain_in(self.folder, error)
+
+    @classmethod
+    def _explain_in(cls, folder: Path, error: sqlite3.DatabaseError) -> HtbenchError:
+        code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
             return no_space()
-        if "locked" in str(error) or "readonly" in str(error) or "unable to open" in str(error):
+        if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and _is_full(folder):
+            return no_space()
+        alternative = cls.schema.alternative
+        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR) and (
+            not os.access(folder, os.W_OK)
+        ):
             return UsageError(
-                f"cannot use {str(self.folder / self.schema.file)!r}: {error}",
-                remedy=f"Wait for the process that writes it{self.schema.alternative}.",
+                f"folder {str(folder)[:300]!r} cannot be written: {error}",
+                remedy=f"Make it writable{alternative}.",
             )
-        return self._damage_error(error)
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return UsageError(
+                f"cannot use {str(folder / cls.schema.file)!r}: {error}",
+                remedy=f"Wait for the process that writes it{alternative}.",
+            )
+        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+            return UsageError(
+                f"cannot use {str(folder / cls.schema.file)!r}: {error}",
+                remedy=f"See who may read and write it{alternative}.",
+            )
+        return cls._damage_in(folder, error)
 
     def _damage_error(self, why: object) -> Refused:
+        return self._damage_in(self.folder, why)
+
+    @classmethod
+    def _damage_in(cls, folder: Path, why: object) -> Refused:
         return Refused(
-            f"{str(self.folder / self.schema.file)!r} is damaged: {why}",
-            remedy=f"Restore it{self.schema.alternative}.",
+            f"{str(folder / cls.schema.file)!r} is damaged: {' '.join(str(why).split())[:300]}",
+            remedy=f"Restore it{cls.schema.alternative}.",
         )
+
+
+def _is_full(folder: Path) -> bool:
+    """True if the disk has not the room that SQLite needs beside a file that it reads."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < _LEAST_ROOM or bool(disk.f_files and not disk.f_favail)
 
 
 def _schema(database: sqlite3.Connection) -> dict[str, str]:

@@ -282,7 +282,7 @@ def _pin(repository: str, commit: str) -> None:
     """Record the commit of a first download."""
     path = cache_folder() / "revisions.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    content.write_shared(path, json.dumps({repository: commit, **_pins()}, indent=1))
+    content.write_whole(path, json.dumps({repository: commit, **_pins()}, indent=1))
 
 
 def _files(folder: Path) -> list[Path]:

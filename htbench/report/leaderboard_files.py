@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from htbench.core import content
+from htbench.core.csv_files import cell as csv_cell
 from htbench.core.types import UNSTEERED
 from htbench.report.format import duration, estimate, fit_seed_spread, interval_basis
 from htbench.report.sections import equal_preservation, kinds, strengths
@@ -36,7 +37,7 @@ def write(summary: Summary, folder: Path) -> None:
     if lines:
         writer = csv.DictWriter(table, list(lines[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(lines)
+        writer.writerows(map(csv_row, lines))
     record = {
         "scorer": summary.scorer,
         "concepts": summary.concepts,
@@ -52,6 +53,13 @@ def write(summary: Summary, folder: Path) -> None:
     }
     for kind, text in texts.items():
         content.write_whole(folder / f"leaderboard.{kind}", text.encode("utf-8", "replace"))
+
+
+def csv_row(row: FileRow) -> FileRow:
+    """The row with texts that no spreadsheet takes for formulas."""
+    return {
+        name: csv_cell(value) if isinstance(value, str) else value for name, value in row.items()
+    }
 
 
 def rows(summary: Summary) -> list[FileRow]:

@@ -44,7 +44,7 @@ class MergedStore(Store):
 
     def image_path(self, file: str) -> Path:
         """Path of a picture, in the folder of the first run that has it."""
-        paths = (folder / "images" / file for folder in self._sources)
+        paths = (folder / "images" / Path(file).name for folder in self._sources)
         return next((path for path in paths if path.is_file()), super().image_path(file))
 
     def add_rows(self, tables: Mapping[str, Sequence[Sequence[object]]]) -> None:

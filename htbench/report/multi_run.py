@@ -31,10 +31,13 @@ def write(reports: Sequence[ModelReport], folder: Path) -> Path:
             f"{str(folder)[:300]!r} is a run's own folder",
             remedy="Choose another --out for the report of several.",
         )
-    with output.disk_errors(folder):
+    try:
         folder.mkdir(parents=True, exist_ok=True)
-        if len(reports) == 1:
-            return output.write_summary(reports[0].summary, folder)
+    except OSError as error:
+        raise UsageError(f"cannot write report {str(folder)!r}: {error.strerror}") from None
+    if len(reports) == 1:
+        return output.write_summary(reports[0].summary, folder)
+    with output.writing(folder):
         for report in reports:
             (folder / report.slug).mkdir(exist_ok=True)
             output.write_linked_page(
@@ -94,7 +97,7 @@ def _write_leaderboards(reports: Sequence[ModelReport], folder: Path) -> None:
     table = io.StringIO(newline="")
     writer = csv.DictWriter(table, list(rows[0]) if rows else ["board"], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(map(leaderboard_files.csv_row, rows))
     content.write_whole(folder / "leaderboard.csv", table.getvalue().encode("utf-8", "replace"))
     content.write_whole(
         folder / "leaderboard.json",

@@ -1,5 +1,6 @@
 """Output of a report: one file, or a folder where one file could not hold every picture."""
 
+import errno
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -8,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from shutil import rmtree
 
-from htbench.core import content
-from htbench.core.errors import UsageError
+from htbench.core import content, locks
+from htbench.core.errors import UsageError, no_space
 from htbench.report import html, leaderboard_files
 from htbench.report.gallery import grid, pictures
 from htbench.report.gallery.grid import GalleryData, PromptShard
@@ -20,6 +21,7 @@ from htbench.run.summary import Summary
 MAX_BYTES = 15_000_000
 """Largest size of a report in one file."""
 _HEADROOM = 0.95  # an estimate from a sample must leave some room
+_LOCK, _WAIT = ".report.lock", 600.0
 _LOSSY_NOTE = (
     "Pictures on this page are compressed, which may change small details; "
     "the run’s folder holds the originals."
@@ -144,9 +146,9 @@ def write_folder(folder: Path) -> Path:
 
 def write_summary(summary: Summary, folder: Path) -> Path:
     """`write` for an open run."""
-    with disk_errors(folder):
-        draft = _draft(summary)
-        text = draft.as_one_file()
+    draft = _draft(summary)
+    text = draft.as_one_file()
+    with writing(folder):
         if text is None:
             return _write_folder(draft, folder)
         leaderboard_files.write(summary, folder)
@@ -157,8 +159,9 @@ def write_summary(summary: Summary, folder: Path) -> Path:
 
 def write_summary_folder(summary: Summary, folder: Path) -> Path:
     """`write_folder` for an open run."""
-    with disk_errors(folder):
-        return _write_folder(_draft(summary), folder)
+    draft = _draft(summary)
+    with writing(folder):
+        return _write_folder(draft, folder)
 
 
 def write_linked_page(summary: Summary, folder: Path, *, switch: str) -> None:
@@ -224,9 +227,24 @@ def _bytes(text: str) -> bytes:
 
 
 @contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn errors of the disk into a usage error."""
+def writing(folder: Path) -> Iterator[None]:
+    """Hold the lock of the report in `folder`, and turn errors of the disk into usage errors.
+
+    Several reports of one run are written one after another.
+
+    Raises:
+        UsageError: if the folder cannot be written.
+        Missing: if the disk is full.
+    """
     try:
-        yield
+        lock = locks.acquire(
+            folder / _LOCK, noun=f"the report of {str(folder)!r}", activity="written", wait=_WAIT
+        )
+        try:
+            yield
+        finally:
+            lock.release()
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise no_space() from None
         raise UsageError(f"cannot write report {str(folder)!r}: {error.strerror}") from None

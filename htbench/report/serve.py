@@ -9,12 +9,18 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from htbench import report
-from htbench.core.errors import HtbenchError
+from htbench.core.display import printable
+from htbench.core.errors import HtbenchError, Missing, UsageError
+from htbench.run.store import read_image
 
 HOST = "127.0.0.1"
+MAX_CONNECTIONS = 64
+"""Number of connections at a time; further ones are closed at once."""
+SECONDS = 30.0
+"""The longest wait for a browser, to ask or to take what it asked for."""
 _POLL_SECONDS = 1.0
 _PAUSE_FACTOR = 5.0  # pause as a multiple of the rendering time: the run needs the cores more
 _IMAGE = re.compile(r"images/([0-9a-f]{32}\.png)")
@@ -56,7 +62,7 @@ class LiveReport:
             try:
                 self.refresh()
             except HtbenchError as error:
-                sys.stderr.write(f"htbench: {error}\n")
+                sys.stderr.write(f"htbench: {printable(error)}\n")
             pause = max(_POLL_SECONDS, _PAUSE_FACTOR * (time.monotonic() - began))
 
     def read(self, path: str) -> bytes | None:
@@ -65,8 +71,8 @@ class LiveReport:
         if not image:
             return self.files.get(path)
         try:
-            return (self.folder / "images" / image[1]).read_bytes()
-        except OSError:
+            return read_image(self.folder / "images" / image[1])
+        except (UsageError, Missing):
             return None
 
     def _state(self) -> object:
@@ -106,9 +112,36 @@ def make_server(live_report: LiveReport, port: int) -> ThreadingHTTPServer:
     """A server on the local address, at another port if that one is taken."""
     handler = type("Handler", (_Handler,), {"live_report": live_report})
     try:
-        return ThreadingHTTPServer((HOST, port), handler)
+        return _Server((HOST, port), handler)
     except OSError:
-        return ThreadingHTTPServer((HOST, 0), handler)
+        return _Server((HOST, 0), handler)
+
+
+class _Server(ThreadingHTTPServer):
+    """A server of few connections at a time, which browsers may break off as they like."""
+
+    daemon_threads = True
+
+    def __init__(self, *args: Any) -> None:
+        self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        error = sys.exception()
+        if not isinstance(error, OSError):  # of a connection that was broken off, or too slow
+            sys.stderr.write(f"htbench: a request failed: {printable(repr(error))}\n")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -116,6 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     live_report: ClassVar[LiveReport]
     protocol_version = "HTTP/1.1"
+    timeout = SECONDS
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0].removeprefix("/")

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from htbench.core.errors import HtbenchError
-from htbench.run.store import Store, image_file
+from htbench.core.errors import HtbenchError, Missing, UsageError
+from htbench.run.store import Store, image_file, read_image
 from htbench.run.summary import Summary
 from htbench.steering import baseline, concept
 
@@ -86,10 +86,17 @@ def _images(folder: Path, files: set[str], *, hashes: bool) -> Iterator[RunIssue
     for name in sorted(files - paths.keys()):
         yield RunIssue(kind="damaged", what=f"image {name} is gone")
     for name in sorted(files & paths.keys()):
-        if not paths[name].stat().st_size:
+        if not paths[name].lstat().st_size:
             yield RunIssue(kind="damaged", what=f"image {name} is empty")
-        elif hashes and image_file(paths[name].read_bytes()) != name:
+        elif hashes and not _is_whole(paths[name]):
             yield RunIssue(kind="damaged", what=f"image {name} is not what was written")
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return image_file(read_image(path)) == path.name
+    except (UsageError, Missing):
+        return False
 
 
 def _stale(summary: Summary) -> Iterator[RunIssue]:

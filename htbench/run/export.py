@@ -1,13 +1,17 @@
 """Export of a run as Parquet, or as a folder that Hugging Face `datasets` loads, with images."""
 
+import errno
 import json
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Any, Literal
 
 from htbench.core import content
-from htbench.core.errors import Missing, UsageError
-from htbench.run.store import CellRow
+from htbench.core.errors import Missing, UsageError, no_space
+from htbench.run.store import CellRow, Store
 from htbench.run.summary import Summary
 
 if TYPE_CHECKING:
@@ -52,32 +56,40 @@ _CELLS_PER_FILE = 2000
 
 
 def write(summary: Summary, folder: Path, export_format: ExportFormat) -> list[Path]:
-    """Write the run to the new or empty `folder`; return the files.
+    """Write the run to the new or empty `folder`, whole or not at all; return the files.
 
     Raises:
         UsageError: if the folder holds something or cannot be written.
         Missing: if pyarrow is not installed.
     """
     arrow = _import_pyarrow()
+    fresh = folder.with_name(f".{os.getpid()}-{folder.name}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise UsageError(
-                f"folder {str(folder)!r} is not empty", remedy="Choose another --into."
-            )
-        (folder / "facts.json").write_text(
-            json.dumps(summary.store.facts(), indent=1, ensure_ascii=False), encoding="utf-8"
-        )
-        files = list(
-            _parquet(summary, folder, arrow)
-            if export_format == "parquet"
-            else _dataset(summary, folder, arrow)
-        )
+            raise _not_empty(folder)
+        fresh.mkdir()
+        text = json.dumps(summary.store.facts(), indent=1, ensure_ascii=False)
+        (fresh / "facts.json").write_text(text, encoding="utf-8")
+        write_files = _parquet if export_format == "parquet" else _dataset
+        files = [fresh / "facts.json", *write_files(summary, fresh, arrow)]
+        folder.rmdir()  # fails where another export has filled it meanwhile
+        fresh.rename(folder)
     except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise _not_empty(folder) from None
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise no_space() from None
         raise UsageError(
             f"cannot write {str(folder)[:300]!r}: {error.strerror}", remedy="Choose another --into."
         ) from None
-    return [folder / "facts.json", *files]
+    finally:
+        rmtree(fresh, ignore_errors=True)
+    return [folder / file.relative_to(fresh) for file in files]
+
+
+def _not_empty(folder: Path) -> UsageError:
+    return UsageError(f"folder {str(folder)!r} is not empty", remedy="Choose another --into.")
 
 
 def _import_pyarrow() -> Any:
@@ -150,7 +162,7 @@ def _schema(arrow: Any, metrics: Sequence[str]) -> Any:
 def _dataset_row(summary: Summary, cell: CellRow, metrics: Sequence[str]) -> dict[str, object]:
     scores = summary.scores.get(cell.id, {})
     return {
-        "image": _image(summary.store.folder / "images", cell.file),
+        "image": _image(summary.store, cell.file),
         "method": cell.method,
         "concept": cell.concept,
         "prompt": cell.prompt,
@@ -163,12 +175,11 @@ def _dataset_row(summary: Summary, cell: CellRow, metrics: Sequence[str]) -> dic
     }
 
 
-def _image(folder: Path, file: str | None) -> dict[str, object] | None:
-    return (
-        {"bytes": (folder / file).read_bytes(), "path": file}
-        if file and (folder / file).is_file()
-        else None
-    )
+def _image(store: Store, file: str | None) -> dict[str, object] | None:
+    """The image of a cell; None where there is none, or it cannot be read."""
+    with suppress(UsageError, Missing):
+        return {"bytes": store.image_bytes(file), "path": file} if file else None
+    return None
 
 
 def _write(arrow: Any, table: "pyarrow.Table", path: Path) -> None:

@@ -3,9 +3,11 @@ same prompt and seed."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from htbench.core.errors import Missing, UsageError
 from htbench.core.types import Digest
 from htbench.run.context import RemoteEncoder, RunContext, chunks
 from htbench.run.store import CellRow, Failure, ImageSeed, image_file
@@ -178,9 +180,10 @@ class _Embedder:
 
     def _read(self, key: Digest, file: str) -> bytes | None:
         """The bytes of an image file; None if it is damaged, which the store keeps as a failure."""
-        png = self._context.store.image_path(file).read_bytes()
-        if image_file(png) == file:
-            return png
+        with suppress(UsageError, Missing):
+            png = self._context.store.image_bytes(file)
+            if image_file(png) == file:
+                return png
         self.damaged += 1
         self._context.display.warn(f"image {file} is damaged and is made again")
         self._context.store.add_failure(

@@ -1,5 +1,6 @@
 """The folder of a run: a SQLite file, images and maps, written by one process at a time."""
 
+import errno
 import json
 import os
 import sqlite3
@@ -11,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from htbench.core import content
+from htbench.core import content, pictures, reading
 from htbench.core.database import Database, Schema
-from htbench.core.errors import Missing, UsageError
+from htbench.core.errors import Missing, UsageError, no_space
 from htbench.core.types import Digest
 
 VERSION = 3
@@ -103,6 +104,11 @@ def image_file(png: bytes) -> str:
     return f"{sha256(png).hexdigest()[:32]}.png"
 
 
+def read_image(path: Path) -> bytes:
+    """The bytes of an image file of a run; the errors as in `Store.image_bytes`."""
+    return reading.read_bytes(path, noun="image", within=path.parent, most=pictures.MAX_BYTES)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
     """One measurement of `htbench time`."""
@@ -169,6 +175,8 @@ class Store(Database):
                 (folder / part).mkdir(parents=True, exist_ok=True)
             store = cls._open_for_writing(folder)
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise no_space() from None
             raise UsageError(
                 f"cannot write run folder {str(folder)[:300]!r}: {error.strerror}",
                 remedy="Choose another --out.",
@@ -246,8 +254,17 @@ class Store(Database):
                 folder.rmdir()
 
     def image_path(self, file: str) -> Path:
-        """Path of the image file of that name."""
-        return self.folder / "images" / file
+        """Path of the image file of that name; a name with a folder is not followed."""
+        return self.folder / "images" / Path(file).name
+
+    def image_bytes(self, file: str) -> bytes:
+        """The bytes of the image file of that name, which is in the folder and no link out of it.
+
+        Raises:
+            UnreadableFile: if it is something else, or larger than pictures may be.
+            UnknownName, Missing: if there is none.
+        """
+        return read_image(self.image_path(file))
 
     def facts(self) -> dict[str, Any]:
         """Facts about the run as a whole: plan, environment, model, methods, concepts."""

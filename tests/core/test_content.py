@@ -1,5 +1,6 @@
 """Shipped content is complete and fits together; run against the wheel, it tests the wheel."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -142,12 +143,9 @@ def test_where_writing_fails_the_file_stays_as_it_was(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_what_a_killed_write_left_behind_is_written_over(tmp_path: Path) -> None:
-    (tmp_path / ".a.txt").write_text("half of it")
-    content.write_whole(tmp_path / "a.txt", "whole")
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "whole"}
-
-
-def test_a_shared_file_is_written_whole(tmp_path: Path) -> None:
-    content.write_shared(tmp_path / "a.txt", b"whole")
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "whole"}
+def test_of_several_writers_of_one_file_none_fails_and_one_wins_whole(tmp_path: Path) -> None:
+    texts = [str(k) * 100_000 for k in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda text: content.write_whole(tmp_path / "a.txt", text), texts * 5))
+    assert (tmp_path / "a.txt").read_text() in texts
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]

@@ -135,7 +135,7 @@ class PromptCache:
         self._folder.mkdir(parents=True, exist_ok=True)
         tensors = self._embeds[prompt].tensors()
         stored = serialise({name: value.contiguous() for name, value in tensors.items()})
-        content.write_shared(self._path(prompt), stored)
+        content.write_whole(self._path(prompt), stored)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,17 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
-from shutil import copyfile
 
 from PIL import Image
 
 from htbench.core import content
+from htbench.core import pictures as core_pictures
+from htbench.core.errors import Missing, UsageError
+from htbench.run.store import read_image
 
 KEEP_UP_TO = 128
 """Largest side in pixels of a picture that is kept as it is."""
 MAX_SIDE, WEBP_QUALITY = 256, 90
 """Largest side in pixels, and the quality, of the WebP that larger pictures become."""
-_HEAD = 24  # bytes of a PNG file up to the end of its width and height
 _SAMPLE = 64
 
 BytesOrReason = bytes | str
@@ -25,7 +26,7 @@ BytesOrReason = bytes | str
 
 def read_whole(path: Path) -> BytesOrReason:
     """The file as it is, if it can be read."""
-    return _read_or_reason(path, lambda file: _read_checked(file.read_bytes()))
+    return _read_or_reason(path, _read_checked)
 
 
 def shrink(path: Path) -> BytesOrReason:
@@ -57,57 +58,61 @@ def data_uri(picture: bytes) -> str:
 def save_into(path: Path, folder: Path) -> str:
     """Save the picture in `folder` and return its name there.
 
-    A small picture is linked or copied, a larger one becomes WebP, and a lost one is not saved.
+    A small picture is copied as it is, a larger one becomes WebP, and one that is lost or cannot
+    be read is not saved.
 
     Raises:
         OSError: if the folder cannot be written.
     """
-    if not path.is_file():
-        return path.name
-    if _longest_side(path) > KEEP_UP_TO:
-        name = f"{path.stem}.webp"
-        data = shrink(path) if not (folder / name).exists() else b""
-        if isinstance(data, bytes):
-            if not (folder / name).exists():
-                content.write_whole(folder / name, data)
+    names = path.name, f"{path.stem}.webp"
+    for name in names:
+        if (folder / name).exists() and path.exists():
             return name
-    if not (folder / path.name).exists():
-        with content.replacing(folder / path.name) as fresh:
-            _link(path, fresh)
-    return path.name
+    data = _read_or_reason(path, read_image)
+    if isinstance(data, str):
+        return path.name
+    name = path.name
+    if _longest_side(data) > KEEP_UP_TO:
+        smaller = shrink(path)
+        if isinstance(smaller, bytes):
+            name, data = names[1], smaller
+    with content.replacing(folder / name) as fresh:
+        if name != path.name or not _can_link(path, fresh):
+            fresh.write_bytes(data)
+    return name
 
 
-def _link(path: Path, fresh: Path) -> None:
+def _can_link(path: Path, fresh: Path) -> bool:
+    """Link `fresh` to the same bytes on the disk; False where that cannot be."""
+    if path.is_symlink():
+        return False
     try:
         os.link(path, fresh)
     except OSError:  # another disk, or one without links
-        copyfile(path, fresh)
+        return False
+    return True
 
 
-def _longest_side(path: Path) -> int:
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
-    return max(int.from_bytes(head[16:20]), int.from_bytes(head[20:24]))
+def _longest_side(png: bytes) -> int:
+    return max(int.from_bytes(png[16:20]), int.from_bytes(png[20:24]))
 
 
 def _read_or_reason(path: Path, work: Callable[[Path], bytes]) -> BytesOrReason:
     try:
         return work(path)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        # Pillow raises SyntaxError for some broken PNG files
+    except (UsageError, Missing) as error:
         return f"image {path.name} cannot be read: {type(error).__name__}"
 
 
-def _read_checked(data: bytes) -> bytes:
-    with Image.open(BytesIO(data)) as file:
-        file.load()
+def _read_checked(path: Path) -> bytes:
+    data = read_image(path)
+    core_pictures.open_picture(data, name=path.name)
     return data
 
 
 def _webp(path: Path) -> bytes:
     buffer = BytesIO()
-    with Image.open(path) as file:
-        picture = file.convert("RGB")
+    picture = core_pictures.open_picture(read_image(path), name=path.name).convert("RGB")
     picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
     picture.save(buffer, "WEBP", quality=WEBP_QUALITY, method=2)
     return buffer.getvalue()

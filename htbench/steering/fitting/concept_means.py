@@ -131,7 +131,7 @@ def _load_or_measure(
     seconds = time.perf_counter() - began
     if path:
         tensors = {str(site): values for site, values in means.items()}
-        content.write_shared(path, serialise(tensors, metadata={"seconds": repr(seconds)}))
+        content.write_whole(path, serialise(tensors, metadata={"seconds": repr(seconds)}))
     return means, seconds
 
 
