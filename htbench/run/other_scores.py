@@ -8,6 +8,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+from htbench.core import reading
+from htbench.core.errors import UnknownName
+from htbench.core.pictures import UnreadablePicture
 from htbench.run.context import RunContext, chunks
 from htbench.run.store import CellRow
 from htbench.scorers.scorer import Scorer, ScorerInput, knows, scorer_id
@@ -57,8 +60,8 @@ def _score(context: RunContext, scorer: Scorer) -> Reasons:
         reasons += Counter({"its unsteered picture is missing": len(rows) - len(paired)})
         inputs = {
             row.id: ScorerInput(
-                image=store.image_path(str(row.file)).resolve(),
-                unsteered=store.image_path(unsteered[row.prompt, row.seed]).resolve(),
+                image=store.image_path(str(row.file)).absolute(),
+                unsteered=store.image_path(unsteered[row.prompt, row.seed]).absolute(),
                 prompt=row.prompt,
                 concept=concepts[row.concept].text,
                 target=concepts[row.concept].target(row.prompt),
@@ -95,7 +98,20 @@ def _distinct_scores(
 ) -> dict[tuple[object, ...], float | str]:
     """Scores by the parts of the input that they depend on, so that none is measured twice."""
     distinct = {_input_key(scorer, item): item for item in inputs}
-    return dict(zip(distinct, scorer.measure(list(distinct.values())), strict=True))
+    return dict(zip(distinct, _measure(scorer, list(distinct.values())), strict=True))
+
+
+def _measure(scorer: Scorer, inputs: Sequence[ScorerInput]) -> list[float | str]:
+    """Scores, or the reasons why pictures cannot be read: those of links, or of no picture."""
+    try:
+        for item in inputs:
+            for path in (item.image, item.unsteered):
+                reading.find_file(path, noun="image", within=path.parent)
+        return scorer.measure(inputs)
+    except (reading.UnreadableFile, UnreadablePicture, UnknownName) as error:
+        if len(inputs) == 1:
+            return [f"a picture cannot be read: {type(error).__name__}"]
+        return [score for item in inputs for score in _measure(scorer, [item])]
 
 
 def _input_key(scorer: Scorer, item: ScorerInput) -> tuple[object, ...]:

@@ -5,7 +5,6 @@ import math
 import os
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,11 +12,19 @@ from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 
+from htbench.core import secrets
+from htbench.core.display import printable
 from htbench.core.errors import Missing, Refused
 from htbench.scorers.scorer import ScorerCard, ScorerInput, ScorerVersion
 
-_MAX_ANSWER_BYTES = 1 << 20
+_MAX_ANSWER_BYTES = 1 << 16
 """Length from which on an answer is taken to have no end."""
+_MAX_WAITING = 256
+"""Number of lines that are read ahead; then the command waits."""
+_MAX_BANNER_BYTES = 1 << 18
+"""Bytes of other output that may stand before an answer: some libraries print into stdout."""
+_ERROR_BYTES = 2000
+"""Bytes of the end of the command's stderr that are kept."""
 _MAX_FAILURES = 3
 """Number of failures in a row after which a command is given up."""
 
@@ -129,16 +136,18 @@ class _Connection:
     """A running command; no wait for it is longer than its timeout."""
 
     def __init__(self, command: Sequence[str], folder: Path) -> None:
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             command,
             cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._errors,
+            stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        self._lines: Queue[bytes] = Queue(10_000)
+        self._lines: Queue[bytes] = Queue(_MAX_WAITING)
+        self._errors = b""
+        self._error_reader = Thread(target=self._read_errors, daemon=True)
+        self._error_reader.start()
         Thread(target=self._read_lines, daemon=True).start()
 
     def send(self, text: str) -> None:
@@ -146,27 +155,34 @@ class _Connection:
         Thread(target=self._write, args=(text.encode(),), daemon=True).start()
 
     def receive(self, seconds: float) -> bytes:
-        """The next line.
+        """The next line that begins an object of JSON; others before it are left out.
 
         Raises:
-            _ProtocolError: if it does not come in time, or has no end.
+            _ProtocolError: if it does not come in time, has no end, or too much stands before it.
         """
-        try:
-            line = self._lines.get(timeout=seconds)
-        except Empty:
-            raise _ProtocolError(f"no answer within {seconds:g} s") from None
-        if not line:
-            raise _ProtocolError(self._exit_reason())
-        if not line.endswith(b"\n"):
-            raise _ProtocolError(f"an answer of {len(line)} bytes without an end")
-        return line
+        deadline, banner, banner_bytes = time.monotonic() + seconds, "", 0
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            except Empty:
+                raise _ProtocolError(f"no answer within {seconds:.3g} s{banner}") from None
+            if not line:
+                raise _ProtocolError(f"{self._exit_reason()}{banner}")
+            if not line.endswith(b"\n"):
+                raise _ProtocolError(f"an answer of {len(line)} bytes without an end")
+            if line.lstrip().startswith(b"{"):
+                return line
+            text = printable(line[:80].decode(errors="replace").strip())
+            banner = f"; it wrote {text!r}, which is no JSON: all else belongs on stderr"
+            banner_bytes += len(line)
+            if banner_bytes > _MAX_BANNER_BYTES:
+                raise _ProtocolError(f"{banner_bytes:,} bytes without an answer{banner}")
 
     def kill(self) -> None:
         """Kill the command with every process that it started."""
         with suppress(OSError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._errors.close()
 
     def _write(self, data: bytes) -> None:
         with suppress(OSError, ValueError):
@@ -180,6 +196,11 @@ class _Connection:
             self._lines.put(line)
         self._lines.put(b"")
 
+    def _read_errors(self) -> None:
+        assert self._process.stderr is not None
+        while data := self._process.stderr.read1(1 << 16):  # type: ignore[attr-defined]
+            self._errors = (self._errors + data)[-_ERROR_BYTES:]
+
     def _exit_reason(self) -> str:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
@@ -190,10 +211,11 @@ class _Connection:
             end = f"it ended with exit code {code}"
         else:
             end = f"it was killed by signal {-code}"
-        self._errors.seek(0, os.SEEK_END)
-        self._errors.seek(max(0, self._errors.tell() - 2000))
-        last_line = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
-        return ": ".join([end, *(line[:300] for line in last_line)])
+        self._error_reader.join(1)
+        last_line = self._errors.decode(errors="replace").strip().splitlines()[-1:]
+        return ": ".join(
+            [end, *(printable(secrets.scrub(line), max_length=300) for line in last_line)]
+        )
 
 
 def _question(id_: int, item: ScorerInput, card: ScorerCard) -> dict[str, object]:
@@ -236,7 +258,8 @@ def _parse_answer(line: bytes, pending: set[int]) -> tuple[int, float | str]:
     if not isinstance(id_, int) or isinstance(id_, bool) or id_ not in pending:
         raise _ProtocolError(f"it answered {id_!r}, which it was not asked, or twice")
     if isinstance(error, str) and score is None:
-        return id_, " ".join(error.split())[:300] or "no reason given"
+        text = printable(secrets.scrub(" ".join(error.split())), max_length=300)
+        return id_, text or "no reason given"
     if isinstance(score, bool) or not isinstance(score, int | float):
         raise _ProtocolError(
             f"it answered {id_} with score {str(score)[:60]!r}, which is no number"

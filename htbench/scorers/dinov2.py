@@ -23,6 +23,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from htbench.core import pictures
 from htbench.core.errors import Missing, Refused
 from htbench.core.weights import HubFiles, fingerprint, missing_files
 from htbench.scorers.scorer import ScorerCard, ScorerInput, ScorerVersion
@@ -95,7 +96,8 @@ class Dinov2:
 
 
 def _pixels(path: Path) -> Float[Tensor, "rgb rows columns"]:
-    picture = Image.open(path).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    whole = pictures.read_picture(path, within=path.parent).convert("RGB")
+    picture = whole.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     levels = torch.from_numpy(np.array(picture)).permute(2, 0, 1) / 255
     return (levels - torch.tensor(MEAN)[:, None, None]) / torch.tensor(DEVIATION)[:, None, None]
 

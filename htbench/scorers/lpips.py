@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from htbench.core import pictures
 from htbench.core import weights as files
 from htbench.core.errors import Missing
 from htbench.scorers.scorer import ScorerCard, ScorerInput, ScorerVersion
@@ -91,7 +91,9 @@ class Lpips:
 
 def _read_pixels(path: Path) -> Tensor:
     """The pixels of a picture, from -1 to 1, as a batch of one."""
-    levels = torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1)
+    levels = torch.from_numpy(
+        np.array(pictures.read_picture(path, within=path.parent).convert("RGB"))
+    ).permute(2, 0, 1)
     return levels[None].float() / 127.5 - 1
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -32,14 +33,14 @@ def test_a_command_scores_pictures_in_batches(tmp_path: Path) -> None:
         ("nothing", "no number"),
         ("id", "answered 77, which it was not asked"),
         ("error", "too dark"),
-        ("print", "no JSON"),
+        ("print", "no answer within 2 s; it wrote 'oops', which is no JSON"),
         ("long", "without an end"),
     ],
 )
 def test_what_a_command_cannot_score_has_a_reason_and_all_else_its_score(
     habit: str, reason: str, tmp_path: Path
 ) -> None:
-    words = command(tmp_path, habit)
+    words = command(tmp_path, habit, patience=2, start=20)
     first, second, third = words.measure(INPUTS)
     words.close()
     assert (first, third) == (3.0, 5.0)
@@ -70,7 +71,7 @@ def test_a_command_that_always_fails_is_given_up(tmp_path: Path) -> None:
     [
         ("crash", {}, Missing, "no such model"),
         ("mute", {"start": 1}, Missing, "no answer within 1 s"),
-        ("chatty", {}, Missing, "no JSON"),
+        ("chatty", {"start": 1}, Missing, "it wrote 'loading', which is no JSON"),
         ("stranger", {}, Refused, "declares name 'other'"),
         ("honest", {"version": "2"}, Refused, "declares version '1', its card says '2'"),
         ("honest", {"command": ["/no/such/program"]}, Missing, "No such file"),
@@ -104,3 +105,25 @@ def test_nothing_that_a_command_started_outlives_it(tmp_path: Path) -> None:
         time.sleep(0.05)
     os.kill(child, 9)
     pytest.fail("the child is still there")
+
+
+def test_what_a_library_prints_before_the_answers_is_left_out(tmp_path: Path) -> None:
+    script = """
+import json, sys
+print("Loading pretrained weights for resnet50 ...", flush=True)
+print(json.dumps({"name": "words", "version": "1", "weights": "0"}), flush=True)
+for line in sys.stdin:
+    print("warning: slow processor", flush=True)
+    print(json.dumps({"id": json.loads(line)["id"], "score": 1}), flush=True)
+"""
+    (tmp_path / "loud.py").write_text(script)
+    words = command(tmp_path, "", command=[sys.executable, "loud.py"])
+    assert words.measure(INPUTS) == [1.0, 1.0, 1.0]
+    words.close()
+
+
+def test_output_without_an_answer_is_given_up_and_shown_escaped(tmp_path: Path) -> None:
+    script = "while True: print('\x1b[2J' + 'x' * 1000, flush=True)"
+    (tmp_path / "flood.py").write_text(script)
+    with pytest.raises(Missing, match=r"bytes without an answer.*x1b\[2Jxxx"):
+        command(tmp_path, "", command=[sys.executable, "flood.py"])

@@ -23,6 +23,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from scipy.special import ndtri, softmax
 
+from htbench.core import pictures
 from htbench.core.content import file_digest
 from htbench.models.emoji.icons import DRAWINGS, WEIGHTS_FOLDER, nouns
 from htbench.models.emoji.scenes import LATENT, N_ARRANGEMENTS, VALUES, WORDINGS, Scene, phrase
@@ -121,7 +122,7 @@ def _facts_by_phrase() -> dict[str, tuple[str, str]]:
 
 
 def _measure(item: ScorerInput) -> float:
-    with Image.open(item.image) as image:
+    with pictures.read_picture(item.image, within=item.image.parent) as image:
         probability = detected(
             image,
             noun=item.prompt,
@@ -133,7 +134,7 @@ def _measure(item: ScorerInput) -> float:
 
 @lru_cache(maxsize=4096)
 def _layout_of(unsteered: Path, noun: str) -> Layout:
-    with Image.open(unsteered) as image:
+    with pictures.read_picture(unsteered, within=unsteered.parent) as image:
         return nearest_layout(image, noun)
 
 
