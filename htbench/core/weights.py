@@ -5,13 +5,14 @@ import json
 import os
 import pickle
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from htbench.core import content
-from htbench.core.errors import Missing, Refused
+from htbench.core import content, reading
+from htbench.core.errors import Missing, Refused, UsageError
 from htbench.core.types import Digest
 
 if TYPE_CHECKING:
@@ -170,10 +171,31 @@ def missing_files(folder: Path, patterns: tuple[str, ...] | list[str]) -> list[s
         if pattern not in index_patterns and not any(folder.glob(pattern))
     ]
     for index in (path for pattern in index_patterns for path in folder.glob(pattern)):
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        paths = [index.parent / name for name in names]
-        lost += sorted(str(path.relative_to(folder)) for path in paths if not path.exists())
+        names = _indexed_files(index)
+        lost += sorted(
+            str((index.parent / name).relative_to(folder))
+            for name in set(names)
+            if not (index.parent / name).exists()
+        )
     return lost
+
+
+def _indexed_files(index: Path) -> list[str]:
+    """The files that an index of sharded weights names, which are beside it.
+
+    Raises:
+        Refused: if the index is damaged, or names files elsewhere.
+    """
+    names = read_config(index).get("weight_map")
+    if not isinstance(names, dict) or not all(
+        isinstance(name, str) and Path(name).name == name for name in names.values()
+    ):
+        raise Refused(
+            f"index of weights {str(index)[:300]!r} is damaged: its 'weight_map' is no table of "
+            "files beside it",
+            remedy="Get the file again.",
+        )
+    return list(names.values())
 
 
 def read(*paths: Path) -> "Mapping[str, Tensor]":
@@ -187,7 +209,6 @@ def read(*paths: Path) -> "Mapping[str, Tensor]":
 
 def _read(path: Path) -> "Mapping[str, Tensor]":
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     remedy = "Delete it and get it again: htbench fetch --model NAME"
@@ -201,7 +222,7 @@ def _read(path: Path) -> "Mapping[str, Tensor]":
         is_code = "Unsupported" in str(error) or "GLOBAL" in str(error)
         why = "it holds code" if is_code else "it is damaged, or no file of weights"
         raise Refused(f"weights {str(path)!r} are refused: {why}", remedy=remedy) from None
-    except (SafetensorError, RuntimeError, EOFError, KeyError, ValueError) as error:
+    except Exception as error:  # a damaged pickle ends in many kinds of errors
         raise Refused(
             f"weights {str(path)!r} cannot be read: {' '.join(str(error).split())[:160]}",
             remedy=remedy,
@@ -222,11 +243,10 @@ def read_config(path: Path) -> dict[str, Any]:
         Refused: if the file is damaged, or holds anything but a table.
     """
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        config = reading.read_json(path, noun="settings of the model")
+    except (UsageError, Missing) as error:
         raise Refused(
-            f"settings {str(path)!r} cannot be read: {' '.join(str(error).split())[:160]}",
-            remedy="Get the file again.",
+            f"settings {str(path)[:300]!r} cannot be read: {error}", remedy="Get the file again."
         ) from None
     if not isinstance(config, dict):
         raise Refused(f"settings {str(path)!r} are no table", remedy="Get the file again.")
@@ -270,19 +290,29 @@ def cache_folder() -> Path:
 def _pins() -> dict[str, str]:
     """Commits of the first downloads of repositories that no commit is given for."""
     try:
-        commits = json.loads((cache_folder() / "revisions.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        commits = reading.read_json(cache_folder() / "revisions.json")
+    except (UsageError, Missing):
         return {}
     if not isinstance(commits, dict):
         return {}
-    return {str(repository): str(commit) for repository, commit in commits.items()}
+    return {
+        repository: commit
+        for repository, commit in commits.items()
+        if isinstance(commit, str) and _COMMIT.fullmatch(commit)
+    }
 
 
 def _pin(repository: str, commit: str) -> None:
     """Record the commit of a first download."""
     path = cache_folder() / "revisions.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content.write_whole(path, json.dumps({repository: commit, **_pins()}, indent=1))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content.write_whole(path, json.dumps({repository: commit, **_pins()}, indent=1))
+    except OSError as error:
+        sys.stderr.write(
+            f"htbench: the revision of {repository} is not kept, since {str(path)[:300]!r} cannot "
+            f"be written: {error.strerror}; XDG_CACHE_HOME names another folder\n"
+        )
 
 
 def _files(folder: Path) -> list[Path]:

@@ -56,7 +56,7 @@ class PublishedEncoder:
             ),
             is_train=False,
         )
-        tokenise, count_tokens = self._tokeniser(folder)
+        tokenise, tokens = self._tokeniser(folder)
         with torch.no_grad():
             width = clip.encode_text(tokenise(["width"]).to(device)).shape[-1]
         return ClipEncoder(
@@ -67,7 +67,7 @@ class PublishedEncoder:
             preprocess=prepare,
             tokenise=tokenise,
             device=device,
-            count_tokens=count_tokens,
+            tokens=tokens,
             context_length=self.context_length,
         )
 
@@ -116,17 +116,21 @@ class PublishedEncoder:
 
     def _tokeniser(
         self, folder: Path
-    ) -> "tuple[Callable[[Sequence[str]], Tensor], Callable[[str], int]]":
-        """The tokeniser, and the number of tokens of a text that is not cut, with its marks."""
+    ) -> "tuple[Callable[[Sequence[str]], Tensor], Callable[[str], Sequence[object]]]":
+        """The tokeniser, and the tokens of a text that is not cut, with its marks."""
         from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 
         if len(self.source.files) > 1:
             hf = HFTokenizer(str(folder), context_length=self.context_length, clean="canonicalize")
-            return lambda texts: hf(list(texts)), lambda text: len(
+            return lambda texts: hf(list(texts)), lambda text: list(
                 hf.tokenizer(hf.clean_fn(text), verbose=False).input_ids
             )
         simple = SimpleTokenizer(context_length=self.context_length)
-        return lambda texts: simple(list(texts)), lambda text: len(simple.encode(text)) + 2
+        return lambda texts: simple(list(texts)), lambda text: [
+            simple.sot_token_id,
+            *simple.encode(text),
+            simple.eot_token_id,
+        ]
 
 
 clip_vit_l_14 = PublishedEncoder(

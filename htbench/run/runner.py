@@ -25,6 +25,7 @@ from htbench.run.workers.messages import CheckWords, UnknownWords, WorkerSetup, 
 from htbench.scorers import scorer
 from htbench.scorers.scorer import Scorer
 from htbench.steering.leakage import LeakageAudit
+from htbench.steering.text_limits import Question
 
 
 def run(
@@ -170,10 +171,25 @@ def _run_stages(
 
 
 def _warn_of_unknown_words(context: RunContext) -> None:
-    targets = (concept.target("") for concept in context.plan.concepts)
-    task = CheckWords(texts=(*context.plan.prompts, *targets))
-    for word in run_one(context.pool, task, UnknownWords).words:
+    plan = context.plan
+    targets = (concept.target("") for concept in plan.concepts)
+    questions = tuple(
+        Question(concept=concept.id, prompt=prompt, target=concept.target(prompt))
+        for concept, prompt in product(plan.concepts, plan.prompts)
+        if concept.template
+    )
+    task = CheckWords(texts=(*plan.prompts, *targets), questions=questions)
+    found = run_one(context.pool, task, UnknownWords)
+    for word in found.words:
         context.display.warn(f"{word!r} is not in the vocabulary of {context.model.name}")
+    for text in found.cut:
+        if text.is_concept_lost:
+            raise Refused(
+                f"{len(found.cut)} texts are too long: {text}",
+                remedy="Shorten the prompts or the concept's text.",
+            )
+    if found.cut:
+        context.display.warn(f"{len(found.cut)} texts are too long: {found.cut[0]}")
 
 
 def _refuse_leaks(audits: Mapping[str, LeakageAudit]) -> None:

@@ -82,7 +82,7 @@ class ClipEncoder:
     """An encoder made of any open_clip model.
 
     A text with more tokens than its context is cut. A line on stderr warns of each such text, once,
-    where `count_tokens` is given.
+    where `tokens` is given.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class ClipEncoder:
         tokenise: Callable[[Sequence[str]], Int[Tensor, "texts words"]],
         device: str,
         batch: int = _BATCH,
-        count_tokens: Callable[[str], int] | None = None,
+        tokens: Callable[[str], Sequence[object]] | None = None,
         context_length: int = 77,
     ) -> None:
         """Move `clip` to `device`, and freeze it.
@@ -104,15 +104,15 @@ class ClipEncoder:
         Args:
             width: number of features of an embedding.
             batch: images or texts at a time.
-            count_tokens: tokens of a text before it is cut, with its start and end marks; None:
-                texts that are cut are not warned of.
+            tokens: tokens of a text before it is cut, with its start and end marks; None: texts
+                that are cut are not warned of.
             context_length: the number of tokens that a text is cut to.
         """
         self.name, self.revision, self.width = name, revision, width
         self._clip = clip.to(device).eval().requires_grad_(False)
         self._preprocess, self._tokenise = preprocess, tokenise
         self._device, self._batch = device, batch
-        self._count_tokens, self._context_length = count_tokens, context_length
+        self._tokens, self.context_length = tokens, context_length
         self._cut_texts: set[str] = set()
         self.scale = float(self._clip.logit_scale.exp())
 
@@ -134,22 +134,26 @@ class ClipEncoder:
             ),
         )
 
+    def tokens(self, text: str) -> Sequence[object]:
+        """All tokens of a text, with its marks; none where they are not known."""
+        return self._tokens(text) if self._tokens else ()
+
     def _warn_of_cut_texts(self, texts: Sequence[str]) -> None:
         """Name each text that is cut, at its first encoding; after ten of them say so instead."""
-        if self._count_tokens is None:
+        if self._tokens is None:
             return
         for text in texts:
             if text in self._cut_texts or len(self._cut_texts) > _MAX_WARNINGS:
                 continue
-            count = self._count_tokens(text)
-            if count <= self._context_length:
+            count = len(self._tokens(text))
+            if count <= self.context_length:
                 continue
             self._cut_texts.add(text)
             warning = (
                 f"{text[:60]!r} has {count} tokens, of which {self.name} "
-                f"reads {self._context_length}: the rest is ignored"
+                f"reads {self.context_length}: the rest is ignored"
                 if len(self._cut_texts) <= _MAX_WARNINGS
-                else f"{self.name} cuts further texts to {self._context_length} tokens; "
+                else f"{self.name} cuts further texts to {self.context_length} tokens; "
                 "they are not named"
             )
             print(f"htbench: {warning}", file=sys.stderr)

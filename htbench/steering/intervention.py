@@ -3,18 +3,20 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import ClassVar, Protocol, Self
+from typing import Annotated, ClassVar, Protocol, Self
 
 import torch
 from jaxtyping import Float
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as checked
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from htbench.core import content
-from htbench.core.errors import Refused
+from htbench.core import content, reading
+from htbench.core.errors import Missing, Refused, UsageError
 from htbench.core.types import Digest, Site
 
 
@@ -162,6 +164,9 @@ class Affine(Intervention):
             _shapes(scale) != _shapes(shift)
             or _shapes(low) != _shapes(high)
             or (low and _shapes(low) != _shapes(scale))
+            or any(
+                tensor.ndim != 1 or not tensor.is_floating_point() for tensor in tensors.values()
+            )
         ):
             raise ValueError("its parts do not match")
         return cls(scale, shift, low=low, high=high)
@@ -229,6 +234,7 @@ class LowRank(Intervention):
         if (
             _shapes(down) != {site: shape[::-1] for site, shape in _shapes(up).items()}
             or down.keys() != shift.keys()
+            or any(tensor.shape[1:] != shift[site].shape for site, tensor in up.items())
         ):
             raise ValueError("its parts do not match")
         return cls(down, up, shift)
@@ -294,7 +300,7 @@ class ModelIdentity(Protocol):
     def revision(self) -> Digest: ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class InterventionOrigin:
     """The origin of an intervention, as its file records it."""
 
@@ -305,10 +311,12 @@ class InterventionOrigin:
     concept: str = ""
     """Id of the concept."""
     seed: int = 0
-    seconds: float = 0.0
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """Wall-clock seconds of fitting it."""
 
 
+_SETTINGS = TypeAdapter(dict[str, str])
+_ORIGIN = TypeAdapter(InterventionOrigin)
 _BEFORE_SHORT_NAMES = {
     "htbench.intervention:Intervention": "none",
     "htbench.intervention:Rewrite": "rewrite",
@@ -359,16 +367,11 @@ def load(path: Path, *, model: ModelIdentity | None = None) -> Intervention:
             raise ValueError("its content does not have its digest")
         restored = _class(metadata["kind"]).restore(
             {name: tensor for name, tensor in tensors.items() if name != "none"},
-            json.loads(metadata["settings"]),
+            _SETTINGS.validate_python(reading.parse_json(metadata["settings"])),
         )
-        origin = (
-            InterventionOrigin(**json.loads(metadata["origin"])) if "origin" in metadata else None
-        )
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
-        raise Refused(
-            f"intervention {str(path)!r} cannot be read: {error}",
-            remedy="Delete the file to learn it again.",
-        ) from None
+        origin = _origin(metadata)
+    except _ERRORS as error:
+        raise _unreadable(path, error) from None
     if model and origin and (origin.model, origin.revision) != (model.name, model.revision):
         raise Refused(
             f"intervention {str(path)!r} was learnt for model {origin.model!r} "
@@ -381,15 +384,36 @@ def load(path: Path, *, model: ModelIdentity | None = None) -> Intervention:
 def read_origin(path: Path) -> InterventionOrigin | None:
     """The origin of the intervention at `path`; None if its file has none."""
     try:
-        metadata = _read(path)[1]
-        return (
-            InterventionOrigin(**json.loads(metadata["origin"])) if "origin" in metadata else None
-        )
-    except (SafetensorError, TypeError, ValueError, OSError) as error:
-        raise Refused(
-            f"intervention {str(path)!r} cannot be read: {error}",
-            remedy="Delete the file to learn it again.",
-        ) from None
+        return _origin(_read(path)[1])
+    except _ERRORS as error:
+        raise _unreadable(path, error) from None
+
+
+def _origin(metadata: Mapping[str, str]) -> InterventionOrigin | None:
+    if "origin" not in metadata:
+        return None
+    return _ORIGIN.validate_python(reading.parse_json(metadata["origin"]))
+
+
+_ERRORS = (
+    SafetensorError,
+    KeyError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    OSError,
+    UsageError,
+    Missing,
+)
+"""Errors that a damaged file leads to."""
+
+
+def _unreadable(path: Path, error: Exception) -> Refused:
+    problem = reading.first_problem(error) if isinstance(error, ValidationError) else str(error)
+    return Refused(
+        f"intervention {str(path)[:300]!r} cannot be read: {' '.join(problem.split())[:300]}",
+        remedy="Delete the file to learn it again.",
+    )
 
 
 def _kind(of: type[Intervention]) -> str:
@@ -422,6 +446,7 @@ def _with_subclasses(of: type[Intervention]) -> Iterator[type[Intervention]]:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    reading.find_file(path, noun="intervention")
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return tensors, dict(file.metadata() or {})

@@ -11,7 +11,7 @@ import torch
 from kit.toy import Toy
 from safetensors.torch import load_file
 
-from htbench.core import content
+from htbench.core import content, locks
 from htbench.core.errors import UsageError
 from htbench.steering import artifact, baseline
 from htbench.steering.artifact import ArtifactFiles
@@ -201,3 +201,47 @@ def test_code_beside_the_old_card_is_found_from_the_new_one(tmp_path: Path, lemo
         path=tmp_path / "own-toy.safetensors",
     )
     assert baseline.load_method(baseline.load_card(str(made.card))) == baseline.load_method(old)
+
+
+def test_a_damaged_result_is_told_of_and_trained_on(
+    tmp_path: Path, lemon: Concept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tmp_path, lemon)
+    (finished,) = (tmp_path / "checkpoints").glob("*/finished")
+    finished.write_text("")
+    assert lessons(train(tmp_path, lemon), tmp_path) == 2
+    assert "the result of an earlier training is damaged" in capsys.readouterr().err
+
+
+def test_a_second_training_of_the_same_is_told(tmp_path: Path, lemon: Concept) -> None:
+    train(tmp_path, lemon)
+    (finished,) = (tmp_path / "checkpoints").glob("*/finished")
+    with (
+        locks.locked(finished.parent, noun="it", activity="done"),
+        pytest.raises(UsageError, match="is being done by another process"),
+    ):
+        train(tmp_path, lemon)
+
+
+def test_a_card_by_a_relative_path_names_its_file_from_any_folder(
+    tmp_path: Path, lemon: Concept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tmp_path, lemon)
+    monkeypatch.chdir(tmp_path)
+    card_ = baseline.load_card("pupil-toy.toml")
+    monkeypatch.chdir("/")
+    assert card_.artifact("toy") == tmp_path / "pupil-toy.safetensors"
+
+
+def test_a_file_without_digests_that_a_card_names_is_not_verified_by_the_concepts_at_hand(
+    tmp_path: Path, lemon: Concept
+) -> None:
+    made = train(tmp_path, lemon)
+    shipped = load_or_train(
+        baseline.load_card(str(made.card)), Toy(), [lemon], folder=tmp_path, seed=0
+    )
+    trained_here = load_or_train(card(), Toy(), [lemon], folder=tmp_path, seed=0)
+    assert (shipped.training.concepts_digest, bool(trained_here.training.concepts_digest)) == (
+        "",
+        True,
+    )

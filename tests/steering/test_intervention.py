@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from htbench.core.errors import Refused
 from htbench.core.types import Digest, Site
+from htbench.steering import intervention
 from htbench.steering.intervention import (
     Affine,
     Interpolate,
@@ -351,3 +352,26 @@ def test_a_map_without_its_shift_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused):
         load(tmp_path / "map")
+
+
+@pytest.mark.parametrize(
+    ("settings", "origin"),
+    [
+        ('{"more": 3, "less": "x"}', None),
+        ('{"more": "a", "less": "b", "os": "c"}', None),
+        ("[" * 100_000, None),
+        ('{"more": "a", "less": "b"}', '{"model": "toy", "revision": "x", "seconds": NaN}'),
+        ('{"more": "a", "less": "b"}', '{"model": "toy", "module": "os"}'),
+    ],
+)
+def test_a_file_with_a_bad_record_is_refused_in_one_line(
+    settings: str, origin: str | None, tmp_path: Path
+) -> None:
+    tensors = {"none": torch.zeros(0)}
+    metadata = {"kind": "rewrite", "settings": settings, "sites": "[]"}
+    metadata |= {"origin": origin} if origin else {}
+    digest = intervention._digest(tensors, metadata)
+    save_file(tensors, tmp_path / "map", metadata={**metadata, "digest": digest})
+    with pytest.raises(Refused) as caught:
+        intervention.load(tmp_path / "map")
+    assert "\n" not in str(caught.value)

@@ -32,7 +32,7 @@ def _load(name: str, device: str) -> ClipEncoder:
         preprocess=_preprocess,
         tokenise=clip.tokenise,
         device=device,
-        count_tokens=lambda text: len(vocabulary.split(text)) + 1,
+        tokens=lambda text: [*vocabulary.split(text), "."],
         context_length=vocabulary.MAX_LENGTH + 1,
     )
 

@@ -25,6 +25,7 @@ class EmojiModel:
     concept_encoder = "emoji-clip-a"
     scorer = "emoji-clip-b"
     detector = "emoji-detector"
+    context_length = vocabulary.MAX_LENGTH + 1
 
     def __init__(self, device: str) -> None:
         self.device = device
@@ -68,6 +69,9 @@ class EmojiModel:
 
     def unknown_words(self, text: str) -> list[str]:
         return vocabulary.unknown_words(text)
+
+    def tokens(self, text: str) -> list[str]:
+        return [*vocabulary.split(text), "."]
 
     def forget_prompts(self) -> None:
         self._prompt_embeds.clear()

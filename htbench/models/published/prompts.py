@@ -1,5 +1,6 @@
 """Encoded prompts: made once by the pipeline's own text encoders, cached on disk by content."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from htbench.core import content
 from htbench.core.phase import phase
 from htbench.core.types import Digest
 
+_MAX_BYTES = 1 << 28
+"""The largest file of an encoded prompt that is read; others are made again."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PromptEmbeds:
@@ -24,6 +28,17 @@ class PromptEmbeds:
     states: Float[Tensor, "prompts words width"]
     pooled: Float[Tensor, "prompts width"] | None = None
     mask: Bool[Tensor, "prompts words"] | None = None
+
+    @property
+    def is_valid(self) -> bool:
+        """True if shapes are those of one prompt, and all numbers are finite."""
+        return (
+            self.states.ndim == 3
+            and self.states.is_floating_point()
+            and (self.pooled is None or self.pooled.shape[:1] == self.states.shape[:1])
+            and (self.mask is None or self.mask.shape == self.states.shape[:2])
+            and all(bool(tensor.isfinite().all()) for tensor in self.tensors().values())
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensors that are not None, by name."""
@@ -59,7 +74,7 @@ class PromptCache:
         self._folder, self._device = folder, device
         self._embeds: dict[str, PromptEmbeds] = {}
         self._encoder: TextEncoder | None = None
-        self._bypass_cache = False
+        self._bypass_cache, self._is_kept = False, True
 
     def forget(self) -> None:
         """Encode all prompts anew from here on, without reading from or writing to the disk.
@@ -124,18 +139,31 @@ class PromptCache:
             return False
         path = self._path(prompt)
         try:
-            self._embeds[prompt] = PromptEmbeds(**load_file(path))
-        except (SafetensorError, OSError, TypeError):
+            if not path.is_file() or path.stat().st_size > _MAX_BYTES:
+                return False
+            embeds = PromptEmbeds(**load_file(path))
+        except (SafetensorError, OSError, TypeError, ValueError):
             return False
+        if not embeds.is_valid:
+            return False
+        self._embeds[prompt] = embeds
         return True
 
     def _save(self, prompt: str) -> None:
-        if self._bypass_cache:
+        if self._bypass_cache or not self._is_kept:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
         tensors = self._embeds[prompt].tensors()
         stored = serialise({name: value.contiguous() for name, value in tensors.items()})
-        content.write_whole(self._path(prompt), stored)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            content.write_whole(self._path(prompt), stored)
+        except OSError as error:
+            if self._is_kept:
+                sys.stderr.write(
+                    f"htbench: encoded prompts are not kept, since {str(self._folder)[:300]!r} "
+                    f"cannot be written: {error.strerror}; XDG_CACHE_HOME names another folder\n"
+                )
+            self._is_kept = False
 
 
 @dataclass(frozen=True, kw_only=True)

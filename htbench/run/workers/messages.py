@@ -14,6 +14,7 @@ from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept
 from htbench.steering.intervention import Intervention
 from htbench.steering.method import Training
+from htbench.steering.text_limits import CutText, Question
 
 Handle = object
 """A value that stays in the pool until a worker needs it; see `Pool.put`."""
@@ -170,16 +171,19 @@ class Embeddings:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckWords:
-    """Find words that are not in the model's vocabulary."""
+    """Find words that are not in the model's vocabulary, and texts that are not read whole."""
 
     texts: tuple[str, ...]
+    questions: tuple[Question, ...] = ()
+    """Prompts whose targets the model and the encoders that score are to read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnknownWords:
-    """Words that are not in the model's vocabulary, each once."""
+    """Words that are not in the model's vocabulary, each once, and texts that are cut."""
 
     words: tuple[str, ...]
+    cut: tuple[CutText, ...] = ()
 
 
 Task = TrainTask | FitTask | GenerateTask | EmbedImages | EmbedTexts | CheckWords

@@ -4,6 +4,7 @@ This process assigns the tasks and is the only one that writes the store.
 """
 
 import os
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -50,6 +51,8 @@ _POLL_SECONDS = 30.0
 
 Also the seconds without a ready worker after which the user is warned.
 """
+_ANSWER_SECONDS = 15.0
+"""Seconds within which a cluster must answer."""
 _RAY_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
@@ -107,6 +110,7 @@ def _connect(options: RunOptions) -> None:
         ray.init(address="local", include_dashboard=False, **quiet)
         return
     try:
+        _check_answers(options.ray)
         ray.init(address=options.ray, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
         where = "on this machine" if options.ray == "auto" else f"at {options.ray[:200]!r}"
@@ -115,6 +119,17 @@ def _connect(options: RunOptions) -> None:
             f"no Ray cluster {where}: {cause}",
             remedy="Start one with: ray start --head; or leave --ray out and give --workers.",
         ) from None
+
+
+def _check_answers(address: str) -> None:
+    """Raise an error if nobody answers at `host:port`; Ray itself would try for ten minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon or "/" in address or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise ConnectionError(getattr(error, "strerror", None) or str(error)) from None
 
 
 @dataclass

@@ -42,6 +42,7 @@ from htbench.steering.encoder import Encoder
 from htbench.steering.intervention import Intervention
 from htbench.steering.method import TrainedMethod, load_or_train
 from htbench.steering.model import HasDetector, HasFacts, Model, unknown_words
+from htbench.steering.text_limits import cut_texts
 
 _EMPTY = torch.zeros(0, 0)
 Fetch = Callable[[Any], Any]
@@ -109,7 +110,10 @@ class Worker:
                     images=_EMPTY, texts=self.encoders[task.encoder].texts(task.texts)
                 )
             case CheckWords():
-                return UnknownWords(words=tuple(unknown_words(self.model, task.texts)))
+                readers = (self.model, *self.encoders)
+                cut = [text for reader in readers for text in cut_texts(reader, task.questions)]
+                words = unknown_words(self.model, task.texts)
+                return UnknownWords(words=tuple(words), cut=tuple(cut))
 
     def _train(self, source: SteeringSource) -> SteeringInfo | Failure:
         try:

@@ -4,6 +4,7 @@ All concepts share the prompts and seeds of one list of neutral images, so that 
 of mean activations is not blurred by other prompts and other noise.
 """
 
+import math
 import sys
 import time
 from collections import defaultdict
@@ -13,11 +14,12 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
 from htbench.core import content, distributed
+from htbench.core.errors import Refused
 from htbench.core.phase import phase
 from htbench.core.types import Site
 from htbench.steering.concept import Concept
@@ -122,9 +124,7 @@ def _load_or_measure(
     key = content.digest(["means", model.revision, prompts, list(neutral.seeds)])
     path = folder and folder / f"{key}.safetensors"
     if path and path.exists():
-        with safe_open(path, framework="pt") as file:
-            means = {Site(site): file.get_tensor(site) for site in file.keys()}  # noqa: SIM118
-            return means, float(file.metadata()["seconds"])
+        return _load(path, model)
     began = time.perf_counter()
     by_step = _means_by_step(model, prompts, neutral.seeds)
     means = {site: values.mean(0).cpu() for site, values in by_step.items()}
@@ -133,6 +133,24 @@ def _load_or_measure(
         tensors = {str(site): values for site, values in means.items()}
         content.write_whole(path, serialise(tensors, metadata={"seconds": repr(seconds)}))
     return means, seconds
+
+
+def _load(path: Path, model: Model) -> tuple[dict[Site, Float[Tensor, " channels"]], float]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            shapes = {site: list(file.get_slice(site).get_shape()) for site in file.keys()}  # noqa: SIM118
+            if shapes != {site: [info.channels] for site, info in model.sites.items()}:
+                raise ValueError("its sites are not those of the model")
+            means = {Site(site): file.get_tensor(site) for site in shapes}
+            seconds = float((file.metadata() or {})["seconds"])
+            if not math.isfinite(seconds):
+                raise ValueError(f"its seconds are {seconds}")
+            return means, seconds
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise Refused(
+            f"means {str(path)[:300]!r} cannot be read: {' '.join(str(error).split())[:300]}",
+            remedy="Delete the file to measure them again.",
+        ) from None
 
 
 def _means_by_step(

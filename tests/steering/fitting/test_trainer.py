@@ -1,5 +1,7 @@
 """Training resumes to the bit."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from kit.small_training import RECIPE, Regression
 from safetensors.torch import load_file
 from torch import Tensor
 
+from htbench.core.errors import Refused
 from htbench.steering.fitting.trainer import Trainer
 
 
@@ -37,6 +40,51 @@ def test_a_run_stopped_in_the_middle_ends_with_the_same_weights(tmp_path: Path) 
         weights(tmp_path / "checkpoints", tmp_path / "b", stop=25)
     resumed = weights(tmp_path / "checkpoints", tmp_path / "b")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_full_disk_is_told_as_such_and_leaves_the_last_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        weights(tmp_path, tmp_path / "out", stop=25)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    (tmp_path / ".checkpoint.pt").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        weights(tmp_path, tmp_path / "out")
+    assert caught.value.errno == errno.ENOSPC
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert not (tmp_path / ".checkpoint.pt").is_symlink()
+
+
+class Code:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch ran",)
+
+
+def _damage(kind: str, path: Path) -> None:
+    whole = path.read_bytes()
+    states = {"number": 3, "half": {"step": 3}, "code": Code()}
+    state = torch.load(path, weights_only=True)
+    states["elsewhere"] = {**state, "step": 10**6}
+    states["another network"] = {**state, "weights": {"x": torch.zeros(1)}}
+    if kind in states:
+        torch.save(states[kind], path)
+    else:
+        path.write_bytes({"empty": b"", "cut": whole[: len(whole) // 2], "text": b"hello"}[kind])
+
+
+@pytest.mark.parametrize(
+    "kind", ["empty", "cut", "text", "number", "half", "code", "elsewhere", "another network"]
+)
+def test_a_damaged_checkpoint_is_refused_in_one_line(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Stopped):
+        weights(tmp_path, tmp_path / "out", stop=25)
+    _damage(kind, tmp_path / "checkpoint.pt")
+    with pytest.raises(Refused, match="is damaged") as caught:
+        weights(tmp_path, tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
