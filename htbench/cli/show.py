@@ -1,13 +1,17 @@
 """`htbench show`: one method, model, plan or concept in full."""
 
+import os
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from htbench.cli.options import Json, ModelOption, load_options
 from htbench.core import registry
-from htbench.core.errors import UnknownName, UsageError
+from htbench.core.errors import Refused, UnknownName, UsageError
+
+if TYPE_CHECKING:
+    from htbench.steering.baseline import Card
 
 
 def show(
@@ -77,10 +81,26 @@ def _method(name: str) -> dict[str, object]:
     ]
     return {
         **card.model_dump(mode="json", exclude={"bibtex"}),
+        "artifacts": {model: _artifact(card, model) for model in card.artifacts},
         "published": published,
         "digest": card.digest,
         "bibtex": card.bibtex.strip(),
     }
+
+
+def _artifact(card: "Card", model: str) -> str:
+    """The trained file of a card, and whether its list of training concepts can be relied on."""
+    from htbench.steering import record_digest
+
+    path = card.artifact(model)
+    if path is None:
+        return ""
+    try:
+        unverified = record_digest.why_file_unverified(path)
+    except Refused as error:
+        unverified = str(error)
+    state = f"unverified: {unverified}" if unverified else "verified"
+    return f"{os.path.relpath(path)}, training concepts {state}"
 
 
 def _model(name: str, options: Mapping[str, str], *, needs: bool) -> dict[str, object]:

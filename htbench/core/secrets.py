@@ -114,7 +114,9 @@ def scrub(text: str) -> str:
     whatever stands where addresses and headers have a password or key.
     """
     in_environment = {
-        value.strip() for name, value in os.environ.items() if _SECRET_VARIABLE.search(name)
+        value.strip()
+        for name, value in os.environ.items()
+        if _SECRET_VARIABLE.search(name) and name != "PWD"  # the shell's working folder
     }
     text = _IN_ADDRESS.sub(rf"\1{HIDDEN}@", _without(_known | in_environment, text))
     return _AFTER_NAME.sub(

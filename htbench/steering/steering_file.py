@@ -19,9 +19,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from htbench.core import content, reading
+from htbench.core import reading
 from htbench.core.errors import Refused
 from htbench.core.types import Digest, Site
+from htbench.steering import record_digest
 from htbench.steering.method import Training
 from htbench.steering.model import Model
 
@@ -29,8 +30,6 @@ MAX_WIDTH = 4096
 """The most units of a layer, and the most directions, of a network."""
 _MAX_TENSORS = 100_000
 _DTYPES = {"F64", "F32", "F16", "BF16"}
-_EDITED = "its record was changed after the training"
-_NO_DIGEST = "its file is older than digests of the training concepts"
 Text = Annotated[str, Field(max_length=1000)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -141,7 +140,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], record: SteeringRecord) -> 
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     digest = _digest_of_tensors(BytesIO(serialise(on_cpu)))
     values = record.model_copy(update={"tensors": digest}).model_dump(mode="json")
-    text = json.dumps({**values, "digest": _digest_of_record(values)})
+    text = json.dumps({**values, "digest": record_digest.digest(values)})
     # one entry, since the order of several changes from file to file
     path.write_bytes(serialise(on_cpu, metadata={record.key: text}))
 
@@ -171,7 +170,7 @@ def read(path: Path, kind: type[Record], *, noun: str = "steering") -> SteeringF
             raise ValueError(f"its metadata have no {kind.key!r}")
         values = reading.parse_json(metadata[kind.key])
         record = kind.model_validate(values)
-        unverified = record.training.unverified or _why_unverified(values)
+        unverified = record.training.unverified or record_digest.why_unverified(values)
     except ValidationError as error:
         raise _refusal(path, noun, reading.first_problem(error)) from None
     except (SafetensorError, OSError, ValueError) as error:
@@ -182,17 +181,6 @@ def read(path: Path, kind: type[Record], *, noun: str = "steering") -> SteeringF
 def record_of(training: Training) -> TrainingRecord:
     """A training, as a file has it."""
     return TrainingRecord.model_validate(asdict(training))
-
-
-def _why_unverified(values: Mapping[str, object]) -> str:
-    """The reason why a record cannot be relied on; empty: it has the digest it was written with."""
-    if not (values.get("tensors") and values.get("digest")):
-        return _NO_DIGEST
-    return "" if _digest_of_record(values) == values["digest"] else _EDITED
-
-
-def _digest_of_record(values: Mapping[str, object]) -> Digest:
-    return content.digest({key: value for key, value in values.items() if key != "digest"})
 
 
 def _digest_of_tensors(file: BinaryIO) -> Digest:
