@@ -243,10 +243,12 @@ def read_config(path: Path) -> dict[str, Any]:
         Refused: if the file is damaged, or holds anything but a table.
     """
     try:
-        config = reading.read_json(path, noun="settings of the model")
-    except (UsageError, Missing) as error:
+        # not `read_json`: diffusers writes -Infinity
+        config = json.loads(reading.read_text(path, noun="settings of the model"))
+    except (ValueError, RecursionError, UsageError, Missing) as error:
         raise Refused(
-            f"settings {str(path)[:300]!r} cannot be read: {error}", remedy="Get the file again."
+            f"settings {str(path)[:300]!r} cannot be read: {' '.join(str(error).split())[:300]}",
+            remedy="Get the file again.",
         ) from None
     if not isinstance(config, dict):
         raise Refused(f"settings {str(path)!r} are no table", remedy="Get the file again.")

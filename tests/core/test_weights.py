@@ -30,7 +30,7 @@ def test_a_damaged_index_is_refused_in_one_line(text: str, tmp_path: Path) -> No
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"a": NaN}', '{"a": ' + "1" * 5000 + "}"])
+@pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, '{"a": ' + "1" * 5000 + "}"])
 def test_damaged_settings_are_refused_in_one_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(Refused) as caught:
