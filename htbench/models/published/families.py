@@ -1,5 +1,6 @@
 """Families of pipelines that few-step generators were distilled from, and their differences."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -9,6 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from htbench.models.published.prompts import PromptEmbeds, TextEncoder
+
+_MAX_WARNINGS = 10
 
 
 class Family(Protocol):
@@ -234,6 +237,17 @@ class _PipelineTextEncoder:
 
     def __init__(self, pipeline: Any) -> None:
         self._pipeline, self._device = pipeline, "cpu"
+        self._cut_count = 0
+
+    def _warn_if_cut(self, prompt: str, *, tokeniser: str, limit: int) -> None:
+        """Tell of a prompt with more tokens than are read, at its first reading; of ten at most."""
+        count = len(getattr(self._pipeline, tokeniser)(prompt, verbose=False).input_ids)
+        if count > limit and self._cut_count < _MAX_WARNINGS:
+            self._cut_count += 1
+            sys.stderr.write(
+                f"htbench: {prompt[:120]!r} has {count} tokens, of which the generator reads "
+                f"{limit}: the rest is ignored\n"
+            )
 
     def move(self, device: str) -> None:
         for part in self._pipeline.components.values():
@@ -244,6 +258,7 @@ class _PipelineTextEncoder:
 
 class _SdxlTextEncoder(_PipelineTextEncoder):
     def encode(self, prompt: str) -> PromptEmbeds:
+        self._warn_if_cut(prompt, tokeniser="tokenizer", limit=77)
         states, _, pooled, _ = self._pipeline.encode_prompt(
             prompt, device=self._device, do_classifier_free_guidance=False
         )
@@ -252,6 +267,7 @@ class _SdxlTextEncoder(_PipelineTextEncoder):
 
 class _PixArtTextEncoder(_PipelineTextEncoder):
     def encode(self, prompt: str) -> PromptEmbeds:
+        self._warn_if_cut(prompt, tokeniser="tokenizer", limit=300)
         states, mask, _, _ = self._pipeline.encode_prompt(
             prompt, device=self._device, do_classifier_free_guidance=False
         )
@@ -260,6 +276,7 @@ class _PixArtTextEncoder(_PipelineTextEncoder):
 
 class _FluxTextEncoder(_PipelineTextEncoder):
     def encode(self, prompt: str) -> PromptEmbeds:
+        self._warn_if_cut(prompt, tokeniser="tokenizer_2", limit=256)
         states, pooled, _ = self._pipeline.encode_prompt(
             prompt, device=self._device, max_sequence_length=256
         )
