@@ -46,7 +46,7 @@ def write_to_run(result: StudyResult, run: Path, *, study: Path, rules_changed: 
     text = json.dumps(facts, indent=1, sort_keys=True, allow_nan=False) + "\n"
     try:
         path.parent.mkdir(exist_ok=True)
-        content.write_shared(path, text)
+        content.write_whole(path, text)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise no_space() from None
