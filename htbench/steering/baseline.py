@@ -5,16 +5,16 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
-    JsonValue,
     PrivateAttr,
     PydanticUndefinedAnnotation,
     PydanticUserError,
@@ -28,6 +28,28 @@ from htbench.core.types import Digest
 
 Modality = Literal["text", "image"]
 _TOO_LARGE = 10**18
+
+
+def _check_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Refuse values that JSON does not have, such as dates, and numbers of more than 18 digits."""
+    for name, value in settings.items():
+        for part in _parts(value):
+            if not isinstance(part, str | int | float | None):
+                raise ValueError(f"{name} is a {type(part).__name__}: {str(part)[:60]!r}")
+            if not isinstance(part, str | None) and not abs(part) < _TOO_LARGE:
+                raise ValueError(f"{name} is not a number of at most 18 digits")
+    return settings
+
+
+def _parts(value: object) -> Iterator[object]:
+    """The values in lists and tables within each other."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _parts(part)
+    else:
+        yield value
 
 
 class PublishedFigure(BaseModel):
@@ -58,7 +80,7 @@ class Card(BaseModel):
     """Names of the encoders that concepts are embedded with; `conditioner` is the model's own."""
     reads: tuple[Modality, ...] = ("text",)
     """Modalities that a concept may be given in."""
-    settings: dict[str, JsonValue] = {}
+    settings: Annotated[dict[str, Any], AfterValidator(_check_settings)] = {}
     paper: str = ""
     bibtex: str = ""
     published: tuple[PublishedFigure, ...] = ()
@@ -103,13 +125,11 @@ class Card(BaseModel):
 
     def with_settings(self, settings: Mapping[str, object]) -> "Card":
         """This card with some settings replaced, and without trained steerings."""
-        values = {"settings": {**self.settings, **settings}, "artifacts": {}}
-        card = self.model_copy(update=values)
         try:
-            Card.model_validate(card.model_dump())
-        except ValidationError as error:
-            raise UsageError(f"card {self.name!r}: {reading.first_problem(error)}") from None
-        return card
+            values = _check_settings({**self.settings, **settings})
+        except ValueError as error:
+            raise UsageError(f"settings of {self.name!r}: {error}") from None
+        return self.model_copy(update={"settings": values, "artifacts": {}})
 
 
 def cards() -> dict[str, Card]:
@@ -163,11 +183,9 @@ def load_method(card: Card | str) -> Any:
     card = load_card(card) if isinstance(card, str) else card
     kind = _method_class(card)
     settings = [field.name for field in dataclasses.fields(kind)]
-    for setting, value in card.settings.items():
+    for setting in card.settings:
         if setting not in settings:
             raise UnknownName(f"setting of {card.method}", setting, settings)
-        if isinstance(value, int) and abs(value) >= _TOO_LARGE:
-            raise UsageError(f"setting {setting!r} of {card.name} has more than 18 digits")
     try:
         return TypeAdapter(kind).validate_python(card.settings)
     except ValidationError as error:

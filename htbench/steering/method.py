@@ -21,6 +21,7 @@ from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept
 from htbench.steering.intervention import Intervention
 from htbench.steering.model import Model
+from htbench.steering.record_digest import training_digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +43,6 @@ class Training:
     """Digest of the training concepts, as `training_digest` gives it; empty: it is not known."""
     unverified: str = ""
     """Reason why `concepts` may not be the list that the training wrote; empty: there is none."""
-
-
-def training_digest(concepts: Sequence[Concept]) -> Digest:
-    """Digest of training concepts: their texts, templates, neutral prompts and references."""
-    return content.digest([concept.digest for concept in concepts])
 
 
 class Steering(Protocol):

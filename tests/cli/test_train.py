@@ -1,5 +1,6 @@
 """`htbench train` and `htbench check method` as a user meets them."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -25,14 +26,20 @@ def test_a_method_is_trained_and_the_command_that_is_printed_runs_it(tmp_path: P
         f"--set={each}"
         for each in ("steps=2", "targets=2", "images=2", "concepts=2", "width=8", "rank=2")
     ]
-    answer = htbench("train", "hypertransport", "--limit", "2", *small, cwd=tmp_path)
+    out = "--out=my files/mine.safetensors"
+    answer = htbench("train", "hypertransport", "--limit", "2", *small, out, cwd=tmp_path)
     assert (answer.returncode, answer.stdout.splitlines()[-1]) == (
         0,
-        "Use it: htbench run --model emoji --method runs/train/hypertransport-emoji.toml",
+        "Use it: htbench run --model emoji --method 'my files/mine.toml'",
     )
     command = answer.stdout.splitlines()[-1].removeprefix("Use it: htbench ")
     run = htbench(
-        *command.split(), "--limit=1", "--prompts=1", "--seeds=1", "--strength=0,1", cwd=tmp_path
+        *shlex.split(command),
+        "--limit=1",
+        "--prompts=1",
+        "--seeds=1",
+        "--strength=0,1",
+        cwd=tmp_path,
     )
     assert run.returncode == 0, run.stderr
 
@@ -45,6 +52,12 @@ def test_a_method_is_trained_and_the_command_that_is_printed_runs_it(tmp_path: P
         (["train", "hypertransport", "--set", "stepz=2"], "did you mean 'steps'"),
         (["train", "hypertransport", "--set", "steps=many"], "valid integer"),
         (["train", "hypertransport", "--set", "steps"], "--set steps=2000"),
+        (["train", "hypertransport", "--set", "rate=nan"], "not a finite number"),
+        (["train", "hypertransport", "--set", "steps=2020-01-01"], "is a date"),
+        (["train", "hypertransport", "--set", "steps=" + "9" * 5000], "more than 400 digits"),
+        (["train", "hypertransport", "--set", "sites=" + "[" * 100], "within each other"),
+        (["train", "hypertransport", "--set", "rank=1000000000"], "less than or equal to 4096"),
+        (["train", "hypertransport", "--out", "."], "is a folder"),
         (["train", "hypertransport", "--split", "tarin"], "train"),
         (["train", "hypertransport", "--out", "mine.toml"], "--out mine.safetensors"),
         (["check", "method", "lineaz"], "lineas"),

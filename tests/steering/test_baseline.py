@@ -245,3 +245,17 @@ def test_the_digest_does_not_depend_on_the_order_of_settings() -> None:
         _card(settings={"steps": 1, "rate": 2}).digest
         == _card(settings={"rate": 2, "steps": 1}).digest
     )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    ["rate = nan", "steps = 2020-01-01", "steps = " + "9" * 5000, "steps = " + "9" * 30]
+    + ["a = " + "[" * 100 + "]" * 100, "sites = [2020-01-01]"],
+)
+def test_settings_that_no_method_can_have_are_one_line(settings: str, tmp_path: Path) -> None:
+    text = f'name = "mine"\nmethod = "lineas"\nsummary = "x"\n[settings]\n{settings}\n'
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        baseline.load_card(str(tmp_path / "mine.toml"))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500

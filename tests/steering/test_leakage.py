@@ -13,7 +13,8 @@ from htbench.steering.leakage import (
     normalise,
     prompts_sharing_a_word,
 )
-from htbench.steering.method import Training, training_digest
+from htbench.steering.method import Training
+from htbench.steering.record_digest import training_digest
 
 VECTORS = {
     "with lemon": (1.0, 0.0),

@@ -25,9 +25,9 @@ from htbench.steering.method import (
     Training,
     fitting_images,
     refuse_other_origin,
-    training_digest,
 )
 from htbench.steering.model import Model, Request, select_sites
+from htbench.steering.record_digest import training_digest
 from htbench.steering.steering_file import SteeringRecord
 
 Maps = dict[Site, tuple[Float[Tensor, "concepts channels"], Float[Tensor, "concepts channels"]]]

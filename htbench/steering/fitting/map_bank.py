@@ -28,9 +28,9 @@ from htbench.steering.method import (
     Training,
     load_or_train_base,
     refuse_other_origin,
-    training_digest,
 )
 from htbench.steering.model import Model
+from htbench.steering.record_digest import training_digest
 from htbench.steering.steering_file import Seconds, SteeringRecord, Text
 
 
