@@ -17,7 +17,7 @@ import torch
 from htbench.core import content, registry
 from htbench.steering import baseline, concept
 from htbench.steering.fitting.hypernetwork import TrainedHypernetwork
-from htbench.steering.record_digest import training_digest
+from htbench.steering.training import training_digest
 
 
 def main() -> None:

@@ -45,8 +45,8 @@ from htbench.steering.method import (
     refuse_other_origin,
 )
 from htbench.steering.model import Model, Request, select_sites
-from htbench.steering.record_digest import training_digest
 from htbench.steering.steering_file import SteeringRecord, Strict
+from htbench.steering.training import training_digest
 
 
 @dataclass(frozen=True, kw_only=True)

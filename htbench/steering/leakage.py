@@ -2,17 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from htbench.steering.concept import Concept
-from htbench.steering.record_digest import training_digest
+from htbench.steering.training import Training, training_digest
 from htbench.steering.words import normalise, stems
-
-if TYPE_CHECKING:
-    from htbench.steering.method import Training
 
 NEAR_COSINE = 0.95
 """Cosine of two texts from which concepts count as nearly the same."""
@@ -64,7 +60,7 @@ class LeakageAudit:
 
 def audit(
     concepts: Sequence[Concept],
-    training: "Training",
+    training: Training,
     concepts_by_id: Mapping[str, Concept],
     embeddings: Mapping[str, NDArray[np.float32]],
     *,
@@ -150,7 +146,7 @@ def prompts_sharing_a_word(concept: Concept, prompts: Iterable[str]) -> list[str
     return [prompt for prompt in prompts if stems(concept.text) & stems(prompt)]
 
 
-def _why_unverified(training: "Training", concepts_by_id: Mapping[str, Concept]) -> str:
+def _why_unverified(training: Training, concepts_by_id: Mapping[str, Concept]) -> str:
     """The reason why the list of training concepts cannot be relied on; empty: there is none."""
     if training.unverified:
         return training.unverified

@@ -9,7 +9,7 @@ import json
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -21,28 +21,7 @@ from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept
 from htbench.steering.intervention import Intervention
 from htbench.steering.model import Model
-from htbench.steering.record_digest import training_digest
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """The cost and the data of a training, which is paid once, before the first concept.
-
-    A method that fits each concept by itself has the defaults: no cost, and no concepts.
-    """
-
-    seconds: float = 0.0
-    """Wall-clock seconds, summed over the processes of a distributed training."""
-    device: str = ""
-    """Name of the device that it ran on."""
-    concepts: tuple[str, ...] = ()
-    """Ids of the training concepts; a method is not evaluated on them."""
-    encoders: tuple[str, ...] = ()
-    """Names of the encoders that concepts are embedded with: not fit to be the only scorers."""
-    concepts_digest: str = ""
-    """Digest of the training concepts, as `training_digest` gives it; empty: it is not known."""
-    unverified: str = ""
-    """Reason why `concepts` may not be the list that the training wrote; empty: there is none."""
+from htbench.steering.training import Training, training_digest
 
 
 class Steering(Protocol):
@@ -147,7 +126,7 @@ class _PerConceptSteering:
     method: FitsEachConcept
     model: Model
     seed: int
-    training: Training = Training()
+    training: Training = field(default_factory=Training)
 
     def towards(self, concept: Concept) -> Intervention:
         return self.method.fit(self.model, concept, seed=self.seed)

@@ -1,15 +1,11 @@
 """The digest that binds the record of a trained steering to its training; without torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from htbench.core import content, reading
 from htbench.core.errors import Refused
 from htbench.core.types import Digest
-
-if TYPE_CHECKING:
-    from htbench.steering.concept import Concept
 
 _EDITED = "its record was changed after the training"
 _NO_DIGEST = "its file is older than digests of the training concepts"
@@ -18,11 +14,6 @@ _NO_DIGEST = "its file is older than digests of the training concepts"
 def digest(record: Mapping[str, object]) -> Digest:
     """Digest of all in a record but its own `digest`."""
     return content.digest({key: value for key, value in record.items() if key != "digest"})
-
-
-def training_digest(concepts: "Sequence[Concept]") -> Digest:
-    """Digest of training concepts: their texts, templates, neutral prompts and references."""
-    return content.digest([concept.digest for concept in concepts])
 
 
 def why_unverified(record: Mapping[str, object]) -> str:

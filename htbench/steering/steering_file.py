@@ -23,8 +23,8 @@ from htbench.core import reading
 from htbench.core.errors import Refused
 from htbench.core.types import Digest, Site
 from htbench.steering import record_digest
-from htbench.steering.method import Training
 from htbench.steering.model import Model
+from htbench.steering.training import Training
 
 MAX_WIDTH = 4096
 """The most units of a layer, and the most directions, of a network."""

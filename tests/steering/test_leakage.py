@@ -14,7 +14,7 @@ from htbench.steering.leakage import (
     prompts_sharing_a_word,
 )
 from htbench.steering.method import Training
-from htbench.steering.record_digest import training_digest
+from htbench.steering.training import training_digest
 
 VECTORS = {
     "with lemon": (1.0, 0.0),

@@ -17,7 +17,7 @@ from htbench.core.errors import HtbenchError, Refused
 from htbench.methods.hypertransport import HyperTransport
 from htbench.steering.concept import Concept
 from htbench.steering.fitting.hypernetwork import HypernetworkConfig, TrainedHypernetwork
-from htbench.steering.record_digest import training_digest
+from htbench.steering.training import training_digest
 
 METHOD = HyperTransport(steps=1, targets=2, images=2, concepts=2, width=8, rank=2)
 Tensors = dict[str, Tensor]

@@ -27,8 +27,8 @@ from htbench.steering.method import (
     refuse_other_origin,
 )
 from htbench.steering.model import Model, Request, select_sites
-from htbench.steering.record_digest import training_digest
 from htbench.steering.steering_file import SteeringRecord
+from htbench.steering.training import training_digest
 
 Maps = dict[Site, tuple[Float[Tensor, "concepts channels"], Float[Tensor, "concepts channels"]]]
 """Scale minus one, and shift, by site."""

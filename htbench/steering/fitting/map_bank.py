@@ -30,8 +30,8 @@ from htbench.steering.method import (
     refuse_other_origin,
 )
 from htbench.steering.model import Model
-from htbench.steering.record_digest import training_digest
 from htbench.steering.steering_file import Seconds, SteeringRecord, Text
+from htbench.steering.training import training_digest
 
 
 @dataclass(frozen=True, kw_only=True)
