@@ -30,8 +30,9 @@ from htbench.steering.fitting.hypernetwork import (
 from htbench.steering.fitting.transport import linear_map
 from htbench.steering.hooks import activations, steer
 from htbench.steering.intervention import Affine, Intervention
-from htbench.steering.method import PromptsAndSeeds, Training, fitting_images
+from htbench.steering.method import PromptsAndSeeds, fitting_images
 from htbench.steering.model import Model, Request
+from htbench.steering.training import Training
 
 Work = Callable[[], object]
 

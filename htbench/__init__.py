@@ -20,12 +20,12 @@ if TYPE_CHECKING:
         FitsEachConcept,
         Method,
         Steering,
-        Training,
         fitting_images,
         load_or_train,
     )
     from htbench.steering.model import Model, Request, select_sites
     from htbench.steering.steer import concept_from_images, concept_from_words
+    from htbench.steering.training import Training
 
 __all__ = [
     "Affine",
@@ -82,7 +82,7 @@ _ORIGINS = {
     "Site": "core.types:Site",
     "SiteInfo": "core.types:SiteInfo",
     "Steering": "steering.method:Steering",
-    "Training": "steering.method:Training",
+    "Training": "steering.training:Training",
     "activations": "steering.hooks:activations",
     "average": "steering.algebra:average",
     "compose": "steering.algebra:compose",

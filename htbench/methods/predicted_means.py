@@ -39,14 +39,10 @@ from htbench.steering.fitting.concept_means import (
 )
 from htbench.steering.fitting.kernel_ridge import Kernel, KernelRidge
 from htbench.steering.intervention import Affine, Intervention
-from htbench.steering.method import (
-    Training,
-    fitting_images,
-    refuse_other_origin,
-)
+from htbench.steering.method import fitting_images, refuse_other_origin
 from htbench.steering.model import Model, Request, select_sites
 from htbench.steering.steering_file import SteeringRecord, Strict
-from htbench.steering.training import training_digest
+from htbench.steering.training import Training, training_digest
 
 
 @dataclass(frozen=True, kw_only=True)

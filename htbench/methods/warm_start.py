@@ -15,8 +15,9 @@ from htbench.steering import baseline
 from htbench.steering.concept import Concept
 from htbench.steering.fitting.end_to_end import EndToEnd
 from htbench.steering.intervention import Affine
-from htbench.steering.method import Method, Steering, Training, load_or_train_base
+from htbench.steering.method import Method, Steering, load_or_train_base
 from htbench.steering.model import Model
+from htbench.steering.training import Training
 
 
 @dataclass(frozen=True, kw_only=True)

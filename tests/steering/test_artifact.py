@@ -19,8 +19,9 @@ from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept
 from htbench.steering.fitting.trainer import Trainer
 from htbench.steering.intervention import Intervention
-from htbench.steering.method import Training, load_or_train
+from htbench.steering.method import load_or_train
 from htbench.steering.model import Model, Tap
+from htbench.steering.training import Training
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,7 @@ from htbench.steering.leakage import (
     normalise,
     prompts_sharing_a_word,
 )
-from htbench.steering.method import Training
-from htbench.steering.training import training_digest
+from htbench.steering.training import Training, training_digest
 
 VECTORS = {
     "with lemon": (1.0, 0.0),

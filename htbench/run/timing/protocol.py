@@ -21,8 +21,9 @@ from htbench.steering import baseline
 from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept
 from htbench.steering.intervention import Intervention
-from htbench.steering.method import FitsEachConcept, Method, Steering, Training
+from htbench.steering.method import FitsEachConcept, Method, Steering
 from htbench.steering.model import CachesPrompts, Model, Request
+from htbench.steering.training import Training
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ from htbench.run.store import CellRow, Failure, GeneratedImage
 from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept
 from htbench.steering.intervention import Intervention
-from htbench.steering.method import Training
 from htbench.steering.text_limits import CutText, Question
+from htbench.steering.training import Training
 
 Handle = object
 """A value that stays in the pool until a worker needs it; see `Pool.put`."""

@@ -21,14 +21,10 @@ from htbench.steering.concept import Concept
 from htbench.steering.encoder import Condition, Encoder, embed
 from htbench.steering.fitting.trainer import Recipe, Trainer, TrainingTask
 from htbench.steering.intervention import Affine, Intervention
-from htbench.steering.method import (
-    Training,
-    fitting_images,
-    refuse_other_origin,
-)
+from htbench.steering.method import fitting_images, refuse_other_origin
 from htbench.steering.model import Model, Request, select_sites
 from htbench.steering.steering_file import SteeringRecord
-from htbench.steering.training import training_digest
+from htbench.steering.training import Training, training_digest
 
 Maps = dict[Site, tuple[Float[Tensor, "concepts channels"], Float[Tensor, "concepts channels"]]]
 """Scale minus one, and shift, by site."""

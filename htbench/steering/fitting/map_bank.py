@@ -23,15 +23,10 @@ from htbench.steering import baseline, intervention, steering_file
 from htbench.steering.concept import Concept
 from htbench.steering.encoder import Condition, Encoder, embed
 from htbench.steering.intervention import Affine, Intervention, InterventionOrigin
-from htbench.steering.method import (
-    Steering,
-    Training,
-    load_or_train_base,
-    refuse_other_origin,
-)
+from htbench.steering.method import Steering, load_or_train_base, refuse_other_origin
 from htbench.steering.model import Model
 from htbench.steering.steering_file import Seconds, SteeringRecord, Text
-from htbench.steering.training import training_digest
+from htbench.steering.training import Training, training_digest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from htbench.stats.durations import MIN_PIECES
 from htbench.steering import baseline, concept
 from htbench.steering.concept import Concept
 from htbench.steering.intervention import Intervention, Rewrite
-from htbench.steering.method import Training
+from htbench.steering.training import Training
 
 CONCEPTS = concept.load("emoji").splits
 STEPS = baseline.load_card("hypertransport").settings["steps"]
