@@ -16,7 +16,7 @@ from kit import judged_run
 from kit.judge_servers import completion
 from kit.judge_wire import Request, Speech, response, saying, serving_wire, verdict
 
-from htbench.core.errors import HtbenchError, Missing
+from htbench.core.errors import HtbenchError, Missing, Refused
 from htbench.judging.judges import reply
 from htbench.judging.judges.connection import KEPT_BYTES, MAX_REPLY_BYTES, redirect
 from htbench.judging.ledger import LEDGER_FILE, Ledger
@@ -315,6 +315,23 @@ def test_late_replies_are_charged_by_the_worst_case_and_not_asked_again_at_once(
         spent = ledger.model_usage("m").usage
     limit = 2.5 * (spent.asked + spent.replied) / 1e6
     assert [play(run, late, cost=limit, **options)[1] for _ in range(3)] == [1, 1, 0]
+
+
+def test_a_picture_that_is_damaged_ends_it_after_the_calls_in_flight_are_answered(
+    run: Path,
+) -> None:
+    def speech(request: Request) -> Iterator[bytes]:
+        time.sleep(0.3)
+        yield response(completion("A"))
+
+    with serving_wire(speech) as server, Ledger.open(run) as ledger:
+        judge = judged_run.card(run.parent / "judge", server.url)
+        entered = judged_run.tournament(run, ledger, judge, concurrency=8)
+        *_, last = ledger.pending(entered.id)
+        (run / "images" / last.first).write_bytes(b"damaged")
+        with pytest.raises(Refused, match="is damaged"):
+            entered.play()
+        assert ledger.outcomes(entered.id) == {"answered": server.chats}
 
 
 def test_an_endpoint_that_asks_for_an_endless_wait_is_one_line(run: Path) -> None:

@@ -136,7 +136,7 @@ class Chat:
                 while True:
                     limit = self._context.concurrency if self.capability.sure else 1
                     while not self._is_over and len(in_flight) < limit and self._meter.has_room:
-                        if (question := next(questions, None)) is None:
+                        if (question := self._next(questions)) is None:
                             break
                         work = _Work(question=question, began=time.perf_counter())
                         in_flight[loop.create_task(self._ask(client, work))] = work
@@ -222,11 +222,12 @@ class Chat:
         size = sum(
             len(text.encode("utf-8", "replace")) for text in [*texts, json.dumps(parameters)]
         )
-        pictures = [question.first, question.second]
+        one, two = question.first, question.second
+        sizes = [(one.width, one.height), (two.width, two.height)]
         if len(parts) - len(texts) == 1:
-            pictures = [_side_by_side(*pictures)]
+            sizes = [(one.width + two.width, max(one.height, two.height))]
         patches = sum(
-            math.ceil(shown.width / PATCH) * math.ceil(shown.height / PATCH) for shown in pictures
+            math.ceil(width / PATCH) * math.ceil(height / PATCH) for width, height in sizes
         )
         limits = [parameters.get(name) for name in ("max_tokens", "max_completion_tokens")]
         whole = [limit for limit in limits if isinstance(limit, int) and limit > 0]
@@ -260,6 +261,14 @@ class Chat:
     def _is_over(self) -> bool:
         """True if no further request is to go out."""
         return self._is_ending or self._stop is not None
+
+    def _next(self, questions: Iterator[Question]) -> Question | None:
+        """The next question; an error of theirs is raised when those in flight are answered."""
+        try:
+            return next(questions, None)
+        except HtbenchError as error:
+            self._stop = error
+            return None
 
     async def _ask(self, client: "AsyncOpenAI", work: _Work) -> None:
         """Ask until there is an answer or a failure, each request if the meter grants it."""
@@ -331,16 +340,18 @@ class Chat:
             start = secrets.scrub_reply(error.start.decode("utf-8", "replace"))
             failure = self._failure(work.question, "unusable", str(error))
             return _Attempt(answer=replace(failure, body=start))
-        except openai.APITimeoutError:
+        except openai.APITimeoutError as error:
+            sent = was_sent(error)
+            charged = worst if sent else NO_USAGE
             message = f"no whole reply in {self._card.endpoint.timeout:g} s"
             return _Attempt(answer=self._failure(work.question, "timeout", message))
         except openai.APIConnectionError as error:
             sent = was_sent(error)
-            charged = worst if sent else Usage()
+            charged = worst if sent else NO_USAGE
             failure = self._failure(work.question, "down", f"{error} {error.__cause__ or ''}")
             return self._again(work, failure)
         except openai.APIStatusError as error:
-            charged = Usage()
+            charged = NO_USAGE
             parameters = [name for name in more if name != "response_format"]
             return self._after_status(client, work, error, capability, parameters)
         finally:

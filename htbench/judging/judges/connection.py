@@ -21,6 +21,8 @@ KEPT_BYTES = 1 << 16
 """The part of a larger reply that is kept."""
 CONNECT_SECONDS = 10.0
 """The longest time to connect."""
+_BEFORE_SENDING = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError")
+"""Errors of the HTTP library after which no byte of a request has gone to the endpoint."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -83,7 +85,7 @@ def known_errors() -> Iterator[None]:
 
 def was_sent(error: Exception) -> bool:
     """True if a request may have reached the endpoint before its connection failed."""
-    return type(error.__cause__).__name__ not in ("ConnectError", "ConnectTimeout")
+    return type(error.__cause__).__name__ not in _BEFORE_SENDING
 
 
 def redirect(address: str, location: str, path: str) -> str | None:
