@@ -309,7 +309,7 @@ def test_late_replies_are_charged_by_the_worst_case_and_not_asked_again_at_once(
         time.sleep(1.5)
         yield response(completion("A"))
 
-    options = {"prices": prices, "card": {"timeout": 0.3, "retries": 5}}
+    options: dict[str, Any] = {"prices": prices, "card": {"timeout": 0.3, "retries": 5}}
     assert play(run, late, cost=1.0, **options)[1] == 1
     with Ledger.read(run) as ledger:
         spent = ledger.model_usage("m").usage
