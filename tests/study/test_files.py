@@ -106,9 +106,9 @@ def test_people_of_earlier_imports_are_kept(tmp_path: Path) -> None:
 DAMAGES: dict[str, tuple[str, Callable[[str], str], str]] = {
     "a table without a column": ("answers.csv", lambda text: text.replace("seed", "sad"), "seed"),
     "a choice": ("answers.csv", lambda text: text.replace(",b,left,", ",b,both,", 1), "row 2"),
-    "a seed of 23 digits": ("answers.csv", lambda text: text.replace(",0,", f",{9**23},", 1), "row 2"),
-    "a position of 1e30": ("answers.csv", lambda text: text.replace(",1,vote", ",1e30,vote"), "row"),
-    "a position that is none": ("answers.csv", lambda text: text.replace(",1,vote", ",nan,vote"), "row"),
+    "a seed of 23 digits": ("answers.csv", lambda text: text.replace(",0,", f",{9**23},"), "row"),
+    "a position of 1e30": ("answers.csv", lambda text: text.replace(",1,v", ",1e30,v"), "row"),
+    "no position": ("answers.csv", lambda text: text.replace(",1,v", ",nan,v"), "row"),
     "a short row": ("answers.csv", lambda text: text + "study,overall\n", "row 14"),
     "an open quote": ("answers.csv", lambda text: text + '"study,overall\n', "row 14"),
     "an empty table": ("answers.csv", lambda text: "", "empty"),

@@ -13,6 +13,8 @@ from htbench.study.collect.profile import Profile
 from htbench.study.collect.rows import Row, RowFile
 
 _SAMPLE_ROWS = 200
+_TRIALS_SHARE = 0.6
+"""The weight of a profile's columns of choices, where its signs are in another language."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,8 @@ def detect_profile(path: Path) -> Guess:
         UsageError: if no platform has such columns; the message names them.
     """
     columns = _columns(path)
+    if not columns:
+        raise UsageError(f"{path.name!r} is empty")
     profiles = [profile.find(name) for name in profile.names()]
     best = max(profiles, key=lambda each: (_sign_share(each, columns), len(each.signs)))
     if not _sign_share(best, columns) > 0.5:
@@ -85,7 +89,11 @@ def text(guess: Guess) -> str:
 
 
 def _sign_share(candidate: Profile, columns: tuple[str, ...]) -> float:
-    return sum(sign in columns for sign in candidate.signs) / len(candidate.signs)
+    share = sum(sign in columns for sign in candidate.signs) / len(candidate.signs)
+    has_trials = candidate.header_rows == 1 and any(
+        re.search(candidate.trials or "$^", name[:1000]) for name in columns
+    )
+    return max(share, _TRIALS_SHARE) if has_trials else share
 
 
 def _columns(path: Path) -> tuple[str, ...]:

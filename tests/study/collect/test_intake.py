@@ -12,7 +12,8 @@ from kit import study_exports as exports
 from htbench.core.errors import HtbenchError, Refused, UsageError
 from htbench.study import answer
 from htbench.study.analyse import writeup
-from htbench.study.collect import detect, intake, profile
+from htbench.study.collect import detect, intake, privacy, profile
+from htbench.study.collect.privacy import Pseudonyms
 
 PROFILES = (
     "htbench",
@@ -198,6 +199,215 @@ def test_a_missing_column_names_the_nearest(tmp_path: Path) -> None:
     assert "no column for rater; did you mean 'ratter'?" in refusal(
         tmp_path, votes(tmp_path, "i0000000,left,ann", head="item,choice,ratter")
     )
+
+
+@pytest.mark.parametrize("delimiter", ["\t", ";", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_delimiters_and_encodings_of_spreadsheets_are_told(
+    delimiter: str, encoding: str, tmp_path: Path
+) -> None:
+    path = votes(tmp_path, 'i0000000,left,"ann, 00"', "i0000001,right,ben00")
+    lines = ["item,choice,rater".replace(",", delimiter)]
+    lines += [f"i0000000{delimiter}left{delimiter}ann, 00; or so"] if delimiter != ";" else []
+    lines += [f"i0000001{delimiter}right{delimiter}ben00, too"]
+    path.write_bytes("\r\n".join(lines).encode(encoding))
+    assert take(tmp_path, "htbench", path).new == len(lines) - 1
+
+
+def test_a_printed_profile_has_the_delimiter_of_the_file(tmp_path: Path) -> None:
+    path = votes(
+        tmp_path, "i0000000;left;ann00;1;2;3", head="item;choice;rater;rt_ms;position;sheet"
+    )
+    own = tmp_path / "own.toml"
+    own.write_text(detect.text(detect.detect_profile(path)))
+    assert profile.find(str(own)).delimiter == ";"
+
+
+def test_forms_in_other_languages_are_told_by_their_questions(tmp_path: Path) -> None:
+    path = votes(
+        tmp_path,
+        "02.11.2026 10:00:00,ann00,left picture",
+        head="Zeitstempel,Participant id,[i0000000] Which picture?",
+    )
+    assert detect.detect_profile(path).profile.name == "google-forms"
+    assert take(tmp_path, "google-forms", path).new == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2026-11-02T10:00:00Z", "2026-11-02T10:00:00"),
+        ("13/02/2026 10:00:00", "2026-02-13T10:00:00"),
+        ("02/13/2026 10:00", "2026-02-13T10:00:00"),
+        ("13.02.2026 10:00:00", "2026-02-13T10:00:00"),
+        ("02/03/2026 10:00:00", ""),
+        ("02/02/2026 10:00:00", "2026-02-02T10:00:00"),
+        ("0001-01-01T00:00:00+14:00", ""),
+        ("9999-12-31T23:59:59-12:00", ""),
+        ("99999999-01-01", ""),
+        ("x" * 1000, ""),
+    ],
+)
+def test_times_are_read_or_left_out_but_not_guessed(text: str, time: str, tmp_path: Path) -> None:
+    path = votes(tmp_path, f"i0000000,left,ann00,{text}", head="item,choice,rater,time")
+    take(tmp_path, "htbench", path)
+    assert [row.time for row in table(tmp_path)] == [time]
+
+
+@pytest.mark.parametrize("column", ["position", "rt_ms"])
+@pytest.mark.parametrize(
+    "value", ["1e30", "-1", "nan", "inf", "-inf", "9" * 23, "9" * 5000, "1.5e"]
+)
+def test_an_impossible_number_is_named_with_its_row(
+    column: str, value: str, tmp_path: Path
+) -> None:
+    path = votes(tmp_path, f"i0000000,left,ann,{value}", head=f"item,choice,rater,{column}")
+    assert "row 2 of" in refusal(tmp_path, path)
+
+
+def test_a_seed_of_23_digits_is_named_with_its_row(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(
+        profile.text("htbench").replace(
+            "[choices]",
+            'concept = ["concept"]\nleft = ["left"]\nright = ["right"]\nseed = ["seed"]\n[choices]',
+        )
+    )
+    path = votes(tmp_path, f"c,a,b,left,ann00,{9**23}", head="concept,left,right,choice,rater,seed")
+    with pytest.raises(UsageError, match=r"row 2 of .*seed"):
+        take(tmp_path, str(tmp_path / "own.toml"), path, keyed=False)
+
+
+def test_a_cell_of_megabytes_that_nobody_needs_is_accepted(tmp_path: Path) -> None:
+    path = votes(tmp_path, f"i0000000,left,ann00,{'x' * 3_000_000}", head="item,choice,rater,note")
+    assert take(tmp_path, "htbench", path).new == 1
+
+
+def test_a_cell_of_megabytes_that_is_read_is_named_with_its_row(tmp_path: Path) -> None:
+    path = votes(tmp_path, f"i0000000,left,{'x' * 3_000_000}")
+    assert "row 2 of" in (said := refusal(tmp_path, path))
+    assert len(said) < 1000
+
+
+def test_ten_thousand_columns_are_read(tmp_path: Path) -> None:
+    more = [f"column {k}" for k in range(10_000)]
+    path = votes(
+        tmp_path,
+        ",".join(["i0000000", "left", "ann00", *more]),
+        head=",".join(["item", "choice", "rater", *more]),
+    )
+    assert take(tmp_path, "htbench", path).new == 1
+
+
+def test_a_header_may_be_doubled_where_nobody_needs_it(tmp_path: Path) -> None:
+    path = votes(tmp_path, "i0000000,left,ann00,x,y", head="item,choice,rater,note,note")
+    assert take(tmp_path, "htbench", path).new == 1
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"annotations": [1], "data": {}},
+        {"annotations": [{"result": None}], "data": {}},
+        {"annotations": [{"result": [{"from_name": [1], "value": 1}]}], "data": {}},
+        {"item": "\ud800", "choice": "left", "rater": "ann"},
+        {"\ud800": "i"},
+        [1],
+    ],
+)
+def test_an_object_that_is_no_answer_is_named(row: object, tmp_path: Path) -> None:
+    (tmp_path / "votes.json").write_text(json.dumps([row]))
+    assert "row 1 of" in refusal(tmp_path, tmp_path / "votes.json")
+
+
+def test_a_template_of_a_column_runs_and_pads_nothing(tmp_path: Path) -> None:
+    own = profile.find("mturk").model_copy(
+        update={"fields": {"rater": ("{trial:>9999999999}", "{trial.__class__}", "{", "WorkerId")}}
+    )
+    assert own.columns_of("rater", {"trial": "1"})[:3] == [
+        "{trial:>9999999999}", "{trial.__class__}", "{",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", ['delimiter = "::"', 'delimiter = "\\n"', "trials = '('"])
+def test_a_profile_that_makes_no_sense_is_one_line(line: str, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(f"{line}\n{profile.text('htbench')}")
+    with pytest.raises(UsageError) as caught:
+        profile.find(str(tmp_path / "own.toml"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["file", "key", "rules", "participants"])
+def test_a_folder_a_wrong_name_and_an_archive_are_one_line(name: str, tmp_path: Path) -> None:
+    good = votes(tmp_path, "i0000000,left,ann00")
+    exports.key().write(tmp_path / "key.csv")
+    archive = tmp_path / "votes.zip"
+    archive.write_bytes(b"PK\x03\x04 and so on")
+    for wrong in (tmp_path, tmp_path / "vote.csv", tmp_path / "no" / "votes.csv", archive):
+        options: dict[str, Path | None] = {"key": tmp_path / "key.csv", "rules": None}
+        options |= {name: wrong} if name != "file" else {}
+        with pytest.raises(HtbenchError) as caught:
+            intake.import_answers(
+                [wrong if name == "file" else good],
+                tmp_path / "study",
+                profile=profile.find("htbench"),
+                secret=tmp_path / "secret",
+                **options,  # type: ignore[arg-type]
+            )
+        assert caught.value.exit_code in (2, 4)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "john@example.org",
+        '"john doe"@example.org',
+        "john@[203.0.113.7]",
+        "\uff4a\uff4f\uff48\uff4e\uff20\uff45\uff58\uff41\uff4d\uff50\uff4c\uff45\uff0e\uff4f\uff52\uff47",
+        "jöhn@exämple.org",
+        "203.0.113.77",
+        "2001:db8::8a2e:370:7334",
+        "[FE80::1%eth0]",
+        "2001:0DB8:85A3:0000:0000:8A2E:0370:7334",
+        "\uff12001:db8::1",
+        "SOMEONE-\u00c9-17",
+        "someone-e\u0301-17",
+        "some\u200bone-\u00e9-17",
+        "\uff53omeone-\u00e9-17",
+    ],
+)
+def test_addresses_and_identifiers_are_found_in_every_form(planted: str) -> None:
+    with pytest.raises(Refused, match="'prompt'"):
+        privacy.refuse_identifiers([("prompt", f"seen by {planted} today")], ["someone-\u00e9-17"])
+
+
+@pytest.mark.parametrize(
+    "text", ["std::vector", "a::b", "at 10:30", "method@1.0", "16:9 or 4:3", "1.2.3", "e-mail @ me"]
+)
+def test_other_texts_are_taken_for_no_address(text: str) -> None:
+    privacy.refuse_identifiers([("prompt", text)], ["someone-17"])
+
+
+def test_the_name_of_a_study_is_no_leak(tmp_path: Path) -> None:
+    privacy.refuse_identifiers([("study", "rater1")], ["rater1"])
+
+
+def test_a_secret_shows_in_no_file_or_message(files: dict[str, list[Path]], tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("0123456789abcdef" * 4)
+    take(tmp_path, "htbench", *files["htbench"])
+    made = Pseudonyms(
+        secret=privacy.load_or_create_secret(tmp_path / "secret", shared_folder=tmp_path / "s")
+    )
+    assert "0123456789abcdef" not in repr(made)
+    for path in (tmp_path / "study").iterdir():
+        assert b"0123456789abcdef" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("size", [0, 31, 1 << 17])
+def test_a_secret_too_short_or_too_long_is_one_line(size: int, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"s" * size)
+    with pytest.raises(UsageError, match="secret"):
+        privacy.load_or_create_secret(tmp_path / "secret", shared_folder=tmp_path / "study")
 
 
 def test_a_doubled_header_is_refused(tmp_path: Path) -> None:
