@@ -161,7 +161,8 @@ def test_a_study_of_twenty_people_with_bots_goes_from_export_to_report_through_t
     run = judged_run.build(tmp_path / "run", prompts=("a cat", "a house", "a tree"))
     export.write(run, tmp_path / "study", StudyOptions(pairs=200, raters=20, votes=5, size=16))
     made = rehearsal.write(tmp_path / "study", tmp_path / "made-up" / "study", bots=3)
-    manifest.write(tmp_path / "study", **{**manifest.read(tmp_path / "study"), "rehearsal": True})
+    own = manifest.read(tmp_path / "study").model_copy(update={"rehearsal": True})
+    manifest.write(tmp_path / "study", own)
     (tmp_path / "saved").mkdir()
     for number, path in enumerate(made.files, start=1):
         context = browser.new_context()
