@@ -95,6 +95,8 @@ def write_and_print(run: Path, *, as_folder: bool = False, as_json: bool) -> int
 
     write = report.write_summary_folder if as_folder else report.write_summary
     with report.open_run(run) as summary:
+        for problem in summary.store.problems:
+            sys.stderr.write(f"htbench: left out: {problem}\n")
         return _print_tables(summary, write(summary, run), as_json=as_json)
 
 

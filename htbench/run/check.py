@@ -63,6 +63,7 @@ def check(folder: Path, *, hashes: bool = True) -> RunStatus:
             images=len(files),
             findings=(
                 *_database(store),
+                *_rows(store),
                 *_images(folder / "images", files, hashes=hashes),
                 *_stale(summary),
                 *_orphans(store),
@@ -75,10 +76,15 @@ def _database(store: Store) -> Iterator[RunIssue]:
         if answer != "ok":
             yield RunIssue(kind="damaged", what=f"database: {answer}")
     ((loose,),) = store.select(
-        "SELECT count(*) FROM cells LEFT JOIN images ON key = image WHERE key IS NULL"
+        "SELECT count(*) FROM main.cells LEFT JOIN images ON key = image WHERE key IS NULL"
     )
     if loose:
         yield RunIssue(kind="damaged", what=f"database: {loose} cells without their image's row")
+
+
+def _rows(store: Store) -> Iterator[RunIssue]:
+    for problem in store.problems:
+        yield RunIssue(kind="damaged", what=f"database: {problem}")
 
 
 def _images(folder: Path, files: set[str], *, hashes: bool) -> Iterator[RunIssue]:

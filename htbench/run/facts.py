@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from htbench.core import secrets
 from htbench.run.context import RemoteEncoder, RunContext
 from htbench.run.fact_table import (
     ConceptFacts,
@@ -66,8 +67,8 @@ def run_facts(context: RunContext, audits: Mapping[str, LeakageAudit]) -> dict[s
     started = datetime.now(UTC).isoformat(timespec="seconds")
     facts = Facts(
         plan=PlanFacts.model_validate(plan.settings.model_dump(mode="json")),
-        command=shlex.join(["htbench", *sys.argv[1:]]),
-        environment=FactGroup.model_validate({**context.model.environment, "started": started}),
+        command=secrets.scrub(shlex.join(["htbench", *sys.argv[1:]])),
+        environment=FactGroup.model_validate(_environment(context) | {"started": started}),
         model=_model_facts(context),
         scorer=_encoder_facts(headline_encoder(context)),
         scorers=[_encoder_facts(encoder) for encoder in context.encoders],
@@ -103,6 +104,13 @@ def run_facts(context: RunContext, audits: Mapping[str, LeakageAudit]) -> dict[s
         repeats=context.repeats,
     )
     return facts.model_dump(mode="json")
+
+
+def _environment(context: RunContext) -> dict[str, object]:
+    return {
+        name: secrets.scrub(value) if isinstance(value, str) else value
+        for name, value in context.model.environment.items()
+    }
 
 
 def _model_facts(context: RunContext) -> ModelFacts:

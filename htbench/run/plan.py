@@ -1,6 +1,5 @@
 """Plans: the settings of a run, the things they name, and the grid of cells they make."""
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -10,8 +9,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from htbench.core import content, registry
-from htbench.core.errors import Missing, UnknownName, UsageError
+from htbench.core import content, reading, registry
+from htbench.core.errors import UnknownName, UsageError
 from htbench.core.types import UNSTEERED, Digest
 from htbench.run.settings import Settings, fill
 from htbench.scorers import scorer as scorers
@@ -242,22 +241,11 @@ class ResolvedPlan:
 
 def read(name: str) -> dict[str, object]:
     """The settings in the plan `name`: a shipped one, or the path of a TOML file."""
-    path = (
-        Path(name)
-        if name.endswith(".toml")
-        else content.folder("reports") / "plans" / f"{name}.toml"
-    )
     if not name.endswith(".toml") and name not in names():
         raise UnknownName("plan", name, names(), remedy="See: htbench list plans")
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise Missing(
-            f"no plan file {name!r}",
-            remedy="Give the path of a TOML file, or a name from: htbench list plans",
-        ) from None
-    except (ValueError, RecursionError, OSError) as error:
-        raise UsageError(f"plan {name[:200]!r} cannot be read: {str(error)[:200]}") from None
+    is_file = name.endswith(".toml")
+    path = Path(name) if is_file else content.folder("reports") / "plans" / f"{name}.toml"
+    return reading.read_toml(path, noun="plan file")
 
 
 def build(*layers: Mapping[str, object]) -> Plan:

@@ -3,16 +3,18 @@
 import errno
 import json
 import os
+import re
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from htbench.core import content, pictures, reading
+from htbench.core import content, pictures, reading, secrets
 from htbench.core.database import Database, Schema
 from htbench.core.errors import Missing, UsageError, no_space
 from htbench.core.types import Digest
@@ -132,8 +134,17 @@ class Sample:
     """Peak bytes."""
 
 
+_NOT_FINITE = re.compile(r"([\[,:]\s*)(?:NaN|-?Infinity)(?=\s*[\],}])")
+"""Numbers that are not finite, which runs of version 0.1.0 hold where JSON has null."""
 _FORMER_METRICS = {"identity": "class_probability"}
 """Present names of scores by those of version 0.1.0, which are read for one release."""
+_POSSIBLE = {
+    "scores": "value IS NULL OR abs(value) <= 1e9",
+    "cells": "abs(strength) <= 1e3 AND image IN (SELECT key FROM images)",
+    "timings": "seconds BETWEEN 0 AND 1e9",
+    "samples": "seconds BETWEEN 0 AND 1e9",
+}
+"""By table, the condition on rows that a run may have written."""
 _CELL_ROW = tuple(field.name for field in fields(CellRow))
 """Fields in the order of `_SELECT_CELLS`."""
 _SAMPLE = tuple(field.name for field in fields(Sample))
@@ -152,6 +163,11 @@ class Store(Database):
         activity="written",
         alternative=", or choose another --name",
     )
+
+    @cached_property
+    def problems(self) -> list[str]:
+        """Rows that were left out when the store was opened for reading, in words."""
+        return []
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -197,7 +213,7 @@ class Store(Database):
             raise Missing(f"no run in {str(folder)!r}", remedy="See: htbench list runs")
         store = cls._open_read_only(folder)
         with store._closing_on_error():
-            store._show_renamed_metrics()
+            store._show_possible_rows()
         return store
 
     def __exit__(
@@ -225,16 +241,28 @@ class Store(Database):
                 rename = "UPDATE scores SET metric = ? WHERE metric = ?"
                 write.executemany(rename, [(new, old) for old, new in _FORMER_METRICS.items()])
 
-    def _show_renamed_metrics(self) -> None:
-        """The same for a run that is only read: a view in place of the table."""
+    def _show_possible_rows(self) -> None:
+        """Views in place of tables that hold former names or impossible values.
+
+        So a run that is only read shows the present names, and what a damaged disk or a hand put
+        there is left out and counted in `problems`.
+        """
+        views = {}
+        for table, is_possible in _POSSIBLE.items():
+            ((number,),) = self.select(f"SELECT count(*) FROM {table} WHERE NOT ({is_possible})")
+            if number:
+                views[table] = f"SELECT * FROM main.{table} WHERE {is_possible}"
+                self.problems.append(f"{number:,} rows of {table} with impossible values")
         if self._has_former_metrics():
+            is_possible = _POSSIBLE["scores"]
             cases = " ".join(f"WHEN '{old}' THEN '{new}'" for old, new in _FORMER_METRICS.items())
+            views["scores"] = f"""SELECT cell, CASE metric {cases} ELSE metric END AS metric,
+                                         encoder, value FROM main.scores WHERE {is_possible}"""
+        if views:
+            self._database.execute("PRAGMA temp_store = MEMORY")
             self._database.execute("PRAGMA query_only = OFF")
-            self._database.execute(
-                f"""CREATE TEMP VIEW scores AS
-                    SELECT cell, CASE metric {cases} ELSE metric END AS metric, encoder, value
-                    FROM main.scores"""
-            )
+            for table, query in views.items():
+                self._database.execute(f"CREATE TEMP VIEW {table} AS {query}")
             self._database.execute("PRAGMA query_only = ON")
 
     def _is_empty(self) -> bool:
@@ -268,13 +296,13 @@ class Store(Database):
 
     def facts(self) -> dict[str, Any]:
         """Facts about the run as a whole: plan, environment, model, methods, concepts."""
-        try:
-            return {
-                name: json.loads(value)
-                for name, value in self.select("SELECT name, value FROM facts")
-            }
-        except (ValueError, RecursionError) as error:
-            raise self._damage_error(error) from None
+        facts = {}
+        for name, value in self.select("SELECT name, value FROM facts"):
+            try:
+                facts[name] = reading.parse_json(_NOT_FINITE.sub(r"\1null", value))
+            except reading.Malformed as error:
+                raise self._damage_error(f"fact {name!r}: {error}") from None
+        return facts
 
     def set_facts(self, **facts: object) -> None:
         """Write facts; they replace earlier ones of the same name."""
@@ -399,14 +427,15 @@ class Store(Database):
             )
 
     def add_failure(self, keys: Sequence[Digest], failure: Failure) -> None:
-        """Write the failure of images, which stay pending."""
+        """Write the failure of images, which stay pending; no secret is kept of it."""
+        message, trace = secrets.scrub(failure.message), secrets.scrub(failure.trace)
         with self._transaction() as write:
             write.executemany(
                 "UPDATE images SET file = NULL, flaw = NULL WHERE key = ?", [(key,) for key in keys]
             )
             write.executemany(
                 "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)",
-                [(key, failure.kind, failure.message, failure.trace) for key in keys],
+                [(key, failure.kind, message, trace) for key in keys],
             )
 
     def drop_missing_images(self) -> int:
@@ -438,12 +467,8 @@ class Store(Database):
 
     def image_seconds(self) -> list[float]:
         """Seconds that each image took."""
-        return [
-            seconds
-            for (seconds,) in self.select(
-                "SELECT seconds FROM images WHERE seconds IS NOT NULL AND file IS NOT NULL"
-            )
-        ]
+        query = "SELECT seconds FROM images WHERE seconds BETWEEN 0 AND 1e9 AND file IS NOT NULL"
+        return [seconds for (seconds,) in self.select(query)]
 
     def scores(self) -> list[tuple[int, str, str, float | None]]:
         """All scores: (cell, metric, encoder, value); an undefined value is None."""
@@ -491,7 +516,7 @@ class Store(Database):
 
 
 def _set_facts(write: sqlite3.Connection, facts: dict[str, object]) -> None:
-    rows = [(name, json.dumps(value)) for name, value in facts.items()]
+    rows = [(name, json.dumps(content.without_nan(value))) for name, value in facts.items()]
     write.executemany(
         "INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", rows
     )
