@@ -41,7 +41,7 @@ def is_finished(plan: ResolvedPlan, folder: Path, options: RunOptions) -> bool:
 def _is_shipped(plan: ResolvedPlan) -> bool:
     """True if the version of htbench tells what the plan's model, methods and scorers are."""
     settings = plan.settings
-    names = [
+    names: list[tuple[registry.Group, str]] = [
         ("models", settings.model),
         *(("methods", card.method) for card in plan.cards.values()),
         *(
