@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from htbench.core import content
+from htbench.core.csv_files import cell
 from htbench.core.display import printable, stdout_console
 from htbench.judging.agreement import CorrectedRate, JudgeAgreement
 from htbench.judging.audit import MEANING, ControlResult, JudgeAudit
@@ -123,9 +124,10 @@ def write(result: TournamentResult, folder: Path, **more: object) -> list[Path]:
     rows.writerow(("criterion", *_COLUMNS))
     for criterion in result.criteria:
         for entry in criterion.ranking.entries if criterion.ranking else ():
-            rows.writerow((criterion.name, *_csv_row(entry)))
+            rows.writerow((cell(criterion.name), *_csv_row(entry)))
         for method, rate in criterion.circular.items():
-            rows.writerow((criterion.name, method, *[""] * 6, _cell(rate), *[""] * 5))
+            name = cell(criterion.name)
+            rows.writerow((name, cell(method), *[""] * 6, _cell(rate), *[""] * 5))
     content.write_whole(csv_path, table.getvalue())
     return [json_path, csv_path]
 
@@ -133,7 +135,7 @@ def write(result: TournamentResult, folder: Path, **more: object) -> list[Path]:
 def _csv_row(entry: LeaderboardEntry) -> tuple[object, ...]:
     rating = ("" if entry.limit else entry.rating.value, entry.rating.low, entry.rating.high)
     win_rate = (entry.win_rate.value, entry.win_rate.low, entry.win_rate.high)
-    place = (entry.name, entry.rank, entry.rank_range, entry.tier)
+    place = (cell(entry.name), entry.rank, entry.rank_range, entry.tier)
     return (*place, *map(_cell, (*rating, *win_rate)), entry.votes, entry.ties, entry.missing)
 
 

@@ -121,7 +121,10 @@ def test_a_study_leaves_no_secret(tmp_path: Path, surroundings: dict[str, str]) 
     (tmp_path / "votes.csv").write_bytes(study_exports.htbench()[0])
     own = ["--study", str(tmp_path / "study")]
     post = f"https://me:{SECRETS['post']}@example.org/votes"
-    text = shown(surroundings, "study", "export", str(run), *own, "--pairs", "4", "--post", post)
+    export = ["study", "export", str(run), *own, "--pairs", "4"]
+    text = shown(surroundings, *export, "--post", post)
+    assert "everybody could read it in the page" in text
+    text += shown(surroundings, *export)
     text += shown(
         surroundings, "study", "import", str(tmp_path / "votes.csv"), *own,
         "--secret", str(tmp_path / "own.secret"), "--key", str(tmp_path / "key.csv"),

@@ -117,6 +117,11 @@ def _web_origin(address: str) -> str:
     if not address:
         return "'none'"
     scheme, _, rest = address.partition("://")
+    if "@" in rest.partition("/")[0]:
+        raise UsageError(
+            "--post has a user or password, and everybody could read it in the page",
+            remedy="Give an address that takes answers without one.",
+        )
     unsafe = any(char.isspace() or char in "'\";" for char in address)
     if scheme not in ("https", "http") or not rest or unsafe:
         raise UsageError(
