@@ -126,8 +126,8 @@ def write(result: TournamentResult, folder: Path, **more: object) -> list[Path]:
         for entry in criterion.ranking.entries if criterion.ranking else ():
             rows.writerow((cell(criterion.name), *_csv_row(entry)))
         for method, rate in criterion.circular.items():
-            name = cell(criterion.name)
-            rows.writerow((name, cell(method), *[""] * 6, _cell(rate), *[""] * 5))
+            names = cell(criterion.name), cell(method)
+            rows.writerow((*names, *[""] * 6, _cell(rate), *[""] * 5))
     content.write_whole(csv_path, table.getvalue())
     return [json_path, csv_path]
 
