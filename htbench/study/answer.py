@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Literal, NamedTuple, Self, get_args
@@ -183,6 +184,7 @@ def read(path: Path) -> Iterator[Answer]:
                 raise csv_rows.row_error(path, number, str(error), noun="table") from None
 
 
+@lru_cache(maxsize=1 << 16)
 def whole_number(name: str, text: str) -> int:
     """The whole number in a cell of the column `name`.
 

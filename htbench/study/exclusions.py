@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from statistics import median
@@ -117,19 +118,22 @@ def apply_rules(
         rest = [row for row in unique if statuses.get(row.rater, "") not in _EXCLUDED_STATUSES]
         steps.append(_step("returned, timed out or rejected", rest, unique))
     if rules.fastest_ms:
-        hasty = _raters_where(rest, lambda own: _is_mostly_fast(own, rules))
+        hasty = _raters_where(by_rater(rest), lambda own: _is_mostly_fast(own, rules))
         before, rest = rest, [answer for answer in rest if answer.rater not in hasty]
         steps.append(_step(f"mostly faster than {rules.fastest_ms} ms", rest, before))
         before, rest = rest, [answer for answer in rest if not _is_fast(answer, rules)]
         steps.append(_step(f"answers faster than {rules.fastest_ms} ms", rest, before))
+    own = by_rater(rest)
     for name, raters_to_exclude in _exclusions(rules):
-        excluded = raters_to_exclude(rest)
+        excluded = raters_to_exclude(own)
+        own = {rater: answers for rater, answers in own.items() if rater not in excluded}
         before, rest = rest, [answer for answer in rest if answer.rater not in excluded]
         steps.append(_step(name, rest, before))
     return Flow(steps=tuple(steps), kept=tuple(rest), unique=tuple(unique))
 
 
-Exclusion = Callable[[Sequence[Answer]], set[str]]
+AnswersByRater = Mapping[str, list[Answer]]
+Exclusion = Callable[[AnswersByRater], set[str]]
 
 
 def _exclusions(rules: Rules) -> list[tuple[str, Exclusion]]:
@@ -138,37 +142,39 @@ def _exclusions(rules: Rules) -> list[tuple[str, Exclusion]]:
         (
             rules.failed_checks > 0,
             f"failed {rules.failed_checks} checks or more",
-            lambda rows: _raters_failing(rows, "check", rules.failed_checks),
+            lambda people: _raters_failing(people, "check", rules.failed_checks),
         ),
         (
             rules.failed_sentinels > 0,
             f"missed {rules.failed_sentinels} pictures beside noise or more",
-            lambda rows: _raters_failing(rows, "sentinel", rules.failed_sentinels),
+            lambda people: _raters_failing(people, "sentinel", rules.failed_sentinels),
         ),
         (
             rules.answered > 0,
             f"answered less than {rules.answered:.0%} of the median",
-            lambda rows: _raters_below(rows, len, rules.answered),
+            lambda people: _raters_below(people, len, rules.answered),
         ),
         (
             rules.median_share > 0,
             f"faster than {rules.median_share:.0%} of the median person",
-            lambda rows: _raters_below(rows, _median_time, rules.median_share),
+            lambda people: _raters_below(people, _median_time, rules.median_share),
         ),
         (
             rules.longest_run > 0,
             f"the same answer {rules.longest_run} times in a row",
-            lambda rows: _raters_where(rows, lambda own: _longest_run(own) >= rules.longest_run),
+            lambda people: _raters_where(
+                people, lambda own: _longest_run(own) >= rules.longest_run
+            ),
         ),
         (
             rules.side_p > 0,
             f"one side too often (p < {rules.side_p:g})",
-            lambda rows: _raters_where(rows, lambda own: _side_p_value(own) < rules.side_p),
+            lambda people: _raters_where(people, lambda own: _side_p_value(own) < rules.side_p),
         ),
         (
             rules.consistent > 0,
             f"swapped repeats alike in less than {rules.consistent:.0%}",
-            lambda rows: _raters_where(rows, lambda own: _is_inconsistent(own, rules)),
+            lambda people: _raters_where(people, lambda own: _is_inconsistent(own, rules)),
         ),
     ]
     return [(name, exclusion) for active, name, exclusion in exclusions if active]
@@ -208,16 +214,14 @@ def _first_answers(rows: Sequence[Answer]) -> list[Answer]:
     return list(seen.values())
 
 
-def _raters_where(rows: Sequence[Answer], predicate: Callable[[list[Answer]], bool]) -> set[str]:
-    return {rater for rater, own in by_rater(rows).items() if predicate(own)}
+def _raters_where(people: AnswersByRater, predicate: Callable[[list[Answer]], bool]) -> set[str]:
+    return {rater for rater, own in people.items() if predicate(own)}
 
 
 def _raters_below(
-    rows: Sequence[Answer], measure: Callable[[list[Answer]], float | None], share: float
+    people: AnswersByRater, measure: Callable[[list[Answer]], float | None], share: float
 ) -> set[str]:
-    sizes = {
-        rater: value for rater, own in by_rater(rows).items() if (value := measure(own)) is not None
-    }
+    sizes = {rater: value for rater, own in people.items() if (value := measure(own)) is not None}
     least = share * median(sizes.values()) if sizes else 0.0
     return {rater for rater, value in sizes.items() if value < least}
 
@@ -235,8 +239,8 @@ def _is_mostly_fast(answers: Sequence[Answer], rules: Rules) -> bool:
     return sum(_is_fast(answer, rules) for answer in answers) > len(answers) / 2
 
 
-def _raters_failing(rows: Sequence[Answer], kind: TrialKind, limit: int) -> set[str]:
-    return _raters_where(rows, lambda own: _count_failed(own, kind) >= limit)
+def _raters_failing(people: AnswersByRater, kind: TrialKind, limit: int) -> set[str]:
+    return _raters_where(people, lambda own: _count_failed(own, kind) >= limit)
 
 
 def _count_failed(answers: Sequence[Answer], kind: TrialKind) -> int:
@@ -256,7 +260,12 @@ def _side_p_value(answers: Sequence[Answer]) -> float:
         for answer in answers
         if answer.kind == "vote" and answer.choice in ("left", "right")
     ]
-    return float(binomtest(sum(sides), len(sides)).pvalue) if sides else 1.0
+    return _binomial_p_value(sum(sides), len(sides)) if sides else 1.0
+
+
+@cache
+def _binomial_p_value(left: int, of: int) -> float:
+    return float(binomtest(left, of).pvalue)
 
 
 def _is_inconsistent(answers: Sequence[Answer], rules: Rules) -> bool:

@@ -12,9 +12,6 @@ from htbench.stats.ranking import influence
 from htbench.stats.ranking.bradley_terry import BradleyTerryFit, solve_resamples, strongly_connected
 from htbench.stats.ranking.votes import Votes, VoteTally
 
-_CHUNK = 2_000_000
-"""Number of weights that are held in memory at once."""
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BootstrapDraws:
@@ -121,16 +118,4 @@ def _tally(
     if raters == 1:
         return votes.tally(counts, groups=concept)
     by_rater = Families.independent(raters).resamples(seed=seed + 1, rounds=rounds)
-    pairs, group = np.unique(concept * raters + rater, return_inverse=True)
-    step = max(1, _CHUNK // len(pairs))
-    parts = [
-        votes.tally(
-            counts[at : at + step, pairs // raters] * by_rater[at : at + step, pairs % raters],
-            groups=group,
-        )
-        for at in range(0, rounds, step)
-    ]
-    return VoteTally(
-        wins=np.concatenate([part.wins for part in parts]),
-        ties=np.concatenate([part.ties for part in parts]),
-    )
+    return votes.crossed_tally(counts, by_rater, groups=concept, others=rater)

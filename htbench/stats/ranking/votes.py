@@ -14,6 +14,8 @@ from htbench.stats.families import FamiliesByConcept
 
 Column = Literal["concept", "rater", "judge"]
 """Columns that group votes."""
+_MAX_SUMS = 8_000_000
+"""Number of sums over votes that are held in memory at once."""
 
 
 class Unrankable(Refused):
@@ -208,28 +210,58 @@ class Votes:
 
         Every vote's weight is then multiplied by the draw's value for the vote's group.
         """
+        cells, amounts, size = *self._cells(), len(self.names)
+        if draws is None:
+            return _vote_tally(np.bincount(cells, amounts, minlength=2 * size * size), size)
+        row = np.zeros(len(self), int) if groups is None else groups
+        sums = csr_array(
+            (amounts, (np.tile(row[self.valid], 3), cells)),
+            shape=(draws.shape[1], 2 * size * size),
+        )
+        return _vote_tally(np.asarray((sums.T @ draws.T).T), size)
+
+    def crossed_tally(
+        self,
+        draws: Float[np.ndarray, "draws groups"],
+        other_draws: Float[np.ndarray, "draws others"],
+        *,
+        groups: Int[np.ndarray, " votes"],
+        others: Int[np.ndarray, " votes"],
+    ) -> VoteTally:
+        """One tally per draw of two groupings at once, such as concepts and raters.
+
+        Every vote's weight is multiplied by the draw's values for both of the vote's groups.
+        """
+        cells, amounts = self._cells()
+        size, n_groups, rounds = len(self.names), draws.shape[1], len(draws)
+        used, cell = np.unique(cells, return_inverse=True)
+        row = cell * n_groups + np.tile(groups[self.valid], 3)
+        sums = csr_array(
+            (amounts, (row, np.tile(others[self.valid], 3))),
+            shape=(len(used) * n_groups, other_draws.shape[1]),
+        )
+        flat = np.zeros((rounds, 2 * size * size))
+        step = max(1, _MAX_SUMS // max(1, sums.shape[0]))
+        for at in range(0, rounds, step):
+            part = slice(at, at + step)
+            by_group = (sums @ other_draws[part].T).reshape(len(used), n_groups, -1)
+            flat[part, used] = np.einsum("cgr,rg->rc", by_group, draws[part])
+        return _vote_tally(flat, size)
+
+    def _cells(self) -> tuple[Int[np.ndarray, " cells"], Float[np.ndarray, " cells"]]:
+        """For each valid vote three cells of a flat table of wins and ties, with its amounts.
+
+        They are the win of the first, that of the second, and the tie.
+        """
         size, cast = len(self.names), self.valid
         first, second, outcome, weight = (
             column[cast] for column in (self.first, self.second, self.outcome, self.weights)
         )
         tied = outcome == 0.5
         low, high = np.minimum(first, second), np.maximum(first, second)
-        cells = np.concatenate(
-            [first * size + second, second * size + first, size * size + low * size + high]
-        )
-        amounts = np.concatenate(
-            [weight * outcome * ~tied, weight * (1 - outcome) * ~tied, weight * tied]
-        )
-        if draws is None:
-            flat = np.bincount(cells, amounts, minlength=2 * size * size)
-        else:
-            row = np.zeros(len(first), int) if groups is None else groups[cast]
-            sums = csr_array(
-                (amounts, (np.tile(row, 3), cells)), shape=(draws.shape[1], 2 * size * size)
-            )
-            flat = np.asarray((sums.T @ draws.T).T)
-        wins, ties = np.moveaxis(flat.reshape(*flat.shape[:-1], 2, size, size), -3, 0)
-        return VoteTally(wins=wins, ties=ties + ties.swapaxes(-1, -2))
+        cells = [first * size + second, second * size + first, size * size + low * size + high]
+        amounts = [weight * outcome * ~tied, weight * (1 - outcome) * ~tied, weight * tied]
+        return np.concatenate(cells), np.concatenate(amounts)
 
     def check(self) -> None:
         """Raise unless a ranking follows from the votes.
@@ -260,6 +292,11 @@ class Votes:
         if self.judge is not None:
             columns.append(("judge", self.judge, self.judges))
         return columns
+
+
+def _vote_tally(flat: Float[np.ndarray, "*draws cells"], size: int) -> VoteTally:
+    wins, ties = np.moveaxis(flat.reshape(*flat.shape[:-1], 2, size, size), -3, 0)
+    return VoteTally(wins=wins, ties=ties + ties.swapaxes(-1, -2))
 
 
 def _codes(labels: Sequence[str]) -> tuple[tuple[str, ...], Int[np.ndarray, " votes"]]:

@@ -16,7 +16,7 @@ from htbench.stats.durations import Interval
 from htbench.stats.families import FamiliesByConcept
 from htbench.stats.power import DetectableEffect, SampleSize, detectable_effect, sample_size
 from htbench.stats.proportions import Proportion
-from htbench.stats.ranking.bradley_terry import PRIOR, fit, solve
+from htbench.stats.ranking.bradley_terry import BradleyTerryFit, fit, solve_resamples
 from htbench.stats.ranking.leaderboard import Ranking, rank
 from htbench.stats.ranking.votes import Unrankable, Votes, VoteTally
 from htbench.stats.ranking.win_rates import WinRates
@@ -195,7 +195,7 @@ def rater_influence(votes: Votes) -> tuple[RaterInfluence, ...]:
     whole = fit(votes)
     ranks = np.argsort(whole.order)
     influences = []
-    for rater, rest in zip(votes.raters, _ratings_without_each(votes), strict=True):
+    for rater, rest in zip(votes.raters, _ratings_without_each(votes, whole), strict=True):
         if rest is None:
             continue
         order = np.argsort(-rest, kind="stable")
@@ -209,7 +209,9 @@ def rater_influence(votes: Votes) -> tuple[RaterInfluence, ...]:
     return tuple(sorted(influences, key=lambda each: (-each.moved, -each.shift)))
 
 
-def _ratings_without_each(votes: Votes) -> Iterator[Float[np.ndarray, " contenders"] | None]:
+def _ratings_without_each(
+    votes: Votes, whole: BradleyTerryFit
+) -> Iterator[Float[np.ndarray, " contenders"] | None]:
     """The ratings of all votes but each rater's in turn; None where nothing follows from them."""
     raters, links = len(votes.raters), votes.tally().totals > 0
     for start in range(0, raters, _RATERS_AT_ONCE):
@@ -217,16 +219,15 @@ def _ratings_without_each(votes: Votes) -> Iterator[Float[np.ndarray, " contende
         draws = np.ones((len(chunk), raters))
         draws[range(len(chunk)), chunk] = 0
         tally = votes.tally(draws, groups=votes.rater)
-        for wins, ties in zip(tally.wins, tally.ties, strict=True):
-            rest = VoteTally(wins=wins, ties=ties)
-            is_linked = (rest.totals > 0) >= links
-            if not is_linked.all() and connected_components(rest.totals > 0, directed=False)[0] > 1:
-                yield None
-                continue
-            try:
-                yield solve(rest, ties="half", prior=PRIOR)[0]
-            except Unrankable:
-                yield None
+        is_linked = np.array(
+            [
+                bool((rest >= links).all()) or connected_components(rest, directed=False)[0] == 1
+                for rest in tally.totals > 0
+            ]
+        )
+        linked = VoteTally(wins=tally.wins[is_linked], ties=tally.ties[is_linked])
+        ratings = iter(solve_resamples(linked, whole))
+        yield from (next(ratings) if follows else None for follows in is_linked)
 
 
 def _criteria(

@@ -1,10 +1,12 @@
 """The files of a study's result: Markdown, JSON, and votes for `htbench judge --humans`."""
 
+import gc
 import html
 import json
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from operator import attrgetter
 from pathlib import Path
@@ -79,8 +81,23 @@ def write(
         raise Missing(
             f"no answers in study {str(folder)!r}", remedy="htbench study import reads them."
         )
-    with records.locked(folder):
+    with records.locked(folder), _without_cycle_search():
         return _write(folder, run, rounds=rounds, seed=seed)
+
+
+@contextmanager
+def _without_cycle_search() -> Iterator[None]:
+    """Leave Python's search for cycles out, which takes a fifth of the time of a large study.
+
+    Answers are kept until the end anyway, and have no cycles.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _write(folder: Path, run: Path | None, *, rounds: int, seed: int) -> StudyResult:
@@ -94,8 +111,10 @@ def _write(folder: Path, run: Path | None, *, rounds: int, seed: int) -> StudyRe
     if log is None:
         raise Refused(f"study {str(folder)!r} has no log of imports", remedy="Import again.")
     origin, about = manifest.read(folder), _about(folder)
-    pairs = {each.pair for each in answers if each.kind == "vote"}
-    evaluators = read_evaluators(run, pairs, strength=origin.strength) if run else []
+    evaluators = []
+    if run:
+        pairs = {each.pair for each in answers if each.kind == "vote"}
+        evaluators = read_evaluators(run, pairs, strength=origin.strength)
     flow = apply_rules(
         answers, rules, statuses=intake.read_statuses(folder), sides_known=log.sides == "shown"
     )
