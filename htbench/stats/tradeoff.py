@@ -96,12 +96,11 @@ class TradeOff:
         1 would be the gain of prompting on an untouched image.
         """
 
-        def area(gain: Points, kept: Points) -> float:
-            return hypervolume(np.stack([kept / anchors.preservation, gain / anchors.gain], 1))
+        def area(gain: Curves, kept: Curves) -> Float[np.ndarray, "*draws"]:
+            return hypervolume(np.stack([kept / anchors.preservation, gain / anchors.gain], -1))
 
-        curves = zip(*self._resampled_curves, strict=True)
-        resampled = np.array([area(gain, kept) for gain, kept in curves])
-        return self._quantiles(area(self.gain.mean(0), self.preservation.mean(0)), resampled)
+        whole = float(area(self.gain.mean(0), self.preservation.mean(0)))
+        return self._quantiles(whole, area(*self._resampled_curves))
 
     def matched_gain(self, level: float) -> MatchedGain | None:
         r"""The gain at a level of preservation; None if the measured strengths do not reach it.
@@ -231,8 +230,9 @@ class TradeOff:
         return shares @ self.gain, shares @ self.preservation
 
 
-def hypervolume(points: Float[np.ndarray, "points 2"]) -> float:
-    """Area that points dominate above the origin, more being better in both coordinates.
+def hypervolume(points: Float[np.ndarray, "*draws points 2"]) -> Float[np.ndarray, "*draws"]:
+    """Area that the points of each draw dominate above the origin; more is better in both
+    coordinates.
 
     Raises:
         ValueError: if a point is not finite.
@@ -243,10 +243,11 @@ def hypervolume(points: Float[np.ndarray, "points 2"]) -> float:
     """
     if not np.isfinite(points).all():
         raise ValueError("a point is not finite")
-    area = height = 0.0
-    for x, y in sorted(((float(x), float(y)) for x, y in points if x > 0), reverse=True):
-        area, height = area + x * max(0.0, y - height), max(height, y)
-    return area
+    outward = np.maximum(points, 0)
+    order = np.argsort(-outward[..., 0], axis=-1, kind="stable")
+    widths, heights = np.moveaxis(np.take_along_axis(outward, order[..., None], axis=-2), -1, 0)
+    reached = np.maximum.accumulate(heights, axis=-1)
+    return np.asarray((widths * np.diff(reached, axis=-1, prepend=0)).sum(-1))
 
 
 def matched_gain(gain: Curves, preservation: Curves, level: float) -> Float[np.ndarray, "*draws"]:

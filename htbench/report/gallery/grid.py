@@ -4,6 +4,7 @@ import math
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from htbench.scorers.metric_table import METRIC_TABLE
 
 NO_SCORE = 65535
 """Packed scores are whole numbers below this one, which stands for no score."""
+_CELLS_AT_ONCE = 20_000
+"""Number of cells that are put into arrays at once."""
 _COLUMN_QUERY = """SELECT method, strength, min(min(place)) OVER (PARTITION BY method)
                    FROM cells GROUP BY 1, 2 ORDER BY 3, 2"""
 
@@ -166,22 +169,18 @@ class _Grid:
         rows, columns, planes = (
             {name: k for k, name in enumerate(names)} for names in (concepts, pairs, prompts)
         )
-        for (
-            method,
-            concept,
-            prompt,
-            seed,
-            strength,
-            file,
-            problem,
-            failed,
-            *scores,
-        ) in summary.store.iterate(_query(), summary.scorer):
-            plane = planes[prompt, seed]
-            index = plane, rows[concept], columns[method, strength]
-            self.scores[index] = scores  # numpy takes None for NaN
-            self._failed[index] = failed
-            self._cells[index] = self._number(plane, file, problem)
+        stored = iter(summary.store.iterate(_query(), summary.scorer))
+        while cells := list(islice(stored, _CELLS_AT_ONCE)):
+            keys = [
+                (planes[prompt, seed], rows[concept], columns[method, strength])
+                for method, concept, prompt, seed, strength, *_ in cells
+            ]
+            index = tuple(np.array(keys).T)
+            self.scores[index] = [cell[8:] for cell in cells]  # numpy takes None for NaN
+            self._failed[index] = [cell[7] for cell in cells]
+            self._cells[index] = [
+                self._number(key[0], *cell[5:7]) for key, cell in zip(keys, cells, strict=True)
+            ]
 
     @property
     def outcomes(self) -> Float[np.ndarray, "prompts concepts columns metrics"]:

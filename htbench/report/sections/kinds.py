@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -55,18 +56,25 @@ def macro_mean(summary: Summary, method: str, strength: float) -> MacroMean | No
     if not gains:
         return None
     facts = summary.facts.concepts
-    kinds = [facts[concept].kind if concept in facts else "" for concept in gains]
+    kinds = tuple(facts[concept].kind if concept in facts else "" for concept in gains)
     sizes = Counter(kinds)
-    groups = {kind: k for k, kind in enumerate(sizes)}
-    macro = Contrast(
-        families=Families.of(list(gains), summary.families),
-        weights=np.array([1 / (len(sizes) * sizes[kind]) for kind in kinds]),
-        groups=np.array([groups[kind] for kind in kinds]),
-    )
+    macro = _mean_of_means(Families.of(list(gains), summary.families), kinds)
     gain = estimates.estimate(list(gains.values()), macro)
     if min(sizes.values()) == 1:  # nothing is known about how much its concepts differ
         gain = replace(gain, low=math.nan, high=math.nan, p=math.nan)
     return MacroMean(gain=gain, kinds=len(sizes), near_floor=_near_floor(summary, gains))
+
+
+@lru_cache(maxsize=64)
+def _mean_of_means(families: Families, kinds: tuple[str, ...]) -> Contrast:
+    """The mean over kinds of the means of their concepts."""
+    sizes = Counter(kinds)
+    groups = {kind: k for k, kind in enumerate(sizes)}
+    return Contrast(
+        families=families,
+        weights=np.array([1 / (len(sizes) * sizes[kind]) for kind in kinds]),
+        groups=np.array([groups[kind] for kind in kinds]),
+    )
 
 
 def _near_floor(summary: Summary, gains: Mapping[str, float]) -> int | None:
