@@ -28,12 +28,13 @@ class Interrupted(BaseException):
 def install() -> None:
     """Raise `Interrupted` in the main thread at the first signal, and end at the second.
 
-    A signal that the parent had ignored, as `nohup` does, stays ignored.
+    SIGHUP stays ignored where the parent ignores it, as `nohup` does.
     """
     _received.clear()
     for name in _SIGNALS:
         number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+        is_ignored = number is not None and signal.getsignal(number) is signal.SIG_IGN
+        if number is not None and not (name == "SIGHUP" and is_ignored):
             signal.signal(number, _handle)
 
 

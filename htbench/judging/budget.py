@@ -4,40 +4,11 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from htbench.core import content
 from htbench.core.errors import Missing, UnknownName, UsageError
-from htbench.judging.meter import Meter, ModelUsage, Usage
-
-_MAX_PRICE = 1e9
-"""The highest price per million tokens that is no slip of the pen."""
-
-
-class Price(BaseModel):
-    """The price of a model per million tokens."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    input: float = Field(ge=0, le=_MAX_PRICE)
-    output: float = Field(ge=0, le=_MAX_PRICE)
-    cached: float | None = Field(default=None, ge=0, le=_MAX_PRICE)
-    """The price of cached input; None: the same as `input`."""
-    batch: float = Field(default=1.0, ge=0, le=_MAX_PRICE)
-    """The price of calls in batches, as a share of the others."""
-
-    def cost(self, usage: Usage) -> float:
-        """The cost of tokens."""
-        cached = self.input if self.cached is None else self.cached
-        return (
-            (usage.asked - usage.cached) * self.input
-            + usage.cached * cached
-            + usage.replied * self.output
-        ) / 1e6
-
-    def total_cost(self, usage: ModelUsage) -> float:
-        """The cost of all calls; open batches cost as much as they can."""
-        batches = (1 - self.batch) * self.cost(usage.batch_usage)
-        return self.cost(usage.usage) - batches + self.batch * self.cost(usage.open_usage)
+from htbench.judging.meter import Meter, Price
 
 
 class Prices(BaseModel):

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from itertools import islice
 
-from htbench.judging.budget import Price
 from htbench.judging.judge import HasSize
-from htbench.judging.meter import Usage
+from htbench.judging.meter import Price, Usage
 from htbench.judging.tournament import Tournament
 
 _SIZE_SAMPLE = 8

@@ -1,10 +1,11 @@
 """The meter of a model's requests and their cost: asked before each request goes out."""
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from htbench.judging.budget import Price
+from pydantic import BaseModel, ConfigDict, Field
+
+_MAX_PRICE = 1e9
+"""The highest price per million tokens that is no slip of the pen."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +43,32 @@ class ModelUsage:
     """The most tokens that the open batches can take; not a part of `usage`."""
 
 
+class Price(BaseModel):
+    """The price of a model per million tokens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    input: float = Field(ge=0, le=_MAX_PRICE)
+    output: float = Field(ge=0, le=_MAX_PRICE)
+    cached: float | None = Field(default=None, ge=0, le=_MAX_PRICE)
+    """The price of cached input; None: the same as `input`."""
+    batch: float = Field(default=1.0, ge=0, le=_MAX_PRICE)
+    """The price of calls in batches, as a share of the others."""
+
+    def cost(self, usage: Usage) -> float:
+        """The cost of tokens."""
+        cached = self.input if self.cached is None else self.cached
+        return (
+            (usage.asked - usage.cached) * self.input
+            + usage.cached * cached
+            + usage.replied * self.output
+        ) / 1e6
+
+    def total_cost(self, usage: ModelUsage) -> float:
+        """The cost of all calls; open batches cost as much as they can."""
+        batches = (1 - self.batch) * self.cost(usage.batch_usage)
+        return self.cost(usage.usage) - batches + self.batch * self.cost(usage.open_usage)
+
+
 @dataclass(kw_only=True)
 class Meter:
     """Limits to the requests to a model and to their cost, those of earlier commands included.
@@ -53,7 +80,7 @@ class Meter:
     requests: int | None = None
     """None: no limit; likewise `cost`."""
     cost: float | None = None
-    price: "Price | None" = None
+    price: Price | None = None
     _spent: ModelUsage = field(default_factory=ModelUsage)
     _in_flight: Usage = NO_USAGE
 

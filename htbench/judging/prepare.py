@@ -10,10 +10,11 @@ from htbench.core.errors import Missing, UnknownName, UsageError
 from htbench.core.types import UNSTEERED
 from htbench.judging import budget
 from htbench.judging import pairs as pairing
-from htbench.judging.budget import Budget, Price
+from htbench.judging.budget import Budget
 from htbench.judging.card import JudgeCard
 from htbench.judging.judge import Judge, JudgeContext
 from htbench.judging.ledger import Ledger
+from htbench.judging.meter import Price
 from htbench.judging.pairs import ComparablePictures
 from htbench.judging.pictures import PictureLoader
 from htbench.judging.schedule import Design, ScheduleSettings

@@ -104,11 +104,12 @@ def test_times_of_two_machines_come_with_a_warning(tmp_path: Path) -> None:
 
 def test_two_methods_of_one_name_are_refused(tmp_path: Path) -> None:
     first, second = run(tmp_path / "a", "lineas"), run(tmp_path / "b", "lineas")
+    one = "method = 'lineas' AND strength = 1 AND concept = 'lemon'"
     with Store.open(second) as store:
         store.select(
-            """UPDATE cells SET image = 'another'
-               WHERE method = 'lineas' AND strength = 1 AND concept = 'lemon'"""
+            f"UPDATE images SET key = 'another' WHERE key IN (SELECT image FROM cells WHERE {one})"
         )
+        store.select(f"UPDATE cells SET image = 'another' WHERE {one}")
     with pytest.raises(Refused, match="has another 'lineas'"), merge.model_reports([first, second]):
         pass
 

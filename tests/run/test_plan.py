@@ -225,10 +225,10 @@ def test_a_plan_file_that_is_not_there_is_missing(tmp_path: Path) -> None:
         plan.read(str(tmp_path / "mine.toml"))
 
 
-@pytest.mark.parametrize("text", [b"seeds = ", b"\xff\xfe"])
+@pytest.mark.parametrize("text", [b"seeds = ", b"\xff"])
 def test_a_plan_that_is_not_toml_is_refused(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "mine.toml").write_bytes(text)
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match=r"is no TOML|is not UTF-8"):
         plan.read(str(tmp_path / "mine.toml"))
 
 

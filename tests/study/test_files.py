@@ -271,7 +271,7 @@ def test_a_full_disk_ends_an_import_with_nothing_half_written(
     opened = Path.open
 
     def full(self: Path, mode: str = "r", *more: object, **options: object) -> object:
-        is_written = self.name == ".answers.csv" and mode == "w"
+        is_written = self.name.endswith("-answers.csv") and mode == "w"
         return opened(Path("/dev/full") if is_written else self, mode, *more, **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr(Path, "open", full)

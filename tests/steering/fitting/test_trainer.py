@@ -3,6 +3,7 @@
 import errno
 import os
 from pathlib import Path
+from threading import get_native_id
 
 import pytest
 import torch
@@ -46,12 +47,13 @@ def test_a_full_disk_is_told_as_such_and_leaves_the_last_checkpoint(tmp_path: Pa
     with pytest.raises(Stopped):
         weights(tmp_path, tmp_path / "out", stop=25)
     before = (tmp_path / "checkpoint.pt").read_bytes()
-    (tmp_path / ".checkpoint.pt").symlink_to("/dev/full")
+    fresh = tmp_path / f".{os.getpid()}-{get_native_id()}-checkpoint.pt"
+    fresh.symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left") as caught:
         weights(tmp_path, tmp_path / "out")
     assert caught.value.errno == errno.ENOSPC
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
-    assert not (tmp_path / ".checkpoint.pt").is_symlink()
+    assert not fresh.is_symlink()
 
 
 class Code:
