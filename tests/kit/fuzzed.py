@@ -93,14 +93,14 @@ class Kind:
     """A kind of input."""
 
     name: str
+    weight: float
+    """Share of the mutations, against the other kinds: the quicker, the more."""
     build: Callable[[Path], None]
     """Writes a healthy one into an empty folder."""
     files: str
     """Pattern of the files that are mutated."""
     use: Callable[[Path], None]
     """Uses it as htbench does; an error that a user can mend ends it."""
-    weight: float = 1.0
-    """Share of the examples, against the other kinds."""
 
 
 def command(*words: str) -> None:
@@ -401,45 +401,49 @@ def _import_again(folder: Path) -> None:
     _import(folder, folder / "more.csv", "htbench")
 
 
+def _list_concepts(name: str) -> Callable[[Path], None]:
+    return lambda folder: command("list", "concepts", "--concept-set", str(folder / name))
+
+
+def _report(folder: Path) -> None:
+    command("report", str(folder / "run"))
+
+
+def _judge_offline(folder: Path, *more: str) -> None:
+    command("judge", str(folder / "run"), "--judge", "clip", "--offline", *more)
+
+
 KINDS = [
-    Kind("concepts of a CSV", _words, "words/*.csv", lambda folder: command(
-        "list", "concepts", "--concept-set", str(folder / "words"))),
-    Kind("card of a concept set", _words, "words/card.toml", lambda folder: command(
-        "list", "concepts", "--concept-set", str(folder / "words"))),
-    Kind("concepts of JSON lines", _concept_lines, "mine.jsonl", lambda folder: command(
-        "list", "concepts", "--concept-set", str(folder / "mine.jsonl"))),
-    Kind("archive of references", _references, "own/references.zip", library(_open_references)),
-    Kind("pictures", _pictures, "*", library(_open_pictures), 2),
-    Kind("plan", _write(plan__toml=PLAN), "plan.toml", lambda folder: command(
-        "run", str(folder / "plan.toml"), "--print-plan")),
-    Kind("card of a method", _write(card__toml=CARD), "card.toml", lambda folder: command(
-        "show", "method", str(folder / "card.toml"))),
-    Kind("card of a judge", _judge, "judge/*", library(_use_judge), 2),
-    Kind("prices", _write(prices__toml=PRICES), "prices.toml", library(
-        lambda folder: _prices(folder / "prices.toml"))),
-    Kind("votes of people", _votes, "votes.csv", lambda folder: command(
-        "judge", str(folder / "run"), "--judge", "clip", "--offline",
-        "--humans", str(folder / "votes.csv")), 0.3),
-    Kind("record of a run", _run, "run/run.sqlite", lambda folder: _read_run(folder / "run")),
-    Kind("report of a run", _run, "run/run.sqlite", lambda folder: command(
-        "report", str(folder / "run")), 0.3),
-    Kind("pictures of a run", _run, "run/images/*", lambda folder: command(
-        "report", str(folder / "run")), 0.2),
-    Kind("ledger", _kept_run, "run/judge.sqlite", lambda folder: command(
-        "judge", str(folder / "run"), "--judge", "clip", "--offline"), 0.5),
-    Kind("verdicts of a run", _kept_run, "run/judged/*", lambda folder: command(
-        "report", str(folder / "run")), 0.2),
-    Kind("exports of platforms", _exports, "*-0.*", _import_all, 2),
-    Kind("key of a study", _study, "key.csv", _import_again),
-    Kind("files of a study", _study, "study/*", lambda folder: command(
-        "study", "report", "--study", str(folder / "study"), "--rounds", "100"), 0.5),
-    Kind("files of a study at import", _study, "study/*", _import_again),
-    Kind("interventions", _interventions, "*.safetensors", library(_load_interventions), 2),
-    Kind("artifact", _trained, "trained.*", library(_load_trained)),
-    Kind("environment", _environment, "environment.txt", _run_with_environment),
-    Kind("files of weights", _weights, "*", library(_read_weights)),
-    Kind("request to the server of a report", _request, "request.txt", _serve, 0.5),
-    Kind("reply of a judge", _reply, "reply.json", _read_reply, 4),
-    Kind("answers of a scorer", _scorer, "answers.jsonl", library(_measure)),
-    Kind("card of a scorer", _scorer, "words.toml", library(_measure), 0.5),
+    Kind("concepts of a CSV", 1, _words, "words/*.csv", _list_concepts("words")),
+    Kind("card of a concept set", 1, _words, "words/card.toml", _list_concepts("words")),
+    Kind("concepts of JSON lines", 1, _concept_lines, "mine.jsonl", _list_concepts("mine.jsonl")),
+    Kind("archive of references", 1, _references, "own/*.zip", library(_open_references)),
+    Kind("pictures", 4, _pictures, "*", library(_open_pictures)),
+    Kind("plan", 2, _write(plan__toml=PLAN), "plan.toml",
+         lambda folder: command("run", str(folder / "plan.toml"), "--print-plan")),
+    Kind("environment", 2, _environment, "environment.txt", _run_with_environment),
+    Kind("card of a method", 3, _write(card__toml=CARD), "card.toml",
+         lambda folder: command("show", "method", str(folder / "card.toml"))),
+    Kind("interventions", 6, _interventions, "*.safetensors", library(_load_interventions)),
+    Kind("trained file", 3, _trained, "trained.*", library(_load_trained)),
+    Kind("files of weights", 3, _weights, "*", library(_read_weights)),
+    Kind("answers of a scorer", 2, _scorer, "answers.jsonl", library(_measure)),
+    Kind("card of a scorer", 1, _scorer, "words.toml", library(_measure)),
+    Kind("record of a run", 0.5, _run, "run/run.sqlite", lambda folder: _read_run(folder / "run")),
+    Kind("report of a run", 0.3, _run, "run/run.sqlite", _report),
+    Kind("pictures of a run", 0.1, _run, "run/images/*", _report),
+    Kind("request to the server of a report", 0.5, _request, "request.txt", _serve),
+    Kind("card of a judge", 4, _judge, "judge/*", library(_use_judge)),
+    Kind("prices", 3, _write(prices__toml=PRICES), "prices.toml",
+         library(lambda folder: _prices(folder / "prices.toml"))),
+    Kind("reply of a judge", 12, _reply, "reply.json", _read_reply),
+    Kind("ledger", 0.3, _kept_run, "run/judge.sqlite", _judge_offline),
+    Kind("verdicts of a run", 0.05, _kept_run, "run/judged/*", _report),
+    Kind("votes of people", 0.5, _votes, "votes.csv",
+         lambda folder: _judge_offline(folder, "--humans", str(folder / "votes.csv"))),
+    Kind("exports of platforms", 2, _exports, "*-0.*", _import_all),
+    Kind("key of a study", 1, _study, "key.csv", _import_again),
+    Kind("files of a study at import", 1, _study, "study/*", _import_again),
+    Kind("files of a study", 0.5, _study, "study/*", lambda folder: command(
+        "study", "report", "--study", str(folder / "study"), "--rounds", "100")),
 ]  # fmt: skip

@@ -97,7 +97,15 @@ def mutate_file(path: Path, random: Random) -> None:
             try:
                 change(path, random)
                 continue
-            except (ValueError, LookupError, RecursionError, sqlite3.Error, csv.Error):
+            except (
+                ValueError,
+                TypeError,
+                AttributeError,
+                LookupError,
+                RecursionError,
+                sqlite3.Error,
+                csv.Error,
+            ):
                 pass  # an earlier change has broken its format
         _bytes(path, random)
 
