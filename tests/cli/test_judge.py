@@ -11,7 +11,7 @@ from kit.judge_servers import Endpoint, serving
 from typer.testing import CliRunner, Result
 
 from htbench.cli import app
-from htbench.core.errors import Incomplete, UnknownName, UsageError
+from htbench.core.errors import HtbenchError, Incomplete, UnknownName, UsageError
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_a_mixed_tournament_is_played_round_by_round(endpoint: Endpoint, tmp_pat
         (["--strength", "tuned"], UsageError, "no strength was chosen"),
         (["--method", "good"], UsageError, "needs two methods"),
         (["--batch", "send"], UnknownName, "submit"),
-        (["--humans", "nowhere.csv"], UnknownName, "no file of votes"),
+        (["--humans", "nowhere.csv"], HtbenchError, "no file of votes"),
         (["--against", "good", "--swiss", "3"], UsageError, "leave nothing to choose"),
     ],
 )
