@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _BLOCKS, _BLOCK_SIZE = 64, 1 << 16
 _COMMIT = re.compile("[0-9a-f]{40}")
+_MAX_NAME = 255
+"""The longest name of a file, in bytes."""
 _SHARD_NAME = re.compile(r"(?P<name>.+)-\d{5}-of-(?P<of>\d{5})\.\w+")
 
 
@@ -188,7 +190,8 @@ def _indexed_files(index: Path) -> list[str]:
     """
     names = read_config(index).get("weight_map")
     if not isinstance(names, dict) or not all(
-        isinstance(name, str) and Path(name).name == name for name in names.values()
+        isinstance(name, str) and Path(name).name == name and len(name.encode()) <= _MAX_NAME
+        for name in names.values()
     ):
         raise Refused(
             f"index of weights {str(index)[:300]!r} is damaged: its 'weight_map' is no table of "
