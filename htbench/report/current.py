@@ -6,13 +6,10 @@ from pathlib import Path
 _INPUTS = ("*.sqlite*", "studies/*.json", "fit-seeds/*/run.sqlite*", "tuning/run.sqlite*")
 """Files that a report is made from, besides pictures, which have digests as names."""
 _PAGES = ("report.html", "report/index.html")
+GENERATOR = f"htbench {version('htbench')}"
+"""The text by which a page names this version of htbench."""
 _START = 1000
 """Number of characters of a page in which its generator is named."""
-
-
-def generator() -> str:
-    """The text by which a page names this version of htbench."""
-    return f"htbench {version('htbench')}"
 
 
 def find_current_page(folder: Path) -> Path | None:
@@ -23,7 +20,7 @@ def find_current_page(folder: Path) -> Path | None:
         for page in (folder / name for name in _PAGES):
             if page.is_file() and page.stat().st_mtime_ns > newest:
                 with page.open(encoding="utf-8") as file:
-                    return page if f'content="{generator()}"' in file.read(_START) else None
+                    return page if f'content="{GENERATOR}"' in file.read(_START) else None
     except (OSError, ValueError):
         return None
     return None

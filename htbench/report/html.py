@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from htbench.core import content
 from htbench.report import chart, format
-from htbench.report.current import generator
+from htbench.report.current import GENERATOR
 
 POLICY_MARK, SWITCH_MARK, DATA_MARK = (
     Markup("<!--policy-->"),
@@ -61,7 +61,7 @@ def templates(tones: Mapping[str, int]) -> Environment:
     environment.globals.update(
         style=_read("report.css", "gallery.css"),
         policy=POLICY_MARK,
-        generator=generator(),
+        generator=GENERATOR,
         data=DATA_MARK,
         switch=SWITCH_MARK,
         interval=chart.interval_bar,

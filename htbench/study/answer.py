@@ -184,7 +184,7 @@ def read(path: Path) -> Iterator[Answer]:
                 raise csv_rows.row_error(path, number, str(error), noun="table") from None
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 12)
 def whole_number(name: str, text: str) -> int:
     """The whole number in a cell of the column `name`.
 
