@@ -155,8 +155,8 @@ class Database:
         return oldest is not None and oldest <= self.version < self.schema.version
 
     def _migrate(self, version: int) -> None:
-        """Bring a file of an older `version` to the version of the schema."""
-        raise NotImplementedError
+        """Bring a file of an older `version` up to date; only schemas with an `oldest` need it."""
+        raise NotImplementedError(f"{type(self).__name__} reads no older version")
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -57,7 +57,7 @@ def open_picture(data: bytes, *, name: str = "picture", pixels: int = MAX_PIXELS
                 mode = "RGBA" if picture.has_transparency_data else "RGB"
                 return _without_metadata(picture.convert(mode))
     except Exception as error:  # decoders raise whatever they like on broken data
-        reason = " ".join(str(error).split())[:200].replace(repr(BytesIO()), "it")
+        reason = " ".join(str(error).split())[:200]
         if isinstance(error, UnidentifiedImageError):
             reason = f"it is none of {', '.join(FORMATS)}"
         raise UnreadablePicture(
@@ -93,6 +93,7 @@ def archived_pictures(archive: Path) -> dict[str, int]:
         with ZipFile(archive) as file:
             members = [info for info in file.infolist() if not info.is_dir()]
     except (BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        # the last is zipfile's own for versions of the format that it does not read
         raise reading.UnreadableFile(f"{shown} cannot be read: {error}") from None
     if sum(info.file_size for info in members) > MAX_ARCHIVE_BYTES:
         raise reading.UnreadableFile(f"{shown} is larger unpacked than {MAX_ARCHIVE_BYTES:,} bytes")

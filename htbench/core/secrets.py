@@ -18,7 +18,8 @@ _SECRET_VARIABLE = re.compile(
 _IN_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]{0,20}://)[^\s/@'\"<>]+@", re.IGNORECASE)
 _AFTER_NAME = re.compile(
     r"\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=-]{6,}"
-    r"|([?&](?:api[-_]?key|key|token|access[-_]?token|sig|signature|password|secret)=)[^\s&#'\"<>]+",
+    r"|([?&](?:api[-_]?key|key|token|access[-_]?token|sig|signature|password|secret)=)"
+    r"[^\s&#'\"<>]+",
     re.IGNORECASE,
 )
 _known: set[str] = set()

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from htbench.core.database import Database, Schema
 from htbench.core.errors import Missing, UsageError
-from htbench.judging.judge import FINAL_OUTCOMES, OUTCOMES, JudgeAnswer, Outcome, Verdict
+from htbench.judging.judge import FINAL_OUTCOMES, OUTCOMES, Choice, JudgeAnswer, Outcome, Verdict
 from htbench.judging.meter import ModelUsage, Usage
 from htbench.judging.records import Damage, MatchRecord, read_match, read_tournament
 from htbench.judging.schedule import Match
@@ -508,21 +508,21 @@ def _match_result(record: MatchRecord) -> MatchResult:
         match=Match(control=record.control, seed=record.seed, **shared),
         has_pictures=record.has_pictures,
         both_orders=record.both_orders,
-        order_ab=record.outcome_ab
-        and Verdict(
-            outcome=record.outcome_ab,
-            choice=record.choice_ab,
-            preference=record.preference_ab,
-            coverage=record.coverage_ab,
-        ),
-        order_ba=record.outcome_ba
-        and Verdict(
-            outcome=record.outcome_ba,
-            choice=record.choice_ba,
-            preference=record.preference_ba,
-            coverage=record.coverage_ba,
-        ),
+        order_ab=_verdict(*record[10:14]),
+        order_ba=_verdict(*record[14:18]),
     )
+
+
+def _verdict(
+    outcome: Outcome | None,
+    choice: Choice | None,
+    preference: float | None,
+    coverage: float | None,
+) -> Verdict | None:
+    """A verdict from the columns of a match; None where there is none yet."""
+    if outcome is None:
+        return None
+    return Verdict(outcome=outcome, choice=choice, preference=preference, coverage=coverage)
 
 
 def _usage(values: Sequence[int]) -> Usage:

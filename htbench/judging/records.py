@@ -110,7 +110,7 @@ class Damage:
     _counts: dict[str, int] = field(default_factory=dict)
 
     def read(self, kind: str, name: object, reader: Callable[[Any], Any], value: Any) -> Any:
-        """What `reader` makes of `value`; None, and a note, if that is damaged."""
+        """The result of `reader` for `value`; None, and a note, if that is damaged."""
         try:
             return reader(value)
         except ValueError as error:

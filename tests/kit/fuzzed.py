@@ -56,7 +56,6 @@ command = ["cat", "answers.jsonl"]
 start = 2
 patience = 2
 """
-VOTES = "criterion,concept,prompt,seed,one,two,preference\n"
 REPLY = {
     "choices": [
         {

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kit import report_run
+from kit.fuzzed import CARD, PLAN
 
 from htbench import __main__, report
 from htbench.core import content
@@ -40,24 +41,6 @@ NAMES = [
     "pipe|\nline",
     "'; DROP TABLE cells; --",
 ]
-PLAN = b"""model = "emoji"
-methods = ["prompt", "mean-shift"]
-concepts = "test"
-strengths = [0.0, 1.0]
-prompts = 2
-name = "x"
-allow_leak = false
-"""
-CARD = b"""name = "mine"
-method = "mean-shift"
-summary = "Mine."
-[settings]
-samples = 8
-[[published]]
-what = "a"
-value = "b"
-conditions = "c"
-"""
 ROW = {
     "id": "companion/lemon",
     "kind": "companion",
@@ -98,7 +81,7 @@ VALUES = (
 @given(mangled)
 def test_a_mangled_plan_is_a_plan_or_refused(change: tuple[int, int, bytes]) -> None:
     path = Path(os.environ["PYTEST_FOLDER"]) / "plan.toml"
-    path.write_bytes(_mangle(PLAN, change))
+    path.write_bytes(_mangle(PLAN.encode(), change))
 
     def work() -> None:
         read = plan.read(str(path))
@@ -118,7 +101,7 @@ def test_any_values_make_a_plan_or_are_refused(values: dict[str, object]) -> Non
 @given(mangled)
 def test_a_mangled_card_is_a_card_or_refused(change: tuple[int, int, bytes]) -> None:
     path = Path(os.environ["PYTEST_FOLDER"]) / "card.toml"
-    path.write_bytes(_mangle(CARD, change))
+    path.write_bytes(_mangle(CARD.encode(), change))
     _tolerate(lambda: baseline.load_card(str(path)).digest)
 
 

@@ -114,7 +114,7 @@ class Batches:
                 label = sha256("".join(shard.keys).encode()).hexdigest()[:32]
                 id_ = lost.get(label)
                 if id_ is None:
-                    id_ = self._run(lambda client: self._send(client, shard.path, number, label))  # noqa: B023 - called at once
+                    id_ = self._run(lambda client: self._send(client, shard.path, number, label))  # noqa: B023
                 yield SubmittedBatch(id=id_, keys=tuple(shard.keys), worst=shard.worst)
                 shard.path.unlink()
 
@@ -167,7 +167,7 @@ class Batches:
         for file in files:
             with TemporaryDirectory() as folder:
                 path = Path(folder) / "answers.jsonl"
-                self._run(lambda client: _download(client, file, path), most=MAX_OUTPUT_BYTES)  # noqa: B023 - called at once
+                self._run(lambda client: _download(client, file, path), most=MAX_OUTPUT_BYTES)  # noqa: B023
                 with path.open("rb") as lines:
                     for number, line in enumerate(_lines(lines), start=1):
                         try:

@@ -138,7 +138,8 @@ def _load_or_measure(
 def _load(path: Path, model: Model) -> tuple[dict[Site, Float[Tensor, " channels"]], float]:
     try:
         with safe_open(path, framework="pt") as file:
-            shapes = {site: list(file.get_slice(site).get_shape()) for site in file.keys()}  # noqa: SIM118
+            names = file.keys()
+            shapes = {site: list(file.get_slice(site).get_shape()) for site in names}
             if shapes != {site: [info.channels] for site, info in model.sites.items()}:
                 raise ValueError("its sites are not those of the model")
             means = {Site(site): file.get_tensor(site) for site in shapes}
