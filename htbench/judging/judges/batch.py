@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -114,7 +115,8 @@ class Batches:
                 label = sha256("".join(shard.keys).encode()).hexdigest()[:32]
                 id_ = lost.get(label)
                 if id_ is None:
-                    id_ = self._run(lambda client: self._send(client, shard.path, number, label))  # noqa: B023
+                    send = partial(self._send, path=shard.path, number=number, label=label)
+                    id_ = self._run(send)
                 yield SubmittedBatch(id=id_, keys=tuple(shard.keys), worst=shard.worst)
                 shard.path.unlink()
 
@@ -167,7 +169,8 @@ class Batches:
         for file in files:
             with TemporaryDirectory() as folder:
                 path = Path(folder) / "answers.jsonl"
-                self._run(lambda client: _download(client, file, path), most=MAX_OUTPUT_BYTES)  # noqa: B023
+                download = partial(_download, file=file, path=path)
+                self._run(download, most=MAX_OUTPUT_BYTES)
                 with path.open("rb") as lines:
                     for number, line in enumerate(_lines(lines), start=1):
                         try:
