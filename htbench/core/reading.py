@@ -165,7 +165,18 @@ def parse_json(text: str | bytes) -> Any:
     except (ValueError, RecursionError) as error:
         raise Malformed(_reason(error)) from None
     may_have_surrogates = "\\u" in text or not text.isascii()
-    return _without_surrogates(value) if may_have_surrogates else value
+    return without_surrogates(value) if may_have_surrogates else value
+
+
+def without_surrogates(value: Any) -> Any:
+    """A value of JSON with U+FFFD for lone surrogates, which no file or database can hold."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [without_surrogates(part) for part in value]
+    if isinstance(value, dict):
+        return {without_surrogates(key): without_surrogates(part) for key, part in value.items()}
+    return value
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -318,16 +329,6 @@ def _integer(text: str) -> int:
     if len(text) > MAX_DIGITS:
         raise ValueError(f"a number has more than {MAX_DIGITS} digits")
     return int(text)
-
-
-def _without_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        return _SURROGATE.sub("\ufffd", value)
-    if isinstance(value, list):
-        return [_without_surrogates(part) for part in value]
-    if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(part) for key, part in value.items()}
-    return value
 
 
 def _reason(error: BaseException) -> str:

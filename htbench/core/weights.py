@@ -247,7 +247,8 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     try:
         # not `read_json`: diffusers writes -Infinity
-        config = json.loads(reading.read_text(path, noun="settings of the model"))
+        text = reading.read_text(path, noun="settings of the model")
+        config = reading.without_surrogates(json.loads(text))
     except (ValueError, RecursionError, UsageError, Missing) as error:
         raise Refused(
             f"settings {str(path)[:300]!r} cannot be read: {' '.join(str(error).split())[:300]}",

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from htbench.core.errors import UsageError
-from htbench.run.score_totals import IS_FAILURE
+from htbench.run.cell_table import IS_FAILURE
 from htbench.run.summary import METRICS, Summary
 from htbench.scorers.metric_table import METRIC_TABLE
 from htbench.stats import estimates

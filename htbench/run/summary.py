@@ -7,8 +7,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from htbench.core.types import UNSTEERED, encoder_name, strength_of
-from htbench.run import score_totals
+from htbench.run import cell_table, score_totals
+from htbench.run.cell_table import CellGroup, CellTable
 from htbench.run.costs import (
     MethodCost,
     TimedSession,
@@ -18,7 +22,7 @@ from htbench.run.costs import (
 )
 from htbench.run.fact_table import Facts
 from htbench.run.fit_seeds import further_runs
-from htbench.run.score_totals import CellGroup, FailedCells, ScoreTotals, SharedMeans, shared_means
+from htbench.run.score_totals import ScoreTotals, SharedMeans, shared_means
 from htbench.run.store import CellRow, Store
 from htbench.scorers.metric_table import METRIC_TABLE, RANGES, Metric
 from htbench.stats import durations, estimates, fit_seeds
@@ -72,8 +76,9 @@ class FailureGroup:
 class Summary:
     """The figures behind tables, charts and the gallery.
 
-    They are added up in SQL, so that a million cells take seconds. Scores of methods with several
-    fit seeds are means over these; numbers of cells are those of all fit seeds where that is said.
+    They are computed from arrays, so that a million cells take seconds. Scores of methods with
+    several fit seeds are means over these; numbers of cells are those of all fit seeds where that
+    is said.
     """
 
     store: Store
@@ -394,19 +399,26 @@ class Summary:
     @cached_property
     def planned_cells(self) -> dict[CellGroup, int]:
         """Numbers of planned cells, of all fit seeds."""
-        query = "SELECT method, strength, concept, count(*) FROM cells GROUP BY 1, 2, 3"
-        return {
-            (method, strength, concept): cells * self.fit_seeds(method)
-            for method, strength, concept, cells in self.store.select(query)
-        }
+        counts = self.table.group_counts()
+        return {group: cells * self.fit_seeds(group[0]) for group, cells in counts.items()}
 
     @cached_property
     def failed_cells(self) -> Mapping[CellGroup, int]:
         """Numbers of cells without an image after a try, of all fit seeds."""
-        counts = Counter[CellGroup]()
-        for failed in (self._failed_cells, *map(score_totals.failed_cells, self._further_runs())):
-            counts.update({group: each.cells for group, each in failed.items()})
+        counts = Counter(self.table.group_counts(self.table.failed))
+        for table in map(cell_table.read, self._further_runs()):
+            counts.update(table.group_counts(table.failed))
         return counts
+
+    @cached_property
+    def table(self) -> CellTable:
+        """The planned cells of the first fit seed as arrays."""
+        return cell_table.read(self.store)
+
+    @cached_property
+    def table_scores(self) -> Float[np.ndarray, "cells metrics"]:
+        """Scores by the headline's scorer in the order of `table`; NaN where a cell has none."""
+        return cell_table.read_scores(self.store, self.table, self.scorer)
 
     @cached_property
     def parts(self) -> dict[object, Any]:
@@ -439,11 +451,13 @@ class Summary:
 
     def _totals(self, scorer: str) -> ScoreTotals:
         if scorer not in self._totals_by_scorer:
-            first = score_totals.add_up(self.store, scorer, self._failed_cells)
-            further = [
-                score_totals.add_up(store, scorer, score_totals.failed_cells(store))
-                for store in self._further_runs()
-            ]
+            scores = (
+                self.table_scores
+                if scorer == self.scorer
+                else cell_table.read_scores(self.store, self.table, scorer)
+            )
+            first = score_totals.add_up(self.table, scores)
+            further = [score_totals.read(store, scorer) for store in self._further_runs()]
             totals = score_totals.over_fit_seeds(first, further) if further else first
             self._totals_by_scorer[scorer] = totals
         return self._totals_by_scorer[scorer]
@@ -454,10 +468,6 @@ class Summary:
     @cached_property
     def _totals_by_scorer(self) -> dict[str, ScoreTotals]:
         return {}
-
-    @cached_property
-    def _failed_cells(self) -> dict[CellGroup, FailedCells]:
-        return score_totals.failed_cells(self.store)
 
 
 def _best_case(

@@ -12,7 +12,7 @@ from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 
-from htbench.core import secrets
+from htbench.core import reading, secrets
 from htbench.core.display import printable
 from htbench.core.errors import Missing, Refused
 from htbench.scorers.scorer import ScorerCard, ScorerInput, ScorerVersion
@@ -232,7 +232,7 @@ def _question(id_: int, item: ScorerInput, card: ScorerCard) -> dict[str, object
 def _parse_json(line: bytes) -> Mapping[str, object]:
     text = line[:80].decode(errors="replace").strip()
     try:
-        value = json.loads(line)
+        value = reading.without_surrogates(json.loads(line))
     except (ValueError, RecursionError):
         raise _ProtocolError(
             f"it wrote {text!r}, which is no JSON; all else belongs on stderr"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import isotonic_regression
 from scipy.stats import rankdata
 
 from htbench.stats import durations, estimates
@@ -60,23 +59,25 @@ def measure_dose_response(
         raise ValueError(
             f"a curve needs three strengths or more, ascending, not {[float(s) for s in strengths]}"
         )
-    complete = {concept: curves[~np.isnan(curves).any(1)] for concept, curves in gains.items()}
-    moving = {
-        concept: curves[np.ptp(curves, axis=1) > FLAT_BELOW] for concept, curves in complete.items()
-    }
+    every = np.concatenate([np.empty((0, len(strengths))), *gains.values()])
+    concept = np.repeat(np.arange(len(gains)), [len(curves) for curves in gains.values()])
+    is_complete = ~np.isnan(every).any(1)
+    is_moving = is_complete & (np.ptp(every, axis=1) > FLAT_BELOW)
+    moving, concept_of_moving = every[is_moving], concept[is_moving]
 
     def estimate(statistic: Callable[[Curves], PerCurve]) -> estimates.Estimate | None:
-        values = {concept: statistic(curves) for concept, curves in moving.items()}
-        finite = {
-            concept: [float(value) for value in of_curves[np.isfinite(of_curves)]]
-            for concept, of_curves in values.items()
-        }
-        return estimates.over_concepts(finite, families)
+        values = statistic(moving)
+        is_finite = np.isfinite(values)
+        finite, owners = values[is_finite], concept_of_moving[is_finite]
+        return estimates.over_concepts(
+            {name: finite[owners == k].tolist() for k, name in enumerate(gains)}, families
+        )
 
-    means = {concept: curves.mean(0) for concept, curves in complete.items() if len(curves)}
-    n_all, n_complete, n_moving = (
-        sum(map(len, curves.values())) for curves in (gains, complete, moving)
-    )
+    means = {
+        name: every[own].mean(0)
+        for k, name in enumerate(gains)
+        if (own := is_complete & (concept == k)).any()
+    }
     return DoseResponse(
         kendall=estimate(kendall),
         spearman=estimate(spearman),
@@ -86,9 +87,9 @@ def measure_dose_response(
         chord_deviation=estimate(lambda curves: chord_deviation(curves, strengths)),
         isotonic=estimate(isotonic),
         concept_sd=_concept_sd(means, families, len(strengths), seed=seed, rounds=rounds),
-        curves=n_all,
-        flat=n_complete - n_moving,
-        incomplete=n_all - n_complete,
+        curves=len(every),
+        flat=int(is_complete.sum() - is_moving.sum()),
+        incomplete=int((~is_complete).sum()),
     )
 
 
@@ -180,9 +181,21 @@ def chord_deviation(curves: Curves, strengths: Float[np.ndarray, " strengths"]) 
 def isotonic(curves: Curves) -> PerCurve:
     """R² of the best rising curve.
 
-    1 where the gain never falls, 0 where it falls everywhere, NaN for a flat curve.
+    1 where the gain never falls, 0 where it falls everywhere, NaN for a flat curve. At each
+    strength the rising curve is the largest, over all starts before it, of the smallest mean from
+    that start to any end after it.
+
+    References:
+        Barlow, Bartholomew, Bremner, Brunk. Statistical Inference Under Order Restrictions. 1972.
     """
-    residual = np.array([((curve - isotonic_regression(curve).x) ** 2).sum() for curve in curves])
+    sums = np.cumsum(np.pad(curves, ((0, 0), (1, 0))), axis=1)
+    rising = np.full(curves.shape, -np.inf)
+    count = curves.shape[1]
+    for start in range(count):
+        means = (sums[:, start + 1 :] - sums[:, start, None]) / np.arange(1, count - start + 1)
+        smallest = np.minimum.accumulate(means[:, ::-1], axis=1)[:, ::-1]
+        np.maximum(rising[:, start:], smallest, out=rising[:, start:])
+    residual = ((curves - rising) ** 2).sum(1)
     return 1 - _ratio(residual, ((curves - curves.mean(1, keepdims=True)) ** 2).sum(1))
 
 

@@ -202,18 +202,21 @@ class Contrast:
         The error is that of a linear function of the values, which is taken of the rows before
         they are subtracted.
         """
-        pulls = self._pulls(values)
+        rows = np.ascontiguousarray(values.swapaxes(0, 1))  # each contender's draws lie together
+        pulls, largest = self._pulls(rows), np.abs(rows).max(-1)
         related = None if self.families.are_independent else pulls @ self.families.kernel
         errors = np.empty((len(values), len(first)))
         for k, (one, other) in enumerate(zip(first, second, strict=True)):
-            pull = pulls[:, one] - pulls[:, other]
+            pull = pulls[one] - pulls[other]
             variance = np.einsum("dc,dc->d", pull, pull)
             if related is not None:
-                shared = np.einsum("dc,dc->d", related[:, one] - related[:, other], pull)
+                shared = np.einsum("dc,dc->d", related[one] - related[other], pull)
                 variance = np.maximum(_FLOOR * variance, shared / self._bias)
-            rounding = 1e-12 * np.abs(values[:, one] - values[:, other]).max(-1)
             error = np.sqrt(variance)
-            errors[:, k] = np.where(error > rounding, error, 0)
+            near = np.flatnonzero(error <= 1e-12 * (largest[one] + largest[other]))
+            rounding = 1e-12 * np.abs(rows[one, near] - rows[other, near]).max(-1)
+            error[near] = np.where(error[near] > rounding, error[near], 0)
+            errors[:, k] = error
         return errors
 
     def skewness(

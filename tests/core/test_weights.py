@@ -20,6 +20,7 @@ COMMIT = "0" * 40
         '{"weight_map": 3}',
         '{"weight_map": {"a": 3}}',
         '{"weight_map": {"a": "../../etc/passwd"}}',
+        '{"weight_map": {"a": "/\\ud800"}}',
         "[" * 100_000,
     ],
 )

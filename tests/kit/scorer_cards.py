@@ -31,6 +31,7 @@ for line in sys.stdin:
             print("9" * 3_000_000, end="", flush=True)
         answer |= {
             "nan": {"score": float("nan")},
+            "surrogate": {"score": None, "error": chr(0xD800)},
             "huge": {"score": 10**400},
             "text": {"score": "high"},
             "true": {"score": True},

@@ -127,3 +127,10 @@ def test_output_without_an_answer_is_given_up_and_shown_escaped(tmp_path: Path) 
     (tmp_path / "flood.py").write_text(script)
     with pytest.raises(Missing, match=r"bytes without an answer.*x1b\[2Jxxx"):
         command(tmp_path, "", command=[sys.executable, "flood.py"])
+
+
+def test_half_a_surrogate_pair_in_a_reply_becomes_a_replacement_character(tmp_path: Path) -> None:
+    words = command(tmp_path, "surrogate", patience=2, start=20)
+    reason = words.measure(INPUTS)[1]
+    words.close()
+    assert reason == "\ufffd"

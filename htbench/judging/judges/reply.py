@@ -94,9 +94,10 @@ def _parsed(body: str) -> Any:
     try:
         return reading.parse_json(body)
     except reading.Malformed:
-        return json.loads(
+        value = json.loads(
             body, parse_float=_number, parse_int=_number, parse_constant=lambda _: None
         )
+        return reading.without_surrogates(value)
 
 
 def _number(text: str) -> float | None:

@@ -4,7 +4,6 @@ import math
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,16 +11,11 @@ from jaxtyping import Float, Int
 
 from htbench.core.types import UNSTEERED
 from htbench.run.fact_table import ConceptFacts
-from htbench.run.score_totals import IS_FAILURE
 from htbench.run.summary import METRICS, Summary
 from htbench.scorers.metric_table import METRIC_TABLE
 
 NO_SCORE = 65535
 """Packed scores are whole numbers below this one, which stands for no score."""
-_CELLS_AT_ONCE = 20_000
-"""Number of cells that are put into arrays at once."""
-_COLUMN_QUERY = """SELECT method, strength, min(min(place)) OVER (PARTITION BY method)
-                   FROM cells GROUP BY 1, 2 ORDER BY 3, 2"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +90,7 @@ def concept_labels(summary: Summary) -> dict[str, ConceptLabel]:
     """The concepts of a run, in the order of the plan."""
     facts = summary.facts.concepts
     labels = {}
-    for (concept,) in summary.store.select(
-        "SELECT concept FROM cells GROUP BY concept ORDER BY min(place)"
-    ):
+    for concept in summary.table.concept.names:
         fact = facts.get(concept, ConceptFacts())
         labels[concept] = ConceptLabel(
             id=concept, kind=fact.kind or "of no kind", text=fact.text or concept
@@ -108,18 +100,12 @@ def concept_labels(summary: Summary) -> dict[str, ConceptLabel]:
 
 def collect(summary: Summary) -> GalleryData:
     """The gallery of a run."""
-    concepts = concept_labels(summary)
-    prompts = [
-        (text, seed)
-        for text, seed, _ in summary.store.select(
-            "SELECT prompt, seed, min(place) FROM cells GROUP BY 1, 2 ORDER BY 3"
-        )
-    ]
-    pairs = [(method, strength) for method, strength, _ in summary.store.select(_COLUMN_QUERY)]
-    columns = [(summary.methods.index(method), strength) for method, strength in pairs]
+    concepts, prompts = concept_labels(summary), summary.table.image.names
+    grid = _Grid(summary)
+    columns = grid.columns
+    pairs = [(summary.methods[method], strength) for method, strength in columns]
     steered = [k for k, method in enumerate(summary.methods) if method != UNSTEERED]
     steps = _steps(summary, pairs)
-    grid = _Grid(summary, pairs, list(concepts), prompts)
     outcomes = grid.outcomes
     scales = [_scale(outcomes[..., k]) for k in range(len(METRICS))]
     zeros = sorted(
@@ -151,36 +137,40 @@ def collect(summary: Summary) -> GalleryData:
 
 
 class _Grid:
-    """The store's cells in arrays: prompt by concept by column."""
+    """The cells in arrays: prompt by concept by column."""
 
-    def __init__(
-        self,
-        summary: Summary,
-        pairs: Sequence[tuple[str, float]],
-        concepts: Sequence[str],
-        prompts: Sequence[tuple[str, int]],
-    ) -> None:
-        shape = len(prompts), len(concepts), len(pairs)
-        self.scores = np.full((*shape, len(METRICS)), math.nan)
-        self._failed = np.zeros(shape, bool)
-        self._cells = np.full(shape, -1)
-        self._images: list[dict[str, int]] = [{} for _ in prompts]
-        self._problems: list[dict[str, int]] = [{"not planned": 0} for _ in prompts]
-        rows, columns, planes = (
-            {name: k for k, name in enumerate(names)} for names in (concepts, pairs, prompts)
+    def __init__(self, summary: Summary) -> None:
+        table = summary.table
+        strengths, strength = np.unique(table.strength, return_inverse=True)
+        codes, columns = np.unique(
+            table.method.numbers * len(strengths) + strength, return_inverse=True
         )
-        stored = iter(summary.store.iterate(_query(), summary.scorer))
-        while cells := list(islice(stored, _CELLS_AT_ONCE)):
-            keys = [
-                (planes[prompt, seed], rows[concept], columns[method, strength])
-                for method, concept, prompt, seed, strength, *_ in cells
-            ]
-            index = tuple(np.array(keys).T)
-            self.scores[index] = [cell[8:] for cell in cells]  # numpy takes None for NaN
-            self._failed[index] = [cell[7] for cell in cells]
-            self._cells[index] = [
-                self._number(key[0], *cell[5:7]) for key, cell in zip(keys, cells, strict=True)
-            ]
+        methods, steps = np.divmod(codes, max(1, len(strengths)))
+        self.columns = [
+            (int(method), float(strengths[step]))
+            for method, step in zip(methods, steps, strict=True)
+        ]
+        shape = len(table.image.names), len(table.concept.names), len(codes)
+        index = table.image.numbers, table.concept.numbers, columns
+        self.scores = np.full((*shape, len(METRICS)), math.nan)
+        self.scores[index] = summary.table_scores
+        self._failed = np.zeros(shape, bool)
+        self._failed[index] = table.failed
+        self._cells = np.full(shape, -1)
+        self._images: list[list[str]] = []
+        self._problems: list[list[str]] = []
+        for prompt in range(shape[0]):
+            chosen = np.flatnonzero(table.image.numbers == prompt)
+            made, lacking = chosen[table.made[chosen]], chosen[~table.made[chosen]]
+            files, file = table.file.take(made)
+            problems, problem = table.problem.take(lacking)
+            plane = self._cells[prompt]
+            plane[table.concept.numbers[made], columns[made]] = file
+            plane[table.concept.numbers[lacking], columns[lacking]] = -2 - problem
+            self._images.append([name for name in files if name is not None])
+            self._problems.append(
+                ["not planned", *("not made yet" if text is None else text for text in problems)]
+            )
 
     @property
     def outcomes(self) -> Float[np.ndarray, "prompts concepts columns metrics"]:
@@ -192,30 +182,11 @@ class _Grid:
 
     def shard(self, prompt: int, scales: Sequence[tuple[float, float]]) -> PromptShard:
         return PromptShard(
-            images=list(self._images[prompt]),
-            problems=list(self._problems[prompt]),
+            images=self._images[prompt],
+            problems=self._problems[prompt],
             cells=_base64(self._cells[prompt].astype("<i4")),
             scores=_pack(self.scores[prompt], scales),
         )
-
-    def _number(self, prompt: int, file: str | None, problem: str | None) -> int:
-        if file is not None:
-            return self._images[prompt].setdefault(file, len(self._images[prompt]))
-        problems = self._problems[prompt]
-        return -1 - problems.setdefault(problem or "not made yet", len(problems))
-
-
-def _query() -> str:
-    columns = ", ".join(
-        f"max(CASE metric WHEN '{metric}' THEN value END) AS {metric}" for metric in METRICS
-    )
-    return f"""SELECT method, concept, prompt, seed, strength, file, message,
-                      coalesce({IS_FAILURE}, 0), {", ".join(METRICS)}
-               FROM cells JOIN images ON images.key = image
-               LEFT JOIN failures ON failures.key = image
-               LEFT JOIN (
-                 SELECT cell, {columns} FROM scores WHERE encoder = ? GROUP BY cell
-               ) ON cell = cells.id ORDER BY place"""
 
 
 def _steps(summary: Summary, pairs: Sequence[tuple[str, float]]) -> list[SliderStop]:

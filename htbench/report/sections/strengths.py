@@ -4,7 +4,6 @@ The trade-off has fixed anchors, and methods are compared under three policies.
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,8 +11,7 @@ import numpy as np
 
 from htbench.core.types import UNSTEERED
 from htbench.report.roles import Roles
-from htbench.run.score_totals import IS_FAILURE
-from htbench.run.summary import HEADLINE, Summary
+from htbench.run.summary import HEADLINE, METRICS, Summary
 from htbench.scorers.metric_table import METRIC_TABLE
 from htbench.stats import durations
 from htbench.stats.dose_response import (
@@ -222,37 +220,27 @@ def strengths(summary: Summary, method: str) -> tuple[float, ...]:
 def gain_curves(summary: Summary, method: str, at: Sequence[float]) -> dict[str, Curves]:
     """Gains of each concept's prompts and seeds at each strength; NaN where one is missing.
 
-    A curve with a failed cell takes the worst course there is: it falls with every step, at last to
-    the worst gain.
+    Strengths ascend. A curve with a failed cell takes the worst course there is: it falls with
+    every step, at last to the worst gain.
     """
-    query = f"""SELECT concept, prompt, seed, strength,
-                       CASE WHEN file IS NOT NULL THEN value END, coalesce({IS_FAILURE}, 0)
-                FROM cells JOIN images ON images.key = image
-                LEFT JOIN failures ON failures.key = image
-                LEFT JOIN scores ON cell = id AND metric = ? AND encoder = ?
-                WHERE method = ? ORDER BY place"""
-    rows = summary.store.iterate(query, HEADLINE, summary.scorer, method)
-    gains: dict[str, dict[tuple[str, int], dict[float, float]]] = defaultdict(
-        lambda: defaultdict(dict)
+    table = summary.table
+    own = table.method_cells(method)
+    curves, curve = np.unique(
+        table.concept.numbers[own] * len(table.image.names) + table.image.numbers[own],
+        return_inverse=True,
     )
-    broken: set[tuple[str, str, int]] = set()
-    for concept, prompt, seed, strength, value, failed in rows:
-        gains[concept][prompt, seed][strength] = math.nan if value is None else value
-        if failed and strength in at and strength != 0:
-            broken.add((concept, prompt, seed))
+    ascending = np.array(at)
+    step = ascending.searchsorted(table.strength[own]).clip(max=len(at) - 1)
+    is_asked = ascending[step] == table.strength[own]
+    gains, failed = np.full((len(curves), len(at)), np.nan), np.zeros((len(curves), len(at)), bool)
+    column = list(METRICS).index(HEADLINE)
+    values = np.where(table.made[own], summary.table_scores[own, column], np.nan)
+    gains[curve[is_asked], step[is_asked]] = values[is_asked]
+    failed[curve[is_asked], step[is_asked]] = table.failed[own][is_asked]
     worst = next(metric.worst for metric in METRIC_TABLE if metric.name == HEADLINE)
-    falling = worst * np.linspace(0, 1, len(at)) ** 9
-    return {
-        concept: np.array(
-            [
-                falling
-                if (concept, *image) in broken
-                else [curve.get(strength, math.nan) for strength in at]
-                for image, curve in curves.items()
-            ]
-        )
-        for concept, curves in gains.items()
-    }
+    gains[(failed & (ascending != 0)).any(1)] = worst * np.linspace(0, 1, len(at)) ** 9
+    concept = curves // max(1, len(table.image.names))
+    return {table.concept.names[number]: gains[concept == number] for number in np.unique(concept)}
 
 
 def _anchors(summary: Summary) -> Anchors | None:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from htbench.core.types import encoder_name
 from htbench.report import format
 from htbench.run.fact_table import AuditFacts
-from htbench.run.summary import METRICS, Summary
+from htbench.run.summary import Summary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,18 +71,19 @@ def coverage(summary: Summary) -> list[Coverage]:
                WHERE file IS NULL GROUP BY 1, 2 ORDER BY 1, 2"""
     for method, kind, cells in summary.store.select(query):
         failed[method][kind] = cells
-    scored = "SELECT cell FROM scores WHERE encoder = ? GROUP BY cell HAVING count(value) >= ?"
-    query = f"""SELECT method, count(*), count(file),
-                       count(CASE WHEN file IS NOT NULL THEN done.cell END)
-                FROM cells JOIN images ON key = image
-                LEFT JOIN ({scored}) AS done ON done.cell = id GROUP BY 1"""
-    rows = {
-        method: Coverage(
-            method=method, planned=planned, made=made, scored=done, failed=failed[method]
+    table = summary.table
+    scored = table.made & ~np.isnan(summary.table_scores).any(1)
+    return [
+        Coverage(
+            method=method,
+            planned=len(cells),
+            made=int(table.made[cells].sum()),
+            scored=int(scored[cells].sum()),
+            failed=failed[method],
         )
-        for method, planned, made, done in summary.store.select(query, summary.scorer, len(METRICS))
-    }
-    return [rows[method] for method in summary.methods]
+        for method in summary.methods
+        if len(cells := table.method_cells(method))
+    ]
 
 
 def _is_same_audit(one: AuditFacts, other: AuditFacts) -> bool:
