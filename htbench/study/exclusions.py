@@ -275,9 +275,5 @@ def _is_inconsistent(answers: Sequence[Answer], rules: Rules) -> bool:
 
 def _step(name: str, rows: Sequence[Answer], before: Sequence[Answer] = ()) -> ExclusionStep:
     people = {answer.rater for answer in rows}
-    return ExclusionStep(
-        name=name,
-        people=len(people),
-        answers=len(rows),
-        gone=tuple(sorted({answer.rater for answer in before} - people)),
-    )
+    gone = {answer.rater for answer in before} - people if len(rows) < len(before) else ()
+    return ExclusionStep(name=name, people=len(people), answers=len(rows), gone=tuple(sorted(gone)))

@@ -338,8 +338,12 @@ def _ratio(rate: Interval) -> Interval:
 
 def _by_concept(votes: Votes) -> dict[str, list[float]]:
     """Votes for the first of two methods, by concept."""
-    values: dict[str, list[float]] = defaultdict(list)
-    for first, outcome, concept in zip(votes.first, votes.outcome, votes.concept, strict=True):
-        if not np.isnan(outcome):
-            values[votes.concepts[concept]].append(float(outcome if first == 0 else 1 - outcome))
-    return values
+    is_cast = ~np.isnan(votes.outcome)
+    for_first = np.where(votes.first == 0, votes.outcome, 1 - votes.outcome)[is_cast]
+    concept = votes.concept[is_cast]
+    order = concept.argsort(kind="stable")
+    present, starts = np.unique(concept[order], return_index=True)
+    return {
+        votes.concepts[number]: values.tolist()
+        for number, values in zip(present, np.split(for_first[order], starts[1:]), strict=True)
+    }
