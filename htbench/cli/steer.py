@@ -14,8 +14,9 @@ from htbench.core.errors import UsageError
 if TYPE_CHECKING:
     from htbench.steering.concept import Concept, ConceptSet
 
-FORMATS = (".png", ".webp", ".jpg", ".jpeg")
+FORMATS = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".html")
 FOLDER = Path("runs") / "steer"
+_METHOD = "hypertransport"
 
 
 def steer(
@@ -23,8 +24,13 @@ def steer(
     weights: Weights = None,
     model_option: ModelOption = None,
     method: Annotated[
-        str, typer.Option(help="A baseline of `htbench list methods`, or the path of its card.")
-    ] = "hypertransport",
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Method by name, or ./card.toml; several make a row each. Repeatable.",
+            show_default="hypertransport",
+        ),
+    ] = None,
     concept: Annotated[
         str | None,
         typer.Option(help='What to add, in any words: "with lemon"; or a concept of the set.'),
@@ -42,7 +48,10 @@ def steer(
             help="Strengths separated by commas; below 0 pushes away, above 1 exaggerates."
         ),
     ] = "0,0.25,0.5,0.75,1",
-    seed: Annotated[int, typer.Option(min=0, help="Of the noise that images start from.")] = 0,
+    seed: Annotated[
+        str,
+        typer.Option(metavar="LIST", help="Random seeds of the noise, such as 0,1; a row each."),
+    ] = "0",
     template: Annotated[
         str | None,
         typer.Option(
@@ -61,28 +70,36 @@ def steer(
         str | None, typer.Option(help="cpu, cuda or cuda:1; the GPU if there is one.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The picture to write; in runs/steer if not given.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Picture to write: .png or .jpg, an animation (.gif, .webp), or a page with a "
+            "slider (.html).",
+            show_default="in runs/steer",
+        ),
     ] = None,
 ) -> None:
-    """Show images at rising strengths of any concept, given in words or as pictures: a row a
-    prompt, a column a strength.
+    """Show images at rising strengths of any concept, given in words or as pictures: a row per
+    prompt, seed and method, a column per strength.
     """
     from htbench.steering import baseline
     from htbench.steering import concept as concept_sets
     from htbench.steering import steer as steering
 
-    card = baseline.load_card(method)
+    cards = [baseline.load_card(name) for name in dict.fromkeys(method or [_METHOD])]
     source = choose_model(model, weights, model_option)
     concepts = concept_sets.load(concept_set)
     target = _target_concept(concept, image, template, concepts)
-    steering.check_readable(card, target)
+    for card in cards:
+        steering.check_readable(card, target)
     request = steering.FilmstripRequest(
         prompts=tuple(prompt or concepts.prompts[:3]),
         strengths=_strengths(strength),
-        seed=seed,
+        seeds=_seeds(seed),
         batch=batch,
     )
-    path = _check_writable(out or FOLDER / f"{_slug(target)}-{card.name}.png")
+    names = "+".join(card.name for card in cards)
+    path = _check_writable(out or FOLDER / f"{_slug(target)}-{names[:100]}.png")
 
     from rich.console import Console
 
@@ -93,10 +110,10 @@ def steer(
         prompts = [target.target(prompt) or prompt for prompt in request.prompts]
         for word in unknown_words(loaded, prompts):
             typer.echo(f"htbench: {word!r} is not in the vocabulary of {model}", err=True)
-        status.update(f"{card.name} learns {target.text or 'from pictures'}")
-        total = len(request.prompts) * len(request.strengths)
+        status.update(f"{names} learns {target.text or 'from pictures'}")
+        total = request.count_images(methods=len(cards), concept=target)
         film = steering.make_filmstrip(
-            card,
+            cards,
             loaded,
             target,
             request,
@@ -104,7 +121,12 @@ def steer(
             folder=FOLDER / "learnt",
             advance=lambda done: status.update(f"make images: {done} of {total}"),
         )
-        film.draw().save(path)
+        if path.suffix.lower() == ".html":
+            from htbench.report import filmstrip_page
+
+            filmstrip_page.write(film, path)
+        else:
+            film.save(path)
     typer.echo(os.path.relpath(path))
 
 
@@ -116,7 +138,7 @@ def _target_concept(
     if (concept is None) == (not image):
         raise UsageError(
             "give either --concept or --image",
-            remedy='Such as: htbench steer --concept "with lemon" --prompt panda',
+            remedy='Such as: htbench steer --concept "woodcut style" --prompt panda',
         )
     if image and template is not None:
         raise UsageError(
@@ -137,6 +159,16 @@ def _strengths(text: str) -> tuple[float, ...]:
                 remedy="Write it as --strength 0,0.5,1",
             )
     return strengths
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    numbers = parse_numbers("seed", text)
+    for number in numbers:
+        if number != int(number) or not 0 <= number < 2**63:
+            raise UsageError(
+                f"--seed {number:g} is no whole number from 0", remedy="Write it as --seed 0,1"
+            )
+    return tuple(dict.fromkeys(map(int, numbers)))
 
 
 def _check_writable(path: Path) -> Path:

@@ -59,7 +59,7 @@ def templates(tones: Mapping[str, int]) -> Environment:
     )
     environment.filters.update(format.FILTERS)
     environment.globals.update(
-        style=_read("report.css", "gallery.css"),
+        style=read_files("report.css", "gallery.css"),
         policy=POLICY_MARK,
         generator=GENERATOR,
         data=DATA_MARK,
@@ -75,7 +75,7 @@ def fill_marks(
     text: str, content_policy: ContentPolicy, *, data: str = "", switch: str = ""
 ) -> str:
     """The page with its marks replaced: `data` for its scripts, and a `switch` to other pages."""
-    script = _read("report.js", *content_policy.script_files)
+    script = read_files("report.js", *content_policy.script_files)
     css = text.partition("<style>")[2].partition("</style>")[0]
     policy = (
         f"default-src 'none'; img-src {content_policy.images}; style-src '{_hash(css)}'; "
@@ -96,7 +96,8 @@ def json_script(name: str, value: Mapping[str, object]) -> str:
     )
 
 
-def _read(*names: str) -> Markup:
+def read_files(*names: str) -> Markup:
+    """The text of files in `reports/page`."""
     return Markup("\n").join(
         Markup((content.folder("reports") / "page" / name).read_text(encoding="utf-8"))
         for name in names

@@ -1,7 +1,8 @@
-"""Filmstrips: images of several prompts, in rows, at rising strengths, as one labelled image."""
+"""Filmstrips: rows of images at rising strengths, as one labelled image or as an animation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
@@ -10,31 +11,78 @@ MIN_SIDE, MAX_SIDE = 160, 512
 """Least and greatest length of an image's longer side, in pixels: smaller images are enlarged by
 whole factors without smoothing, larger ones are reduced."""
 GAP, MARGIN, THUMBNAIL = 6, 28, 72
+ANIMATIONS = (".gif", ".webp")
+"""File formats of animations; others show all strengths side by side."""
+_FRAME_MS, _END_MS = 400, 1200
 _FONTS = ("DejaVuSans.ttf", "Arial Unicode.ttf", "Arial.ttf")
 
 
 @dataclass(frozen=True, kw_only=True)
+class FilmstripRow:
+    """The images of one prompt, seed and method."""
+
+    label: str
+    images: tuple[Image.Image, ...]
+    """One per strength."""
+    prompted: Image.Image | None = None
+    """The unsteered image of the prompt that asks for the concept, from the same noise."""
+
+    @property
+    def pictures(self) -> tuple[Image.Image, ...]:
+        """All images of the row, the prompted one last."""
+        return (*self.images, *((self.prompted,) if self.prompted else ()))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Filmstrip:
-    """A table of images with a row per label and a column per strength."""
+    """A table of images with a column per strength."""
 
     title: str
     note: str
-    labels: tuple[str, ...]
     strengths: tuple[float, ...]
-    rows: tuple[tuple[Image.Image, ...], ...]
-    """The images, as `rows[label][strength]`."""
+    rows: tuple[FilmstripRow, ...]
     references: tuple[Image.Image, ...] = ()
     """Reference images of the concept, shown beside the title."""
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The headings of the columns: strengths, and `prompted` where a row has such an image."""
+        prompted = ("prompted",) if any(row.prompted for row in self.rows) else ()
+        return (*(f"{strength:g}" for strength in self.strengths), *prompted)
+
+    def frames(self) -> list[Image.Image]:
+        """The filmstrip at one strength after the other, each as one image of the same size."""
+        return [
+            replace(
+                self,
+                strengths=(strength,),
+                rows=tuple(replace(row, images=(row.images[k],)) for row in self.rows),
+            ).draw()
+            for k, strength in enumerate(self.strengths)
+        ]
+
+    def save(self, path: Path) -> None:
+        """Write the filmstrip: as an animation, forth and back, if the format is one of those."""
+        if path.suffix.lower() not in ANIMATIONS:
+            self.draw().save(path)
+            return
+        frames = self.frames()
+        there_and_back = [*frames, *frames[-2:0:-1]]
+        times = [
+            _END_MS if frame in (frames[0], frames[-1]) else _FRAME_MS for frame in there_and_back
+        ]
+        first, *others = there_and_back
+        first.save(path, save_all=True, append_images=others, duration=times, loop=0)
+
     def draw(self) -> Image.Image:
         """The filmstrip as one image."""
-        tiles = [[_resize(picture) for picture in row] for row in self.rows]
+        tiles = [[_resize(picture) for picture in row.pictures] for row in self.rows]
         wide, high = (max(tile.size[axis] for row in tiles for tile in row) for axis in (0, 1))
-        words = [word for label in self.labels for word in label.split() or [""]]
+        words = [word for row in self.rows for word in row.label.split() or [""]]
         side = min(220, max(_width(word, 15) for word in words) + 60) + 16
-        labels = [_wrap(label, 15, side - 16) for label in self.labels]
+        labels = [_wrap(row.label, 15, side - 16) for row in self.rows]
         heights = [max(high, 20 * len(lines)) for lines in labels]
-        width = 2 * MARGIN + side + len(self.strengths) * (wide + GAP) - GAP
+        width = 2 * MARGIN + side + len(self.columns) * (wide + GAP) - GAP
         header = self._header(width - 2 * MARGIN)
         top = MARGIN + header.height + 40
         page = Image.new(
@@ -42,15 +90,15 @@ class Filmstrip:
         )
         page.paste(header, (MARGIN, MARGIN))
         pen = ImageDraw.Draw(page)
-        columns = [MARGIN + side + k * (wide + GAP) for k in range(len(self.strengths))]
+        columns = [MARGIN + side + k * (wide + GAP) for k in range(len(self.columns))]
         pen.text((MARGIN, top - 10), "strength", font=_font("", 13), fill=MUTED_COLOUR, anchor="ls")
-        for x, strength in zip(columns, self.strengths, strict=True):
+        for x, heading in zip(columns, self.columns, strict=True):
             middle = (x + wide // 2, top - 10)
-            pen.text(middle, f"{strength:g}", font=_font("", 15), fill=TEXT_COLOUR, anchor="ms")
+            pen.text(middle, heading, font=_font("", 15), fill=TEXT_COLOUR, anchor="ms")
         for row, lines, height in zip(tiles, labels, heights, strict=True):
             position = (MARGIN, top + (height - 20 * len(lines)) // 2)
             _draw_lines(pen, lines, position, size=15, line_height=20, colour=TEXT_COLOUR)
-            for x, tile in zip(columns, row, strict=True):
+            for x, tile in zip(columns, row, strict=False):
                 page.paste(tile, (x, top))
                 border = (x - 1, top - 1, x + tile.width, top + tile.height)
                 pen.rectangle(border, outline=BORDER_COLOUR)

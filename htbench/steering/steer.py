@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,11 @@ from htbench.core.errors import UsageError
 from htbench.steering import baseline
 from htbench.steering.baseline import Card
 from htbench.steering.concept import SPLITS, Concept, ConceptSet, ImageFile
-from htbench.steering.filmstrip import Filmstrip
+from htbench.steering.filmstrip import Filmstrip, FilmstripRow
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from htbench.steering.model import Model
 
 DEFAULT_TEMPLATE = "{prompt}, {concept}"
@@ -88,17 +91,25 @@ def check_readable(card: Card, concept: Concept) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class FilmstripRequest:
-    """The images of a filmstrip: each prompt at each strength, all from the same noise."""
+    """The images of a filmstrip: a row per prompt, seed and method, a column per strength.
+
+    All images of a prompt and seed start from the same noise.
+    """
 
     prompts: tuple[str, ...]
     strengths: tuple[float, ...]
-    seed: int = 0
+    seeds: tuple[int, ...] = (0,)
     batch: int = 16
-    """Images generated at once."""
+    """Number of images generated at once."""
+
+    def count_images(self, *, methods: int, concept: Concept) -> int:
+        """Number of images of so many methods, with those of prompts that ask for the concept."""
+        columns = methods * len(self.strengths) + bool(concept.target(""))
+        return len(self.prompts) * len(self.seeds) * columns
 
 
 def make_filmstrip(
-    card: Card,
+    cards: Sequence[Card],
     model: "Model",
     concept: Concept,
     request: FilmstripRequest,
@@ -107,40 +118,75 @@ def make_filmstrip(
     folder: Path,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Filmstrip:
-    """A method's images of a concept at several strengths.
+    """Images of a concept at several strengths, by one method or more.
+
+    Where the concept has words, the unsteered image of the prompt that asks for it stands beside
+    each row.
 
     Args:
         concepts: the set whose train split methods are trained on.
-        folder: where a trained method is kept, and found again.
+        folder: where trained methods are kept, and found again.
         advance: called after each batch with the number of images generated so far.
     """
+    from htbench.steering.intervention import Intervention
     from htbench.steering.method import load_or_train
     from htbench.steering.model import Request
 
     folder.mkdir(parents=True, exist_ok=True)
-    trained = load_or_train(card, model, concepts.splits["train"], folder=folder, seed=0)
-    intervention = trained.steering.towards(concept)
+    train = concepts.splits["train"]
+    interventions = {
+        card.name: load_or_train(card, model, train, folder=folder, seed=0).steering.towards(
+            concept
+        )
+        for card in cards
+    }
+    starts = list(product(request.prompts, request.seeds))
     requests = [
-        Request(prompt=prompt, seed=request.seed, intervention=intervention, strength=strength)
-        for prompt in request.prompts
+        Request(prompt=prompt, seed=seed, intervention=intervention, strength=strength)
+        for prompt, seed in starts
+        for intervention in interventions.values()
         for strength in request.strengths
     ]
-    images = []
+    if concept.target(""):
+        requests += [
+            Request(
+                prompt=concept.target(prompt), seed=seed, intervention=Intervention(), strength=0.0
+            )
+            for prompt, seed in starts
+        ]
+    images: list[Image.Image] = []
     for start in range(0, len(requests), request.batch):
         images += model.generate(requests[start : start + request.batch])
         advance(len(images))
+    keys = [(prompt, seed, method) for prompt, seed in starts for method in interventions]
     columns = len(request.strengths)
-    references = () if concept.text else tuple(image.open() for image in concept.references)
+    prompted = dict(zip(starts, images[len(keys) * columns :], strict=False))
+    seeds = ", ".join(map(str, request.seeds))
     return Filmstrip(
         title=concept.text or ", ".join(reference.name for reference in concept.references),
-        note=f"{card.name} on {model.name}, seed {request.seed}",
-        labels=request.prompts,
+        note=f"{', '.join(interventions)} on {model.name}, "
+        f"seed{'s' if len(request.seeds) > 1 else ''} {seeds}",
         strengths=request.strengths,
         rows=tuple(
-            tuple(images[start : start + columns]) for start in range(0, len(images), columns)
+            FilmstripRow(
+                label=_label(prompt, seed, method, request=request, methods=len(cards)),
+                images=tuple(images[k * columns : (k + 1) * columns]),
+                prompted=prompted.get((prompt, seed)),
+            )
+            for k, (prompt, seed, method) in enumerate(keys)
         ),
-        references=references,
+        references=() if concept.text else tuple(image.open() for image in concept.references),
     )
+
+
+def _label(prompt: str, seed: int, method: str, *, request: FilmstripRequest, methods: int) -> str:
+    """The label of a row: its prompt, and whatever else differs between rows."""
+    parts = [prompt]
+    if len(request.seeds) > 1:
+        parts.append(f"seed {seed}")
+    if methods > 1:
+        parts.append(method)
+    return ", ".join(parts)
 
 
 def _sources(concepts: ConceptSet) -> tuple[str, ...]:

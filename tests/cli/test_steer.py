@@ -26,10 +26,22 @@ def test_words_make_a_filmstrip_at_once(tmp_path: Path) -> None:
 def test_pictures_make_a_filmstrip_too(photo: Path, tmp_path: Path) -> None:
     images = ["--image", photo.name, "--image", photo.name]
     prompts = ["--prompt", "panda", "--prompt", "koala"]
-    out = ["--strength", "-1,0,2", "--out", "new/grid.webp"]
+    out = ["--strength", "-1,0,2", "--out", "new/grid.jpg"]
     answer = htbench("steer", *images, *prompts, *out, cwd=tmp_path)
-    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "new/grid.webp\n", "")
-    assert Image.open(tmp_path / "new" / "grid.webp").height > 2 * 192
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "new/grid.jpg\n", "")
+    assert Image.open(tmp_path / "new" / "grid.jpg").height > 2 * 192
+
+
+def test_methods_and_seeds_make_a_page_with_a_slider(tmp_path: Path) -> None:
+    rows = ["--prompt", "panda", "--method", "none", "--method", "prompt", "--seed", "0,1"]
+    answer = htbench(
+        "steer", "--concept", "woodcut style", *rows, "--out", "film.html", cwd=tmp_path
+    )
+    assert (answer.returncode, answer.stdout) == (0, "film.html\n")
+    page = (tmp_path / "film.html").read_text()
+    labels = [f"panda, seed {seed}, {name}" for seed in (0, 1) for name in ("none", "prompt")]
+    assert all(label in page for label in labels)
+    assert page.count('src="data:image/png;base64,') == 4 * (5 + 1)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +58,8 @@ def test_pictures_make_a_filmstrip_too(photo: Path, tmp_path: Path) -> None:
         (["--concept", "lemon", "--model", "emojy"], "emoji"),
         (["--concept", "lemon", "--concept-set", "emojis"], "emoji"),
         (["--concept", "lemon", "--strength", "0,nan"], "between -10 and 10"),
-        (["--concept", "lemon", "--out", "grid.gif"], ".png"),
+        (["--concept", "lemon", "--out", "grid.svg"], ".png"),
+        (["--concept", "lemon", "--seed", "0.5"], "--seed 0.5 is no whole number"),
         (["--concept", "lemon", "--out", "photo.png/grid.png"], "cannot write"),
     ],
 )

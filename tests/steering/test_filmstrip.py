@@ -1,9 +1,19 @@
 """Filmstrips: size, labels and enlarged images."""
 
+from pathlib import Path
+
 import pytest
 from PIL import Image
 
-from htbench.steering.filmstrip import GAP, MARGIN, MAX_SIDE, MIN_SIDE, THUMBNAIL, Filmstrip
+from htbench.steering.filmstrip import (
+    GAP,
+    MARGIN,
+    MAX_SIDE,
+    MIN_SIDE,
+    THUMBNAIL,
+    Filmstrip,
+    FilmstripRow,
+)
 
 
 def strip(
@@ -16,9 +26,8 @@ def strip(
     return Filmstrip(
         title=title,
         note="toy",
-        labels=(label,) * len(rows),
         strengths=strengths,
-        rows=rows,
+        rows=tuple(FilmstripRow(label=label, images=row) for row in rows),
         references=references,
     ).draw()
 
@@ -84,3 +93,23 @@ def test_a_long_title_is_wrapped() -> None:
     assert (
         strip((plain("black"),), title="with lemon " * 20).width == strip((plain("black"),)).width
     )
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_an_animation_goes_forth_and_back(suffix: str, tmp_path: Path) -> None:
+    colours = ("red", "lime", "blue")
+    film = Filmstrip(
+        title="with lemon",
+        note="toy",
+        strengths=(0.0, 0.5, 1.0),
+        rows=(FilmstripRow(label="panda", images=tuple(map(plain, colours))),),
+    )
+    film.save(tmp_path / f"film{suffix}")
+    with Image.open(tmp_path / f"film{suffix}") as saved:
+        seen = []
+        for frame in range(saved.n_frames):
+            saved.seek(frame)
+            page = saved.convert("RGB")
+            pixel = page.getpixel((page.width - MARGIN - 40, page.height - MARGIN - 40))
+            seen.append(["red", "lime", "blue"][max(range(3), key=lambda k: pixel[k])])
+    assert seen == ["red", "lime", "blue", "lime"]

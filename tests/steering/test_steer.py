@@ -89,26 +89,40 @@ def test_a_film_has_a_row_a_prompt_and_a_column_a_strength(
 ) -> None:
     strip = FilmstripRequest(prompts=("cat", "horse"), strengths=(-1.0, 0.0, 1.5), batch=4)
     made = steer.make_filmstrip(
-        baseline.load_card("mean-shift").with_settings({"samples": 2}),
+        [baseline.load_card("mean-shift").with_settings({"samples": 2})],
         Toy(),
         lemon,
         strip,
         concepts=fruit,
         folder=tmp_path / "new",
     )
-    assert [len(row) for row in made.rows] == [3, 3]
-    assert len({image.tobytes() for row in made.rows for image in row}) == 6
-    assert (made.title, made.labels, made.strengths) == (
+    assert [len(row.images) for row in made.rows] == [3, 3]
+    assert len({image.tobytes() for row in made.rows for image in row.pictures}) == 8
+    assert (made.title, tuple(row.label for row in made.rows), made.strengths) == (
         "with lemon",
         strip.prompts,
         strip.strengths,
     )
 
 
+def test_a_film_of_methods_and_seeds_has_a_row_for_each_and_the_prompted_picture(
+    fruit: ConceptSet, lemon: Concept, tmp_path: Path
+) -> None:
+    strip = FilmstripRequest(prompts=("cat",), strengths=(0.0, 1.0), seeds=(0, 1))
+    cards = [baseline.load_card(name) for name in ("none", "prompt")]
+    toy = Toy()
+    made = steer.make_filmstrip(cards, toy, lemon, strip, concepts=fruit, folder=tmp_path)
+    assert [row.label for row in made.rows] == [
+        f"cat, seed {seed}, {method}" for seed in (0, 1) for method in ("none", "prompt")
+    ]
+    assert made.rows[0].prompted == made.rows[1].prompted != made.rows[2].prompted
+    assert made.columns == ("0", "1", "prompted")
+
+
 def test_a_film_of_pictures_shows_them(fruit: ConceptSet, photo: Path, tmp_path: Path) -> None:
     strip = FilmstripRequest(prompts=("cat",), strengths=(1.0,))
     made = steer.make_filmstrip(
-        baseline.load_card("none"),
+        [baseline.load_card("none")],
         Toy(),
         steer.concept_from_images([photo, photo]),
         strip,
@@ -122,7 +136,7 @@ def test_progress_is_told(fruit: ConceptSet, lemon: Concept, tmp_path: Path) -> 
     told: list[int] = []
     strip = FilmstripRequest(prompts=("cat",), strengths=(0.0, 0.5, 1.0), batch=2)
     steer.make_filmstrip(
-        baseline.load_card("prompt"),
+        [baseline.load_card("prompt")],
         Toy(),
         lemon,
         strip,
@@ -130,4 +144,4 @@ def test_progress_is_told(fruit: ConceptSet, lemon: Concept, tmp_path: Path) -> 
         folder=tmp_path,
         advance=told.append,
     )
-    assert told == [2, 3]
+    assert told == [2, 4]
