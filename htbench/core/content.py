@@ -12,7 +12,7 @@ from threading import get_native_id
 from typing import TYPE_CHECKING, TypeVar
 
 from htbench.core import reading
-from htbench.core.errors import Missing, UsageError
+from htbench.core.errors import UsageError
 from htbench.core.types import Digest
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def read_card(
         return kind.model_validate({**(defaults or {}), **values})
     except ValidationError as error:
         raise InvalidCard(reading.first_problem(error)) from None
-    except (reading.Malformed, UsageError, Missing) as error:
+    except (reading.Malformed, UsageError) as error:
         raise InvalidCard(f"it cannot be read: {error}") from None
 
 

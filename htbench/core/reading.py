@@ -1,7 +1,7 @@
 """The one way in for files: found, opened, decoded and parsed, each within a limit.
 
 Whatever is wrong with a file ends in one line that names the file and the place: `UnreadableFile`
-or, where there is no such file, `UnknownName` or `Missing`.
+or, where there is no such file, another `UsageError`.
 """
 
 import json
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
-from htbench.core.errors import Missing, UnknownName, UsageError
+from htbench.core.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -68,8 +68,8 @@ def find_file(path: Path, *, noun: str = "file", within: Path | None = None) -> 
         within: a folder that links must not lead out of.
 
     Raises:
-        UnknownName: if there is no such file, with the nearest ones beside it.
-        Missing: if there is neither such a file nor any beside it.
+        UsageError: if there is no such file; `UnknownName`, with the nearest ones, where others
+            lie beside it.
         UnreadableFile: if it is a folder, a device or a pipe, or lies outside of `within`.
     """
     shown = repr(str(path)[:300])
@@ -270,7 +270,7 @@ def _parsed(parse: Any, path: Path, noun: str, within: Path | None, language: st
         raise UnreadableFile(f"{noun} {str(path)[:300]!r} is no {language}: {error}") from None
 
 
-def _not_there(path: Path, noun: str) -> UsageError | Missing:
+def _not_there(path: Path, noun: str) -> UsageError:
     folder = path.parent
     try:
         beside = [file.name for file in folder.iterdir() if file.is_file()]
@@ -279,7 +279,7 @@ def _not_there(path: Path, noun: str) -> UsageError | Missing:
     remedy = f"Looked in {str(folder)[:300]!r}."
     if beside:
         return UnknownName(noun, path.name, beside, remedy=remedy)
-    return Missing(f"no {noun} {str(path)[:300]!r}", remedy=remedy)
+    return UsageError(f"no {noun} {str(path)[:300]!r}", remedy=remedy)
 
 
 def _encoding(start: bytes, path: Path, noun: str) -> str:

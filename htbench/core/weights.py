@@ -249,7 +249,7 @@ def read_config(path: Path) -> dict[str, Any]:
         # not `read_json`: diffusers writes -Infinity
         text = reading.read_text(path, noun="settings of the model")
         config = reading.without_surrogates(json.loads(text))
-    except (ValueError, RecursionError, UsageError, Missing) as error:
+    except (ValueError, RecursionError, UsageError) as error:
         raise Refused(
             f"settings {str(path)[:300]!r} cannot be read: {' '.join(str(error).split())[:300]}",
             remedy="Get the file again.",
@@ -297,7 +297,7 @@ def _pins() -> dict[str, str]:
     """Commits of the first downloads of repositories that no commit is given for."""
     try:
         commits = reading.read_json(cache_folder() / "revisions.json")
-    except (UsageError, Missing):
+    except UsageError:
         return {}
     if not isinstance(commits, dict):
         return {}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from htbench.core import pictures, reading
-from htbench.core.errors import Missing, Refused, UsageError
+from htbench.core.errors import Refused, UsageError
 from htbench.core.types import Digest
 from htbench.judging.card import PictureSettings
 from htbench.judging.judge import ShownPicture
@@ -53,7 +53,7 @@ class PictureLoader:
                 )
                 raise Refused(f"image {name[:200]} is damaged", remedy=remedy)
             return pictures.open_picture(png, name=name)
-        except (UsageError, Missing) as error:
+        except UsageError as error:
             raise Refused(
                 f"image {name[:200]} cannot be read: {error}",
                 remedy="The command of the run makes it again.",

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from htbench import report
 from htbench.core.display import printable
-from htbench.core.errors import HtbenchError, Missing, UsageError
+from htbench.core.errors import HtbenchError, UsageError
 from htbench.run.store import read_image
 
 HOST = "127.0.0.1"
@@ -72,7 +72,7 @@ class LiveReport:
             return self.files.get(path)
         try:
             return read_image(self.folder / "images" / image[1])
-        except (UsageError, Missing):
+        except UsageError:
             return None
 
     def _state(self) -> object:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from htbench.core.errors import HtbenchError, Missing, UsageError
+from htbench.core.errors import HtbenchError, UsageError
 from htbench.run.store import Store, image_file, read_image
 from htbench.run.summary import Summary
 from htbench.steering import baseline, concept
@@ -101,7 +101,7 @@ def _images(folder: Path, files: set[str], *, hashes: bool) -> Iterator[RunIssue
 def _is_whole(path: Path) -> bool:
     try:
         return image_file(read_image(path)) == path.name
-    except (UsageError, Missing):
+    except UsageError:
         return False
 
 

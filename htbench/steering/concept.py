@@ -12,7 +12,7 @@ from zlib import crc32
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from htbench.core import content, pictures, reading
-from htbench.core.errors import Missing, Refused, UnknownName, UsageError
+from htbench.core.errors import Refused, UnknownName, UsageError
 from htbench.core.types import Digest
 from htbench.steering import concept_files, words
 
@@ -234,7 +234,7 @@ def load(name: str) -> ConceptSet:
         lines = reading.json_lines(folder / "prompts.jsonl")
         prompts = [_PromptRow.model_validate(row) for _, row in lines]
         references = _references(folder / "references.zip")
-    except (ValueError, OSError, UsageError, Missing) as error:
+    except (ValueError, OSError, UsageError) as error:
         raise Refused(
             f"concept set {name!r} is damaged: {' '.join(str(error).split())[:300]}"
         ) from None

@@ -9,7 +9,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from htbench.core import locks, reading
-from htbench.core.errors import Missing, Refused, UsageError
+from htbench.core.errors import Refused, UsageError
 
 _LONGEST_WAIT = 1800.0
 """Seconds that a command waits for another one that writes the same study."""
@@ -58,5 +58,5 @@ def refusing(remedy: str) -> Iterator[None]:
     """Refuse a file of the study, with `remedy`, for what is wrong with it in the block."""
     try:
         yield
-    except (UsageError, Missing) as error:
+    except UsageError as error:
         raise Refused(str(error), remedy=remedy) from None

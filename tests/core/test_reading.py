@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from htbench.core import reading
-from htbench.core.errors import Missing, UnknownName
+from htbench.core.errors import UnknownName, UsageError
 from htbench.core.reading import Malformed, UnreadableFile
 
 
@@ -32,7 +32,7 @@ def _bytes(data: bytes, name: str = "file.txt") -> "object":
     ("make", "kind", "words"),
     [
         (_mistyped, UnknownName, "did you mean 'votes.csv'"),
-        (lambda folder: folder / "none" / "votes.csv", Missing, "no file"),
+        (lambda folder: folder / "none" / "votes.csv", UsageError, "no file"),
         (lambda folder: folder, UnreadableFile, "is a folder"),
         (lambda folder: Path("/dev/zero"), UnreadableFile, "not a regular file"),
         (_pipe, UnreadableFile, "not a regular file"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from htbench.scorers.metric_table import METRIC_TABLE, Metric
 from htbench.steering import baseline, contracts
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -87,3 +88,24 @@ def test_examples_in_python_run(name: str, tmp_path: Path) -> None:
 def test_the_example_in_python_has_at_most_10_statements() -> None:
     nodes = ast.walk(ast.parse(file(PYTHON, "learn.py")))
     assert sum(isinstance(node, ast.stmt) for node in nodes) <= 10
+
+
+@pytest.mark.parametrize("metric", METRIC_TABLE, ids=lambda metric: metric.name)
+def test_every_score_has_a_page_with_its_name_and_its_worst_value(metric: Metric) -> None:
+    page = (DOCS / "metrics" / f"{metric.name.replace('_', '-')}.md").read_text(encoding="utf-8")
+    assert page.startswith(f"# {metric.title}\n")
+    assert f"| name in files | `{metric.name}` |" in page
+    assert f"| a failed picture counts as | {metric.worst:g} |" in page
+
+
+def test_every_link_between_pages_leads_to_a_file() -> None:
+    links = {
+        (page, target)
+        for page in [
+            *DOCS.rglob("*.md"),
+            DOCS.parent / "README.md",
+            DOCS.parent / "CONTRIBUTING.md",
+        ]
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    }
+    assert [link for link in links if not (link[0].parent / link[1]).exists()] == []

@@ -11,7 +11,7 @@ from PIL import Image
 
 from htbench.core import content
 from htbench.core import pictures as core_pictures
-from htbench.core.errors import Missing, UsageError
+from htbench.core.errors import UsageError
 from htbench.run.store import read_image
 
 KEEP_UP_TO = 128
@@ -100,7 +100,7 @@ def _longest_side(png: bytes) -> int:
 def _read_or_reason(path: Path, work: Callable[[Path], bytes]) -> BytesOrReason:
     try:
         return work(path)
-    except (UsageError, Missing) as error:
+    except UsageError as error:
         return f"image {path.name} cannot be read: {type(error).__name__}"
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from htbench.core import reading
-from htbench.core.errors import Missing, UsageError
+from htbench.core.errors import UsageError
 from htbench.run.study_result import FOLDER, StudyRecord
 from htbench.run.summary import Summary
 
@@ -33,6 +33,6 @@ def collect(summary: Summary) -> People:
 def _read(path: Path) -> StudyRecord | str:
     try:
         return reading.read_record(path, StudyRecord, noun="study")
-    except (UsageError, Missing):
+    except UsageError:
         cause = f"The study {path.name} is damaged, or of another version of htbench"
         return f"{cause}: htbench study report writes it anew."
