@@ -22,6 +22,7 @@ from htbench.run.costs import (
 )
 from htbench.run.fact_table import Facts
 from htbench.run.fit_seeds import further_runs
+from htbench.run.ranking import MIN_KEPT, Ranking
 from htbench.run.score_totals import ScoreTotals, SharedMeans, shared_means
 from htbench.run.store import CellRow, Store
 from htbench.scorers.metric_table import METRIC_TABLE, RANGES, Metric
@@ -60,6 +61,14 @@ class LeaderboardRow:
     def headline(self) -> estimates.Estimate | None:
         """The estimate that ranks."""
         return self.scores[HEADLINE]
+
+    @property
+    def destroyed(self) -> str:
+        """The reason in words why its images count as destroyed; empty if they do not."""
+        kept = self.scores["image_preservation"]
+        if kept is None or kept.mean >= MIN_KEPT:
+            return ""
+        return f"keeps almost nothing of the image ({kept.mean:.2f})".replace("0.", ".")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +242,7 @@ class Summary:
         return 1.0 if 1.0 in self.strengths else max(self.strengths, default=0.0)
 
     @cached_property
-    def leaderboard(self) -> list[LeaderboardRow]:
+    def at_full_strength(self) -> list[LeaderboardRow]:
         """Every method at full strength and `none` at 0, the best headline score first.
 
         Methods that the scorer cannot judge come last.
@@ -246,27 +255,97 @@ class Summary:
         )
 
     @cached_property
-    def ranks(self) -> Ranks | None:
-        """Ranks of the leaderboard's methods by the headline, on the cells that all have.
+    def leaderboard(self) -> list[LeaderboardRow]:
+        """Every method in the order and at the strength of the default ranking, then `none`."""
+        rows = [
+            replace(
+                self.leaderboard_row(method, strength),
+                unranked=self.ranking.left_out.get(method, ""),
+            )
+            for method, strength in self.ranking.strengths.items()
+        ]
+        return [*rows, *(row for row in self.at_full_strength if row.method == UNSTEERED)]
 
-        `none` and rows with a reason in `unranked` are left out; None where fewer than two stay.
+    @cached_property
+    def ranking(self) -> Ranking:
+        """The default ranking: by the headline, without methods that destroy the images.
+
+        Methods are compared at the strengths chosen on dev concepts, which keep half of the image
+        where a method can; at full strength in a run without such a choice.
         """
-        return rank_by_scores(self._ranked_means.means, self.families)
+        chosen = {row.method: row.strength for row in self.tuned}
+        basis = "concept gain at the strength chosen on dev concepts"
+        return self.rank_by(
+            HEADLINE,
+            chosen,
+            name="gain",
+            title="Gain",
+            basis=basis if chosen else f"concept gain at strength {self.full_strength:g}",
+            reasons={
+                row.method: reason
+                for row in self._rows_at(chosen)
+                if (reason := row.destroyed or _not_chosen(row, chosen))
+            },
+        )
+
+    def rank_by(
+        self,
+        metric: str,
+        strengths: Mapping[str, float] | None = None,
+        *,
+        name: str,
+        title: str,
+        basis: str,
+        reasons: Mapping[str, str] | None = None,
+    ) -> Ranking:
+        """Rank all methods but `none` by a score at these strengths, on the cells that all have.
+
+        Methods that are not in `strengths` stand at full strength. Methods in `reasons` are left
+        out, and so are rows with a reason in `unranked`.
+        """
+        rows = _sorted_by_headline(self._rows_at(strengths or {}))
+        left_out = {
+            row.method: row.unranked or (reasons or {}).get(row.method, "")
+            for row in rows
+            if row.unranked or not row.headline or row.method in (reasons or {})
+        }
+        at = {row.method: row.strength for row in rows}
+        shared = self.paired_means(
+            {method: strength for method, strength in at.items() if method not in left_out}, metric
+        )
+        ranks = rank_by_scores(shared.means, self.families)
+        order = [place.name for place in ranks.ranks] if ranks else list(shared.means)
+        return Ranking(
+            name=name,
+            title=title,
+            basis=basis,
+            strengths={method: at[method] for method in (*order, *left_out)},
+            ranks=ranks,
+            left_out=left_out,
+            cells=shared.cells,
+        )
+
+    def _rows_at(self, strengths: Mapping[str, float]) -> list[LeaderboardRow]:
+        return [
+            self.leaderboard_row(method, strengths.get(method, self.full_strength))
+            for method in self.methods
+            if method != UNSTEERED
+        ]
+
+    @property
+    def ranks(self) -> Ranks | None:
+        """Ranks of the default ranking; None where fewer than two methods may be ranked."""
+        return self.ranking.ranks
+
+    @property
+    def ranked_by(self) -> str:
+        """The score of the default ranking, such as `concept gain at strength 1`."""
+        return self.ranking.basis
 
     @property
     def ranked_cells(self) -> int:
         """Number of cells, each a concept, prompt and seed, that all ranked methods have."""
-        return self._ranked_means.cells
-
-    @cached_property
-    def _ranked_means(self) -> SharedMeans:
-        return self.paired_means(
-            {
-                line.method: line.strength
-                for line in self.leaderboard
-                if line.method != UNSTEERED and not line.unranked and line.headline
-            }
-        )
+        return self.ranking.cells or 0
 
     def means(self, method: str, strength: float, metric: str = HEADLINE) -> dict[str, float]:
         """Each concept's mean of a score, by the headline's scorer; failed cells score worst."""
@@ -357,7 +436,7 @@ class Summary:
     def costs(self) -> list[MethodCost]:
         """The cost of every method, in the order of the plan; then methods that were only timed."""
         session, times = self.timed_session, fit_seconds(self.store)
-        gains = {row.method: row.headline for row in self.leaderboard}
+        gains = {row.method: row.headline for row in self.at_full_strength}
         return [
             MethodCost(
                 method=method,
@@ -437,12 +516,12 @@ class Summary:
 
     def _gaps(self, method: str, fits: Iterable[str]) -> dict[str, float]:
         """Headline scores of ranked fits less that of the method, over the cells that both have."""
-        rows = {row.method: row for row in self.leaderboard}
+        rows = {row.method: row for row in self.at_full_strength}
         if method not in rows or rows[method].circular:
             return {}
         gaps = {}
         for fit in fits:
-            if fit in rows and not rows[fit].unranked:
+            if fit in rows and not rows[fit].unranked and not rows[fit].destroyed:
                 both = self.paired_means({name: rows[name].strength for name in (method, fit)})
                 own, other = (list(both.means[name].values()) for name in (method, fit))
                 if own:
@@ -487,6 +566,11 @@ def _missing_cells(done: int, failed: int, planned: int) -> str:
     reasons = {"failed": failed, "have no scores yet": planned - done - failed}
     counts = [f"{n:,} of {planned:,} cells {what}" for what, n in reasons.items() if n]
     return " and ".join(counts)
+
+
+def _not_chosen(row: LeaderboardRow, chosen: Mapping[str, float]) -> str:
+    missing = chosen and row.method not in chosen
+    return "no strength was chosen for it on dev concepts" if missing else ""
 
 
 def _sorted_by_headline(lines: list[LeaderboardRow]) -> list[LeaderboardRow]:

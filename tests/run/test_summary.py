@@ -195,9 +195,9 @@ def test_scores_by_another_encoder_do_not_count(store: Store) -> None:
     assert repr(Summary(store).leaderboard_row("act", 1.0)) == repr(before)
 
 
-def test_a_line_without_scores_has_no_estimate_and_comes_last(store: Store) -> None:
+def test_a_line_without_scores_has_no_estimate_and_comes_last_of_the_methods(store: Store) -> None:
     store.plan_cells([("new", "lemon", "a cat", 1, 1.0, Digest("new")), *_cells()])
-    last = Summary(store).leaderboard[-1]
+    last = Summary(store).leaderboard[-2]  # before `none`
     assert (last.method, last.scores["concept_gain"], last.done, last.planned) == (
         "new",
         None,
@@ -248,12 +248,14 @@ def test_black_and_constant_images_and_those_without_numbers_are_counted_by_meth
     assert Summary(store).blank_images["act"] == {"nan": 1, "black": 1, "constant": 1}
 
 
-def test_a_method_that_reads_concepts_with_the_scorer_is_listed_last(store: Store) -> None:
+def test_a_method_that_reads_concepts_with_the_scorer_is_listed_after_the_others(
+    store: Store,
+) -> None:
     store.set_facts(methods={"hyper": {"training": {"encoders": ["clip"]}}})
     assert [(line.method, line.circular) for line in Summary(store).leaderboard] == [
         ("act", False),
-        ("none", False),
         ("hyper", True),
+        ("none", False),
     ]
 
 

@@ -210,7 +210,7 @@ def _quality_chart(summary: Summary, session: Session, tones: Mapping[str, int])
     revision = summary.facts.model.stored.get("revision")
     if not summary.facts.model.stored or revision != session.conditions.get("revision"):
         return None
-    scores = {line.method: line.scores[HEADLINE] for line in summary.leaderboard}
+    scores = {line.method: line.scores[HEADLINE] for line in summary.at_full_strength}
     pairs = [(pace, score) for pace in session.method_times if (score := scores.get(pace.method))]
     if not pairs:
         return None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from kit import report_run
+from kit.planted_run import planted
 
 from htbench.report.sections import equal_preservation
 from htbench.report.sections.equal_preservation import EqualPreservation
@@ -17,29 +17,6 @@ GENTLE = {0.0: (0.0, 1.0), 0.5: (0.1, 0.9), 1.0: (0.2, 0.7), 2.0: (0.3, 0.3)}
 ROUGH = {0.0: (0.0, 1.0), 0.5: (0.4, 0.3), 1.0: (0.5, 0.2), 2.0: (0.6, 0.1)}
 CAREFUL = {0.0: (0.0, 1.0), 0.5: (0.1, 0.9), 1.0: (0.2, 0.8), 2.0: (0.3, 0.7)}
 WEAK = {strength: (gain / 2, kept) for strength, (gain, kept) in GENTLE.items()}
-
-
-def planted(
-    folder: Path,
-    curves: Mapping[str, Mapping[float, tuple[float, float]]],
-    strengths: tuple[float, ...] = STRENGTHS,
-) -> Path:
-    """A run of 12 concepts; their gains differ by as much for every method."""
-    report_run.build(
-        folder,
-        methods=("none", *curves),
-        prompts=report_run.PROMPTS[:1],
-        strengths=strengths,
-        size=8,
-    )
-    with Store.open(folder) as store:
-        concepts = sorted({row.concept for row in store.rows()})
-        for row in store.rows():
-            gain, kept = curves.get(row.method, GENTLE)[row.strength]
-            ease = 0.02 * row.strength * (concepts.index(row.concept) - 5.5)
-            values = {"concept_gain": gain + ease, "image_preservation": kept}
-            store.add_scores((row.id, name, "emoji-clip-b@1", v) for name, v in values.items())
-    return folder
 
 
 def collect(folder: Path) -> EqualPreservation:
