@@ -32,7 +32,7 @@ function score(packed, concept, column, metric) {
 const signed = (metric) => metric === 0;
 function figure(value, metric) {
   if (value == null) return "—";
-  const text = value.toFixed(signed(metric) ? 3 : 2).replace("-", "−");
+  const text = value.toFixed(2).replace(/^(-?)0\./, "$1.").replace("-", "−");
   return signed(metric) && value > 0 ? `+${text}` : text;
 }
 
@@ -51,13 +51,19 @@ function load(number) {
   });
 }
 
+const asked = new Map();
+function shardOf(number) {
+  if (!asked.has(number)) asked.set(number, load(number).then(
+    (shard) => ({ ...shard, broken: shard.broken ?? {}, cells: unpack(Int32Array, shard.cells), scores: unpack(Uint16Array, shard.scores) }),
+    () => ({ lost: `data/${number}.js is not there beside this page` }),
+  ));
+  return asked.get(number);
+}
+
 function want(number) {
   if (shards.has(number)) return;
   shards.set(number, null);
-  load(number).then(
-    (shard) => shards.set(number, { ...shard, broken: shard.broken ?? {}, cells: unpack(Int32Array, shard.cells), scores: unpack(Uint16Array, shard.scores) }),
-    () => shards.set(number, { lost: `data/${number}.js is not there beside this page` }),
-  ).then(draw);
+  shardOf(number).then((shard) => shards.set(number, shard)).then(draw);
 }
 
 // Methods are numbered as they are steered with, -1 is no method; at strength 0 none changes an image.
@@ -70,8 +76,10 @@ function columnOf(method, step = state.step) {
 }
 
 function look(concept, method, step = state.step) {
-  const column = columnOf(method, step);
-  const shard = shards.get(state.prompt);
+  return cellOf(shards.get(state.prompt), concept, columnOf(method, step));
+}
+
+function cellOf(shard, concept, column) {
   if (!shard || shard.lost || column < 0) return { problem: shard?.lost ?? (shard ? "not planned" : ""), scores: data.metrics.map(() => null), column };
   const scores = data.metrics.map((_, metric) => score(shard.scores, concept, column, metric));
   const number = shard.cells[concept * data.columns.length + column];
