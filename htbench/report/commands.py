@@ -18,9 +18,20 @@ def with_strengths(summary: Summary, *more: float) -> str:
     return _with(summary, "--strength", [",".join(f"{value:g}" for value in strengths)])
 
 
+def with_flag(summary: Summary, flag: str) -> str:
+    """The command of the run with a flag."""
+    return f"{summary.facts.command or 'htbench run'} {flag}"
+
+
 def for_run(summary: Summary, command: str, *options: str) -> str:
     """A command that takes the run's folder."""
     return shlex.join(["htbench", *command.split(), summary.store.folder.name or "RUN", *options])
+
+
+def time(summary: Summary) -> str:
+    """The command that times the methods of the run by the protocol, into the run."""
+    model, name = summary.facts.model.name or "MODEL", summary.store.folder.name or "RUN"
+    return shlex.join(["htbench", "time", "--model", model, "--name", name])
 
 
 def _with(summary: Summary, option: str, values: Sequence[str]) -> str:

@@ -20,17 +20,18 @@ _UNITS = (
 
 
 def score(value: float, *, signed: bool = False) -> str:
-    """Three decimals; a dash for NaN and infinity."""
+    """Two decimals, without a zero before the point; a dash for NaN and infinity."""
     if not math.isfinite(value):
         return "—"
-    rounded = round(value, 3) + 0.0  # adding 0.0 takes the sign off a negative zero
-    return f"{rounded:{'+' if signed and rounded else ''}.3f}".replace("-", "−")
+    rounded = round(value, 2) + 0.0  # adding 0.0 takes the sign off a negative zero
+    text = f"{rounded:{'+' if signed and rounded else ''}.2f}"
+    return (text.replace("0.", ".", 1) if abs(rounded) < 1 else text).replace("-", "−")
 
 
 def quantity(value: float) -> str:
-    """Three significant digits, thousands separated: 0.0123, 12.3, 1,230."""
+    """Three significant digits, thousands separated: 0.0123, 12.3, 1,230; ∞; a dash for NaN."""
     if not math.isfinite(value):
-        return "—"
+        return "—" if math.isnan(value) else "∞" if value > 0 else "−∞"
     rounded = float(f"{value:.3g}")
     decimals = max(0, 2 - math.floor(math.log10(abs(rounded)))) if rounded else 0
     return f"{rounded:,.{decimals}f}".replace("-", "−")
@@ -55,7 +56,7 @@ def strength(value: float) -> str:
 
 def p_value(p: float) -> str:
     """A p-value; values below 0.001 are not resolved, as resampling cannot."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return "< .001" if p < 0.001 else f"{p:.3f}".replace("0.", ".", 1)
 
 
 def percent(share: float, decimals: int = 0) -> str:
@@ -64,12 +65,12 @@ def percent(share: float, decimals: int = 0) -> str:
 
 
 def interval(low: float, high: float, number: Callable[[float], str] = score) -> str:
-    """The two ends, each written by `number`, such as `[0.124, 0.165]`."""
+    """The two ends, each written by `number`, such as `[.12, .17]`."""
     return f"[{number(low)}, {number(high)}]"
 
 
 def estimate(value: Estimate | None, number: Callable[[float], str], *, missing: str = "-") -> str:
-    """The mean and its interval, such as `0.144 [0.124, 0.165]`; the mean alone without one."""
+    """The mean and its interval, such as `.14 [.12, .17]`; the mean alone without one."""
     if value is None:
         return missing
     has_interval = not math.isnan(value.low)

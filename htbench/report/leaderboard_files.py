@@ -10,7 +10,7 @@ from pathlib import Path
 from htbench.core import content
 from htbench.core.csv_files import cell as csv_cell
 from htbench.core.types import UNSTEERED
-from htbench.report.format import duration, estimate, fit_seed_spread, interval_basis
+from htbench.report import format
 from htbench.report.sections import equal_preservation, kinds, strengths
 from htbench.report.sections.equal_preservation import EqualPreservation
 from htbench.run.costs import FitComparison
@@ -41,7 +41,8 @@ def write(summary: Summary, folder: Path) -> None:
     record = {
         "scorer": summary.scorer,
         "concepts": summary.concepts,
-        "intervals": interval_basis(row.headline for row in summary.leaderboard),
+        "ranked_by": summary.ranked_by,
+        "intervals": format.interval_basis(row.headline for row in summary.leaderboard),
         "done": summary.done,
         "planned": summary.planned,
         "lines": lines,
@@ -114,6 +115,7 @@ def _row(summary: Summary, line: LeaderboardRow, matched: EqualPreservation) -> 
         **_kind_columns(summary, line),
         **_matched_columns(matched, line.method if is_listed else ""),
         **_regret_columns(summary, line.method if is_listed else ""),
+        "ranked_by": summary.ranked_by if is_listed else "",
     }
 
 
@@ -210,6 +212,32 @@ def _interval_columns(name: str, interval: Interval | None) -> dict[str, float |
 
 
 def _markdown(summary: Summary) -> str:
+    table = "".join(
+        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |\n"
+        for row in _markdown_rows(summary)
+    )
+    cells = f"{summary.done} of {summary.planned} cells done"
+    basis = format.interval_basis(line.headline for line in summary.leaderboard)
+    note = f"Ranked by {summary.ranked_by}. Mean [95 % interval]; {cells}. {basis}".strip()
+    seeded = "".join(
+        f"`{line.method}`: {sentence}.\n"
+        for line in summary.leaderboard
+        if (sentence := format.fit_seed_spread(line.headline))
+    )
+    unranked = "".join(
+        f"`{line.method}` is not ranked: {line.unranked}.\n"
+        for line in summary.leaderboard
+        if line.method != UNSTEERED and line.unranked and not line.circular
+    )
+    matched = equal_preservation.collect(summary)
+    beside = "".join(f"`{own.method}` {own.note}.\n" for own in matched.methods if own.note)
+    if beside:
+        beside = f"\nWhere {format.score(matched.level)} of the image is kept:\n{beside}"
+    return f"{table}\n{note}\n{seeded}{unranked}{beside}"
+
+
+def _markdown_rows(summary: Summary) -> list[list[str]]:
+    """The table's rows, headings first."""
     costs = {cost.method: cost for cost in summary.costs}
     matched = equal_preservation.collect(summary)
     head = [
@@ -218,53 +246,26 @@ def _markdown(summary: Summary) -> str:
         "tier",
         *(name.lower() for name in METRICS.values()),
         "gain, mean of kinds",
-        f"gain at {_two_digits(matched.level)} kept",
-        "a concept",
+        f"gain at {format.score(matched.level)} kept",
+        "time per concept",
         "training",
     ]
     rows = [head, ["---", *["--:"] * (len(head) - 1)]]
+    number = format.score
     for line in summary.leaderboard:
         cost, mark = costs.get(line.method), "°" if line.circular else ""
-        seconds = duration(cost.concept.median) if cost and cost.concept else ""
-        training = duration(cost.training) if cost and cost.training else ""
         at = "" if line.strength in (0, 1) else f" at {line.strength:g}"
         place = summary.ranks.get(line.method) if summary.ranks else None
         macro, own = kinds.macro_mean(summary, line.method, line.strength), matched.get(line.method)
-        ranks = [place.rank_range, str(place.tier)] if place else ["", ""]
         rows.append(
             [
                 f"`{line.method}`{mark}{at}",
-                *ranks,
-                *(estimate(line.scores[metric], _two_digits, missing="") for metric in METRICS),
-                estimate(macro.gain if macro else None, _two_digits, missing=""),
-                estimate(own.matched.gain, _two_digits) if own and own.matched else "",
-                seconds,
-                training,
+                *([place.rank_range, str(place.tier)] if place else ["", ""]),
+                *(format.estimate(line.scores[each], number, missing="") for each in METRICS),
+                format.estimate(macro.gain if macro else None, number, missing=""),
+                format.estimate(own.matched.gain, number) if own and own.matched else "",
+                format.duration(cost.concept.median) if cost and cost.concept else "",
+                format.duration(cost.training) if cost and cost.training else "",
             ]
         )
-    table = "".join(
-        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |\n"
-        for row in rows
-    )
-    cells = f"{summary.done} of {summary.planned} cells done"
-    unranked = "".join(
-        f"`{line.method}` is not ranked: {line.unranked}.\n"
-        for line in summary.leaderboard
-        if line.method != UNSTEERED and line.unranked and not line.circular
-    )
-    basis = interval_basis(line.headline for line in summary.leaderboard)
-    note = f"Mean [95 % interval]; {cells}. {basis}".strip()
-    beside = "".join(f"`{own.method}` {own.note}.\n" for own in matched.methods if own.note)
-    if beside:
-        beside = f"\nWhere {_two_digits(matched.level)} of the image is kept:\n{beside}"
-    seeded = "".join(
-        f"`{line.method}`: {sentence}.\n"
-        for line in summary.leaderboard
-        if (sentence := fit_seed_spread(line.headline))
-    )
-    return f"{table}\n{note}\n{seeded}{unranked}{beside}"
-
-
-def _two_digits(value: float) -> str:
-    """Two digits, without a zero before the point."""
-    return f"{value:.2f}".replace("0.", ".", 1)
+    return rows

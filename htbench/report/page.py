@@ -1,6 +1,6 @@
 """The page: every section's contents, put into the templates of `reports/page`."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from htbench.core.types import UNSTEERED
 from htbench.report import commands, format, html
@@ -8,16 +8,20 @@ from htbench.report.gallery.grid import GalleryData
 from htbench.report.once import once
 from htbench.report.roles import find_roles
 from htbench.report.sections import (
+    absent,
     claims,
     curves,
     equal_preservation,
+    headline,
     kinds,
     leaderboard,
     novelty,
     other_scores,
     people,
     provenance,
+    rankings,
     speed,
+    thumbnails,
     time,
     trust,
 )
@@ -27,10 +31,22 @@ from htbench.run.summary import HEADLINE, METRICS, Summary
 from htbench.scorers.metric_table import METRIC_TABLE
 
 
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A section of the page; its title is the same in the navigation."""
+
+    id: str
+    title: str
+
+    @property
+    def template(self) -> str:
+        """The file name of its template."""
+        return f"{self.id.replace('-', '_')}.html"
+
+
 def render(summary: Summary, gallery: GalleryData) -> str:
     """The page without what `html.fill_marks` puts into it; equal runs give equal text."""
     tones = _tones(summary)
-    board = summary.leaderboard
     lines = [
         line
         for method in summary.methods
@@ -55,50 +71,85 @@ def render(summary: Summary, gallery: GalleryData) -> str:
             metrics=METRICS,
             metric_table=METRIC_TABLE,
             headline=HEADLINE,
-            board=board,
-            full=next((line.strength for line in board if line.method != UNSTEERED), 0.0),
-            ends={metric: leaderboard.shared_scale(board, metric) for metric in METRICS},
-            seconds={cost.method: cost.concept for cost in summary.costs},
+            full=summary.full_strength,
             costs=speed.collect(summary, tones),
-            timesheet=time.collect(summary, tones),
-            readings=other_scores.collect(summary),
             lines=lines,
-            **_sections(summary),
+            **_leaderboard(summary, gallery),
+            **_sections(summary, tones),
             curves=curves.collect(lines, tones),
             kinds=kinds.collect(summary),
             macros={
-                line.method: kinds.macro_mean(summary, line.method, line.strength) for line in board
+                method: kinds.macro_mean(summary, method, summary.full_strength)
+                for method in summary.methods
             },
-            matched=equal_preservation.collect(summary),
-            basis=format.interval_basis(line.headline for line in board),
             cards=provenance.collect(summary),
             gallery={name: part for name, part in asdict(gallery).items() if name != "shards"},
         )
     )
 
 
-def _sections(summary: Summary) -> dict[str, object]:
+def _leaderboard(summary: Summary, gallery: GalleryData) -> dict[str, object]:
+    """Values of the templates of the leaderboard, by name."""
+    board = summary.leaderboard
+    return {
+        "board": board,
+        "places": summary.ranks,
+        "verdict": leaderboard.conclusion(summary),
+        "rankings": rankings.collect(summary),
+        "matched": equal_preservation.collect(summary),
+        "ends": {metric: leaderboard.shared_scale(board, metric) for metric in METRICS},
+        "seconds": {cost.method: cost.concept for cost in summary.costs},
+        "papers": provenance.paper_links(summary),
+        "circular": [line.method for line in board if line.circular],
+        "basis": format.interval_basis(line.headline for line in board),
+        "basis_count": next(
+            (format.concept_count(line.headline) for line in board if line.headline),
+            f"{summary.concepts:,} concepts",
+        ),
+        "thumbnails": thumbnails.collect(summary, gallery),
+    }
+
+
+def _sections(summary: Summary, tones: dict[str, int]) -> dict[str, object]:
     """Values of the templates that depend on the roles of methods, by name."""
     roles = find_roles(summary, claims.load_claims()["paper"])
-    judges, persons, strengths, new = (
-        once(judges_section.collect)(summary),
-        once(people.collect)(summary),
-        strengths_section.collect(summary),
-        novelty.collect(summary, roles),
-    )
+    judged, persons = once(judges_section.collect)(summary), once(people.collect)(summary)
+    timesheet, readings = time.collect(summary, tones), other_scores.collect(summary)
+    shown = {
+        "leaderboard": "Leaderboard" if summary.planned or not timesheet else "",
+        "gallery": "Gallery",
+        "claims": "Claims" if summary.planned or not timesheet else "",
+        "speed": "Speed-up" if summary.planned or not timesheet else "",
+        "time": "Time" if timesheet else "",
+        "strengths": "Strengths",
+        "judges": "Judges" if judged.results or judged.problem else "",
+        "people": "People" if persons.studies or persons.problems else "",
+        "other-scores": "Other scores" if readings else "",
+        "kinds": "Kinds",
+        "trust": "Trust",
+        "provenance": "Provenance",
+    }
     return {
-        "places": summary.ranks,
-        "circular": [line.method for line in summary.leaderboard if line.circular],
-        "verdict": leaderboard.conclusion(summary),
+        "sections": [Section(id=name, title=title) for name, title in shown.items() if title],
+        "absent": absent.collect(
+            summary, roles, timed=timesheet is not None, other_scores=bool(readings)
+        ),
+        "cards_of_headline": headline.collect(summary, roles),
         "claims": claims.from_summary(summary),
-        "judged": judges,
+        "model_text": provenance.about_model(summary),
+        "small_model": provenance.is_small(summary),
+        "timesheet": timesheet,
+        "readings": readings,
+        "judged": judged,
         "people": persons,
-        "strength": strengths,
-        "novelty": new,
+        "strength": strengths_section.collect(summary),
+        "novelty": novelty.collect(summary, roles),
         "modal": strengths_section.compare_modalities(summary, roles),
         "coverage": trust.coverage(summary),
+        "blank": any(any(flaws.values()) for flaws in summary.blank_images.values()),
         "parts": provenance.attributions(summary),
         "citations": provenance.citations(summary),
+        "timing": commands.time(summary),
         "judging": commands.for_run(summary, "judge"),
         "asking": commands.for_run(summary, "study export"),
         "finer": commands.with_strengths(summary, 0, 0.25, 0.5, 0.75, 1),

@@ -12,9 +12,9 @@ from htbench.stats.durations import Amortisation, Interval, Saving
 
 COLUMNS = ("S", "S(1)", "S(10)", "S(100)", "N*")
 RULES: dict[FitRule, str] = {
-    "equal quality": "the quickest fit that is as good here",
-    "best quality": "the best fit; none is as good here",
-    "paper's setting": "the slowest fit with published figures",
+    "equal quality": "the quickest per-concept method that is as good here",
+    "best quality": "the best per-concept method; none is as good here",
+    "paper's setting": "the slowest per-concept method with published figures",
 }
 """Words for the rules by which fits are chosen."""
 _STEPS = 64

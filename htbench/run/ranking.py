@@ -1,4 +1,4 @@
-"""A ranking of a run's methods: what it ranks by, their ranks, and the methods that it leaves out."""
+"""A ranking of methods: what it ranks by, their ranks, and the methods that it leaves out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

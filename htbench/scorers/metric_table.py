@@ -40,8 +40,8 @@ METRIC_TABLE = (
     Metric(
         name="class_probability",
         title="Class probability",
-        definition="zero-shot probability of the concept among all of its kind, with the encoder’s "
-        "logit scale: is it the right thing that was added?",
+        definition="how surely the scorer recognises this concept among all others of its kind: "
+        "its zero-shot probability, with the scorer’s own scale",
         worst=0.0,
         best=1.0,
     ),

@@ -96,11 +96,23 @@ class TradeOff:
         1 would be the gain of prompting on an untouched image.
         """
 
-        def area(gain: Curves, kept: Curves) -> Float[np.ndarray, "*draws"]:
-            return hypervolume(np.stack([kept / anchors.preservation, gain / anchors.gain], -1))
+        whole = float(_area(self.gain.mean(0), self.preservation.mean(0), anchors))
+        return self._quantiles(whole, _area(*self._resampled_curves, anchors))
 
-        whole = float(area(self.gain.mean(0), self.preservation.mean(0)))
-        return self._quantiles(whole, area(*self._resampled_curves))
+    def hypervolume_contributions(self, anchors: Anchors) -> Float[np.ndarray, " concepts"]:
+        """Each concept's part in the hypervolume: its jackknife pseudo-value.
+
+        Their mean is the hypervolume, less its bias to first order.
+
+        References:
+            Miller. The Jackknife: A Review. 1974. https://doi.org/10.1093/biomet/61.1.1
+        """
+        n = len(self.gain)
+        whole = _area(self.gain.mean(0), self.preservation.mean(0), anchors)
+        if n == 1:
+            return np.asarray(whole)[None]
+        without_one = _area(*self._leave_one_out_means, anchors)
+        return np.asarray(n * whole - (n - 1) * without_one)
 
     def matched_gain(self, level: float) -> MatchedGain | None:
         r"""The gain at a level of preservation; None if the measured strengths do not reach it.
@@ -176,16 +188,12 @@ class TradeOff:
 
         To select and to measure on the same concepts would be biased upwards.
         """
-        n = len(self.gain)
-        if n == 1:
+        if len(self.gain) == 1:
             return np.array([choose_strength(self.gain[0], self.preservation[0], floor=floor)])
-        gains, kept = (
-            (values.sum(0) - values) / (n - 1) for values in (self.gain, self.preservation)
-        )
         return np.array(
             [
                 choose_strength(gain, preservation, floor=floor)
-                for gain, preservation in zip(gains, kept, strict=True)
+                for gain, preservation in zip(*self._leave_one_out_means, strict=True)
             ]
         )
 
@@ -222,12 +230,26 @@ class TradeOff:
         low, high = np.quantile(resampled, [tail, 1 - tail])
         return durations.Interval(value=value, low=float(low), high=float(high))
 
+    @property
+    def _leave_one_out_means(self) -> tuple[Curves, Curves]:
+        """Mean gains and preservations of all concepts but one."""
+        gain, kept = (
+            (values.sum(0) - values) / (len(values) - 1)
+            for values in (self.gain, self.preservation)
+        )
+        return gain, kept
+
     @cached_property
     def _resampled_curves(self) -> tuple[Curves, Curves]:
         """Mean gains and preservations of resampled concepts."""
         counts = self._related.resamples(seed=self.seed, rounds=self.rounds)
         shares = counts / counts.sum(1, keepdims=True)
         return shares @ self.gain, shares @ self.preservation
+
+
+def _area(gain: Curves, kept: Curves, anchors: Anchors) -> Float[np.ndarray, "*draws"]:
+    """The hypervolume of each draw, with the anchors as 1."""
+    return hypervolume(np.stack([kept / anchors.preservation, gain / anchors.gain], -1))
 
 
 def hypervolume(points: Float[np.ndarray, "*draws points 2"]) -> Float[np.ndarray, "*draws"]:

@@ -248,7 +248,7 @@ def test_black_and_constant_images_and_those_without_numbers_are_counted_by_meth
     assert Summary(store).blank_images["act"] == {"nan": 1, "black": 1, "constant": 1}
 
 
-def test_a_method_that_reads_concepts_with_the_scorer_is_listed_after_the_others(
+def test_a_method_that_the_scorer_cannot_judge_is_listed_after_the_others(
     store: Store,
 ) -> None:
     store.set_facts(methods={"hyper": {"training": {"encoders": ["clip"]}}})

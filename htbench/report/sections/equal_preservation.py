@@ -111,12 +111,10 @@ def _note(
     if matched is None:
         return _beside_level(curve, level)
     if matched.reached_share < MIN_REACHED:
-        return f"reached in {format.percent(matched.reached_share)} of resamples: not ranked"
-    rows = (summary.leaderboard_row(method, strength) for strength in curve.strengths)
-    return next(
-        (f"not ranked: {row.unranked} (strength {row.strength:g})" for row in rows if row.unranked),
-        "",
-    )
+        share = format.percent(matched.reached_share)
+        return f"keeps {format.score(level)} in only {share} of resamples, so it is not ranked"
+    reason = strengths.unranked_at(summary, method, curve.strengths)
+    return f"not ranked: {reason}" if reason else ""
 
 
 def _beside_level(curve: TradeOff, level: float) -> str:

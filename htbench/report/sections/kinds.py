@@ -147,7 +147,7 @@ def _limit(summary: Summary, gains: Mapping[str, estimates.Estimate | None]) -> 
     if not prompting or prompting.mean <= 0 or not others:
         return ""
     if max(others) <= NEAR_FLOOR * prompting.mean:
-        return "no steering reaches a tenth of prompting"
+        return "no steering method reaches a tenth of prompting"
     if min(others) >= NEAR_CEILING * prompting.mean:
-        return "all steering reaches nine tenths of prompting"
+        return "all steering methods reach nine tenths of prompting"
     return ""

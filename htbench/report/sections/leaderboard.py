@@ -22,7 +22,7 @@ def shared_scale(board: Sequence[LeaderboardRow], metric: str) -> tuple[float, f
 
 
 def conclusion(summary: Summary) -> str:
-    """The conclusion that the ranking allows, in a sentence; empty below two ranked methods."""
+    """The conclusion that the default ranking allows; empty below two methods with scores."""
     scored = [
         line
         for line in summary.leaderboard
@@ -30,32 +30,37 @@ def conclusion(summary: Summary) -> str:
     ]
     if len(scored) < 2:
         return ""
-    missing = [f"{line.method}: {line.unranked}" for line in scored if line.unranked]
-    if len(scored) - len(missing) < 2:
-        return (
-            "More than 2 % of the cells of a method are missing or failed, so that there are not "
-            f"two methods to rank ({'; '.join(missing)})."
-        )
-    return " ".join([_ranked(summary), *(f"Not ranked is {line}." for line in missing)])
+    left_out = [
+        f"{line.method} is not ranked: {line.unranked}." for line in scored if line.unranked
+    ]
+    if len(scored) - len(left_out) < 2:
+        return " ".join(["Fewer than two methods can be ranked.", *left_out])
+    return " ".join([_ranked(summary), *left_out])
 
 
 def _ranked(summary: Summary) -> str:
     ranks = summary.ranks
     if ranks is None or ranks.concepts < 2:
-        return "One concept gives no interval, so nothing can be said about which method is better."
+        return "One concept gives no interval, so this run cannot say which method is better."
     if ranks.clusters < MIN_CLUSTERS:
         count = f"{ranks.clusters:.1f} of {ranks.concepts}"
         return (
-            f"No interval: too few independent concepts ({count}), so nothing can be said about "
+            f"Too few concepts are independent ({count}) for an interval, so this run cannot say "
             "which method is better."
         )
     first, others = ranks.first_tier, len(ranks.ranks) - len(ranks.first_tier)
+    gains = {
+        line.method: format.score(line.headline.mean, signed=True)
+        for line in summary.leaderboard
+        if line.headline
+    }
     if len(first) == 1:
-        rest = "the other method" if others == 1 else "every other method"
-        return f"{first[0]} has the highest concept gain, and is told apart from {rest}."
-    tie = "this run does not tell " + ("the two apart" if len(first) == 2 else "them apart")
-    shared = f"{format.join_names(first)} share the first tier of concept gain: {tie}."
+        rest = "the other method" if others == 1 else f"the other {others} methods"
+        lead = f"{first[0]} adds most of the concept ({gains[first[0]]})"
+        return f"{lead}, significantly more than {rest}."
+    shown = format.join_names([f"{method} ({gains[method]})" for method in first])
+    tie = f"{shown} tie for first: their concept gains do not differ significantly."
     if not others:
-        return shared
-    verb = "s are" if others > 1 else " is"
-    return f"{shared} {others} other{verb} told apart from {first[0]}, the highest."
+        return tie
+    rest = "The other method scores" if others == 1 else f"The other {others} methods score"
+    return f"{tie} {rest} significantly lower than {first[0]}."

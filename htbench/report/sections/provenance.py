@@ -1,5 +1,6 @@
 """The section on provenance: the cards of methods, the works to cite, and licences."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,6 +51,27 @@ def attributions(summary: Summary) -> list[Attribution]:
     names = dict.fromkeys(name for card in collect(summary) for name in card.encoders)
     parts += [_attribution("encoder of methods", {"name": name}, known) for name in names]
     return [part for part in parts if part.name]
+
+
+def about_model(summary: Summary) -> str:
+    """The model's name with what it is, such as `emoji, a small model of our own`."""
+    name = summary.facts.model.name or "an unnamed model"
+    about = _works()["parts"].get(name, {}).get("about", "")
+    return f"{name}, {about}" if about else name
+
+
+def is_small(summary: Summary) -> bool:
+    """True for a model that says little about large generators."""
+    return bool(_works()["parts"].get(summary.facts.model.name, {}).get("about"))
+
+
+def paper_links(summary: Summary) -> dict[str, str]:
+    """The address of each method's paper, by method; methods without one are left out."""
+    found = {
+        method: re.search(r"https://[^\s<>\"']+", card.paper)
+        for method, card in summary.facts.methods.items()
+    }
+    return {method: match.group().rstrip(".,;") for method, match in found.items() if match}
 
 
 def citations(summary: Summary) -> str:

@@ -77,38 +77,40 @@ def collect(summary: Summary, tones: Mapping[str, int]) -> SpeedSection:
 
 
 def verdict(cost: MethodCost) -> str:
-    """The speed-up of a trained method against each fit, with the scores of both, in words."""
-    comparisons = cost.comparisons
-    predict = format.duration(comparisons[0].saving.point_estimate.predict)
+    """The speed-up of a trained method over each fit, with the gains of both, in words."""
+    predict = format.duration(cost.comparisons[0].saving.point_estimate.predict)
     gain = f" (gain {format.score(cost.gain.mean)})" if cost.gain else ""
-    parts = [f"{cost.method} answers a new concept in {predict}{gain}."]
-    for comparison in comparisons:
+    parts = [f"{cost.method} needs {predict} for a new concept{gain}."]
+    for comparison in cost.comparisons:
         saving = comparison.saving
         fit = f"{comparison.fit}, {RULES[comparison.rule]}"
         if comparison.gain:
             fit += f" (gain {format.score(comparison.gain.mean)})"
         once, ten = (_times(saving.speedup(images)) for images in (0, 10))
         parts.append(
-            f"Against {fit}, which takes {format.duration(saving.point_estimate.fit)}: S = {once}, "
-            f"and {ten} for a user who makes ten images of each concept; {_break_even(saving)}."
+            f"{fit}, needs {format.duration(saving.point_estimate.fit)}: S = {once}. For a user "
+            f"who also makes ten images of each concept, {ten}. {_break_even(saving)}"
         )
     return " ".join(parts)
 
 
 def _times(speedup: durations.Interval) -> str:
-    ends = [format.quantity(end) for end in (speedup.low, speedup.high)]
-    interval = f" [{ends[0]}, {ends[1]}]" if is_bounded(speedup) else ""
-    return f"{format.quantity(speedup.value)}{interval}"
+    return f"{_with_interval(speedup, '×')} faster"
 
 
 def _break_even(saving: durations.Saving) -> str:
     point = saving.break_even
     if math.isnan(point.value):
-        return "N* is not told, since training was not measured here"
+        return "When its training pays off was not measured in this run."
     if math.isinf(point.value):
-        return "its training is never paid back"
+        return "Its training never pays off."
     training = format.duration(saving.point_estimate.training)
-    return f"its {training} of training are paid back after {_times(point)} concepts"
+    return f"Its {training} of training pay off after {_with_interval(point)} concepts."
+
+
+def _with_interval(value: durations.Interval, unit: str = "") -> str:
+    ends = format.interval(value.low, value.high, format.quantity)
+    return f"{format.quantity(value.value)}{unit}" + (f" {ends}" if is_bounded(value) else "")
 
 
 def _row(cost: MethodCost, comparison: FitComparison) -> SpeedRow:

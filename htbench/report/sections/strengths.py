@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from htbench.core.types import UNSTEERED
+from htbench.report.once import once
 from htbench.report.roles import Roles
 from htbench.run.summary import HEADLINE, METRICS, Summary
 from htbench.scorers.metric_table import METRIC_TABLE
@@ -43,6 +44,8 @@ class MethodStrengths:
     """Effective range of the mean curve; None where gain never rises."""
     hypervolume: durations.Interval | None
     """None where the run has no prompting, which is the anchor."""
+    hypervolume_parts: dict[str, float]
+    """Each concept's part in the hypervolume; empty without one."""
     regret: durations.Interval | None
     """Gain at the strength chosen on dev concepts less the best gain that keeps the floor; None
     where none was chosen, or none keeps the floor."""
@@ -88,6 +91,7 @@ class StrengthSection:
         return any(answer.response for answer in self.methods)
 
 
+@once
 def collect(summary: Summary) -> StrengthSection:
     """The results of every method but `none`, on its concepts that have all strengths."""
     floor = preservation_floor(summary)
@@ -145,6 +149,12 @@ def preservation_floor(summary: Summary) -> float:
     """
     floor = summary.facts.plan.tune_floor
     return floor if math.isfinite(floor) else _FLOOR
+
+
+def unranked_at(summary: Summary, method: str, at: Sequence[float]) -> str:
+    """The reason why a method is not ranked by its results at these strengths; empty if it is."""
+    rows = (summary.leaderboard_row(method, strength) for strength in at)
+    return next((f"{row.unranked} (strength {row.strength:g})" for row in rows if row.unranked), "")
 
 
 def complete_concepts(summary: Summary, method: str, at: Sequence[float]) -> list[str]:
@@ -268,6 +278,11 @@ def _method_strengths(
         if len(run_at) > 2
         else None,
         hypervolume=curve.hypervolume(anchors) if anchors else None,
+        hypervolume_parts=dict(
+            zip(complete, curve.hypervolume_contributions(anchors).tolist(), strict=True)
+        )
+        if anchors
+        else {},
         regret=regret(summary, method),
         policies={
             policy.name: policy for policy in curve.policies(floor=floor, dev=_dev(summary, method))

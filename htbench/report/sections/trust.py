@@ -94,7 +94,7 @@ def _is_same_audit(one: AuditFacts, other: AuditFacts) -> bool:
 def _circular(summary: Summary) -> list[str]:
     scorer = encoder_name(summary.scorer)
     text = (
-        "{} was conditioned on {}, the encoder that scores here: its scores are circular "
+        "{} reads concepts with {}, the encoder that scores here: its scores are circular "
         "and say little about what people see, so it is not ranked."
     )
     return [text.format(method, scorer) for method in summary.circular_methods(summary.scorer)]
@@ -110,10 +110,10 @@ def _leaks(summary: Summary) -> list[str]:
 
 
 def _blank_images(summary: Summary) -> list[str]:
-    kinds = {"nan": "NaN in {}", "black": "{} black", "constant": "{} of one flat colour"}
+    kinds = {"nan": "NaN in {}", "black": "{} black", "constant": "{} of one colour"}
     text = (
-        "Of the images of {}, some show nothing: {}. "
-        "Those that could be written are scored like all others."
+        "Some images of {} are blank: {}. "
+        "Blank images that could be written are scored like all others."
     )
     sentences = []
     for method, flaws in summary.blank_images.items():
@@ -135,7 +135,7 @@ def _reduced_batches(summary: Summary) -> list[str]:
     if not smaller:
         return []
     batches = f"batches of down to {least}, not {planned}"
-    why = "because memory ran out: last digits may differ"
+    why = "because memory ran out: their last digits may differ"
     return [f"{smaller:,} images were made in {batches}, {why}."]
 
 
@@ -143,7 +143,7 @@ def _strength(summary: Summary) -> list[str]:
     if not summary.strengths or 1.0 in summary.strengths:
         return []
     strength = format.strength(summary.full_strength)
-    text = "The plan has no strength 1: the leaderboard is at strength {}, the largest there is."
+    text = "The plan has no strength 1: the leaderboard is at strength {}, the largest of the run."
     return [text.format(strength)]
 
 
@@ -155,7 +155,7 @@ def _mixed_environments(summary: Summary) -> list[str]:
         if isinstance(environment.get(name), list)
     ]
     text = (
-        "These runs were made in different surroundings ({}): "
+        "These runs were made in different environments ({}): "
         "times of methods from different runs cannot be compared."
     )
     return [text.format(", ".join(differing))] if differing else []

@@ -94,8 +94,8 @@ def _reason(own: str, rival: Rival, match: RelativeMatch, at: float) -> str:
     lower, share = match.above_lower, format.strength(round(1 - match.margin, 6))
     where = f"over {lower.n:,} concepts at strength {format.strength(at)}"
     return (
-        f"{own} has {format.percent(match.ratio)} of the concept gain of {rival.method}, {where}. "
-        f"Its gain less {share} times that of {rival.method} is "
+        f"{own} reaches {format.percent(match.ratio)} of the concept gain of {rival.method}, "
+        f"{where}. Its gain minus {share} times that of {rival.method} is "
         f"{estimate_text(lower, signed=True)}, {_NOT_BELOW.position(lower)}. "
         f"{rival.method} is the per-concept method with the highest gain on {rival.chosen_on}."
     )
@@ -119,7 +119,7 @@ def _equivalence(own: str, rival: Rival, match: RelativeMatch) -> str:
     upper, share = match.below_upper, format.strength(round(1 + match.margin, 6))
     shown = "shown" if match.equivalent else "not shown"
     return (
-        f"the other side: {share} times the gain of {rival.method} less that of {own} is "
+        f"the other side: {share} times the gain of {rival.method} minus that of {own} is "
         f"{estimate_text(upper, signed=True)}; equivalence within "
         f"{format.percent(match.margin)} on both sides is {shown}"
     )
@@ -129,9 +129,9 @@ def _sensitivity(rival: Rival, match: RelativeMatch) -> str:
     worse = format.strength(round(1 - 2 * match.margin, 6))
     chance = "over 99 %" if match.power > 0.99 else format.percent(match.power)
     return (
-        f"sensitivity: with the spread seen here, the claim of a method with {worse} times the "
-        f"gain of {rival.method} would be contradicted in {chance} of runs, and that of a method "
-        "with equal gain supported as often"
+        f"power: with the spread seen here, a method with {worse} times the gain of "
+        f"{rival.method} would contradict the claim in {chance} of runs, and a method with equal "
+        "gain would support it as often"
     )
 
 
@@ -145,7 +145,7 @@ def _differences(evidence: Evidence, own: str) -> list[str]:
         and (means := summary.means(method, summary.full_strength))
     }
     return [
-        f"{own} less {pair.first}, on all concepts: {_difference_text(pair)}"
+        f"{own} minus {pair.first}, on all concepts: {_difference_text(pair)}"
         for pair in sorted(
             compare(scores, evidence.summary.families, reference=own),
             key=lambda pair: -pair.difference.mean,
@@ -158,13 +158,13 @@ def _by_novelty(evidence: Evidence, own: str) -> list[str]:
     row = next((row for row in evidence.novelty if row.method == own), None)
     if row is None:
         return []
-    parts = {"in words that it was trained with": row.known, "with a new word": row.novel}
+    parts = {"in words of its training": row.known, "with a new word": row.novel}
     texts = [
         f"on {part.score.n:,} concepts {sort} {estimate_text(part.difference, signed=True)}"
         for sort, part in parts.items()
         if part and part.difference
     ]
-    return [f"{own} less {row.reference}: {'; '.join(texts)}"] if texts else []
+    return [f"{own} minus {row.reference}: {'; '.join(texts)}"] if texts else []
 
 
 def _at_tuned_strengths(evidence: Evidence, own: str, rival: Rival) -> list[str]:
@@ -183,7 +183,7 @@ def _at_tuned_strengths(evidence: Evidence, own: str, rival: Rival) -> list[str]
         return []
     mine, other = (f"{method} ({format.strength(at)})" for method, at in strengths.items())
     return [
-        f"at the strengths chosen on dev concepts, {mine} less {other}: {_difference_text(pair)}"
+        f"at the strengths chosen on dev concepts, {mine} minus {other}: {_difference_text(pair)}"
         for pair in compare(scores, evidence.summary.families, reference=own)
     ] + preservation(summary, strengths)
 

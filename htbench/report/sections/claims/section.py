@@ -1,6 +1,7 @@
 """The section on claims: every claim with its verdict, for the page, the terminal and JSON."""
 
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -58,6 +59,8 @@ class Claim:
     findings: list[str]
     command: str
     """Command that tests the claim, or tests it better; empty where this run does."""
+    beside: str = ""
+    """Figure of this run beside the paper's, in place of a verdict, for a claim on other models."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +76,12 @@ class ClaimsSection:
     def tests_any(self) -> bool:
         """True if the run tests any of the claims."""
         return any(claim.verdict != "not tested" for claim in self.claims)
+
+    @property
+    def counts(self) -> str:
+        """Numbers of claims by verdict, such as `2 supported, 4 not tested`."""
+        numbers = Counter(claim.verdict for claim in self.claims)
+        return ", ".join(f"{numbers[each]} {each}" for each in MEANING if numbers[each])
 
     @property
     def meanings(self) -> dict[Verdict, str]:
@@ -100,8 +109,9 @@ def collect(
     paper = load_claims()
     claims = []
     for name, check in RULES.items():
-        texts = {part: str(paper[name][part]) for part in ("claim", "conditions", "rule")}
-        numbers = {part: value for part, value in paper[name].items() if part not in texts}
+        stated = paper[name]
+        texts = {part: str(stated[part]) for part in ("claim", "conditions", "rule")}
+        numbers = {part: each for part, each in stated.items() if isinstance(each, int | float)}
         evidence = Evidence(
             summary=summary,
             roles=roles,
@@ -109,6 +119,8 @@ def collect(
             people=people,
             novelty=novelty,
             numbers=numbers,
+            models=stated.get("models", ()),
+            reports=stated.get("reports", ""),
         )
         result = check(evidence) if evidence.paper_method else _absent(paper["name"])
         claims.append(
@@ -121,6 +133,7 @@ def collect(
                 reason=result.reason,
                 findings=list(result.findings),
                 command=result.command,
+                beside=result.beside,
             )
         )
     return ClaimsSection(paper=paper["paper"], name=paper["name"], claims=claims)

@@ -60,9 +60,10 @@ def check_strength(evidence: Evidence) -> RuleResult:
     response = strengths_section.dose_response(summary, own, within)
     return RuleResult(
         verdict=verdict,
-        reason=f"Over strengths {shown}, the rank correlation is {estimate_text(correlation)}, "
-        f"{rises.position(correlation)}; of all movement {estimate_text(backstep)} goes back, "
-        f"{holds.position(backstep)}.",
+        reason=f"Over strengths {shown}, the rank correlation of gain with strength is "
+        f"{estimate_text(correlation)}, "
+        f"{rises.position(correlation)}; the share of all movement that goes back is "
+        f"{estimate_text(backstep)}, {holds.position(backstep)}.",
         findings=[_counts(curves, failed), *(_shape(response) if response else [])],
     )
 
@@ -100,7 +101,7 @@ def _counts(curves: Mapping[str, Curves], failed: Counter[str]) -> str:
     lacking = len(every) - len(complete)
     return (
         f"{len(every):,} curves, one per picture: {flat:,} flat, {failed.total():,} with a failed "
-        f"picture, {lacking:,} left out since a picture or a score is still missing"
+        f"picture, {lacking:,} incomplete and left out"
     )
 
 

@@ -22,7 +22,7 @@ MEANING: dict[Verdict, str] = {
     "contradicted": "the whole 95 % interval violates the rule",
     "inconclusive": "part of the interval satisfies the rule and part of it violates it",
     "mixed": "judges, or studies with people, come to different verdicts",
-    "not tested": "the run lacks the evidence",
+    "not tested": "the run lacks the evidence, or the claim is about other models",
 }
 
 
@@ -78,6 +78,8 @@ class RuleResult:
     findings: Sequence[str] = ()
     command: str = ""
     """Command that tests the claim, or tests it better; empty where this run does."""
+    beside: str = ""
+    """Figure of this run beside the paper's, in place of a verdict, for a claim on other models."""
 
 
 def not_tested(reason: str, *, findings: Sequence[str] = (), command: str = "") -> RuleResult:
@@ -104,6 +106,15 @@ class Evidence:
     novelty: Sequence[Novelty]
     numbers: Mapping[str, float]
     """The numbers of the rule, by name."""
+    models: Sequence[str] = ()
+    """The models that the claim is about; empty if it is about all."""
+    reports: str = ""
+    """The paper's figure for these models."""
+
+    @property
+    def is_on_other_model(self) -> bool:
+        """True if the claim is not about the model of this run."""
+        return bool(self.models) and self.summary.facts.model.name not in self.models
 
     @property
     def paper_method(self) -> str | None:
@@ -130,7 +141,7 @@ def circular(evidence: Evidence) -> RuleResult:
 
 
 def estimate_text(value: Estimate, *, signed: bool = False) -> str:
-    """A mean with its interval, in three decimals."""
+    """A mean with its interval, in two decimals."""
     return format.estimate(value, partial(format.score, signed=signed))
 
 
@@ -141,4 +152,4 @@ def preservation(summary: Summary, strengths: Mapping[str, float]) -> list[str]:
         for method, at in strengths.items()
     }
     known = [f"{method} {format.score(score.mean)}" for method, score in lines.items() if score]
-    return [f"image preservation meanwhile: {', '.join(known)}"] if known else []
+    return [f"image preservation at these strengths: {', '.join(known)}"] if known else []

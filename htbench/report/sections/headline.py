@@ -1,0 +1,179 @@
+"""The headline of a report: how good, how much cheaper, and how sure, in three cards."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from htbench.report import commands, format
+from htbench.report.roles import Roles
+from htbench.report.sections import provenance
+from htbench.report.speed_up import RULES
+from htbench.run.costs import MethodCost
+from htbench.run.summary import HEADLINE, LeaderboardRow, Summary
+from htbench.stats.durations import Saving
+from htbench.stats.families import MIN_CLUSTERS
+
+_PRESERVATION = "image_preservation"
+_NO_AMORTISED = "No method that is trained once for all concepts is ranked in this run."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """A question with its answer: a number, its unit, and sentences."""
+
+    question: str
+    number: str
+    """Empty where the run has none."""
+    unit: str
+    sentences: Sequence[str]
+
+
+def collect(summary: Summary, roles: Roles) -> list[Card]:
+    """The three cards, by the default ranking."""
+    own = _best(summary, "amortised")
+    return [
+        _how_good(summary, roles, own),
+        _how_much_cheaper(summary, own),
+        _how_sure(summary),
+    ]
+
+
+def _best(summary: Summary, kind: str) -> LeaderboardRow | None:
+    """The best ranked method of a kind."""
+    cards = summary.facts.methods
+    return next(
+        (
+            row
+            for row in summary.leaderboard
+            if row.headline and not row.unranked and row.method in cards
+            if cards[row.method].kind == kind
+        ),
+        None,
+    )
+
+
+def _how_good(summary: Summary, roles: Roles, own: LeaderboardRow | None) -> Card:
+    fit = _best(summary, "per-concept")
+    number, unit, sentences = "", "", []
+    if own and fit:
+        number, unit = _share(own, fit)
+        difference = _difference(summary, own.method, fit.method)
+        sentences = [
+            f"{own.method} gains {_gain(own)}, {fit.method} {_gain(fit)}{difference}.",
+            f"They keep {_kept(own)} and {_kept(fit)} of the image.",
+        ]
+    elif best := own or fit:
+        number, unit = _gain(best), f"concept gain of {best.method}"
+        sentences = [
+            f"It keeps {_kept(best)} of the image.",
+            "No per-concept method is ranked in this run to compare it with."
+            if own
+            else _NO_AMORTISED,
+        ]
+    else:
+        sentences = [_NO_AMORTISED]
+    prompt = next((row for row in summary.leaderboard if row.method == roles.prompt), None)
+    if prompt and prompt.headline:
+        sentences.append(f"Prompting gains {_gain(prompt)} and keeps {_kept(prompt)}.")
+    return Card(question="How good?", number=number, unit=unit, sentences=sentences)
+
+
+def _share(own: LeaderboardRow, fit: LeaderboardRow) -> tuple[str, str]:
+    """The gain of one method as a share of the other's, with what it is a share of."""
+    gain, reference = _mean(own, HEADLINE), _mean(fit, HEADLINE)
+    if not reference > 0:
+        return _gain(own), f"concept gain of {own.method}"
+    return format.percent(gain / reference), "of the concept gain of the best per-concept method"
+
+
+def _mean(row: LeaderboardRow, metric: str) -> float:
+    score = row.scores[metric]
+    return score.mean if score else math.nan
+
+
+def _gain(row: LeaderboardRow) -> str:
+    return format.score(_mean(row, HEADLINE), signed=True)
+
+
+def _kept(row: LeaderboardRow) -> str:
+    return format.score(_mean(row, _PRESERVATION))
+
+
+def _difference(summary: Summary, own: str, fit: str) -> str:
+    """Whether the gains of two ranked methods differ significantly; empty without a test."""
+    tests = summary.ranks.pairwise_tests if summary.ranks else ()
+    pair = next((pair for pair in tests if {pair.better, pair.worse} == {own, fit}), None)
+    if pair is None or math.isnan(pair.p):
+        return ""
+    return " (a significant difference)" if pair.significant else " (no significant difference)"
+
+
+def _how_much_cheaper(summary: Summary, own: LeaderboardRow | None) -> Card:
+    question = "How much cheaper?"
+    costs = {cost.method: cost for cost in summary.costs if cost.comparisons}
+    cost = costs.get(own.method) if own else next(iter(costs.values()), None)
+    if cost is None:
+        return Card(question=question, number="", unit="", sentences=[_no_times(summary, own)])
+    comparison = cost.comparisons[0]
+    saving, times = comparison.saving, comparison.saving.point_estimate
+    once, ten = (format.quantity(saving.speedup(images).value) for images in (0, 10))
+    return Card(
+        question=question,
+        number=f"{once}×",
+        unit="faster for a new concept, S\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}c/h",
+        sentences=[
+            f"{cost.method} needs {format.duration(times.predict)} (h), {comparison.fit} "
+            f"{format.duration(times.fit)} (c): {RULES[comparison.rule]}.",
+            f"With ten images of each concept it is {ten}× faster: S(10).",
+            _pay_off(cost, saving),
+        ],
+    )
+
+
+def _no_times(summary: Summary, own: LeaderboardRow | None) -> str:
+    if own is None:
+        return _NO_AMORTISED
+    return f"{own.method} was not timed beside a per-concept method: {commands.time(summary)}"
+
+
+def _pay_off(cost: MethodCost, saving: Saving) -> str:
+    point = saving.break_even.value
+    if math.isnan(point):
+        training = f" of {format.duration(cost.training)}" if cost.training else ""
+        return f"When its training{training} pays off was not measured in this run."
+    if math.isinf(point):
+        return "Its training never pays off."
+    training = format.duration(saving.point_estimate.training)
+    return f"Its {training} of training pay off after {format.quantity(point)} concepts."
+
+
+def _how_sure(summary: Summary) -> Card:
+    headline = next((row.headline for row in summary.leaderboard if row.headline), None)
+    concepts = headline.n if headline else summary.concepts
+    sentences = []
+    if headline is None:
+        sentences.append("Nothing is scored yet.")
+    elif not headline.clusters >= MIN_CLUSTERS:
+        sentences.append(
+            f"Only {headline.clusters:.1f} of them are independent: too few for intervals."
+        )
+    else:
+        widths = sorted(
+            (row.headline.high - row.headline.low) / 2
+            for row in summary.leaderboard
+            if row.headline and not row.unranked and not math.isnan(row.headline.low)
+        )
+        sentences.append(
+            f"{headline.clusters:.1f} are independent of each other, so that a gain is known to "
+            f"about ±{format.score(widths[len(widths) // 2])} (95 % interval)."
+        )
+    if summary.ranks and summary.ranks.ranks:
+        tiers = max(place.tier for place in summary.ranks.ranks)
+        sentences.append(
+            f"The {len(summary.ranks.ranks)} ranked methods fall into {tiers} "
+            f"tier{'s' if tiers != 1 else ''}."
+        )
+    warning = ": results say little about large generators" if provenance.is_small(summary) else ""
+    sentences.append(f"The model is {provenance.about_model(summary)}{warning}.")
+    unit = "concept" if concepts == 1 else "concepts"
+    return Card(question="How sure?", number=f"{concepts:,}", unit=unit, sentences=sentences)
