@@ -151,14 +151,14 @@ def test_durations_are_in_the_unit_that_people_would_use(seconds: float, words: 
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(0, "0"), (0.01234, "0.0123"), (12.34, "12.3"), (3600, "3,600"), (math.inf, "—")],
+    [(0, "0"), (0.01234, "0.0123"), (12.34, "12.3"), (3600, "3,600"), (math.inf, "∞")],
 )
 def test_quantities_have_three_significant_digits(value: float, words: str) -> None:
     assert format.quantity(value) == words
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(0.15, "+0.150"), (-0.15, "−0.150"), (-0.0001, "0.000"), (NAN, "—")]
+    ("value", "words"), [(0.15, "+.15"), (-0.15, "−.15"), (-0.0001, ".00"), (NAN, "—")]
 )
 def test_signed_scores_show_their_sign(value: float, words: str) -> None:
     assert format.score(value, signed=True) == words

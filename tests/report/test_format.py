@@ -8,7 +8,7 @@ from htbench.stats.estimates import Estimate
 
 def test_an_estimate_is_written_with_its_interval() -> None:
     value = Estimate(mean=0.5, low=0.25, high=1.0, n=3)
-    assert format.estimate(value, format.score) == "0.500 [0.250, 1.000]"
+    assert format.estimate(value, format.score) == ".50 [.25, 1.00]"
 
 
 def test_an_estimate_without_an_interval_stands_alone() -> None:

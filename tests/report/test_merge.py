@@ -98,7 +98,7 @@ def test_times_of_two_machines_come_with_a_warning(tmp_path: Path) -> None:
     ]
     with merge.model_reports(parts) as (board,):
         assert any(
-            "different surroundings (cpu)" in warning for warning in trust.warnings(board.summary)
+            "different environments (cpu)" in warning for warning in trust.warnings(board.summary)
         )
 
 

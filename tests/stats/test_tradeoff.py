@@ -52,6 +52,22 @@ def test_the_area_has_an_interval_around_it() -> None:
     assert found.low < found.value < found.high
 
 
+def test_contributions_to_the_area_are_what_it_changes_by_without_a_concept() -> None:
+    curve, anchors = tradeoff(6), Anchors(gain=0.5)
+    without = [
+        TradeOff(
+            strengths=STRENGTHS,
+            gain=np.delete(curve.gain, k, 0),
+            preservation=np.delete(curve.preservation, k, 0),
+        )
+        for k in range(6)
+    ]
+    whole = curve.hypervolume(anchors).value
+    assert curve.hypervolume_contributions(anchors) == pytest.approx(
+        [whole + 5 * (whole - each.hypervolume(anchors).value) for each in without]
+    )
+
+
 def test_between_strengths_the_gain_lies_on_the_line() -> None:
     assert matched_gain(GAIN, KEPT, 0.7) == pytest.approx(0.3)
 

@@ -41,8 +41,8 @@ def test_methods_rank_by_the_gain_at_the_level(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("curve", "note"),
     [
-        (ROUGH, "always keeps less: at strength 0.5 it keeps 0.300 and gains 0.400"),
-        (CAREFUL, "always keeps more: at strength 2 it keeps 0.700 and gains 0.300"),
+        (ROUGH, "always keeps less: at strength 0.5 it keeps .30 and gains .40"),
+        (CAREFUL, "always keeps more: at strength 2 it keeps .70 and gains .30"),
     ],
 )
 def test_a_method_that_never_keeps_half_is_told_in_words_and_has_no_rank(

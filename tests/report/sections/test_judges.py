@@ -72,8 +72,8 @@ def test_verdicts_that_are_missing_are_told_by_method_and_reason(tmp_path: Path)
 
 def test_without_judges_and_studies_the_page_names_the_commands(tmp_path: Path) -> None:
     said = page(judged_run.build(tmp_path / "run", concepts=2)).text
-    assert "No judge has compared the pictures: htbench judge run" in said
-    assert "No people have compared the pictures: htbench study export run" in said
+    assert "No judge has compared the images in pairs. htbench judge run" in said
+    assert "Nobody has compared the images in a study. htbench study export run" in said
 
 
 def test_a_damaged_ledger_is_one_line_and_the_rest_of_the_page_is_there(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_what_people_said_is_on_the_page_as_text(tmp_path: Path) -> None:
     seen = page(folder)
     assert "<script>alert(1)</script>" in seen.text
     assert "120 votes of 20 people on 40 pairs" in seen.text
-    assert "0.660 [0.600, 0.700]" in seen.text
+    assert ".66 [.60, .70]" in seen.text
 
 
 @pytest.mark.parametrize(

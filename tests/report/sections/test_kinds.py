@@ -79,8 +79,8 @@ def test_a_kind_that_none_or_all_can_steer_is_told(tmp_path: Path) -> None:
     with Store.read(folder) as store:
         limits = {kind.name: kind.limit for kind in kinds.collect(Summary(store))}
     assert limits == {
-        "object": "all steering reaches nine tenths of prompting",
-        "colour": "no steering reaches a tenth of prompting",
+        "object": "all steering methods reach nine tenths of prompting",
+        "colour": "no steering method reaches a tenth of prompting",
         "style": "",
-        "weather": "no steering reaches a tenth of prompting",
+        "weather": "no steering method reaches a tenth of prompting",
     }

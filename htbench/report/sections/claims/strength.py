@@ -43,10 +43,10 @@ def check_strength(evidence: Evidence) -> RuleResult:
     curves = strengths_section.gain_curves(summary, own, within)
     failed = _failed_curves(summary, own, within)
     correlation, backstep = (
-        _mean(curves, statistic, flat=flat, families=summary.families)
-        for statistic, flat in (
-            (dose_response.spearman, _FLAT_CORRELATION),
-            (dose_response.backstep, _FLAT_BACKSTEP),
+        _mean(curves, statistic, flat=flat, families=summary.families, within=ends)
+        for statistic, flat, ends in (
+            (dose_response.spearman, _FLAT_CORRELATION, (-1.0, 1.0)),
+            (dose_response.backstep, _FLAT_BACKSTEP, (0.0, 1.0)),
         )
     )
     if correlation is None or backstep is None:
@@ -84,14 +84,15 @@ def _mean(
     *,
     flat: float,
     families: FamiliesByConcept,
+    within: tuple[float, float],
 ) -> estimates.Estimate | None:
-    """Mean over concepts of a statistic of complete curves."""
+    """Mean over concepts of a statistic of complete curves, whose values lie `within` a range."""
     values = {}
     for concept, of_concept in curves.items():
         complete = of_concept[~np.isnan(of_concept).any(1)]
         moves = np.ptp(complete, axis=1) > dose_response.FLAT_BELOW
         values[concept] = [float(each) for each in np.where(moves, statistic(complete), flat)]
-    return estimates.over_concepts(values, families)
+    return estimates.over_concepts(values, families, within=within)
 
 
 def _counts(curves: Mapping[str, Curves], failed: Counter[str]) -> str:

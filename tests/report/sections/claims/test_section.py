@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from kit import claims_run, report_run
 from kit.claims_run import rate
+from kit.html_page import Page
 
 from htbench import report
 from htbench.report.sections import claims
@@ -22,15 +23,18 @@ def add_times(run: Path, *, fit: float, predict: float, number: int = 12) -> Pat
     return run
 
 
-def build(folder: Path, *, timed: bool = False) -> Path:
-    """A run without timings, unless `timed`."""
-    return report_run.build(
+def build(folder: Path, *, timed: bool = False, model: str = "dmd2") -> Path:
+    """A run of a model that the paper measured, without timings unless `timed`."""
+    run = report_run.build(
         folder,
         methods=claims_run.METHODS,
         prompts=report_run.PROMPTS[:1],
         size=8,
         timed=timed,
     )
+    with Store.open(run) as store:
+        store.set_facts(model={"name": model})
+    return run
 
 
 @pytest.mark.parametrize(("predict", "verdict"), [(0.01, "supported"), (0.1, "contradicted")])
@@ -47,14 +51,24 @@ def test_a_speed_up_whose_interval_holds_the_limit_is_inconclusive(tmp_path: Pat
     assert "on both sides of 3,600" in claim.reason
 
 
+def test_a_speed_up_of_another_model_stands_beside_the_papers_without_a_verdict(
+    tmp_path: Path,
+) -> None:
+    run = add_times(build(tmp_path / "run", model="emoji"), fit=50.0, predict=0.01)
+    claim = claims_run.decide(run)["speed"]
+    figures = "5,000× here; the paper reports 3,600 to 7,000× on DMD2 and Nitro-1-PixArt"
+    assert (claim.verdict, claim.beside) == ("not tested", figures)
+    assert figures in report.write(run).read_text(encoding="utf-8")
+
+
 def test_a_speed_up_names_its_times_and_how_they_were_measured(tmp_path: Path) -> None:
     claim = claims_run.decide(add_times(build(tmp_path / "run"), fit=50.0, predict=0.01))["speed"]
     assert claim.findings[0] == (
-        "5,000× [5,000, 5,000] over lineas, the quickest fit with at least its concept gain here: "
-        "50.0 s / 10.0 ms; its concept gain: 0.146"
+        "5,000× [5,000, 5,000] over lineas, the quickest fit with at least its concept gain in "
+        "this run: 50.0 s / 10.0 ms; its concept gain: .15"
     )
-    assert "Times are those of the run itself" in claim.reason
-    assert claim.command == "htbench time --model emoji --name run"
+    assert "Times were measured during the run" in claim.reason
+    assert claim.command == "htbench time --model dmd2 --name run"
 
 
 def test_two_timings_are_too_few(tmp_path: Path) -> None:
@@ -78,6 +92,14 @@ def test_pictures_steer_if_the_whole_interval_of_their_gain_is_above_0(
 ) -> None:
     run = claims_run.build(tmp_path / "run", {"hypertransport-image": gain}, noise=noise)
     assert claims_run.decide(run)["pictures"].verdict == verdict
+
+
+def test_a_run_without_a_method_that_reads_pictures_names_the_command(tmp_path: Path) -> None:
+    methods = ("none", "prompt", "lineas", "hypertransport")
+    run = report_run.build(tmp_path / "run", methods=methods, concepts=2, size=8)
+    claim = claims_run.decide(run)["pictures"]
+    assert claim.verdict == "not tested"
+    assert "--method hypertransport-image" in claim.command
 
 
 def test_the_gain_by_pictures_is_compared_with_that_by_words(tmp_path: Path) -> None:
@@ -108,7 +130,7 @@ def test_a_run_without_the_papers_method_tests_nothing(tmp_path: Path) -> None:
 def test_a_rule_states_the_numbers_that_it_is_decided_by(tmp_path: Path) -> None:
     paper = claims.load_claims()
     for name, claim in claims_run.decide(claims_run.build(tmp_path / "run")).items():
-        numbers = [value for value in paper[name].values() if not isinstance(value, str)]
+        numbers = [value for value in paper[name].values() if isinstance(value, int | float)]
         assert all(f"{number:,}" in claim.rule for number in numbers)
 
 
@@ -126,6 +148,15 @@ def test_the_page_and_the_lines_of_json_give_the_same_verdicts(
     assert next(line for line in lines if line["name"] == "people")["verdict"] == "contradicted"
     for claim in section.claims:
         assert f">{claim.verdict}</span></h3>" in page
+
+
+def test_the_head_of_the_section_counts_the_verdicts_and_tells_the_limits_of_the_run(
+    tmp_path: Path,
+) -> None:
+    text = Page(report.write(claims_run.build(tmp_path / "run")).read_text(encoding="utf-8")).text
+    assert "Claims of HyperTransport 2 supported, 4 not tested." in text
+    limits = "This run steers emoji, a small model of our own, on 12 concepts. Its results say"
+    assert text.index(limits) < text.index("A new concept takes one forward pass")
 
 
 def test_the_terminal_lists_verdicts_where_any_claim_is_tested(

@@ -47,11 +47,18 @@ def test_strength_is_decided_by_the_whole_intervals(
     assert claims_run.decide(plant(tmp_path / "run", curves))["strength"].verdict == verdict
 
 
+def test_a_mean_above_the_limit_whose_interval_holds_it_is_inconclusive(tmp_path: Path) -> None:
+    curves = [RISING] * 11 + [[0.0, 0.3, 0.1, 0.4, 0.2]]
+    claim = claims_run.decide(plant(tmp_path / "run", curves))["strength"]
+    assert claim.verdict == "inconclusive"
+    assert "is .96 [.67, 1.00], on both sides of 0.9" in claim.reason
+
+
 def test_a_flat_curve_counts_as_one_that_falls_as_much_as_it_rises(tmp_path: Path) -> None:
     claim = claims_run.decide(plant(tmp_path / "run", [RISING] * 6 + [FLAT] * 2))["strength"]
     assert claim.verdict == "inconclusive"
-    assert "the rank correlation is 0.750 [" in claim.reason
-    assert "of all movement 0.125 [" in claim.reason
+    assert "the rank correlation of gain with strength is .75 [" in claim.reason
+    assert "the share of all movement that goes back is .12 [" in claim.reason
     assert claim.findings[0].startswith("8 curves, one per picture: 2 flat,")
 
 
@@ -63,8 +70,8 @@ def test_a_failed_picture_makes_its_curve_the_worst(tmp_path: Path) -> None:
         store.drop_missing_images()
         store.add_failure([row.image], Failure(kind="nan", message="not a number"))
     claim = claims_run.decide(run)["strength"]
-    assert "the rank correlation is 0.750 [" in claim.reason
-    assert "1 with a failed picture, 0 left out" in claim.findings[0]
+    assert "the rank correlation of gain with strength is .75 [" in claim.reason
+    assert "1 with a failed picture, 0 incomplete and left out" in claim.findings[0]
 
 
 @pytest.mark.parametrize("strengths", [(0.0, 1.0), (0.0, 0.25, 0.5, 1.0, 1.5)])
