@@ -141,6 +141,11 @@ def plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def machine(text: str) -> str:
+    """A stored description of a machine, with `1 thread` in the singular."""
+    return re.sub(r"\b1 threads\b", "1 thread", text)
+
+
 def linkify(text: str) -> Markup:
     """`text` with its addresses as links and all else escaped."""
     parts = re.split(r"(https?://[^\s<>\"']+)", text)
@@ -159,6 +164,7 @@ FILTERS = {
         quantity,
         plain,
         linkify,
+        machine,
         strength,
         join_names,
         p_value,

@@ -4,6 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from htbench.core.types import UNSTEERED
 from htbench.report import format
 from htbench.report.roles import Roles
 from htbench.report.sections import provenance
@@ -11,6 +14,7 @@ from htbench.report.speed_up import RULES
 from htbench.run.costs import MethodCost
 from htbench.run.summary import HEADLINE, LeaderboardRow, Summary
 from htbench.stats.durations import Saving
+from htbench.stats.estimates import Estimate
 from htbench.stats.families import MIN_CLUSTERS
 
 _PRESERVATION = "image_preservation"
@@ -146,32 +150,31 @@ def _pay_off(cost: MethodCost, saving: Saving) -> str:
 
 
 def _how_sure(summary: Summary) -> Card:
-    headline = next((row.headline for row in summary.leaderboard if row.headline), None)
-    concepts = headline.n if headline else summary.concepts
-    sentences = []
-    if headline is None:
-        sentences.append("Nothing is scored yet.")
-    elif not headline.clusters >= MIN_CLUSTERS:
-        sentences.append(
-            f"Only {headline.clusters:.1f} of them are independent: too few for intervals."
-        )
-    else:
-        widths = sorted(
-            (row.headline.high - row.headline.low) / 2
-            for row in summary.leaderboard
-            if row.headline and not row.unranked and not math.isnan(row.headline.low)
-        )
-        sentences.append(
-            f"{headline.clusters:.1f} are independent of each other, so that a gain is known to "
-            f"about ±{format.score(widths[len(widths) // 2])} (95 % interval)."
-        )
-    if summary.ranks and summary.ranks.ranks:
-        tiers = max(place.tier for place in summary.ranks.ranks)
-        sentences.append(
-            f"The {len(summary.ranks.ranks)} ranked methods fall into {tiers} "
-            f"tier{'s' if tiers != 1 else ''}."
-        )
+    gains = [
+        row.headline
+        for row in summary.leaderboard
+        if row.headline and row.method != UNSTEERED and not row.unranked
+    ]
     warning = ": results say little about large generators" if provenance.is_small(summary) else ""
+    sentences = [_precision(gains)] if gains else ["No method is ranked."]
+    if summary.ranks:
+        tiers = max(place.tier for place in summary.ranks.ranks)
+        plural = "s" if tiers != 1 else ""
+        methods = len(summary.ranks.ranks)
+        sentences.append(f"The {methods} ranked methods fall into {tiers} tier{plural}.")
     sentences.append(f"The model is {provenance.about_model(summary)}{warning}.")
+    concepts = max((gain.n for gain in gains), default=summary.concepts)
     unit = "concept" if concepts == 1 else "concepts"
     return Card(question="How sure?", number=f"{concepts:,}", unit=unit, sentences=sentences)
+
+
+def _precision(gains: Sequence[Estimate]) -> str:
+    """The number of independent concepts, and the typical interval of a gain."""
+    independent, concepts = gains[0].clusters, gains[0].n
+    if not independent >= MIN_CLUSTERS:
+        return f"Only {independent:.1f} are independent of each other: too few for intervals."
+    width = float(np.median([gain.high - gain.low for gain in gains]))
+    precision = f"gain is known to about ±{format.score(width / 2)} (95 % interval)."
+    if independent > concepts - 0.05:
+        return f"A {precision}"
+    return f"{independent:.1f} are independent of each other, so that a {precision}"

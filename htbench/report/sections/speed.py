@@ -1,7 +1,7 @@
 """The section on speed."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -18,9 +18,10 @@ from htbench.report.speed_up import (
     saving_cells_with_intervals,
     total_time_chart,
 )
-from htbench.run.costs import FitComparison, MethodCost
+from htbench.run.costs import FitComparison, FitRule, MethodCost
 from htbench.run.summary import Summary
 from htbench.stats import durations
+from htbench.stats.estimates import Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class SpeedRow:
     cost: MethodCost
     comparison: FitComparison
     rule: str
-    """Words for the reason why the fit was chosen."""
+    """The rules by which the fit was chosen."""
     fit: durations.DurationSummary | None
     """c, seconds per concept of the fit."""
     predict: durations.DurationSummary | None
@@ -47,7 +48,7 @@ class SpeedSection:
 
     costs: list[MethodCost]
     rows: list[SpeedRow]
-    """Two rows per trained method: against the fit of equal quality, and the paper's setting."""
+    """A row per trained method and fit: that of equal quality, and that of the paper's setting."""
     verdicts: list[str]
     by_protocol: bool
     """True for times of `htbench time`, False for those of the run itself."""
@@ -61,7 +62,7 @@ class SpeedSection:
 def collect(summary: Summary, tones: Mapping[str, int]) -> SpeedSection:
     """The section, by the run's last session of `htbench time`, else by the times of the run."""
     costs = [cost for cost in summary.costs if cost.method != UNSTEERED]
-    rows = [_row(cost, comparison) for cost in costs for comparison in cost.comparisons]
+    rows = [row for cost in costs for row in _rows(cost)]
     session, lines = summary.timed_session, _total_times(rows, tones)
     return SpeedSection(
         costs=costs,
@@ -79,23 +80,30 @@ def collect(summary: Summary, tones: Mapping[str, int]) -> SpeedSection:
 def verdict(cost: MethodCost) -> str:
     """The speed-up of a trained method over each fit, with the gains of both, in words."""
     predict = format.duration(cost.comparisons[0].saving.point_estimate.predict)
-    gain = f" (gain {format.score(cost.gain.mean)})" if cost.gain else ""
-    parts = [f"{cost.method} needs {predict} for a new concept{gain}."]
-    for comparison in cost.comparisons:
+    sentences = []
+    for fit, rules in _rules(cost).items():
+        comparison = next(each for each in cost.comparisons if each.fit == fit)
         saving = comparison.saving
-        fit = f"{comparison.fit}, {RULES[comparison.rule]}"
-        if comparison.gain:
-            fit += f" (gain {format.score(comparison.gain.mean)})"
-        once, ten = (_times(saving.speedup(images)) for images in (0, 10))
-        parts.append(
-            f"{fit}, needs {format.duration(saving.point_estimate.fit)}: S = {once}. For a user "
-            f"who also makes ten images of each concept, {ten}. {_break_even(saving)}"
+        once, ten = (_with_interval(saving.speedup(images), "×") for images in (0, 10))
+        sentences.append(
+            f"{cost.method}{_gain(cost.gain)} needs {predict} for a new concept, "
+            f"{fit}{_gain(comparison.gain)} {format.duration(saving.point_estimate.fit)}: "
+            f"{once} faster (S). If you also make ten images of each concept, it is {ten} faster. "
+            f"{_break_even(saving)} {fit} is {format.join_names([RULES[rule] for rule in rules])}."
         )
-    return " ".join(parts)
+    return " ".join(sentences)
 
 
-def _times(speedup: durations.Interval) -> str:
-    return f"{_with_interval(speedup, '×')} faster"
+def _rules(cost: MethodCost) -> dict[str, list[FitRule]]:
+    """The rules by which each fit was chosen, by fit."""
+    rules: dict[str, list[FitRule]] = {}
+    for comparison in cost.comparisons:
+        rules.setdefault(comparison.fit, []).append(comparison.rule)
+    return rules
+
+
+def _gain(gain: Estimate | None) -> str:
+    return f" (gain {format.score(gain.mean)})" if gain else ""
 
 
 def _break_even(saving: durations.Saving) -> str:
@@ -113,12 +121,17 @@ def _with_interval(value: durations.Interval, unit: str = "") -> str:
     return f"{format.quantity(value.value)}{unit}" + (f" {ends}" if is_bounded(value) else "")
 
 
-def _row(cost: MethodCost, comparison: FitComparison) -> SpeedRow:
+def _rows(cost: MethodCost) -> list[SpeedRow]:
+    comparisons = {comparison.fit: comparison for comparison in cost.comparisons}
+    return [_row(cost, comparisons[fit], rules) for fit, rules in _rules(cost).items()]
+
+
+def _row(cost: MethodCost, comparison: FitComparison, rules: Sequence[FitRule]) -> SpeedRow:
     saving = comparison.saving
     return SpeedRow(
         cost=cost,
         comparison=comparison,
-        rule=RULES[comparison.rule],
+        rule=", ".join(rules),
         fit=durations.summarise_durations(saving.fit),
         predict=durations.summarise_durations(saving.predict),
         training=saving.cost,

@@ -5,6 +5,7 @@ It needs Chromium and the packages playwright and axe-playwright-python.
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from kit import report_run
 
 from htbench import report
-from htbench.report import serve
+from htbench.report import format, serve
 from htbench.run.store import Store
 
 pytestmark = pytest.mark.browser
@@ -109,9 +110,12 @@ def test_methods_chosen_in_a_legend_are_shown_alone_in_every_chart_and_still_aft
 
 def until(tab: Any, expression: str) -> None:
     """Wait for a truth of the page; its policy forbids to wait inside it."""
+    from playwright.sync_api import Error
+
     for _ in range(300):
-        if tab.evaluate(expression):
-            return
+        with suppress(Error):  # while the page is read anew
+            if tab.evaluate(expression):
+                return
         tab.wait_for_timeout(100)
     pytest.fail(f"never came true: {expression}")
 
@@ -143,11 +147,32 @@ def test_the_heat_map_shows_the_means_of_the_store(tab: Any, run: Path) -> None:
     with report.open_run(run) as summary:
         first = next(iter(summary.values("lineas", 1.0, "concept_gain")))
         wanted = [
-            f"{summary.values(method, 1.0, 'concept_gain')[first][0]:+.3f}"
+            format.score(summary.values(method, 1.0, "concept_gain")[first][0], signed=True)
             for method in summary.methods
             if method != "none"
         ]
-    assert [value.strip().replace("−", "-") for value in shown[1:]] == wanted
+    assert [value.strip() for value in shown[1:]] == wanted
+
+
+@pytest.mark.parametrize("write", [report.write, report.write_folder])
+def test_pictures_show_beside_the_headline_and_in_the_rows_of_the_leaderboard(
+    tab: Any, run: Path, write: Any
+) -> None:
+    tab.goto(write(run).as_uri())
+    until(
+        tab,
+        "[...document.querySelectorAll('.sample [data-picture] img')]"
+        ".filter((image) => image.complete && image.naturalWidth > 0).length === 6",
+    )
+    assert tab.locator("#leaderboard [data-picture] img").count() == 20
+
+
+def test_the_leaderboard_is_ranked_by_what_is_chosen(tab: Any, run: Path) -> None:
+    tab.goto(report.write(run).as_uri())
+    shown = "[...document.querySelectorAll('.ranking')].filter((each) => each.checkVisibility())"
+    assert tab.evaluate(f"{shown}.map((each) => each.dataset.ranking)") == ["default"]
+    tab.get_by_role("radio", name="Presence").check()
+    assert tab.evaluate(f"{shown}.map((each) => each.dataset.ranking)") == ["presence"]
 
 
 def test_the_keyboard_goes_through_methods_strengths_and_concepts(tab: Any, run: Path) -> None:

@@ -54,6 +54,7 @@ def test_how_sure_tells_concepts_interval_and_that_the_model_is_small(tmp_path: 
     curves = {"lineas": FIT, "hypertransport": OWN}
     _, _, sure = cards(planted(tmp_path / "run", curves, strengths=STRENGTHS))
     assert (sure.number, sure.unit) == ("12", "concepts")
+    assert sure.sentences[0] == "A gain is known to about ±.05 (95 % interval)."
     assert sure.sentences[-1] == (
         "The model is emoji, a small model of our own: results say little about large generators."
     )
@@ -87,3 +88,16 @@ def test_a_run_without_times_says_so(tmp_path: Path) -> None:
 def test_a_run_without_scores_has_cards_without_numbers(tmp_path: Path) -> None:
     folder = report_run.build(tmp_path / "run", methods=("none", "lineas"), scored=False, size=8)
     assert [card.number for card in cards(folder)] == ["", "", "12"]
+
+
+def test_too_few_independent_concepts_are_told_instead_of_an_interval(tmp_path: Path) -> None:
+    folder = planted(tmp_path / "run", {"lineas": FIT}, strengths=STRENGTHS)
+    with Store.open(folder) as store:
+        concepts = store.facts()["concepts"].items()
+        store.set_facts(concepts={name: {**fact, "families": ["neon"]} for name, fact in concepts})
+    assert cards(folder)[2].sentences[0].endswith("too few for intervals.")
+
+
+def test_a_run_without_a_ranked_method_says_so(tmp_path: Path) -> None:
+    folder = planted(tmp_path / "run", {"lineas": BLANK}, strengths=STRENGTHS)
+    assert cards(folder)[2].sentences[0] == "No method is ranked."
