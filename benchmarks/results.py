@@ -47,15 +47,16 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def scores(summary: Summary) -> None:
-    """All scores at full strength, with ranks and tiers, and times."""
+    """All scores, ranks and tiers by the default ranking, and times."""
     costs, ranks = {cost.method: cost for cost in summary.costs}, summary.ranks or {}
     rows = []
     for line in summary.leaderboard:
         cost, rank = costs.get(line.method), ranks.get(line.method)
+        at = "" if line.strength in (0, 1) else f" at {line.strength:g}"
         training = summary.training_seconds(line.method)
         rows.append(
             [
-                f"`{line.method}`",
+                f"`{line.method}`{at}",
                 *((rank.rank_range, str(rank.tier)) if rank else ("", "")),
                 *(estimate(line.scores[metric]) for metric in METRICS),
                 format.duration(cost.concept.median) if cost and cost.concept else "",
@@ -63,11 +64,11 @@ def scores(summary: Summary) -> None:
             ]
         )
     metrics = [title.lower() for title in METRICS.values()]
-    table(["method", "rank", "tier", *metrics, "a concept", "training"], rows)
+    table(["method", "rank", "tier", *metrics, "time per concept", "training"], rows)
     cells = f"{summary.done:,} of {summary.planned:,} cells done"
     clusters = Families.of(list(summary.facts.concepts), summary.families).clusters
     concepts = f"{summary.concepts} concepts, {clusters:.3g} independent of each other"
-    print(f"Mean over {concepts} [95 % interval]; {cells}.\n")
+    print(f"Ranked by {summary.ranked_by}. Mean over {concepts} [95 % interval]; {cells}.\n")
 
 
 def equal_preservation_gains(summary: Summary) -> None:
@@ -99,7 +100,7 @@ def kinds(summary: Summary) -> None:
     counts = Counter(kind_of.values())
     names = sorted(counts, key=lambda name: -counts[name])
     rows = []
-    for line in summary.leaderboard:
+    for line in summary.at_full_strength:
         means = summary.means(line.method, line.strength, "presence")
         by_kind = {
             name: [value for concept, value in means.items() if kind_of[concept] == name]

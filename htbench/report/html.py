@@ -29,7 +29,7 @@ class ContentPolicy:
     scripts: str = ""
     """Sources of scripts besides the page's own."""
     connections: str = ""
-    script_files: tuple[str, ...] = ("gallery.js", "thumbnails.js")
+    script_files: tuple[str, ...] = ("gallery.js", "thumbnails.js", "navigation.js")
     """Files of scripts that the page holds, besides `report.js`."""
 
 
@@ -39,7 +39,7 @@ SERVED = ContentPolicy(
     images="'self'",
     scripts=" 'self'",
     connections="; connect-src 'self'",
-    script_files=("gallery.js", "thumbnails.js", "live.js"),
+    script_files=("gallery.js", "thumbnails.js", "navigation.js", "live.js"),
 )
 TEXT_ONLY = ContentPolicy(images="'none'", script_files=())
 """A page without pictures."""

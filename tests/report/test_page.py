@@ -153,6 +153,33 @@ def test_gain_at_equal_preservation_stands_beside_the_leaderboard(tmp_path: Path
     assert "Ranked by concept gain at the strength that keeps .50 of the image." in seen.text
 
 
+def test_the_gallery_is_the_second_section_and_the_navigation_names_sections_as_they_are_headed(
+    tmp_path: Path,
+) -> None:
+    html = report.write(report_run.build(tmp_path / "run", **SMALL)).read_text()
+    links = re.findall(r'<li><a href="#([^"]+)">([^<]+)</a></li>', html)
+    headings = re.findall(r'<section id="([^"]+)">\s*<h2>([^<]+?)\s*(?:<small|</h2>)', html)
+    assert links[:2] == [("leaderboard", "Leaderboard"), ("gallery", "Gallery")]
+    assert links == [heading for heading in headings if heading[0] != "absent"]
+
+
+def test_parts_that_a_run_lacks_share_one_section_with_the_commands_that_add_them(
+    tmp_path: Path,
+) -> None:
+    text = page(tmp_path / "run").text.partition("Not in this run")[2]
+    assert "Time No times by the timing protocol. htbench time --model emoji --name run" in text
+    assert f"{report_run.COMMAND} --tune-strength" in text
+    assert "--method hypertransport-image" in text
+    assert "Judges" in text
+    assert "People" in text
+
+
+def test_methods_of_the_leaderboard_link_to_their_papers(tmp_path: Path) -> None:
+    seen = page(tmp_path / "run")
+    links = {each["href"] for tag, each in seen.tags if tag == "a" and "title" in each}
+    assert links == {"https://arxiv.org/abs/2410.23054", "https://arxiv.org/abs/2605.08254"}
+
+
 def test_equal_methods_share_a_tier_and_nobody_wins(tmp_path: Path) -> None:
     text = page(tmp_path / "run", methods=("none", "stranger-1", "stranger-2"), concepts=12).text
     assert "tie for first: their concept gains do not differ significantly." in text
