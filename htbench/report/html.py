@@ -13,6 +13,7 @@ from htbench.core import content
 from htbench.report import chart, format
 from htbench.report.current import GENERATOR
 
+_SCRIPT_FILES = ("address.js", "report.js")
 POLICY_MARK, SWITCH_MARK, DATA_MARK = (
     Markup("<!--policy-->"),
     Markup("<!--switch-->"),
@@ -30,7 +31,7 @@ class ContentPolicy:
     """Sources of scripts besides the page's own."""
     connections: str = ""
     script_files: tuple[str, ...] = ("gallery.js", "thumbnails.js", "navigation.js")
-    """Files of scripts that the page holds, besides `report.js`."""
+    """Files of scripts that the page holds, besides those of every page."""
 
 
 FILE = ContentPolicy(images="data:")
@@ -75,7 +76,7 @@ def fill_marks(
     text: str, content_policy: ContentPolicy, *, data: str = "", switch: str = ""
 ) -> str:
     """The page with its marks replaced: `data` for its scripts, and a `switch` to other pages."""
-    script = read_files("report.js", *content_policy.script_files)
+    script = read_files(*_SCRIPT_FILES, *content_policy.script_files)
     css = text.partition("<style>")[2].partition("</style>")[0]
     policy = (
         f"default-src 'none'; img-src {content_policy.images}; style-src '{_hash(css)}'; "

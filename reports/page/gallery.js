@@ -69,7 +69,8 @@ function want(number) {
 // Methods are numbered as they are steered with, -1 is no method; at strength 0 none changes an image.
 const UNSTEERED = -1;
 const methods = data.steered.map((_, method) => method);
-const state = { step: data.full, metric: 0, order: "plan", by: -1, prompt: 0, kind: "", text: "", shown: PAGE };
+const defaults = { step: data.full, metric: 0, order: "plan", by: -1, prompt: 0, kind: "", text: "", shown: PAGE };
+const state = { ...defaults };
 
 function columnOf(method, step = state.step) {
   return method === UNSTEERED ? data.unsteered : data.steps[step]?.columns[method] ?? -1;
@@ -123,7 +124,7 @@ function put(frame, found, alt) {
 }
 
 // Which concepts are shown, and in which order.
-function effect(concept, method = Number(state.by)) {
+function effect(concept, method = state.by) {
   const wanted = method === -1 ? methods : [method];
   const known = wanted.map((each) => score(means, concept, columnOf(each), state.metric)).filter((value) => value != null);
   return known.length ? known.reduce((sum, value) => sum + value, 0) / known.length : null;
@@ -241,6 +242,8 @@ function drawPictures(concepts) {
 }
 
 let concepts = [];
+const nothing = make("p", { className: "empty", hidden: true });
+controls.after(nothing);
 
 function draw() {
   concepts = chosen();
@@ -250,8 +253,11 @@ function draw() {
   form.step.setAttribute("aria-valuetext", `strength ${strengthOf(state.step)}`);
   form.by.parentElement.hidden = state.order === "plan" || state.order === "spread";
   section.querySelector(".found").textContent = `${concepts.length} of ${data.concepts.length} concepts`;
+  nothing.hidden = concepts.length > 0;
+  nothing.textContent = `No concept${state.kind && ` of kind “${state.kind}”`} matches “${short(state.text.trim())}”.`;
+  heat.hidden = concepts.length === 0 || methods.length === 0;
+  grid.hidden = concepts.length === 0;
   if (dialog.open) fill();
-  history.replaceState({ ...history.state, gallery: state }, "");
 }
 
 let waiting = false;
@@ -269,6 +275,7 @@ more.addEventListener("click", () => {
   const next = concepts[state.shown];
   state.shown += PAGE;
   draw();
+  keep();
   rowOf(next).tiles[0].button.focus();
 });
 
@@ -276,6 +283,12 @@ more.addEventListener("click", () => {
 let opened = null;
 
 function enlarge(concept, method, from) {
+  const push = !dialog.open;
+  reveal(concept, method, from);
+  keep(push);
+}
+
+function reveal(concept, method, from) {
   opened = { concept, method, from };
   if (!dialog.open) dialog.showModal();
   fill();
@@ -333,12 +346,16 @@ function stepTo(step) {
   state.step = Math.min(data.steps.length - 1, Math.max(0, step));
   form.step.value = state.step;
   draw();
+  keep();
 }
 
 dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
 dialog.addEventListener("close", () => {
+  if (dialog.open) return; // opened again meanwhile
   const row = opened.from === "heat" ? heat.querySelector(`[data-concept="${opened.concept}"] button`) : null;
   (row ?? rows.get(opened.concept)?.tiles.find(({ method }) => method === opened.method)?.button)?.focus();
+  opened = null;
+  if (shown.choices.has("pic")) keep();
 });
 dialog.addEventListener("keydown", (event) => {
   const across = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -351,7 +368,7 @@ dialog.addEventListener("keydown", (event) => {
   if (along) enlarge(concepts[(concepts.indexOf(opened.concept) + along + concepts.length) % concepts.length], opened.method, opened.from);
 });
 
-// The controls; what was chosen outlives a reload.
+// The controls.
 function options(select, names) {
   select.append(...names.map(([value, text]) => make("option", { value, textContent: short(text, 60) })));
 }
@@ -368,17 +385,38 @@ form.step.max = data.steps.length - 1;
 form.step.parentElement.hidden = data.steps.length < 2;
 form.prompt.parentElement.hidden = data.prompts.length < 2;
 form.kind.parentElement.hidden = new Set(data.concepts.map(({ kind }) => kind)).size < 2;
-const kept = history.state?.gallery ?? {};
-for (const name of ["step", "metric", "order", "by", "prompt", "kind", "text"]) {
-  if (name in kept) form[name].value = kept[name];
-  if (name in kept && form[name].value === String(kept[name])) state[name] = kept[name];
-  form[name].value = state[name];
+
+// The address has choices by their names, and those of numbers by the words that the page shows.
+const NAMES = { step: "s", metric: "score", order: "order", by: "by", prompt: "prompt", kind: "kind", text: "search", shown: "rows" };
+const WORDS = { step: data.steps.map(({ label }) => label), metric: data.metric_names, by: methods.map(words), prompt: data.prompts.map((_, k) => `${k + 1}`) };
+
+function keep(push = false) {
+  const choices = { pic: opened && `${data.concepts[opened.concept].id},${words(opened.method)}` };
+  for (const [key, name] of Object.entries(NAMES)) choices[name] = state[key] === defaults[key] ? null : WORDS[key]?.[state[key]] ?? state[key];
+  remember(choices, { place: "gallery", push });
 }
-state.shown = kept.shown ?? PAGE;
+
+function follow(choices) {
+  state.shown = Math.max(PAGE, Number(choices.get(NAMES.shown)) || 0);
+  for (const key of Object.keys(NAMES).filter((each) => each !== "shown")) {
+    const text = choices.get(NAMES[key]);
+    const value = text === null ? defaults[key] : WORDS[key]?.indexOf(text) ?? text;
+    form[key].value = value;
+    state[key] = form[key].value === String(value) ? value : defaults[key]; // a control refuses what it does not offer
+    form[key].value = state[key];
+  }
+  draw();
+  const [, id, method] = choices.get("pic")?.match(/^(.*),([^,]*)$/s) ?? [];
+  const concept = data.concepts.findIndex((each) => each.id === id);
+  if (concept >= 0) reveal(concept, methods.findIndex((each) => words(each) === method), "tile");
+  else dialog.close();
+}
+
 controls.addEventListener("submit", (event) => event.preventDefault());
 controls.addEventListener("input", ({ target }) => {
-  state[target.name] = target.name === "step" || target.name === "metric" || target.name === "prompt" ? Number(target.value) : target.value;
+  state[target.name] = target.name in WORDS ? Number(target.value) : target.value;
   if (target.name !== "step" && target.name !== "metric") state.shown = PAGE;
+  keep();
   soon();
 });
 addEventListener("beforeprint", () => grid.querySelectorAll("img").forEach((each) => (each.loading = "eager")));
@@ -389,6 +427,5 @@ section.querySelector(".source").textContent = source.note;
 section.querySelector(".source").hidden = !source.note;
 if (data.concepts.length) {
   controls.hidden = false;
-  heat.hidden = methods.length === 0;
-  draw();
+  recall(follow);
 } else grid.replaceChildren(make("p", { className: "empty", textContent: "No images yet." }));

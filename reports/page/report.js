@@ -1,5 +1,3 @@
-"use strict";
-
 // Tables whose headings sort: numbers from the largest down, words from the first up, gaps always last.
 for (const table of document.querySelectorAll("table[data-sortable]")) {
   const heads = [...table.tHead.rows[0].cells];
@@ -26,9 +24,9 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
   });
 }
 
-// Methods chosen in a legend, or pointed at there, are shown alone in every chart. The choice is kept in the page's history, as the gallery's is.
+// Methods chosen in a legend, or pointed at there, are shown alone in every chart.
 {
-  const chosen = new Set(history.state?.methods ?? []);
+  let chosen = new Set();
   const drawn = document.querySelectorAll(".chart [data-series]");
   const entries = document.querySelectorAll(".legend [data-series]");
 
@@ -39,11 +37,6 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
     }
   };
 
-  const press = () => {
-    for (const entry of entries) entry.firstChild.ariaPressed = chosen.has(entry.dataset.series);
-    show(chosen);
-  };
-
   for (const entry of entries) {
     const name = entry.dataset.series;
     const button = document.createElement("button");
@@ -52,13 +45,22 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
     entry.append(button);
     button.addEventListener("click", () => {
       if (!chosen.delete(name)) chosen.add(name);
-      history.replaceState({ ...history.state, methods: [...chosen] }, "");
+      remember({ methods: [...chosen].join() });
       press();
     });
     button.addEventListener("pointerenter", () => show(new Set([...chosen, name])));
     button.addEventListener("pointerleave", () => show(chosen));
   }
-  press();
+
+  const press = () => {
+    for (const entry of entries) entry.firstChild.ariaPressed = chosen.has(entry.dataset.series);
+    show(chosen);
+  };
+
+  recall((choices) => {
+    chosen = new Set(choices.get("methods")?.split(",") ?? []);
+    press();
+  });
 }
 
 for (const button of document.querySelectorAll("[data-copy]")) {

@@ -79,6 +79,9 @@ class GalleryData:
     concepts: list[ConceptLabel]
     prompts: list[PromptSeed]
     metrics: list[str]
+    """Titles of the scores."""
+    metric_names: list[str]
+    """The same by their names in tables, for addresses."""
     scales: list[tuple[float, float]]
     """Lowest score of each metric and the size of its steps."""
     means: str
@@ -130,6 +133,7 @@ def collect(summary: Summary) -> GalleryData:
         concepts=list(concepts.values()),
         prompts=[PromptSeed(text=text, seed=str(seed)) for text, seed in prompts],
         metrics=list(METRICS.values()),
+        metric_names=list(METRICS),
         scales=scales,
         means=_pack(_means(outcomes), scales),
         shards=[grid.shard(k, scales) for k in range(len(prompts))],

@@ -189,6 +189,56 @@ def test_the_keyboard_goes_through_methods_strengths_and_concepts(tab: Any, run:
     assert tab.evaluate("document.activeElement.className") == "tile"
 
 
+def test_a_link_shows_what_was_chosen_before_it_was_copied(tab: Any, run: Path) -> None:
+    page = report.write(run).as_uri()
+    tab.goto(page)
+    tab.select_option("[name=metric]", "1")
+    tab.fill("[name=text]", "in")
+    tab.locator("[name=step]").press("Home")
+    tab.locator(".tile").nth(2).click()
+    link, title = tab.evaluate("location.href"), tab.inner_text("dialog .told")
+    assert link == f"{page}#gallery?score=presence&search=in&s=0&pic=tones,mean-shift"
+    tab.goto("about:blank")
+    tab.goto(link)
+    assert tab.input_value("[name=text]") == "in"
+    assert tab.inner_text("dialog .told") == title
+    assert abs(tab.evaluate("document.getElementById('gallery').getBoundingClientRect().top")) < 80
+
+
+def test_back_closes_a_picture_and_forward_opens_it_again(tab: Any, run: Path) -> None:
+    opened = "document.querySelector('dialog').open"
+    tab.goto(report.write(run).as_uri())
+    tab.locator(".tile").nth(1).click()
+    tab.go_back()
+    until(tab, f"!{opened}")
+    tab.go_forward()
+    until(tab, opened)
+    assert tab.inner_text("dialog .told").startswith("prompt, strength 1,")
+
+
+def test_a_link_within_the_page_keeps_what_was_chosen(tab: Any, run: Path) -> None:
+    tab.goto(report.write(run).as_uri())
+    tab.fill("[name=text]", "in")
+    tab.click("nav a[href='#claims']")
+    until(tab, "location.hash === '#claims?search=in'")
+    tab.reload()
+    assert tab.input_value("[name=text]") == "in"
+
+
+def test_an_address_with_unknown_choices_shows_the_defaults(tab: Any, run: Path) -> None:
+    tab.goto(report.write(run).as_uri() + "#gallery?s=9&score=x&by=x&prompt=99&pic=no,x&rows=-3")
+    assert tab.inner_text(".controls output") == "1"
+    assert tab.input_value("[name=by]") == "-1"
+    assert tab.locator(".gallery .row").count() == 12
+
+
+def test_a_search_without_result_says_so(tab: Any, run: Path) -> None:
+    tab.goto(report.write(run).as_uri())
+    tab.fill("[name=text]", "zzz")
+    until(tab, "document.querySelector('.heat').hidden")
+    assert tab.locator("text=No concept matches “zzz”.").is_visible()
+
+
 def test_a_page_that_is_served_is_read_anew_at_the_same_place(tab: Any, tmp_path: Path) -> None:
     folder = report_run.build(
         tmp_path / "run", concepts=12, prompts=report_run.PROMPTS[:2], scored=False
