@@ -5,10 +5,12 @@ python benchmarks/curves.py docs/curves docs/curves.svg
 
 import argparse
 import json
-from dataclasses import replace
+import re
 from pathlib import Path
 
-from htbench.report.chart import Axis, LineSeries, Point, line_chart, linear_axis
+from markupsafe import Markup
+
+from htbench.report.charts import Axis, LineChart, LineSeries, Point, linear_axis
 
 COLOURS = ("#0072b2", "#d55e00", "#00875f", "#b5478a", "#7a5c00")
 STYLE = (
@@ -17,7 +19,7 @@ STYLE = (
     ".grid { stroke: #e3e6ea; fill: none } .axis { stroke: #7b828d; fill: none } "
     ".line { stroke-width: 2; fill: none } "
     + " ".join(
-        f".line.t{k} {{ stroke: {colour} }} .t{k} .marker {{ fill: {colour} }}"
+        f".line.t{k} {{ stroke: {colour} }} .series.t{k} {{ fill: {colour} }}"
         for k, colour in enumerate(COLOURS, start=1)
     )
     + "</style>"
@@ -28,9 +30,9 @@ def curve(log: Path, tone: int) -> LineSeries:
     """The smoothed loss of a training stage, as a share of its first value."""
     rows = {row["step"]: row["loss"] for row in map(json.loads, log.read_text().splitlines())}
     steps = sorted(rows)
-    *points, last = [Point(x=step / steps[-1], y=rows[step] / rows[steps[0]]) for step in steps]
-    end = Point(x=1, y=last.y, label=f"{log.stem} {rows[steps[-1]]:.3f}")
-    return LineSeries(name=log.stem, tone=tone, points=[*points, end])
+    points = [Point(x=step / steps[-1], y=rows[step] / rows[steps[0]]) for step in steps]
+    name = f"{log.stem} {rows[steps[-1]]:.3f}"
+    return LineSeries(name=name, tone=tone, points=points, hide_markers=True)
 
 
 def main() -> None:
@@ -46,18 +48,16 @@ def main() -> None:
     args = parser.parse_args()
     logs = sorted(args.logs.glob("*.jsonl"))
     curves = [curve(log, tone) for tone, log in enumerate(logs, start=1)]
-    lines = [replace(series, hide_markers=True) for series in curves]
-    ends = [replace(series, points=series.points[-1:]) for series in curves]
     shares = [point.y for series in curves for point in series.points]
     ticks = [(0, "0"), (0.5, "0.5"), (1, "1")]
-    chart = line_chart(
-        [*lines, *ends],
+    chart = LineChart(
         title="Training losses",
-        # up to 1.7, since the names stand beyond the end of the lines
-        x=Axis(label="share of the training", low=0, high=1.7, ticks=ticks),
+        x=Axis(label="share of the training", low=0, high=1, ticks=ticks),
         y=linear_axis("loss, share of its start", [0, *shares]),
+        series=curves,
     )
-    svg = str(chart).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    drawn = re.sub(' data-rows="[^"]*"', "", Markup(chart))
+    svg = drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
     args.out.write_text(svg.replace(">", f">{STYLE}", 1), encoding="utf-8")
 
 

@@ -10,10 +10,10 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from htbench.core import content
-from htbench.report import chart, format
+from htbench.report import charts, format
 from htbench.report.current import GENERATOR
 
-_SCRIPT_FILES = ("address.js", "report.js")
+_SCRIPT_FILES = ("address.js", "report.js", "download.js")
 POLICY_MARK, SWITCH_MARK, DATA_MARK = (
     Markup("<!--policy-->"),
     Markup("<!--switch-->"),
@@ -60,13 +60,13 @@ def templates(tones: Mapping[str, int]) -> Environment:
     )
     environment.filters.update(format.FILTERS)
     environment.globals.update(
-        style=read_files("report.css", "gallery.css"),
+        style=read_files("report.css", "charts.css", "gallery.css"),
         policy=POLICY_MARK,
         generator=GENERATOR,
         data=DATA_MARK,
         switch=SWITCH_MARK,
-        interval=chart.interval_bar,
-        swatch=lambda method: chart.swatch(tones.get(method, 0)),
+        interval=charts.interval_bar,
+        swatch=lambda method: charts.swatch(tones.get(method, 0)),
         tone=lambda method: tones.get(method, 0),
     )
     return environment

@@ -4,9 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from markupsafe import Markup
-
-from htbench.report import chart, format
+from htbench.report import charts, format
 from htbench.run.costs import IMAGE_COUNTS, FitRule
 from htbench.stats.durations import Amortisation, Interval, Saving
 
@@ -91,7 +89,7 @@ class TotalTime:
     tone: int
     training: float
     concept: float
-    crossings: Sequence[chart.Point] = ()
+    crossings: Sequence[charts.Point] = ()
     """Break-even points of its training."""
 
 
@@ -100,27 +98,27 @@ def pays_off(saving: Amortisation) -> bool:
     return math.isfinite(saving.break_even) and saving.break_even >= 1
 
 
-def break_even_point(saving: Amortisation, *, label: str, tooltip: str) -> chart.Point:
+def break_even_point(saving: Amortisation, *, label: str, tooltip: str) -> charts.Point:
     """The point at which both methods have taken the same total time."""
     x = saving.break_even
-    return chart.Point(x=x, y=x * saving.fit, label=label, tooltip=tooltip)
+    return charts.Point(x=x, y=x * saving.fit, label=label, tooltip=tooltip)
 
 
-def total_time_chart(lines: Sequence[TotalTime]) -> Markup:
+def total_time_chart(lines: Sequence[TotalTime]) -> charts.LineChart:
     """Total time against the number of concepts, to ten times the last crossing."""
     last = max((point.x for line in lines for point in line.crossings), default=10.0)
-    x = chart.count_axis("concepts steered", min(1e7, 10 * last))
+    x = charts.count_axis("concepts steered", min(1e7, 10 * last))
     counts = [x.high ** (k / _STEPS) for k in range(_STEPS + 1)]
     series = [
-        chart.LineSeries(
+        charts.LineSeries(
             name=line.method,
             tone=line.tone,
-            points=[chart.Point(x=n, y=line.training + n * line.concept) for n in counts],
+            points=[charts.Point(x=n, y=line.training + n * line.concept) for n in counts],
             crossings=line.crossings,
             hide_markers=True,
         )
         for line in lines
     ]
-    y = chart.time_axis("total time", [point.y for line in series for point in line.points])
+    y = charts.time_axis("total time", [point.y for line in series for point in line.points])
     title = "Total time against the number of concepts, both logarithmic"
-    return chart.line_chart(series, title=title, x=x, y=y)
+    return charts.LineChart(title=title, x=x, y=y, series=series)

@@ -162,10 +162,13 @@ function drawHeat(concepts) {
     button.addEventListener("click", () => enlarge(concept, best(values[k]), "heat"));
     const cells = values[k].map((value) => {
       const cell = make("td", { textContent: figure(value, state.metric), className: value == null ? "none" : value < 0 && signed(state.metric) ? "below" : "above" });
+      cell.dataset.value = value ?? "";
       if (value != null) cell.style.setProperty("--share", share(value).toFixed(3));
       return cell;
     });
-    const row = make("tr", {}, make("th", { scope: "row" }, button), ...cells);
+    const head = make("th", { scope: "row" }, button);
+    head.dataset.value = text;
+    const row = make("tr", {}, head, ...cells);
     row.dataset.concept = concept;
     row.classList.toggle("cut", cut(concepts, k));
     return row;

@@ -1,12 +1,11 @@
 """Every control of every kind of page is used in a real browser: `pytest -m browser`."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kit import claims_run, judged_run, report_run
+from kit import chromium, claims_run, judged_run, report_run
 from kit.judge_servers import Endpoint, fair, serving
 
 from htbench import report
@@ -71,14 +70,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def browser(pages: dict[str, Path]) -> Iterator[Any]:
     """A Chromium, begun after the judges have asked, since both take asyncio's one loop."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=shutil.which("chromium") or shutil.which("google-chrome")
-        )
+    with chromium.opened() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.mark.parametrize("kind", [build.__name__ for build in KINDS])

@@ -4,8 +4,9 @@ import math
 import re
 
 import pytest
+from markupsafe import Markup
 
-from htbench.report import chart
+from htbench.report import charts
 from htbench.report.speed_up import (
     COLUMNS,
     TotalTime,
@@ -88,16 +89,16 @@ def test_total_time_is_drawn_to_ten_times_the_last_crossing() -> None:
             tone=1,
             training=1.0,
             concept=1.0,
-            crossings=[chart.Point(x=5_000, y=5_001.0, label="N* = 5,000")],
+            crossings=[charts.Point(x=5_000, y=5_001.0, label="N* = 5,000")],
         ),
         TotalTime(method="each", tone=2, training=0.0, concept=2.0),
     ]
-    drawing = str(total_time_chart(lines))
+    drawing = Markup(total_time_chart(lines))
     assert "N* = 5,000" in drawing
     assert "100,000" in re.findall(r">([\d,]+)</text>", drawing)
     assert "1,000,000" not in drawing
 
 
 def test_total_time_without_crossings_goes_to_a_hundred_concepts() -> None:
-    drawing = str(total_time_chart([TotalTime(method="a", tone=1, training=0.0, concept=1.0)]))
+    drawing = Markup(total_time_chart([TotalTime(method="a", tone=1, training=0.0, concept=1.0)]))
     assert re.findall(r">([\d,]+)</text>", drawing)[-1] == "100"

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from markupsafe import Markup
-
-from htbench.report import chart, format
+from htbench.report import charts, format
 from htbench.run.summary import HEADLINE, METRICS, LeaderboardRow
 
 
-def collect(lines: Sequence[LeaderboardRow], tones: Mapping[str, int]) -> list[tuple[str, Markup]]:
+def collect(
+    lines: Sequence[LeaderboardRow], tones: Mapping[str, int]
+) -> list[tuple[str, charts.LineChart]]:
     """The charts over strengths, each with its heading."""
     return [
         (
@@ -25,16 +25,16 @@ def collect(lines: Sequence[LeaderboardRow], tones: Mapping[str, int]) -> list[t
 
 def _curve(
     lines: Sequence[LeaderboardRow], tones: Mapping[str, int], across: str, up: str
-) -> Markup:
+) -> charts.LineChart:
     """The metric `up` against `across`, or against the strength if that is empty, by method."""
-    lines_by_method: dict[str, list[chart.Point]] = {}
+    lines_by_method: dict[str, list[charts.Point]] = {}
     for line in lines:
         over, height = line.scores.get(across), line.scores[up]
         if height and (over or not across):
             strength = format.strength(line.strength)
             note = f"{line.method}, strength {strength}: {_metric_text(up, height.mean)}"
             lines_by_method.setdefault(line.method, []).append(
-                chart.Point(
+                charts.Point(
                     x=over.mean if over else line.strength,
                     y=height.mean,
                     label=strength if across else "",
@@ -44,20 +44,19 @@ def _curve(
                 )
             )
     points = [point for several in lines_by_method.values() for point in several]
-    x = chart.linear_axis(
+    x = charts.linear_axis(
         METRICS.get(across, "Strength"),
         [value for point in points for value in (point.x, *(point.x_range or ()))],
     )
-    y = chart.linear_axis(
+    y = charts.linear_axis(
         METRICS[up], [value for point in points for value in (point.y, *(point.y_range or ()))]
     )
     series = [
-        chart.LineSeries(name=method, tone=tones.get(method, 0), points=several)
+        charts.LineSeries(name=method, tone=tones.get(method, 0), points=several)
         for method, several in lines_by_method.items()
     ]
-    return chart.line_chart(
-        series, title=f"{y.label} against {x.label.lower()}, one line a method", x=x, y=y
-    )
+    title = f"{y.label} against {x.label.lower()}, one line per method"
+    return charts.LineChart(title=title, x=x, y=y, series=series)
 
 
 def _metric_text(metric: str, value: float) -> str:

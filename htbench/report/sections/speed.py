@@ -4,10 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
 from htbench.core.types import UNSTEERED
-from htbench.report import chart, format
+from htbench.report import charts, format
 from htbench.report.speed_up import (
     RULES,
     SavingCell,
@@ -53,7 +51,7 @@ class SpeedSection:
     by_protocol: bool
     """True for times of `htbench time`, False for those of the run itself."""
     generate: durations.Quartiles | None
-    chart: Markup | None
+    chart: charts.LineChart | None
     """Total time; None without a fit to compare with."""
     drawn: list[str]
     """Methods in the chart."""
@@ -161,7 +159,7 @@ def _total_times(rows: list[SpeedRow], tones: Mapping[str, int]) -> list[TotalTi
     return list(lines.values())
 
 
-def _crossing(method: str, saving: durations.Amortisation) -> list[chart.Point]:
+def _crossing(method: str, saving: durations.Amortisation) -> list[charts.Point]:
     if not pays_off(saving):
         return []
     label = f"N* = {format.quantity(saving.break_even)}"

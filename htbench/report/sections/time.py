@@ -4,12 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from markupsafe import Markup
 from rich.table import Table
 from rich.text import Text
 
 from htbench.core.display import print_json, printable, stdout_console
-from htbench.report import chart, format
+from htbench.report import charts, format
 from htbench.report.sections import speed
 from htbench.report.speed_up import (
     COLUMNS,
@@ -47,9 +46,9 @@ class TimeSection:
     method_times: list[MethodTimes]
     rows: list[AmortisationRow]
     """Every method that was trained against every fit."""
-    total_time_chart: Markup
+    total_time_chart: charts.LineChart
     """Total time against the number of concepts."""
-    quality_chart: Markup | None
+    quality_chart: charts.LineChart | None
     """Scores against the time per concept; None where this model has no scores."""
 
 
@@ -174,7 +173,7 @@ def _row(comparison: SavingComparison) -> AmortisationRow:
     )
 
 
-def _total_time_chart(session: Session, tones: Mapping[str, int]) -> Markup:
+def _total_time_chart(session: Session, tones: Mapping[str, int]) -> charts.LineChart:
     """C + n h and n c of the methods that are compared with the first amortised one.
 
     It marks the first and the last of that method's break-even points.
@@ -206,7 +205,9 @@ def _total_time_chart(session: Session, tones: Mapping[str, int]) -> Markup:
     )
 
 
-def _quality_chart(summary: Summary, session: Session, tones: Mapping[str, int]) -> Markup | None:
+def _quality_chart(
+    summary: Summary, session: Session, tones: Mapping[str, int]
+) -> charts.LineChart | None:
     revision = summary.facts.model.stored.get("revision")
     if not summary.facts.model.stored or revision != session.conditions.get("revision"):
         return None
@@ -216,11 +217,11 @@ def _quality_chart(summary: Summary, session: Session, tones: Mapping[str, int])
         return None
     metric = METRICS[HEADLINE].lower()
     series = [
-        chart.LineSeries(
+        charts.LineSeries(
             name=pace.method,
             tone=tones.get(pace.method, 0),
             points=[
-                chart.Point(
+                charts.Point(
                     x=pace.concept.median,
                     y=score.mean,
                     label=pace.method,
@@ -234,17 +235,16 @@ def _quality_chart(summary: Summary, session: Session, tones: Mapping[str, int])
         for pace, score in pairs
     ]
     points = [point for line in series for point in line.points]
-    x = chart.time_axis(
+    x = charts.time_axis(
         "time of a concept",
         [value for point in points for value in (point.x, *(point.x_range or ()))],
     )
-    y = chart.linear_axis(
+    y = charts.linear_axis(
         METRICS[HEADLINE],
         [value for point in points for value in (point.y, *(point.y_range or ()))],
     )
-    return chart.line_chart(
-        series, title=f"{METRICS[HEADLINE]} against the time of a concept", x=x, y=y
-    )
+    title = f"{METRICS[HEADLINE]} against the time of a concept"
+    return charts.LineChart(title=title, x=x, y=y, series=series)
 
 
 def _interval_or_median(times: durations.DurationSummary) -> tuple[float, float]:

@@ -3,7 +3,6 @@
 It needs Chromium and the packages playwright and axe-playwright-python.
 """
 
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +10,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from kit import report_run
+from kit import chromium, report_run
 
 from htbench import report
 from htbench.report import format, serve
@@ -34,15 +33,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A Chromium of the machine's own; these tests fail without one, as a skip goes unnoticed."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=shutil.which("chromium") or shutil.which("google-chrome")
-        )
+    with chromium.opened() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 import math
 import re
+from collections.abc import Sequence
 
 import pytest
+from markupsafe import Markup
 
-from htbench.report import chart, format
+from htbench.report import charts, format
 
 NAN = math.nan
 DEGENERATE = [
@@ -14,6 +16,12 @@ DEGENERATE = [
     [(NAN, 1.0), (2.0, math.inf)],
     [(1e-12, 1e12), (1e12, 1e-12)],
 ]
+
+
+def draw(
+    series: Sequence[charts.LineSeries], *, x: charts.Axis, y: charts.Axis, title: str = "t"
+) -> Markup:
+    return Markup(charts.LineChart(title=title, x=x, y=y, series=series))
 
 
 def numbers(svg: str) -> list[float]:
@@ -28,14 +36,14 @@ def numbers(svg: str) -> list[float]:
 def test_linear_charts_of_degenerate_points_have_finite_coordinates_in_the_frame(
     places: list[tuple[float, float]],
 ) -> None:
-    points = [chart.Point(x=x, y=y, label="1", x_range=(x, NAN), y_range=(y, y)) for x, y in places]
+    points = [
+        charts.Point(x=x, y=y, label="1", x_range=(x, NAN), y_range=(y, y)) for x, y in places
+    ]
     x, y = (
-        chart.linear_axis("x", [point.x for point in points]),
-        chart.linear_axis("y", [point.y for point in points]),
+        charts.linear_axis("x", [point.x for point in points]),
+        charts.linear_axis("y", [point.y for point in points]),
     )
-    drawn = chart.line_chart(
-        [chart.LineSeries(name="m", tone=1, points=points)], title="t", x=x, y=y
-    )
+    drawn = draw([charts.LineSeries(name="m", tone=1, points=points)], x=x, y=y)
     assert all(-90 <= number <= 460 for number in numbers(drawn))
     assert "nan" not in drawn
     assert "inf" not in drawn
@@ -45,19 +53,21 @@ def test_linear_charts_of_degenerate_points_have_finite_coordinates_in_the_frame
 def test_logarithmic_charts_of_degenerate_points_have_finite_coordinates_in_the_frame(
     places: list[tuple[float, float]],
 ) -> None:
-    points = [chart.Point(x=x, y=y) for x, y in places]
-    x, y = chart.count_axis("n", 0), chart.time_axis("time", [point.y for point in points])
-    drawn = chart.line_chart(
-        [chart.LineSeries(name="m", tone=1, points=points, crossings=points)], title="t", x=x, y=y
-    )
+    points = [charts.Point(x=x, y=y) for x, y in places]
+    x, y = charts.count_axis("n", 0), charts.time_axis("time", [point.y for point in points])
+    drawn = draw([charts.LineSeries(name="m", tone=1, points=points, crossings=points)], x=x, y=y)
     assert all(-90 <= number <= 460 for number in numbers(drawn))
     assert "nan" not in drawn
 
 
 def test_names_in_a_chart_are_text() -> None:
-    axis = chart.linear_axis("<b>", [0, 1])
-    drawn = chart.line_chart(
-        [chart.LineSeries(name="<i>", tone=1, points=[chart.Point(x=0, y=0, tooltip='"<u>')] * 2)],
+    axis = charts.linear_axis("<b>", [0, 1])
+    drawn = draw(
+        [
+            charts.LineSeries(
+                name="<i>", tone=1, points=[charts.Point(x=0, y=0, tooltip='"<u>')] * 2
+            )
+        ],
         title='"><script>',
         x=axis,
         y=axis,
@@ -71,64 +81,64 @@ def labels(svg: str) -> list[str]:
 
 
 def test_points_that_coincide_are_labelled_once() -> None:
-    axis = chart.linear_axis("", [0, 1])
+    axis = charts.linear_axis("", [0, 1])
     series = [
-        chart.LineSeries(name=name, tone=1, points=[chart.Point(x=0, y=0, label="start")])
+        charts.LineSeries(name=name, tone=1, points=[charts.Point(x=0, y=0, label="start")])
         for name in "ab"
     ]
-    assert labels(chart.line_chart(series, title="", x=axis, y=axis)) == ["start"]
+    assert labels(draw(series, x=axis, y=axis)) == ["start"]
 
 
-@pytest.mark.parametrize(("count", "seen"), [(chart.TONES, True), (chart.TONES + 1, False)])
+@pytest.mark.parametrize(("count", "seen"), [(charts.TONES, True), (charts.TONES + 1, False)])
 def test_labels_of_more_lines_than_there_are_colours_wait_until_one_is_shown_alone(
     count: int, seen: bool
 ) -> None:
-    axis = chart.linear_axis("", [0, 1])
+    axis = charts.linear_axis("", [0, 1])
     series = [
-        chart.LineSeries(
+        charts.LineSeries(
             name=str(k),
             tone=k,
-            points=[chart.Point(x=x, y=k / count, label=f"{k} {x}") for x in (0, 1)],
+            points=[charts.Point(x=x, y=k / count, label=f"{k} {x}") for x in (0, 1)],
         )
         for k in range(count)
     ]
-    drawn = chart.line_chart(series, title="", x=axis, y=axis)
+    drawn = draw(series, x=axis, y=axis)
     assert bool(labels(drawn)) == seen
     assert ">0 1<" in drawn
 
 
 def test_labels_of_crossings_that_are_close_stand_above_one_another() -> None:
-    x, y = chart.count_axis("", 100), chart.linear_axis("", [0, 1])
+    x, y = charts.count_axis("", 100), charts.linear_axis("", [0, 1])
     series = [
-        chart.LineSeries(
-            name=str(n), tone=1, points=[], crossings=[chart.Point(x=n, y=1, label=f"N* = {n}")]
+        charts.LineSeries(
+            name=str(n), tone=1, points=[], crossings=[charts.Point(x=n, y=1, label=f"N* = {n}")]
         )
         for n in (10, 11, 12)
     ]
-    drawn = chart.line_chart(series, title="", x=x, y=y)
+    drawn = draw(series, x=x, y=y)
     assert len(set(re.findall(r'<text class="mark [^>]* y="([\d.]+)"', drawn))) == 3
 
 
 def test_ticks_are_round_and_inside_the_axis() -> None:
-    axis = chart.linear_axis("", [0.03, 0.21])
+    axis = charts.linear_axis("", [0.03, 0.21])
     assert [text for _, text in axis.ticks] == ["0.05", "0.10", "0.15", "0.20"]
 
 
 def test_the_last_tick_is_written_inside_the_frame() -> None:
-    x = chart.count_axis("concepts", 10_000_000)
-    drawn = chart.line_chart([], title="", x=x, y=chart.linear_axis("", [0, 1]))
+    x = charts.count_axis("concepts", 10_000_000)
+    drawn = draw([], x=x, y=charts.linear_axis("", [0, 1]))
     place = float(re.findall(r'x="([\d.]+)"[^>]*>10,000,000<', drawn)[0])
     assert place + 3 * len("10,000,000") <= 460
 
 
 def test_a_mean_without_an_interval_has_a_dot_and_no_bar() -> None:
-    drawn = chart.interval_bar(0.5, NAN, NAN, tone=1, scale=(0.5, 0.5))
+    drawn = charts.interval_bar(0.5, NAN, NAN, tone=1, scale=(0.5, 0.5))
     assert "circle" in drawn
     assert "rect" not in drawn
 
 
 def test_methods_beyond_the_palette_differ_in_shape() -> None:
-    assert chart.swatch(1) != chart.swatch(1 + chart.TONES)
+    assert charts.swatch(1) != charts.swatch(1 + charts.TONES)
 
 
 @pytest.mark.parametrize(
