@@ -69,6 +69,16 @@ def interval(low: float, high: float, number: Callable[[float], str] = score) ->
     return f"[{number(low)}, {number(high)}]"
 
 
+def estimate_text(value: float, low: float, high: float) -> str:
+    """A score and its interval, such as `0.144 [0.124, 0.165]`; the score alone without one."""
+    return score(value) + ("" if math.isnan(low) else f" {interval(low, high)}")
+
+
+def odds(rate: float) -> str:
+    """How many times as often something happened as not: `3.00×` for 0.75, `∞` for 1."""
+    return "∞" if rate == 1 else f"{quantity(rate / (1 - rate))}×" if math.isfinite(rate) else "—"
+
+
 def estimate(value: Estimate | None, number: Callable[[float], str], *, missing: str = "-") -> str:
     """The mean and its interval, such as `.14 [.12, .17]`; the mean alone without one."""
     if value is None:
@@ -169,6 +179,7 @@ FILTERS = {
         join_names,
         p_value,
         percent,
+        odds,
         sample_size,
         concept_count,
     )

@@ -110,13 +110,13 @@ def apply_rules(
     if not sides_known:
         rules = rules.model_copy(update={"side_p": 0.0, "longest_run": 0})
     rows = list(answers)
-    steps = [_step("answers read", rows)]
+    steps = [_step("all answers", rows)]
     unique = _first_answers(rows)
-    steps.append(_step("given twice, the first kept", unique, rows))
+    steps.append(_step("duplicate answers, the first kept", unique, rows))
     rest = unique
     if statuses:
         rest = [row for row in unique if statuses.get(row.rater, "") not in _EXCLUDED_STATUSES]
-        steps.append(_step("returned, timed out or rejected", rest, unique))
+        steps.append(_step("returned, timed out or rejected on the platform", rest, unique))
     if rules.fastest_ms:
         hasty = _raters_where(by_rater(rest), lambda own: _is_mostly_fast(own, rules))
         before, rest = rest, [answer for answer in rest if answer.rater not in hasty]
@@ -141,17 +141,17 @@ def _exclusions(rules: Rules) -> list[tuple[str, Exclusion]]:
     exclusions: list[tuple[bool, str, Exclusion]] = [
         (
             rules.failed_checks > 0,
-            f"failed {rules.failed_checks} checks or more",
+            f"failed {rules.failed_checks} attention checks or more",
             lambda people: _raters_failing(people, "check", rules.failed_checks),
         ),
         (
             rules.failed_sentinels > 0,
-            f"missed {rules.failed_sentinels} pictures beside noise or more",
+            f"failed {rules.failed_sentinels} sentinels or more",
             lambda people: _raters_failing(people, "sentinel", rules.failed_sentinels),
         ),
         (
             rules.answered > 0,
-            f"answered less than {rules.answered:.0%} of the median",
+            f"fewer answers than {rules.answered:.0%} of the median person",
             lambda people: _raters_below(people, len, rules.answered),
         ),
         (
@@ -168,12 +168,12 @@ def _exclusions(rules: Rules) -> list[tuple[str, Exclusion]]:
         ),
         (
             rules.side_p > 0,
-            f"one side too often (p < {rules.side_p:g})",
+            f"preferred one side too often (p < {rules.side_p:g})",
             lambda people: _raters_where(people, lambda own: _side_p_value(own) < rules.side_p),
         ),
         (
             rules.consistent > 0,
-            f"swapped repeats alike in less than {rules.consistent:.0%}",
+            f"same choice in less than {rules.consistent:.0%} of swapped pairs",
             lambda people: _raters_where(people, lambda own: _is_inconsistent(own, rules)),
         ),
     ]

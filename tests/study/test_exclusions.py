@@ -31,18 +31,18 @@ def test_careful_people_stay() -> None:
     [
         ("mostly faster", answered("bot", "lrllrtrlrlrrlrllrrlr", rt_ms=150)),
         (
-            "failed 2 checks",
+            "failed 2 attention checks",
             [
                 *answered("bot", "lrllrtrlrlrrlrllrrlr"),
                 *answered("bot", "ll", kind="check", expected="right", start=20),
             ],
         ),
-        ("answered less", answered("bot", "lrlr")),
+        ("fewer answers", answered("bot", "lrlr")),
         ("faster than 33%", answered("bot", "lrllrtrlrlrrlrllrrlr", rt_ms=500)),
         ("times in a row", answered("bot", "lr" + "t" * 16 + "lr")),
         ("one side too often", answered("bot", "llllllllrllllllllrll")),
         (
-            "swapped repeats",
+            "swapped pairs",
             [
                 *answered("bot", "lrllrtrlrlrrlrllrrlr"),
                 *answered("bot", "lrllrt", kind="repeat", swapped=True, start=20),

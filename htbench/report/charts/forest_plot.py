@@ -20,7 +20,7 @@ from htbench.report.charts.svg import (
 )
 
 _ROW, _TOP, _BOTTOM = 24.0, 8.0, 46.0
-_LEFT, _RIGHT = 128.0, 118.0
+_LEFT, _RIGHT = 146.0, 122.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,13 +95,8 @@ class ForestPlot:
             )
         if math.isfinite(row.value):
             parts.append(marker(row.tone, place(row.value), level))
-        parts.append(text("figure end", WIDTH - 2, level + 4, row.note or _figures(row)))
+        figures = row.note or format.estimate_text(row.value, row.low, row.high)
+        parts.append(text("figure end", WIDTH - 2, level + 4, figures))
         return Markup('<g class="{}" data-series="{}">{}</g>').format(
             tone_class(row.tone), row.name, Markup("").join(parts)
         )
-
-
-def _figures(row: ForestRow) -> str:
-    value = format.score(row.value)
-    has_interval = math.isfinite(row.low) and math.isfinite(row.high)
-    return f"{value} {format.interval(row.low, row.high)}" if has_interval else value

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from htbench.report.charts.svg import WIDTH, Rows, drawing, shortened, text
 
 _ROW, _TOP = 24.0, 4.0
-_LEFT, _RIGHT = 190.0, 138.0
+_LEFT, _RIGHT = 210.0, 152.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +25,13 @@ class Stage:
     def figures(self) -> str:
         """The numbers in words: the losses of a stage that has any, else what is left."""
         if not (self.people_lost or self.answers_lost):
-            return f"{self.people:,} people, {self.answers:,} answers"
-        people = f"−{self.people_lost:,} people, " if self.people_lost else ""
-        return f"{people}−{self.answers_lost:,} answers"
+            return f"{_count(self.people, 'person', 'people')}, {self.answers:,} answers"
+        people = f"−{_count(self.people_lost, 'person', 'people')}, " if self.people_lost else ""
+        return f"{people}−{_count(self.answers_lost, 'answer', 'answers')}"
+
+
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number:,} {one if number == 1 else several}"
 
 
 @dataclass(frozen=True, kw_only=True)

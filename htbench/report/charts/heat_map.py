@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from htbench.report.charts.svg import WIDTH, Rows, drawing, shortened, text
 
-_LEFT, _HEAD, _BOTTOM = 128.0, 74.0, 24.0
+_LEFT, _RIGHT, _HEAD, _BOTTOM = 140.0, 62.0, 74.0, 24.0
 _MAX_CELL, _MIN_LABELLED = 54.0, 26.0
 _DEPTH = 0.62
 """Opacity of the colour of the value that is furthest from the middle."""
@@ -45,7 +45,7 @@ class HeatMap:
         return max(-1.0, min(1.0, (value - self.middle) / self.reach))
 
     def __html__(self) -> str:
-        side = min(_MAX_CELL, (WIDTH - _LEFT - 40) / max(1, len(self.column_names)))
+        side = min(_MAX_CELL, (WIDTH - _LEFT - _RIGHT) / max(1, len(self.column_names)))
         height = min(side, 30.0)
         parts = [*self._heads(side), *self._cells(side, height)]
         floor = _HEAD + height * len(self.row_names)

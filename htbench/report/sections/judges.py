@@ -14,6 +14,8 @@ from htbench.judging.audit import MEANING, ControlResult, Flag, JudgeAudit
 from htbench.judging.leaderboard import CriterionLeaderboard, TournamentResult, read_result
 from htbench.judging.ledger import LEDGER_FILE, Ledger
 from htbench.report import format
+from htbench.report.charts import ForestPlot, HeatMap
+from htbench.report.sections.vote_charts import Tone, rating_plot, win_matrix
 from htbench.run.summary import Summary
 from htbench.stats.durations import Interval
 from htbench.stats.proportions import Proportion
@@ -40,12 +42,43 @@ class JudgedCriterion:
 
     @property
     def checks(self) -> list["FlagCheck"]:
-        """All flags with their evidence, raised or not."""
+        """The flags that the tournament tests, raised or not, with their evidence."""
         evidence, flags = _evidence(self.audit), self.audit.flags
         return [
             FlagCheck(flag=flag, meaning=meaning, evidence=evidence[flag], raised=flag in flags)
             for flag, meaning in MEANING.items()
+            if evidence[flag]
         ]
+
+    @property
+    def untested(self) -> list[Flag]:
+        """The flags for which the tournament has no questions."""
+        evidence = _evidence(self.audit)
+        return [flag for flag in MEANING if not evidence[flag]]
+
+    def rating_plot(self, judge: str, tone: Tone) -> ForestPlot | None:
+        """The ratings by a judge of this name, struck through where the audit raised a flag."""
+        if not self.criterion.ranking:
+            return None
+        return rating_plot(
+            f"{judge}: {self.criterion.name}",
+            self.criterion.ranking.entries,
+            tone,
+            struck=bool(self.audit.flags),
+        )
+
+    def win_matrix(self, judge: str) -> HeatMap | None:
+        """Win rates of each against each by a judge of this name, in the order of ranks."""
+        if not self.criterion.ranking:
+            return None
+        names = [entry.name for entry in self.criterion.ranking.entries]
+        rates = {
+            (one, other): rate
+            for one in names
+            for other in names
+            if (rate := self.criterion.preference_rate(one, other))
+        }
+        return win_matrix(f"{judge}: {self.criterion.name}", names, rates)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,44 +199,51 @@ def _robustness(criterion: CriterionLeaderboard, ranked: Sequence[str]) -> dict[
 
 
 def _evidence(audit: JudgeAudit) -> dict[Flag, str]:
-    """The figures that each flag depends on."""
-    p, bias = format.p_value(audit.position_bias_p), audit.position_bias
-    slot = f"the first won {_share_text(bias, 'contradictions')}; p {p}"
-    expected, uneven = "", ""
-    if not math.isnan(audit.cycles_expected):
-        expected = f"; {format.percent(audit.cycles_expected, 1)} expected"
-    if not math.isnan(audit.missing_p):
-        uneven = f"; the same for all methods: p {format.p_value(audit.missing_p)}"
+    """The figures that each flag depends on; empty where the tournament has none."""
+    p = format.p_value(audit.position_bias_p)
+    bias = _share_text(audit.position_bias, "pairs with contradictory answers")
+    slot = _sentence(f"the first picture won {{}} (p {p})", bias)
+    expected = format.percent(audit.cycles_expected) if audit.cycles.of else ""
+    uneven = format.p_value(audit.missing_p) if not math.isnan(audit.missing_p) else ""
+    equal = _sentence("; equal rates of all methods: p {}", uneven)
     missing = Proportion(
         count=sum(share.count for share in audit.missing_by_method.values()),
         of=sum(audit.planned.values()),
     )
-    consistent = _share_text(audit.consistent, "pairs asked in both orders")
+    again, noise = "questions asked again", "questions with noise"
+    orders = "pairs asked in both orders"
     return {
         "first slot": slot,
         "last slot": slot,
-        "unstable": f"alike in {_share_text(audit.stable, 'questions asked again')}",
-        "undecided": f"undecided in {_share_text(audit.undecided, 'questions with noise')}",
-        "text": f"not fooled in {_trial_text(audit.text)}",
-        "blind": f"the picture won {_trial_text(audit.noise)}",
-        "wrong concept": f"the right concept won {_trial_text(audit.wrong_concept)}",
-        "imagines": f"a difference in {_share_text(audit.identical, 'identical pairs')}",
-        "inconsistent": f"alike in {consistent}",
-        "cycles": f"a circle in {_share_text(audit.cycles, 'triples')}{expected}",
-        "missing": f"asked in vain: {_share_text(missing, 'matches of methods')}{uneven}",
+        "unstable": _sentence("the same answer to {}", _share_text(audit.stable, again)),
+        "undecided": _sentence("undecided in {}", _share_text(audit.undecided, noise)),
+        "text": _sentence("not misled by words in {}", _trial_text(audit.text)),
+        "blind": _sentence("the picture won in {}", _trial_text(audit.noise)),
+        "wrong concept": _sentence("the right one won in {}", _trial_text(audit.wrong_concept)),
+        "imagines": _sentence(
+            "a difference was seen in {}", _share_text(audit.identical, "identical pairs")
+        ),
+        "inconsistent": _sentence("the same choice in {}", _share_text(audit.consistent, orders)),
+        "cycles": _sentence(
+            f"cycles in {{}} ({expected} expected by chance)", _share_text(audit.cycles, "triples")
+        ),
+        "missing": _sentence(f"no answer in {{}}{equal}", _share_text(missing, "matches")),
     }
 
 
+def _sentence(words: str, figures: str) -> str:
+    """`words` with the figures put in; empty without figures."""
+    return words.format(figures) if figures else ""
+
+
 def _share_text(share: Proportion, of: str) -> str:
-    """A share with its interval, such as `95 % [76 %, 99 %] of 20 pairs`."""
+    """A share with its interval, such as `95 % [76 %, 99 %] of 20 pairs`; empty for none."""
     if not share.of:
-        return f"no {of}"
+        return ""
     low, high = (format.percent(end) for end in share.interval)
     return f"{format.percent(share.value)} [{low}, {high}] of {share.of:,} {of}"
 
 
 def _trial_text(trial: ControlResult) -> str:
     total = trial.right + trial.wrong + trial.other
-    if not total:
-        return "no controls"
-    return f"{trial.right:,} of {total:,}, {trial.wrong:,} went the other way"
+    return f"{trial.right:,} of {total:,} controls and lost in {trial.wrong:,}" if total else ""
