@@ -1,12 +1,18 @@
-"""`htbench export`: a run as tables or as a data set."""
+"""`htbench export`: a run as tables, as figures or as a data set."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from htbench.cli.options import Out, RunName, run_folder
 from htbench.core.errors import UnknownName
+
+if TYPE_CHECKING:
+    from htbench.run.summary import Summary
+
+_FORMATS = ("csv", "latex", "markdown", "figures", "parquet", "datasets")
 
 
 def export(
@@ -14,25 +20,41 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            help="parquet: tables of cells, scores and timings; datasets: a folder for "
-            "Hugging Face datasets, with the images."
+            help="csv: leaderboard, cells, scores, timings, votes, ratings and claims; latex or "
+            "markdown: leaderboard, speed-up and claims for papers and notes; figures: all charts "
+            "as PDF and SVG, one column wide; parquet: cells, scores and timings; datasets: a "
+            "folder for Hugging Face datasets, with the images."
         ),
     ],
     out: Out = Path("runs"),
     into: Annotated[
         Path | None,
-        typer.Option(help="New or empty folder; RUN/parquet or RUN/datasets if not given."),
+        typer.Option(help="New or empty folder; RUN/csv, RUN/figures and so on if not given."),
     ] = None,
 ) -> None:
-    """Write a run as Parquet files or as a data set with its images."""
-    from htbench.run import export
+    """Write a run as tables, as figures for papers, or as a data set with its images."""
     from htbench.run.store import Store
     from htbench.run.summary import Summary
 
-    if to not in ("parquet", "datasets"):
-        raise UnknownName("form", to, ["parquet", "datasets"])
+    if to not in _FORMATS:
+        raise UnknownName("format", to, _FORMATS)
     folder = run_folder(run, out)
     with Store.read(folder) as store:
-        form: Literal["parquet", "datasets"] = "parquet" if to == "parquet" else "datasets"
-        for path in export.write(Summary(store), into or folder / to, form):
+        for path in _writer(to)(Summary(store), into or folder / to):
             typer.echo(path)
+
+
+def _writer(to: str) -> Callable[["Summary", Path], list[Path]]:
+    """The function that writes a run in a format into a folder."""
+    from htbench.report import csv_tables, figure_files, text_tables
+    from htbench.run import export
+
+    writers: dict[str, Callable[[Summary, Path], list[Path]]] = {
+        "csv": csv_tables.write,
+        "latex": lambda summary, folder: text_tables.write(summary, folder, "latex"),
+        "markdown": lambda summary, folder: text_tables.write(summary, folder, "markdown"),
+        "figures": figure_files.write,
+        "parquet": lambda summary, folder: export.write(summary, folder, "parquet"),
+        "datasets": lambda summary, folder: export.write(summary, folder, "datasets"),
+    }
+    return writers[to]

@@ -46,7 +46,7 @@ class Section:
 
 def render(summary: Summary, gallery: GalleryData) -> str:
     """The page without what `html.fill_marks` puts into it; equal runs give equal text."""
-    tones = _tones(summary)
+    tones = method_tones(summary)
     lines = [
         line
         for method in summary.methods
@@ -156,7 +156,8 @@ def _sections(summary: Summary, tones: dict[str, int]) -> dict[str, object]:
     }
 
 
-def _tones(summary: Summary) -> dict[str, int]:
+def method_tones(summary: Summary) -> dict[str, int]:
+    """The tone of each method, in the order of the plan; `none` has the neutral one."""
     methods = dict.fromkeys([*summary.methods, *time.timed_methods(summary.store)])
     steering = [method for method in methods if method != UNSTEERED]
     return {method: k + 1 for k, method in enumerate(steering)}

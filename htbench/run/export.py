@@ -4,7 +4,7 @@ import errno
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING, Any, Literal
@@ -63,16 +63,29 @@ def write(summary: Summary, folder: Path, export_format: ExportFormat) -> list[P
         Missing: if pyarrow is not installed.
     """
     arrow = _import_pyarrow()
+    with new_folder(folder) as fresh:
+        text = json.dumps(summary.store.facts(), indent=1, ensure_ascii=False)
+        (fresh / "facts.json").write_text(text, encoding="utf-8")
+        write_files = _parquet if export_format == "parquet" else _dataset
+        files = [fresh / "facts.json", *write_files(summary, fresh, arrow)]
+    return [folder / file.relative_to(fresh) for file in files]
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of the new or empty `folder` where nothing failed.
+
+    Raises:
+        UsageError: if `folder` holds something or cannot be written.
+        Missing: if the disk is full.
+    """
     fresh = folder.with_name(f".{os.getpid()}-{folder.name}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise _not_empty(folder)
         fresh.mkdir()
-        text = json.dumps(summary.store.facts(), indent=1, ensure_ascii=False)
-        (fresh / "facts.json").write_text(text, encoding="utf-8")
-        write_files = _parquet if export_format == "parquet" else _dataset
-        files = [fresh / "facts.json", *write_files(summary, fresh, arrow)]
+        yield fresh
         folder.rmdir()  # fails where another export has filled it meanwhile
         fresh.rename(folder)
     except OSError as error:
@@ -85,7 +98,6 @@ def write(summary: Summary, folder: Path, export_format: ExportFormat) -> list[P
         ) from None
     finally:
         rmtree(fresh, ignore_errors=True)
-    return [folder / file.relative_to(fresh) for file in files]
 
 
 def _not_empty(folder: Path) -> UsageError:

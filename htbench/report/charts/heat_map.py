@@ -41,7 +41,9 @@ class HeatMap:
         ]
 
     def share(self, value: float) -> float:
-        """The depth of a value's colour: 1 is the deepest, and negative below the middle."""
+        """The depth of a colour: 1 is the deepest, negative below the middle; NaN for NaN."""
+        if math.isnan(value):
+            return math.nan
         return max(-1.0, min(1.0, (value - self.middle) / self.reach))
 
     def __html__(self) -> str:
