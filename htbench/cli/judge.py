@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from htbench.cli.options import Json, Out, RunName, Verbose, run_folder
+from htbench.cli.report import print_path
 from htbench.core.errors import HtbenchError, Incomplete, UnknownName
 from htbench.judging.judge import JudgeContext
 from htbench.judging.schedule import ScheduleSettings
@@ -170,8 +171,7 @@ def judge(
             _print_forecast(tournament, as_json=as_json)
             return
         stopped = None if offline else _run_tournament(tournament, batch=batch, reparse=reparse)
-        files = None if offline else folder / "judged"
-        result = _print_result(tournament, votes, files=files, as_json=as_json)
+        result = _print_result(tournament, votes, run=None if offline else folder, as_json=as_json)
     if stopped:
         raise stopped
     if result.pending:
@@ -201,8 +201,10 @@ def _run_tournament(
 
 
 def _print_result(
-    tournament: "Tournament", votes: "list[HumanVote]", *, files: Path | None, as_json: bool
+    tournament: "Tournament", votes: "list[HumanVote]", *, run: Path | None, as_json: bool
 ) -> "TournamentResult":
+    """Print a tournament's result, and write it and the report into the folder of its run."""
+    from htbench import report
     from htbench.judging import agreement, tables
     from htbench.judging.leaderboard import other_judges, read_result
 
@@ -220,9 +222,10 @@ def _print_result(
         "corrected": [asdict(row) for row in corrected],
         "judges": {name: [asdict(row) for row in rows] for name, rows in judges.items()},
     }
-    paths = tables.write(result, files, **more) if files else []
+    paths = tables.write(result, run / "judged", **more) if run else []
+    page = report.write(run) if run else None
     if as_json:
-        _print_lines(result, paths, more)
+        _print_lines(result, paths, page, more)
         return result
     tables.show(result)
     tables.show_agreement("People", people)
@@ -231,10 +234,14 @@ def _print_result(
         tables.show_agreement(f"Judge {name}", rows)
     for path in paths:
         typer.echo(f"File: {os.path.relpath(path)}")
+    if page:
+        print_path(page)
     return result
 
 
-def _print_lines(result: "TournamentResult", paths: list[Path], more: Mapping[str, object]) -> None:
+def _print_lines(
+    result: "TournamentResult", paths: list[Path], page: Path | None, more: Mapping[str, object]
+) -> None:
     from htbench.core.display import print_json
 
     judge, model = result.metadata["judge"], result.metadata["model"]
@@ -246,6 +253,7 @@ def _print_lines(result: "TournamentResult", paths: list[Path], more: Mapping[st
         pending=result.pending,
         outcomes=result.outcomes,
         files=list(map(str, paths)),
+        report=page and str(page),
         **more,
     )
 

@@ -1,13 +1,17 @@
 """`htbench study`: people compare pictures, from a blinded page to a pooled result."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from htbench.cli.options import Json, Out, RunName, run_folder
+from htbench.cli.report import print_path
 from htbench.core import reading
 from htbench.study.ask.options import StudyOptions
+
+if TYPE_CHECKING:
+    from htbench.run.study_result import StudyRecord
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -262,14 +266,17 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Report a study's votes, exclusions, and the agreement of people, judges and metrics:
-    report.md, report.json, and votes.csv for judges.
+    report.html, report.md, report.json, and votes.csv for judges. The report of the run is written
+    again.
     """
     from htbench.core.display import print_json, printable
     from htbench.core.errors import Incomplete
     from htbench.study.analyse import writeup
     from htbench.study.collect import intake
 
-    result = writeup.write(study, run_folder(run, out) if run else None, rounds=rounds, seed=seed)
+    folder = run_folder(run, out) if run else None
+    result = writeup.write(study, folder, rounds=rounds, seed=seed)
+    pages = _write_pages(writeup.record(result, study), study, folder)
     for criterion in result.criteria:
         for preference in criterion.preferences:
             headline = writeup.headline(preference)
@@ -277,6 +284,11 @@ def report(
                 print_json(criterion=criterion.name, headline=headline)
             else:
                 typer.echo(f"{printable(criterion.name, max_length=60)}: {printable(headline)}")
+    for page in pages:
+        if as_json:
+            print_json(event="report", path=str(page))
+        else:
+            print_path(page)
     if reason := writeup.nobody_left(result.flow):
         raise Incomplete(
             f"{reason}; see {study / writeup.REPORT_FILE}",
@@ -284,3 +296,16 @@ def report(
         )
     kept = f"{len(result.flow.kept):,} of {result.flow.steps[0].answers:,} answers kept"
     typer.echo(f"{kept}; see {study / writeup.REPORT_FILE}", err=True)
+
+
+def _write_pages(record: "StudyRecord", study: Path, run: Path | None) -> list[Path]:
+    """Write the page of a study, and the report of its run unless the study is a rehearsal."""
+    from htbench import report
+    from htbench.report import study_page
+    from htbench.study import manifest
+
+    rehearsal = manifest.read(study).rehearsal
+    pages = [study_page.write(record, study, rehearsal=rehearsal)]
+    if run and not rehearsal:
+        pages.append(report.write(run))
+    return pages

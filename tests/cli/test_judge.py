@@ -52,6 +52,11 @@ def test_a_tournament_ends_in_a_table_and_files(endpoint: Endpoint, tmp_path: Pa
     assert found["criteria"][0]["audit"]["flags"] == {}
 
 
+def test_the_report_of_the_run_shows_the_judge_at_once(endpoint: Endpoint, tmp_path: Path) -> None:
+    assert "run/report.html" in judge(tmp_path).stdout
+    assert "openai scripted" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
 def test_lines_of_json_if_asked(endpoint: Endpoint, tmp_path: Path) -> None:
     events = [json.loads(line) for line in judge(tmp_path, "--json").stdout.splitlines()]
     assert [event["event"] for event in events] == ["judged", "end"]

@@ -216,6 +216,16 @@ def test_names_are_shown_as_they_are_in_the_report(tmp_path: Path) -> None:
     assert "\x1b" not in writeup.headline(result.criteria[0].preferences[0])
 
 
+def test_a_report_is_a_page_too_and_its_path_is_printed(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from htbench.cli.study import report
+
+    report(study=study, rounds=100, run=None, seed=0)
+    assert "study/report.html" in capsys.readouterr().out
+    assert "<h1>What people preferred</h1>" in (study / "report.html").read_text()
+
+
 def test_a_study_that_loses_everybody_says_by_which_rule(
     study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,22 +26,26 @@ from htbench.study.analyse.result import CriterionResult, Preference, StudyResul
 from htbench.study.collect import intake
 
 
+def study_record(result: StudyResult, *, study: Path, rules_changed: bool) -> StudyRecord:
+    """The result of the study in a folder, as a run keeps it and a report shows it."""
+    return StudyRecord(
+        version=VERSION,
+        study=study.resolve().name,
+        rules_changed=rules_changed,
+        strength=manifest.read(study).strength,
+        flow=[StepRecord.model_validate(step) for step in result.flow.steps],
+        criteria=[_criterion(criterion, result) for criterion in result.criteria],
+    )
+
+
 def write_to_run(result: StudyResult, run: Path, *, study: Path, rules_changed: bool) -> Path:
     """Write the result of the study in a folder into the folder of its run; gives the file's path.
 
     Raises:
         Missing: if the folder cannot be written.
     """
-    name = study.resolve().name
-    path = run / FOLDER / _file_name(name, key=study / intake.KEY_FILE)
-    record = StudyRecord(
-        version=VERSION,
-        study=name,
-        rules_changed=rules_changed,
-        strength=manifest.read(study).strength,
-        flow=[StepRecord.model_validate(step) for step in result.flow.steps],
-        criteria=[_criterion(criterion, result) for criterion in result.criteria],
-    )
+    record = study_record(result, study=study, rules_changed=rules_changed)
+    path = run / FOLDER / _file_name(record.study, key=study / intake.KEY_FILE)
     facts = content.without_nan(record.model_dump(by_alias=True))
     text = json.dumps(facts, indent=1, sort_keys=True, allow_nan=False) + "\n"
     try:

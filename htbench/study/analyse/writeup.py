@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from htbench.core import content
 from htbench.core.display import printable
 from htbench.core.errors import Missing, Refused
+from htbench.run.study_result import StudyRecord
 from htbench.stats import crossed
 from htbench.stats.durations import Interval
 from htbench.stats.families import MIN_CLUSTERS
@@ -132,6 +133,13 @@ def _write(folder: Path, run: Path | None, *, rounds: int, seed: int) -> StudyRe
     if run and not origin.rehearsal:
         publish.write_to_run(result, run, study=folder, rules_changed=changed)
     return result
+
+
+def record(result: StudyResult, folder: Path) -> StudyRecord:
+    """The result of the study in `folder` as its page and its run's report show it."""
+    log = ImportLog.read(folder)
+    changed = log is not None and log.rules != Rules.read(folder / intake.RULES_FILE).digest
+    return publish.study_record(result, study=folder, rules_changed=changed)
 
 
 def text(result: StudyResult, study: str, rules: Rules, log: ImportLog, about: About) -> str:
