@@ -4,9 +4,9 @@ Runs of other models or concepts get reports of their own.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from htbench.core.errors import Refused
 from htbench.run.fact_table import Facts
 from htbench.run.plan import SETTING_EFFECTS, comparable
+from htbench.run.sessions import Session
 from htbench.run.store import Store
 from htbench.run.summary import Summary
 
@@ -60,13 +61,19 @@ class MergedStore(Store):
                         rows,
                     )
             write.executemany(
-                """UPDATE images SET file = ?2, flaw = ?3, seconds = ?4, batch = ?5
+                """UPDATE images SET file = ?2, flaw = ?3, seconds = ?4, batch = ?5, session = ?6
                    WHERE key = ?1 AND file IS NULL""",
                 [row for row in tables["images"] if row[1] is not None],
             )
             write.execute(
                 "DELETE FROM failures WHERE key IN (SELECT key FROM images WHERE file IS NOT NULL)"
             )
+
+    def add_sessions(self, more: Iterable[Session]) -> None:
+        """Add sessions of another run."""
+        with self._transaction() as write:
+            for session in more:
+                session.write(write)
 
     @cached_property
     def _sources(self) -> list[Path]:
@@ -197,8 +204,10 @@ def _copy_rows(merged: MergedStore, store: Store) -> None:
         for cell, metric, encoder, value in store.scores()
         if cell in numbers
     ]
+    ((last,),) = merged.select("SELECT coalesce(max(id), 0) FROM sessions")
     timings = store.select(
-        "SELECT phase, method, concept, seconds, device FROM timings ORDER BY id"
+        f"""SELECT phase, method, concept, seconds, device, session + {last}
+            FROM timings ORDER BY id"""
     )
     samples = store.select(
         """SELECT session, method, work, phase, concept, round, seconds, device_seconds, memory
@@ -206,7 +215,9 @@ def _copy_rows(merged: MergedStore, store: Store) -> None:
     )
     sessions = {session for (session,) in merged.select("SELECT DISTINCT session FROM samples")}
     tables: dict[str, Sequence[Sequence[object]]] = {
-        "images": store.select("SELECT key, file, flaw, seconds, batch FROM images"),
+        "images": store.select(
+            f"SELECT key, file, flaw, seconds, batch, session + {last} FROM images"
+        ),
         "failures": store.select("SELECT key, kind, message, trace FROM failures"),
         "cells": rows,
         "scores": scores,
@@ -214,6 +225,7 @@ def _copy_rows(merged: MergedStore, store: Store) -> None:
         "samples": [(None, *row) for row in samples if row[0] not in sessions],
     }
     merged.add_rows(tables)
+    merged.add_sessions(replace(each, id=each.id + last) for each in store.sessions())
 
 
 def _conflicting_method(merged: Store, store: Store) -> str | None:

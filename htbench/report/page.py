@@ -63,6 +63,7 @@ def render(summary: Summary, gallery: GalleryData) -> str:
                 for name in ("plan", "environment", "model", "scorer", "concept_set")
             },
             command=summary.facts.command,
+            sessions=summary.facts.sessions,
             counts=_counts(summary),
             warnings=trust.warnings(summary),
             audits=trust.leakage_audits(summary),

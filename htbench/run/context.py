@@ -86,6 +86,8 @@ class RunContext:
     """Scorers other than encoders; they stay in this process."""
     steerings: Mapping[str, SteeringInfo] = field(default_factory=dict)
     """The trained methods; without those whose training failed."""
+    command: str = ""
+    """The command line that is kept with what the run makes."""
     repeats: str = ""
     """Grid of the run that this one repeats at a further fit seed; empty: none."""
     failure_limit: FailureLimit = field(default_factory=lambda: FailureLimit(allowed=10**9))

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from htbench.run.fact_table import Facts
+from htbench.run.fact_table import Facts, SessionFacts
 from htbench.run.store import Store
 from htbench.run.timing import figures
 from htbench.stats import durations
@@ -102,7 +102,7 @@ class TimedSession:
 def latest_times(store: Store, facts: Facts) -> TimedSession | None:
     """The last session of `htbench time` on the run's model, else the run's own times.
 
-    None for a merged run of several machines, whose own times make no ratio.
+    None where the run's own times are of several machines or versions, which make no ratio.
     """
     session = figures.latest(store)
     cards = facts.methods
@@ -126,8 +126,7 @@ def latest_times(store: Store, facts: Facts) -> TimedSession | None:
             },
             published={row.method for row in session.method_times if row.published} or published,
         )
-    environment = facts.environment.stored
-    if facts.sources and any(isinstance(environment.get(k), list) for k in _SURROUNDINGS):
+    if differing_surroundings(store, facts):
         return None
     times = fit_seconds(store)
     fits, predictions = (
@@ -142,10 +141,35 @@ def latest_times(store: Store, facts: Facts) -> TimedSession | None:
         protocol=False,
         fits=fits,
         predictions=predictions,
-        generate=tuple(store.image_seconds()),
+        generate=tuple(store.image_seconds(without=_sessions_elsewhere(store, facts))),
         training={},
         published=published,
     )
+
+
+def differing_surroundings(store: Store, facts: Facts) -> list[str]:
+    """Parts of the environment in which the sessions that timed methods differ; empty for none."""
+    timed = _timed_sessions(store, facts)
+    return [
+        part
+        for part in _SURROUNDINGS
+        if len({repr(each.environment.stored.get(part)) for each in timed}) > 1
+    ]
+
+
+def _sessions_elsewhere(store: Store, facts: Facts) -> list[int]:
+    """Sessions in other surroundings than those that timed methods, which are alike."""
+
+    def surroundings(session: SessionFacts) -> list[object]:
+        return [session.environment.stored.get(part) for part in _SURROUNDINGS]
+
+    timed = [surroundings(session) for session in _timed_sessions(store, facts)]
+    return [each.id for each in facts.sessions if timed and surroundings(each) not in timed]
+
+
+def _timed_sessions(store: Store, facts: Facts) -> list[SessionFacts]:
+    rows = store.select("SELECT DISTINCT session FROM timings WHERE phase = 'towards'")
+    return [session for session in facts.sessions if (session.id,) in rows]
 
 
 def fit_seconds(store: Store) -> dict[str, tuple[float, ...]]:

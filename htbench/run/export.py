@@ -64,7 +64,7 @@ def write(summary: Summary, folder: Path, export_format: ExportFormat) -> list[P
     """
     arrow = _import_pyarrow()
     with new_folder(folder) as fresh:
-        text = json.dumps(summary.store.facts(), indent=1, ensure_ascii=False)
+        text = json.dumps(summary.facts.stored, indent=1, ensure_ascii=False)
         (fresh / "facts.json").write_text(text, encoding="utf-8")
         write_files = _parquet if export_format == "parquet" else _dataset
         files = [fresh / "facts.json", *write_files(summary, fresh, arrow)]

@@ -6,6 +6,7 @@ reads as its empty default, so that a report of half a run can be made.
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import cached_property
 from typing import Annotated, Any, Self
 
@@ -178,6 +179,17 @@ class MethodFacts(FactGroup):
     """Nothing is stored in it for a method that was not trained on concepts."""
 
 
+class SessionFacts(FactGroup):
+    """A process that made something of the run, see `run.sessions.Session`."""
+
+    id: int = 0
+    run: Text = ""
+    command: Text = ""
+    environment: FactGroup = FactGroup()
+    started: Text = ""
+    ended: Text = ""
+
+
 class TunedFacts(FactGroup):
     """The strength chosen for a method on dev concepts, see `run.tune.TunedStrength`."""
 
@@ -214,9 +226,12 @@ class Facts(FactGroup):
 
     plan: PlanFacts = PlanFacts()
     command: Text = ""
-    """The command line, one for each run of a merged run."""
+    """The command line of the first session, one for each run of a merged run."""
     environment: FactGroup = FactGroup()
-    """Versions, processor and device; lists where the runs of a merged run differ."""
+    """Versions, processor and device of the first session, and its start; lists where the runs of a
+    merged run differ."""
+    sessions: list[SessionFacts] = []
+    """The sessions that made the run's images and timings, in order."""
     model: ModelFacts = ModelFacts()
     scorer: EncoderFacts = EncoderFacts()
     """The encoder of the headline."""
@@ -261,4 +276,14 @@ class Facts(FactGroup):
         Raises:
             Refused: if the store is damaged.
         """
-        return cls.model_validate(store.facts())
+        facts, sessions = store.facts(), store.sessions()
+        own = [session for session in sessions if not session.run]
+        if own and "sources" not in facts:
+            started = {"started": own[0].started}
+            facts |= {"command": own[0].command, "environment": own[0].environment | started}
+        return cls.model_validate({**facts, "sessions": [asdict(each) for each in sessions]})
+
+    @cached_property
+    def own_sessions(self) -> list[SessionFacts]:
+        """The sessions of the run itself, without those of runs that images were taken from."""
+        return [session for session in self.sessions if not session.run]

@@ -4,7 +4,6 @@ import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
 
 from htbench.core import secrets
 from htbench.run.context import RemoteEncoder, RunContext
@@ -12,7 +11,6 @@ from htbench.run.fact_table import (
     ConceptFacts,
     ConceptSetFacts,
     EncoderFacts,
-    FactGroup,
     Facts,
     MethodFacts,
     ModelFacts,
@@ -64,11 +62,8 @@ def run_facts(context: RunContext, audits: Mapping[str, LeakageAudit]) -> dict[s
     """The facts of the run as its store holds them, apart from those that later stages add."""
     plan = context.plan
     concept_ids = {c.id for c in plan.concepts}
-    started = datetime.now(UTC).isoformat(timespec="seconds")
     facts = Facts(
         plan=PlanFacts.model_validate(plan.settings.model_dump(mode="json")),
-        command=secrets.scrub(shlex.join(["htbench", *sys.argv[1:]])),
-        environment=FactGroup.model_validate(_environment(context) | {"started": started}),
         model=_model_facts(context),
         scorer=_encoder_facts(headline_encoder(context)),
         scorers=[_encoder_facts(encoder) for encoder in context.encoders],
@@ -106,7 +101,13 @@ def run_facts(context: RunContext, audits: Mapping[str, LeakageAudit]) -> dict[s
     return facts.model_dump(mode="json")
 
 
-def _environment(context: RunContext) -> dict[str, object]:
+def command_line() -> str:
+    """The command that this process was started with, without secrets."""
+    return secrets.scrub(shlex.join(["htbench", *sys.argv[1:]]))
+
+
+def environment(context: RunContext) -> dict[str, object]:
+    """Versions, processor, threads and device of the workers, without secrets."""
     return {
         name: secrets.scrub(value) if isinstance(value, str) else value
         for name, value in context.model.environment.items()

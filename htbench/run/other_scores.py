@@ -12,6 +12,7 @@ from htbench.core import reading
 from htbench.core.errors import UnknownName
 from htbench.core.pictures import UnreadablePicture
 from htbench.run.context import RunContext, chunks
+from htbench.run.fact_table import Facts
 from htbench.run.store import CellRow
 from htbench.scorers.scorer import Scorer, ScorerInput, knows, scorer_id
 
@@ -22,7 +23,11 @@ _CHUNK_SIZE = 256
 
 def score(context: RunContext) -> None:
     """Score all images that have no score yet, and write a description of each scorer."""
-    facts = {scorer_id(scorer): scorer_facts(scorer, {}) for scorer in context.scorers}
+    before = {fact.id: dict(fact.stored) for fact in Facts.read(context.store).gauges}
+    facts = {
+        id_: before.get(id_) or scorer_facts(scorer, {})
+        for id_, scorer in ((scorer_id(scorer), scorer) for scorer in context.scorers)
+    }
     context.store.set_facts(gauges=list(facts.values()))
     for scorer in context.scorers:
         try:

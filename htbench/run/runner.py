@@ -45,15 +45,20 @@ def run_resolved(
     options: RunOptions | None = None,
     *,
     display: Display | None = None,
+    command: str | None = None,
 ) -> None:
-    """`run` of a plan that is checked already."""
+    """`run` of a plan that is checked already.
+
+    `command` is kept as the command line that made the run; None: that of this process.
+    """
     options, display = options or RunOptions(), display or Display()
     pool.check(options)
     with (
         Store.open(folder) as store,
         display.showing(),
-        _open_context(plan, options, store, display) as untrained,
+        _open_context(plan, options, store, display) as opened,
     ):
+        untrained = replace(opened, command=command or facts.command_line())
         trained = train_methods(untrained)
         context = replace(untrained, steerings=trained.steerings)
         tuned = _run_stages(context, options, trained.failures)
@@ -146,6 +151,7 @@ def _run_stages(
             context.display.warn(f"training concepts of {name} are unverified: {audit.unverified}")
     if not options.allow_leak:
         _refuse_leaks(audits)
+    store.start_session(command=context.command, environment=facts.environment(context))
     if tuned is None:
         tuned = _tune(context, options, training_failures) if plan.settings.tune_strength else {}
     _plan_cells(context, tuned)

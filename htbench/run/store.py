@@ -5,9 +5,9 @@ import json
 import os
 import re
 import sqlite3
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -18,15 +18,19 @@ from htbench.core import content, pictures, reading, secrets
 from htbench.core.database import Database, Schema
 from htbench.core.errors import Missing, UsageError, no_space
 from htbench.core.types import Digest
+from htbench.run import sessions
+from htbench.run.sessions import Session
 
-VERSION = 3
+VERSION = 4
+_WITHOUT_SESSIONS = 3
+"""The version whose runs have one command and one environment, among their facts."""
 _FILES = ("run.sqlite", "run.sqlite-wal", "run.sqlite-shm", "lock")
 ImageSeed = tuple[str, int]
 """Prompt and seed: the images of one such pair differ by steering alone."""
-_TABLES = """
+_TABLES = f"""{sessions.TABLE}
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-CREATE TABLE images (key TEXT PRIMARY KEY, file TEXT, flaw TEXT, seconds REAL, batch INTEGER)
-    STRICT, WITHOUT ROWID;
+CREATE TABLE images (key TEXT PRIMARY KEY, file TEXT, flaw TEXT, seconds REAL, batch INTEGER,
+    session INTEGER REFERENCES sessions) STRICT, WITHOUT ROWID;
 CREATE TABLE failures (key TEXT PRIMARY KEY REFERENCES images, kind TEXT NOT NULL,
     message TEXT NOT NULL, trace TEXT NOT NULL) STRICT;
 CREATE TABLE cells (
@@ -38,7 +42,8 @@ CREATE TABLE scores (
     PRIMARY KEY (cell, metric, encoder)) STRICT, WITHOUT ROWID;
 CREATE TABLE timings (
     id INTEGER PRIMARY KEY, phase TEXT NOT NULL, method TEXT NOT NULL, concept TEXT NOT NULL,
-    seconds REAL NOT NULL, device TEXT NOT NULL, UNIQUE (phase, method, concept, device)) STRICT;
+    seconds REAL NOT NULL, device TEXT NOT NULL, session INTEGER REFERENCES sessions,
+    UNIQUE (phase, method, concept, device)) STRICT;
 CREATE TABLE samples (
     id INTEGER PRIMARY KEY, session TEXT NOT NULL, method TEXT NOT NULL, work TEXT NOT NULL,
     phase TEXT NOT NULL, concept TEXT NOT NULL, round INTEGER NOT NULL, seconds REAL NOT NULL,
@@ -162,7 +167,10 @@ class Store(Database):
         name="run",
         activity="written",
         alternative=", or choose another --name",
+        oldest=_WITHOUT_SESSIONS,
     )
+    _session: Session | None = None
+    """The session that makes what is written; None where none was started."""
 
     @cached_property
     def problems(self) -> list[str]:
@@ -248,10 +256,13 @@ class Store(Database):
         there is left out and counted in `problems`.
         """
         views = {}
+        if self._is_older:
+            views.update(sessions.OLDER_VIEWS)
         for table, is_possible in _POSSIBLE.items():
             ((number,),) = self.select(f"SELECT count(*) FROM {table} WHERE NOT ({is_possible})")
             if number:
-                views[table] = f"SELECT * FROM main.{table} WHERE {is_possible}"
+                every = views.get(table, f"SELECT * FROM main.{table}")
+                views[table] = f"{every} WHERE {is_possible}"
                 self.problems.append(f"{number:,} rows of {table} with impossible values")
         if self._has_former_metrics():
             is_possible = _POSSIBLE["scores"]
@@ -296,18 +307,41 @@ class Store(Database):
 
     def facts(self) -> dict[str, Any]:
         """Facts about the run as a whole: plan, environment, model, methods, concepts."""
-        facts = {}
-        for name, value in self.select("SELECT name, value FROM facts"):
-            try:
-                facts[name] = reading.parse_json(_NOT_FINITE.sub(r"\1null", value))
-            except reading.Malformed as error:
-                raise self._damage_error(f"fact {name!r}: {error}") from None
-        return facts
+        return {
+            name: self._json(f"fact {name!r}", value)
+            for name, value in self.select("SELECT name, value FROM facts")
+        }
 
     def set_facts(self, **facts: object) -> None:
-        """Write facts; they replace earlier ones of the same name."""
-        with self._transaction() as write:
-            _set_facts(write, facts)
+        """Write facts; they replace earlier ones of the same name.
+
+        Nothing is written where they are what is stored already.
+        """
+        rows = {name: json.dumps(content.without_nan(value)) for name, value in facts.items()}
+        if not rows.items() <= dict(self.select("SELECT name, value FROM facts")).items():
+            with self._transaction() as write:
+                _set_facts(write, facts)
+
+    def start_session(self, *, command: str, environment: dict[str, object]) -> None:
+        """Make a new session that of all images and timings that are written from here on.
+
+        The first session of a run is stored at once, a later one with the first that it makes.
+        """
+        self._session = Session(id=self._next_session(), command=command, environment=environment)
+        if not self.sessions():
+            with self._writing():
+                pass
+
+    def sessions(self) -> list[Session]:
+        """The sessions of the run, in order."""
+        if self._is_older:
+            return sessions.from_facts(self.facts())
+        query = f"SELECT {', '.join(sessions.COLUMNS)} FROM sessions ORDER BY id"
+        rows = [dict(zip(sessions.COLUMNS, row, strict=True)) for row in self.select(query)]
+        return [
+            Session(**{**row, "environment": self._json("session", row["environment"])})
+            for row in rows
+        ]
 
     def plan_cells(
         self, rows: Iterable[tuple[str, str, str, int, float, Digest]], *, grid: str = ""
@@ -417,10 +451,11 @@ class Store(Database):
         """Write images of one batch, with the seconds per image and the size of the batch."""
         for image in images:
             content.write_whole(self.image_path(image.file), image.png)
-        with self._transaction() as write:
+        with self._writing() as (write, session):
             write.executemany(
-                "UPDATE images SET file = ?, flaw = ?, seconds = ?, batch = ? WHERE key = ?",
-                [(image.file, image.blank, seconds, batch, image.key) for image in images],
+                """UPDATE images SET file = ?, flaw = ?, seconds = ?, batch = ?, session = ?
+                   WHERE key = ?""",
+                [(image.file, image.blank, seconds, batch, session, image.key) for image in images],
             )
             write.executemany(
                 "DELETE FROM failures WHERE key = ?", [(image.key,) for image in images]
@@ -465,9 +500,11 @@ class Store(Database):
                 [(concept,) for concept in concepts],
             )
 
-    def image_seconds(self) -> list[float]:
-        """Seconds that each image took."""
-        query = "SELECT seconds FROM images WHERE seconds BETWEEN 0 AND 1e9 AND file IS NOT NULL"
+    def image_seconds(self, *, without: Iterable[int] = ()) -> list[float]:
+        """Seconds that each image took, `without` those of some sessions."""
+        query = f"""SELECT seconds FROM images WHERE seconds BETWEEN 0 AND 1e9
+                    AND file IS NOT NULL
+                    AND coalesce(session, 0) NOT IN ({",".join(map(str, without))})"""
         return [seconds for (seconds,) in self.select(query)]
 
     def scores(self) -> list[tuple[int, str, str, float | None]]:
@@ -476,7 +513,10 @@ class Store(Database):
 
     def add_scores(self, rows: Iterable[tuple[int, str, str, float | None]]) -> None:
         """Write scores, each (cell, metric, encoder, value)."""
-        with self._transaction() as write:
+        rows = list(rows)
+        if not rows:
+            return
+        with self._writing() as (write, _):
             write.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?)", rows)
 
     def timings(self) -> list[tuple[str, str, str, float, str]]:
@@ -489,11 +529,11 @@ class Store(Database):
         self, phase: str, method: str, concept: str, seconds: float, device: str
     ) -> None:
         """Write a timing; it replaces an earlier one of the same work on the same device."""
-        with self._transaction() as write:
+        with self._writing() as (write, session):
             write.execute(
-                """INSERT OR REPLACE INTO timings (phase, method, concept, seconds, device)
-                   VALUES (?, ?, ?, ?, ?)""",
-                (phase, method, concept, seconds, device),
+                """INSERT OR REPLACE INTO timings
+                   (phase, method, concept, seconds, device, session) VALUES (?, ?, ?, ?, ?, ?)""",
+                (phase, method, concept, seconds, device, session),
             )
 
     def samples(self, session: str) -> list[Sample]:
@@ -510,6 +550,35 @@ class Store(Database):
             write.executemany(
                 f"INSERT INTO samples (session, {', '.join(_SAMPLE)}) VALUES ({marks})", rows
             )
+
+    @contextmanager
+    def _writing(self) -> Iterator[tuple[sqlite3.Connection, int | None]]:
+        """A transaction in which something is made, and the session that makes it."""
+        with self._transaction() as write:
+            if self._session:
+                replace(self._session, ended=sessions.now()).write(write)
+            yield write, self._session.id if self._session else None
+
+    def _next_session(self) -> int:
+        """The smallest number above those of all sessions, also of one that made nothing yet."""
+        ((last,),) = self.select("SELECT coalesce(max(id), 0) FROM sessions")
+        return 1 + max(int(last), self._session.id if self._session else 0)
+
+    def _migrate(self, version: int) -> None:
+        """Make the command and the environment among a run's facts its first session."""
+        before = sessions.from_facts(self.facts())
+        with self._transaction() as write:
+            for statement in sessions.ADD_TO_OLDER:
+                write.execute(statement)
+            for session in before:
+                session.write(write)
+            write.execute(f"PRAGMA user_version = {VERSION}")
+
+    def _json(self, noun: str, text: str) -> Any:
+        try:
+            return reading.parse_json(_NOT_FINITE.sub(r"\1null", text))
+        except reading.Malformed as error:
+            raise self._damage_error(f"{noun}: {error}") from None
 
     def _rows(self, query: str) -> list[CellRow]:
         return [CellRow(**dict(zip(_CELL_ROW, row, strict=True))) for row in self.select(query)]

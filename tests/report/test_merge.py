@@ -91,15 +91,29 @@ def test_runs_whose_settings_differ_are_refused_by_name(
         pass
 
 
-def test_times_of_two_machines_come_with_a_warning(tmp_path: Path) -> None:
+def timed(folder: Path, method: str, *, cpu: str) -> Path:
+    """A run that timed its method on a processor."""
+    run(folder, method, timed=False)
+    with Store.open(folder) as store:
+        store.start_session(command="htbench run", environment={"cpu": cpu})
+        store.add_timing("towards", method, "lemon", 1.0, "cpu")
+    return folder
+
+
+def test_times_of_two_machines_come_with_a_warning_and_without_a_speed_up(tmp_path: Path) -> None:
     parts = [
-        run(tmp_path / "a", "linear-act"),
-        changed(run(tmp_path / "b", "lineas"), environment={"cpu": "64 cores"}),
+        timed(tmp_path / "a", "linear-act", cpu="2 cores"),
+        timed(tmp_path / "b", "lineas", cpu="64 cores"),
     ]
     with merge.model_reports(parts) as (board,):
-        assert any(
-            "different environments (cpu)" in warning for warning in trust.warnings(board.summary)
-        )
+        assert any("(cpu differ)" in warning for warning in trust.warnings(board.summary))
+        assert board.summary.timed_session is None
+
+
+def test_times_of_one_machine_in_two_runs_need_no_warning(tmp_path: Path) -> None:
+    parts = [timed(tmp_path / name, name, cpu="2 cores") for name in ("linear-act", "lineas")]
+    with merge.model_reports(parts) as (board,):
+        assert not any("differ)" in warning for warning in trust.warnings(board.summary))
 
 
 def test_two_methods_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def sql(statement: str) -> Callable[[Path], None]:
         lose_a_map,
         sql("DELETE FROM scores WHERE cell = 2"),
         sql("UPDATE images SET file = NULL WHERE key = (SELECT image FROM cells LIMIT 1)"),
-        sql("UPDATE facts SET value = '{}' WHERE name = 'environment'"),
+        sql("UPDATE sessions SET environment = '{}'"),
         sql("UPDATE facts SET value = '{' WHERE name = 'plan'"),
         sql("DELETE FROM facts"),
     ],

@@ -6,6 +6,7 @@ import numpy as np
 
 from htbench.core.types import encoder_name
 from htbench.report import format
+from htbench.run.costs import differing_surroundings
 from htbench.run.fact_table import AuditFacts
 from htbench.run.summary import Summary
 
@@ -148,14 +149,9 @@ def _strength(summary: Summary) -> list[str]:
 
 
 def _mixed_environments(summary: Summary) -> list[str]:
-    environment = summary.facts.environment.stored if summary.facts.sources else {}
-    differing = [
-        name
-        for name in ("cpu", "threads", "device", "torch")
-        if isinstance(environment.get(name), list)
-    ]
+    differing = differing_surroundings(summary.store, summary.facts)
     text = (
-        "These runs were made in different environments ({}): "
-        "times of methods from different runs cannot be compared."
+        "Methods were timed in different environments ({} differ): "
+        "no speed-up is computed from these times."
     )
     return [text.format(", ".join(differing))] if differing else []

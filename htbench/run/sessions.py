@@ -1,0 +1,73 @@
+"""The table of a run's sessions: who made its images and timings, when, where and by which command.
+
+A session is one process that made something; a process that finds everything there leaves none.
+"""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from htbench.core import content
+
+TABLE = """
+CREATE TABLE sessions (
+    id INTEGER PRIMARY KEY, run TEXT NOT NULL, command TEXT NOT NULL, environment TEXT NOT NULL,
+    started TEXT NOT NULL, ended TEXT NOT NULL) STRICT;"""
+COLUMNS = ("id", "run", "command", "environment", "started", "ended")
+ADD_TO_OLDER = (
+    TABLE,
+    "ALTER TABLE images ADD COLUMN session INTEGER REFERENCES sessions",
+    "ALTER TABLE timings ADD COLUMN session INTEGER REFERENCES sessions",
+    "UPDATE images SET session = 1 WHERE file IS NOT NULL",
+    "UPDATE timings SET session = 1",
+    "DELETE FROM facts WHERE name IN ('command', 'environment')",
+)
+"""Statements for a run that has one command and one environment, among its facts."""
+OLDER_VIEWS = {
+    "images": "SELECT *, CASE WHEN file IS NOT NULL THEN 1 END AS session FROM main.images",
+    "timings": "SELECT *, 1 AS session FROM main.timings",
+}
+"""Tables of such a run as those of this version."""
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A process that made something, as its row is written."""
+
+    id: int
+    run: str = ""
+    """Name of the run that its images were taken over from; empty for a run's own session."""
+    command: str
+    environment: dict[str, object]
+    started: str = field(default_factory=now)
+    ended: str = ""
+    """Empty: not known."""
+
+    def write(self, write: sqlite3.Connection) -> None:
+        """Write the row, or set the end of the one that is there."""
+        row = {**asdict(self), "environment": json.dumps(content.without_nan(self.environment))}
+        write.execute(
+            f"""INSERT INTO sessions ({", ".join(COLUMNS)})
+                VALUES ({", ".join(f":{name}" for name in COLUMNS)})
+                ON CONFLICT DO UPDATE SET ended = excluded.ended""",
+            row,
+        )
+
+
+def from_facts(facts: Mapping[str, Any]) -> list[Session]:
+    """The session of a run that has one command and one environment, among its `facts`."""
+    if not facts.get("environment") and not facts.get("command"):
+        return []
+    stored = facts.get("environment")
+    environment = dict(stored) if isinstance(stored, dict) else {}
+    started = str(environment.pop("started", None) or "")
+    command = str(facts.get("command") or "")
+    return [Session(id=1, command=command, environment=environment, started=started)]
