@@ -78,6 +78,11 @@ class Display:
         if self.verbose:
             self._stderr(text)
 
+    def note(self, text: str) -> None:
+        """Print a note on stderr, and as an event."""
+        self._stderr(f"htbench: {text}")
+        self.event("note", text=text)
+
     def warn(self, text: str) -> None:
         """Print a warning on stderr, and as an event."""
         self._stderr(f"htbench: {text}")

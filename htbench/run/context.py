@@ -82,6 +82,8 @@ class RunContext:
     store: Store
     pool: Pool
     display: Display
+    runs: Path
+    """Folder of the run and of others beside it."""
     scorers: tuple[Scorer, ...] = ()
     """Scorers other than encoders; they stay in this process."""
     steerings: Mapping[str, SteeringInfo] = field(default_factory=dict)

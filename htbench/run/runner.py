@@ -9,7 +9,7 @@ from pathlib import Path
 from htbench.core import device as devices
 from htbench.core.display import Display
 from htbench.core.errors import Refused, UsageError
-from htbench.run import facts, fit_seeds, other_scores, tune
+from htbench.run import facts, fit_seeds, other_scores, reuse, tune
 from htbench.run import plan as plans
 from htbench.run.context import FailureLimit, FitFailures, RunContext
 from htbench.run.fact_table import Facts
@@ -59,6 +59,7 @@ def run_resolved(
         _open_context(plan, options, store, display) as opened,
     ):
         untrained = replace(opened, command=command or facts.command_line())
+        reuse.take_trainings(untrained)
         trained = train_methods(untrained)
         context = replace(untrained, steerings=trained.steerings)
         tuned = _run_stages(context, options, trained.failures)
@@ -82,7 +83,14 @@ def _open_context(
     with pool.open_pool(setup, options, folder=maps, display=display) as workers:
         scorers = _load_scorers(plan, options, detector=workers.info.detector)
         stage.advance()
-        yield RunContext(plan=plan, store=store, pool=workers, display=display, scorers=scorers)
+        yield RunContext(
+            plan=plan,
+            store=store,
+            pool=workers,
+            display=display,
+            runs=store.folder.absolute().parent,
+            scorers=scorers,
+        )
 
 
 def _load_scorers(plan: ResolvedPlan, options: RunOptions, *, detector: str) -> tuple[Scorer, ...]:
@@ -161,6 +169,8 @@ def _run_stages(
     )
     if lost := store.drop_missing_images():
         context.display.warn(f"{lost} image files are gone and are made again")
+    for reused in reuse.take(context):
+        context.display.note(str(reused))
     limit = FailureLimit(allowed=options.failures_allowed(store.count()))
     context = replace(context, failure_limit=limit)
     fit_failures: FitFailures = {

@@ -329,7 +329,7 @@ class Store(Database):
         """
         self._session = Session(id=self._next_session(), command=command, environment=environment)
         if not self.sessions():
-            with self._writing():
+            with self.writing():
                 pass
 
     def sessions(self) -> list[Session]:
@@ -447,11 +447,28 @@ class Store(Database):
                    WHERE strength = 0 AND file IS NOT NULL ORDER BY place"""
         return {(prompt, seed): (key, file) for prompt, seed, key, file in self.select(query)}
 
+    @contextmanager
+    def writing(self) -> Iterator[tuple[sqlite3.Connection, int | None]]:
+        """A transaction in which something is made, and the number of the session that makes it."""
+        with self._transaction() as write:
+            if self._session:
+                replace(self._session, ended=sessions.now()).write(write)
+            yield write, self._session.id if self._session else None
+
+    def add_session(self, write: sqlite3.Connection, session: Session) -> int:
+        """The number here of a session of another run, which is added if it is new."""
+        for known in self.sessions():
+            if replace(known, id=session.id) == session:
+                return known.id
+        number = self._next_session()
+        replace(session, id=number).write(write)
+        return number
+
     def add_images(self, images: Sequence[GeneratedImage], *, seconds: float, batch: int) -> None:
         """Write images of one batch, with the seconds per image and the size of the batch."""
         for image in images:
             content.write_whole(self.image_path(image.file), image.png)
-        with self._writing() as (write, session):
+        with self.writing() as (write, session):
             write.executemany(
                 """UPDATE images SET file = ?, flaw = ?, seconds = ?, batch = ?, session = ?
                    WHERE key = ?""",
@@ -516,7 +533,7 @@ class Store(Database):
         rows = list(rows)
         if not rows:
             return
-        with self._writing() as (write, _):
+        with self.writing() as (write, _):
             write.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?)", rows)
 
     def timings(self) -> list[tuple[str, str, str, float, str]]:
@@ -529,7 +546,7 @@ class Store(Database):
         self, phase: str, method: str, concept: str, seconds: float, device: str
     ) -> None:
         """Write a timing; it replaces an earlier one of the same work on the same device."""
-        with self._writing() as (write, session):
+        with self.writing() as (write, session):
             write.execute(
                 """INSERT OR REPLACE INTO timings
                    (phase, method, concept, seconds, device, session) VALUES (?, ?, ?, ?, ?, ?)""",
@@ -550,14 +567,6 @@ class Store(Database):
             write.executemany(
                 f"INSERT INTO samples (session, {', '.join(_SAMPLE)}) VALUES ({marks})", rows
             )
-
-    @contextmanager
-    def _writing(self) -> Iterator[tuple[sqlite3.Connection, int | None]]:
-        """A transaction in which something is made, and the session that makes it."""
-        with self._transaction() as write:
-            if self._session:
-                replace(self._session, ended=sessions.now()).write(write)
-            yield write, self._session.id if self._session else None
 
     def _next_session(self) -> int:
         """The smallest number above those of all sessions, also of one that made nothing yet."""
