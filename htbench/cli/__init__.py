@@ -15,6 +15,7 @@ from htbench.cli import (
     power,
     report,
     run,
+    score,
     show,
     steer,
     study,
@@ -54,6 +55,7 @@ def _common(
 
 app.command()(run.run)
 app.command()(report.report)
+app.command()(score.score)
 app.command("list")(listing.list_)
 app.command()(show.show)
 app.command()(fetch.fetch)

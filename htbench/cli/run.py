@@ -126,6 +126,7 @@ def run(
     """
     from htbench.run import plan as plans
     from htbench.run import settings as plan_settings
+    from htbench.run.run_folder import find_folder
 
     load_options(weights, model_option)
     strengths = None if strength is None else parse_numbers("strength", strength)
@@ -146,12 +147,14 @@ def run(
     if print_plan:
         _print_plan(settings, run_options, layers, as_json=as_json)
         return
-    resolved, runs = plans.resolve(settings), Path(run_options.out)
-    folder = runs / (run_options.name or _name(plan, settings))
+    place = find_folder(settings, run_options, given=plan)
+    if place.note:
+        typer.echo(f"htbench: {place.note}", err=True)
+    resolved, runs = plans.resolve(place.plan), Path(run_options.out)
     if dry_run:
-        _print_forecast(resolved, folder, runs, as_json=as_json)
+        _print_forecast(resolved, place.folder, runs, as_json=as_json)
         return
-    raise typer.Exit(_run(resolved, folder, run_options, verbose=verbose, as_json=as_json))
+    raise typer.Exit(_run(resolved, place.folder, run_options, verbose=verbose, as_json=as_json))
 
 
 def _run(
@@ -188,26 +191,6 @@ def _show_finished(folder: Path, *, as_json: bool) -> int:
     typer.echo(f"Tables: htbench report {shlex.quote(str(folder))}")
     print_path(page)
     return 0
-
-
-def _name(plan: str | None, settings: "Plan") -> str:
-    """A plan's own name if it is run as it stands; else one that differs when the settings do.
-
-    More or fewer fit seeds do not change it: they continue the run.
-    """
-    from htbench.core import content
-    from htbench.run import plan as plans
-
-    start = Path(plan).stem[:40] if plan else settings.model
-    if plan and _identity(settings) == _identity(plans.build(plans.read(plan))):
-        return start
-    return f"{start}-{content.digest(_identity(settings))[:8]}"
-
-
-def _identity(settings: "Plan") -> dict[str, object]:
-    from htbench.run import plan as plans
-
-    return plans.comparable(settings.model_dump(mode="json"))
 
 
 def _print_plan(plan: "Plan", options: "RunOptions", layers: Layers, *, as_json: bool) -> None:

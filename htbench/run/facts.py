@@ -65,8 +65,8 @@ def run_facts(context: RunContext, audits: Mapping[str, LeakageAudit]) -> dict[s
     facts = Facts(
         plan=PlanFacts.model_validate(plan.settings.model_dump(mode="json")),
         model=_model_facts(context),
-        scorer=_encoder_facts(headline_encoder(context)),
-        scorers=[_encoder_facts(encoder) for encoder in context.encoders],
+        scorer=encoder_facts(headline_encoder(context)),
+        scorers=[encoder_facts(encoder) for encoder in context.encoders],
         concept_set=ConceptSetFacts(
             name=plan.concept_set.name,
             version=plan.concept_set.version,
@@ -127,7 +127,8 @@ def _model_facts(context: RunContext) -> ModelFacts:
     )
 
 
-def _encoder_facts(encoder: RemoteEncoder) -> EncoderFacts:
+def encoder_facts(encoder: RemoteEncoder) -> EncoderFacts:
+    """Description of an encoder that scores."""
     return EncoderFacts(
         name=encoder.name, revision=encoder.revision, scale=encoder.scale, id=encoder.id
     )

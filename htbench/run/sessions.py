@@ -4,10 +4,13 @@ A session is one process that made something; a process that finds everything th
 """
 
 import json
+import os
+import platform
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from importlib.metadata import distributions
 from typing import Any
 
 from htbench.core import content
@@ -36,6 +39,18 @@ OLDER_VIEWS = {
 def now() -> str:
     """The time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def machine() -> dict[str, object]:
+    """Versions of packages, and the processor of this machine."""
+    installed = {package.metadata["Name"]: package.version for package in distributions()}
+    packages = ("htbench", "torch", "diffusers", "transformers", "open_clip_torch")
+    return {
+        **{name: installed.get(name, "not installed") for name in packages},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": f"{os.cpu_count()} x {platform.processor() or platform.machine()}",
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

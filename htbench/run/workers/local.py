@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from htbench.run.workers.messages import AnyTask, Handle, Result, SteeringSource
-from htbench.run.workers.worker import Worker
+from htbench.run.workers.worker import EncoderWorker
 from htbench.steering.baseline import Card
 from htbench.steering.intervention import Intervention
 
@@ -19,7 +19,7 @@ class LocalPool:
 
     size = 1
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: EncoderWorker) -> None:
         self.info = worker.info()
         self._worker = worker
 

@@ -1,11 +1,9 @@
 """A worker: a process with the model and the encoders loaded, which does one task at a time."""
 
-import os
-import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
-from importlib.metadata import distributions
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,8 @@ from PIL import Image
 
 from htbench.core import registry
 from htbench.core.errors import HtbenchError
+from htbench.core.types import Digest
+from htbench.run.sessions import machine
 from htbench.run.store import Failure
 from htbench.run.workers.batch import BatchGenerator, failure_of
 from htbench.run.workers.messages import (
@@ -49,41 +49,28 @@ Fetch = Callable[[Any], Any]
 """Returns the value that a handle stands for."""
 
 
-class Worker:
-    """A model and encoders on a device; trained methods are kept in `folder`."""
+class EncoderWorker:
+    """Encoders on a device, without the model whose images they read."""
 
-    def __init__(
-        self, setup: WorkerSetup, *, device: str, folder: Path, fetch: Fetch = lambda handle: handle
-    ) -> None:
-        self.model: Model = registry.load_model(setup.model, device, setup.load_options)
-        self.encoders: list[Encoder] = [
-            registry.load("encoders", name)(device)
-            for name in setup.encoders or (self.model.scorer,)
-        ]
-        self.folder = folder
-        self._setup, self._fetch = setup, fetch
-        self._steerings: dict[tuple[str, int], TrainedMethod] = {}
-        self._warmed_up: set[str] = set()
-        self._generator = BatchGenerator(self.model)
+    def __init__(self, encoders: Sequence[Encoder], *, device: str) -> None:
+        self.encoders, self.device = encoders, device
         self._text_embedding = lru_cache(maxsize=4096)(
             lambda encoder, text: self.encoders[encoder].texts([text])[0]
         )
 
     def info(self) -> WorkerInfo:
-        """Description of the model, the encoders and the machine."""
-        model = self.model
+        """Description of the encoders and the machine."""
         return WorkerInfo(
-            name=model.name,
-            revision=model.revision,
-            sites=dict(model.sites),
-            device=model.device,
-            facts=dict(model.facts()) if isinstance(model, HasFacts) else {},
+            name="",
+            revision=Digest(""),
+            sites={},
+            device=self.device,
+            facts={},
             encoders=tuple(
                 EncoderInfo(name=encoder.name, revision=encoder.revision, scale=encoder.scale)
                 for encoder in self.encoders
             ),
-            environment=_environment(model.device),
-            detector=model.detector if isinstance(model, HasDetector) else "",
+            environment=_environment(self.device),
         )
 
     def begin(self, task: Task) -> Result | Callable[[], Result]:
@@ -95,6 +82,55 @@ class Worker:
             HtbenchError: for whatever a user can mend, other than a failed image or intervention.
         """
         match task:
+            case EmbedImages():
+                return self._embed_images(task)
+            case EmbedTexts():
+                texts = self.encoders[task.encoder].texts(task.texts)
+                return Embeddings(images=_EMPTY, texts=texts)
+            case _:
+                raise TypeError(f"{type(task).__name__} needs a model")
+
+    def _embed_images(self, task: EmbedImages) -> Embeddings:
+        images = [Image.open(BytesIO(png)) for png in task.pngs]
+        # a vector may depend on the size of its batch, to the last bit
+        filler = images[-1:] * (-len(images) % task.batch_size)
+        encoder = self.encoders[task.encoder]
+        vectors = encoder.images([*images, *filler])[: len(images)] if images else _EMPTY
+        texts = [self._text_embedding(task.encoder, text) for text in task.texts]
+        return Embeddings(images=vectors, texts=torch.stack(texts) if texts else _EMPTY)
+
+
+class Worker(EncoderWorker):
+    """A model and encoders on a device; trained methods are kept in `folder`."""
+
+    def __init__(
+        self, setup: WorkerSetup, *, device: str, folder: Path, fetch: Fetch = lambda handle: handle
+    ) -> None:
+        self.model: Model = registry.load_model(setup.model, device, setup.load_options)
+        names = setup.encoders or (self.model.scorer,)
+        super().__init__(
+            [registry.load("encoders", name)(device) for name in names], device=self.model.device
+        )
+        self.folder = folder
+        self._setup, self._fetch = setup, fetch
+        self._steerings: dict[tuple[str, int], TrainedMethod] = {}
+        self._warmed_up: set[str] = set()
+        self._generator = BatchGenerator(self.model)
+
+    def info(self) -> WorkerInfo:
+        """Description of the model, the encoders and the machine."""
+        model = self.model
+        return replace(
+            super().info(),
+            name=model.name,
+            revision=model.revision,
+            sites=dict(model.sites),
+            facts=dict(model.facts()) if isinstance(model, HasFacts) else {},
+            detector=model.detector if isinstance(model, HasDetector) else "",
+        )
+
+    def begin(self, task: Task) -> Result | Callable[[], Result]:
+        match task:
             case TrainTask():
                 return TrainResult(
                     steerings={source.name: self._train(source) for source in task.sources}
@@ -103,17 +139,13 @@ class Worker:
                 return self._fit_concept(task)
             case GenerateTask():
                 return self._generate(task)
-            case EmbedImages():
-                return self._embed_images(task)
-            case EmbedTexts():
-                return Embeddings(
-                    images=_EMPTY, texts=self.encoders[task.encoder].texts(task.texts)
-                )
             case CheckWords():
                 readers = (self.model, *self.encoders)
                 cut = [text for reader in readers for text in cut_texts(reader, task.questions)]
                 words = unknown_words(self.model, task.texts)
                 return UnknownWords(words=tuple(words), cut=tuple(cut))
+            case _:
+                return super().begin(task)
 
     def _train(self, source: SteeringSource) -> SteeringInfo | Failure:
         try:
@@ -173,15 +205,6 @@ class Worker:
             batches=tuple(encode() for encode in batches), warnings=warnings
         )
 
-    def _embed_images(self, task: EmbedImages) -> Embeddings:
-        images = [Image.open(BytesIO(png)) for png in task.pngs]
-        # a vector may depend on the size of its batch, to the last bit
-        filler = images[-1:] * (-len(images) % task.batch_size)
-        encoder = self.encoders[task.encoder]
-        vectors = encoder.images([*images, *filler])[: len(images)] if images else _EMPTY
-        texts = [self._text_embedding(task.encoder, text) for text in task.texts]
-        return Embeddings(images=vectors, texts=torch.stack(texts) if texts else _EMPTY)
-
 
 def _on_cpu(intervention: Intervention) -> Intervention:
     tensors, settings = intervention.state()
@@ -193,13 +216,8 @@ def _on_cpu(intervention: Intervention) -> Intervention:
 
 
 def _environment(device: str) -> dict[str, object]:
-    installed = {package.metadata["Name"]: package.version for package in distributions()}
-    packages = ("htbench", "torch", "diffusers", "transformers", "open_clip_torch")
     return {
-        **{name: installed.get(name, "not installed") for name in packages},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu": f"{os.cpu_count()} x {platform.processor() or platform.machine()}",
+        **machine(),
         "threads": torch.get_num_threads(),
         "device": "cpu" if device == "cpu" else torch.cuda.get_device_name(device),
     }

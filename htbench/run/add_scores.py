@@ -1,0 +1,145 @@
+"""Scores by further scorers on the images that a run has, without its model and its methods."""
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from htbench.core import device as devices
+from htbench.core import registry
+from htbench.core.display import Display
+from htbench.core.errors import Missing, Refused
+from htbench.run import facts as run_facts
+from htbench.run import fit_seeds, other_scores, sessions
+from htbench.run import plan as plans
+from htbench.run.context import RunContext
+from htbench.run.fact_table import Facts
+from htbench.run.plan import Plan, ResolvedPlan
+from htbench.run.score import score
+from htbench.run.store import Store
+from htbench.run.workers.local import LocalPool
+from htbench.run.workers.worker import EncoderWorker
+from htbench.scorers import scorer
+from htbench.steering import concept
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddedScores:
+    """Numbers of cells that were scored, by scorer."""
+
+    cells: dict[str, int]
+
+    def __str__(self) -> str:
+        return "; ".join(f"{name}: {cells:,} cells scored" for name, cells in self.cells.items())
+
+
+def add_scores(
+    folder: Path,
+    names: Sequence[str],
+    *,
+    device: str | None = None,
+    display: Display | None = None,
+    command: str | None = None,
+) -> AddedScores:
+    """Score the images of the run in `folder` by encoders, installed scorers or scorer cards.
+
+    Images that have a score already are left alone. What was scored is part of the run from then
+    on, as if its command had named the scorers.
+
+    Raises:
+        UnknownName: for the name of no scorer.
+        Missing: if the run has no images, or something that a scorer needs is not there.
+        Refused: if concepts of the run have changed since.
+    """
+    for name in names:
+        scorer.check(name)
+    display, chosen = display or Display(), devices.choose(device)
+    with Store.open(folder) as store, ExitStack() as stack, display.showing():
+        facts = Facts.read(store)
+        plan = _wider_plan(facts, names)
+        encoders = [name for name in names if not scorer.is_scorer_plugin(name)]
+        worker = EncoderWorker(
+            [registry.load("encoders", name)(chosen) for name in encoders], device=chosen
+        )
+        context = RunContext(
+            plan=_resolve(plan, facts, folder),
+            store=store,
+            pool=LocalPool(worker),
+            display=display,
+            runs=folder.absolute().parent,
+            scorers=tuple(
+                scorer.load(name, chosen) for name in names if scorer.is_scorer_plugin(name)
+            ),
+            command=command or run_facts.command_line(),
+        )
+        before = _scored_cells(store)
+        _score(context)
+        for further in [each.folder for each in fit_seeds.further_runs(store, facts)]:
+            again = stack.enter_context(Store.open(further))
+            _score(replace(context, store=again, scorers=()))
+        store.set_facts(plan=plan.model_dump(mode="json"))
+        ids = {encoder.id: encoder.name for encoder in context.encoders}
+        ids |= {scorer.scorer_id(each): each.card.name for each in context.scorers}
+        after = _scored_cells(store)
+        return AddedScores(cells={name: after[id_] - before[id_] for id_, name in ids.items()})
+
+
+def _wider_plan(facts: Facts, names: Sequence[str]) -> Plan:
+    """The plan of the run with more scorers.
+
+    Once it names an encoder, it also names those that a run takes where none is named.
+    """
+    if not facts.plan.stored:
+        raise Missing("the run has no images to score", remedy="Issue its command first.")
+    plan = plans.build(facts.plan.stored)
+    own = list(plan.scorers)
+    if any(not scorer.is_scorer_plugin(name) for name in names) and all(
+        scorer.is_scorer_plugin(name) for name in own
+    ):
+        own = [encoder.name for encoder in facts.scorers] + own
+        installed = registry.plugins("scorers")
+        own += [each.name for each in facts.gauges if each.name in installed]
+    return plan.model_copy(update={"scorers": tuple(dict.fromkeys((*own, *names)))})
+
+
+def _resolve(plan: Plan, facts: Facts, folder: Path) -> ResolvedPlan:
+    """The plan with its concepts, as they were when the images were made; without methods."""
+    concept_set = concept.load(plan.concept_set)
+    empty = ResolvedPlan(settings=plan, concept_set=concept_set, concepts=(), cards={})
+    resolved = empty.with_settings(plan)
+    digests = {each.id: each.digest for each in resolved.concepts}
+    changed = [
+        name for name, each in facts.concepts.items() if digests.get(name, "") != each.digest
+    ]
+    if changed:
+        raise Refused(
+            f"{len(changed)} concepts of run {str(folder)!r} have changed since, "
+            f"such as {changed[0]!r}",
+            remedy="Issue the command of the run again.",
+        )
+    return resolved
+
+
+def _score(context: RunContext) -> None:
+    """Score the images of one store, and add the scorers to its facts."""
+    store = context.store
+    facts = Facts.read(store)
+    store.start_session(
+        command=context.command,
+        environment={**sessions.machine(), "device": context.model.device},
+    )
+    score(context)
+    added = [run_facts.encoder_facts(encoder) for encoder in context.encoders]
+    known = {each.id: each.stored for each in (*facts.scorers, *added)}
+    store.set_facts(scorers=list(known.values()))
+    if context.scorers:
+        other_scores.score(context)
+        gauges = {each.id: each.stored for each in (*facts.gauges, *Facts.read(store).gauges)}
+        store.set_facts(gauges=list(gauges.values()))
+
+
+def _scored_cells(store: Store) -> Counter[str]:
+    """Numbers of cells with a score, by scorer."""
+    query = "SELECT encoder, count(DISTINCT cell) FROM scores GROUP BY encoder"
+    return Counter(dict(store.select(query)))
