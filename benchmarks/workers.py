@@ -60,7 +60,7 @@ def fit(folder: Path) -> None:
     seconds = {}
     for workers in (1, 2):
         clock = StageClock()
-        options = RunOptions(workers=workers, ray="auto", threads=1, device="cpu")
+        options = RunOptions(workers=workers, ray="auto", threads=1, device="cpu", reuse=False)
         runner.run(build(FIT), folder / str(workers), options, display=clock)
         seconds[workers] = clock.began["score"] - clock.began["learn"]
         print(f"{workers} workers: {seconds[workers]:.1f} s", flush=True)
@@ -75,7 +75,11 @@ def memory(folder: Path) -> None:
         _start_ray()
         with _sampling_memory(folder / "run" / "images") as samples:
             began = time.perf_counter()
-            runner.run(build(CELLS), folder / "run", RunOptions(workers=2, ray="auto", threads=1))
+            runner.run(
+                build(CELLS),
+                folder / "run",
+                RunOptions(workers=2, ray="auto", threads=1, reuse=False),
+            )
             seconds = time.perf_counter() - began
     most = max(files for files, _ in samples)
     for tenth in range(1, 11):

@@ -4,8 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from htbench.core.errors import HtbenchError, Incomplete, Missing, Refused, UsageError
     from htbench.core.registry import load_model
     from htbench.core.types import Site, SiteInfo
+    from htbench.results.run_result import ReportPage, RunResult
+    from htbench.results.run_result import open_run as open
+    from htbench.results.running import run
+    from htbench.results.steered import SteeredImages, steer
     from htbench.scorers.scorer import Scorer, ScorerInput, ScorerVersion
     from htbench.steering.algebra import average, compose, invert
     from htbench.steering.baseline import load_card, load_method
@@ -33,20 +38,28 @@ __all__ = [
     "ConceptSet",
     "Encoder",
     "FitsEachConcept",
+    "HtbenchError",
+    "Incomplete",
     "Interpolate",
     "Intervention",
     "LowRank",
     "Method",
+    "Missing",
     "Model",
+    "Refused",
+    "ReportPage",
     "Request",
     "Rewrite",
+    "RunResult",
     "Scorer",
     "ScorerInput",
     "ScorerVersion",
     "Site",
     "SiteInfo",
+    "SteeredImages",
     "Steering",
     "Training",
+    "UsageError",
     "activations",
     "average",
     "compose",
@@ -60,8 +73,11 @@ __all__ = [
     "load_method",
     "load_model",
     "load_or_train",
+    "open",
+    "run",
     "save_intervention",
     "select_sites",
+    "steer",
 ]
 _ORIGINS = {
     "Affine": "steering.intervention:Affine",
@@ -69,20 +85,28 @@ _ORIGINS = {
     "ConceptSet": "steering.concept:ConceptSet",
     "Encoder": "steering.encoder:Encoder",
     "FitsEachConcept": "steering.method:FitsEachConcept",
+    "HtbenchError": "core.errors:HtbenchError",
+    "Incomplete": "core.errors:Incomplete",
     "Interpolate": "steering.intervention:Interpolate",
     "Intervention": "steering.intervention:Intervention",
     "LowRank": "steering.intervention:LowRank",
     "Method": "steering.method:Method",
+    "Missing": "core.errors:Missing",
     "Model": "steering.model:Model",
+    "Refused": "core.errors:Refused",
+    "ReportPage": "results.run_result:ReportPage",
     "Request": "steering.model:Request",
     "Rewrite": "steering.intervention:Rewrite",
+    "RunResult": "results.run_result:RunResult",
     "Scorer": "scorers.scorer:Scorer",
     "ScorerInput": "scorers.scorer:ScorerInput",
     "ScorerVersion": "scorers.scorer:ScorerVersion",
     "Site": "core.types:Site",
     "SiteInfo": "core.types:SiteInfo",
+    "SteeredImages": "results.steered:SteeredImages",
     "Steering": "steering.method:Steering",
     "Training": "steering.training:Training",
+    "UsageError": "core.errors:UsageError",
     "activations": "steering.hooks:activations",
     "average": "steering.algebra:average",
     "compose": "steering.algebra:compose",
@@ -96,8 +120,11 @@ _ORIGINS = {
     "load_method": "steering.baseline:load_method",
     "load_model": "core.registry:load_model",
     "load_or_train": "steering.method:load_or_train",
+    "open": "results.run_result:open_run",
+    "run": "results.running:run",
     "save_intervention": "steering.intervention:save",
     "select_sites": "steering.model:select_sites",
+    "steer": "results.steered:steer",
 }
 """Module below `htbench` and name there, by public name."""
 

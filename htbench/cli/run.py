@@ -95,6 +95,14 @@ def run(
     name: Annotated[
         str | None, typer.Option(help="Folder of this run below --out; from the plan if not given.")
     ] = None,
+    reuse: Annotated[
+        bool | None,
+        typer.Option(
+            "--reuse/--no-reuse",
+            help="Take over what other runs beside it have made already by the same model and "
+            "method, or make everything anew.",
+        ),
+    ] = None,
     allow_leak: Annotated[
         bool | None,
         typer.Option(
@@ -136,7 +144,7 @@ def run(
         "prompts": prompts, "seeds": seeds, "batch": batch, "scorers": scorer, "seed": seed,
         "fit_seeds": fit_seeds, "tune_strength": tune_strength, "device": device,
         "workers": workers, "ray": ray, "threads": threads, "out": out, "name": name,
-        "allow_leak": allow_leak, "max_failures": max_failures,
+        "reuse": reuse, "allow_leak": allow_leak, "max_failures": max_failures,
     }  # fmt: skip
     layers = {
         f"plan {plan}": plans.read(plan) if plan else {},

@@ -13,6 +13,8 @@ class HtbenchError(Exception):
     def __init__(self, cause: str, *, remedy: str = "") -> None:
         super().__init__(cause)
         self.remedy = remedy
+        if remedy:
+            self.add_note(remedy)
 
 
 class UsageError(HtbenchError):

@@ -109,6 +109,11 @@ class RunOptions(Settings):
     """Folder that runs are kept in."""
     name: Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]{0,59}$")] | None = None
     """Folder of this run below `out`; None: made from the plan."""
+    reuse: bool = True
+    """Take over what other runs in `out` have made already by the same model and method.
+
+    Without it every image is made here, such as to see whether a machine gives the same ones.
+    """
     allow_leak: bool = False
     """Run methods on concepts that they were trained on; the report says so."""
     max_failures: (

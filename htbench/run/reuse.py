@@ -24,8 +24,11 @@ from htbench.steering.method import steering_key
 
 _RUNS = ("*/run.sqlite", "*/tuning/run.sqlite", "*/fit-seeds/*/run.sqlite")
 """Stores of runs, of their runs on dev concepts and of their further fit seeds."""
-ScoreKey = tuple[str, str, str, str]
-"""The image's file, that of the unsteered image, the prompt, and the concept's digest."""
+ScoreKey = tuple[str, str, str, str, str]
+"""The image's file, that of the unsteered image, the prompt, the concept's digest and the method.
+
+Scores depend on the method by its place in a batch alone, to the last bit.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,11 +226,11 @@ class _Source:
 def _score_keys(store: Store, digests: Mapping[str, str]) -> Iterator[tuple[int, ScoreKey]]:
     """Each cell that has an image and an unsteered one, with what its scores depend on."""
     plain = {seed: file for seed, (_, file) in store.unsteered_images().items()}
-    query = """SELECT cells.id, concept, prompt, seed, file FROM cells JOIN images ON key = image
-               WHERE file IS NOT NULL"""
-    for id_, concept, prompt, seed, file in store.iterate(query):
+    query = """SELECT cells.id, concept, prompt, seed, file, method
+               FROM cells JOIN images ON key = image WHERE file IS NOT NULL"""
+    for id_, concept, prompt, seed, file, method in store.iterate(query):
         if (prompt, seed) in plain and concept in digests:
-            yield id_, (file, plain[prompt, seed], prompt, digests[concept])
+            yield id_, (file, plain[prompt, seed], prompt, digests[concept], method)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -59,7 +59,8 @@ def run_resolved(
         _open_context(plan, options, store, display) as opened,
     ):
         untrained = replace(opened, command=command or facts.command_line())
-        reuse.take_trainings(untrained)
+        if options.reuse:
+            reuse.take_trainings(untrained)
         trained = train_methods(untrained)
         context = replace(untrained, steerings=trained.steerings)
         tuned = _run_stages(context, options, trained.failures)
@@ -169,7 +170,7 @@ def _run_stages(
     )
     if lost := store.drop_missing_images():
         context.display.warn(f"{lost} image files are gone and are made again")
-    for reused in reuse.take(context):
+    for reused in reuse.take(context) if options.reuse else ():
         context.display.note(str(reused))
     limit = FailureLimit(allowed=options.failures_allowed(store.count()))
     context = replace(context, failure_limit=limit)

@@ -16,6 +16,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from htbench.core import registry
 from htbench.core.content import digest
 from htbench.run import plan, runner
+from htbench.run.plan import RunOptions
 from htbench.steering.model import Request
 from kit.toy import Toy
 
@@ -96,4 +97,4 @@ def run_plan(settings: dict[str, object], folder: Path, log: Path) -> None:
     """Run a plan, with the file `log` as the model's `TOY_LOG`."""
     os.environ["TOY_LOG"] = str(log)
     torch.set_num_threads(1)
-    runner.run(plan.build(settings), folder)
+    runner.run(plan.build(settings), folder, RunOptions(reuse=False))

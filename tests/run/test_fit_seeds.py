@@ -25,7 +25,7 @@ SETTINGS = {
 
 
 def run(folder: Path, **changes: object) -> Path:
-    runner.run(build(SETTINGS, changes), folder, RunOptions(threads=1))
+    runner.run(build(SETTINGS, changes), folder, RunOptions(threads=1, reuse=False))
     return folder
 
 
@@ -79,7 +79,7 @@ def test_a_run_goes_on_with_more_fit_seeds(
     assert not (tmp_path / "log").exists()
     run(folder, fit_seeds=3)
     made = sum(map(int, (tmp_path / "log").read_text().split()))
-    assert made == 3 * 2, "images of mean-shift: the unsteered ones are the run's own"
+    assert made == 2 + 3 * 2, "unsteered images, and those of mean-shift"
 
 
 def test_strengths_are_chosen_at_the_first_fit_seed(toy_plugins: Path, tmp_path: Path) -> None:

@@ -70,6 +70,12 @@ def test_another_seed_of_learning_takes_the_images_of_the_model_alone(runs: Path
         assert store.select(query) == [("mean-shift",), ("prompt",)]
 
 
+def test_a_run_without_reuse_makes_everything(runs: Path) -> None:
+    runner.run(build(SMALL), runs / "fresh", RunOptions(threads=1, reuse=False))
+    with Store.read(runs / "fresh") as store:
+        assert len(store.sessions()) == 1
+
+
 def test_a_damaged_image_is_made_again(runs: Path) -> None:
     for path in (runs / "made" / "images").iterdir():
         path.write_bytes(b"damaged")

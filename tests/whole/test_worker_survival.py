@@ -31,7 +31,7 @@ import json, sys
 from pathlib import Path
 from htbench.run import runner
 from htbench.run.plan import RunOptions, build
-options = RunOptions(workers=2, ray=sys.argv[3], threads=1)
+options = RunOptions(workers=2, ray=sys.argv[3], threads=1, reuse=False)
 runner.run(build(json.loads(sys.argv[1])), Path(sys.argv[2]), options)
 """
 
@@ -64,10 +64,10 @@ def test_a_machine_is_lost_in_the_middle(
         until_half_of_the_images_are_made(tmp_path / "workers" / "images")
         machines.remove_node(machines.two[1], allow_graceful=False)
 
-    runner.run(build(PLAN), tmp_path / "alone", RunOptions(threads=1))
+    runner.run(build(PLAN), tmp_path / "alone", RunOptions(threads=1, reuse=False))
     remover = threading.Thread(target=remove_machine)
     remover.start()
-    options = RunOptions(workers=2, ray=machines.address, threads=1)
+    options = RunOptions(workers=2, ray=machines.address, threads=1, reuse=False)
     runner.run(build(PLAN), tmp_path / "workers", options)
     remover.join()
     assert contents(tmp_path / "workers") == contents(tmp_path / "alone")
@@ -82,5 +82,5 @@ def test_the_driver_is_killed_and_started_again(machines: Any, tmp_path: Path) -
     driver.kill()
     driver.wait()
     subprocess.run(command, check=True)
-    runner.run(build(PLAN), tmp_path / "alone", RunOptions(threads=1))
+    runner.run(build(PLAN), tmp_path / "alone", RunOptions(threads=1, reuse=False))
     assert contents(tmp_path / "workers") == contents(tmp_path / "alone")

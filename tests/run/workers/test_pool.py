@@ -107,7 +107,7 @@ def test_a_run_is_the_same_in_any_order_of_completion(
 
     runner.run(build(PLAN), tmp_path / "alone")
     monkeypatch.setattr(pool, "open_pool", unruly)
-    runner.run(build(PLAN), tmp_path / "unruly")
+    runner.run(build(PLAN), tmp_path / "unruly", RunOptions(reuse=False))
     whole = contents(tmp_path / "alone")
     assert contents(tmp_path / "unruly") == whole
     assert [len(part) for part in whole] == [
@@ -279,9 +279,11 @@ def poison(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_what_a_lost_worker_had_in_hand_goes_to_another(
     poison: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    runner.run(build(PLAN), tmp_path / "alone", RunOptions(threads=1))
+    runner.run(build(PLAN), tmp_path / "alone", RunOptions(threads=1, reuse=False))
     poison.touch()
-    runner.run(build(PLAN), tmp_path / "workers", RunOptions(workers=2, ray="auto", threads=1))
+    runner.run(
+        build(PLAN), tmp_path / "workers", RunOptions(workers=2, ray="auto", threads=1, reuse=False)
+    )
     assert not poison.exists()
     assert "is lost, others take its work" in capsys.readouterr().err
     assert contents(tmp_path / "workers") == contents(tmp_path / "alone")
@@ -295,8 +297,10 @@ def test_any_number_of_workers_leaves_the_same_run(
     plan = build(
         PLAN, {"methods": [*PLAN["methods"], _blend(tmp_path, "blend", base="mean-shift")]}
     )
-    runner.run(plan, tmp_path / "alone", RunOptions(threads=1))
-    runner.run(plan, tmp_path / "workers", RunOptions(workers=workers, ray="auto", threads=1))
+    runner.run(plan, tmp_path / "alone", RunOptions(threads=1, reuse=False))
+    runner.run(
+        plan, tmp_path / "workers", RunOptions(workers=workers, ray="auto", threads=1, reuse=False)
+    )
     assert contents(tmp_path / "workers") == contents(tmp_path / "alone")
     kept = [
         sorted(path.name for path in (tmp_path / run / "maps" / "bank").iterdir())
@@ -315,7 +319,7 @@ def test_two_cards_that_ship_the_same_file_are_what_they_are_without_workers(
     runner.run(
         build(PLAN, {"methods": [str(tmp_path / "learns.toml")]}),
         tmp_path / "learning",
-        RunOptions(threads=1),
+        RunOptions(threads=1, reuse=False),
     )
     (learnt,) = (
         path
@@ -329,8 +333,10 @@ def test_two_cards_that_ship_the_same_file_are_what_they_are_without_workers(
             f'name = "{name}"\n{card}{settings}[artifacts]\ntoy = "learnt"\n'
         )
     plan = build(PLAN, {"methods": [str(tmp_path / "one.toml"), str(tmp_path / "other.toml")]})
-    runner.run(plan, tmp_path / "alone", RunOptions(threads=1))
-    runner.run(plan, tmp_path / "workers", RunOptions(workers=2, ray="auto", threads=1))
+    runner.run(plan, tmp_path / "alone", RunOptions(threads=1, reuse=False))
+    runner.run(
+        plan, tmp_path / "workers", RunOptions(workers=2, ray="auto", threads=1, reuse=False)
+    )
     assert contents(tmp_path / "workers") == contents(tmp_path / "alone")
     steerings = [
         {path.name for path in (tmp_path / run / "maps").glob("steering-*")}

@@ -1,0 +1,1 @@
+"""Runs and steered images as values of Python: what `htbench.run`, `open` and `steer` return."""

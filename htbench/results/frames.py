@@ -1,0 +1,184 @@
+"""Tables of a run as pandas frames, with the same column types for every run."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from htbench.core.errors import Missing, UnknownName
+from htbench.core.types import encoder_name
+from htbench.judging.ledger import Ledger
+from htbench.judging.outcome import match_outcome, preference
+from htbench.report import leaderboard_files
+from htbench.run.summary import METRICS, Summary
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Types = Mapping[str, object]
+"""Types of columns by name, in order."""
+_SCORES = {f"{metric}{end}": "float64" for metric in METRICS for end in ("", "_low", "_high")}
+_LEADERBOARD: Types = {
+    "method": "category",
+    "strength": "float64",
+    "rank": "Int64",
+    "rank_high": "Int64",
+    "rank_low": "Int64",
+    "tier": "Int64",
+    **_SCORES,
+    "concept_seconds": "float64",
+    "training_seconds": "float64",
+    "concepts": "Int64",
+    "done": "Int64",
+    "failed": "Int64",
+    "planned": "Int64",
+    "circular": "boolean",
+    "unranked": "string",
+}
+_CELLS: Types = {
+    "method": "category",
+    "concept": "category",
+    "kind": "category",
+    "prompt": "category",
+    "seed": "Int64",
+    "strength": "float64",
+    "file": "string",
+    "seconds": "float64",
+    "session": "Int64",
+    "blank": "category",
+    "failure": "category",
+}
+_TIMINGS: Types = {
+    "phase": "category",
+    "method": "category",
+    "concept": "category",
+    "seconds": "float64",
+    "device": "category",
+    "session": "Int64",
+}
+_VOTES: Types = {
+    "judge": "category",
+    "model": "category",
+    "criterion": "category",
+    "control": "category",
+    "concept": "category",
+    "prompt": "category",
+    "seed": "Int64",
+    "one": "category",
+    "two": "category",
+    "preference": "float64",
+    "outcome": "category",
+}
+_SESSIONS: Types = {
+    "session": "Int64",
+    "run": "string",
+    "command": "string",
+    "device": "string",
+    "threads": "Int64",
+    "htbench": "string",
+    "started": "datetime64[ns, UTC]",
+    "ended": "datetime64[ns, UTC]",
+}
+
+
+def leaderboard(summary: Summary) -> "DataFrame":
+    """A row per method at the strength of the leaderboard, in its order."""
+    return strengths(summary)[: len(summary.leaderboard)]
+
+
+def strengths(summary: Summary) -> "DataFrame":
+    """A row per method and strength: the leaderboard, then all other strengths."""
+    rows = [[row[name] for name in _LEADERBOARD] for row in leaderboard_files.rows(summary)]
+    return _frame(rows, _LEADERBOARD, summary)
+
+
+def cells(summary: Summary, *, scorer: str | None) -> "DataFrame":
+    """A row per planned cell, with the scores of an encoder and of all other scorers."""
+    query = """SELECT method, concept, concept, prompt, seed, strength, file, seconds, session,
+                      flaw, CASE WHEN file IS NULL THEN failures.kind END, cells.id
+               FROM cells JOIN images ON images.key = image
+               LEFT JOIN failures ON failures.key = image ORDER BY place"""
+    kinds = {name: concept.kind for name, concept in summary.facts.concepts.items()}
+    rows = [(*row[:2], kinds.get(row[2]), *row[3:]) for row in summary.store.select(query)]
+    frame = _frame(rows, {**_CELLS, "id": "int64"}, summary).set_index("id")
+    encoder = _encoder_id(summary, scorer)
+    others = {gauge.id for gauge in summary.facts.gauges}
+    columns: dict[str, dict[int, float | None]] = {metric: {} for metric in METRICS}
+    columns |= {gauge.name: {} for gauge in summary.facts.gauges}
+    for cell, metric, by, value in summary.store.scores():
+        if by == encoder or by in others:
+            columns[metric][cell] = value
+    for name, values in columns.items():
+        frame[name] = pd.Series(values, dtype="float64").reindex(frame.index)
+    return frame.reset_index(drop=True)
+
+
+def timings(summary: Summary) -> "DataFrame":
+    """A row per timing of a run's own."""
+    query = "SELECT phase, method, concept, seconds, device, session FROM timings ORDER BY id"
+    return _frame(summary.store.select(query), _TIMINGS, summary)
+
+
+def sessions(summary: Summary) -> "DataFrame":
+    """A row per session."""
+    rows = [
+        (
+            each.id,
+            each.run or None,
+            each.command,
+            each.environment.stored.get("device"),
+            each.environment.stored.get("threads"),
+            each.environment.stored.get("htbench"),
+            *(pd.to_datetime(time or None, utc=True) for time in (each.started, each.ended)),
+        )
+        for each in summary.facts.sessions
+    ]
+    return _frame(rows, _SESSIONS, summary)
+
+
+def votes(summary: Summary) -> "DataFrame":
+    """A row per match of the run's judges."""
+    rows: list[tuple[object, ...]] = []
+    with suppress(Missing), Ledger.read(summary.store.folder) as ledger:
+        for id_, about in ledger.tournaments().items():
+            for result in ledger.results(id_):
+                match = result.match
+                rows.append(
+                    (
+                        about["judge"],
+                        about["model"],
+                        match.criterion,
+                        match.control or None,
+                        match.concept,
+                        match.prompt,
+                        match.seed,
+                        match.one,
+                        match.two,
+                        preference(result),
+                        match_outcome(result),
+                    )
+                )
+    return _frame(rows, _VOTES, summary)
+
+
+def _frame(rows: Iterable[Sequence[object]], types: Types, summary: Summary) -> "DataFrame":
+    """The rows with these types; categories of methods and concepts are in the plan's order."""
+    orders = {"method": summary.methods, "concept": list(summary.facts.concepts)}
+    frame = pd.DataFrame(list(rows), columns=list(types), dtype=object).astype(dict(types))
+    for name in types.keys() & orders.keys():
+        values = frame[name].cat.categories
+        order = [each for each in orders[name] if each in values]
+        order += [each for each in values if each not in order]
+        frame[name] = frame[name].cat.set_categories(order)
+    return frame
+
+
+def _encoder_id(summary: Summary, name: str | None) -> str:
+    """The id of an encoder of the run; None: that of the headline."""
+    if name is None:
+        return summary.scorer
+    ids = {encoder_name(encoder.id): encoder.id for encoder in summary.facts.scorers}
+    if name not in ids:
+        raise UnknownName("encoder of the run", name, ids)
+    return ids[name]

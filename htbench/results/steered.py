@@ -1,0 +1,110 @@
+"""`htbench.steer`: images of a prompt steered towards a concept, at several strengths."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from htbench.core import device as devices
+from htbench.core import registry
+from htbench.steering import baseline
+from htbench.steering import concept as concept_sets
+from htbench.steering import steer as steering
+from htbench.steering.concept import Concept
+from htbench.steering.filmstrip import Filmstrip
+from htbench.steering.steer import FilmstripRequest
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from htbench.steering.model import Model
+
+_FOLDER = Path("runs") / "steer" / "learnt"
+"""Folder of methods that are trained here, as for `htbench steer`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SteeredImages:
+    """Images of prompts at rising strengths; a notebook shows them as one picture."""
+
+    filmstrip: Filmstrip
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The prompts, a row of images each."""
+        return self.filmstrip.labels
+
+    @property
+    def strengths(self) -> tuple[float, ...]:
+        """The strengths, a column of images each."""
+        return self.filmstrip.strengths
+
+    @property
+    def images(self) -> "tuple[Image, ...]":
+        """All images: those of the first prompt at each strength, then those of the next."""
+        return tuple(image for row in self.filmstrip.rows for image in row)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write all images as one labelled picture; the suffix says its format."""
+        self.filmstrip.draw().save(path)
+
+    def _repr_png_(self) -> bytes:
+        buffer = BytesIO()
+        self.filmstrip.draw().save(buffer, "PNG")
+        return buffer.getvalue()
+
+
+def steer(
+    prompt: str | Sequence[str],
+    concept: str | Concept,
+    *,
+    method: str = "hypertransport",
+    strengths: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0),
+    seed: int = 0,
+    model: str = "emoji",
+    concept_set: str = "emoji",
+    device: str | None = None,
+) -> SteeredImages:
+    """Generate images of a prompt, steered towards a concept at several strengths.
+
+    A model stays loaded for the next call.
+
+    Args:
+        prompt: the prompt, or several.
+        concept: words such as `with lemon`, or the id of a concept of the set; or a `Concept`.
+        method: a baseline of `htbench list methods`, or the path of its card.
+        strengths: 0 leaves the image as it is, 1 is the learnt change, below 0 pushes away.
+        seed: seed of the noise that images start from, the same for all.
+        model: a model of `htbench list models`.
+        concept_set: the set whose concepts and neutral prompts are used.
+        device: `cpu`, `cuda` or `cuda:1`; None: the GPU if there is one.
+
+    Raises:
+        UnknownName: for a method, model or set that does not exist.
+        UsageError: if the method cannot be given such a concept.
+    """
+    card, concepts = baseline.load_card(method), concept_sets.load(concept_set)
+    target = (
+        concept if isinstance(concept, Concept) else steering.concept_from_words(concept, concepts)
+    )
+    steering.check_readable(card, target)
+    request = FilmstripRequest(
+        prompts=(prompt,) if isinstance(prompt, str) else tuple(prompt),
+        strengths=tuple(map(float, strengths)),
+        seed=seed,
+    )
+    loaded = _load_model(model, devices.choose(device))
+    filmstrip = steering.make_filmstrip(
+        card, loaded, target, request, concepts=concepts, folder=_FOLDER
+    )
+    return SteeredImages(filmstrip=filmstrip)
+
+
+@lru_cache(maxsize=1)
+def _load_model(name: str, device: str) -> "Model":
+    registry.check("models", name)
+    model: Model = registry.load_model(name, device, {})
+    return model
