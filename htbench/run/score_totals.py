@@ -5,7 +5,7 @@ tried yet is left out.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,20 +66,26 @@ def _counts(cells: CellTable, weights: Num[np.ndarray, " cells"]) -> Float[np.nd
     return np.bincount(cells.group.numbers, weights, minlength=len(cells.group.names))
 
 
-def over_fit_seeds(first: ScoreTotals, further: Sequence[ScoreTotals]) -> ScoreTotals:
-    """The totals of a run and of its further fit seeds together.
+def over_fit_seeds(
+    first: ScoreTotals, further: Sequence[ScoreTotals], methods: Collection[str]
+) -> ScoreTotals:
+    """The totals of a run and of its further fit seeds, at which `methods` were fitted anew.
 
     A fit seed counts for a mean once it has all concepts of the first.
     """
     done = Counter(first.done)
     for each in further:
-        done.update(each.done)
+        done.update({group: cells for group, cells in each.done.items() if group[0] in methods})
     means: dict[ScoreKey, dict[str, list[float]]] = {}
     shares: dict[ScoreKey, dict[str, float]] = {}
     for key, own in first.means.items():
         complete = [
             first,
-            *(each for each in further if own.keys() <= each.means.get(key, {}).keys()),
+            *(
+                each
+                for each in further
+                if key[0] in methods and own.keys() <= each.means.get(key, {}).keys()
+            ),
         ]
         means[key] = {
             concept: [value for each in complete for value in each.means[key][concept]]

@@ -486,7 +486,13 @@ class Summary:
         """Numbers of cells without an image after a try, of all fit seeds."""
         counts = Counter(self.table.group_counts(self.table.failed))
         for table in map(cell_table.read, self._further_runs()):
-            counts.update(table.group_counts(table.failed))
+            counts.update(
+                {
+                    group: cells
+                    for group, cells in table.group_counts(table.failed).items()
+                    if group[0] in self.facts.fit_seeds
+                }
+            )
         return counts
 
     @cached_property
@@ -537,7 +543,8 @@ class Summary:
             )
             first = score_totals.add_up(self.table, scores)
             further = [score_totals.read(store, scorer) for store in self._further_runs()]
-            totals = score_totals.over_fit_seeds(first, further) if further else first
+            methods = self.facts.fit_seeds
+            totals = score_totals.over_fit_seeds(first, further, methods) if further else first
             self._totals_by_scorer[scorer] = totals
         return self._totals_by_scorer[scorer]
 

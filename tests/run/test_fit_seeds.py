@@ -125,6 +125,16 @@ def test_a_row_counts_the_cells_of_all_its_fit_seeds(whole: Path) -> None:
     ]
 
 
+def test_a_run_with_fit_seeds_is_complete_with_the_unsteered_cells_of_the_first(
+    whole: Path,
+) -> None:
+    with Store.read(whole) as store:
+        summary = Summary(store)
+        assert summary.is_complete
+        unsteered = summary.leaderboard_row("none", 0.0)
+        assert (unsteered.done, unsteered.planned) == (6, 6)
+
+
 def test_a_failed_cell_of_a_further_fit_seed_scores_worst(whole: Path) -> None:
     before = row(whole).scores["presence"].mean
     with Store.open(fit_seeds.folder(whole, 1)) as store:
