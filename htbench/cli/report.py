@@ -89,15 +89,20 @@ def _report_several(folders: list[Path], out: Path, *, as_json: bool) -> int:
         return 0 if all(report.summary.is_complete for report in reports) else 3
 
 
-def write_and_print(run: Path, *, as_folder: bool = False, as_json: bool) -> int:
-    """Write a run's report and print its tables; gives 3 if cells or scores are missing, else 0."""
+def write_and_print(
+    run: Path, *, page: Path | None = None, as_folder: bool = False, as_json: bool
+) -> int:
+    """Write a run's report and print its tables; gives 3 if cells or scores are missing, else 0.
+
+    A `page` that is there and up to date is not written again.
+    """
     from htbench import report
 
     write = report.write_summary_folder if as_folder else report.write_summary
     with report.open_run(run) as summary:
         for problem in summary.store.problems:
             sys.stderr.write(f"htbench: left out: {problem}\n")
-        return _print_tables(summary, write(summary, run), as_json=as_json)
+        return _print_tables(summary, page or write(summary, run), as_json=as_json)
 
 
 def _print_tables(summary: "Summary", page: Path, *, as_json: bool) -> int:

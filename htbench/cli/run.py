@@ -1,7 +1,6 @@
 """`htbench run`: from a plan to a report."""
 
 import os
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from htbench.cli.options import Json, ModelOption, Verbose, Weights, load_options, parse_numbers
-from htbench.cli.report import print_path, write_and_print
+from htbench.cli.report import write_and_print
 from htbench.core.errors import Incomplete
 
 if TYPE_CHECKING:
@@ -186,19 +185,14 @@ def _run(
 
 
 def _show_finished(folder: Path, *, as_json: bool) -> int:
-    """The report of a run that has nothing left to do, which is made only if it is not there."""
+    """The tables of a run that has nothing left to do; its page is made only if it is not there."""
     from htbench.report.current import find_current_page
     from htbench.run.store import Store
 
-    page = find_current_page(folder)
-    if page is None or as_json:
-        return write_and_print(folder, as_json=as_json)
-    with Store.read(folder) as store:
-        cells = store.count()
-    typer.echo(f"Nothing is left to do: all {cells:,} cells are done and scored.")
-    typer.echo(f"Tables: htbench report {shlex.quote(str(folder))}")
-    print_path(page)
-    return 0
+    if not as_json:
+        with Store.read(folder) as store:
+            typer.echo(f"Nothing is left to do: all {store.count():,} cells are done and scored.")
+    return write_and_print(folder, page=find_current_page(folder), as_json=as_json)
 
 
 def _print_plan(plan: "Plan", options: "RunOptions", layers: Layers, *, as_json: bool) -> None:

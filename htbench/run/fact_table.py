@@ -210,6 +210,8 @@ class ScorerFacts(FactGroup):
     better: Text = ""
     """`higher` or `lower`."""
     against: Text = ""
+    digest: Text = ""
+    """Digest of the card and of the files that it names; empty in runs of version 0.1.0."""
     counterparts: list[Text] = []
     """The leaderboard's scores that it measures in another way."""
     version: Text = ""

@@ -1,17 +1,21 @@
 """The test whether a run has anything left to do, without its model, torch, or rows in memory."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 from htbench.core import content, registry
 from htbench.core.errors import HtbenchError
 from htbench.core.types import Digest
+from htbench.run import fit_seeds, tune
 from htbench.run.fact_table import Facts
 from htbench.run.plan import ResolvedPlan, RunOptions, grid_digest, map_file
 from htbench.run.store import Store
+from htbench.scorers import scorer as scorers
 from htbench.scorers.metric_table import METRIC_TABLE
+from htbench.steering.baseline import Card
+from htbench.steering.training import method_digest, steering_key
 
 _PACKAGE = "htbench"
 
@@ -19,48 +23,35 @@ _PACKAGE = "htbench"
 def is_finished(plan: ResolvedPlan, folder: Path, options: RunOptions) -> bool:
     """True if a run of `plan` in `folder` would change nothing.
 
-    False also where only a run can tell: where weights, plug-ins or scorers that are not part of
-    this version of htbench might be others now, and where a run has runs of its own.
+    False also where only a run can tell: where weights or plug-ins that are not part of this
+    version of htbench, or code that is not beside its card, might be others now.
     """
-    if not _is_shipped(plan):
-        return False
     try:
-        with Store.read(folder) as store:
-            facts = Facts.read(store)
-            return (
-                _is_same(plan, facts, options)
-                and _has_interventions(plan, facts, folder)
-                and not store.pending_count()
-                and all(not store.unscored_count(id_, n) for id_, n in _scorers(facts).items())
-                and store.has_all_image_files()
-            )
-    except HtbenchError:
+        return (
+            _can_be_told(plan)
+            and _has_scorer_cards(plan, folder)
+            and all(_is_done(part, place, options) for part, place in _parts(plan, folder))
+        )
+    except (HtbenchError, OSError):
         return False  # the run itself says what is wrong
 
 
-def _is_shipped(plan: ResolvedPlan) -> bool:
-    """True if the version of htbench tells what the plan's model, methods and scorers are."""
+def _can_be_told(plan: ResolvedPlan) -> bool:
+    """True if the version of htbench and digests of files tell what the plan names."""
     settings = plan.settings
-    names: list[tuple[registry.Group, str]] = [
+    installed: list[tuple[registry.Group, str]] = [
         ("models", settings.model),
-        *(("methods", card.method) for card in plan.cards.values()),
+        *(("methods", card.method) for card in plan.cards.values() if not card.code_file),
         *(
             ("encoders" if name in registry.plugins("encoders") else "scorers", name)
             for name in settings.scorers
+            if not name.endswith(".toml")
         ),
     ]
-    shipped = content.folder("baselines")
     return (
         not settings.weights
         and not settings.model_options
-        and not settings.tune_strength
-        and settings.fit_seeds == 1
-        and all(
-            not card.artifacts or path.resolve().is_relative_to(shipped.resolve())
-            for card in plan.cards.values()
-            for path in map(Path, card.artifacts.values())
-        )
-        and all(_is_own(group, name) for group, name in names)
+        and all(_is_own(group, name) for group, name in installed)
     )
 
 
@@ -69,20 +60,64 @@ def _is_own(group: registry.Group, name: str) -> bool:
     return bool(entry and entry.dist and entry.dist.name == _PACKAGE)
 
 
+def _parts(plan: ResolvedPlan, folder: Path) -> Iterator[tuple[ResolvedPlan, Path]]:
+    """The plan with its folder, then those of its run on dev concepts and of further fit seeds."""
+    settings = plan.settings
+    yield plan, folder
+    if settings.tune_strength:
+        yield plan.with_settings(tune.dev_plan(settings)), folder / "tuning"
+    for number in range(1, settings.fit_seeds) if plan.refitted else ():
+        again = plan.at_fit_seed(number)
+        yield again, fit_seeds.folder(folder, again.settings.seed)
+
+
+def _is_done(plan: ResolvedPlan, folder: Path, options: RunOptions) -> bool:
+    """True if the run in `folder` is one of `plan` and lacks nothing."""
+    with Store.read(folder) as store:
+        facts = Facts.read(store)
+        return (
+            _is_same(plan, facts, options)
+            and _has_interventions(plan, facts, folder)
+            and not store.pending_count()
+            and all(not store.unscored_count(id_, n) for id_, n in _scorers(facts).items())
+            and store.has_all_image_files()
+        )
+
+
 def _is_same(plan: ResolvedPlan, facts: Facts, options: RunOptions) -> bool:
     """True if the stored run is one of this plan, made by this version of htbench."""
-    digests = {name: Digest(method.digest) for name, method in facts.methods.items()}
     concepts = {concept.id: concept.digest for concept in plan.concepts}
+    digests = {
+        name: _method_digest(plan, card, Digest(facts.model.revision))
+        for name, card in plan.cards.items()
+    }
+    tuned = {name: choice.strength for name, choice in facts.tuned.items()}
     return (
         facts.environment.stored.get(_PACKAGE) == version(_PACKAGE)
         and facts.plan.stored == plan.settings.model_dump(mode="json")
-        and {name: card.digest for name, card in plan.cards.items()}
-        == {name: method.card for name, method in facts.methods.items()}
+        and digests == {name: method.digest for name, method in facts.methods.items()}
         and concepts == {name: concept.digest for name, concept in facts.concepts.items()}
         and facts.concept_set.version == str(plan.concept_set.version)
-        and facts.grid == grid_digest(plan, model=Digest(facts.model.revision), methods=digests)
+        and facts.grid
+        == grid_digest(plan, model=Digest(facts.model.revision), methods=digests, tuned=tuned)
         and (options.allow_leak or not any(method.leaked for method in facts.methods.values()))
     )
+
+
+def _method_digest(plan: ResolvedPlan, card: Card, model: Digest) -> Digest:
+    """Digest of a method that was trained as its card says now."""
+    concepts, seed = plan.concept_set.splits["train"], plan.settings.seed
+    file = card.artifact(plan.settings.model)
+    weights = content.file_digest(file) if file else steering_key(card, model, concepts, seed=seed)
+    return method_digest(card, weights, seed=seed)
+
+
+def _has_scorer_cards(plan: ResolvedPlan, folder: Path) -> bool:
+    """True if the run scored by the scorers whose cards the plan names, as their files are now."""
+    paths = (Path(name) for name in plan.settings.scorers if name.endswith(".toml"))
+    cards = {(card.name, card.digest) for card in map(scorers.read, paths)}
+    with Store.read(folder) as store:
+        return cards <= {(gauge.name, gauge.digest) for gauge in Facts.read(store).gauges}
 
 
 def _has_interventions(plan: ResolvedPlan, facts: Facts, folder: Path) -> bool:

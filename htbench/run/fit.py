@@ -17,7 +17,7 @@ from htbench.steering import baseline
 from htbench.steering.fitting import map_bank
 from htbench.steering.fitting.map_bank import UsesMapBank
 from htbench.steering.intervention import InterventionOrigin
-from htbench.steering.method import steering_key
+from htbench.steering.training import steering_key
 
 
 @dataclass(frozen=True, kw_only=True)

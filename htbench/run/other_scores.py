@@ -48,6 +48,7 @@ def scorer_facts(scorer: Scorer, reasons: Mapping[str, int]) -> dict[str, object
         **card,
         **asdict(scorer.declared),
         "name": scorer.card.name,
+        "digest": scorer.card.digest,
         "reasons": dict(reasons),
     }
 

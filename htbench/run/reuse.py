@@ -20,7 +20,7 @@ from htbench.run.fact_table import Facts
 from htbench.run.store import Store, image_file, read_image
 from htbench.scorers.metric_table import METRIC_TABLE
 from htbench.scorers.scorer import scorer_id
-from htbench.steering.method import steering_key
+from htbench.steering.training import steering_key
 
 _RUNS = ("*/run.sqlite", "*/tuning/run.sqlite", "*/fit-seeds/*/run.sqlite")
 """Stores of runs, of their runs on dev concepts and of their further fit seeds."""
@@ -41,8 +41,12 @@ class Reused:
     scores: int
 
     def __str__(self) -> str:
-        counts = {"interventions": self.fits, "images": self.images, "scores": self.scores}
-        parts = [f"{number:,} {what}" for what, number in counts.items() if number]
+        counts = {"intervention": self.fits, "image": self.images, "score": self.scores}
+        parts = [
+            f"{number:,} {what}{'' if number == 1 else 's'}"
+            for what, number in counts.items()
+            if number
+        ]
         return f"taken from run {self.run}, which has the same: {', '.join(parts)}"
 
 
@@ -58,7 +62,10 @@ def take_trainings(context: RunContext) -> None:
 
 
 def take(context: RunContext) -> Iterator[Reused]:
-    """Take the fits, images and scores that the planned cells still lack, run by run."""
+    """Take the fits, images and scores that the planned cells still lack, run by run.
+
+    What the run's own parts give each other, such as unsteered images, is not told.
+    """
     need = _Need.of(context)
     for folder in _others(context) if need else ():
         reused = None
@@ -66,7 +73,8 @@ def take(context: RunContext) -> Iterator[Reused]:
             if (facts := Facts.read(other)).model.revision == context.model.revision:
                 reused = _Source(context=context, need=need, other=other, facts=facts).take()
         if reused and (reused.fits or reused.images or reused.scores):
-            yield reused
+            if _run_of(context, folder) != _run_of(context, context.store.folder):
+                yield reused
             need = _Need.of(context)
             if not need:
                 return
@@ -215,7 +223,7 @@ class _Source:
     def _session(self, write: sqlite3.Connection, number: int | None) -> int | None:
         """This run's number of a session of the other run, whose row is written if it is new."""
         if number not in self._sessions:
-            name = self.other.folder.relative_to(self.context.runs).parts[0]
+            name = _run_of(self.context, self.other.folder)
             for session in self.other.sessions():
                 if session.id == number:
                     copy = replace(session, run=session.run or name)
@@ -231,6 +239,11 @@ def _score_keys(store: Store, digests: Mapping[str, str]) -> Iterator[tuple[int,
     for id_, concept, prompt, seed, file, method in store.iterate(query):
         if (prompt, seed) in plain and concept in digests:
             yield id_, (file, plain[prompt, seed], prompt, digests[concept], method)
+
+
+def _run_of(context: RunContext, folder: Path) -> str:
+    """The name of the run that a folder of runs, or a part of one, belongs to."""
+    return folder.absolute().relative_to(context.runs).parts[0]
 
 
 def _link(source: Path, target: Path) -> None:

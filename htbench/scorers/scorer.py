@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
 from htbench.core import content, registry
 from htbench.core.errors import Missing, UnknownName, UsageError
+from htbench.core.types import Digest
 from htbench.scorers.metric_table import METRIC_TABLE
 
 Against = Literal["target", "concept", "prompt", "unsteered"]
@@ -103,6 +104,18 @@ class ScorerCard(BaseModel):
     def folder(self) -> Path:
         """The folder of the card's file."""
         return self._folder
+
+    @property
+    def digest(self) -> Digest:
+        """Changes with the card, and with the files in its folder that it names."""
+        named = [self._folder / word for word in (*self.command, self.weights) if word]
+        files = [
+            file
+            for path in named
+            for file in (sorted(path.rglob("*")) if path.is_dir() else [path])
+            if file.is_file()
+        ]
+        return content.digest([self.model_dump(mode="json"), content.file_digest(*files)])
 
 
 def scorer_id(scorer: Scorer) -> str:

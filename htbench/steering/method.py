@@ -21,7 +21,7 @@ from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept
 from htbench.steering.intervention import Intervention
 from htbench.steering.model import Model
-from htbench.steering.training import Training, training_digest
+from htbench.steering.training import Training, method_digest, steering_key, training_digest
 
 
 class Steering(Protocol):
@@ -186,12 +186,11 @@ def load_or_train(
                 if path.exists()
                 else _train(method, model, concepts, path, seed=seed, key=key)
             )
-    # Not the digest of a file that is made here: the file also records the seconds it took.
     weights = content.file_digest(path) if shipped else key
     return TrainedMethod(
         card=card,
         steering=steering,
-        digest=content.digest([card.digest, weights, seed]),
+        digest=method_digest(card, weights, seed=seed),
         training=(steering.training if shipped else _with_digest(steering.training, concepts)),
     )
 
@@ -223,14 +222,6 @@ def _with_digest(training: Training, concepts: Sequence[Concept]) -> Training:
         return training
     trained = [by_id[id_] for id_ in training.concepts]
     return replace(training, concepts_digest=training_digest(trained))
-
-
-def steering_key(card: Card, revision: Digest, concepts: Sequence[Concept], *, seed: int) -> Digest:
-    """Digest of everything that determines a trained steering.
-
-    `load_or_train` keeps the steering at `steering-KEY`, and its checkpoints at `learning-KEY`.
-    """
-    return content.digest([card.digest, revision, [concept.digest for concept in concepts], seed])
 
 
 def load_or_train_base(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from htbench.core import content
 from htbench.core.types import Digest
+from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept
 
 
@@ -32,3 +33,20 @@ class Training:
 def training_digest(concepts: Sequence[Concept]) -> Digest:
     """Digest of training concepts: their texts, templates, neutral prompts and references."""
     return content.digest([concept.digest for concept in concepts])
+
+
+def steering_key(card: Card, revision: Digest, concepts: Sequence[Concept], *, seed: int) -> Digest:
+    """Digest of everything that determines a trained steering.
+
+    `load_or_train` keeps the steering at `steering-KEY`, and its checkpoints at `learning-KEY`.
+    """
+    return content.digest([card.digest, revision, [concept.digest for concept in concepts], seed])
+
+
+def method_digest(card: Card, weights: Digest, *, seed: int) -> Digest:
+    """Digest of a trained method.
+
+    `weights` is the digest of the file that the card names for the model; else the `steering_key`,
+    since a file that is made here also records the seconds it took.
+    """
+    return content.digest([card.digest, weights, seed])

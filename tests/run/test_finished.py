@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from kit.commands import htbench, imports_torch
+from kit.scorer_cards import command_card
 
 from htbench.run import plan as plans
 from htbench.run.finished import is_finished
@@ -38,6 +39,7 @@ def test_the_same_command_says_so_and_imports_no_torch(
     answer = htbench("run", "plan.toml", "--name", "done")
     assert (answer.returncode, answer.stderr) == (0, "")
     assert answer.stdout.startswith("Nothing is left to do: all 6 cells are done")
+    assert "prompt" in answer.stdout, "the table of a run"
     assert not imports_torch("run", "plan.toml", "--name", "done")
 
 
@@ -85,6 +87,60 @@ def test_a_run_that_lacks_something_has_work_left(
     assert not left(run)
     change(run)
     assert left(run)
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a strength to choose, two fit seeds, a method's card with code, and a scorer's."""
+    folder = tmp_path_factory.mktemp("extended")
+    (folder / "own.py").write_text(
+        "from htbench.methods.mean_shift import MeanShift\n\n\nclass Own(MeanShift):\n    pass\n"
+    )
+    (folder / "own.toml").write_text('name = "own"\nmethod = "own:Own"\nsummary = "Mine."\n')
+    command_card(folder, "good")
+    (folder / "plan.toml").write_text(
+        "methods = ['own.toml']\nlimit = 1\nprompts = 1\nstrengths = [0.0, 1.0]\n"
+        "fit_seeds = 2\ntune_strength = true\ntune_concepts = 1\nscorers = ['words.toml']\n"
+    )
+    answer = htbench("run", "plan.toml", cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    return folder
+
+
+def has_work_left(folder: Path, monkeypatch: pytest.MonkeyPatch) -> bool:
+    monkeypatch.chdir(folder)
+    plan = plans.resolve(plans.build(plans.read("plan.toml")))
+    return not is_finished(plan, folder / "runs" / "plan", RunOptions())
+
+
+def test_a_run_with_parts_and_cards_of_its_own_can_be_told_to_be_finished(
+    extended: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not has_work_left(extended, monkeypatch)
+    assert not imports_torch("run", "plan.toml")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / "own.py").write_text("class Own:\n    pass\n"),
+        lambda folder: (folder / "words.py").write_text("print('another scorer')\n"),
+        lambda folder: command_card(folder, "good", better="lower"),
+        lambda folder: lose_a_picture(folder / "runs" / "plan" / "tuning"),
+        lambda folder: lose_a_map(folder / "runs" / "plan" / "fit-seeds" / "1"),
+        lambda folder: shutil.rmtree(folder / "runs" / "plan" / "fit-seeds"),
+    ],
+)
+def test_a_part_or_a_file_that_changed_leaves_work(
+    extended: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Path], object],
+) -> None:
+    folder = Path(shutil.copytree(extended, tmp_path / "copy"))
+    assert not has_work_left(folder, monkeypatch)
+    change(folder)
+    assert has_work_left(folder, monkeypatch)
 
 
 def test_what_is_no_run_has_work_left(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from htbench.core import content
 from htbench.run.workers.messages import Handle, SteeringSource, WorkerInfo
 from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept
-from htbench.steering.method import steering_key
+from htbench.steering.training import steering_key
 
 
 @dataclass(frozen=True, kw_only=True)
