@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
@@ -79,6 +79,10 @@ class ImageFile:
         return pictures.on_background(pictures.read_picture(self.path, pixels=REFERENCE_PIXELS))
 
 
+_DIGESTED = ("id", "kind", "text", "template", "sources")
+"""Fields of a concept that its digest is made of, besides its references."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Concept:
     """Something that steering can add to an image, with the prompts that methods are fitted on.
@@ -125,10 +129,9 @@ class Concept:
 
         Not with paraphrases and families.
         """
+        fields = {field: getattr(self, field) for field in _DIGESTED}
         references = [[reference.name, reference.checksum] for reference in self.references]
-        fields = asdict(replace(self, paraphrases=()))
-        del fields["families"]
-        return content.digest({**fields, "references": references})
+        return content.digest({**fields, "references": references, "paraphrases": []})
 
 
 @dataclass(frozen=True, kw_only=True)
