@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from PIL.Image import Image
 
+_SHOWN = ("concept_gain", "presence", "image_preservation", "concept_seconds")
+"""Columns of the leaderboard that a notebook shows of a run, besides ranks."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReportPage:
@@ -191,9 +194,6 @@ class RunResult:
         frame = self.leaderboard()[["method", "rank", "tier", "strength", *_SHOWN]]
         title = f"<p>Run <code>{html.escape(str(self.folder))}</code></p>"
         return title + str(frame.to_html(index=False, float_format="{:.2f}".format))
-
-
-_SHOWN = ("concept_gain", "presence", "image_preservation", "concept_seconds")
 
 
 def open_run(run: str | PathLike[str], *, runs: str | PathLike[str] = "runs") -> RunResult:

@@ -284,8 +284,3 @@ class Facts(FactGroup):
             started = {"started": own[0].started}
             facts |= {"command": own[0].command, "environment": own[0].environment | started}
         return cls.model_validate({**facts, "sessions": [asdict(each) for each in sessions]})
-
-    @cached_property
-    def own_sessions(self) -> list[SessionFacts]:
-        """The sessions of the run itself, without those of runs that images were taken from."""
-        return [session for session in self.sessions if not session.run]
