@@ -118,8 +118,8 @@ def main() -> None:
             process = [sys.executable, __file__, "--build", str(folder)]
             subprocess.run(process, check=True)
         plan, runs = str(folder / "load.toml"), str(folder / "runs")
-        run = ("run", plan, "--out", runs, "--name", "load")
-        measure("report", "report", "load", "--out", runs)
+        run = ("run", plan, "--runs-dir", runs, "--name", "load")
+        measure("report", "report", "load", "--runs-dir", runs)
         measure("run, nothing left", *run)
         measure("run, nothing left, again", *run)
 

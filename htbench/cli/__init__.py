@@ -1,5 +1,6 @@
 """The command line: one module per command or group of commands, registered here."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -22,6 +23,9 @@ from htbench.cli import (
     time,
     train,
 )
+from htbench.cli.help import HelpCommand, HelpGroup
+
+_START, _EVIDENCE, _EXTEND, _DATA = "Start", "Evidence", "Extend", "Data"
 
 
 def _show_version(is_requested: bool) -> None:
@@ -33,12 +37,18 @@ def _show_version(is_requested: bool) -> None:
 
 
 app = typer.Typer(
+    cls=HelpGroup,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help="Benchmark activation steering of text-to-image models: how good, and how much cheaper, "
     "is amortised steering?",
+    epilog="""
+htbench run quickstart --open
+htbench steer --concept "woodcut style, orange bars background" --prompt panda
+htbench run --help
+""",
 )
 
 
@@ -53,19 +63,124 @@ def _common(
 ) -> None: ...
 
 
-app.command()(run.run)
-app.command()(report.report)
-app.command()(score.score)
-app.command("list")(listing.list_)
-app.command()(show.show)
-app.command()(fetch.fetch)
-app.command()(diff.diff)
-app.command()(export.export)
-app.command()(doctor.doctor)
-app.command()(steer.steer)
-app.command()(train.train)
-app.command()(time.time)
-app.command()(judge.judge)
-app.command()(power.power)
-app.add_typer(check.app, name="check")
-app.add_typer(study.app, name="study")
+def _add(command: Callable[..., None], name: str, panel: str, examples: str) -> None:
+    """Add a command to a panel of the help page, with examples, one a line."""
+    cls = run.RunCommand if command is run.run else HelpCommand
+    app.command(name, cls=cls, rich_help_panel=panel, epilog=examples)(command)
+
+
+_add(
+    run.run,
+    "run",
+    _START,
+    """
+htbench run quickstart
+htbench run --model emoji --method prompt --method lineas --limit 12 --strength 0,0.5,1
+htbench run quickstart --dry-run
+""",
+)
+_add(
+    report.report,
+    "report",
+    _START,
+    """
+htbench report quickstart --open
+htbench report quickstart --wide
+htbench report first second --out both
+""",
+)
+_add(
+    steer.steer,
+    "steer",
+    _START,
+    """
+htbench steer --concept "woodcut style, orange bars background" --prompt panda
+htbench steer --method lineas --concept "sepia style" --strength 0,0.5,1,1.5
+""",
+)
+_add(
+    listing.list_,
+    "list",
+    _START,
+    """
+htbench list
+htbench list methods
+htbench list concepts --concept-set emoji
+""",
+)
+_add(
+    judge.judge,
+    "judge",
+    _EVIDENCE,
+    """
+htbench judge quickstart
+htbench judge quickstart --judge openai --pairs 500 --dry-run
+""",
+)
+app.add_typer(study.app, name="study", rich_help_panel=_EVIDENCE)
+_add(
+    time.time,
+    "time",
+    _EVIDENCE,
+    """
+htbench time --model emoji --minutes 5
+htbench time --method lineas --method hypertransport --name quickstart
+""",
+)
+_add(
+    power.power,
+    "power",
+    _EVIDENCE,
+    """
+htbench power --preference 0.667
+htbench power quickstart
+""",
+)
+_add(
+    train.train,
+    "train",
+    _EXTEND,
+    """
+htbench train hypertransport --set steps=2000
+htbench train hypertransport --concept-set ./mine.csv --out mine.safetensors
+""",
+)
+app.add_typer(check.app, name="check", rich_help_panel=_EXTEND)
+_add(
+    show.show,
+    "show",
+    _EXTEND,
+    """
+htbench show method lineas
+htbench show model dmd2 --needs
+""",
+)
+_add(
+    score.score,
+    "score",
+    _DATA,
+    """
+htbench score quickstart --scorer emoji-clip-a
+htbench score quickstart --scorer ./mine.toml
+""",
+)
+_add(diff.diff, "diff", _DATA, "htbench diff quickstart other")
+_add(
+    export.export,
+    "export",
+    _DATA,
+    """
+htbench export quickstart --to csv
+htbench export quickstart --to figures --out figures
+""",
+)
+_add(
+    fetch.fetch,
+    "fetch",
+    _DATA,
+    """
+htbench fetch --model dmd2
+htbench fetch --scorer dinov2-small
+""",
+)
+_add(doctor.doctor, "doctor", _DATA, "htbench doctor")

@@ -7,9 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from htbench.cli.options import Json, ModelOption, Out, RunName, Weights, choose_model, run_folder
+from htbench.cli.help import HelpCommand, HelpGroup
+from htbench.cli.options import (
+    RUNS_DIR,
+    ConceptSetName,
+    Json,
+    MethodCard,
+    ModelName,
+    ModelOption,
+    RunName,
+    RunsDir,
+    Weights,
+    choose_model,
+    run_folder,
+)
 from htbench.core import registry
 from htbench.core.errors import Refused, UsageError
 
@@ -20,7 +32,7 @@ if TYPE_CHECKING:
     from htbench.steering.contracts import PromiseResult
 
 
-class _RunByDefault(TyperGroup):
+class _RunByDefault(HelpGroup):
     """A word that is no command names a run: `htbench check RUN` is `htbench check run RUN`."""
 
     # its types are those of click, which Typer ships under a private name
@@ -34,32 +46,34 @@ app = typer.Typer(
     cls=_RunByDefault,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Check a method, the scorers, or a run: htbench check RUN.",
+    help="Check a run, a method or the scorers. A run: htbench check RUN.",
+    epilog="htbench check quickstart\nhtbench check method ./mine.toml\nhtbench check scorers",
 )
 
 
-@app.command()
+@app.command(
+    cls=HelpCommand, epilog="htbench check method lineas\nhtbench check method ./mine.toml"
+)
 def method(
-    name: Annotated[
-        str, typer.Argument(help="A baseline of `htbench list methods`, or the path of its card.")
-    ],
-    model: Annotated[str, typer.Option(help="See: htbench list models")] = "emoji",
+    name: MethodCard,
+    model: ModelName = "emoji",
     weights: Weights = None,
     model_option: ModelOption = None,
-    concepts: Annotated[
-        str, typer.Option(help="Concept set; see: htbench list concepts")
-    ] = "emoji",
+    concept_set: ConceptSetName = "emoji",
     device: Annotated[
         str,
-        typer.Option(help="cpu, cuda or cuda:1; on a CPU promises about images hold to the bit."),
+        typer.Option(
+            metavar="NAME",
+            help="cpu, cuda or cuda:1; on a CPU promises about images hold to the bit.",
+        ),
     ] = "cpu",
 ) -> None:
-    """Try on a method every promise that methods give; exit code 5 if one is broken."""
+    """Test a method against every promise that methods give. Exit code 5 if it breaks one."""
     from htbench.steering import baseline, concept
 
     card = baseline.load_card(name)
     source = choose_model(model, weights, model_option)
-    concept_set = concept.load(concepts)
+    concepts = concept.load(concept_set, model=model)
     from rich.console import Console
 
     from htbench.steering import contracts
@@ -69,7 +83,7 @@ def method(
     with tempfile.TemporaryDirectory() as folder:
         with status:
             case = contracts.Case(
-                card=card, model=source.load(device), concepts=concept_set, folder=Path(folder)
+                card=card, model=source.load(device), concepts=concepts, folder=Path(folder)
             )
         results = contracts.check(case)
         while result := _next_result(results, status):
@@ -87,17 +101,21 @@ def method(
 
 
 @app.command("instruments", hidden=True, help="Former name of `htbench check scorers`.")
-@app.command()
+@app.command(cls=HelpCommand, epilog="htbench check scorers\nhtbench check scorers --split dev")
 def scorers(
-    model: Annotated[str, typer.Option(help="A model whose scenes are known.")] = "emoji",
-    split: Annotated[str, typer.Option(help="Concepts: train, dev or test.")] = "test",
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="Model that draws scenes of known content.")
+    ] = "emoji",
+    split: Annotated[
+        str, typer.Option(metavar="SPLIT", help="Concepts to test: train, dev or test.")
+    ] = "test",
     scenes: Annotated[
-        int, typer.Option(min=2, help="Scenes a concept, with it and without it.")
+        int, typer.Option(min=2, metavar="N", help="Scenes per concept, with it and without it.")
     ] = 20,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1")] = "cpu",
+    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda or cuda:1.")] = "cpu",
 ) -> None:
-    """Read concepts from scenes that show them for certain, and from the same scenes without them;
-    exit code 5 if one cannot be told.
+    """Test scorers on scenes that are known to show a concept or not. Exit code 5 if a scorer
+    misses one.
     """
     registry.check("models", model)
     if model not in registry.plugins("calibrations"):
@@ -121,25 +139,25 @@ def scorers(
         )
 
 
-@app.command("run")
+@app.command(
+    "run", cls=HelpCommand, epilog="htbench check quickstart\nhtbench check quickstart --quick"
+)
 def run(
     run: RunName,
-    out: Out = Path("runs"),
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="Do not read the images, only look whether they are there."),
+        typer.Option("--quick", help="Only look whether images are there, without reading them."),
     ] = False,
+    runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
 ) -> None:
-    """Check a run: what is done, missing, failed or stale, and whether every file is what was
-    written.
-
-    Exit code 3 if cells are missing, 5 if anything is damaged.
+    """Check what a run has done, and that no file of it has changed. Exit code 3 if cells are
+    missing, 5 if anything is damaged.
     """
     from htbench.core.display import print_json
     from htbench.run import check
 
-    folder = run_folder(run, out)
+    folder = run_folder(run, runs_dir)
     result = check.check(folder, hashes=not quick)
     if as_json:
         print_json(run=str(folder), **asdict(result))

@@ -2,27 +2,31 @@
 
 import math
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from htbench.cli.options import Json, Out, RunName, run_folder
+from htbench.cli.options import RUNS_DIR, Json, RunName, RunsDir, run_folder
 
 if TYPE_CHECKING:
     from htbench.run.diff import RunDiff
 
 
-def diff(first: RunName, second: RunName, out: Out = Path("runs"), as_json: Json = False) -> None:
-    """Compare two runs cell by cell: mean differences, second minus first, with 95 % intervals that
-    resample concepts.
+def diff(
+    first: RunName, second: RunName, runs_dir: RunsDir = RUNS_DIR, as_json: Json = False
+) -> None:
+    """Compare two runs cell by cell: mean differences, second minus first, with 95 % intervals
+    over concepts.
     """
     from htbench.core.display import print_json
     from htbench.run.diff import compare_runs
     from htbench.run.store import Store
     from htbench.run.summary import Summary
 
-    with Store.read(run_folder(first, out)) as before, Store.read(run_folder(second, out)) as after:
+    with (
+        Store.read(run_folder(first, runs_dir)) as before,
+        Store.read(run_folder(second, runs_dir)) as after,
+    ):
         result = compare_runs(Summary(before), Summary(after))
     if as_json:
         for change in result.changes:

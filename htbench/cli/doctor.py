@@ -26,7 +26,7 @@ class DoctorCheck:
 
 
 def doctor(as_json: Json = False) -> None:
-    """Look at devices, versions, caches and what each model needs; exit code 4 if anything is
+    """Check devices, versions, caches and what each model needs. Exit code 4 if anything is
     missing.
     """
     from htbench.core.display import print_json, printable
@@ -49,7 +49,8 @@ def _checks() -> Iterator[DoctorCheck]:
     yield from _devices()
     yield from _caches()
     yield from _content()
-    for group in ("models", "encoders"):
+    groups: tuple[registry.Group, ...] = ("models", "encoders")
+    for group in groups:
         for name in sorted(registry.plugins(group)):
             yield _plugin(group, name)
 
@@ -116,20 +117,14 @@ def _content() -> Iterator[DoctorCheck]:
             yield DoctorCheck(what=name, found=text, well=number > 0)
 
 
-def _plugin(group: str, name: str) -> DoctorCheck:
-    """True if a plug-in can be used.
-
-    It or its module may have a function `missing()`, which names what it lacks; without one, it is
-    loaded to see.
-    """
+def _plugin(group: registry.Group, name: str) -> DoctorCheck:
+    """The check of a plug-in by what it says is missing; if it cannot tell, it is loaded to see."""
     kind = group.removesuffix("s")
     entry = registry.plugins(group)[name]
     try:
         plugin = entry.load()
-        missing = getattr(plugin, "missing", None) or getattr(
-            sys.modules[entry.module], "missing", None
-        )
-        lacks = ", ".join(map(str, missing())) if missing else ""
+        missing = registry.missing(group, name)
+        lacks = ", ".join(missing or ())
         if missing is None:
             plugin("cpu")
     except Exception as error:  # a stranger's plug-in may fail in any way: that is the answer

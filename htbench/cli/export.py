@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from htbench.cli.options import Out, RunName, run_folder
+from htbench.cli.options import RUNS_DIR, RunName, RunsDir, run_folder
 from htbench.core.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -20,17 +20,20 @@ def export(
     to: Annotated[
         str,
         typer.Option(
+            metavar="FORMAT",
             help="csv: leaderboard, cells, scores, timings, votes, ratings and claims; latex or "
             "markdown: leaderboard, speed-up and claims for papers and notes; figures: all charts "
             "as PDF and SVG, one column wide; parquet: cells, scores and timings; datasets: a "
-            "folder for Hugging Face datasets, with the images."
+            "folder for Hugging Face datasets, with the images.",
         ),
     ],
-    out: Out = Path("runs"),
-    into: Annotated[
+    out: Annotated[
         Path | None,
-        typer.Option(help="New or empty folder; RUN/csv, RUN/figures and so on if not given."),
+        typer.Option(
+            metavar="FOLDER", help="New or empty folder to write.", show_default="RUN/FORMAT"
+        ),
     ] = None,
+    runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
     """Write a run as tables, as figures for papers, or as a data set with its images."""
     from htbench.run.store import Store
@@ -38,9 +41,9 @@ def export(
 
     if to not in _FORMATS:
         raise UnknownName("format", to, _FORMATS)
-    folder = run_folder(run, out)
+    folder = run_folder(run, runs_dir)
     with Store.read(folder) as store:
-        for path in _writer(to)(Summary(store), into or folder / to):
+        for path in _writer(to)(Summary(store), out or folder / to):
             typer.echo(path)
 
 

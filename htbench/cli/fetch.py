@@ -13,17 +13,20 @@ def fetch(
     model: Annotated[
         str | None,
         typer.Option(
-            help="A model, with the encoders that condition and score it; see: htbench list models"
+            metavar="NAME",
+            help="Model, with the encoders that it needs; see htbench list models.",
         ),
     ] = None,
     encoder: Annotated[
-        str | None, typer.Option(help="An encoder alone; see: htbench list encoders")
+        str | None,
+        typer.Option(metavar="NAME", help="Encoder alone; see htbench list encoders."),
     ] = None,
-    scorer: Annotated[str | None, typer.Option(help="A gauge: dinov2-small or lpips-alex.")] = None,
+    scorer: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Other scorer: dinov2-small or lpips-alex."),
+    ] = None,
 ) -> None:
-    """Download a model's weights, check them and say where they are; what is there already is only
-    checked.
-    """
+    """Download weights and check them. Those that are there are only checked."""
     from rich.console import Console
 
     if (model, encoder, scorer).count(None) != 2:

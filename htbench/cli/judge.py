@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from htbench.cli.options import Json, Out, RunName, Verbose, run_folder
+from htbench.cli.options import (
+    RUNS_DIR,
+    Json,
+    RunName,
+    RunsDir,
+    Verbose,
+    Wide,
+    run_folder,
+)
 from htbench.cli.report import print_path
 from htbench.core.errors import HtbenchError, Incomplete, UnknownName
 from htbench.judging.judge import JudgeContext
@@ -20,37 +28,72 @@ if TYPE_CHECKING:
     from htbench.judging.tournament import Tournament
 
 
+_WHAT, _HOW_MUCH, _CALLS, _VERDICTS = "What to compare", "How much", "Calls", "Verdicts"
+"""Panels of the help page."""
+
+
 def judge(
     run: RunName,
     judge: Annotated[
-        str, typer.Option(help="See: htbench list judges; or the path of a judge's folder.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Judge by name, or the path of its folder; see htbench list judges.",
+            rich_help_panel=_WHAT,
+        ),
     ] = "clip",
     model: Annotated[
         str | None,
-        typer.Option(help="The endpoint's model, or the encoder; the card's if not given."),
+        typer.Option(
+            metavar="NAME",
+            help="Model of the judge's endpoint, or its encoder.",
+            show_default="that of the judge's card",
+            rich_help_panel=_WHAT,
+        ),
     ] = None,
     criterion: Annotated[
         list[str] | None,
-        typer.Option(help="presence, preservation, quality or overall; repeat for several."),
+        typer.Option(
+            metavar="NAME",
+            help="presence, preservation, quality or overall. Repeatable.",
+            show_default="all of the judge",
+            rich_help_panel=_WHAT,
+        ),
     ] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option(help="A method of the run; repeat for several; all if not given."),
+        typer.Option(
+            metavar="NAME",
+            help="Method of the run. Repeatable.",
+            show_default="all",
+            rich_help_panel=_WHAT,
+        ),
     ] = None,
     against: Annotated[
-        str, typer.Option(help="Only pairs with this method: prompt.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Compare with this method alone, such as prompt.",
+            rich_help_panel=_WHAT,
+        ),
     ] = ScheduleSettings.against,
     strength: Annotated[
         str | None,
         typer.Option(
-            help="Strength that pictures are compared at, or `tuned`; 1 if the run has it."
+            metavar="N",
+            help="Strength that images are compared at, or `tuned`.",
+            show_default="1, or the largest of the run",
+            rich_help_panel=_WHAT,
         ),
     ] = None,
     pairs: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="So many pairs of pictures, balanced over methods and concepts; all if not given.",
+            metavar="N",
+            help="Pairs of images, balanced over methods and concepts.",
+            show_default="all",
+            rich_help_panel=_HOW_MUCH,
         ),
     ] = ScheduleSettings.pairs,
     swiss: Annotated[
@@ -58,80 +101,138 @@ def judge(
         typer.Option(
             min=0,
             max=50,
-            help="Choose most pairs in so many rounds between neighbours by then; "
-            "0: a round robin.",
+            metavar="N",
+            help="Choose most pairs in N rounds, each between methods of similar rank; 0: a round "
+            "robin.",
+            rich_help_panel=_HOW_MUCH,
         ),
     ] = ScheduleSettings.swiss,
     controls: Annotated[
         int,
         typer.Option(
             min=0,
-            help="Controls of each kind and criterion: repeats, identical pairs, noise, "
-            "wrong concepts, text.",
+            metavar="N",
+            help="Controls of each kind per criterion: repeats, identical pairs, noise, wrong "
+            "concepts, text.",
+            rich_help_panel=_HOW_MUCH,
         ),
     ] = ScheduleSettings.controls,
     one_order: Annotated[
         bool,
         typer.Option(
-            "--one-order", help="Ask in one random order only: half the calls, and less to trust."
+            "--one-order",
+            help="Ask in one random order only: half the calls, but position bias stays unseen.",
+            rich_help_panel=_HOW_MUCH,
         ),
     ] = False,
     seed: Annotated[
-        int, typer.Option(min=0, help="Of the schedule and of intervals.")
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Random seed for the schedule and for intervals.",
+            rich_help_panel=_HOW_MUCH,
+        ),
     ] = ScheduleSettings.seed,
     max_requests: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="Requests in this run to this model, retries and earlier ones included.",
+            metavar="N",
+            help="Most requests of this run to this model, with retries and earlier ones.",
+            show_default="no limit",
+            rich_help_panel=_CALLS,
         ),
     ] = None,
     max_cost: Annotated[
-        float | None, typer.Option(min=0, help="What they may cost; needs --prices.")
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="AMOUNT",
+            help="Most that these requests may cost; needs --prices.",
+            show_default="no limit",
+            rich_help_panel=_CALLS,
+        ),
     ] = None,
     prices: Annotated[
-        Path | None, typer.Option(help="Your table of prices, a TOML file; see docs/judging.md.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Your table of prices in TOML; see docs/judging.md.",
+            rich_help_panel=_CALLS,
+        ),
     ] = None,
     concurrency: Annotated[
-        int, typer.Option(min=1, max=256, help="Calls under way at once.")
+        int,
+        typer.Option(
+            min=1, max=256, metavar="N", help="Calls at the same time.", rich_help_panel=_CALLS
+        ),
     ] = JudgeContext.concurrency,
     wait: Annotated[
-        float, typer.Option(min=0, help="Longest that an endpoint may ask to wait for, in seconds.")
+        float,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="Longest wait that an endpoint may ask for.",
+            rich_help_panel=_CALLS,
+        ),
     ] = JudgeContext.wait,
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ACTION",
+            help="submit: send all open calls in batches; collect: fetch those that are ready.",
+            rich_help_panel=_CALLS,
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="cpu, cuda or cuda:1, for judges on this machine.",
+            show_default="the GPU if there is one",
+            rich_help_panel=_CALLS,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Ask one question at most, and say what the others would take."
+            "--dry-run",
+            help="Ask at most one question, and show what the others would take.",
+            rich_help_panel=_VERDICTS,
         ),
     ] = False,
-    batch: Annotated[
-        str | None,
-        typer.Option(help="submit: send what is pending in batches; collect: fetch what is ready."),
-    ] = None,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Ask nothing; show what was said until now.")
+        bool,
+        typer.Option(
+            "--offline",
+            help="Ask nothing; show the verdicts so far.",
+            rich_help_panel=_VERDICTS,
+        ),
     ] = False,
     reparse: Annotated[
         bool,
         typer.Option(
-            "--reparse", help="Read all raw replies again, which costs nothing, and ask nothing."
+            "--reparse",
+            help="Ask nothing; read verdicts from all raw replies again.",
+            rich_help_panel=_VERDICTS,
         ),
     ] = False,
     humans: Annotated[
         Path | None,
         typer.Option(
-            help="People's votes, a CSV: agreement with them, and win rates corrected by them."
+            metavar="FILE",
+            help="Votes of people as CSV, for the agreement with them and corrected win rates.",
+            rich_help_panel=_VERDICTS,
         ),
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda or cuda:1, for judges on this machine.")
-    ] = None,
-    out: Out = Path("runs"),
+    runs_dir: RunsDir = RUNS_DIR,
+    wide: Wide = False,
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Have pictures of a run's methods compared in pairs; the same command again asks only what has
-    no verdict yet.
+    """Have images of a run's methods compared in pairs by a model. The same command again asks only
+    what has no verdict yet.
     """
     from htbench.core.display import Display
     from htbench.judging import card as judge_cards
@@ -142,7 +243,7 @@ def judge(
 
     if batch not in (None, "submit", "collect"):
         raise UnknownName("thing to do with batches", batch, ["submit", "collect"])
-    folder, card = run_folder(run, out), judge_cards.load_judge_card(judge).with_model(model)
+    folder, card = run_folder(run, runs_dir), judge_cards.load_judge_card(judge).with_model(model)
     schedule = ScheduleSettings(
         against=against,
         pairs=pairs,
@@ -171,7 +272,9 @@ def judge(
             _print_forecast(tournament, as_json=as_json)
             return
         stopped = None if offline else _run_tournament(tournament, batch=batch, reparse=reparse)
-        result = _print_result(tournament, votes, run=None if offline else folder, as_json=as_json)
+        result = _print_result(
+            tournament, votes, run=None if offline else folder, wide=wide, as_json=as_json
+        )
     if stopped:
         raise stopped
     if result.pending:
@@ -201,7 +304,12 @@ def _run_tournament(
 
 
 def _print_result(
-    tournament: "Tournament", votes: "list[HumanVote]", *, run: Path | None, as_json: bool
+    tournament: "Tournament",
+    votes: "list[HumanVote]",
+    *,
+    run: Path | None,
+    wide: bool,
+    as_json: bool,
 ) -> "TournamentResult":
     """Print a tournament's result, and write it and the report into the folder of its run."""
     from htbench import report
@@ -227,7 +335,7 @@ def _print_result(
     if as_json:
         _print_lines(result, paths, page, more)
         return result
-    tables.show(result)
+    tables.show(result, wide=wide)
     tables.show_agreement("People", people)
     tables.show_corrected_rates(corrected)
     for name, rows in judges.items():

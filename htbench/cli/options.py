@@ -10,21 +10,86 @@ import typer
 from htbench.core import registry
 from htbench.core.errors import UnknownName, UsageError
 
-Out = Annotated[Path, typer.Option(help="Folder that runs are kept in.", show_default=True)]
-Json = Annotated[bool, typer.Option("--json", help="Lines of JSON on stdout, for machines.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say on stderr what is being done.")]
+RUNS_DIR = Path("runs")
+"""Folder where runs are, unless a command is told another."""
+MACHINE, OUTPUT = "Machine", "Output"
+"""Panels of help pages."""
+
+RunsDir = Annotated[
+    Path,
+    typer.Option(
+        "--runs-dir",
+        envvar="HTBENCH_RUNS",
+        metavar="FOLDER",
+        help="Folder where runs are; also HTBENCH_RUNS.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print lines of JSON, for programs.", rich_help_panel=OUTPUT),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", "-v", help="Say on stderr what is being done.", rich_help_panel=OUTPUT
+    ),
+]
+Wide = Annotated[
+    bool,
+    typer.Option(
+        "--wide",
+        help="Print every score with its interval, as on terminals of 120 columns and more.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Open = Annotated[
+    bool,
+    typer.Option("--open", help="Open the report in the browser.", rich_help_panel=OUTPUT),
+]
 Weights = Annotated[
     str | None,
     typer.Option(
-        help="The model's weights: hub, as htbench fetch gets them; random: its architecture "
-        "without what it learnt; or a folder."
+        metavar="WHERE",
+        help="Weights of the model: `hub`, as htbench fetch downloads them; `random`, untrained; "
+        "or a folder.",
+        rich_help_panel=MACHINE,
     ),
 ]
 ModelOption = Annotated[
     list[str] | None,
-    typer.Option(help="How the model is loaded: size=512, dtype=bfloat16; repeat for several."),
+    typer.Option(
+        "--model-option",
+        metavar="NAME=VALUE",
+        help="How the model is loaded: size=512, dtype=bfloat16. Repeatable.",
+        rich_help_panel=MACHINE,
+    ),
 ]
-RunName = Annotated[str, typer.Argument(help="Folder of a run, or its name below --out.")]
+ModelName = Annotated[
+    str, typer.Option(metavar="NAME", help="Text-to-image model; see htbench list models.")
+]
+ConceptSetName = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help="Concept set, shipped or your own file; see htbench list concepts."
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="cpu, cuda or cuda:1.",
+        show_default="the GPU if there is one",
+        rich_help_panel=MACHINE,
+    ),
+]
+MethodCard = Annotated[
+    str,
+    typer.Argument(metavar="METHOD", help="Name of a method, or the path of its card."),
+]
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="Name of a run, or the path of its folder.")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,16 +136,16 @@ def load_options(weights: str | None, options: Sequence[str] | None) -> dict[str
     return {**values, "weights": weights} if weights else values
 
 
-def run_folder(run: str, out: Path) -> Path:
+def run_folder(run: str, runs_dir: Path) -> Path:
     """The folder of the run that a user named.
 
     Raises:
-        UnknownName: if there is none, with the nearest names below `out`.
+        UnknownName: if there is none, with the nearest names in `runs_dir`.
     """
-    for folder in (Path(run), out / run):
+    for folder in (Path(run), runs_dir / run):
         if len(run) < 1000 and (folder / "run.sqlite").is_file():
             return folder
-    names = [path.parent.name for path in out.glob("*/run.sqlite")]
+    names = [path.parent.name for path in runs_dir.glob("*/run.sqlite")]
     raise UnknownName("run", run, names, remedy="See: htbench list runs")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from htbench.cli.options import Json, Out, run_folder
+from htbench.cli.options import RUNS_DIR, Json, RunsDir, run_folder
 from htbench.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,43 +23,57 @@ def power(
     run: Annotated[
         str | None,
         typer.Argument(
-            help="A run that was judged: what it can show; without one, what an effect needs."
+            metavar="RUN",
+            help="A judged run, to show the effects that it can detect. Without one: the votes "
+            "that an effect needs.",
         ),
     ] = None,
     preference: Annotated[
         list[float] | None,
         typer.Option(
-            help="Effect: how often one is preferred where it is decided; repeat for several."
+            metavar="SHARE",
+            help="Effect: share of decided pairs in which one method is preferred. Repeatable.",
+            show_default="0.55 to 0.75",
         ),
     ] = None,
-    per_concept: Annotated[int, typer.Option(min=1, help="Votes on each concept.")] = 10,
+    per_concept: Annotated[int, typer.Option(min=1, metavar="N", help="Votes per concept.")] = 10,
     icc: Annotated[
-        float, typer.Option(min=0, max=1, help="Correlation of two votes on one concept.")
+        float,
+        typer.Option(
+            min=0, max=1, metavar="SHARE", help="Correlation of two votes on the same concept."
+        ),
     ] = 0.2,
     undecided: Annotated[
         float,
         typer.Option(
             min=0,
             max=0.99,
+            metavar="SHARE",
             help="Share of pairs that end in a tie, a contradiction or without a verdict.",
         ),
     ] = 0.0,
-    comparisons: Annotated[int, typer.Option(min=1, help="Pairs of methods tested together.")] = 1,
-    alpha: Annotated[float, typer.Option(min=1e-6, max=0.5)] = 0.05,
+    comparisons: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Pairs of methods tested together.")
+    ] = 1,
+    alpha: Annotated[
+        float,
+        typer.Option(min=1e-6, max=0.5, metavar="SHARE", help="Level of the test."),
+    ] = 0.05,
     chance: Annotated[
-        float, typer.Option("--power", min=0.1, max=0.999, help="Chance to find the effect.")
+        float,
+        typer.Option(
+            "--power", min=0.1, max=0.999, metavar="SHARE", help="Chance to detect the effect."
+        ),
     ] = 0.8,
-    out: Out = Path("runs"),
+    runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
 ) -> None:
-    """Votes, pairs and calls that an effect needs; or the effects that a judged run can show, with
-    the correlation that it has.
-    """
+    """Show the votes that an effect needs, or the effects that a judged run can detect."""
     from htbench.core.display import print_json
     from htbench.stats.power import sample_size
 
     if run is not None:
-        _print_detectable(run_folder(run, out), alpha=alpha, chance=chance, as_json=as_json)
+        _print_detectable(run_folder(run, runs_dir), alpha=alpha, chance=chance, as_json=as_json)
         return
     preferences = preference or [0.55, 0.6, 0.65, 2 / 3, 0.7, 0.75]
     if wrong := [value for value in preferences if not 0 < value < 1 or value == 0.5]:
@@ -87,17 +101,33 @@ def power(
 
 
 def _print_sizes(sizes: "list[SampleSize]", *, per_concept: int) -> None:
-    counts = " ".join(f"{title:>9}" for title in ("votes", "pairs", "concepts", "calls"))
-    typer.echo(f"{'preference':>10} {'independent':>12} {'x design':>9} {counts}")
-    for size in sizes:
-        figures = (size.votes, size.pairs, math.ceil(size.pairs / per_concept), size.calls)
-        counts = " ".join(f"{figure:>9,}" for figure in figures)
-        start = f"{size.preference:>10.3f} {size.independent:>12,} {size.design_effect:>9.2f}"
-        typer.echo(f"{start} {counts}")
+    from htbench.core.tables import TextTable, print_paragraph
+
+    TextTable(
+        columns=("Preference", "Independent", "Factor", "Votes", "Pairs", "Concepts", "Calls"),
+        rows=[
+            (
+                f"{size.preference:.3f}",
+                f"{size.independent:,}",
+                f"{size.design_effect:.2f}",
+                f"{size.votes:,}",
+                f"{size.pairs:,}",
+                f"{math.ceil(size.pairs / per_concept):,}",
+                f"{size.calls:,}",
+            )
+            for size in sizes
+        ],
+    ).print()
+    print_paragraph(
+        "Independent: votes that would do if no two were on one concept. Factor: times as many "
+        "since votes on one concept are correlated. Pairs: with those that end undecided. Calls: "
+        "of a judge that sees each pair in both orders."
+    )
 
 
 def _print_detectable(folder: Path, *, alpha: float, chance: float, as_json: bool) -> None:
-    from htbench.core.display import print_json, printable
+    from htbench.core.display import print_json
+    from htbench.core.tables import print_paragraph
     from htbench.judging.leaderboard import read_result
     from htbench.judging.ledger import Ledger
     from htbench.stats.power import detectable_effect
@@ -107,28 +137,45 @@ def _print_detectable(folder: Path, *, alpha: float, chance: float, as_json: boo
     for result in results:
         judge, model = result.metadata["judge"], result.metadata["model"]
         for criterion in result.criteria:
-            if not as_json:
-                title = printable(f"{judge} {model}, {criterion.name}", max_length=120)
-                test = f"alpha {alpha:g}, power {chance:g}, each pair of methods by itself"
-                typer.echo(f"{title}: {test}")
             by_pair: ByPair = defaultdict(lambda: defaultdict(list))
             for (one, two, concept, _, _), value in criterion.preferences.items():
                 by_pair[one, two][concept].append(value)
-            for (one, two), values in sorted(by_pair.items()):
-                effect = detectable_effect(one, two, values, alpha=alpha, power=chance)
-                if as_json:
+            effects = [
+                detectable_effect(one, two, values, alpha=alpha, power=chance)
+                for (one, two), values in sorted(by_pair.items())
+            ]
+            if as_json:
+                for effect in effects:
                     print_json(judge=judge, model=model, criterion=criterion.name, **asdict(effect))
-                else:
-                    typer.echo(_detectable_line(effect))
+            else:
+                _print_effects(f"{judge} {model}, {criterion.name}", effects)
+    if not as_json:
+        print_paragraph(
+            f"Detectable: least preference that a test of this pair alone finds with chance "
+            f"{chance:g} at level {alpha:g}; as far below one half likewise. ICC: correlation of "
+            "two votes on one concept."
+        )
 
 
-def _detectable_line(effect: "DetectableEffect") -> str:
-    least, mirrored = (
-        "-" if math.isnan(effect.least) else f"{rate:.3f}"
-        for rate in (effect.least, 1 - effect.least)
-    )
-    icc = "-" if math.isnan(effect.icc) else f"{effect.icc:.2f}"
-    pair = f"{effect.one} over {effect.two}"
-    votes = f"{effect.votes:,} pairs on {effect.concepts} concepts, ICC {icc}"
-    shows = f"a rate of {least} or {mirrored} would show"
-    return f"  {pair:<40} {effect.rate:.3f} in {votes}; {shows}"
+def _print_effects(title: str, effects: "list[DetectableEffect]") -> None:
+    from htbench.core.tables import TextTable
+
+    TextTable(
+        title=title,
+        columns=("Pair", "Preference", "Pairs", "Concepts", "ICC", "Detectable"),
+        rows=[
+            (
+                f"{effect.one} over {effect.two}",
+                f"{effect.rate:.3f}",
+                f"{effect.votes:,}",
+                f"{effect.concepts:,}",
+                _figure(effect.icc, 2),
+                _figure(effect.least, 3),
+            )
+            for effect in effects
+        ],
+    ).print()
+
+
+def _figure(value: float, decimals: int) -> str:
+    return "-" if math.isnan(value) else f"{value:.{decimals}f}"

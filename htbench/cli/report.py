@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from htbench.cli.options import Json, run_folder
+from htbench.cli.options import OUTPUT, RUNS_DIR, Json, Open, RunsDir, Wide, run_folder
 from htbench.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,40 +20,54 @@ def report(
     runs: Annotated[
         list[str],
         typer.Argument(
-            help="Folder of a run, or its name below --out; several become one report.",
             metavar="RUN...",
+            help="Name of a run, or the path of its folder. Several become one report.",
         ),
     ],
+    runs_dir: RunsDir = RUNS_DIR,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder that runs are kept in, runs if not given; of several, where their report "
-            "goes."
+            metavar="FOLDER",
+            help="Folder for the report of several runs.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     folder: Annotated[
         bool,
         typer.Option(
             "--folder",
-            help="A folder with its pictures beside it, even where one file could hold them all.",
+            help="Write a folder with the images beside the page, also where one file could hold "
+            "them all.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
     serve: Annotated[
         bool,
         typer.Option(
             "--serve",
-            help="Show the report at an address of this machine alone, drawn anew while the run "
-            "goes on.",
+            help="Show the report at an address of this machine, up to date while the run goes on.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Of --serve; another one if it is taken.")
+        int,
+        typer.Option(
+            min=0,
+            max=65535,
+            metavar="N",
+            help="Port of --serve; the next free one if it is taken.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = 8642,
+    wide: Wide = False,
+    open_: Open = False,
     as_json: Json = False,
 ) -> None:
-    """Write the HTML report of a run, finished or not, or of several; needs neither GPU nor
+    """Write the HTML report of a run, finished or not, or of several. It needs neither GPU nor
     network.
     """
+    from htbench.report.current import find_current_page
     from htbench.report.serve import serve as show
 
     if len(runs) > 1:
@@ -61,17 +75,31 @@ def report(
             raise UsageError("several runs are not served", remedy=_SEVERAL_REMEDY)
         if out is None:
             raise UsageError("several runs need a folder for their report", remedy=_SEVERAL_REMEDY)
-        folders = [run_folder(run, Path("runs")) for run in runs]
-        raise typer.Exit(_report_several(folders, out, as_json=as_json))
-    run = run_folder(runs[0], out or Path("runs"))
-    if serve:
-        show(run, port=port)
-        return
-    raise typer.Exit(write_and_print(run, as_folder=folder, as_json=as_json))
+        folders = [run_folder(run, runs_dir) for run in runs]
+        page, code = _report_several(folders, out, wide=wide, as_json=as_json)
+    elif out is not None:
+        raise UsageError(
+            "--out is for the report of several runs: that of one run is in its own folder",
+            remedy="The folder where runs are is --runs-dir.",
+        )
+    else:
+        run = run_folder(runs[0], runs_dir)
+        if serve:
+            show(run, port=port)
+            return
+        code = write_and_print(run, as_folder=folder, wide=wide, as_json=as_json)
+        page = find_current_page(run)
+    if open_:
+        open_page(page)
+    raise typer.Exit(code)
 
 
-def _report_several(folders: list[Path], out: Path, *, as_json: bool) -> int:
-    """Write and print a report of several runs; gives 3 if cells or scores are missing, else 0."""
+def _report_several(
+    folders: list[Path], out: Path, *, wide: bool, as_json: bool
+) -> tuple[Path, int]:
+    """Write and print a report of several runs; gives its page, and 3 if cells or scores are
+    missing, else 0.
+    """
     from htbench.core.display import print_json, printable
     from htbench.report import merge, multi_run, terminal
 
@@ -83,14 +111,19 @@ def _report_several(folders: list[Path], out: Path, *, as_json: bool) -> int:
                 terminal.print_lines(report.summary, page)
             else:
                 sys.stdout.write(f"{printable(report.name, max_length=100)}\n")
-                terminal.show(report.summary)
+                terminal.show(report.summary, wide=wide)
         if not as_json:
             print_path(page)
-        return 0 if all(report.summary.is_complete for report in reports) else 3
+        return page, 0 if all(report.summary.is_complete for report in reports) else 3
 
 
 def write_and_print(
-    run: Path, *, page: Path | None = None, as_folder: bool = False, as_json: bool
+    run: Path,
+    *,
+    page: Path | None = None,
+    as_folder: bool = False,
+    wide: bool = False,
+    as_json: bool,
 ) -> int:
     """Write a run's report and print its tables; gives 3 if cells or scores are missing, else 0.
 
@@ -102,10 +135,11 @@ def write_and_print(
     with report.open_run(run) as summary:
         for problem in summary.store.problems:
             sys.stderr.write(f"htbench: left out: {problem}\n")
-        return _print_tables(summary, page or write(summary, run), as_json=as_json)
+        page = page or write(summary, run)
+        return _print_tables(summary, page, wide=wide, as_json=as_json)
 
 
-def _print_tables(summary: "Summary", page: Path, *, as_json: bool) -> int:
+def _print_tables(summary: "Summary", page: Path, *, wide: bool, as_json: bool) -> int:
     from htbench.report import terminal
     from htbench.report.sections import claims, other_scores
 
@@ -115,17 +149,29 @@ def _print_tables(summary: "Summary", page: Path, *, as_json: bool) -> int:
         claims.print_lines(claims.from_summary(summary))
         terminal.print_lines(summary, page)
     else:
-        terminal.show(summary)
+        terminal.show(summary, wide=wide)
         other_scores.show(boards)
-        claims.show(claims.from_summary(summary))
         print_path(page)
     is_scored = all(board.done == board.planned for board in boards)
     return 0 if summary.is_complete and is_scored else 3
 
 
 def print_path(page: Path) -> None:
-    """Print the path of a page."""
+    """Print the path of a page, as a link on terminals that have links."""
+    from rich.text import Text
+
+    from htbench.core.display import stdout_console
+
     beside = (
         " (its folder belongs to it: the pictures are there)" if page.name == "index.html" else ""
     )
-    sys.stdout.write(f"Report: {os.path.relpath(page)}{beside}\n")
+    line = Text("Report: ").append(os.path.relpath(page), f"link {page.resolve().as_uri()}")
+    stdout_console().print(line.append(beside), soft_wrap=True)
+
+
+def open_page(page: Path | None) -> None:
+    """Open a page in the browser; a warning where there is no browser or no page."""
+    import webbrowser
+
+    if page is None or not webbrowser.open(page.resolve().as_uri()):
+        sys.stderr.write("htbench: no browser opened the report\n")

@@ -3,96 +3,143 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from htbench.cli.options import Json, ModelOption, Verbose, Weights, load_options, parse_numbers
-from htbench.cli.report import write_and_print
+from htbench.cli.forecast import announce, print_forecast
+from htbench.cli.help import HelpCommand
+from htbench.cli.options import (
+    MACHINE,
+    OUTPUT,
+    Device,
+    Json,
+    ModelOption,
+    Open,
+    Verbose,
+    Weights,
+    Wide,
+    load_options,
+    parse_numbers,
+)
+from htbench.cli.report import open_page, write_and_print
 from htbench.core.errors import Incomplete
 
 if TYPE_CHECKING:
+    from htbench.core.display import Display
     from htbench.run.plan import Plan, ResolvedPlan, RunOptions
 
 Layers = Mapping[str, Mapping[str, object]]
 """Settings by name, of each origin; later ones override earlier ones."""
 
+WHAT, HOW_MUCH, SCORED = "What to run", "How much", "How it is scored"
+"""Panels of the help page."""
+_SHORT_HELP = """\
+Usage: htbench run [PLAN] [OPTIONS]
+
+  htbench run quickstart              # a shipped plan: minutes on two cores
+  htbench run --method prompt --method lineas --limit 12
+  htbench run mine.toml --dry-run     # your own plan: its size and its time
+
+Plans: htbench list plans. Options: htbench run --help.
+"""
+
+
+class RunCommand(HelpCommand):
+    """`htbench run`: its defaults are those of plans, and without words it runs nothing."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words of the command line; without any, show examples and end with 2."""
+        if not args:
+            typer.echo(_SHORT_HELP, err=True, nl=False)
+            ctx.exit(2)
+        return super().parse_args(ctx, args)
+
+    def defaults(self) -> Mapping[str, object]:
+        """The default of every setting."""
+        from htbench.run.plan import Plan, RunOptions
+
+        fields = {**Plan.model_fields, **RunOptions.model_fields}
+        return {name: field.default for name, field in fields.items()}
+
 
 def run(
+    context: typer.Context,
     plan: Annotated[
         str | None,
         typer.Argument(
-            help="A shipped plan such as quickstart, or a TOML file; HTBENCH_* variables and "
-            "options override it."
+            metavar="PLAN",
+            help="A shipped plan such as quickstart, or a TOML file. HTBENCH_* variables and "
+            "options override it.",
         ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="See: htbench list models")] = None,
-    weights: Weights = None,
-    model_option: ModelOption = None,
-    method: Annotated[
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Text-to-image model; see htbench list models.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    methods: Annotated[
         list[str] | None,
-        typer.Option(help="A baseline or the path of its card; repeat for several."),
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            help="Method by name, or ./card.toml. Repeatable.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    concept_set: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Concept set, shipped or your own file; see htbench list concepts.",
+            rich_help_panel=WHAT,
+        ),
     ] = None,
     concepts: Annotated[
         str | None,
-        typer.Option(help="Split (train, dev, test) or concept ids, separated by commas."),
-    ] = None,
-    concept_set: Annotated[str | None, typer.Option(help="See: htbench list concepts")] = None,
-    limit: Annotated[int | None, typer.Option(help="At most so many concepts.")] = None,
-    strength: Annotated[
-        str | None, typer.Option(help="Strengths separated by commas: 0,0.5,1")
-    ] = None,
-    prompts: Annotated[int | None, typer.Option(help="Evaluation prompts a concept.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Images a prompt.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images generated at once.")] = None,
-    scorer: Annotated[
-        list[str] | None,
         typer.Option(
-            help="Encoder that scores, the headline's first, a gauge, or the path of a scorer's "
-            "card; repeat."
+            metavar="LIST",
+            help="Concepts of the set: train, dev, test, or ids separated by commas.",
+            rich_help_panel=WHAT,
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of learning and resampling.")] = None,
-    fit_seeds: Annotated[
-        int | None,
+    strengths: Annotated[
+        str | None,
         typer.Option(
-            help="Train and fit each method with so many seeds: --seed and the numbers after it. "
-            "Prompting, and methods that predict from a trained file, are not repeated. A run "
-            "goes on when it is given more; 1 if not given."
+            "--strength",
+            metavar="LIST",
+            help="Strengths separated by commas: 0,0.5,1 or 0,0.25,...,1.",
+            callback=lambda text: None if text is None else parse_numbers("strength", text),
+            rich_help_panel=WHAT,
         ),
     ] = None,
     tune_strength: Annotated[
         bool | None,
         typer.Option(
             "--tune-strength/--no-tune-strength",
-            help="Also run each method at a strength chosen on all dev concepts, at its expense.",
+            help="Also choose a strength per method on dev concepts, and run the method at it.",
+            rich_help_panel=WHAT,
         ),
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda or cuda:1; the GPU if there is one.")
-    ] = None,
-    workers: Annotated[
+    tune_concepts: Annotated[
         int | None,
         typer.Option(
-            help="So many processes share the work, on this machine or with --ray on others."
+            metavar="N",
+            help="Choose strengths on the first N dev concepts.",
+            show_default="all",
+            rich_help_panel=WHAT,
         ),
     ] = None,
-    ray: Annotated[
-        str | None,
+    tune_floor: Annotated[
+        float | None,
         typer.Option(
-            metavar="auto|ADDRESS",
-            help="Work on a Ray cluster: the one this machine is in, or the one at an address.",
+            metavar="SHARE",
+            help="Image preservation that a chosen strength must keep on average.",
+            rich_help_panel=WHAT,
         ),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(help="Processor threads of each worker; all share the cores if not given."),
-    ] = None,
-    out: Annotated[
-        str | None, typer.Option(help="Folder that runs are kept in; runs if not given.")
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Folder of this run below --out; from the plan if not given.")
     ] = None,
     reuse: Annotated[
         bool | None,
@@ -100,6 +147,7 @@ def run(
             "--reuse/--no-reuse",
             help="Take over what other runs beside it have made already by the same model and "
             "method, or make everything anew.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     allow_leak: Annotated[
@@ -107,44 +155,159 @@ def run(
         typer.Option(
             "--allow-leak/--no-allow-leak",
             help="Run methods on concepts that they were trained on; the report says so.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    allow_unknown: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-unknown/--no-allow-unknown",
+            help="Run concepts and prompts with words that the model does not know.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Use only the first N concepts.",
+            show_default="all",
+            rich_help_panel=HOW_MUCH,
+        ),
+    ] = None,
+    prompts: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Evaluation prompts per concept.", rich_help_panel=HOW_MUCH),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Images per prompt.", rich_help_panel=HOW_MUCH),
+    ] = None,
+    fit_seeds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Train and fit each method with N random seeds: --seed and the next ones. More "
+            "seeds continue a run.",
+            rich_help_panel=HOW_MUCH,
         ),
     ] = None,
     max_failures: Annotated[
-        str | None, typer.Option(help="Stop once more cells than this have failed: 20 or 5%.")
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Stop when more cells than this have failed: 20 or 5%.",
+            rich_help_panel=HOW_MUCH,
+        ),
+    ] = None,
+    scorers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scorer",
+            metavar="NAME",
+            help="Encoder, other scorer, or ./card.toml. Repeatable; the first encoder makes the "
+            "headline.",
+            show_default="the model's own",
+            rich_help_panel=SCORED,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Random seed for training, fitting and resampling.",
+            rich_help_panel=SCORED,
+        ),
+    ] = None,
+    weights: Weights = None,
+    model_options: ModelOption = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Images generated at once.", rich_help_panel=MACHINE),
+    ] = None,
+    device: Device = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Processes that share the work, on this machine or with --ray on others.",
+            show_default="1",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Work on the Ray cluster at this address; auto: the one this machine is in.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Processor threads per worker.",
+            show_default="an equal share of the cores",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
+    runs: Annotated[
+        str | None,
+        typer.Option(
+            "--runs-dir",
+            metavar="FOLDER",
+            help="Folder where runs are; also HTBENCH_RUNS.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name of this run's folder.",
+            show_default="made from the plan",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
     print_plan: Annotated[
         bool,
         typer.Option(
-            "--print-plan", help="Show every setting and where it came from, and run nothing."
+            "--print-plan",
+            help="Show every setting and where it is from, and run nothing.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run",
-            help="Show how many cells, how much time and disk it takes, and run nothing.",
+            help="Show the number of cells, the time and the disk space, and run nothing.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
+    wide: Wide = False,
+    open_: Open = False,
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Run methods on concepts, score the images and write the report; the same command again
+    """Run methods on concepts, score the images and write the report. The same command again
     continues where it stopped.
     """
+    from htbench.core.display import Display
+    from htbench.report.current import find_current_page
     from htbench.run import plan as plans
     from htbench.run import settings as plan_settings
     from htbench.run.run_folder import find_folder
 
-    load_options(weights, model_option)
-    strengths = None if strength is None else parse_numbers("strength", strength)
-    options: dict[str, object] = {
-        "model": model, "weights": weights, "model_options": model_option, "methods": method,
-        "concepts": concepts, "concept_set": concept_set, "limit": limit, "strengths": strengths,
-        "prompts": prompts, "seeds": seeds, "batch": batch, "scorers": scorer, "seed": seed,
-        "fit_seeds": fit_seeds, "tune_strength": tune_strength, "device": device,
-        "workers": workers, "ray": ray, "threads": threads, "out": out, "name": name,
-        "reuse": reuse, "allow_leak": allow_leak, "max_failures": max_failures,
-    }  # fmt: skip
+    load_options(weights, model_options)
+    # parameters have the names of the settings that they give
+    known = {*plans.Plan.model_fields, *plans.RunOptions.model_fields}
+    options = {
+        name: value
+        for name, value in context.params.items()
+        if name in known and value not in (None, (), [])
+    }
     layers = {
         f"plan {plan}": plans.read(plan) if plan else {},
         "environment": plan_settings.environment(os.environ, plans.Plan, plans.RunOptions),
@@ -157,34 +320,38 @@ def run(
     place = find_folder(settings, run_options, given=plan)
     if place.note:
         typer.echo(f"htbench: {place.note}", err=True)
-    resolved, runs = plans.resolve(place.plan), Path(run_options.out)
+    resolved, runs_dir = plans.resolve(place.plan), Path(run_options.runs)
     if dry_run:
-        _print_forecast(resolved, place.folder, runs, as_json=as_json)
+        print_forecast(resolved, place.folder, runs_dir, as_json=as_json)
         return
-    raise typer.Exit(_run(resolved, place.folder, run_options, verbose=verbose, as_json=as_json))
+    display = Display(verbose=verbose, as_json=as_json)
+    code = _run(resolved, place.folder, run_options, display=display, wide=wide)
+    if open_:
+        open_page(find_current_page(place.folder))
+    raise typer.Exit(code)
 
 
 def _run(
-    plan: "ResolvedPlan", folder: Path, options: "RunOptions", *, verbose: bool, as_json: bool
+    plan: "ResolvedPlan", folder: Path, options: "RunOptions", *, display: "Display", wide: bool
 ) -> int:
-    from htbench.core.display import Display
     from htbench.run.finished import is_finished
 
     if is_finished(plan, folder, options):
-        return _show_finished(folder, as_json=as_json)
+        return _show_finished(folder, wide=wide, as_json=display.as_json)
+    if announcement := announce(plan, folder):
+        display.announce(announcement)
 
     from htbench.run import runner  # imports torch
 
     try:
-        display = Display(verbose=verbose, as_json=as_json)
         runner.run_resolved(plan, folder, options, display=display)
     except Incomplete:
-        write_and_print(folder, as_json=as_json)
+        write_and_print(folder, wide=wide, as_json=display.as_json)
         raise
-    return write_and_print(folder, as_json=as_json)
+    return write_and_print(folder, wide=wide, as_json=display.as_json)
 
 
-def _show_finished(folder: Path, *, as_json: bool) -> int:
+def _show_finished(folder: Path, *, wide: bool, as_json: bool) -> int:
     """The tables of a run that has nothing left to do; its page is made only if it is not there."""
     from htbench.report.current import find_current_page
     from htbench.run.store import Store
@@ -192,7 +359,7 @@ def _show_finished(folder: Path, *, as_json: bool) -> int:
     if not as_json:
         with Store.read(folder) as store:
             typer.echo(f"Nothing is left to do: all {store.count():,} cells are done and scored.")
-    return write_and_print(folder, page=find_current_page(folder), as_json=as_json)
+    return write_and_print(folder, page=find_current_page(folder), wide=wide, as_json=as_json)
 
 
 def _print_plan(plan: "Plan", options: "RunOptions", layers: Layers, *, as_json: bool) -> None:
@@ -207,42 +374,3 @@ def _print_plan(plan: "Plan", options: "RunOptions", layers: Layers, *, as_json:
         text = ", ".join(map(str, value)) if isinstance(value, list) else value
         columns = (printable(part, max_length=200) for part in (text, setting.origin))
         typer.echo("{:<15} {:<40} {}".format(setting.name, *columns))
-
-
-def _print_forecast(plan: "ResolvedPlan", folder: Path, out: Path, *, as_json: bool) -> None:
-    from dataclasses import asdict
-
-    from htbench.core.display import print_json
-    from htbench.report.format import duration
-    from htbench.run.forecast import forecast
-
-    expected = forecast(plan, folder=folder, out=out)
-    if as_json:
-        print_json(folder=str(folder), **asdict(expected))
-        return
-    typer.echo(f"Folder: {folder}\nCells: {expected.cells:,}\nImages to make: {expected.images:,}")
-    if expected.tuning_concepts:
-        typer.echo(
-            f"Of these, to choose strengths on {expected.tuning_concepts} dev concepts: "
-            f"{expected.tuning_cells:,} cells, {expected.tuning_images:,} images"
-        )
-    if not expected.basis:
-        model = plan.settings.model
-        typer.echo(f"Time and disk: not known, since no run below {out} has used {model}")
-        return
-    stages = {
-        "learning": expected.learning,
-        "images": expected.generating,
-        "scores": expected.scoring,
-    }
-    seconds = {name: value for name, value in stages.items() if value is not None}
-    lacking = [
-        *(name for name in stages if name not in seconds),
-        *(f"learning of {name}" for name in expected.unknown),
-    ]
-    parts = ", ".join(f"{name} {duration(value)}" for name, value in seconds.items())
-    typer.echo(f"Time: about {duration(sum(seconds.values()))} of one worker ({parts})")
-    if lacking:
-        typer.echo(f"Left out, since no earlier run timed it: {', '.join(lacking)}")
-    disk = "not known" if expected.bytes is None else f"about {expected.bytes / 1e6:,.0f} MB"
-    typer.echo(f"Disk: {disk}\nFrom: {', '.join(expected.basis)}")

@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from htbench.cli.options import Json, Out, RunName, Verbose, run_folder
+from htbench.cli.options import (
+    RUNS_DIR,
+    Device,
+    Json,
+    RunName,
+    RunsDir,
+    Verbose,
+    Wide,
+    run_folder,
+)
 from htbench.cli.report import write_and_print
 
 
@@ -14,20 +23,19 @@ def score(
     scorer: Annotated[
         list[str],
         typer.Option(
-            help="Encoder, installed scorer, or path of a scorer's card; repeat for several."
+            metavar="NAME", help="Encoder, installed scorer, or ./card.toml. Repeatable."
         ),
     ],
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda or cuda:1; the GPU if there is one.")
-    ] = None,
-    out: Out = Path("runs"),
+    device: Device = None,
+    runs_dir: RunsDir = RUNS_DIR,
+    wide: Wide = False,
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Score the images of a run by more scorers and write its report; the model is not loaded and
+    """Score the images of a run by more scorers and write its report. The model is not loaded, and
     nothing is fitted or generated.
     """
-    folder = run_folder(run, out)
+    folder = run_folder(run, runs_dir)
 
     from htbench.core.display import Display
     from htbench.run.add_scores import add_scores  # imports torch
@@ -35,4 +43,4 @@ def score(
     display = Display(verbose=verbose, as_json=as_json)
     added = add_scores(folder, scorer, device=device, display=display)
     display.note(f"{folder}: {added}")
-    raise typer.Exit(write_and_print(folder, as_json=as_json))
+    raise typer.Exit(write_and_print(folder, wide=wide, as_json=as_json))

@@ -8,19 +8,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from htbench.cli.options import ModelOption, Weights, choose_model, parse_numbers
+from htbench.cli.options import (
+    RUNS_DIR,
+    ConceptSetName,
+    Device,
+    ModelName,
+    ModelOption,
+    Weights,
+    choose_model,
+    parse_numbers,
+)
 from htbench.core.errors import UsageError
 
 if TYPE_CHECKING:
     from htbench.steering.concept import Concept, ConceptSet
 
 FORMATS = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".html")
-FOLDER = Path("runs") / "steer"
+FOLDER = RUNS_DIR / "steer"
 _METHOD = "hypertransport"
 
 
 def steer(
-    model: Annotated[str, typer.Option(help="See: htbench list models")] = "emoji",
+    model: ModelName = "emoji",
     weights: Weights = None,
     model_option: ModelOption = None,
     method: Annotated[
@@ -33,19 +42,27 @@ def steer(
     ] = None,
     concept: Annotated[
         str | None,
-        typer.Option(help='What to add, in any words: "with lemon"; or a concept of the set.'),
+        typer.Option(
+            metavar="TEXT", help='Concept in any words: "woodcut style"; or a concept of the set.'
+        ),
     ] = None,
     image: Annotated[
         list[Path] | None,
-        typer.Option(help="Instead of words, a picture of what to add; repeat for several."),
+        typer.Option(metavar="FILE", help="Picture of the concept instead. Repeatable."),
     ] = None,
     prompt: Annotated[
-        list[str] | None, typer.Option(help="What to add it to; repeat for several rows.")
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Prompt to steer; each makes a row. Repeatable.",
+            show_default="the first three of the concept set",
+        ),
     ] = None,
     strength: Annotated[
         str,
         typer.Option(
-            help="Strengths separated by commas; below 0 pushes away, above 1 exaggerates."
+            metavar="LIST",
+            help="Strengths separated by commas; below 0 removes the concept, above 1 exaggerates.",
         ),
     ] = "0,0.25,0.5,0.75,1",
     seed: Annotated[
@@ -55,20 +72,18 @@ def steer(
     template: Annotated[
         str | None,
         typer.Option(
-            help="How a prompt asks for new words, for methods that learn from prompts; "
-            '"{prompt}, {concept}" if not given.'
+            metavar="TEXT",
+            help="Prompt that asks for new words, for methods that learn from prompts.",
+            show_default="{prompt}, {concept}",
         ),
     ] = None,
-    concept_set: Annotated[
-        str,
-        typer.Option(
-            help="Whose concepts and neutral prompts are used; see: htbench list concepts"
-        ),
-    ] = "emoji",
-    batch: Annotated[int, typer.Option(min=1, help="Images made at once.")] = 16,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda or cuda:1; the GPU if there is one.")
-    ] = None,
+    concept_set: ConceptSetName = "emoji",
+    allow_unknown: Annotated[
+        bool,
+        typer.Option("--allow-unknown", help="Steer with words that the model does not know."),
+    ] = False,
+    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Images generated at once.")] = 16,
+    device: Device = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -79,8 +94,8 @@ def steer(
         ),
     ] = None,
 ) -> None:
-    """Show images at rising strengths of any concept, given in words or as pictures: a row per
-    prompt, seed and method, a column per strength.
+    """Show images at rising strengths of any concept, given in words or as pictures. Each prompt,
+    seed and method makes a row, each strength a column.
     """
     from htbench.steering import baseline
     from htbench.steering import concept as concept_sets
@@ -88,7 +103,7 @@ def steer(
 
     cards = [baseline.load_card(name) for name in dict.fromkeys(method or [_METHOD])]
     source = choose_model(model, weights, model_option)
-    concepts = concept_sets.load(concept_set)
+    concepts = concept_sets.load(concept_set, model=model)
     target = _target_concept(concept, image, template, concepts)
     for card in cards:
         steering.check_readable(card, target)
@@ -103,13 +118,20 @@ def steer(
 
     from rich.console import Console
 
-    from htbench.steering.model import unknown_words
+    from htbench.steering.model import (
+        UNKNOWN_WORDS_REMEDY,
+        describe_unknown_words,
+        unknown_words,
+    )
 
     with Console(stderr=True).status(f"load {model}") as status:
         loaded = source.load(device)
         prompts = [target.target(prompt) or prompt for prompt in request.prompts]
-        for word in unknown_words(loaded, prompts):
-            typer.echo(f"htbench: {word!r} is not in the vocabulary of {model}", err=True)
+        if unknown := unknown_words(loaded, prompts):
+            problem = describe_unknown_words(model, unknown)
+            if not allow_unknown:
+                raise UsageError(problem, remedy=UNKNOWN_WORDS_REMEDY)
+            typer.echo(f"htbench: {problem}", err=True)
         status.update(f"{names} learns {target.text or 'from pictures'}")
         total = request.count_images(methods=len(cards), concept=target)
         film = steering.make_filmstrip(

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from htbench.cli.options import Json, Out, RunName, run_folder
+from htbench.cli.help import HelpCommand, HelpGroup
+from htbench.cli.options import OUTPUT, RUNS_DIR, Json, RunName, RunsDir, run_folder
 from htbench.cli.report import print_path
 from htbench.core import reading
 from htbench.study.ask.options import StudyOptions
@@ -14,74 +15,189 @@ if TYPE_CHECKING:
     from htbench.run.study_result import StudyRecord
 
 app = typer.Typer(
+    cls=HelpGroup,
     no_args_is_help=True,
-    help="People: a blinded page of pairs, the votes that come back, and what they say.",
+    rich_markup_mode=None,
+    help="Run a blinded human study. Export a page of pairs, import the votes, report the result.",
+    epilog="""
+htbench study export quickstart --pairs 200 --raters 20
+htbench study rehearse
+htbench study import answers.csv
+htbench study report quickstart
+""",
 )
 
 _MOST = 1_000_000
+_WHAT, _HOW_MUCH, _PAGE = "What to ask", "How much", "The page"
+"""Panels of the help page."""
 
-Study = Annotated[Path, typer.Option("--study", help="Folder of the study.", show_default=True)]
+Study = Annotated[
+    Path,
+    typer.Option("--study", metavar="FOLDER", help="Folder of the study.", rich_help_panel=OUTPUT),
+]
+Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Random seed.")]
 
 
-@app.command()
+@app.command(
+    cls=HelpCommand,
+    epilog="""
+htbench study export quickstart --pairs 200 --raters 20
+htbench study export quickstart --against prompt --criterion overall --study mine
+""",
+)
 def export(
     run: RunName,
-    study: Study = Path("study"),
-    pairs: Annotated[
-        int,
-        typer.Option(
-            min=1, max=_MOST, help="Pairs of pictures, balanced over methods and concepts."
-        ),
-    ] = StudyOptions.pairs,
-    raters: Annotated[
-        int, typer.Option(min=1, max=_MOST, help="Sheets, one a person.")
-    ] = StudyOptions.raters,
-    votes: Annotated[
-        int, typer.Option(min=1, max=_MOST, help="Votes that each pair gets, of as many people.")
-    ] = StudyOptions.votes,
     criterion: Annotated[
-        str, typer.Option(help="presence, preservation, quality or overall.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="presence, preservation, quality or overall.",
+            rich_help_panel=_WHAT,
+        ),
     ] = StudyOptions.criterion,
-    question: Annotated[str, typer.Option(help="Your own words for it.")] = StudyOptions.question,
+    question: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT",
+            help="Question to ask.",
+            show_default="that of the criterion",
+            rich_help_panel=_WHAT,
+        ),
+    ] = StudyOptions.question,
     method: Annotated[
         list[str] | None,
-        typer.Option(help="A method of the run; repeat for several; all if not given."),
+        typer.Option(
+            metavar="NAME",
+            help="Method of the run. Repeatable.",
+            show_default="all",
+            rich_help_panel=_WHAT,
+        ),
     ] = None,
     against: Annotated[
-        str, typer.Option(help="Only pairs with this method: prompt.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Compare with this method alone, such as prompt.",
+            rich_help_panel=_WHAT,
+        ),
     ] = StudyOptions.against,
     strength: Annotated[
         float | None,
-        typer.Option(help="Strength that pictures are compared at; 1 if the run has it."),
+        typer.Option(
+            metavar="N",
+            help="Strength that images are compared at.",
+            show_default="1, or the largest of the run",
+            rich_help_panel=_WHAT,
+        ),
     ] = StudyOptions.strength,
+    forced: Annotated[
+        bool,
+        typer.Option("--forced", help="Allow no ties.", rich_help_panel=_WHAT),
+    ] = False,
+    pairs: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=_MOST,
+            metavar="N",
+            help="Pairs of images, balanced over methods and concepts.",
+            rich_help_panel=_HOW_MUCH,
+        ),
+    ] = StudyOptions.pairs,
+    raters: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=_MOST,
+            metavar="N",
+            help="Participants; each gets a sheet and a link.",
+            rich_help_panel=_HOW_MUCH,
+        ),
+    ] = StudyOptions.raters,
+    votes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=_MOST,
+            metavar="N",
+            help="Votes per pair, each of another participant.",
+            show_default=f"{StudyOptions.votes}, or as many as there are raters",
+            rich_help_panel=_HOW_MUCH,
+        ),
+    ] = None,
     checks: Annotated[
         int,
-        typer.Option(min=0, max=_MOST, help="Attention checks a person: explicit instructions."),
+        typer.Option(
+            min=0,
+            max=_MOST,
+            metavar="N",
+            help="Attention checks per participant: pairs that say which key to press.",
+            rich_help_panel=_HOW_MUCH,
+        ),
     ] = StudyOptions.checks,
     sentinels: Annotated[
-        int, typer.Option(min=0, max=_MOST, help="Pictures beside noise a person.")
+        int,
+        typer.Option(
+            min=0,
+            max=_MOST,
+            metavar="N",
+            help="Pairs of an image and noise per participant.",
+            rich_help_panel=_HOW_MUCH,
+        ),
     ] = StudyOptions.sentinels,
     repeats: Annotated[
-        int, typer.Option(min=0, max=_MOST, help="Pairs that each person sees again, swapped.")
+        int,
+        typer.Option(
+            min=0,
+            max=_MOST,
+            metavar="N",
+            help="Pairs that each participant sees again, sides swapped.",
+            rich_help_panel=_HOW_MUCH,
+        ),
     ] = StudyOptions.repeats,
-    forced: Annotated[bool, typer.Option("--forced", help="No ties.")] = False,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Random seed for pairs and sheets.",
+            rich_help_panel=_HOW_MUCH,
+        ),
+    ] = StudyOptions.seed,
     consent: Annotated[
-        Path | None, typer.Option(help="File with the text that people agree to.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Text that participants agree to.", rich_help_panel=_PAGE
+        ),
     ] = None,
     post: Annotated[
-        str, typer.Option(help="Address that answers are sent to, as CSV, besides being saved.")
+        str,
+        typer.Option(
+            metavar="URL",
+            help="Address that answers are also sent to, as CSV.",
+            rich_help_panel=_PAGE,
+        ),
     ] = StudyOptions.post,
     done: Annotated[
         str,
         typer.Option(
-            help="Address that people go to at the end, such as Prolific's for completion."
+            metavar="URL",
+            help="Address that participants go to at the end, such as Prolific's completion page.",
+            rich_help_panel=_PAGE,
         ),
     ] = StudyOptions.done,
     size: Annotated[
-        int, typer.Option(min=0, max=4096, help="Side of the pictures in pixels; 0: as they are.")
+        int,
+        typer.Option(
+            min=0,
+            max=4096,
+            metavar="PIXELS",
+            help="Side of the images on the page; 0: their own size.",
+            rich_help_panel=_PAGE,
+        ),
     ] = StudyOptions.size,
-    seed: Annotated[int, typer.Option(min=0, help="Of pairs and sheets.")] = StudyOptions.seed,
-    out: Out = Path("runs"),
+    study: Study = Path("study"),
+    runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
 ) -> None:
     """Write a blinded page of pairs to publish, and the key that stays with you."""
@@ -93,11 +209,12 @@ def export(
     text = reading.read_text(consent, noun="consent") if consent else StudyOptions.consent
     options = StudyOptions(
         methods=tuple(method or ()), criterion=criterion, question=question, against=against,
-        strength=strength, pairs=pairs, raters=raters, votes=votes, checks=checks,
+        strength=strength, pairs=pairs, raters=raters,
+        votes=votes or min(StudyOptions.votes, raters), checks=checks,
         sentinels=sentinels, repeats=repeats, ties=not forced, consent=text, post=post, done=done,
         size=size, seed=seed,
     )  # fmt: skip
-    summary = page.write(run_folder(run, out), study, options)
+    summary = page.write(run_folder(run, runs_dir), study, options)
     if as_json:
         print_json(**asdict(summary))
         return
@@ -108,24 +225,28 @@ def export(
         f"{summary.pictures:,} pictures, {summary.bytes / 1e6:.1f} MB"
     )
     typer.echo(
-        f"Publish {study / 'page'}, and give each person a link of {study / 'links.txt'}. "
-        "Keep the rest: key.csv tells which method is which."
+        f"1. Upload {study / 'page'}.\n"
+        f"2. Send each participant one line of {study / 'links.txt'}.\n"
+        f"3. Keep {study / 'key.csv'} private: it says which method made which image."
     )
 
 
-@app.command()
+@app.command(
+    cls=HelpCommand,
+    epilog="htbench study template mturk --pictures https://example.org/page/pictures",
+)
 def template(
     platform: Annotated[
-        str, typer.Argument(help="label-studio, mturk or qualtrics.", show_default=False)
+        str, typer.Argument(metavar="PLATFORM", help="label-studio, mturk or qualtrics.")
     ],
     pictures: Annotated[
-        str, typer.Option(help="Address at which page/pictures is published.", show_default=False)
+        str, typer.Option(metavar="URL", help="Address at which page/pictures is published.")
     ],
     study: Study = Path("study"),
     as_json: Json = False,
 ) -> None:
-    """Write an exported study for another platform: the same sheets, which htbench study import
-    reads back with the same key.
+    """Write an exported study for another platform. htbench study import reads its answers with the
+    same key.
     """
     from htbench.core.display import print_json
     from htbench.study.ask import platforms as forms
@@ -137,25 +258,31 @@ def template(
     typer.echo("\n".join(map(str, files)))
 
 
-@app.command()
+@app.command(cls=HelpCommand, epilog="htbench study rehearse --bots 1")
 def rehearse(
     study: Study = Path("study"),
     to: Annotated[
-        Path, typer.Option(help="Folder of the rehearsal, a study of its own.", show_default=True)
+        Path,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder of the rehearsal, a study of its own.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = Path("rehearsal"),
     bots: Annotated[
         int,
         typer.Option(
             min=0,
-            help="People who are none: one answers at once, one takes the left, one presses any "
-            "button, and so on.",
+            metavar="N",
+            help="Participants that are bots, whose answers the rules should leave out: one always "
+            "takes the left, one presses any key, and so on.",
         ),
     ] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="Of all that is made up.")] = 0,
+    seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Have made-up people answer an exported study, to try import, rules and report before anybody
-    is asked.
+    """Answer an exported study with simulated participants. Tries import, rules and report before
+    anybody is asked.
     """
     from dataclasses import asdict
 
@@ -166,47 +293,66 @@ def rehearse(
     if as_json:
         print_json(**{**asdict(summary), "files": list(map(str, summary.files))})
         return
-    people = f"{summary.people:,} made-up people, {summary.bots} of them bots"
+    people = f"{summary.people:,} simulated participants, {summary.bots} of them bots"
     typer.echo(f"{people}, gave {summary.answers:,} answers in {to}")
+    if summary.bots == summary.people:
+        typer.echo("All of them are bots, so no answer will be kept: give --bots 0.", err=True)
     typer.echo(f"They were made to prefer {', then '.join(summary.order)}.")
 
 
-@app.command("import")
+@app.command(
+    "import",
+    cls=HelpCommand,
+    epilog="htbench study import answers.csv\nhtbench study import batch.csv --profile mturk",
+)
 def import_(
     files: Annotated[
         list[Path],
-        typer.Argument(help="Files of votes, as the platform exports them.", show_default=False),
+        typer.Argument(metavar="FILE...", help="Files of votes, as the platform exports them."),
     ],
     profile: Annotated[
-        str | None, typer.Option(help="Platform, or a TOML file of your own; guessed if not given.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Platform, or a TOML file of your own.",
+            show_default="guessed from the files",
+        ),
     ] = None,
     study: Study = Path("study"),
     key: Annotated[
         Path | None,
-        typer.Option(help="What each item shows; the study's own key.csv if it has one."),
+        typer.Option(
+            metavar="FILE",
+            help="Table of what each item shows.",
+            show_default="the study's key.csv",
+        ),
     ] = None,
     secret: Annotated[
         Path | None,
         typer.Option(
-            help="Key of the pseudonyms, made if not there; beside the study's folder if not given."
+            metavar="FILE",
+            help="Secret that pseudonyms are made with; created if it is not there.",
+            show_default="beside the study's folder",
         ),
     ] = None,
     people: Annotated[
         Path | None,
         typer.Option(
-            help="Prolific's export of submissions: status, time, age by decade and sex are joined."
+            metavar="FILE",
+            help="Prolific's export of submissions; adds status, time, decade of age and sex.",
         ),
     ] = None,
     rules: Annotated[
         Path | None,
         typer.Option(
-            help="Whom to leave out, declared before answers are read; the study's own rules.toml "
-            "if it has one."
+            metavar="FILE",
+            help="Rules for leaving participants out, declared before answers are read.",
+            show_default="the study's rules.toml",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Read votes into the study's canonical table, people under pseudonyms; the same file again
+    """Read votes into the study's table, with pseudonyms for participants. The same file again
     changes nothing.
     """
     from dataclasses import asdict
@@ -234,14 +380,14 @@ def import_(
     )
     if summary.left_out:
         names = ", ".join(printable(name, max_length=60) for name in summary.left_out)
-        typer.echo(f"Left out: {names}", err=True)
+        typer.echo(f"Columns that are not kept: {names}", err=True)
 
 
-@app.command()
+@app.command(cls=HelpCommand, epilog="htbench study sniff answers.csv")
 def sniff(
-    file: Annotated[Path, typer.Argument(help="A file of votes.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File of votes.")],
 ) -> None:
-    """Guess which platform a file comes from, and print its profile, to be changed and given to
+    """Guess which platform a file comes from. Prints its profile, to be changed and given to
     --profile.
     """
     from htbench.study.collect import detect
@@ -249,32 +395,38 @@ def sniff(
     typer.echo(detect.text(detect.detect_profile(file)), nl=False)
 
 
-@app.command()
+@app.command(
+    cls=HelpCommand, epilog="htbench study report quickstart\nhtbench study report --study mine"
+)
 def report(
     run: Annotated[
         str | None,
         typer.Argument(
-            help="The run that the study is of: its judges and metrics are held against people."
+            metavar="RUN",
+            help="Run that the study is of, to compare its judges and metrics with people.",
         ),
     ] = None,
-    study: Study = Path("study"),
     rounds: Annotated[
-        int, typer.Option(min=100, max=100_000, help="Resamples of concepts and raters.")
+        int,
+        typer.Option(
+            min=100, max=100_000, metavar="N", help="Resamples of concepts and participants."
+        ),
     ] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
-    out: Out = Path("runs"),
+    seed: Seed = 0,
+    study: Study = Path("study"),
+    runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
 ) -> None:
-    """Report a study's votes, exclusions, and the agreement of people, judges and metrics:
-    report.html, report.md, report.json, and votes.csv for judges. The report of the run is written
-    again.
+    """Report the votes of a study. Shows exclusions and the agreement of people, judges and
+    metrics, and writes report.html, report.md, report.json, and votes.csv for judges. The report of
+    the run is written again.
     """
     from htbench.core.display import print_json, printable
     from htbench.core.errors import Incomplete
     from htbench.study.analyse import writeup
     from htbench.study.collect import intake
 
-    folder = run_folder(run, out) if run else None
+    folder = run_folder(run, runs_dir) if run else None
     result = writeup.write(study, folder, rounds=rounds, seed=seed)
     pages = _write_pages(writeup.record(result, study), study, folder)
     for criterion in result.criteria:

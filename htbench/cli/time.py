@@ -1,79 +1,101 @@
 """`htbench time`: the cost per concept of each method, measured on the same machine."""
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from htbench.cli.options import Json, ModelOption, Out, Verbose, Weights, choose_model
+from htbench.cli.options import (
+    RUNS_DIR,
+    ConceptSetName,
+    Device,
+    Json,
+    ModelName,
+    ModelOption,
+    RunsDir,
+    Verbose,
+    Weights,
+    choose_model,
+)
 from htbench.core import registry
 from htbench.core.errors import UsageError
 
 
 def time(
-    model: Annotated[str, typer.Option(help="See: htbench list models")] = "emoji",
+    model: ModelName = "emoji",
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="A baseline or the path of its card; repeat for several; all that there are if "
-            "not given."
+            metavar="NAME",
+            help="Method by name, or ./card.toml. Repeatable.",
+            show_default="all",
         ),
     ] = None,
     weights: Weights = None,
     model_option: ModelOption = None,
-    concept_set: Annotated[
-        str, typer.Option(help="Whose concepts are timed on; see: htbench list concepts")
-    ] = "emoji",
+    concept_set: ConceptSetName = "emoji",
     rounds: Annotated[
         int,
         typer.Option(
             min=3,
-            help="At most so many, each on a concept that is new; from 10 on they end when the "
-            "noise is steady.",
+            metavar="N",
+            help="Most rounds, each on another concept; fewer once the noise is steady.",
         ),
     ] = 30,
     minutes: Annotated[
         float,
         typer.Option(
-            min=0.0, help="No round begins that would not end in so many, preparing included."
+            min=0.0,
+            metavar="N",
+            help="Minutes for everything; no round begins that would take longer.",
         ),
     ] = 9.0,
     steps: Annotated[
-        int, typer.Option(min=1, help="A fit of more steps is measured over so many, and scaled.")
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Steps of a fit that are timed; the time of longer fits is scaled up.",
+        ),
     ] = 20,
     train_concepts: Annotated[
         int,
         typer.Option(
             min=2,
-            help="What is learnt beforehand is learnt from so many concepts, and its cost scaled.",
+            metavar="N",
+            help="Concepts that training is timed on; its cost is scaled up.",
         ),
     ] = 8,
-    train_steps: Annotated[int, typer.Option(min=1, help="And in so many steps.")] = 8,
+    train_steps: Annotated[
+        int,
+        typer.Option(
+            min=1, metavar="N", help="Steps of training that are timed; its cost is scaled up."
+        ),
+    ] = 8,
     encoder: Annotated[
         str,
         typer.Option(
-            help="Read concepts with this one, where weights of the model's conditioner are not at "
-            "hand; the report says so."
+            metavar="NAME",
+            help="Encoder that reads concepts where the weights of the model's own are not "
+            "downloaded; the report says so.",
         ),
     ] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Of learning.")] = 0,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda or cuda:1; the GPU if there is one.")
-    ] = None,
-    out: Out = Path("runs"),
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Random seed for learning.")] = 0,
+    device: Device = None,
+    runs_dir: RunsDir = RUNS_DIR,
     name: Annotated[
         str | None,
         typer.Option(
-            help="Folder below --out, also that of a run, whose scores are then shown beside the "
-            "times."
+            metavar="NAME",
+            help="Name of the folder; that of a run shows its scores beside the times.",
+            show_default="time-MODEL",
         ),
     ] = None,
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Time methods by one protocol and write what learning once saves, with every raw sample, into
-    a report.
+    """Measure the time per concept of methods, and what training once saves. Writes a report with
+    every raw sample.
     """
     from htbench.steering import baseline, concept
 
@@ -83,7 +105,7 @@ def time(
         baseline.load_method(baseline.load_card(name_or_path))
     if encoder:
         registry.check("encoders", encoder)
-    concepts = concept.load(concept_set)
+    concepts = concept.load(concept_set, model=model)
     splits = concepts.splits
     if len(splits["test"]) < 3 or not splits["dev"] or len(splits["train"]) < 2:
         raise UsageError(
@@ -107,7 +129,7 @@ def time(
         encoder=encoder,
         seed=seed,
     )
-    folder = out / (name or f"time-{model}" + ("-random" if weights == "random" else ""))
+    folder = runs_dir / (name or f"time-{model}" + ("-random" if weights == "random" else ""))
     session.run(
         folder,
         methods,

@@ -8,7 +8,16 @@ from typing import Annotated
 
 import typer
 
-from htbench.cli.options import ModelOption, Weights, choose_model
+from htbench.cli.options import (
+    RUNS_DIR,
+    ConceptSetName,
+    Device,
+    MethodCard,
+    ModelName,
+    ModelOption,
+    Weights,
+    choose_model,
+)
 from htbench.core import reading
 from htbench.core.errors import UsageError
 
@@ -17,41 +26,46 @@ _TOML = re.compile(r"[0-9+\-\"'\[{].*|true|false|nan|inf", re.DOTALL)
 
 
 def train(
-    method: Annotated[
-        str, typer.Argument(help="A baseline of `htbench list methods`, or the path of its card.")
-    ],
-    model: Annotated[str, typer.Option(help="See: htbench list models")] = "emoji",
+    method: MethodCard,
+    model: ModelName = "emoji",
     weights: Weights = None,
     model_option: ModelOption = None,
+    concept_set: ConceptSetName = "emoji",
     concepts: Annotated[
-        str, typer.Option(help="Concept set to learn from; see: htbench list concepts")
-    ] = "emoji",
-    split: Annotated[
-        str, typer.Option(help="Split (train, dev, test) or concept ids, separated by commas.")
+        str,
+        typer.Option(
+            metavar="LIST",
+            help="Concepts of the set to learn from: train, dev, test, or ids separated by commas.",
+        ),
     ] = "train",
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many concepts.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Use only the first N concepts.")
+    ] = None,
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A setting of the method: steps=2000; repeat for several."),
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Setting of the method: steps=2000. Repeatable."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of learning.")] = 0,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda or cuda:1; the GPU if there is one.")
-    ] = None,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Random seed for learning.")] = 0,
+    device: Device = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="File for what is learnt; a card is written beside it. In runs/train if not given."
+            metavar="FILE",
+            help="File for what is learnt; a card is written beside it.",
+            show_default="in runs/train",
         ),
     ] = None,
     checkpoints: Annotated[
-        Path, typer.Option(help="Folder that an interrupted training continues from.")
-    ] = Path("runs") / "train" / "checkpoints",
+        Path,
+        typer.Option(metavar="FOLDER", help="Folder that an interrupted training continues from."),
+    ] = RUNS_DIR / "train" / "checkpoints",
 ) -> None:
-    """Train a method that learns from many concepts; the same command again continues where it
+    """Train a method that learns from many concepts. The same command again continues where it
     stopped.
 
-    On several GPUs: torchrun --nproc-per-node 8 -m htbench train …
+    On several GPUs: torchrun --nproc-per-node 8 -m htbench train METHOD
     """
     from htbench.steering import baseline, concept
 
@@ -59,8 +73,8 @@ def train(
     if setting:
         card = card.with_settings(dict(map(_setting, setting)))
     source = choose_model(model, weights, model_option)
-    selected = concept.load(concepts).select(split)[:limit]
-    path = out or Path("runs") / "train" / f"{card.name}-{model}.safetensors"
+    selected = concept.load(concept_set, model=model).select(concepts)[:limit]
+    path = out or RUNS_DIR / "train" / f"{card.name}-{model}.safetensors"
     if path.suffix == ".toml":
         raise UsageError(
             f"--out {str(path)!r} is where the card goes",

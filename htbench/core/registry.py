@@ -1,10 +1,14 @@
 """Plug-ins, found by entry point: ours through the same door as strangers'."""
 
 import inspect
+import sys
+import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
+from htbench.core import content
 from htbench.core.errors import Missing, UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -26,6 +30,51 @@ def plugins(group: Group) -> "dict[str, EntryPoint]":
         for name in reversed(groups)
         for entry in entry_points(group=f"htbench.{name}")
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """A plug-in in words."""
+
+    about: str
+    """One sentence."""
+    size: str = ""
+    licence: str = ""
+    shipped: bool = False
+    """True if its weights are part of htbench."""
+
+
+def describe(group: Group, name: str) -> Description:
+    """The description of a plug-in, without importing it: for others' that of their package.
+
+    Raises:
+        UnknownName: if there is none, with the nearest names.
+    """
+    check(group, name)
+    own = _own_descriptions().get(group, {}).get(name)
+    package = plugins(group)[name].dist
+    if own and package and package.name == "htbench":
+        return Description(**own)
+    summary = package.metadata.get("Summary", "") if package else ""
+    return Description(about=f"{summary} ({package.name})" if package else "Another package's.")
+
+
+def missing(group: Group, name: str) -> list[str] | None:
+    """What a plug-in lacks on this machine, such as weights; None if it cannot tell.
+
+    It or its module tells by a function `missing()`.
+    """
+    plugin, entry = load(group, name), plugins(group)[name]
+    missing_parts = getattr(plugin, "missing", None) or getattr(
+        sys.modules[entry.module], "missing", None
+    )
+    return [str(part) for part in missing_parts()] if missing_parts else None
+
+
+@cache
+def _own_descriptions() -> dict[str, dict[str, dict[str, Any]]]:
+    path = content.folder("reports") / "plugins.toml"
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def check(group: Group, name: str) -> None:

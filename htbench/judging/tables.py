@@ -9,12 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
 from htbench.core import content
 from htbench.core.csv_files import cell
-from htbench.core.display import printable, stdout_console
+from htbench.core.display import printable
+from htbench.core.tables import WIDE, TextTable, print_paragraph, terminal_width
 from htbench.judging.agreement import CorrectedRate, JudgeAgreement
 from htbench.judging.audit import MEANING, ControlResult, JudgeAudit
 from htbench.judging.leaderboard import CriterionLeaderboard, TournamentResult
@@ -42,48 +40,69 @@ _COLUMNS = (
 )
 
 
-_TITLES = (
-    "Method",
-    "Rank",
-    "Tier",
-    "Rating",
-    "Win rate",
-    "P(best)",
-    "Concepts",
-    "Votes",
-    "Ties",
-    "Missing",
-)
-
-
-def show(result: TournamentResult) -> None:
-    """Print every criterion's leaderboard with its audit to stdout."""
-    console = stdout_console()
+def show(result: TournamentResult, *, wide: bool = False) -> None:
+    """Print every criterion's verdict and leaderboard to stdout; with `wide` also its audit."""
+    wide = wide or terminal_width() >= WIDE
     metadata = result.metadata
-    judge = printable(metadata["judge"], max_length=60)
-    model = printable(metadata["model"], max_length=80)
-    label = printable(metadata["label"], max_length=400)
-    console.print(Text(f"Judge {judge}, {model}: {label}"))
+    judge, model = printable(metadata["judge"]), printable(metadata["model"])
+    print_paragraph(f"Judge {judge}, {model}: {printable(metadata['label'], max_length=400)}")
     for criterion in result.criteria:
-        console.print()
-        console.print(_leaderboard(criterion))
-        for line in _notes(criterion, metadata):
-            console.print(Text(line))
-        console.print(_audit(criterion.audit))
-    console.print()
+        print()
+        print_paragraph(f"{criterion.name}: {_verdict(criterion)} {_pairs(criterion)}")
+        _leaderboard(criterion, wide=wide).print()
+        for line in _notes(criterion, metadata, wide=wide):
+            print_paragraph(line)
+    print()
+    rankings = [criterion.ranking for criterion in result.criteria if criterion.ranking]
+    captions = [ranking.caption for ranking in rankings] if wide else []
+    warnings = [warning for ranking in rankings for warning in ranking.warnings]
+    for line in dict.fromkeys([*captions, *warnings]):
+        print_paragraph(line)
     outcomes = ", ".join(f"{number:,} {outcome}" for outcome, number in result.outcomes.items())
     calls = f"Calls: {result.calls - result.pending:,}/{result.calls:,} have a verdict"
-    console.print(Text(f"{calls} ({outcomes})" if outcomes else calls))
+    print_paragraph(f"{calls} ({outcomes})" if outcomes else calls)
 
 
-def _notes(criterion: CriterionLeaderboard, metadata: Mapping[str, Any]) -> Iterator[str]:
+def _verdict(criterion: CriterionLeaderboard) -> str:
+    """What the ranking allows to say, in a sentence."""
+    if criterion.ranking is None:
+        return f"not ranked: {criterion.unranked}"
+    entries = criterion.ranking.entries
+    first = [printable(entry.name, max_length=200) for entry in entries if entry.tier == 1]
+    others = len(entries) - len(first)
+    worse = f"; significantly better than the other {others}" if others else ""
+    if len(first) == 1:
+        return f"{first[0]} is first{worse}."
+    names = f"{', '.join(first[:-1])} and {first[-1]}"
+    return f"{names} share the first tier: no significant difference among them{worse}."
+
+
+def _pairs(criterion: CriterionLeaderboard) -> str:
+    """The number of pairs, and of those without a winner by outcome."""
+    undecided = [
+        f"{number:,} {outcome}"
+        for outcome, number in criterion.match_outcomes.items()
+        if outcome not in ("won", "lost")
+    ]
+    pairs = sum(criterion.match_outcomes.values())
+    return f"{pairs:,} pairs, {', '.join(undecided) or 'all decided'}."
+
+
+def _notes(
+    criterion: CriterionLeaderboard, metadata: Mapping[str, Any], *, wide: bool
+) -> Iterator[str]:
     """The lines below a leaderboard."""
-    if criterion.ranking:
-        yield criterion.ranking.caption
-        yield from criterion.ranking.warnings
-    if preferred := _preference_rates(criterion, metadata["design"]["shows"]):
+    audit = criterion.audit
+    if audit.flags:
+        flags = ", ".join(f"{flag} ({MEANING[flag]})" for flag in audit.flags)
+        yield f"FLAGGED, do not rely on this ranking: {flags}."
+    else:
+        yield "The audit of the judge raises no flags."
+    preferred = _preference_rates(criterion, metadata["design"]["shows"])
+    if wide:
         yield preferred
-    if criterion.unranked:
+        yield _audit(audit)
+    if criterion.ranking and criterion.unranked:
         yield f"Not ranked: {criterion.unranked}"
     if criterion.circular:
         encoders = f"{', '.join(metadata['encoders'])}, by which this judge sees"
@@ -96,7 +115,7 @@ def show_agreement(title: str, agreements: list[JudgeAgreement]) -> None:
         ceiling = f"; two people agree on {_share(row.ceiling)}" if row.ceiling else ""
         alike = f"alike on {_share(row.decided)} that both decide, {_share(row.all)} of all"
         line = f"{title}, {row.criterion}: {alike}; kappa {row.kappa:.2f}, tau {row.tau:.2f}"
-        stdout_console().print(Text(line + ceiling))
+        print_paragraph(line + ceiling)
 
 
 def show_corrected_rates(rates: list[CorrectedRate]) -> None:
@@ -106,8 +125,9 @@ def show_corrected_rates(rates: list[CorrectedRate]) -> None:
         corrected = f"corrected by {rate.labelled} judged by people {_interval(rate.corrected)}"
         if math.isnan(rate.corrected.low):
             corrected += f" [{crossed.NO_INTERVAL}]"
-        line = f"{rate.criterion}: {rate.one} preferred to {rate.two}: {alone}, {corrected}"
-        stdout_console().print(Text(line))
+        print_paragraph(
+            f"{rate.criterion}: {rate.one} preferred to {rate.two}: {alone}, {corrected}"
+        )
 
 
 def write(result: TournamentResult, folder: Path, **more: object) -> list[Path]:
@@ -139,34 +159,31 @@ def _csv_row(entry: LeaderboardEntry) -> tuple[object, ...]:
     return (*place, *map(_cell, (*rating, *win_rate)), entry.votes, entry.ties, entry.missing)
 
 
-def _leaderboard(criterion: CriterionLeaderboard) -> Table:
-    undecided = ", ".join(
-        f"{number:,} {outcome}"
-        for outcome, number in criterion.match_outcomes.items()
-        if outcome not in ("won", "lost")
-    )
-    pairs = sum(criterion.match_outcomes.values())
-    title = f"{criterion.name}: {pairs:,} pairs, {undecided or 'all decided'}"
-    table = Table(title=Text(title), title_justify="left", show_edge=False)
-    for column in _TITLES:
-        table.add_column(column, justify="left" if column == "Method" else "right")
+def _leaderboard(criterion: CriterionLeaderboard, *, wide: bool) -> TextTable:
+    columns = ("#", "Tier", "Method", "Win rate", "Rating", "Votes", "Ties")
+    more = ("P(best)", "Concepts", "Missing") if wide else ()
     missing = criterion.audit.missing_by_method
-    for entry in criterion.ranking.entries if criterion.ranking else ():
-        table.add_row(*_row(entry, missing.get(entry.name)))
-    for method, rate in criterion.circular.items():
-        name = Text(printable(method, max_length=60) + _CIRCULAR)
-        table.add_row(name, *["-"] * 3, f"{rate:.3f}", *["-"] * 5)
-    return table
-
-
-def _row(entry: LeaderboardEntry, missing: Proportion | None) -> Iterator[str | Text]:
-    yield Text(printable(entry.name, max_length=60))
-    yield from (entry.rank_range, str(entry.tier))
-    yield Text(f"{entry.limit} all" if entry.limit else _interval(entry.rating))
-    yield Text(_interval(entry.win_rate))
-    yield "-" if math.isnan(entry.best) else f"{entry.best:.2f}"
-    yield from (str(entry.concepts), str(entry.votes), f"{entry.ties:.0%}")
-    yield f"{missing.value:.0%}" if missing else "-"
+    rows = [
+        (
+            entry.rank_range,
+            str(entry.tier),
+            printable(entry.name, max_length=200),
+            _interval(entry.win_rate),
+            f"{entry.limit} all" if entry.limit else _interval(entry.rating),
+            f"{entry.votes:,}",
+            f"{entry.ties:.0%}",
+            "-" if math.isnan(entry.best) else f"{entry.best:.2f}",
+            str(entry.concepts),
+            f"{own.value:.0%}" if (own := missing.get(entry.name)) else "-",
+        )
+        for entry in (criterion.ranking.entries if criterion.ranking else ())
+    ]
+    rows += [
+        ("-", "-", f"{printable(method, max_length=200)}{_CIRCULAR}", f"{rate:.2f}", *["-"] * 6)
+        for method, rate in criterion.circular.items()
+    ]
+    number = len(columns) + len(more)
+    return TextTable(columns=(*columns, *more), rows=[row[:number] for row in rows], names=2)
 
 
 def _preference_rates(criterion: CriterionLeaderboard, reference: str) -> str:
@@ -179,27 +196,29 @@ def _preference_rates(criterion: CriterionLeaderboard, reference: str) -> str:
     return f"Preferred to {reference}: {rates}" if rates else ""
 
 
-def _audit(audit: JudgeAudit) -> Text:
-    flags = ", ".join(f"{flag} ({MEANING[flag]})" for flag in audit.flags)
-    parts = [
-        f"same in both orders {_share(audit.consistent)}",
-        f"first slot in flips {_share(audit.position_bias)}",
-        f"same when asked again {_share(audit.stable)}",
-        f"difference seen in identical pairs {_share(audit.identical)}",
-        f"picture over noise {_trial(audit.noise)}",
-        f"right concept over wrong {_trial(audit.wrong_concept)}",
-        f"not fooled by text {_trial(audit.text, fooled=True)}",
-        f"circles {_share(audit.cycles)}, {audit.cycles_expected:.3f} expected"
-        if audit.cycles.of
-        else "circles: no triples",
-    ]
-    return Text(f"Audit: {'; '.join(parts)}.\n" + (f"FLAGGED: {flags}." if flags else "No flags."))
+def _audit(audit: JudgeAudit) -> str:
+    """The figures of the audit that are known."""
+    shares = {
+        "same verdict in both orders": audit.consistent,
+        "first picture preferred where the order decides": audit.position_bias,
+        "same verdict when asked again": audit.stable,
+        "difference seen between identical pictures": audit.identical,
+        f"cycles of three methods ({audit.cycles_expected:.3f} expected by chance)": audit.cycles,
+    }
+    controls = {
+        "picture preferred to noise": _trial(audit.noise),
+        "right concept preferred to wrong": _trial(audit.wrong_concept),
+        "not fooled by text": _trial(audit.text, fooled=True),
+    }
+    known = [f"{name} {_share(share)}" for name, share in shares.items() if share and share.of]
+    known += [f"{name} {trial}" for name, trial in controls.items() if trial]
+    return f"Audit: {'; '.join(known)}." if known else ""
 
 
 def _trial(trial: ControlResult, *, fooled: bool = False) -> str:
     total = trial.right + trial.wrong + trial.other
     good = total - trial.wrong if fooled else trial.right
-    return f"{good}/{total}" if total else "not tried"
+    return f"{good}/{total}" if total else ""
 
 
 def _share(share: Proportion | None) -> str:
@@ -212,9 +231,9 @@ def _share(share: Proportion | None) -> str:
 
 def _interval(interval: Interval) -> str:
     return (
-        f"{interval.value:.3f}"
+        f"{interval.value:.2f}"
         if math.isnan(interval.low)
-        else f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+        else f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
     )
 
 

@@ -1,93 +1,52 @@
 """The summary at the end of a run, for a terminal."""
 
-from collections.abc import Mapping
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from htbench.core.display import print_json, printable, stdout_console
+from htbench.core.display import print_json, printable
+from htbench.core.tables import WIDE, TextTable, print_paragraph, terminal_width
 from htbench.core.types import UNSTEERED, encoder_name
 from htbench.report import leaderboard_files
 from htbench.report.format import duration, estimate, fit_seed_spread, interval_basis
-from htbench.report.sections import equal_preservation, kinds, speed, strengths
+from htbench.report.sections import claims, equal_preservation, kinds, leaderboard, speed, strengths
 from htbench.report.sections.equal_preservation import EqualPreservation
 from htbench.report.speed_up import COLUMNS, saving_cells
 from htbench.run.costs import MethodCost
 from htbench.run.summary import HEADLINE, METRICS, LeaderboardRow, Summary
+from htbench.stats.estimates import Estimate
 
 _CIRCULAR = "°"
+_SHORT = {"concept_gain": "Gain", "presence": "Presence", "image_preservation": "Kept"}
+"""The scores of the short table, with headings for them."""
 
 
-def show(summary: Summary) -> None:
-    """Print the leaderboard, the cost table and what is missing to stdout."""
-    console = stdout_console()
-    console.print(
-        _scores(
-            summary.leaderboard, f"Mean over concepts with 95 % interval, by {_scorer(summary)}"
-        )
-    )
-    _print_lines(console, interval_basis(row.headline for row in summary.leaderboard))
-    matched = equal_preservation.collect(summary)
-    console.print(_beside_strength_1(summary, matched))
-    _print_lines(
-        console,
-        *(f"{own.method} {own.note}" for own in matched.methods if own.note),
-        f"Gain at equal image preservation needs two strengths above 0: {matched.advice}"
-        if matched.advice
-        else "",
-    )
+def show(summary: Summary, *, wide: bool = False) -> None:
+    """Print the conclusion, the leaderboard, speed-ups and what is missing to stdout.
+
+    With `wide`, and on terminals of `WIDE` columns, also every score with its interval, gain at
+    equal image preservation, and the verdicts on speed.
+    """
+    wide = wide or terminal_width() >= WIDE
+    print_paragraph(leaderboard.conclusion(summary))
+    print()
+    (_wide_leaderboard if wide else _short_leaderboard)(summary, summary.leaderboard).print()
+    _print_notes(summary, wide=wide)
     if summary.tuned:
-        console.print(
-            _scores(
-                summary.tuned,
-                "At the strength chosen on dev concepts; regret: gain less the best gain that "
-                f"keeps {strengths.preservation_floor(summary):g} of the image",
-                more={"Regret": {line.method: _regret(summary, line) for line in summary.tuned}},
-            )
+        print()
+        _tuned_leaderboard(summary).print()
+        floor = strengths.preservation_floor(summary)
+        print_paragraph(
+            f"Regret: gain below the best gain of any strength that keeps {floor:g} of the image."
         )
-    console.print(_costs(summary))
-    for cost in summary.costs:
-        if cost.comparisons:
-            console.print(
-                printable(speed.verdict(cost), max_length=2000), markup=False, highlight=False
-            )
-    for line in summary.leaderboard:
-        if line.method != UNSTEERED and line.unranked and not line.circular:
-            console.print(
-                f"{printable(line.method)} is not ranked: {line.unranked}{_bounds(line)}",
-                markup=False,
-                highlight=False,
-            )
-    for line in summary.leaderboard:
-        if sentence := fit_seed_spread(line.headline):
-            console.print(f"{printable(line.method)}: {sentence}", markup=False, highlight=False)
-    if any(line.circular for line in summary.leaderboard):
-        console.print(
-            f"{_CIRCULAR} reads concepts with the encoder that scores here: listed, not ranked",
-            markup=False,
-            highlight=False,
-        )
-    for problem in summary.failures:
-        console.print(
-            f"{problem.cells} cells failed: {printable(problem.message, max_length=300)}",
-            markup=False,
-            highlight=False,
-        )
-    for method, flaws in summary.blank_images.items():
-        if shown := ", ".join(f"{number} {flaw}" for flaw, number in flaws.items() if number):
-            console.print(
-                f"{printable(method)} has cells with nothing to see: {shown}",
-                markup=False,
-                highlight=False,
-            )
-    console.print(f"Cells done: {summary.done}/{summary.planned}", highlight=False)
-    done, planned = (sum(cells.values()) for cells in (summary.done_cells, summary.planned_cells))
-    if planned > summary.planned:
-        further = f"{done - summary.done}/{planned - summary.planned}"
-        console.print(f"Cells done at further fit seeds: {further}", highlight=False)
+    if wide:
+        _print_equal_preservation(summary)
+    _print_costs(summary, wide=wide)
+    _print_claims(summary, wide=wide)
+    for line in _problems(summary):
+        print_paragraph(line)
 
 
 def print_lines(summary: Summary, page: Path) -> None:
@@ -110,42 +69,156 @@ def print_lines(summary: Summary, page: Path) -> None:
     )
 
 
-def _scorer(summary: Summary) -> str:
-    return printable(encoder_name(summary.scorer) or "an unknown encoder", max_length=60)
-
-
-def _print_lines(console: Console, *lines: str) -> None:
-    for line in lines:
-        if line:
-            console.print(printable(line, max_length=600), markup=False, highlight=False)
-
-
-def _beside_strength_1(summary: Summary, matched: EqualPreservation) -> Table:
-    """Gain with equal weight for every kind, and where equally much of the image is kept."""
-    table = Table(
-        title=Text("Concept gain with equal weight for kinds, and at equal image preservation"),
-        title_justify="left",
-        show_edge=False,
+def _short_leaderboard(summary: Summary, rows: Sequence[LeaderboardRow]) -> TextTable:
+    """Ranks and the scores that matter most, each with half the width of its interval."""
+    return TextTable(
+        columns=("#", "Tier", "Method", *_SHORT.values(), "Time"),
+        names=2,
+        rows=[
+            (
+                *_place(summary, row),
+                _name(row),
+                *(_short(row.scores[metric]) for metric in _SHORT),
+                _fit_time(summary, row.method),
+            )
+            for row in rows
+        ],
     )
-    kept = f"Where {matched.level:g} is kept"
-    for column in ("Method", "Mean of kinds", "Near the floor", kept, "Rank", "Tier", "Strength"):
-        table.add_column(column, justify="left" if column == "Method" else "right")
+
+
+def _wide_leaderboard(summary: Summary, rows: Sequence[LeaderboardRow]) -> TextTable:
+    """Ranks and every score, each with its interval."""
+    titles = ("Gain", "Presence", "Identity", "Prompt kept", "Image kept")
+    return TextTable(
+        columns=("#", "Tier", "Method", *titles, "Time", "Done"),
+        names=2,
+        rows=[
+            (
+                *_place(summary, row),
+                _name(row),
+                *(_with_interval(row.scores[metric]) for metric in METRICS),
+                _fit_time(summary, row.method),
+                f"{row.done}/{row.planned}",
+            )
+            for row in rows
+        ],
+    )
+
+
+def _tuned_leaderboard(summary: Summary) -> TextTable:
+    return TextTable(
+        title="At the strength that was chosen on dev concepts",
+        columns=("Method", "Strength", *_SHORT.values(), "Regret"),
+        rows=[
+            (
+                _name(row),
+                f"{row.strength:g}",
+                *(_short(row.scores[metric]) for metric in _SHORT),
+                _regret(summary, row),
+            )
+            for row in summary.tuned
+        ],
+    )
+
+
+def _print_notes(summary: Summary, *, wide: bool) -> None:
+    """Print what the figures of the leaderboard are."""
+    scorer = printable(encoder_name(summary.scorer) or "an unknown encoder", max_length=60)
+    ends = "95 % interval" if wide else "± half the 95 % interval"
+    print_paragraph(
+        f"Mean over concepts with {ends}, at strength {summary.full_strength:g}, scored by "
+        f"{scorer}. Kept: similarity to the unsteered image. Time: per new concept."
+    )
+    print_paragraph(interval_basis(row.headline for row in summary.leaderboard))
+
+
+def _print_equal_preservation(summary: Summary) -> None:
+    """Print gain with equal weight for every kind, and where equally much of the image is kept."""
+    matched = equal_preservation.collect(summary)
+    print()
+    _beside_strength_1(summary, matched).print()
+    for own in matched.methods:
+        print_paragraph(f"{own.method} {own.note}" if own.note else "")
+    if matched.advice:
+        print_paragraph(
+            f"Gain at equal image preservation needs two strengths above 0: {matched.advice}"
+        )
+
+
+def _print_costs(summary: Summary, *, wide: bool) -> None:
+    """Print the speed-ups of trained methods, if any was compared with a fit."""
+    compared = [cost for cost in summary.costs if cost.comparisons]
+    if not compared:
+        return
+    print()
+    _speed_ups(compared, columns=COLUMNS if wide else ("S", "S(10)", "N*")).print()
+    print_paragraph(
+        "S(m): times as fast with m images per concept. N*: concepts after which training has paid."
+    )
+    for cost in compared if wide else ():
+        print_paragraph(speed.verdict(cost))
+
+
+def _print_claims(summary: Summary, *, wide: bool) -> None:
+    """Print the verdicts on the paper's claims, or how many there are of each."""
+    section = claims.from_summary(summary)
+    if not section.tests_any:
+        return
+    print()
+    if wide:
+        claims.show(section)
+        return
+    counts = Counter(claim.verdict for claim in section.claims)
+    verdicts = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
+    print_paragraph(f"Claims of {section.name}: {verdicts}; the report shows the evidence.")
+
+
+def _problems(summary: Summary) -> Iterator[str]:
+    """Sentences on what is not ranked, missing, failed or blank."""
+    for row in summary.leaderboard:
+        if row.method != UNSTEERED and row.unranked and not row.circular:
+            yield f"{row.method} is not ranked: {row.unranked}{_bounds(row)}"
+    for row in summary.leaderboard:
+        if sentence := fit_seed_spread(row.headline):
+            yield f"{row.method}: {sentence}"
+    if any(row.circular for row in summary.leaderboard):
+        yield f"{_CIRCULAR} reads concepts with the encoder that scores here: listed, not ranked"
+    for problem in summary.failures:
+        yield f"{problem.cells} cells failed: {printable(problem.message, max_length=300)}"
+    for method, flaws in summary.blank_images.items():
+        if shown := ", ".join(f"{number} {flaw}" for flaw, number in flaws.items() if number):
+            yield f"{method} has blank images: {shown}"
+    yield f"Cells done: {summary.done}/{summary.planned}"
+    done, planned = (sum(cells.values()) for cells in (summary.done_cells, summary.planned_cells))
+    if planned > summary.planned:
+        further = f"{done - summary.done}/{planned - summary.planned}"
+        yield f"Cells done at further fit seeds: {further}"
+
+
+def _beside_strength_1(summary: Summary, matched: EqualPreservation) -> TextTable:
+    rows = []
     for line in summary.leaderboard:
         macro, own = kinds.macro_mean(summary, line.method, line.strength), matched.get(line.method)
         if line.method == UNSTEERED or not macro:
             continue
         place, found = (own.rank, own.matched) if own else (None, None)
-        floor = "" if macro.near_floor is None else f"{macro.near_floor} of {macro.gain.n}"
-        table.add_row(
-            _name(line.method),
-            Text(estimate(macro.gain, "{:.3f}".format)),
-            floor,
-            Text(estimate(found.gain if found else None, "{:.3f}".format)),
-            place.rank_range if place else "-",
-            str(place.tier) if place else "-",
-            f"{found.strength:.2f}" if found else "-",
+        rows.append(
+            (
+                _name(line),
+                estimate(macro.gain, _number),
+                "" if macro.near_floor is None else f"{macro.near_floor} of {macro.gain.n}",
+                estimate(found.gain if found else None, _number),
+                place.rank_range if place else "-",
+                str(place.tier) if place else "-",
+                f"{found.strength:.2f}" if found else "-",
+            )
         )
-    return table
+    kept = f"Where {matched.level:g} is kept"
+    return TextTable(
+        title="Concept gain with equal weight for kinds, and at equal image preservation",
+        columns=("Method", "Mean of kinds", "Near the floor", kept, "#", "Tier", "Strength"),
+        rows=rows,
+    )
 
 
 def _regret(summary: Summary, line: LeaderboardRow) -> str:
@@ -153,30 +226,6 @@ def _regret(summary: Summary, line: LeaderboardRow) -> str:
     below = kept and kept.mean < strengths.preservation_floor(summary)
     number = f"{found.value:+.3f}" if found else "-"
     return f"{number}, does not keep it" if below else number
-
-
-def _scores(
-    lines: list[LeaderboardRow], title: str, more: Mapping[str, Mapping[str, str]] | None = None
-) -> Table:
-    """The table of a leaderboard, with `more` columns of text by method."""
-    more = more or {}
-    table = Table(title=Text(title), title_justify="left", show_edge=False)
-    for column in ("Method", "Strength", *METRICS.values(), *more, "Done"):
-        table.add_column(column, justify="left" if column == "Method" else "right")
-    for line in lines:
-        cells = [Text(estimate(line.scores[metric], "{:.3f}".format)) for metric in METRICS]
-        table.add_row(
-            _name(line.method) + (_CIRCULAR if line.circular else ""),
-            f"{line.strength:g}",
-            *cells,
-            *(texts[line.method] for texts in more.values()),
-            f"{line.done}/{line.planned}",
-        )
-    return table
-
-
-def _name(method: str) -> Text:
-    return Text(printable(method, max_length=60))
 
 
 def _bounds(line: LeaderboardRow) -> str:
@@ -190,40 +239,50 @@ def _bounds(line: LeaderboardRow) -> str:
     )
 
 
-def _costs(summary: Summary) -> Table:
-    title = "Time a concept, and the speed-up of trained methods"
-    table = Table(title=Text(title), title_justify="left", show_edge=False)
-    for column in ("Method", "Training C", "A concept", "against", *COLUMNS, "Timed"):
-        table.add_column(column, justify="left" if column in ("Method", "against") else "right")
-    for cost in summary.costs:
-        if cost.method != UNSTEERED:
-            for k, (fit, *cells) in enumerate(_comparisons(cost)):
-                timed = f"{cost.concept.n if cost.concept else 0}/{summary.concepts}"
-                first = [_name(cost.method), *_times(cost)] if k == 0 else ["", "", ""]
-                table.add_row(*first, fit, *cells, timed if k == 0 else "")
-    return table
+def _speed_ups(costs: Sequence[MethodCost], *, columns: Sequence[str]) -> TextTable:
+    rows: dict[str, tuple[str, ...]] = {}
+    for cost in costs:
+        rules: dict[str, list[str]] = {}
+        for each in cost.comparisons:
+            rules.setdefault(each.fit, []).append(each.rule)
+        for each in cost.comparisons:
+            cells = dict(zip(COLUMNS, saving_cells(each.saving.point_estimate), strict=True))
+            pair = f"{cost.method} vs {each.fit} ({', '.join(rules[each.fit])})"
+            rows[printable(pair, max_length=400)] = tuple(cells[name].value for name in columns)
+    return TextTable(
+        title="Speed-up of trained methods over methods that fit each concept",
+        columns=("Method", *columns),
+        rows=[(pair, *cells) for pair, cells in rows.items()],
+    )
 
 
-def _times(cost: MethodCost) -> list[str]:
-    tuning = f" (tuning {duration(cost.tuning)})" if cost.tuning else ""
-    return [
-        duration(cost.training) + tuning if cost.training else "0",
-        duration(cost.concept.median) if cost.concept else "-",
-    ]
+def _place(summary: Summary, row: LeaderboardRow) -> tuple[str, str]:
+    """The range of ranks and the tier."""
+    rank = summary.ranks.get(row.method) if summary.ranks else None
+    return (rank.rank_range, str(rank.tier)) if rank else ("-", "-")
 
 
-def _comparisons(cost: MethodCost) -> list[list[str]]:
-    """The fit and the cells of every comparison; one row of empty cells where there is none."""
-    rows = [
-        [
-            printable(f"{each.fit} ({each.rule})", max_length=60),
-            *(
-                cell.value
-                for cell in saving_cells(
-                    each.saving.point_estimate, ratio="{:.3g}x".format, count="{:.1f}".format
-                )
-            ),
-        ]
-        for each in cost.comparisons
-    ]
-    return rows or [[""] * (1 + len(COLUMNS))]
+def _name(row: LeaderboardRow) -> str:
+    return printable(row.method, max_length=200) + (_CIRCULAR if row.circular else "")
+
+
+def _fit_time(summary: Summary, method: str) -> str:
+    cost = next((cost for cost in summary.costs if cost.method == method), None)
+    return duration(cost.concept.median) if cost and cost.concept else "-"
+
+
+def _short(value: Estimate | None) -> str:
+    """The mean and half the width of its interval, such as `.33 ±.10`."""
+    if value is None:
+        return "-"
+    half = "" if math.isnan(value.low) else f" ±{_number((value.high - value.low) / 2)}"
+    return _number(value.mean) + half
+
+
+def _with_interval(value: Estimate | None) -> str:
+    return estimate(value, _number)
+
+
+def _number(value: float) -> str:
+    """Two decimals without the zero before the point: `.33`, `-.05`, `1.00`."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("0.", ".", 1)

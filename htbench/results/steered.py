@@ -35,7 +35,7 @@ class SteeredImages:
     @property
     def prompts(self) -> tuple[str, ...]:
         """The prompts, a row of images each."""
-        return self.filmstrip.labels
+        return tuple(dict.fromkeys(row.prompt for row in self.filmstrip.rows))
 
     @property
     def strengths(self) -> tuple[float, ...]:
@@ -45,11 +45,11 @@ class SteeredImages:
     @property
     def images(self) -> "tuple[Image, ...]":
         """All images: those of the first prompt at each strength, then those of the next."""
-        return tuple(image for row in self.filmstrip.rows for image in row)
+        return tuple(image for row in self.filmstrip.rows for image in row.images)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write all images as one labelled picture; the suffix says its format."""
-        self.filmstrip.draw().save(path)
+        """Write all images as one labelled picture, or as an animation; the suffix says which."""
+        self.filmstrip.save(Path(path))
 
     def _repr_png_(self) -> bytes:
         buffer = BytesIO()
@@ -94,11 +94,11 @@ def steer(
     request = FilmstripRequest(
         prompts=(prompt,) if isinstance(prompt, str) else tuple(prompt),
         strengths=tuple(map(float, strengths)),
-        seed=seed,
+        seeds=(seed,),
     )
     loaded = _load_model(model, devices.choose(device))
     filmstrip = steering.make_filmstrip(
-        card, loaded, target, request, concepts=concepts, folder=_FOLDER
+        [card], loaded, target, request, concepts=concepts, folder=_FOLDER
     )
     return SteeredImages(filmstrip=filmstrip)
 

@@ -121,7 +121,7 @@ def _stale(summary: Summary) -> Iterator[RunIssue]:
     try:
         known = {
             each.id: each.digest
-            for split in concept.load(set_name).splits.values()
+            for split in concept.load(set_name, model=summary.facts.model.name).splits.values()
             for each in split
         }
     except HtbenchError as error:

@@ -40,11 +40,11 @@ def train_methods(context: RunContext) -> TrainedMethods:
         TrainTask(sources=tuple(context.steering_source(name) for name in names))
         for names in chains.values()
     ]
-    results = {
-        name: result
-        for _, trained in run_all(context.pool, tasks, TrainResult)
-        for name, result in trained.steerings.items()
-    }
+    stage = context.display.progress("train methods", len(tasks))
+    results: dict[str, SteeringInfo | Failure] = {}
+    for _, trained in run_all(context.pool, tasks, TrainResult):
+        results |= trained.steerings
+        stage.advance()
     steerings, failures = dict[str, SteeringInfo](), dict[str, Failure]()
     for name in cards:
         result = results[name]
@@ -94,7 +94,9 @@ def _fill_map_bank(context: RunContext, base: str) -> None:
     def supply() -> FitTask | None:
         if not waiting:
             return None
-        return FitTask(source=source, concept=waiting.popleft(), warmup_concept=None)
+        concept = waiting.popleft()
+        stage.show(concept.id)
+        return FitTask(source=source, concept=concept, warmup_concept=None)
 
     for task, result in context.pool.run_tasks(supply):
         stage.advance()

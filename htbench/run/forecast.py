@@ -3,14 +3,16 @@
 They are made from the times and sizes in earlier runs of the model.
 """
 
+import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from htbench.core import content
 from htbench.core.errors import HtbenchError
 from htbench.run import fit_seeds, tune
 from htbench.run.fact_table import Facts
@@ -46,6 +48,29 @@ class RunForecast:
     tuning_images: int = 0
     """Numbers of the cells and images, of all of these, that are for choosing strengths."""
 
+    @property
+    def stages(self) -> dict[str, float]:
+        """Seconds of each stage of which they are known."""
+        stages = {"learning": self.learning, "images": self.generating, "scores": self.scoring}
+        return {name: seconds for name, seconds in stages.items() if seconds is not None}
+
+    @property
+    def lacking(self) -> list[str]:
+        """Parts of the work of which no seconds are known."""
+        return [
+            *(name for name in ("images", "scores") if name not in self.stages),
+            *(f"learning of {name}" for name in self.unknown),
+        ]
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds of all stages that are known; None where nothing was ever measured."""
+        return sum(self.stages.values()) if self.basis else None
+
+
+_MOST_RUNS = 8
+"""Number of earlier runs of a model that are read, the newest."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _RemainingWork:
@@ -74,10 +99,11 @@ class _PastRun:
     """Mean bytes per image."""
 
 
-def forecast(plan: ResolvedPlan, *, folder: Path, out: Path) -> RunForecast:
-    """The forecast for `plan`, to be run in `folder`, from the runs in `out`.
+def forecast(plan: ResolvedPlan, *, folder: Path, runs: Path) -> RunForecast:
+    """The forecast for `plan`, to be run in `folder`, from the runs in `runs`.
 
-    Of several runs that measured the same thing, the newest counts.
+    Of several runs that measured the same thing, the newest counts; where none has, the times that
+    htbench ships for the model do.
     """
     settings, methods, n_concepts = plan.settings, tuple(plan.cards), len(plan.concepts)
     first = [_remaining_work(settings, methods, folder, n_concepts=n_concepts)]
@@ -92,14 +118,16 @@ def forecast(plan: ResolvedPlan, *, folder: Path, out: Path) -> RunForecast:
         repeat = _remaining_work(again.settings, tuple(again.cards), place, n_concepts=n_concepts)
         work.append((again, [repeat]))
     parts = [part for _, parts in work for part in parts]
-    past_runs = list(_past_runs(out, settings.model))
+    own = list(islice(_past_runs(runs, settings.model), _MOST_RUNS))
+    needed = {name for each, _ in work for name in each.cards}
+    past_runs = [*own, *_shipped_times(settings.model, needed, own)]
     images, scores = sum(part.images for part in parts), sum(part.scores for part in parts)
     per_image = _first(run.image_seconds for run in past_runs)
     per_cell = _first(run.score_seconds for run in past_runs)
     per_file = _first(run.image_bytes or None for run in past_runs)
     learning, unknown = 0.0, dict[str, None]()
-    for each, own in work:
-        fits = sum((Counter(part.fits) for part in own), Counter())
+    for each, left in work:
+        fits = sum((Counter(part.fits) for part in left), Counter())
         seconds, untimed = _fit_seconds(each, fits, past_runs)
         learning += seconds
         unknown |= dict.fromkeys(untimed)
@@ -184,9 +212,29 @@ def _is_trained(base: object, card: Card, given_name: str, model: str) -> bool:
     return model in base_card.artifacts
 
 
-def _past_runs(out: Path, model: str) -> Iterator[_PastRun]:
-    """Runs of the model in `out`, the newest first; unreadable folders are left out."""
-    for path in sorted(out.glob("*/run.sqlite"), key=lambda path: -path.stat().st_mtime):
+def _shipped_times(
+    model: str, methods: Collection[str], own: Sequence[_PastRun]
+) -> Iterator[_PastRun]:
+    """The times that htbench ships for a model, where runs of its own lack some."""
+    path = content.folder("reports") / "timings" / f"{model}.toml"
+    timed = {name for run in own for name in run.fit_seconds}
+    whole = [run.image_seconds and run.score_seconds and run.image_bytes for run in own]
+    if not path.is_file() or (timed.issuperset(methods) and any(whole)):
+        return
+    times = tomllib.loads(path.read_text(encoding="utf-8"))
+    yield _PastRun(
+        name=times["about"],
+        image_seconds=times["image"],
+        score_seconds=times["score"],
+        fit_seconds=times["fit"],
+        training_seconds=times["training"],
+        image_bytes=times["image_bytes"],
+    )
+
+
+def _past_runs(runs: Path, model: str) -> Iterator[_PastRun]:
+    """Runs of the model in `runs`, the newest first; unreadable folders are left out."""
+    for path in sorted(runs.glob("*/run.sqlite"), key=lambda path: -path.stat().st_mtime):
         try:
             with Store.read(path.parent) as store:
                 summary = Summary(store)

@@ -66,9 +66,13 @@ class _Schedule:
         self._warmup_concept = self._find_warmup_concept()
         pending = context.store.pending()
         self._fit_progress = context.display.progress(
-            "learn interventions", len(self._unfinished_fits)
+            "learn interventions",
+            len(self._unfinished_fits),
+            parts={name: len(concepts) for name, concepts in self._to_fit.items()},
         )
-        self._image_progress = context.display.progress("generate images", len(pending))
+        self._image_progress = context.display.progress(
+            "generate images", len(pending), starts_now=False
+        )
         self._batches = self._cut_batches(pending)
         self._waiting: list[Sequence[CellRow]] = []
         self._cached_handle = lru_cache(maxsize=256)(self._load_intervention)
@@ -80,6 +84,8 @@ class _Schedule:
     def record_fit(self, task: FitTask, result: FitResult | Failure) -> None:
         """Save an intervention, or the reason why there is none."""
         context, method, concept = self._context, task.source.name, task.concept
+        seconds = 0.0 if isinstance(result, Failure) else result.seconds
+        self._fit_progress.advance(part=method, seconds=seconds)
         if isinstance(result, Failure):
             self._fit_failures[method, concept.id] = result
         else:
@@ -98,7 +104,6 @@ class _Schedule:
             )
             self._fit_seconds[method] = result.seconds
         self._unfinished_fits.discard((method, concept.id))
-        self._fit_progress.advance()
 
     def record_images(self, result: GenerateResult) -> None:
         """Save images, or the reasons why there are none."""
@@ -152,9 +157,11 @@ class _Schedule:
 
         method = max(methods, key=priority)
         is_quick = self._fit_seconds.get(method, 0.0) < _WARMUP_BELOW
+        concept = self._to_fit[method].popleft()
+        self._fit_progress.show(f"{method}, {concept.id}")
         return FitTask(
             source=self._sources[method],
-            concept=self._to_fit[method].popleft(),
+            concept=concept,
             warmup_concept=self._warmup_concept if is_quick else None,
         )
 
@@ -199,6 +206,7 @@ class _Schedule:
             cells.append(row)
         if not cells:
             return None
+        self._image_progress.show(f"{cells[0].method}, {cells[0].concept}")
         return GenerateTask(
             cells=tuple(cells),
             interventions=interventions,

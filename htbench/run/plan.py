@@ -105,17 +105,19 @@ class RunOptions(Settings):
 
     On a CPU they change last bits of images.
     """
-    out: str = "runs"
-    """Folder that runs are kept in."""
+    runs: str = "runs"
+    """Folder where runs are."""
     name: Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]{0,59}$")] | None = None
-    """Folder of this run below `out`; None: made from the plan."""
+    """Name of the run's folder in `runs`; None: made from the plan."""
     reuse: bool = True
-    """Take over what other runs in `out` have made already by the same model and method.
+    """Take over what other runs in `runs` have made already by the same model and method.
 
     Without it every image is made here, such as to see whether a machine gives the same ones.
     """
     allow_leak: bool = False
     """Run methods on concepts that they were trained on; the report says so."""
+    allow_unknown: bool = False
+    """Run concepts and prompts with words that the model does not know."""
     max_failures: (
         Annotated[int, Field(ge=0)]
         | Annotated[str, Field(pattern=r"^\d{1,9}$|^\d{1,3}(\.\d{1,9})?%$")]
@@ -245,12 +247,34 @@ class ResolvedPlan:
 
 
 def read(name: str) -> dict[str, object]:
-    """The settings in the plan `name`: a shipped one, or the path of a TOML file."""
-    if not name.endswith(".toml") and name not in names():
-        raise UnknownName("plan", name, names(), remedy="See: htbench list plans")
-    is_file = name.endswith(".toml")
-    path = Path(name) if is_file else content.folder("reports") / "plans" / f"{name}.toml"
-    return reading.read_toml(path, noun="plan file")
+    """The settings in the plan `name`: a shipped one, or the path of a TOML file.
+
+    Raises:
+        UnknownName: if there is no such plan, with the nearest names.
+        UsageError: for a file that is not TOML.
+    """
+    return {key: value for key, value in _read(name).items() if key != "about"}
+
+
+def about(name: str) -> str:
+    """The sentence on a plan."""
+    return str(_read(name).get("about", ""))
+
+
+def _read(name: str) -> dict[str, object]:
+    if name.endswith(".toml"):
+        return reading.read_toml(Path(name), noun="plan file")
+    if name in names():
+        path = content.folder("reports") / "plans" / f"{name}.toml"
+        return reading.read_toml(path, noun="plan file")
+    if len(name) < 1000 and Path(f"{name}.toml").is_file():
+        raise UsageError(f"no plan {name!r}", remedy=f"For the file, write: {name}.toml")
+    if Path(name).suffix in (".yaml", ".yml", ".json"):
+        raise UsageError(
+            f"{name[:80]!r} is not a plan: plans are TOML files",
+            remedy="Write its settings as name = value, and end the file's name in .toml.",
+        )
+    raise UnknownName("plan", name, names(), remedy="See: htbench list plans")
 
 
 def build(*layers: Mapping[str, object]) -> Plan:
@@ -288,7 +312,7 @@ def resolve(plan: Plan) -> ResolvedPlan:
     for scorer in plan.scorers:
         scorers.check(scorer)
     cards = _load_cards(plan.methods)
-    return _select_concepts(plan, load_concept_set(plan.concept_set), cards)
+    return _select_concepts(plan, load_concept_set(plan.concept_set, model=plan.model), cards)
 
 
 def cell_count(plan: Plan, n_concepts: int) -> int:

@@ -43,7 +43,7 @@ def find_folder(plan: Plan, options: RunOptions, *, given: str | None) -> RunFol
     Without a name among the options, a run of `given` goes on if the plan differs only in settings
     of which a run can be given more. It then keeps all that it has.
     """
-    runs = Path(options.out)
+    runs = Path(options.runs)
     if options.name:
         return RunFolder(folder=runs / options.name, plan=plan)
     name, start = _name(plan, given), _start(plan, given)

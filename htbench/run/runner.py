@@ -25,6 +25,7 @@ from htbench.run.workers.messages import CheckWords, UnknownWords, WorkerSetup, 
 from htbench.scorers import scorer
 from htbench.scorers.scorer import Scorer
 from htbench.steering.leakage import LeakageAudit
+from htbench.steering.model import UNKNOWN_WORDS_REMEDY, describe_unknown_words
 from htbench.steering.text_limits import Question
 
 
@@ -153,7 +154,7 @@ def _run_stages(
     They are chosen here unless they are given as `tuned`.
     """
     plan, store = context.plan, context.store
-    _warn_of_unknown_words(context)
+    _check_words(context, options)
     audits = facts.leakage_audits(context)
     for name, audit in audits.items():
         if audit.unverified:
@@ -187,7 +188,10 @@ def _run_stages(
     return tuned
 
 
-def _warn_of_unknown_words(context: RunContext) -> None:
+def _check_words(context: RunContext, options: RunOptions) -> None:
+    """Refuse words that the model does not know, unless they are allowed, and texts that are cut
+    where the concept stands; warn of others that are cut.
+    """
     plan = context.plan
     targets = (concept.target("") for concept in plan.concepts)
     questions = tuple(
@@ -197,8 +201,11 @@ def _warn_of_unknown_words(context: RunContext) -> None:
     )
     task = CheckWords(texts=(*plan.prompts, *targets), questions=questions)
     found = run_one(context.pool, task, UnknownWords)
-    for word in found.words:
-        context.display.warn(f"{word!r} is not in the vocabulary of {context.model.name}")
+    if found.words:
+        problem = describe_unknown_words(context.model.name, found.words)
+        if not options.allow_unknown:
+            raise UsageError(problem, remedy=UNKNOWN_WORDS_REMEDY)
+        context.display.warn(problem)
     for text in found.cut:
         if text.is_concept_lost:
             raise Refused(

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from htbench.core.errors import UnknownName, UsageError
 
 PREFIX = "HTBENCH_"
+_FORMER_NAMES = {"out": "runs"}
+"""Settings of version 0.1.0 with their names of today."""
 _BOOLEANS = {
     "1": True,
     "true": True,
@@ -61,6 +63,8 @@ def fill(
     known = {**settings_type.model_fields, **other.model_fields}
     for key in merged:
         if key not in known:
+            if key in _FORMER_NAMES:
+                raise UsageError(f"plan setting {key!r} is now {_FORMER_NAMES[key]!r}")
             raise UnknownName("plan setting", key, known)
     values = {
         key: tuple(value) if isinstance(value, list) else value
@@ -113,6 +117,8 @@ def environment(variables: Mapping[str, str], *settings_types: type[Settings]) -
             continue
         name = variable.removeprefix(PREFIX).lower()
         if name not in hints:
+            if name in _FORMER_NAMES:
+                raise UsageError(f"{variable} is now {PREFIX}{_FORMER_NAMES[name].upper()}")
             raise UnknownName("setting", variable, [PREFIX + hint.upper() for hint in hints])
         try:
             values[name] = _parse(text, hints[name])

@@ -191,7 +191,7 @@ class Store(Database):
             if fresh and folder.exists() and any(folder.iterdir()):
                 raise UsageError(
                     f"folder {str(folder)!r} holds something that is not a run",
-                    remedy="Choose another --out or --name.",
+                    remedy="Choose another --runs-dir or --name.",
                 )
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "run.sqlite").touch()  # first, so that a run killed here is known for one
@@ -203,7 +203,7 @@ class Store(Database):
                 raise no_space() from None
             raise UsageError(
                 f"cannot write run folder {str(folder)[:300]!r}: {error.strerror}",
-                remedy="Choose another --out.",
+                remedy="Choose another --runs-dir.",
             ) from None
         with store._closing_on_error():
             store._rename_metrics()

@@ -165,7 +165,8 @@ class ConceptSet:
             elif name in by_id:
                 concepts[name] = by_id[name]
             else:
-                raise UnknownName("concept or split", name, [*SPLITS, *by_id])
+                remedy = f"For the set, write: --concept-set {name}" if name in names() else ""
+                raise UnknownName("concept or split", name, [*SPLITS, *by_id], remedy=remedy)
         if not concepts:
             raise UsageError(
                 f"no concepts selected by {selection!r}",
@@ -208,11 +209,12 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in content.folder("concepts").glob("*/card.toml"))
 
 
-def load(name: str) -> ConceptSet:
+def load(name: str, *, model: str = "") -> ConceptSet:
     """The concept set `name`: a shipped one, such as `emoji`, or a user's own.
 
     A user's own set is named by its path (a CSV, JSON lines or a folder, such as `./mine`) or, on
-    the Hugging Face hub, by `hf:owner/name`. See docs/concepts.md.
+    the Hugging Face hub, by `hf:owner/name`. Prompts that it lacks are those of the shipped set
+    with the name of the `model`, else of `open`. See docs/concepts.md.
 
     Raises:
         UnknownName: if there is no shipped set of that name.
@@ -222,7 +224,7 @@ def load(name: str) -> ConceptSet:
     """
     if name not in names():
         if concept_files.is_user_set(name):
-            return _user_set(concept_files.read(name))
+            return _user_set(concept_files.read(name), model)
         raise UnknownName(
             "concept set",
             name,
@@ -259,7 +261,7 @@ def load(name: str) -> ConceptSet:
     )
 
 
-def _user_set(files: concept_files.ConceptFiles) -> ConceptSet:
+def _user_set(files: concept_files.ConceptFiles, model: str) -> ConceptSet:
     """A user's own set, with prompts of a shipped one for each use that its own do not cover."""
     rows = [_validate(_ConceptRow, row) for row in files.concepts]
     prompts = [_validate(_PromptRow, row) for row in files.prompts]
@@ -270,7 +272,7 @@ def _user_set(files: concept_files.ConceptFiles) -> ConceptSet:
             row.fail(f"prompt {prompt.text[:80]!r} is there already: {locations[text]}")
     fit, evaluation = _texts(prompts, "fit"), _texts(prompts, "evaluation")
     if not (fit and evaluation):
-        neutral = load(NEUTRAL_PROMPT_SET)
+        neutral = load(model if model in names() else NEUTRAL_PROMPT_SET)
         fit = fit or _unlisted(neutral.splits["train"][0].sources, locations)
         evaluation = evaluation or _unlisted(neutral.prompts, locations)
     try:

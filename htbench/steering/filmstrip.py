@@ -22,6 +22,7 @@ class FilmstripRow:
     """The images of one prompt, seed and method."""
 
     label: str
+    prompt: str = ""
     images: tuple[Image.Image, ...]
     """One per strength."""
     prompted: Image.Image | None = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -20,6 +21,11 @@ Tap = Callable[
 ]
 """Called with a site and its output, in the order in which sites fire; returns the output that
 the rest of the network gets instead, of the same shape. Few-step models call it once per step."""
+
+
+UNKNOWN_WORDS_REMEDY = "Known words: htbench list words. To go on all the same: --allow-unknown."
+_MOST_WORDS = 5
+"""Number of unknown words that are named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +98,14 @@ class HasVocabulary(Protocol):
 
 
 @runtime_checkable
+class ListsWords(Protocol):
+    """A model that can list its vocabulary; others leave this out."""
+
+    def vocabulary(self) -> Mapping[str, Sequence[str]]:
+        """All words, and names of several words, that the model knows, by what they stand for."""
+
+
+@runtime_checkable
 class CachesPrompts(Protocol):
     """A model that encodes each prompt once and keeps it; others leave this out."""
 
@@ -116,13 +130,27 @@ class HasFacts(Protocol):
         """Lines for the report, by heading."""
 
 
-def unknown_words(model: Model, texts: Iterable[str]) -> list[str]:
-    """Distinct words of `texts` that `model` has never seen; none if it reads any text."""
-    return (
-        list(dict.fromkeys(word for text in texts for word in model.unknown_words(text)))
-        if isinstance(model, HasVocabulary)
-        else []
-    )
+def unknown_words(model: Model, texts: Iterable[str]) -> dict[str, list[str]]:
+    """Distinct words of `texts` that `model` has never seen, each with up to three near words that
+    it knows; empty if it reads any text.
+    """
+    if not isinstance(model, HasVocabulary):
+        return {}
+    known: set[str] = set()
+    if isinstance(model, ListsWords):
+        known = {word for names in model.vocabulary().values() for word in " ".join(names).split()}
+    words = dict.fromkeys(word for text in texts for word in model.unknown_words(text))
+    return {word: get_close_matches(word, known, n=3, cutoff=0.7) for word in words}
+
+
+def describe_unknown_words(model: str, words: Mapping[str, Sequence[str]]) -> str:
+    """A sentence on words that a model does not know: the first of them, with near words."""
+    parts = [
+        repr(word) + (f" (near: {', '.join(words[word])})" if words[word] else "")
+        for word in [*words][:_MOST_WORDS]
+    ]
+    more = f" and {len(words) - _MOST_WORDS} more" if len(words) > _MOST_WORDS else ""
+    return f"not in the vocabulary of {model}: {', '.join(parts)}{more}"
 
 
 def select_sites(model: Model, patterns: Sequence[str]) -> tuple[Site, ...]:

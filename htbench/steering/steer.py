@@ -170,6 +170,7 @@ def make_filmstrip(
         rows=tuple(
             FilmstripRow(
                 label=_label(prompt, seed, method, request=request, methods=len(cards)),
+                prompt=prompt,
                 images=tuple(images[k * columns : (k + 1) * columns]),
                 prompted=prompted.get((prompt, seed)),
             )

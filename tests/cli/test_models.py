@@ -30,7 +30,7 @@ def test_a_model_is_shown_without_its_weights() -> None:
     shown = json.loads(htbench("show", "model", "nitro-1-pixart", "--json"))
     assert shown["sites"][1:] == [
         "65,664 channels",
-        "131,328 parameters a concept: scale and shift",
+        "131,328 parameters per concept: scale and shift",
     ]
     assert (shown["timesteps"], shown["scheduler"]) == ("400", "DPMSolverMultistepScheduler")
     assert "Apache-2.0" in shown["licence"]

@@ -13,13 +13,20 @@ def photo(tmp_path: Path) -> Path:
     return tmp_path / "photo.png"
 
 
+def test_unknown_words_are_refused_with_near_ones(tmp_path: Path) -> None:
+    answer = htbench("steer", "--concept", "with lemmon", "--prompt", "panda", cwd=tmp_path)
+    assert answer.returncode == 2
+    assert "not in the vocabulary of emoji: 'lemmon' (near: lemon" in answer.stderr
+
+
 def test_words_make_a_filmstrip_at_once(tmp_path: Path) -> None:
-    answer = htbench("steer", "--concept", "with zeppelin", "--prompt", "panda", cwd=tmp_path)
+    words = ["--concept", "with zeppelin", "--prompt", "panda", "--allow-unknown"]
+    answer = htbench("steer", *words, cwd=tmp_path)
     assert (answer.returncode, answer.stdout) == (
         0,
         "runs/steer/with-zeppelin-hypertransport.png\n",
     )
-    assert answer.stderr.count("'zeppelin' is not in the vocabulary of emoji") == 1
+    assert answer.stderr.count("not in the vocabulary of emoji: 'zeppelin'") == 1
     assert Image.open(tmp_path / answer.stdout.strip()).width > 5 * 192
 
 

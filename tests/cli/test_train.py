@@ -58,7 +58,7 @@ def test_a_method_is_trained_and_the_command_that_is_printed_runs_it(tmp_path: P
         (["train", "hypertransport", "--set", "sites=" + "[" * 100], "within each other"),
         (["train", "hypertransport", "--set", "rank=1000000000"], "less than or equal to 4096"),
         (["train", "hypertransport", "--out", "."], "is a folder"),
-        (["train", "hypertransport", "--split", "tarin"], "train"),
+        (["train", "hypertransport", "--concepts", "tarin"], "train"),
         (["train", "hypertransport", "--out", "mine.toml"], "--out mine.safetensors"),
         (["check", "method", "lineaz"], "lineas"),
         (["check", "method", "lineas", "--model", "emojy"], "emoji"),

@@ -52,7 +52,7 @@ def about(run: Path, path: str, value: Any) -> None:
 
 
 def show(run: Path) -> Any:
-    words = ["judge", "run", "--judge", str(run.parent / "judge"), "--out", str(run.parent)]
+    words = ["judge", "run", "--judge", str(run.parent / "judge"), "--runs-dir", str(run.parent)]
     options = ["--criterion", "presence", "--controls", "0"]
     runner = CliRunner()
     try:

@@ -76,7 +76,7 @@ def judge(folder: Path, server: WireServer, *words: str, **variables: str) -> st
     extra = f'[decoding]\napi_key = "{IN_CARD}"\n'
     path.write_text(path.read_text().replace("[decoding]\n", extra))
     assert card.name == "openai"
-    command = [sys.executable, "-m", "htbench", "judge", "run", "--out", str(folder)]
+    command = [sys.executable, "-m", "htbench", "judge", "run", "--runs-dir", str(folder)]
     options = ["--judge", str(folder / "judge"), "--criterion", "presence", "--controls", "2", "-v"]
     ran = subprocess.run(
         [*command, *options, *words],

@@ -392,7 +392,7 @@ def _prices(path: Path) -> None:
 def _read_run(folder: Path) -> None:
     command("check", "run", str(folder))
     command("diff", str(folder), str(folder))
-    command("list", "runs", "--out", str(folder.parent))
+    command("list", "runs", "--runs-dir", str(folder.parent))
 
 
 def _import_again(folder: Path) -> None:

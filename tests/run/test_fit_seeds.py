@@ -191,7 +191,7 @@ def test_files_and_page_have_the_number_of_fit_seeds_and_their_spread(whole: Pat
 def test_a_forecast_counts_every_fit_seed(tmp_path: Path) -> None:
     def cells(fit_seeds: int) -> int:
         settings = build(SETTINGS, {"fit_seeds": fit_seeds})
-        return forecast(plan.resolve(settings), folder=tmp_path / "run", out=tmp_path).cells
+        return forecast(plan.resolve(settings), folder=tmp_path / "run", runs=tmp_path).cells
 
     assert cells(3) - cells(1) == 2 * 3 * 2 * (1 + 2)
 

@@ -18,7 +18,7 @@ def promise(
 ) -> RunForecast:
     defaults = {"methods": METHODS, "strengths": (0.0, 1.0), "prompts": 2, "seeds": 1}
     resolved = plan.resolve(plan.build({**defaults, "limit": concepts, **settings}))
-    return forecast(resolved, folder=out / folder, out=out)
+    return forecast(resolved, folder=out / folder, runs=out)
 
 
 def earlier(out: Path, name: str, *methods: str) -> Path:
@@ -33,19 +33,30 @@ def earlier(out: Path, name: str, *methods: str) -> Path:
 
 
 def test_without_an_earlier_run_only_counts_are_known(tmp_path: Path) -> None:
-    found = promise(tmp_path)
+    found = promise(tmp_path, model="dmd2")
     assert (found.cells, found.images) == (10 * 2 * 9, 2 * (1 + 4 * 10))
     assert (found.generating, found.scoring, found.bytes, found.basis) == (None, None, None, ())
     assert found.unknown == ("lineas", "ridge", "regression")
+    assert found.seconds is None
 
 
-def test_each_method_s_learning_is_taken_from_whichever_run_timed_it_and_the_rest_are_named(
+def test_on_the_embedded_model_shipped_times_serve_where_no_run_has_measured(
     tmp_path: Path,
 ) -> None:
+    found = promise(tmp_path, methods=("none", "lineas-l2"))
+    assert (found.unknown, len(found.basis)) == ((), 1)
+    assert found.seconds is not None
+    assert found.seconds > 10 * 10  # ten fits of more than ten seconds
+    earlier(tmp_path, "one", "lineas-l2")
+    assert promise(tmp_path, methods=("none", "lineas-l2")).seconds != found.seconds
+
+
+def test_each_method_s_learning_is_taken_from_whichever_run_timed_it(tmp_path: Path) -> None:
     earlier(tmp_path, "one", "lineas")
     earlier(tmp_path, "other", "prompt", "ridge")
-    found = promise(tmp_path)
-    assert found.unknown == ("regression",)
+    methods = ("none", "prompt", "lineas", "ridge")
+    found = promise(tmp_path, methods=methods)
+    assert found.unknown == ()
     with Store.read(tmp_path / "one") as one, Store.read(tmp_path / "other") as other:
         medians = {
             cost.method: cost.concept.median
@@ -53,9 +64,7 @@ def test_each_method_s_learning_is_taken_from_whichever_run_timed_it_and_the_res
             for cost in Summary(store).costs
             if cost.concept
         }
-    assert found.learning == pytest.approx(
-        10 * sum(medians[method] for method in ("none", "prompt", "lineas", "ridge"))
-    )
+    assert found.learning == pytest.approx(10 * sum(medians[method] for method in methods))
 
 
 @pytest.mark.parametrize("trained", [("ridge",), ("ridge", "regression")])

@@ -48,7 +48,7 @@ COMMAND += [
     "1",
     "--name",
     "small",
-    "--out",
+    "--runs-dir",
 ]
 
 
@@ -221,8 +221,8 @@ def test_words_that_the_model_does_not_know_are_told_once(
     row = {"id": "a", "kind": "a", "split": "test", "text": "with zeppelin"}
     row["template"] = "{prompt} with zeppelin"
     (own_content / "concepts" / "own" / "concepts.jsonl").write_text(json.dumps(row) + "\n")
-    runner.run(
-        build({"methods": ["prompt"], "concept_set": "own", "prompts": 1, "strengths": [1.0]}),
-        own_content / "run",
-    )
-    assert capsys.readouterr().err.count("'zeppelin' is not in the vocabulary of emoji") == 1
+    own = build({"methods": ["prompt"], "concept_set": "own", "prompts": 1, "strengths": [1.0]})
+    with pytest.raises(UsageError, match="not in the vocabulary of emoji: 'zeppelin'"):
+        runner.run(own, own_content / "run")
+    runner.run(own, own_content / "run", RunOptions(allow_unknown=True))
+    assert capsys.readouterr().err.count("not in the vocabulary of emoji: 'zeppelin'") == 1

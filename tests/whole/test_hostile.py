@@ -226,7 +226,7 @@ def _htbench(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_folder_where_nothing_can_be_made_is_one_line(tmp_path: Path) -> None:
-    answer = _htbench("run", "--method", "prompt", "--out", "/proc/htbench")
+    answer = _htbench("run", "--method", "prompt", "--runs-dir", "/proc/htbench")
     assert (
         answer.returncode,
         answer.stderr.startswith("htbench: cannot write run folder"),
@@ -236,7 +236,7 @@ def test_a_folder_where_nothing_can_be_made_is_one_line(tmp_path: Path) -> None:
 
 def test_a_store_that_another_process_writes_is_one_line(tmp_path: Path) -> None:
     with Store.open(tmp_path / "run"):
-        answer = _htbench("run", "--method", "prompt", "--out", str(tmp_path), "--name", "run")
+        answer = _htbench("run", "--method", "prompt", "--runs-dir", str(tmp_path), "--name", "run")
     assert (
         answer.returncode,
         "is being written by another process" in answer.stderr,
@@ -247,7 +247,7 @@ def test_a_store_that_another_process_writes_is_one_line(tmp_path: Path) -> None
 def test_a_damaged_image_is_one_line_of_check(tmp_path: Path) -> None:
     folder = _one_image(tmp_path / "mine")
     next((folder / "images").glob("*.png")).write_bytes(b"half")
-    answer = _htbench("check", "mine", "--out", str(tmp_path))
+    answer = _htbench("check", "mine", "--runs-dir", str(tmp_path))
     assert (
         answer.returncode,
         "is not what was written" in answer.stdout,
@@ -291,7 +291,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_done(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     command = "htbench run --model toy --method prompt --prompts 20 --limit 5 --name run"
-    monkeypatch.setattr(sys, "argv", [*command.split(), "--out", str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", [*command.split(), "--runs-dir", str(tmp_path)])
     with monkeypatch.context() as patched:
         full(patched)
         with pytest.raises(SystemExit) as stop:

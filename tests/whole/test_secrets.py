@@ -80,7 +80,7 @@ def test_a_judge_and_its_server_leave_no_secret(
         plain = endpoint.url.removeprefix("http://")
         address = f"http://me:{SECRETS['address']}@{plain}?api-key={SECRETS['query']}"
         judged_run.card(tmp_path / "judge", endpoint.url)
-        words = ["judge", "run", "--out", str(runs), "--judge", str(tmp_path / "judge"), "-v"]
+        words = ["judge", "run", "--runs-dir", str(runs), "--judge", str(tmp_path / "judge"), "-v"]
         surroundings["TEST_JUDGE_URL"] = address
         text = shown(surroundings, *words) + shown(surroundings, *words, "--json")
         assert endpoint.calls > 6
@@ -97,7 +97,13 @@ def test_a_server_that_is_not_there_is_named_without_a_secret(
     address = f"http://me:{SECRETS['card']}@127.0.0.1:9/v1?api-key={SECRETS['query']}"
     judged_run.card(tmp_path / "judge", address, retries=0)
     text = shown(
-        surroundings, "judge", "run", "--out", str(tmp_path), "--judge", str(tmp_path / "judge")
+        surroundings,
+        "judge",
+        "run",
+        "--runs-dir",
+        str(tmp_path),
+        "--judge",
+        str(tmp_path / "judge"),
     )
     assert "127.0.0.1:9" in text
     refuse_secrets(tmp_path / "run", text)
@@ -107,7 +113,7 @@ def test_addresses_and_variables_of_a_run_leave_no_secret(
     tmp_path: Path, surroundings: dict[str, str]
 ) -> None:
     weights = f"https://me:{SECRETS['weights']}@example.org/weights"
-    runs = ["--out", str(tmp_path / "runs")]
+    runs = ["--runs-dir", str(tmp_path / "runs")]
     text = shown(surroundings, "run", "--model", "dmd2", "--weights", weights, *runs)
     text += shown({**surroundings, "HTBENCH_WEIGHTS": weights}, "run", "--print-plan", *runs)
     text += shown(surroundings, "doctor")

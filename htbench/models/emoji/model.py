@@ -70,6 +70,9 @@ class EmojiModel:
     def unknown_words(self, text: str) -> list[str]:
         return vocabulary.unknown_words(text)
 
+    def vocabulary(self) -> Mapping[str, Sequence[str]]:
+        return vocabulary.groups()
+
     def tokens(self, text: str) -> list[str]:
         return [*vocabulary.split(text), "."]
 

@@ -37,6 +37,22 @@ def unknown_words(text: str) -> list[str]:
     return [word for word in split(text) if word not in token_ids()]
 
 
+def groups() -> dict[str, Sequence[str]]:
+    """All known words, and nouns of several words, by the kind of thing that they stand for."""
+    from htbench.models.emoji import scenes
+
+    kinds = {
+        "nouns": scenes.VALUES["companion"],
+        "styles": scenes.VALUES["style"],
+        "colours": tuple(scenes.COLOURS),
+        "patterns of backgrounds": tuple(scenes.PATTERNS),
+        "weather": scenes.VALUES["weather"],
+    }
+    named = {word for names in kinds.values() for word in " ".join(names).split()}
+    others = sorted(set(token_ids()) - named - {","})
+    return {**kinds, "words between them": others}
+
+
 ROLES = 3
 _JOINING_WORDS = ("with", "and", "beside")
 

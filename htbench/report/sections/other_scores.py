@@ -8,10 +8,8 @@ from itertools import permutations
 from math import comb
 from statistics import fmean
 
-from rich.table import Table
-from rich.text import Text
-
-from htbench.core.display import print_json, printable, stdout_console
+from htbench.core.display import print_json, printable
+from htbench.core.tables import TextTable, print_paragraph
 from htbench.core.types import UNSTEERED, encoder_name, strength_of
 from htbench.report import format
 from htbench.report.once import once
@@ -130,32 +128,26 @@ def collect(summary: Summary) -> list[ScoreTable]:
 
 def show(tables: list[ScoreTable]) -> None:
     """Print the tables to stdout."""
-    console = stdout_console()
     for board in tables:
-        table = Table(
-            title=Text(printable(board.title, max_length=100)),
-            title_justify="left",
-            show_edge=False,
-        )
-        for column in ("Method", "Strength", printable(board.name, max_length=40), "Done"):
-            table.add_column(column, justify="left" if column == "Method" else "right")
-        for line in board.lines:
-            table.add_row(
-                Text(printable(line.method, max_length=60)),
-                f"{line.strength:g}",
-                Text(format.estimate(line.estimate, "{:.4g}".format)),
-                f"{line.done}/{line.planned}" + (f", {line.failed} failed" if line.failed else ""),
-            )
-        console.print(table)
+        print()
+        TextTable(
+            title=board.title,
+            columns=("Method", "Strength", printable(board.name, max_length=40), "Done"),
+            rows=[
+                (
+                    printable(line.method, max_length=200),
+                    f"{line.strength:g}",
+                    format.estimate(line.estimate, "{:.3g}".format),
+                    f"{line.done}/{line.planned}"
+                    + (f", {line.failed} failed" if line.failed else ""),
+                )
+                for line in board.lines
+            ],
+        ).print()
         for agreement in board.agreements:
-            text = printable(agreement.sentence, max_length=1000)
-            console.print(text, markup=False, highlight=False)
+            print_paragraph(agreement.sentence)
         for reason, number in board.reasons.items():
-            console.print(
-                f"{number} without a score: {printable(reason, max_length=300)}",
-                markup=False,
-                highlight=False,
-            )
+            print_paragraph(f"{number} without a score: {printable(reason, max_length=300)}")
 
 
 def print_lines(tables: list[ScoreTable]) -> None:

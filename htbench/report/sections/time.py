@@ -4,10 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from rich.table import Table
-from rich.text import Text
-
-from htbench.core.display import print_json, printable, stdout_console
+from htbench.core.display import print_json, printable
+from htbench.core.tables import TextTable, print_lines, print_paragraph
 from htbench.report import charts, format
 from htbench.report.sections import speed
 from htbench.report.speed_up import (
@@ -100,42 +98,55 @@ def show(store: Store, page: str, *, as_json: bool) -> None:
             print_json(event="speed", **cost.facts())
         print_json(event="end", caveats=timing_figures.caveats(session), report=page)
         return
-    console = stdout_console()
-    console.print(_time_table(session.method_times))
+    _time_table(session.method_times).print()
+    print()
+    _training_table(session.method_times).print()
     ends = {
         each.per_concept.method for each in (*session.comparisons[:1], *session.comparisons[-1:])
     }  # all of them are in the report
-    console.print(
-        _saving_table([each for each in session.comparisons if each.per_concept.method in ends])
-    )
-    for cost in costs:
-        console.print(printable(speed.verdict(cost), max_length=2000), markup=False)
-    for caveat in timing_figures.caveats(session):
-        console.print(printable(caveat, max_length=400), markup=False, highlight=False)
-    console.print(f"Report: {page}", markup=False, highlight=False)
+    print()
+    _saving_table([each for each in session.comparisons if each.per_concept.method in ends]).print()
+    print()
+    for sentence in (*map(speed.verdict, costs), *timing_figures.caveats(session)):
+        print_paragraph(sentence)
+    print_lines([f"Report: {page}"])
 
 
-def _time_table(paces: Sequence[MethodTimes]) -> Table:
-    table = Table(
-        title="Time of a concept: median with its 95 % interval",
-        title_justify="left",
-        show_edge=False,
+def _time_table(paces: Sequence[MethodTimes]) -> TextTable:
+    return TextTable(
+        title="Time per concept: median with its 95 % interval",
+        columns=("Method", "Median", "Interval", "p90", "IQR/median", "n", "Noise"),
+        rows=[
+            (
+                printable(pace.method, max_length=200),
+                format.duration(pace.concept.median),
+                _time_interval(pace.concept),
+                format.duration(pace.concept.p90),
+                f"{pace.concept.noise:.0%}",
+                str(pace.concept.n),
+                pace.concept.quality,
+            )
+            for pace in paces
+        ],
     )
-    for column in ("Method", "A concept", "Interval", "p90", "IQR/median", "n", "", "Training C"):
-        table.add_column(column, justify="left" if column == "Method" else "right")
-    for pace in paces:
-        times = pace.concept
-        table.add_row(
-            Text(printable(pace.method, max_length=60)),
-            format.duration(times.median),
-            f"{format.duration(times.low)} – {format.duration(times.high)}",
-            format.duration(times.p90),
-            f"{times.noise:.0%}",
-            str(times.n),
-            times.quality,
-            _training(pace) if pace.amortised else "",
-        )
-    return table
+
+
+def _training_table(paces: Sequence[MethodTimes]) -> TextTable:
+    return TextTable(
+        title="Training before the first concept",
+        columns=("Method", "Training"),
+        rows=[
+            (printable(pace.method, max_length=200), _training(pace))
+            for pace in paces
+            if pace.amortised
+        ],
+    )
+
+
+def _time_interval(times: durations.DurationSummary) -> str:
+    if not math.isfinite(times.low):
+        return "-"
+    return f"{format.duration(times.low)} – {format.duration(times.high)}"
 
 
 def _training(pace: MethodTimes) -> str:
@@ -147,22 +158,19 @@ def _training(pace: MethodTimes) -> str:
     )
 
 
-def _saving_table(comparisons: Sequence[SavingComparison]) -> Table:
-    table = Table(
-        title="What learning once saves, against the slowest and the quickest fit",
-        title_justify="left",
-        show_edge=False,
+def _saving_table(comparisons: Sequence[SavingComparison]) -> TextTable:
+    rows = map(_row, comparisons)
+    return TextTable(
+        title="Speed-up of trained methods over the slowest and the quickest fit",
+        columns=("Method", *COLUMNS),
+        rows=[
+            (
+                printable(f"{row.method} vs {row.reference}", max_length=400),
+                *(cell.value for cell in row.cells),
+            )
+            for row in rows
+        ],
     )
-    for column in ("Method", "against", *COLUMNS):
-        table.add_column(column, justify="left" if column in ("Method", "against") else "right")
-    for each in comparisons:
-        row = _row(each)
-        table.add_row(
-            Text(printable(row.method)),
-            Text(printable(row.reference)),
-            *(cell.value for cell in row.cells),
-        )
-    return table
 
 
 def _row(comparison: SavingComparison) -> AmortisationRow:

@@ -180,9 +180,10 @@ class CheckWords:
 
 @dataclass(frozen=True, kw_only=True)
 class UnknownWords:
-    """Words that are not in the model's vocabulary, each once, and texts that are cut."""
+    """Words that are not in the model's vocabulary, and texts that are cut."""
 
-    words: tuple[str, ...]
+    words: Mapping[str, Sequence[str]]
+    """Unknown words, each with near ones that the model knows."""
     cut: tuple[CutText, ...] = ()
 
 

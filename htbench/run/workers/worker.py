@@ -143,7 +143,7 @@ class Worker(EncoderWorker):
                 readers = (self.model, *self.encoders)
                 cut = [text for reader in readers for text in cut_texts(reader, task.questions)]
                 words = unknown_words(self.model, task.texts)
-                return UnknownWords(words=tuple(words), cut=tuple(cut))
+                return UnknownWords(words=words, cut=tuple(cut))
             case _:
                 return super().begin(task)
 

@@ -47,7 +47,7 @@ def test_a_model_is_timed_without_weights(name: str, tmp_path: Path) -> None:
         "1",
         "--device",
         "cpu",
-        "--out",
+        "--runs-dir",
         str(tmp_path),
     ]
     methods = ["--method", str(tmp_path / "long.toml"), "--method", "hypertransport"]

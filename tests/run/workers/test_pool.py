@@ -224,7 +224,9 @@ def test_without_ray_several_workers_end_with_the_command_that_installs_it(
     monkeypatch.setitem(sys.modules, "ray", None)
     for words in (["--workers", "2"], ["--ray", "auto"]):
         monkeypatch.setattr(
-            sys, "argv", ["htbench", "run", "quickstart", "--out", str(tmp_path / "runs"), *words]
+            sys,
+            "argv",
+            ["htbench", "run", "quickstart", "--runs-dir", str(tmp_path / "runs"), *words],
         )
         with pytest.raises(SystemExit) as stop:
             __main__.main()
