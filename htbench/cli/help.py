@@ -40,6 +40,11 @@ class HelpCommand(TyperCommand):
         _refuse_former_options(self.params, args)
         return super().parse_args(ctx, args)
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The words of the usage line after the command's name."""
+        arguments = [param for param in self.params if param.param_type_name == "argument"]
+        return ["[OPTIONS]", *map(_signature, arguments)]
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options, a panel after the other."""
         _write_panels(self.get_params(ctx), self.defaults(), formatter)

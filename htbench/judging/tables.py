@@ -67,14 +67,11 @@ def _verdict(criterion: CriterionLeaderboard) -> str:
     """What the ranking allows to say, in a sentence."""
     if criterion.ranking is None:
         return f"not ranked: {criterion.unranked}"
-    entries = criterion.ranking.entries
-    first = [printable(entry.name, max_length=200) for entry in entries if entry.tier == 1]
-    others = len(entries) - len(first)
-    worse = f"; significantly better than the other {others}" if others else ""
-    if len(first) == 1:
-        return f"{first[0]} is first{worse}."
-    names = f"{', '.join(first[:-1])} and {first[-1]}"
-    return f"{names} share the first tier: no significant difference among them{worse}."
+    leader, *others = criterion.ranking.entries
+    name = printable(leader.name, max_length=200)
+    if ties := [printable(entry.name, max_length=200) for entry in others if entry.tier == 1]:
+        return f"{name} ranks first, but not significantly ahead of {', '.join(ties)}."
+    return f"{name} ranks first, significantly ahead of the others."
 
 
 def _pairs(criterion: CriterionLeaderboard) -> str:
@@ -160,8 +157,8 @@ def _csv_row(entry: LeaderboardEntry) -> tuple[object, ...]:
 
 
 def _leaderboard(criterion: CriterionLeaderboard, *, wide: bool) -> TextTable:
-    columns = ("#", "Tier", "Method", "Win rate", "Rating", "Votes", "Ties")
-    more = ("P(best)", "Concepts", "Missing") if wide else ()
+    columns = ("#", "Tier", "Method", "Win rate", "Votes", "Ties")
+    more = ("Rating", "P(best)", "Concepts", "Missing") if wide else ()
     missing = criterion.audit.missing_by_method
     rows = [
         (
@@ -169,9 +166,9 @@ def _leaderboard(criterion: CriterionLeaderboard, *, wide: bool) -> TextTable:
             str(entry.tier),
             printable(entry.name, max_length=200),
             _interval(entry.win_rate),
-            f"{entry.limit} all" if entry.limit else _interval(entry.rating),
             f"{entry.votes:,}",
             f"{entry.ties:.0%}",
+            f"{entry.limit} all" if entry.limit else _interval(entry.rating),
             "-" if math.isnan(entry.best) else f"{entry.best:.2f}",
             str(entry.concepts),
             f"{own.value:.0%}" if (own := missing.get(entry.name)) else "-",

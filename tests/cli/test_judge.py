@@ -36,7 +36,7 @@ def test_a_tournament_ends_in_a_table_and_files(endpoint: Endpoint, tmp_path: Pa
     assert answer.exit_code == 0
     for words in (
         "A vision-language model.",
-        "presence: good, none and poor share",
+        "presence: good ranks first, but not significantly ahead of poor.",
         "12 pairs",
         "The audit of the judge raises no flags.",
         "have a verdict",
