@@ -18,12 +18,13 @@ _SEVERAL_REMEDY = "Write: htbench report RUN RUN --out FOLDER"
 
 def report(
     runs: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="RUN...",
             help="Name of a run, or the path of its folder. Several become one report.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     runs_dir: RunsDir = RUNS_DIR,
     out: Annotated[
         Path | None,
@@ -60,6 +61,14 @@ def report(
             rich_help_panel=OUTPUT,
         ),
     ] = 8642,
+    index: Annotated[
+        bool,
+        typer.Option(
+            "--index",
+            help="Write the start page of the folder of runs, with a line and a link per run.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     wide: Wide = False,
     open_: Open = False,
     as_json: Json = False,
@@ -67,9 +76,17 @@ def report(
     """Write the HTML report of a run, finished or not, or of several. It needs neither GPU nor
     network.
     """
+    from htbench.report import runs_index
     from htbench.report.current import find_current_page
     from htbench.report.serve import serve as show
 
+    if index:
+        sys.stdout.write(f"Runs: {os.path.relpath(runs_index.write(runs_dir))}\n")
+        return
+    if not runs:
+        raise UsageError(
+            "no run is named", remedy="Write: htbench report RUN, or htbench report --index"
+        )
     if len(runs) > 1:
         if serve:
             raise UsageError("several runs are not served", remedy=_SEVERAL_REMEDY)

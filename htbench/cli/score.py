@@ -1,6 +1,5 @@
 """`htbench score`: more scores for the images of a run."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer

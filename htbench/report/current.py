@@ -5,7 +5,8 @@ from pathlib import Path
 
 _INPUTS = ("*.sqlite*", "studies/*.json", "fit-seeds/*/run.sqlite*", "tuning/run.sqlite*")
 """Files that a report is made from, besides pictures, which have digests as names."""
-_PAGES = ("report.html", "report/index.html")
+PAGES = ("report.html", "report/index.html")
+"""Paths of a run's page below its folder, of which it has one."""
 GENERATOR = f"htbench {version('htbench')}"
 """The text by which a page names this version of htbench."""
 _START = 1000
@@ -17,7 +18,7 @@ def find_current_page(folder: Path) -> Path | None:
     inputs = [path for pattern in _INPUTS for path in folder.glob(pattern)]
     try:
         newest = max(path.stat().st_mtime_ns for path in inputs if not path.name.endswith("-shm"))
-        for page in (folder / name for name in _PAGES):
+        for page in (folder / name for name in PAGES):
             if page.is_file() and page.stat().st_mtime_ns > newest:
                 with page.open(encoding="utf-8") as file:
                     return page if f'content="{GENERATOR}"' in file.read(_START) else None

@@ -11,7 +11,7 @@ from shutil import rmtree
 
 from htbench.core import content, locks
 from htbench.core.errors import UsageError, no_space
-from htbench.report import html, leaderboard_files
+from htbench.report import html, leaderboard_files, runs_index
 from htbench.report.gallery import grid, pictures
 from htbench.report.gallery.grid import GalleryData, PromptShard
 from htbench.report.page import render
@@ -152,9 +152,11 @@ def write_summary(summary: Summary, folder: Path) -> Path:
         if text is None:
             return _write_folder(draft, folder)
         leaderboard_files.write(summary, folder)
-        content.write_whole(folder / "report.html", _bytes(text))
+        page = folder / "report.html"
+        content.write_whole(page, _bytes(text))
         _remove_folder_report(folder / "report")
-        return folder / "report.html"
+        _note(summary, folder, page)
+        return page
 
 
 def write_summary_folder(summary: Summary, folder: Path) -> Path:
@@ -203,7 +205,14 @@ def _write_folder(draft: _Draft, folder: Path) -> Path:
     path = draft.write_folder(folder / "report", "")
     leaderboard_files.write(draft.summary, folder)
     (folder / "report.html").unlink(missing_ok=True)
+    _note(draft.summary, folder, path)
     return path
+
+
+def _note(summary: Summary, folder: Path, page: Path) -> None:
+    """Note a run's report for the start page of its folder; not that of several runs."""
+    if summary.store.folder.resolve() == folder.resolve():
+        runs_index.note(summary, folder, page)
 
 
 def _remove_folder_report(folder: Path) -> None:
