@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def diff(
     first: RunName, second: RunName, runs_dir: RunsDir = RUNS_DIR, as_json: Json = False
 ) -> None:
-    """Compare two runs cell by cell: mean differences, second minus first, with 95 % intervals
-    over concepts.
+    """Compare two runs cell by cell: whether they are identical, else mean differences, second
+    minus first, with 95 % intervals that resample concepts.
     """
     from htbench.core.display import print_json
     from htbench.run.diff import compare_runs
@@ -33,6 +33,8 @@ def diff(
             print_json(event="change", **asdict(change))
         print_json(
             event="end",
+            summary=result.sentence,
+            identical=result.identical,
             settings=result.settings,
             paired=result.paired,
             only_first=result.only_first,
@@ -47,12 +49,14 @@ def _print_diff(result: "RunDiff") -> None:
     from htbench.report.format import concept_count
     from htbench.run.summary import METRICS
 
+    typer.echo(result.sentence)
+    if result.only_first or result.only_second:
+        typer.echo(
+            f"Cells only in the first run: {result.only_first:,}; only in the second: "
+            f"{result.only_second:,}"
+        )
     for name, (one, two) in result.settings.items():
         typer.echo(f"{name}: {printable(one, max_length=100)} -> {printable(two, max_length=100)}")
-    typer.echo(
-        f"Cells in both: {result.paired:,}; only in the first: {result.only_first:,}; "
-        f"only in the second: {result.only_second:,}"
-    )
     for change in result.changes:
         estimate, name = change.estimate, printable(change.method, max_length=40)
         interval = (

@@ -21,9 +21,7 @@ def score(
     run: RunName,
     scorer: Annotated[
         list[str],
-        typer.Option(
-            metavar="NAME", help="Encoder, installed scorer, or ./card.toml. Repeatable."
-        ),
+        typer.Option(metavar="NAME", help="Encoder, installed scorer, or ./card.toml. Repeatable."),
     ],
     device: Device = None,
     runs_dir: RunsDir = RUNS_DIR,

@@ -20,7 +20,7 @@ from htbench.run.summary import Summary
 
 _NAMELESS = "RUN"
 """Name, in the commands on a page, of a run that is kept nowhere."""
-_REPORT_SETTINGS = ("model", "weights", "model_options", "concept_set", "concepts")
+_REPORT_SETTINGS = ("model", "weights", "model_options", "concept_set", "concepts", "limit")
 """Settings that decide to which report a run belongs."""
 _SHARED_SETTINGS = sorted(
     frozenset().union(*SETTING_EFFECTS.values()) - {"methods", "fit_seeds", *_REPORT_SETTINGS}
@@ -107,7 +107,8 @@ def model_reports(folders: Sequence[Path]) -> Iterator[list[ModelReport]]:
 
 
 def _report_key(facts: Facts) -> tuple[str, ...]:
-    return tuple(_text(facts.plan.stored.get(name)) for name in _REPORT_SETTINGS)
+    *texts, limit = (facts.plan.stored.get(name) for name in _REPORT_SETTINGS)
+    return *map(_text, texts), f"first {limit} concepts" if limit else "all concepts"
 
 
 def _names(groups: Sequence[tuple[str, ...]]) -> list[str]:

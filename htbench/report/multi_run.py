@@ -16,6 +16,9 @@ from htbench.report.merge import ModelReport
 from htbench.report.sections import leaderboard
 from htbench.run.summary import HEADLINE, METRICS
 
+_SWITCH = Markup('<nav class="switch" aria-label="Model">')
+"""Text by which a page of several is known."""
+
 
 def write(reports: Sequence[ModelReport], folder: Path) -> Path:
     """Write one report like that of a run, several side by side.
@@ -44,9 +47,20 @@ def write(reports: Sequence[ModelReport], folder: Path) -> Path:
                 report.summary, folder / report.slug, switch=_switch(reports, report)
             )
         _write_leaderboards(reports, folder)
+        _remove_boards(folder, keep={report.slug for report in reports})
         text = html.fill_marks(_page(reports), html.TEXT_ONLY, switch=_switch(reports, None))
         content.write_whole(folder / "index.html", text.encode("utf-8", "replace"))
         return folder / "index.html"
+
+
+def _remove_boards(folder: Path, *, keep: set[str]) -> None:
+    """Remove the pages of earlier reports in this folder, to which no page links any more."""
+    for page in folder.glob("*/index.html"):
+        board = page.parent
+        if board.name not in keep and _SWITCH in page.read_text("utf-8", errors="replace"):
+            for kind in ("csv", "json", "md"):
+                (board / f"leaderboard.{kind}").unlink(missing_ok=True)
+            output.remove_folder_report(board)
 
 
 def _switch(reports: Sequence[ModelReport], shown: ModelReport | None) -> Markup:
@@ -61,7 +75,7 @@ def _switch(reports: Sequence[ModelReport], shown: ModelReport | None) -> Markup
         link.format(address, Markup(' aria-current="page"') if here else "", name)
         for name, address, here in pages
     )
-    return Markup('<nav class="switch" aria-label="Model"><ul>{}</ul></nav>').format(links)
+    return Markup("{}<ul>{}</ul></nav>").format(_SWITCH, links)
 
 
 def _page(reports: Sequence[ModelReport]) -> str:

@@ -154,7 +154,7 @@ def write_summary(summary: Summary, folder: Path) -> Path:
         leaderboard_files.write(summary, folder)
         page = folder / "report.html"
         content.write_whole(page, _bytes(text))
-        _remove_folder_report(folder / "report")
+        remove_folder_report(folder / "report")
         _note(summary, folder, page)
         return page
 
@@ -215,7 +215,7 @@ def _note(summary: Summary, folder: Path, page: Path) -> None:
         runs_index.note(summary, folder, page)
 
 
-def _remove_folder_report(folder: Path) -> None:
+def remove_folder_report(folder: Path) -> None:
     """Remove an earlier report that was a folder, so that one report is left."""
     if (folder / "index.html").is_file():
         for part in ("pictures", "data"):

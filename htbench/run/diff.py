@@ -41,7 +41,18 @@ class RunDiff:
     only_first: int
     only_second: int
     paired: int
+    identical: int
+    """Number of common cells with the same image and the same scores."""
     changes: list[ScoreChange]
+    """Scores that differ."""
+
+    @property
+    def sentence(self) -> str:
+        """The result in a sentence."""
+        if self.identical < self.paired:
+            same = f"Identical on {self.identical:,} of {self.paired:,} shared cells"
+            return f"{same}; differences are second minus first."
+        return f"Identical on all {self.paired:,} shared cells."
 
 
 def compare_runs(first: Summary, second: Summary) -> RunDiff:
@@ -67,10 +78,12 @@ def compare_runs(first: Summary, second: Summary) -> RunDiff:
     )
     same: dict[tuple[str, float, str], int] = defaultdict(int)
     failed: dict[tuple[str, float, str], int] = defaultdict(int)
+    identical = 0
     for cell in sorted(shared):
         method, concept, _, _, strength = cell
         before = before_by_cell.get(mine[cell][0], {})
         after = after_by_cell.get(theirs[cell][0], {})
+        identical += mine[cell][1] == theirs[cell][1] and before == after
         for metric in METRICS:
             if metric in before and metric in after:
                 groups[method, strength, metric][concept].append(after[metric] - before[metric])
@@ -87,7 +100,8 @@ def compare_runs(first: Summary, second: Summary) -> RunDiff:
             failed=failed[method, strength, metric],
         )
         for (method, strength, metric), values in groups.items()
-        if (estimate := estimates.over_concepts(values, first.families))
+        if any(map(any, values.values()))
+        and (estimate := estimates.over_concepts(values, first.families))
     ]
     order = {method: k for k, method in enumerate(first.methods)}
     changes.sort(
@@ -102,6 +116,7 @@ def compare_runs(first: Summary, second: Summary) -> RunDiff:
         only_first=len(mine) - len(shared),
         only_second=len(theirs) - len(shared),
         paired=len(shared),
+        identical=identical,
         changes=changes,
     )
 

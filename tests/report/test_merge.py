@@ -149,6 +149,33 @@ def test_concepts_that_differ_stand_side_by_side(tmp_path: Path) -> None:
         assert [board.name for board in boards] == ["emoji · test", "emoji · dev"]
 
 
+def test_runs_of_fewer_concepts_stand_beside_those_of_all(tmp_path: Path) -> None:
+    parts = [
+        run(tmp_path / "a", "linear-act"),
+        changed(run(tmp_path / "b", "lineas", concepts=2), plan={"limit": 2}),
+    ]
+    with merge.model_reports(parts) as boards:
+        names = [board.name for board in boards]
+    assert names == ["emoji · all concepts", "emoji · first 2 concepts"]
+
+
+def test_boards_of_an_earlier_report_in_the_same_folder_are_removed(tmp_path: Path) -> None:
+    parts = [
+        run(tmp_path / "a", "linear-act"),
+        *(
+            changed(run(tmp_path / name, "lineas"), plan={"model": name})
+            for name in ("dmd2", "nitro")
+        ),
+    ]
+    (tmp_path / "out" / "mine").mkdir(parents=True)
+    (tmp_path / "out" / "mine" / "index.html").write_text("my own")
+    for chosen in (parts[:2], [parts[0], parts[2]]):
+        with merge.model_reports(chosen) as boards:
+            multi_run.write(boards, tmp_path / "out")
+    folders = {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()}
+    assert folders == {"emoji", "nitro", "mine"}
+
+
 def test_each_board_has_its_page_and_leads_to_the_others(tmp_path: Path) -> None:
     parts = [
         run(tmp_path / "a", "linear-act"),

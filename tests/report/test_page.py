@@ -48,6 +48,7 @@ def test_report_and_leaderboard_are_the_only_files_that_are_added(tmp_path: Path
         "leaderboard.csv",
         "leaderboard.json",
         "leaderboard.md",
+        "index.json",
         ".report.lock",
     }
 

@@ -103,7 +103,17 @@ def test_a_run_does_not_differ_from_itself(run: Path) -> None:
     with Store.read(run) as store:
         found = compare_runs(Summary(store), Summary(store))
     assert (found.paired, found.only_first, found.settings) == (6, 0, {})
-    assert {change.estimate.mean for change in found.changes} == {0.0}
+    assert (found.sentence, found.changes) == ("Identical on all 6 shared cells.", [])
+
+
+def test_shared_cells_that_are_identical_are_counted(run: Path, tmp_path: Path) -> None:
+    report_run.build(tmp_path / "other", **SMALL)
+    with Store.open(tmp_path / "other") as store:
+        store.add_scores([(store.rows()[0].id, "presence", "emoji-clip-b@1", 0.5)])
+    with Store.read(run) as first, Store.read(tmp_path / "other") as second:
+        found = compare_runs(Summary(first), Summary(second))
+    assert found.sentence.startswith("Identical on 5 of 6 shared cells;")
+    assert [change.metric for change in found.changes] == ["presence"]
 
 
 def test_a_difference_is_the_mean_of_paired_differences(run: Path, tmp_path: Path) -> None:
