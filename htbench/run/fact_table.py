@@ -283,4 +283,6 @@ class Facts(FactGroup):
         if own and "sources" not in facts:
             started = {"started": own[0].started}
             facts |= {"command": own[0].command, "environment": own[0].environment | started}
-        return cls.model_validate({**facts, "sessions": [asdict(each) for each in sessions]})
+        if sessions:
+            facts["sessions"] = [asdict(session) for session in sessions]
+        return cls.model_validate(facts)

@@ -24,6 +24,7 @@ _WIDENED = (
 )
 """Settings of which a run can be given more, while everything that it has stays as it is."""
 _TUNING = ("tune_concepts", "tune_floor")
+"""Settings that have no effect where no strength is chosen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +61,10 @@ def widen(stored: Plan, plan: Plan) -> Plan | None:
 
     None where they differ in something else, or in the scorer of the headline.
     """
-    fixed = [
-        {name: value for name, value in each.model_dump().items() if name not in _WIDENED}
-        for each in (stored, plan)
-    ]
-    if not (stored.tune_strength and plan.tune_strength):
-        tuned = plan if plan.tune_strength else stored
-        for each in fixed:
-            each.update({name: getattr(tuned, name) for name in _TUNING})
-    if fixed[0] != fixed[1] or not _has_headline_of(stored.scorers, plan.scorers):
+    both_tune = stored.tune_strength and plan.tune_strength
+    free = {*_WIDENED, *(() if both_tune else _TUNING)}
+    own, asked = (each.model_dump(exclude=free) for each in (stored, plan))
+    if own != asked or not _has_headline_of(stored.scorers, plan.scorers):
         return None
     tuned = plan if plan.tune_strength else stored
     return stored.model_copy(
