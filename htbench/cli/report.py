@@ -83,6 +83,7 @@ def report(
     if index:
         sys.stdout.write(f"Runs: {os.path.relpath(runs_index.write(runs_dir))}\n")
         return
+    shown: Path | None
     if not runs:
         raise UsageError(
             "no run is named", remedy="Write: htbench report RUN, or htbench report --index"
@@ -93,7 +94,7 @@ def report(
         if out is None:
             raise UsageError("several runs need a folder for their report", remedy=_SEVERAL_REMEDY)
         folders = [run_folder(run, runs_dir) for run in runs]
-        page, code = _report_several(folders, out, wide=wide, as_json=as_json)
+        shown, code = _report_several(folders, out, wide=wide, as_json=as_json)
     elif out is not None:
         raise UsageError(
             "--out is for the report of several runs: that of one run is in its own folder",
@@ -105,9 +106,9 @@ def report(
             show(run, port=port)
             return
         code = write_and_print(run, as_folder=folder, wide=wide, as_json=as_json)
-        page = find_current_page(run)
+        shown = find_current_page(run)
     if open_:
-        open_page(page)
+        open_page(shown)
     raise typer.Exit(code)
 
 

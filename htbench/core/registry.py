@@ -55,7 +55,7 @@ def describe(group: Group, name: str) -> Description:
     package = plugins(group)[name].dist
     if own and package and package.name == "htbench":
         return Description(**own)
-    summary = package.metadata.get("Summary", "") if package else ""
+    summary = package.metadata["Summary"] if package else ""
     return Description(about=f"{summary} ({package.name})" if package else "Another package's.")
 
 

@@ -160,7 +160,7 @@ def _leaderboard(criterion: CriterionLeaderboard, *, wide: bool) -> TextTable:
     columns = ("#", "Tier", "Method", "Win rate", "Votes", "Ties")
     more = ("Rating", "P(best)", "Concepts", "Missing") if wide else ()
     missing = criterion.audit.missing_by_method
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             entry.rank_range,
             str(entry.tier),

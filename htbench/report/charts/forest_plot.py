@@ -61,8 +61,8 @@ class ForestPlot:
     def rows(self) -> Rows:
         """A row per estimate."""
         return [
-            ["name", self.label, f"{self.label} low", f"{self.label} high", "note"],
-            *([row.name, row.value, row.low, row.high, row.note] for row in self.estimates),
+            ("name", self.label, f"{self.label} low", f"{self.label} high", "note"),
+            *((row.name, row.value, row.low, row.high, row.note) for row in self.estimates),
         ]
 
     def __html__(self) -> str:

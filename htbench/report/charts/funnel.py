@@ -45,8 +45,8 @@ class Funnel:
     def rows(self) -> Rows:
         """A row per stage."""
         return [
-            ["stage", "people left", "answers left", "people excluded", "answers excluded"],
-            *([s.name, s.people, s.answers, s.people_lost, s.answers_lost] for s in self.stages),
+            ("stage", "people left", "answers left", "people excluded", "answers excluded"),
+            *((s.name, s.people, s.answers, s.people_lost, s.answers_lost) for s in self.stages),
         ]
 
     def __html__(self) -> str:

@@ -34,11 +34,10 @@ class HeatMap:
     @property
     def rows(self) -> Rows:
         """The matrix with its headings."""
-        head = ["", *self.column_names]
-        return [
-            head,
-            *([name, *row] for name, row in zip(self.row_names, self.values, strict=True)),
-        ]
+        table: list[Sequence[str | float | None]] = [("", *self.column_names)]
+        for name, values in zip(self.row_names, self.values, strict=True):
+            table.append((name, *values))
+        return table
 
     def share(self, value: float) -> float:
         """The depth of a colour: 1 is the deepest, negative below the middle; NaN for NaN."""
