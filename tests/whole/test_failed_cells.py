@@ -81,7 +81,7 @@ def test_the_page_gives_the_reason_and_both_bounds(tmp_path: Path) -> None:
     _fail_worst(folder, "lineas", 22)
     page = report.write(folder).read_text(encoding="utf-8")
     assert "22 of 48 cells failed" in page
-    assert "with failures as the best" in page
+    assert "if failed cells had the best score" in page
     assert "`lineas` is not ranked: 22 of 48 cells failed." in (
         folder / "leaderboard.md"
     ).read_text(encoding="utf-8")
