@@ -26,6 +26,10 @@ _FLOOR = 0.5
 """Share of the variance for independent concepts that a variance is never below: the estimate for
 overlapping families can be near 0, or negative, by chance. Higher floors make intervals of few
 concepts wider than their 95 %."""
+_CANCELLED = 1e-3
+"""Share of a sum of squares below which a difference of sums has lost digits."""
+_MAX_NUMBERS = 1 << 22
+"""Largest number of differences that are computed at once."""
 FamiliesByConcept = Mapping[str, Collection[str]]
 """Labels of the families of each concept."""
 Labels = tuple[frozenset[str], ...]
@@ -199,24 +203,22 @@ class Contrast:
     ) -> Float[np.ndarray, "draws pairs"]:
         """`error` of the differences of pairs of rows, at the cost of the rows alone.
 
-        The error is that of a linear function of the values, which is taken of the rows before
-        they are subtracted.
+        The square of an error is a quadratic form of the values, taken of all pairs of rows by a
+        matrix product; differences so small that little of it is left are taken by themselves.
         """
-        rows = np.ascontiguousarray(values.swapaxes(0, 1))  # each contender's draws lie together
-        pulls, largest = self._pulls(rows), np.abs(rows).max(-1)
-        related = None if self.families.are_independent else pulls @ self.families.kernel
-        errors = np.empty((len(values), len(first)))
-        for k, (one, other) in enumerate(zip(first, second, strict=True)):
-            pull = pulls[one] - pulls[other]
-            variance = np.einsum("dc,dc->d", pull, pull)
-            if related is not None:
-                shared = np.einsum("dc,dc->d", related[one] - related[other], pull)
-                variance = np.maximum(_FLOOR * variance, shared / self._bias)
-            error = np.sqrt(variance)
-            near = np.flatnonzero(error <= 1e-12 * (largest[one] + largest[other]))
-            rounding = 1e-12 * np.abs(rows[one, near] - rows[other, near]).max(-1)
-            error[near] = np.where(error[near] > rounding, error[near], 0)
-            errors[:, k] = error
+        pulls = self._pulls(values)
+        within, between = _of_pairs(pulls, pulls, first, second)
+        variance = within - between
+        is_small = variance <= _CANCELLED * within
+        if not self.families.are_independent:
+            own, crossed = _of_pairs(pulls @ self.families.kernel, pulls, first, second)
+            variance = np.maximum(_FLOOR * variance, (own - crossed) / self._bias)
+        errors = np.sqrt(np.maximum(variance, 0))
+        draw, pair = np.nonzero(is_small)
+        step = max(1, _MAX_NUMBERS // values.shape[-1])
+        for start in range(0, len(draw), step):
+            at, those = draw[start : start + step], pair[start : start + step]
+            errors[at, those] = self.error(values[at, first[those]] - values[at, second[those]])
         return errors
 
     def skewness(
@@ -285,6 +287,20 @@ def uncorrected_t(value: float, skewness: float) -> float:
 def upper_tail(t: float, degrees_of_freedom: float) -> float:
     """The chance of a larger t."""
     return float(stdtr(degrees_of_freedom, -t))
+
+
+def _of_pairs(
+    left: Float[np.ndarray, "draws contenders concepts"],
+    right: Float[np.ndarray, "draws contenders concepts"],
+    first: Int[np.ndarray, " pairs"],
+    second: Int[np.ndarray, " pairs"],
+) -> tuple[Float[np.ndarray, "draws pairs"], Float[np.ndarray, "draws pairs"]]:
+    """Inner products of each row of a pair with itself, and of one with the other, added up."""
+    products = left @ right.swapaxes(1, 2)
+    return (
+        products[:, first, first] + products[:, second, second],
+        products[:, first, second] + products[:, second, first],
+    )
 
 
 def _centred(

@@ -138,3 +138,20 @@ def test_few_clusters_end_their_intervals_further_out() -> None:
         < 0.025
         < 1.01 * Families.independent(1000).tail
     )
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_errors_of_differences_are_those_of_each_difference(shared: bool) -> None:
+    random = np.random.default_rng(0)
+    names = [f"c{k}" for k in range(12)]
+    families = Families.of(
+        names, {name: [f"f{k // 3}"] for k, name in enumerate(names)} if shared else None
+    )
+    values = random.normal(size=(50, 4, 12))
+    values[:, 1] = values[:, 0]  # equal rows
+    values[:, 2] = values[:, 0] + 1e-7 * values[:, 3]  # nearly equal ones
+    first, second = np.triu_indices(4, 1)
+    expected = families.mean.error(values[:, first] - values[:, second])
+    errors = families.mean.difference_errors(values, first, second)
+    np.testing.assert_allclose(errors, expected, rtol=1e-9, atol=0)
+    assert (errors[:, 0] == 0).all()
