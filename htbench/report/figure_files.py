@@ -35,7 +35,7 @@ _MARKERS = "oosD^vP"
 _ABOVE, _BELOW = "#0072b2", "#d55e00"
 _MAX_NAME = 42
 """Largest number of letters of a name in a heat map."""
-_STYLE: Any = {
+_STYLE: dict[Any, Any] = {
     "font.family": ["STIXGeneral", "DejaVu Serif"],  # both come with matplotlib
     "mathtext.fontset": "stix",
     "font.size": 8.0,

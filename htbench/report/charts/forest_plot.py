@@ -10,6 +10,7 @@ from htbench.report import format
 from htbench.report.charts.axis import Axis, linear_axis
 from htbench.report.charts.svg import (
     WIDTH,
+    Row,
     Rows,
     drawing,
     horizontal_axis,
@@ -60,10 +61,9 @@ class ForestPlot:
     @property
     def rows(self) -> Rows:
         """A row per estimate."""
-        return [
-            ("name", self.label, f"{self.label} low", f"{self.label} high", "note"),
-            *((row.name, row.value, row.low, row.high, row.note) for row in self.estimates),
-        ]
+        rows: list[Row] = [["name", self.label, f"{self.label} low", f"{self.label} high", "note"]]
+        rows += [[row.name, row.value, row.low, row.high, row.note] for row in self.estimates]
+        return rows
 
     def __html__(self) -> str:
         floor = _TOP + _ROW * len(self.estimates)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from htbench.report.charts.svg import WIDTH, Rows, drawing, shortened, text
+from htbench.report.charts.svg import WIDTH, Row, Rows, drawing, shortened, text
 
 _ROW, _TOP = 24.0, 4.0
 _LEFT, _RIGHT = 210.0, 152.0
@@ -44,10 +44,14 @@ class Funnel:
     @property
     def rows(self) -> Rows:
         """A row per stage."""
-        return [
-            ("stage", "people left", "answers left", "people excluded", "answers excluded"),
-            *((s.name, s.people, s.answers, s.people_lost, s.answers_lost) for s in self.stages),
+        rows: list[Row] = [
+            ["stage", "people left", "answers left", "people excluded", "answers excluded"]
         ]
+        rows += [
+            [stage.name, stage.people, stage.answers, stage.people_lost, stage.answers_lost]
+            for stage in self.stages
+        ]
+        return rows
 
     def __html__(self) -> str:
         return drawing(self, self._parts(), height=_TOP * 2 + _ROW * len(self.stages))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from htbench.report.charts.svg import WIDTH, Rows, drawing, shortened, text
+from htbench.report.charts.svg import WIDTH, Row, Rows, drawing, shortened, text
 
 _LEFT, _RIGHT, _HEAD, _BOTTOM = 140.0, 62.0, 74.0, 24.0
 _MAX_CELL, _MIN_LABELLED = 54.0, 26.0
@@ -34,10 +34,9 @@ class HeatMap:
     @property
     def rows(self) -> Rows:
         """The matrix with its headings."""
-        table: list[Sequence[str | float | None]] = [("", *self.column_names)]
-        for name, values in zip(self.row_names, self.values, strict=True):
-            table.append((name, *values))
-        return table
+        rows: list[Row] = [["", *self.column_names]]
+        rows += [[name, *row] for name, row in zip(self.row_names, self.values, strict=True)]
+        return rows
 
     def share(self, value: float) -> float:
         """The depth of a colour: 1 is the deepest, negative below the middle; NaN for NaN."""

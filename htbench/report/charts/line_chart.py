@@ -24,7 +24,7 @@ from htbench.report.charts.svg import (
 
 _HEIGHT = 330.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 68.0, 18.0, 14.0, 46.0
-_NAME_WIDTH = 130.0
+_NAME_WIDTH = 138.0
 """Largest width of a name at the end of a line."""
 _MAX_LABELLED = 4
 """Largest number of crossings that are labelled together."""

@@ -25,7 +25,8 @@ LETTER_WIDTH = 6.2
 """Assumed width of a letter or digit of a label."""
 DIGIT_WIDTH = 7.6
 """Assumed width of a digit of a tick, whose type is larger."""
-Rows = Sequence[Sequence[str | float | None]]
+Row = Sequence[str | float | None]
+Rows = Sequence[Row]
 """A chart's data as a table, its headings first."""
 
 
