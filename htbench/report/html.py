@@ -30,7 +30,12 @@ class ContentPolicy:
     scripts: str = ""
     """Sources of scripts besides the page's own."""
     connections: str = ""
-    script_files: tuple[str, ...] = ("gallery.js", "thumbnails.js", "navigation.js")
+    script_files: tuple[str, ...] = (
+        "gallery.js",
+        "gallery_address.js",
+        "thumbnails.js",
+        "navigation.js",
+    )
     """Files of scripts that the page holds, besides those of every page."""
 
 
@@ -40,7 +45,7 @@ SERVED = ContentPolicy(
     images="'self'",
     scripts=" 'self'",
     connections="; connect-src 'self'",
-    script_files=("gallery.js", "thumbnails.js", "navigation.js", "live.js"),
+    script_files=("gallery.js", "gallery_address.js", "thumbnails.js", "navigation.js", "live.js"),
 )
 TEXT_ONLY = ContentPolicy(images="'none'", script_files=())
 """A page without pictures."""
