@@ -1,6 +1,7 @@
 import math
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from markupsafe import Markup
@@ -172,3 +173,36 @@ def test_quantities_have_three_significant_digits(value: float, words: str) -> N
 )
 def test_signed_scores_show_their_sign(value: float, words: str) -> None:
     assert format.score(value, signed=True) == words
+
+
+def ends(svg: str) -> list[tuple[str, float]]:
+    """The names at the ends of lines that are seen, with their heights."""
+    found = re.findall(r'<text class="series [^>]* y="([\d.]+)">([^<]*)<', svg)
+    return [(name, float(height)) for height, name in found]
+
+
+def line(name: str, *heights: float) -> charts.LineSeries:
+    points = [charts.Point(x=x, y=y) for x, y in enumerate(heights)]
+    return charts.LineSeries(name=name, tone=1, points=points)
+
+
+def test_names_of_lines_that_end_together_are_moved_apart() -> None:
+    axis = charts.linear_axis("", [0, 1])
+    drawn = draw([line("a", 0, 0.5), line("b", 1, 0.5), line("c", 0.5, 0.5)], x=axis, y=axis)
+    heights = sorted(height for _, height in ends(drawn))
+    assert len(heights) == 3
+    assert all(upper - lower >= 12 for lower, upper in pairwise(heights))
+
+
+def test_a_long_name_is_cut_and_whole_on_hover() -> None:
+    axis = charts.linear_axis("", [0, 1])
+    name = "a-method-with-a-very-long-name"
+    drawn = draw([line(name, 0, 1)], x=axis, y=axis)
+    assert ends(drawn)[0][0].endswith("…")
+    assert f"<title>{name}</title></text>" in drawn
+
+
+def test_names_of_more_lines_than_there_are_colours_wait_until_one_is_shown_alone() -> None:
+    axis = charts.linear_axis("", [0, 1])
+    lines = [line(str(k), 0, k / charts.TONES) for k in range(charts.TONES + 1)]
+    assert ends(draw(lines, x=axis, y=axis)) == []
