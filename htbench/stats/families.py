@@ -213,7 +213,7 @@ class Contrast:
         if not self.families.are_independent:
             own, crossed = _of_pairs(pulls @ self.families.kernel, pulls, first, second)
             variance = np.maximum(_FLOOR * variance, (own - crossed) / self._bias)
-        errors = np.sqrt(np.maximum(variance, 0))
+        errors = np.asarray(np.sqrt(np.maximum(variance, 0)))
         draw, pair = np.nonzero(is_small)
         step = max(1, _MAX_NUMBERS // values.shape[-1])
         for start in range(0, len(draw), step):
