@@ -94,14 +94,14 @@ def new_folder(folder: Path) -> Iterator[Path]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise no_space() from None
         raise UsageError(
-            f"cannot write {str(folder)[:300]!r}: {error.strerror}", remedy="Choose another --into."
+            f"cannot write {str(folder)[:300]!r}: {error.strerror}", remedy="Choose another --out."
         ) from None
     finally:
         rmtree(fresh, ignore_errors=True)
 
 
 def _not_empty(folder: Path) -> UsageError:
-    return UsageError(f"folder {str(folder)!r} is not empty", remedy="Choose another --into.")
+    return UsageError(f"folder {str(folder)!r} is not empty", remedy="Choose another --out.")
 
 
 def _import_pyarrow() -> Any:
