@@ -47,7 +47,7 @@ app = typer.Typer(
     epilog="""
 htbench run quickstart --open
 htbench steer --concept "woodcut style, orange bars background" --prompt panda
-htbench run --help
+htbench list
 """,
 )
 

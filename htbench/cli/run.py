@@ -41,7 +41,8 @@ Usage: htbench run [PLAN] [OPTIONS]
   htbench run --method prompt --method lineas --limit 12
   htbench run mine.toml --dry-run     # your own plan: its size and its time
 
-Plans: htbench list plans. Options: htbench run --help.
+All options: --help
+Shipped plans: htbench list plans
 """
 
 

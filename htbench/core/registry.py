@@ -55,8 +55,10 @@ def describe(group: Group, name: str) -> Description:
     package = plugins(group)[name].dist
     if own and package and package.name == "htbench":
         return Description(**own)
-    summary = package.metadata["Summary"] if package else ""
-    return Description(about=f"{summary} ({package.name})" if package else "Another package's.")
+    if package is None:
+        return Description(about="From another package.")
+    summary = package.metadata.json.get("summary", "")
+    return Description(about=f"{summary} (from {package.name})".strip())
 
 
 def missing(group: Group, name: str) -> list[str] | None:

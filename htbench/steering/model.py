@@ -23,7 +23,7 @@ Tap = Callable[
 the rest of the network gets instead, of the same shape. Few-step models call it once per step."""
 
 
-UNKNOWN_WORDS_REMEDY = "Known words: htbench list words. To go on all the same: --allow-unknown."
+UNKNOWN_WORDS_REMEDY = "Give --allow-unknown to go on all the same. Known words: htbench list words"
 _MOST_WORDS = 5
 """Number of unknown words that are named."""
 
