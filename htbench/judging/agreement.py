@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import kendalltau
 
 from htbench.core import reading
 from htbench.core.errors import UsageError
@@ -262,6 +261,8 @@ def _tau(ratings: Mapping[str, float], their_ratings: Mapping[str, float]) -> fl
     methods = sorted(ratings.keys() & their_ratings.keys())
     if len(methods) < 2:
         return float("nan")
+    from scipy.stats import kendalltau  # takes half a second to import
+
     mine = [ratings[method] for method in methods]
     theirs = [their_ratings[method] for method in methods]
     return float(kendalltau(mine, theirs).statistic)

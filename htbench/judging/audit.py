@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 from scipy.special import expit
-from scipy.stats import binomtest, chi2_contingency
 
 from htbench.judging.ledger import MatchResult
 from htbench.judging.outcome import choices, match_outcome, missing_reason, preference
@@ -60,10 +59,7 @@ class ControlResult:
     @property
     def fooled(self) -> bool:
         """True if the wrong side wins more often than chance."""
-        return (
-            self.wrong > self.right
-            and float(binomtest(self.wrong, self.wrong + self.right).pvalue) < _ALPHA
-        )
+        return self.wrong > self.right and _binomial_p(self.wrong, self.right) < _ALPHA
 
     @property
     def accuracy(self) -> Proportion:
@@ -200,7 +196,7 @@ def audit_judge(results: Sequence[MatchResult], ratings: Mapping[str, float]) ->
     return JudgeAudit(
         consistent=Proportion(count=sum(one == other for one, other in swaps), of=len(swaps)),
         position_bias=Proportion(count=firsts, of=firsts + lasts),
-        position_bias_p=float(binomtest(firsts, firsts + lasts).pvalue) if firsts + lasts else 1.0,
+        position_bias_p=_binomial_p(firsts, lasts),
         stable=_stability(played, by_control["repeat"]),
         identical=_identical(by_control["identical"]),
         noise=_control_result(by_control["noise"]),
@@ -282,7 +278,16 @@ def _missing_p(lost: Mapping[str, tuple[int, int]]) -> float:
     table = np.array([[missed, planned - missed] for missed, planned in lost.values()])
     if len(table) < 2 or not table.sum(0).all():
         return math.nan
+    from scipy.stats import chi2_contingency
+
     return float(chi2_contingency(table).pvalue)
+
+
+def _binomial_p(one: int, other: int) -> float:
+    """The chance of counts at least as uneven; 1 for none at all."""
+    from scipy.stats import binomtest  # takes half a second to import
+
+    return float(binomtest(one, one + other).pvalue) if one + other else 1.0
 
 
 def _cycles(

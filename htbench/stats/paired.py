@@ -7,7 +7,6 @@ from itertools import combinations
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import spearmanr
 
 from htbench.core.errors import UnknownName
 from htbench.stats import estimates
@@ -136,7 +135,7 @@ def score_agreement(
         concordance=float(_concordance(np.ones((1, n)), *scores)[0]),
         low=float(low),
         high=float(high),
-        correlation=float(spearmanr(*scores).statistic) if scores.std(1).all() else np.nan,
+        correlation=_spearman(*scores) if scores.std(1).all() else np.nan,
         difference=_mean(differences, families),
         equivalence=_equivalence(differences, families, margin),
     )
@@ -160,6 +159,13 @@ def _equivalence(
     differences: Mapping[str, float], families: FamiliesByConcept | None, margin: float | None
 ) -> estimates.Equivalence | None:
     return None if margin is None else estimates.equivalence(differences, families, margin=margin)
+
+
+def _spearman(
+    first: Float[np.ndarray, " concepts"], second: Float[np.ndarray, " concepts"]
+) -> float:
+    ranks = [np.sign(values[:, None] - values).sum(1) for values in (first, second)]
+    return float(np.corrcoef(ranks)[0, 1])
 
 
 def _concordance(

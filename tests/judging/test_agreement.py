@@ -8,7 +8,7 @@ import pytest
 from kit import judged_run
 from kit.judge_servers import Endpoint, fair, first_picker, serving
 
-from htbench.core.errors import Missing, UsageError
+from htbench.core.errors import UsageError
 from htbench.judging import agreement
 from htbench.judging.agreement import HumanVote, difference_estimate
 from htbench.judging.leaderboard import Pairing, TournamentResult
@@ -159,8 +159,8 @@ def test_votes_that_make_no_sense_are_one_line_with_their_row(
         agreement.read_votes(tmp_path / "votes.csv")
 
 
-def test_a_file_of_votes_that_is_not_there_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(Missing, match="no file of votes"):
+def test_a_file_of_votes_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no file of votes"):
         agreement.read_votes(tmp_path / "votes.csv")
 
 

@@ -6,7 +6,6 @@ from typing import get_args
 
 import numpy as np
 from jaxtyping import Int
-from scipy.stats import kendalltau
 
 from htbench.stats.ranking.bradley_terry import (
     PRIOR,
@@ -144,6 +143,8 @@ def _leave_one_out(votes: Votes, column: Column) -> Iterator[tuple[str, VoteTall
 def _variant(
     name: str, rating: BradleyTerryFit, tally: VoteTally, ties: TieRule, prior: float
 ) -> RankingVariant:
+    from scipy.stats import kendalltau  # takes half a second to import
+
     ratings = solve(tally, ties=ties, prior=prior)[0]
     varied = replace(rating, ratings=ratings)
     changes = np.argsort(varied.order) - np.argsort(rating.order)
