@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
+from htbench.core.types import UNSTEERED
 from htbench.report import format
 from htbench.report.rival import find_rival
 from htbench.report.roles import find_roles
@@ -17,8 +18,9 @@ from htbench.report.sections import (
     strengths,
 )
 from htbench.report.sections.novelty import NoveltyScore
+from htbench.run.ranking import Ranking
 from htbench.run.store import Store
-from htbench.run.summary import METRICS, Summary
+from htbench.run.summary import HEADLINE, METRICS, Summary
 from htbench.stats.durations import Interval
 from htbench.stats.estimates import Estimate
 from htbench.stats.families import Families, FamiliesByConcept
@@ -47,16 +49,25 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def scores(summary: Summary) -> None:
-    """All scores, ranks and tiers by the default ranking, and times."""
-    costs, ranks = {cost.method: cost for cost in summary.costs}, summary.ranks or {}
+    """All scores, ranks and times: of all methods at full strength, then by the default ranking."""
+    basis = f"concept gain at strength {summary.full_strength:g}"
+    full = summary.rank_by(HEADLINE, name="full-strength", title="Gain", basis=basis)
+    _scores(summary, full)
+    if summary.tuned:
+        _scores(summary, summary.ranking)
+
+
+def _scores(summary: Summary, ranking: Ranking) -> None:
+    costs, ranks = {cost.method: cost for cost in summary.costs}, ranking.ranks or {}
     rows = []
-    for line in summary.leaderboard:
-        cost, rank = costs.get(line.method), ranks.get(line.method)
-        at = "" if line.strength in (0, 1) else f" at {line.strength:g}"
-        training = summary.training_seconds(line.method)
+    for method, strength in {**ranking.strengths, UNSTEERED: 0.0}.items():
+        line = summary.leaderboard_row(method, strength)
+        cost, rank = costs.get(method), ranks.get(method)
+        at = "" if strength in (0, 1) else f" at {strength:g}"
+        training = summary.training_seconds(method)
         rows.append(
             [
-                f"`{line.method}`{at}",
+                f"`{method}`{at}",
                 *((rank.rank_range, str(rank.tier)) if rank else ("", "")),
                 *(estimate(line.scores[metric]) for metric in METRICS),
                 format.duration(cost.concept.median) if cost and cost.concept else "",
@@ -68,7 +79,7 @@ def scores(summary: Summary) -> None:
     cells = f"{summary.done:,} of {summary.planned:,} cells done"
     clusters = Families.of(list(summary.facts.concepts), summary.families).clusters
     concepts = f"{summary.concepts} concepts, {clusters:.3g} independent of each other"
-    print(f"Ranked by {summary.ranked_by}. Mean over {concepts} [95 % interval]; {cells}.\n")
+    print(f"Ranked by {ranking.basis}. Mean over {concepts} [95 % interval]; {cells}.\n")
 
 
 def equal_preservation_gains(summary: Summary) -> None:

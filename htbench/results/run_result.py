@@ -46,7 +46,7 @@ class RunResult:
     folder: Path
 
     def leaderboard(self) -> "DataFrame":
-        """The leaderboard: a row per method at full strength, the best first.
+        """The leaderboard: a row per method at the strength that it is ranked at, the best first.
 
         Columns:
             method (category): name of the method.
@@ -71,7 +71,7 @@ class RunResult:
             return frames.leaderboard(summary)
 
     def strengths(self) -> "DataFrame":
-        """The columns of the leaderboard at every strength; ranks stand at full strength alone."""
+        """The columns of the leaderboard at every strength; ranks stand at the ranked strength alone."""
         with report.open_run(self.folder) as summary:
             return frames.strengths(summary)
 
