@@ -36,10 +36,11 @@ def show(summary: Summary, *, wide: bool = False) -> None:
     _print_notes(summary, wide=wide)
     if summary.tuned:
         print()
-        _tuned_leaderboard(summary).print()
+        _at_full_strength(summary).print()
         floor = strengths.preservation_floor(summary)
         print_paragraph(
-            f"Regret: gain below the best gain of any strength that keeps {floor:g} of the image."
+            "Regret of the chosen strength: gain below the best gain of any strength that keeps "
+            f"{floor:g} of the image."
         )
     if wide:
         _print_equal_preservation(summary)
@@ -71,13 +72,15 @@ def print_lines(summary: Summary, page: Path) -> None:
 
 def _short_leaderboard(summary: Summary, rows: Sequence[LeaderboardRow]) -> TextTable:
     """Ranks and the scores that matter most, each with half the width of its interval."""
+    chosen = ("Strength",) if summary.tuned else ()
     return TextTable(
-        columns=("#", "Tier", "Method", *_SHORT.values(), "Time"),
+        columns=("#", "Tier", "Method", *chosen, *_SHORT.values(), "Time"),
         names=2,
         rows=[
             (
                 *_place(summary, row),
                 _name(row),
+                *(f"{row.strength:g}" for _ in chosen),
                 *(_short(row.scores[metric]) for metric in _SHORT),
                 _fit_time(summary, row.method),
             )
@@ -89,13 +92,15 @@ def _short_leaderboard(summary: Summary, rows: Sequence[LeaderboardRow]) -> Text
 def _wide_leaderboard(summary: Summary, rows: Sequence[LeaderboardRow]) -> TextTable:
     """Ranks and every score, each with its interval."""
     titles = ("Gain", "Presence", "Identity", "Prompt kept", "Image kept")
+    chosen = ("Strength",) if summary.tuned else ()
     return TextTable(
-        columns=("#", "Tier", "Method", *titles, "Time", "Done"),
+        columns=("#", "Tier", "Method", *chosen, *titles, "Time", "Done"),
         names=2,
         rows=[
             (
                 *_place(summary, row),
                 _name(row),
+                *(f"{row.strength:g}" for _ in chosen),
                 *(_with_interval(row.scores[metric]) for metric in METRICS),
                 _fit_time(summary, row.method),
                 f"{row.done}/{row.planned}",
@@ -105,18 +110,18 @@ def _wide_leaderboard(summary: Summary, rows: Sequence[LeaderboardRow]) -> TextT
     )
 
 
-def _tuned_leaderboard(summary: Summary) -> TextTable:
+def _at_full_strength(summary: Summary) -> TextTable:
+    chosen = {row.method: row for row in summary.tuned}
     return TextTable(
-        title="At the strength that was chosen on dev concepts",
-        columns=("Method", "Strength", *_SHORT.values(), "Regret"),
+        title=f"At strength {summary.full_strength:g}",
+        columns=("Method", *_SHORT.values(), "Regret"),
         rows=[
             (
                 _name(row),
-                f"{row.strength:g}",
                 *(_short(row.scores[metric]) for metric in _SHORT),
-                _regret(summary, row),
+                _regret(summary, chosen[row.method]) if row.method in chosen else "-",
             )
-            for row in summary.tuned
+            for row in summary.at_full_strength
         ],
     )
 
@@ -126,8 +131,8 @@ def _print_notes(summary: Summary, *, wide: bool) -> None:
     scorer = printable(encoder_name(summary.scorer) or "an unknown encoder", max_length=60)
     ends = "95 % interval" if wide else "± half the 95 % interval"
     print_paragraph(
-        f"Mean over concepts with {ends}, at strength {summary.full_strength:g}, scored by "
-        f"{scorer}. Kept: similarity to the unsteered image. Time: per new concept."
+        f"Ranked by {summary.ranked_by}. Mean over concepts with {ends}, scored by {scorer}. "
+        "Kept: similarity to the unsteered image. Time: per new concept."
     )
     print_paragraph(interval_basis(row.headline for row in summary.leaderboard))
 
@@ -224,7 +229,7 @@ def _beside_strength_1(summary: Summary, matched: EqualPreservation) -> TextTabl
 def _regret(summary: Summary, line: LeaderboardRow) -> str:
     found, kept = strengths.regret(summary, line.method), line.scores["image_preservation"]
     below = kept and kept.mean < strengths.preservation_floor(summary)
-    number = f"{found.value:+.3f}" if found else "-"
+    number = f"{found.value:+.2f}" if found else "-"
     return f"{number}, does not keep it" if below else number
 
 

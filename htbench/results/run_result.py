@@ -46,7 +46,7 @@ class RunResult:
     folder: Path
 
     def leaderboard(self) -> "DataFrame":
-        """The leaderboard: a row per method at the strength that it is ranked at, the best first.
+        """The leaderboard: a row per method at its ranked strength, the best first.
 
         Columns:
             method (category): name of the method.
@@ -71,7 +71,7 @@ class RunResult:
             return frames.leaderboard(summary)
 
     def strengths(self) -> "DataFrame":
-        """The columns of the leaderboard at every strength; ranks stand at the ranked strength alone."""
+        """The columns of the leaderboard at every strength; only ranked strengths have ranks."""
         with report.open_run(self.folder) as summary:
             return frames.strengths(summary)
 

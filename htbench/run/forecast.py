@@ -84,7 +84,7 @@ class _RemainingWork:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _PastRun:
+class PastRun:
     """Times and sizes of an earlier run."""
 
     name: str
@@ -182,7 +182,7 @@ def _remaining_work(
 
 
 def _fit_seconds(
-    plan: ResolvedPlan, fits: Mapping[str, int], past_runs: Sequence[_PastRun]
+    plan: ResolvedPlan, fits: Mapping[str, int], past_runs: Sequence[PastRun]
 ) -> tuple[float, list[str]]:
     """Seconds of training and fits, and the methods that no earlier run has timed."""
     model, given_names = plan.settings.model, plan.given_names
@@ -190,10 +190,10 @@ def _fit_seconds(
     for name, card in plan.cards.items():
         if not fits[name]:
             continue
-        past_run = next((run for run in past_runs if name in run.fit_seconds), None)
-        if past_run:
-            total += past_run.fit_seconds[name] * fits[name]
-            seconds = past_run.training_seconds.get(name, 0.0)
+        timed = next((run for run in past_runs if name in run.fit_seconds), None)
+        if timed:
+            total += timed.fit_seconds[name] * fits[name]
+            seconds = timed.training_seconds.get(name, 0.0)
             if seconds and model not in card.artifacts:
                 # cards with one base train it once
                 base = getattr(baseline.load_method(card), "base", given_names[name])
@@ -213,8 +213,8 @@ def _is_trained(base: object, card: Card, given_name: str, model: str) -> bool:
 
 
 def _shipped_times(
-    model: str, methods: Collection[str], own: Sequence[_PastRun]
-) -> Iterator[_PastRun]:
+    model: str, methods: Collection[str], own: Sequence[PastRun]
+) -> Iterator[PastRun]:
     """The times that htbench ships for a model, where runs of its own lack some."""
     path = content.folder("reports") / "timings" / f"{model}.toml"
     timed = {name for run in own for name in run.fit_seconds}
@@ -222,7 +222,7 @@ def _shipped_times(
     if not path.is_file() or (timed.issuperset(methods) and any(whole)):
         return
     times = tomllib.loads(path.read_text(encoding="utf-8"))
-    yield _PastRun(
+    yield PastRun(
         name=times["about"],
         image_seconds=times["image"],
         score_seconds=times["score"],
@@ -232,25 +232,26 @@ def _shipped_times(
     )
 
 
-def _past_runs(runs: Path, model: str) -> Iterator[_PastRun]:
+def _past_runs(runs: Path, model: str) -> Iterator[PastRun]:
     """Runs of the model in `runs`, the newest first; unreadable folders are left out."""
     for path in sorted(runs.glob("*/run.sqlite"), key=lambda path: -path.stat().st_mtime):
         try:
             with Store.read(path.parent) as store:
                 summary = Summary(store)
                 if summary.facts.model.name == model:
-                    yield _past_run(summary)
+                    yield past_run(summary)
         except HtbenchError:
             continue
 
 
-def _past_run(summary: Summary) -> _PastRun:
+def past_run(summary: Summary) -> PastRun:
+    """The times and sizes of a run."""
     store = summary.store
     seconds = store.image_seconds()
     files = islice((store.folder / "images").glob("*.png"), 200)
     sizes = [file.stat().st_size for file in files]
     scoring = [seconds for phase, _, _, seconds, _ in store.timings() if phase == "score"]
-    return _PastRun(
+    return PastRun(
         name=store.folder.name,
         image_seconds=float(np.median(seconds)) if seconds else None,
         score_seconds=sum(scoring) if scoring else None,

@@ -60,6 +60,7 @@ def run_resolved(
         _open_context(plan, options, store, display) as opened,
     ):
         untrained = replace(opened, command=command or facts.command_line())
+        _check_words(untrained, options)
         if options.reuse:
             reuse.take_trainings(untrained)
         trained = train_methods(untrained)
@@ -154,7 +155,6 @@ def _run_stages(
     They are chosen here unless they are given as `tuned`.
     """
     plan, store = context.plan, context.store
-    _check_words(context, options)
     audits = facts.leakage_audits(context)
     for name, audit in audits.items():
         if audit.unverified:
@@ -240,6 +240,7 @@ def _tune(
         )
     with Store.open(context.store.folder / "tuning") as store:
         dev_context = replace(context, plan=dev, store=store, scorers=())
+        _check_words(dev_context, options)
         _run_stages(dev_context, options, training_failures)
         return tune.choose_strengths(Summary(store), floor=plan.settings.tune_floor)
 
