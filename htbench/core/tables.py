@@ -66,7 +66,9 @@ class TextTable:
         widths = self._widths
         room = widths[self.names] - max(0, self.width - width)
         widths[self.names] = max(room, len(self.columns[self.names]))
-        return [line for row in (self.columns, *self.rows) for line in self._lines(row, widths)]
+        return [
+            line for row in (self.columns, *self.rows) for line in self._lines(row, widths, width)
+        ]
 
     def print(self) -> None:
         """Print the table on stdout, for the terminal's width."""
@@ -80,12 +82,15 @@ class TextTable:
         table = (self.columns, *self.rows)
         return [max(map(_length, column)) for column in zip(*table, strict=True)]
 
-    def _lines(self, row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    def _lines(self, row: Sequence[str], widths: Sequence[int], width: int) -> list[str]:
         name, end = row[self.names], self.names + 1
         if _length(name) <= widths[self.names]:
             return [self._line(row, widths)]
         figures = [*[""] * end, *row[end:]]
-        return [self._line(row[:end], widths), self._line(figures, widths)]
+        return [
+            *wrap(self._line(row[:end], widths), width, indent=2),
+            self._line(figures, widths),
+        ]
 
     def _line(self, row: Sequence[str], widths: Sequence[int]) -> str:
         cells = []

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from kit import report_run
@@ -74,3 +75,20 @@ def test_wide_shows_every_score_with_its_interval(
     heading, *_ = (line for line in capsys.readouterr().out.splitlines() if "Tier" in line)
     assert "Prompt kept  " in heading
     assert heading.endswith("Done")
+
+
+def test_chosen_strengths_rank_and_strength_1_stands_beside_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    methods = ("none", "prompt", "lineas", "hypertransport")
+    folder = report_run.build(tmp_path / "run", methods=methods, size=8)
+    with Store.open(folder) as store:
+        store.set_facts(tuned={name: {"strength": 0.5} for name in ("lineas", "hypertransport")})
+        monkeypatch.setenv("COLUMNS", "80")
+        terminal.show(Summary(store))
+    chosen, _, full = capsys.readouterr().out.partition("At strength 1\n")
+    assert "Strength" in chosen
+    assert "Ranked by concept gain at the strength chosen on dev concepts." in chosen
+    (row,) = (line.split() for line in chosen.splitlines() if line.split()[2:3] == ["lineas"])
+    assert row[3] == "0.5"
+    assert "Regret" in full.splitlines()[0]
