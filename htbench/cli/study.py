@@ -421,7 +421,7 @@ def report(
     metrics, and writes report.html, report.md, report.json, and votes.csv for judges. The report of
     the run is written again.
     """
-    from htbench.core.display import print_json, printable
+    from htbench.core.display import print_json
     from htbench.core.errors import Incomplete
     from htbench.study.analyse import writeup
     from htbench.study.collect import intake
@@ -430,12 +430,11 @@ def report(
     result = writeup.write(study, folder, rounds=rounds, seed=seed)
     pages = _write_pages(writeup.record(result, study), study, folder)
     for criterion in result.criteria:
-        for preference in criterion.preferences:
-            headline = writeup.headline(preference)
-            if as_json:
-                print_json(criterion=criterion.name, headline=headline)
-            else:
-                typer.echo(f"{printable(criterion.name, max_length=60)}: {printable(headline)}")
+        for preference in criterion.preferences if as_json else ():
+            print_json(criterion=criterion.name, headline=writeup.headline(preference))
+        if criterion.preferences and not as_json:
+            writeup.preference_table(criterion).print()
+            typer.echo()
     for page in pages:
         if as_json:
             print_json(event="report", path=str(page))

@@ -295,3 +295,15 @@ def test_the_manifest_is_read_back(tmp_path: Path) -> None:
     made = manifest.Manifest(run="r", strength=0.5, families={"c": ("red", "blue")})
     manifest.write(tmp_path, made)
     assert manifest.read(tmp_path) == made
+
+
+def test_the_summary_in_a_terminal_has_a_row_per_pair_and_cuts_no_name(
+    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from htbench.cli.study import report
+
+    monkeypatch.setenv("COLUMNS", "80")
+    report(study=study, rounds=100, run=None, seed=0)
+    table, _, _ = capsys.readouterr().out.partition("Report: ")
+    assert "Pair" in table
+    assert max(map(len, table.splitlines())) <= 80

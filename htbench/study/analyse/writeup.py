@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from htbench.core import content
 from htbench.core.display import printable
 from htbench.core.errors import Missing, Refused
+from htbench.core.tables import TextTable
 from htbench.run.study_result import StudyRecord
 from htbench.stats import crossed
 from htbench.stats.durations import Interval
@@ -173,6 +174,25 @@ def headline(preference: Preference) -> str:
     return (
         f"{_shown(preference.one)} over {_shown(preference.two)}: {forced} with ties as half "
         f"votes, {decided} with ties dropped ({preference.votes:,} votes, {preference.ties:,} ties)"
+    )
+
+
+def preference_table(criterion: CriterionResult) -> TextTable:
+    """The odds of `headline` for all pairs of methods, as a table for a terminal."""
+    return TextTable(
+        title=f"{_shown(criterion.name, max_length=60)}: times as often that the first of a pair "
+        "is preferred, with ties as half votes and with ties dropped [95 % interval]",
+        columns=("Pair", "Times as often", "Ties dropped", "Votes", "Ties"),
+        rows=[
+            (
+                f"{_shown(each.one)} over {_shown(each.two)}",
+                _times(each.forced_ratio),
+                _times(each.decided_ratio),
+                f"{each.votes:,}",
+                f"{each.ties:,}",
+            )
+            for each in criterion.preferences
+        ],
     )
 
 
