@@ -165,8 +165,9 @@ def method_tones(summary: Summary) -> dict[str, int]:
 
 
 def _counts(summary: Summary) -> dict[str, int]:
-    ((made, prompts),) = summary.store.select(
-        "SELECT count(file), count(DISTINCT prompt) FROM cells JOIN images ON key = image"
+    ((made, prompts, images),) = summary.store.select(
+        """SELECT count(file), count(DISTINCT prompt), count(DISTINCT image)
+           FROM cells JOIN images ON key = image"""
     )
     ((seeds,),) = summary.store.select(
         "SELECT max(n) FROM (SELECT count(DISTINCT seed) AS n FROM cells GROUP BY prompt)"
@@ -177,6 +178,7 @@ def _counts(summary: Summary) -> dict[str, int]:
         "concepts": summary.concepts,
         "prompts": prompts,
         "seeds": seeds or 0,
+        "images": images,
         "planned": summary.planned,
         "done": summary.done,
         "failed": failed,

@@ -194,6 +194,4 @@ def test_the_commands_of_a_page_run_one_after_the_other(
 
 def test_every_command_that_is_only_read_is_shown() -> None:
     shown = [str(command) for commands in SHOWN.values() for command in commands]
-    assert [
-        start for start in ONLY_READ if not any(line.startswith(start) for line in shown)
-    ] == []
+    assert [start for start in ONLY_READ if not any(line.startswith(start) for line in shown)] == []
