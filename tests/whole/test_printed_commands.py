@@ -1,4 +1,4 @@
-"""Commands that htbench prints in messages, pages and reports can be issued as they stand."""
+"""Commands that htbench prints in messages, pages and reports, or names in docs, exist."""
 
 import ast
 import re
@@ -47,17 +47,23 @@ def literals(source: str) -> list[str]:
 def printed() -> list[str]:
     """Commands in code and pages, without the name of the program.
 
-    In running text the word after that name is one only if there is such a command.
+    In running text the word after that name is one only if there is such a command, and the
+    command ends with the sentence.
     """
     code = [
         text
         for path in Path(htbench.__file__).parent.rglob("*.py")
         for text in literals(path.read_text(encoding="utf-8"))
     ]
-    pages = [path.read_text(encoding="utf-8") for path in (ROOT / "reports").rglob("*.html")]
+    files = [
+        *(ROOT / "reports").rglob("*.html"),
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+    ]
+    pages = [path.read_text(encoding="utf-8") for path in files]
     matches = [match for text in (*code, *pages) for match in COMMAND.finditer(text)]
     commands = {
-        match["words"]
+        re.split(r"[.:] ", match["words"])[0]
         for match in matches
         if not match["before"].isspace() or not problem(match["words"].split()[0])
     }
@@ -77,7 +83,7 @@ def problem(words: str) -> str | None:
         option
         for parameter in command.params
         for option in (*parameter.opts, *parameter.secondary_opts)
-    }
+    } | {"--help"}
     strange = [
         part
         for part in parts
