@@ -84,32 +84,28 @@ def minus(counts: Sequence[int], others: Sequence[int]) -> list[int]:
 
 def count_all(model: Model, encoder: Encoder) -> Counts:
     """The counts of every kind of work on `model`."""
-    network = Hypernetwork(
-        encoder.width,
-        {site: info.channels for site, info in model.sites.items()},
-        width=HyperTransport().width,
-        rank=HyperTransport().rank,
-    )
-    return (
-        _predictions(model, encoder, network)
-        | _generation(model, encoder, network)
-        | _training_steps(model, encoder, network)
-    )
-
-
-def _steering(model: Model, encoder: Encoder, network: Hypernetwork) -> TrainedHypernetwork:
-    return TrainedHypernetwork(
+    steering = TrainedHypernetwork(
         condition="text",
         settings={},
         model=model,
         encoder=encoder,
-        network=network,
+        network=_network(model, encoder).freeze(),
         training=Training(),
+    )
+    return (
+        _predictions(encoder, steering)
+        | _generation(model, steering)
+        | _training_steps(model, encoder)
     )
 
 
-def _predictions(model: Model, encoder: Encoder, network: Hypernetwork) -> Counts:
-    steering = _steering(model, encoder, network)
+def _network(model: Model, encoder: Encoder) -> Hypernetwork:
+    sites = {site: info.channels for site, info in model.sites.items()}
+    method = HyperTransport()
+    return Hypernetwork(encoder.width, sites, width=method.width, rank=method.rank)
+
+
+def _predictions(encoder: Encoder, steering: TrainedHypernetwork) -> Counts:
     concepts = concept.load("emoji").splits["test"][:IMAGES]
     one = count(lambda: encoder.texts([concepts[0].text]))
     many = count(lambda: encoder.texts([each.text for each in concepts]))
@@ -124,9 +120,9 @@ def _predictions(model: Model, encoder: Encoder, network: Hypernetwork) -> Count
     }
 
 
-def _generation(model: Model, encoder: Encoder, network: Hypernetwork) -> Counts:
-    embeddings = torch.zeros(IMAGES, encoder.width)
-    maps: list[Intervention] = [*_steering(model, encoder, network).maps(embeddings)]
+def _generation(model: Model, steering: TrainedHypernetwork) -> Counts:
+    embeddings = torch.zeros(IMAGES, steering.encoder.width)
+    maps: list[Intervention] = [*steering.maps(embeddings)]
     (prompts, seeds), _ = fitting_images(concept.load("emoji").splits["test"][0], IMAGES, seed=0)
     first = next(iter(model.sites))
     z = torch.zeros(IMAGES, 1, model.sites[first].channels)
@@ -149,13 +145,14 @@ def _generation(model: Model, encoder: Encoder, network: Hypernetwork) -> Counts
     }
 
 
-def _training_steps(model: Model, encoder: Encoder, network: Hypernetwork) -> Counts:
+def _training_steps(model: Model, encoder: Encoder) -> Counts:
     concepts = concept.load("emoji").splits["train"][:CONCEPTS]
     method = HyperTransport(images=4, targets=8, concepts=CONCEPTS)
     sources, target = fitting_images(concepts[0], method.images, seed=0)
     with torch.no_grad():
         targets = activations(model, *target)
     lineas = EndToEnd(samples=method.images, batch=method.images)
+    network = _network(model, encoder)
     embeddings = embed_training_concepts(network, encoder, model, concepts, seed=0)
     task = TransportTask(method, model, network, embeddings, concepts, seed=0)
     scale, shift = (

@@ -209,7 +209,7 @@ def hypertransport_step(bench: Bench) -> Comparison:
 
 def prediction(bench: Bench) -> Comparison:
     """Maps of 167 concepts in one batch, from their embeddings, against 20 ms."""
-    network = _network(bench).eval().requires_grad_(False)
+    network = _network(bench).freeze()
     embeddings = torch.randn(167, bench.encoder.width, device=bench.model.device)
     steering = TrainedHypernetwork(
         condition="text",

@@ -99,12 +99,11 @@ class TransportTask:
             fitting_images(self.concepts[k], method.images, seed=self.seed, number=1 + step)[0]
             for k in indices
         ]
-        scale = {
-            site: (1 + gain).repeat_interleave(method.images, 0) for site, (gain, _) in maps.items()
-        }
-        shift = {
-            site: offset.repeat_interleave(method.images, 0) for site, (_, offset) in maps.items()
-        }
+        layout = self.network.layout
+        scale, shift = (
+            layout.split(part.repeat_interleave(method.images, 0))
+            for part in (1 + maps[:, 0], maps[:, 1])
+        )
         prompts = [prompt for images in sources for prompt in images[0]]
         seeds = [image for images in sources for image in images[1]]
         with autocast_bfloat16(self.model.device):
@@ -124,7 +123,7 @@ class TransportTask:
             for site in sites
         }
         unsteered = self.unsteered_distances[indices].to(device) if method.relative else 1.0
-        gains = {site: gain for site, (gain, _) in maps.items()}
+        gains = layout.split(maps[:, 0])
         return method.loss(steered, targets, gains, unsteered=unsteered) * drawn.weight
 
     def _pooled(self, images: PromptsAndSeeds) -> dict[Site, Tensor]:

@@ -74,25 +74,23 @@ class _RegressionTask:
         seed: int,
     ) -> None:
         self.method, self.network, self.embeddings, self.seed = method, network, embeddings, seed
-        self.target_maps = {
-            site: (bank.scale[site] - 1, bank.shift[site]) for site in network.site_names
-        }
-        self.variances = {
-            site: [part.var(0, correction=0).mean().clamp_min(1e-12) for part in pair]
-            for site, pair in self.target_maps.items()
-        }
+        layout = network.layout
+        scale, shift = bank.scale, bank.shift
+        self.target_maps = torch.stack([layout.join(scale) - 1, layout.join(shift)], 1)
+        variance = layout.split(self.target_maps.var(0, correction=0))
+        # a weight per channel, with which a sum over channels is the mean over sites and parts
+        self.weights = layout.join(
+            {
+                site: (0.5 / len(layout.sites) / part.shape[1] / mean).expand_as(part)
+                for site, part in variance.items()
+                for mean in [part.mean(1, keepdim=True).clamp_min(1e-12)]
+            }
+        )
 
     def loss(self, step: int) -> Tensor:
         drawn = self.embeddings.train_step(step, self.network, self.method, seed=self.seed)
-        errors = [
-            (predicted - target[drawn.concept_indices]).square().mean() / variance
-            for site, maps in drawn.maps.items()
-            for predicted, target, variance in zip(
-                maps, self.target_maps[site], self.variances[site], strict=True
-            )
-        ]
-        mean: Tensor = torch.stack(errors).mean()
-        return mean * drawn.weight
+        errors = (drawn.maps - self.target_maps[drawn.concept_indices]).square().mean(0)
+        return (errors * self.weights).sum() * drawn.weight
 
     def is_hidden_matrix(self, name: str, weight: nn.Parameter) -> bool:
         return False

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
-from torch import Tensor
 
 from htbench.core.errors import Refused, UsageError
-from htbench.core.types import Site
 from htbench.steering.intervention import Affine, Intervention
+from htbench.steering.layout import union
 
 MIN_SCALE = 1e-3
 """Least absolute scale of a channel that can be inverted."""
@@ -26,16 +25,14 @@ def compose(*changes: Affine) -> Affine:
         UsageError: if one has a support (`low` and `high`), outside which it is not affine.
     """
     _refuse_supports(changes)
-    scale: dict[Site, Tensor] = {}
-    shift: dict[Site, Tensor] = {}
-    for change in changes:
-        for site, gain in change.scale.items():
-            before = scale.get(site), shift.get(site)
-            scale[site] = gain if before[0] is None else gain * before[0]
-            shift[site] = (
-                change.shift[site] if before[1] is None else gain * before[1] + change.shift[site]
-            )
-    return Affine(scale, shift)
+    if not changes:
+        return Affine({}, {})
+    layout = union(*(change.layout for change in changes))
+    scale, shift = changes[0].over(layout)
+    for change in changes[1:]:
+        gain, offset = change.over(layout)
+        scale, shift = gain * scale, gain * shift + offset
+    return Affine.from_flat(torch.stack([scale, shift]), layout)
 
 
 def invert(change: Affine) -> Affine:
@@ -46,17 +43,10 @@ def invert(change: Affine) -> Affine:
         UsageError: if `change` has a support.
     """
     _refuse_supports([change])
-    for site, gain in change.scale.items():
-        if channels := (gain.abs() < MIN_SCALE).nonzero().flatten().tolist():
-            value = float(gain[channels[0]])
-            raise Refused(
-                f"channel {channels[0]} of site {site!r} is scaled by {value:g} "
-                f"and cannot be inverted, like {len(channels) - 1} more there"
-            )
-    return Affine(
-        {site: 1 / gain for site, gain in change.scale.items()},
-        {site: -shift / change.scale[site] for site, shift in change.shift.items()},
-    )
+    scale, shift = change.maps
+    if (scale.abs() < MIN_SCALE).any():
+        raise _not_invertible(change)
+    return Affine.from_flat(torch.stack([1 / scale, -shift / scale]), change.layout)
 
 
 def average(changes: Sequence[Affine]) -> Affine:
@@ -70,20 +60,10 @@ def average(changes: Sequence[Affine]) -> Affine:
     if not changes:
         raise UsageError("there are no maps to average")
     _refuse_supports(changes)
-    example = {site: gain for change in changes for site, gain in change.scale.items()}
-    scale = {
-        site: torch.stack(
-            [change.scale.get(site, torch.ones_like(like)) for change in changes]
-        ).mean(0)
-        for site, like in example.items()
-    }
-    shift = {
-        site: torch.stack(
-            [change.shift.get(site, torch.zeros_like(like)) for change in changes]
-        ).mean(0)
-        for site, like in example.items()
-    }
-    return Affine(scale, shift)
+    layout = union(*(change.layout for change in changes))
+    return Affine.from_flat(
+        torch.stack([change.over(layout) for change in changes]).mean(0), layout
+    )
 
 
 def join(parts: Sequence[AnyIntervention]) -> AnyIntervention:
@@ -94,8 +74,21 @@ def join(parts: Sequence[AnyIntervention]) -> AnyIntervention:
     )
 
 
+def _not_invertible(change: Affine) -> Refused:
+    """The refusal of a map, with the first site where a channel is lost."""
+    lost = {
+        site: (gain.abs() < MIN_SCALE).nonzero().flatten() for site, gain in change.scale.items()
+    }
+    site, channels = next((site, found.tolist()) for site, found in lost.items() if len(found))
+    return Refused(
+        f"channel {channels[0]} of site {site!r} is scaled by "
+        f"{float(change.scale[site][channels[0]]):g} and cannot be inverted, "
+        f"like {len(channels) - 1} more there"
+    )
+
+
 def _refuse_supports(changes: Sequence[Affine]) -> None:
-    if any(change.low for change in changes):
+    if any(change.has_support for change in changes):
         raise UsageError(
             "a map with a support is not affine outside of it, and cannot be calculated with"
         )

@@ -11,6 +11,7 @@ from htbench.core.errors import UnknownName
 from htbench.core.phase import phase
 from htbench.core.types import Site, SiteInfo
 from htbench.steering.intervention import Affine, Intervention, at_strength, scale_and_shift
+from htbench.steering.layout import union
 from htbench.steering.model import Model, Tap
 
 Pooling = Callable[[Float[Tensor, "images positions channels"]], Float[Tensor, "samples channels"]]
@@ -87,7 +88,7 @@ def steer(interventions: Sequence[Intervention], strengths: Sequence[float]) -> 
     affine = {
         k: change
         for k, change in enumerate(interventions)
-        if type(change) is Affine and change.sites and not change.low and strengths[k] != 0
+        if type(change) is Affine and change.sites and not change.has_support and strengths[k] != 0
     }
     others = {
         k: change
@@ -118,23 +119,16 @@ def _gains_and_offsets(
 ) -> dict[Site, tuple[Tensor, Tensor]]:
     """Gain and offset, with a row per image, at each site that any of the maps acts on.
 
-    All sites are calculated at once: a call on one site's small tensors is mostly overhead.
+    All sites are calculated at once: the maps are gathered, copied to the device, and multiplied
+    by their strengths as one tensor.
     """
-    channels = {
-        site: scale.shape[0] for change in affine.values() for site, scale in change.scale.items()
-    }
-    source = next(tensor.device for change in affine.values() for tensor in change.scale.values())
-    ones = {site: torch.ones(size, device=source) for site, size in channels.items()}
-    zeros = {site: torch.full((size,), -0.0, device=source) for site, size in channels.items()}
-
-    def row(maps: Mapping[Site, Tensor], default: Mapping[Site, Tensor]) -> Tensor:
-        return torch.cat(
-            [maps.get(site, default[site]).to(source, torch.float32) for site in channels]
-        ).to(device)
-
     distinct = list({id(change): change for change in affine.values()}.values())
-    scales = torch.stack([*(row(change.scale, ones) for change in distinct), row({}, ones)])
-    shifts = torch.stack([*(row(change.shift, zeros) for change in distinct), row({}, zeros)])
+    layout = union(*(change.layout for change in distinct))
+    source = distinct[0].maps.device
+    identity = torch.tensor([[1.0], [-0.0]], device=source).expand(2, layout.channels)
+    maps = torch.stack(
+        [*(change.over(layout).to(source, torch.float32) for change in distinct), identity]
+    ).to(device)
     index = {id(change): k for k, change in enumerate(distinct)}
     rows = torch.tensor(
         [index[id(affine[k])] if k in affine else len(distinct) for k in range(len(strengths))],
@@ -144,15 +138,10 @@ def _gains_and_offsets(
         [strengths[k] if k in affine else 0.0 for k in range(len(strengths))],
         dtype=torch.float32,
         device=device,
-    )[:, None]
-    sizes = list(channels.values())
-    gains, offsets = (
-        torch.split(part, sizes, 1) for part in at_strength(scales[rows], shifts[rows], amounts)
-    )
-    return {
-        site: (gain[:, None], offset[:, None])
-        for site, gain, offset in zip(channels, gains, offsets, strict=True)
-    }
+    )[:, None, None]
+    scales, shifts = maps[rows].split(1, 1)
+    gains, offsets = map(layout.split, at_strength(scales, shifts, amounts))
+    return {site: (gains[site], offsets[site]) for site in layout.sites}
 
 
 def check_sites(model: Model, interventions: Sequence[Intervention]) -> None:

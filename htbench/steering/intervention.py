@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor
 from htbench.core import content, reading
 from htbench.core.errors import Missing, Refused, UsageError
 from htbench.core.types import Digest, Site
+from htbench.steering.layout import Layout
 
 
 class Intervention:
@@ -114,7 +116,8 @@ class Affine(Intervention):
     .. math:: T_s(z) = z + s (w z + b - z) = (1 + s (w - 1)) z + s b
 
     at strength `s`, with scale `w` and shift `b`. It is calculated in float32, or in float64 for
-    `z` of float64, and rounded once: `htbench.steering.hooks.steer` gives the same bits.
+    `z` of float64, and rounded once: `htbench.steering.hooks.steer` gives the same bits. All sites
+    are in one tensor, `maps`, of shape (2, channels) in the order of `layout`.
 
     Args:
         scale: `w`; its sites are those of the intervention.
@@ -137,45 +140,94 @@ class Affine(Intervention):
         low: PerChannel | None = None,
         high: PerChannel | None = None,
     ) -> None:
-        self.scale, self.shift = dict(scale), dict(shift)
-        self.low, self.high = dict(low or {}), dict(high or {})
-        self.sites = frozenset(self.scale)
+        self.layout = Layout.of({site: values.shape[-1] for site, values in scale.items()})
+        self.sites = frozenset(self.layout.sites)
+        self.maps = _pair(self.layout, scale, shift)
+        self.limits = _pair(self.layout, low or {}, high or {}) if low or high else None
+
+    @staticmethod
+    def from_flat(maps: Float[Tensor, "2 channels"], layout: Layout) -> "Affine":
+        """The map with these scales (first row) and shifts (second row), which are not copied."""
+        change = Affine({}, {})
+        change.maps, change.layout, change.sites = maps, layout, frozenset(layout.sites)
+        return change
+
+    @property
+    def scale(self) -> dict[Site, Float[Tensor, " channels"]]:
+        """`w` by site: views of the first row of `maps`."""
+        return self.layout.split(self.maps[0])
+
+    @property
+    def shift(self) -> dict[Site, Float[Tensor, " channels"]]:
+        """`b` by site: views of the second row of `maps`."""
+        return self.layout.split(self.maps[1])
+
+    @property
+    def has_support(self) -> bool:
+        """True if the map has limits, outside of which it changes nothing."""
+        return self.limits is not None
+
+    def over(self, layout: Layout) -> Float[Tensor, "2 channels"]:
+        """Scales and shifts in another layout, those of the identity at sites without a map.
+
+        The identity's shift is -0.0, which added to a number changes no bit of it.
+        """
+        if layout == self.layout:
+            return self.maps
+        own, identity = self.layout.split(self.maps), self.maps.new_tensor([[1.0], [-0.0]])
+        return torch.cat(
+            [
+                own[site] if site in own else identity.expand(2, width)
+                for site, width in zip(layout.sites, layout.widths, strict=True)
+            ],
+            -1,
+        )
 
     def apply(
         self, site: Site, z: Float[Tensor, "images positions channels"], *, strength: float
     ) -> Float[Tensor, "images positions channels"]:
-        if site not in self.scale or strength == 0:
+        if site not in self.sites or strength == 0:
             return z
-        moved = scale_and_shift(z, *at_strength(self.scale[site], self.shift[site], strength))
-        if site not in self.low:
+        span = self.layout.spans[site]
+        moved = scale_and_shift(z, *at_strength(*self.maps[:, span], strength))
+        if self.limits is None:
             return moved
-        low, high = self.low[site].to(z.device), self.high[site].to(z.device)
+        low, high = self.limits[:, span].to(z.device)
         return torch.where((z >= low) & (z <= high), moved, z)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
-        return _flatten(scale=self.scale, shift=self.shift, low=self.low, high=self.high), {}
+        low, high = ({}, {}) if self.limits is None else map(self.layout.split, self.limits)
+        return _flatten(scale=self.scale, shift=self.shift, low=low, high=high), {}
 
     @classmethod
     def restore(cls, tensors: dict[str, Tensor], settings: dict[str, str]) -> Self:
         scale, shift, low, high = (
             _unflatten(tensors, name) for name in ("scale", "shift", "low", "high")
         )
-        if (
-            _shapes(scale) != _shapes(shift)
-            or _shapes(low) != _shapes(high)
-            or (low and _shapes(low) != _shapes(scale))
-            or any(
-                tensor.ndim != 1 or not tensor.is_floating_point() for tensor in tensors.values()
-            )
-        ):
+        if not all(tensor.ndim == 1 and tensor.is_floating_point() for tensor in tensors.values()):
             raise ValueError("its parts do not match")
         return cls(scale, shift, low=low, high=high)
+
+
+def _pair(layout: Layout, first: PerChannel, second: PerChannel) -> Float[Tensor, "2 channels"]:
+    """Two numbers per channel of a layout, as the rows of one tensor.
+
+    Raises:
+        UsageError: if one of them is of other sites or channels.
+    """
+    shapes = {site: (width,) for site, width in zip(layout.sites, layout.widths, strict=True)}
+    if not _shapes(first) == _shapes(second) == shapes:
+        raise UsageError("the parts of an affine map do not match in sites and channels")
+    if not layout.sites:
+        return torch.empty(2, 0)
+    parts = [values[site] for values in (first, second) for site in layout.sites]
+    return torch.cat(parts).view(2, -1)
 
 
 def at_strength(
     scale: Float[Tensor, "*rows channels"],
     shift: Float[Tensor, "*rows channels"],
-    strength: float | Float[Tensor, "rows 1"],
+    strength: float | Float[Tensor, "*rows 1"],
 ) -> tuple[Float[Tensor, "*rows channels"], Float[Tensor, "*rows channels"]]:
     """Gain and offset of an affine map at a strength: `1 + s (w - 1)` and `s b`, in float32."""
     return 1 + strength * (scale.float() - 1), strength * shift.float()
@@ -316,6 +368,7 @@ class InterventionOrigin:
 
 
 _SETTINGS = TypeAdapter(dict[str, str])
+_PACKED_SHAPES = TypeAdapter(dict[str, dict[str, tuple[int, ...]]])
 _ORIGIN = TypeAdapter(InterventionOrigin)
 _BEFORE_SHORT_NAMES = {
     "htbench.intervention:Intervention": "none",
@@ -332,17 +385,17 @@ def save(
 ) -> None:
     """Write an intervention of any class to the safetensors file `path`.
 
-    The metadata hold its class, settings, sites and digest, and its `origin` if that is given:
-    then `load` can refuse it for another model.
+    All its tensors of one number format are one flat tensor there. The metadata hold their shapes,
+    the class, settings, sites and digest, and the `origin` if that is given: then `load` can refuse
+    it for another model.
     """
     tensors, settings = intervention.state()
-    stored = {
-        name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors.items()
-    } or {"none": torch.zeros(0)}
+    stored, shapes = _pack(tensors)
     metadata = {
         "kind": _kind(type(intervention)),
         "settings": json.dumps(settings),
         "sites": json.dumps(sorted(intervention.sites)),
+        "shapes": json.dumps(shapes),
     }
     metadata |= {"origin": json.dumps(asdict(origin))} if origin else {}
     metadata["digest"] = _digest(stored, metadata)
@@ -366,7 +419,7 @@ def load(path: Path, *, model: ModelIdentity | None = None) -> Intervention:
         ):
             raise ValueError("its content does not have its digest")
         restored = _class(metadata["kind"]).restore(
-            {name: tensor for name, tensor in tensors.items() if name != "none"},
+            _unpack(tensors, metadata.get("shapes")),
             _SETTINGS.validate_python(reading.parse_json(metadata["settings"])),
         )
         origin = _origin(metadata)
@@ -450,6 +503,40 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return tensors, dict(file.metadata() or {})
+
+
+def _pack(
+    tensors: Mapping[str, Tensor],
+) -> tuple[dict[str, Tensor], dict[str, dict[str, list[int]]]]:
+    """A flat tensor per number format, and the shapes of the tensors in it, in their order."""
+    formats: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        formats.setdefault(str(tensor.dtype).removeprefix("torch."), {})[name] = tensor.detach()
+    flat = {
+        dtype: torch.cat([tensor.flatten() for tensor in parts.values()]).cpu()
+        for dtype, parts in formats.items()
+    }
+    shapes = {
+        dtype: {name: list(tensor.shape) for name, tensor in parts.items()}
+        for dtype, parts in formats.items()
+    }
+    return flat or {"none": torch.zeros(0)}, shapes
+
+
+def _unpack(stored: dict[str, Tensor], shapes: str | None) -> dict[str, Tensor]:
+    """The tensors that `_pack` has packed; files before it, without shapes, hold them one by one.
+
+    Raises:
+        ValueError: if the shapes do not add up to the flat tensors.
+    """
+    if shapes is None:
+        return {name: tensor for name, tensor in stored.items() if name != "none"}
+    tensors: dict[str, Tensor] = {}
+    for dtype, parts in _PACKED_SHAPES.validate_python(reading.parse_json(shapes)).items():
+        sizes = [math.prod(shape) for shape in parts.values()]
+        pieces = zip(parts.items(), stored[dtype].split(sizes), strict=True)
+        tensors |= {name: piece.view(shape) for (name, shape), piece in pieces}
+    return tensors
 
 
 def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Digest:

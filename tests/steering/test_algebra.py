@@ -1,5 +1,7 @@
 """Algebra of maps, against applying one after another."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -31,6 +33,20 @@ def test_composed_maps_apply_the_first_one_first(site: Site) -> None:
     torch.testing.assert_close(
         _apply(compose(first, second), site), _apply(second, site, _apply(first, site))
     )
+
+
+@pytest.mark.parametrize("calculate", [compose, lambda *maps: average(maps)])
+def test_flat_maps_calculate_as_maps_site_by_site(calculate: Callable[..., Affine]) -> None:
+    changes = _affine(1, A, B, C), _affine(2, C, A), _affine(3, B)
+    whole = calculate(*changes)
+    for site in (A, B, C):
+        own = [
+            Affine({site: change.scale[site]}, {site: change.shift[site]})
+            if site in change.sites
+            else Affine({site: torch.ones(4)}, {site: torch.zeros(4)})
+            for change in changes
+        ]
+        torch.testing.assert_close(calculate(*own).maps, whole.maps[:, whole.layout.spans[site]])
 
 
 def test_the_order_of_composition_matters() -> None:

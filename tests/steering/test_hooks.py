@@ -116,6 +116,20 @@ def test_a_steered_batch_holds_what_each_intervention_says() -> None:
     torch.testing.assert_close(steer(changes, strengths)(MAPS, z), torch.cat(expected))
 
 
+def test_maps_of_different_sites_share_a_batch_bit_for_bit() -> None:
+    both = _push()
+    one = Affine({MAPS: torch.full((DEPTH,), 0.3)}, {MAPS: torch.ones(DEPTH)})
+    other = Affine({TOKENS: torch.full((WIDTH,), 0.7)}, {TOKENS: torch.ones(WIDTH)})
+    changes, strengths = [one, both, other, one], [0.4, 1.0, -2.0, 0.0]
+    for site, width in ((TOKENS, WIDTH), (MAPS, DEPTH)):
+        z, tap = torch.randn(4, 5, width), steer(changes, strengths)
+        expected = [
+            change.apply(site, z[k : k + 1], strength=strengths[k])
+            for k, change in enumerate(changes)
+        ]
+        assert torch.equal(tap(site, z), torch.cat(expected))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
 @pytest.mark.parametrize("is_map", [False, True], ids=["tokens", "maps"])
 @pytest.mark.parametrize("channels", [3, 64, 193])

@@ -1,5 +1,6 @@
 """Interventions as values: their effects, and files that restore them or are refused."""
 
+import json
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -7,8 +8,9 @@ from typing import NamedTuple
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from htbench.core.errors import Refused
+from htbench.core.errors import Refused, UsageError
 from htbench.core.types import Digest, Site
 from htbench.steering import intervention
 from htbench.steering.intervention import (
@@ -138,6 +140,49 @@ def test_a_map_that_is_a_view_or_needs_a_gradient_is_saved(tmp_path: Path) -> No
     table = torch.arange(6.0, requires_grad=True).reshape(2, 3)
     save(Affine({A: table[0], B: table[:, 1]}, {A: table[1], B: table[:, 1]}), tmp_path / "map")
     torch.testing.assert_close(load(tmp_path / "map").scale[B], torch.tensor([1.0, 4.0]))
+
+
+def test_a_file_holds_one_flat_tensor(tmp_path: Path) -> None:
+    save(OnMeans(_affine()), tmp_path / "map")
+    (flat,) = load_file(tmp_path / "map").values()
+    assert flat.tolist() == [2.0, -1.0, 0.5, 1.0, 0.0, -3.0]
+
+
+def test_a_file_with_a_tensor_per_site_is_still_read(tmp_path: Path) -> None:
+    tensors, _ = _affine().state()
+    metadata = {"kind": "affine", "settings": "{}", "sites": json.dumps([A, B])}
+    save_file(
+        tensors, tmp_path / "map", metadata={**metadata, "digest": _digest(tensors, metadata)}
+    )
+    back = load(tmp_path / "map")
+    assert isinstance(back, Affine)
+    assert torch.equal(back.over(_affine().layout), _affine().maps)
+
+
+@pytest.mark.parametrize("shapes", ['{"float32": {"scale/a": [7]}}', '{"float32": 3}', "[1]"])
+def test_a_file_whose_shapes_do_not_fit_is_refused(shapes: str, tmp_path: Path) -> None:
+    tensors = {"float32": torch.ones(2)}
+    metadata = {"kind": "affine", "settings": "{}", "sites": "[]", "shapes": shapes}
+    save_file(
+        tensors, tmp_path / "map", metadata={**metadata, "digest": _digest(tensors, metadata)}
+    )
+    with pytest.raises(Refused, match="cannot be read"):
+        load(tmp_path / "map")
+
+
+def test_tensors_of_several_number_formats_come_back_from_their_file(tmp_path: Path) -> None:
+    change = LowRank({A: torch.ones(2, 1).half()}, {A: torch.ones(1, 2).half()}, {A: torch.ones(2)})
+    save(change, tmp_path / "map")
+    back = load(tmp_path / "map")
+    assert isinstance(back, LowRank)
+    assert (back.down[A].dtype, back.shift[A].dtype) == (torch.float16, torch.float32)
+    assert back.up[A].shape == (1, 2)
+
+
+@pytest.mark.parametrize("shift", [{A: torch.zeros(3)}, {B: torch.zeros(2)}, {}])
+def test_a_shift_of_other_channels_than_the_scale_is_refused(shift: dict[Site, Tensor]) -> None:
+    with pytest.raises(UsageError, match="do not match"):
+        Affine({A: torch.ones(2)}, shift)
 
 
 def test_a_cut_file_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import torch
 
+from htbench.core.types import Site
+from htbench.steering.fitting.hypernetwork import Hypernetwork
+
 LAUNCHES = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "launches.py"))
 
 
@@ -27,3 +30,11 @@ def test_a_count_above_the_recorded_one_is_named() -> None:
     before, after = {"toy": {"predict": [5, 2]}}, {"toy": {"predict": [6, 2]}}
     assert LAUNCHES["grown"](after, before) == ["toy, predict: operators 5 -> 6"]
     assert LAUNCHES["grown"](before, after) == []
+
+
+def test_predicting_maps_of_256_sites_dispatches_at_most_60_operators() -> None:
+    sites = {Site(f"site {k}"): 3 + k % 5 for k in range(256)}
+    network = Hypernetwork(6, sites, width=16, rank=5).freeze()
+    embeddings = torch.randn(2, 6)
+    operators, _views = LAUNCHES["count"](lambda: network(embeddings))
+    assert operators <= 60

@@ -1,10 +1,11 @@
 """Hypernetworks from a concept's embedding to affine maps of all sites: network, training, file."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, Self, cast
 
 import torch
 from jaxtyping import Float
@@ -21,13 +22,14 @@ from htbench.steering.concept import Concept
 from htbench.steering.encoder import Condition, Encoder, embed
 from htbench.steering.fitting.trainer import Recipe, Trainer, TrainingTask
 from htbench.steering.intervention import Affine, Intervention
+from htbench.steering.layout import Layout
 from htbench.steering.method import fitting_images, refuse_other_origin
 from htbench.steering.model import Model, Request, select_sites
 from htbench.steering.steering_file import SteeringRecord
 from htbench.steering.training import Training, training_digest
 
-Maps = dict[Site, tuple[Float[Tensor, "concepts channels"], Float[Tensor, "concepts channels"]]]
-"""Scale minus one, and shift, by site."""
+Maps = Float[Tensor, "concepts 2 channels"]
+"""Scale minus one, and shift, of all sites in the order of `Hypernetwork.layout`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +130,30 @@ class Hypernetwork(nn.Module):
         self.directions = nn.ParameterList(
             nn.Parameter(torch.zeros(rank, 2 * channels)) for channels in sites.values()
         )
+        groups: dict[int, list[int]] = defaultdict(list)
+        for k, channels in enumerate(sites.values()):
+            groups[channels].append(k)
+        self.groups = dict(groups)
+        """Indices of the sites of each width, whose maps are calculated in one product."""
+        self.layout = Layout.of({self.site_names[k]: sites[self.site_names[k]] for k in self.order})
+        self._stacks: list[Tensor] | None = None
+
+    @property
+    def order(self) -> list[int]:
+        """Indices of all sites, group after group."""
+        return [k for members in self.groups.values() for k in members]
+
+    def freeze(self) -> Self:
+        """Make the network constant: predictions then read stacked directions, made once here.
+
+        A site's directions become a view of them, so that nothing is kept twice.
+        """
+        self.eval().requires_grad_(False)
+        self._stacks = self._stack()
+        for members, stack in zip(self.groups.values(), self._stacks, strict=True):
+            for k, own in zip(members, stack, strict=True):
+                self.directions[k].data = own
+        return self
 
     def centre(
         self, modality: str, vectors: Float[Tensor, "*many features"]
@@ -144,13 +170,13 @@ class Hypernetwork(nn.Module):
         """Maps for centred embeddings; all zero before training, which is the identity.
 
         Each site's mixture is `mix(trunk(embedding) + site)`. The first matrix of `mix` multiplies
-        concepts and sites separately, a tenth of the work, before their sum and its norm; one site
-        at a time stays in the cache.
+        concepts and sites separately, a tenth of the work, before their sum and its norm. The
+        mixtures of all sites are calculated at once, and their maps in a product per width.
         """
         norm, first = cast(nn.LayerNorm, self.mix[0]), cast(nn.Linear, self.mix[1])
-        rest = self.mix[2:]
         concept, site = (
-            part - part.mean(-1, keepdim=True) for part in (self.trunk(embedding), self.site)
+            part - part.mean(-1, keepdim=True)
+            for part in (self.trunk(embedding), self.site[self.order])
         )
         variance = (
             concept.square().mean(-1)[:, None]
@@ -160,12 +186,24 @@ class Hypernetwork(nn.Module):
         size, weight = (variance + norm.eps).rsqrt(), first.weight * norm.weight
         of_concept, of_site = concept @ weight.T, site @ weight.T
         offset = first.weight @ norm.bias + first.bias
-        maps: Maps = {}
-        for k, (name, directions) in enumerate(zip(self.site_names, self.directions, strict=True)):
-            hidden = torch.addcmul(offset, of_concept + of_site[k], size[:, k, None])
-            gain, shift = (rest(hidden) @ directions).chunk(2, dim=-1)
-            maps[name] = gain, shift
+        hidden = torch.addcmul(offset, of_concept + of_site[:, None], size.T[..., None])
+        mixtures: Tensor = self.mix[2:](hidden)
+        maps, start = embedding.new_empty(len(embedding), 2, self.layout.channels), 0
+        parts = mixtures.split([len(members) for members in self.groups.values()])
+        stacks = self._stacks or self._stack()
+        for width, part, stack in zip(self.groups, parts, stacks, strict=True):
+            # from (sites, concepts, 2 width) to (concepts, 2, sites, width)
+            own = (part @ stack).unflatten(-1, (2, width)).permute(1, 2, 0, 3)
+            end = start + len(part) * width
+            maps[..., start:end].unflatten(-1, own.shape[2:]).copy_(own)
+            start = end
         return maps
+
+    def _stack(self) -> list[Float[Tensor, "sites rank channels"]]:
+        """The directions of each group."""
+        return [
+            torch.stack([self.directions[k] for k in members]) for members in self.groups.values()
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,12 +242,8 @@ class TrainedHypernetwork:
     def maps(self, embeddings: Float[Tensor, "concepts features"]) -> list[Affine]:
         """Maps for centred embeddings in one forward pass."""
         maps = self.network(embeddings)
-        scales = zip(*[(1 + gain).unbind() for gain, _ in maps.values()], strict=True)
-        shifts = zip(*[shift.unbind() for _, shift in maps.values()], strict=True)
-        return [
-            Affine(dict(zip(maps, scale, strict=True)), dict(zip(maps, shift, strict=True)))
-            for scale, shift in zip(scales, shifts, strict=True)
-        ]
+        maps[:, 0] += 1
+        return [Affine.from_flat(each, self.network.layout) for each in maps.unbind()]
 
     def save(self, path: Path) -> None:
         record = HypernetworkRecord(
@@ -435,4 +469,4 @@ def embed_training_concepts(
 
 
 def _freeze(network: Hypernetwork, model: Model) -> Hypernetwork:
-    return network.to(model.device).eval().requires_grad_(False)
+    return network.to(model.device).freeze()

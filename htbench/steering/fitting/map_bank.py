@@ -6,7 +6,7 @@ them predict a weighted sum of the bank's maps, and differ in the weights alone.
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeGuard, cast
@@ -23,6 +23,7 @@ from htbench.steering import baseline, intervention, steering_file
 from htbench.steering.concept import Concept
 from htbench.steering.encoder import Condition, Encoder, embed
 from htbench.steering.intervention import Affine, Intervention, InterventionOrigin
+from htbench.steering.layout import Layout
 from htbench.steering.method import Steering, load_or_train_base, refuse_other_origin
 from htbench.steering.model import Model
 from htbench.steering.steering_file import Seconds, SteeringRecord, Text
@@ -36,18 +37,26 @@ class MapBank:
     base: str
     """Name of that method's card."""
     concepts: tuple[str, ...]
-    scale: dict[Site, Float[Tensor, "concepts channels"]]
-    shift: dict[Site, Float[Tensor, "concepts channels"]]
+    maps: Float[Tensor, "concepts 2 channels"]
+    """Scales and shifts of all sites, as `Affine.maps` has them."""
+    layout: Layout
     seconds: float
     """Wall-clock seconds of all fits, in this run or an earlier one."""
 
+    @property
+    def scale(self) -> dict[Site, Float[Tensor, "concepts channels"]]:
+        """Scales of all maps, by site."""
+        return self.layout.split(self.maps[:, 0])
+
+    @property
+    def shift(self) -> dict[Site, Float[Tensor, "concepts channels"]]:
+        """Shifts of all maps, by site."""
+        return self.layout.split(self.maps[:, 1])
+
     def blend(self, weights: Float[Tensor, " concepts"]) -> Affine:
         """The weighted sum of the maps, of scales and of shifts."""
-        parts = (
-            {site: weights.to(maps) @ maps for site, maps in part.items()}
-            for part in (self.scale, self.shift)
-        )
-        return Affine(*parts)
+        blended = weights.to(self.maps) @ self.maps.flatten(1)
+        return Affine.from_flat(blended.view(2, -1), self.layout)
 
 
 class UsesMapBank(ABC):
@@ -75,7 +84,7 @@ def save(change: Intervention, path: Path, origin: InterventionOrigin) -> None:
 
 def is_affine_map(change: Intervention) -> TypeGuard[Affine]:
     """True for affine maps without a support, of which banks are made."""
-    return isinstance(change, Affine) and not change.low
+    return isinstance(change, Affine) and not change.has_support
 
 
 def load_or_fit(
@@ -102,24 +111,15 @@ def load_or_fit(
                 f"card {base!r} does not learn affine maps, which a bank is made of",
                 remedy="Use a base such as linear-act or lineas.",
             )
-        scale, shift = (
-            {site: values.cpu() for site, values in part.items()}
-            for part in (change.scale, change.shift)
-        )
-        return Affine(scale, shift), seconds
+        return Affine.from_flat(change.maps.cpu(), change.layout), seconds
 
     changes, seconds = zip(*distributed.map_sharded(fit_on_cpu, concepts), strict=True)
+    layout = changes[0].layout
     return MapBank(
         base=base,
         concepts=tuple(concept.id for concept in concepts),
-        scale={
-            site: torch.stack([change.scale[site] for change in changes]).to(model.device)
-            for site in changes[0].scale
-        },
-        shift={
-            site: torch.stack([change.shift[site] for change in changes]).to(model.device)
-            for site in changes[0].shift
-        },
+        maps=torch.stack([change.over(layout) for change in changes]).to(model.device),
+        layout=layout,
         seconds=sum(seconds) + steering.training.seconds,
     )
 
@@ -206,23 +206,16 @@ class MapBankMethod(UsesMapBank):
             ("encoder", record.encoder, encoder.revision),
         ]
         refuse_other_origin(f"bank {str(path)!r} was made", expected)
-        count, widths = len(record.concepts), file.channels(record.sites, model)
+        count, layout = len(record.concepts), Layout.of(file.channels(record.sites, model))
         is_embedded = file.shapes.get("known") != (count, 0)
-        shapes = {
-            **{f"scale/{site}": (count, channels) for site, channels in widths.items()},
-            **{f"shift/{site}": (count, channels) for site, channels in widths.items()},
-            "known": (count, encoder.width if is_embedded else 0),
-        }
+        shapes = _shapes_of_maps(layout, count, is_flat="maps" in file.shapes)
+        shapes["known"] = (count, encoder.width if is_embedded else 0)
         tensors = {name: tensor.float() for name, tensor in file.tensors(shapes).items()}
-        scale, shift = (
-            {site: tensors[f"{part}/{site}"].to(model.device) for site in widths}
-            for part in ("scale", "shift")
-        )
         bank = MapBank(
             base=record.base,
             concepts=record.concepts,
-            scale=scale,
-            shift=shift,
+            maps=_flat_maps(tensors, layout).to(model.device),
+            layout=layout,
             seconds=record.seconds,
         )
         return MapBankSteering(
@@ -266,17 +259,37 @@ class MapBankSteering:
             base=self.bank.base,
             concepts=self.bank.concepts,
             seconds=self.bank.seconds,
-            sites=tuple(self.bank.scale),
+            sites=self.bank.layout.sites,
             model=(self.model.name, self.model.revision),
             encoder=self.encoder.revision,
             training=steering_file.record_of(self.training),
         )
-        maps = {
-            f"{part}/{site}": values
-            for part, maps in (("scale", self.bank.scale), ("shift", self.bank.shift))
-            for site, values in maps.items()
-        }
-        steering_file.write(path, {**maps, "known": self.bank_embeddings}, record)
+        tensors = {"maps": self.bank.maps, "known": self.bank_embeddings}
+        steering_file.write(path, tensors, record)
+
+
+def _shapes_of_maps(layout: Layout, count: int, *, is_flat: bool) -> dict[str, tuple[int, ...]]:
+    """Shapes of the maps in a file: one tensor, or as version 0.1.0 wrote them two per site."""
+    if is_flat:
+        return {"maps": (count, 2, layout.channels)}
+    return {
+        f"{part}/{site}": (count, width)
+        for part in ("scale", "shift")
+        for site, width in zip(layout.sites, layout.widths, strict=True)
+    }
+
+
+def _flat_maps(
+    tensors: Mapping[str, Tensor], layout: Layout
+) -> Float[Tensor, "concepts 2 channels"]:
+    """The maps of a file in one tensor."""
+    if "maps" in tensors:
+        return tensors["maps"]
+    parts = [
+        layout.join({site: tensors[f"{part}/{site}"] for site in layout.sites})
+        for part in ("scale", "shift")
+    ]
+    return torch.stack(parts, 1)
 
 
 def _encoder(method: MapBankMethod, model: Model) -> Encoder:

@@ -45,34 +45,59 @@ def _loss(model: Toy, change: Affine, concept: Concept) -> float:
 
 def test_an_untrained_hypernetwork_is_the_identity() -> None:
     maps = Hypernetwork(6, {Site("a"): 4, Site("b"): 3}, width=16, rank=5)(torch.randn(2, 6))
-    assert all(not gain.any() and not shift.any() for gain, shift in maps.values())
+    assert maps.shape == (2, 2, 7)
+    assert not maps.any()
 
 
 def test_a_hypernetwork_gives_each_concept_a_map_of_its_own() -> None:
     network = Hypernetwork(6, {Site("a"): 4}, width=16, rank=5)
     torch.nn.init.normal_(network.directions[0])
-    gain, shift = network(torch.randn(2, 6))[Site("a")]
-    assert gain.shape == shift.shape == (2, 4)
-    assert not torch.equal(gain[0], gain[1])
+    maps = network(torch.randn(2, 6))
+    assert maps.shape == (2, 2, 4)
+    assert not torch.equal(maps[0], maps[1])
 
 
 def test_a_concept_does_not_depend_on_those_predicted_beside_it() -> None:
     network = Hypernetwork(6, {Site("a"): 4}, width=16, rank=5)
     torch.nn.init.normal_(network.directions[0])
     vectors = torch.randn(3, 6)
-    torch.testing.assert_close(
-        network(vectors)[Site("a")][0][:1], network(vectors[:1])[Site("a")][0]
-    )
+    torch.testing.assert_close(network(vectors)[:1], network(vectors[:1]))
 
 
-def test_a_hypernetwork_is_its_mixture_of_directions_at_every_site() -> None:
-    network = Hypernetwork(6, {Site("a"): 4, Site("b"): 3}, width=16, rank=5)
-    torch.nn.init.normal_(network.mix[0].weight)
-    torch.nn.init.normal_(network.mix[0].bias)
-    torch.nn.init.normal_(network.directions[1])
+@pytest.mark.parametrize("is_frozen", [False, True], ids=["training", "frozen"])
+def test_a_hypernetwork_is_its_mixture_of_directions_at_every_site(is_frozen: bool) -> None:
+    network = _network_of_widths(4, 3, 4, 5, 3)
+    network = network.freeze() if is_frozen else network
     vectors = torch.randn(3, 6)
-    plain = network.mix(network.trunk(vectors) + network.site[1]) @ network.directions[1]
-    torch.testing.assert_close(torch.cat(network(vectors)[Site("b")], -1), plain)
+    maps = network.layout.split(network(vectors))
+    for k, site in enumerate(network.site_names):
+        plain = network.mix(network.trunk(vectors) + network.site[k]) @ network.directions[k]
+        torch.testing.assert_close(maps[site].flatten(1), plain, rtol=1e-6, atol=1e-6)
+
+
+def test_sites_of_equal_width_get_gradients_of_their_own() -> None:
+    network, vectors = _network_of_widths(4, 3, 4), torch.randn(3, 6)
+    network.layout.split(network(vectors))[network.site_names[2]].sum().backward()
+    assert [bool(directions.grad.any()) for directions in network.directions] == [
+        False,
+        False,
+        True,
+    ]
+
+
+def test_a_frozen_network_saves_the_same_weights() -> None:
+    network = _network_of_widths(4, 3, 4)
+    before = {name: weight.clone() for name, weight in network.state_dict().items()}
+    torch.testing.assert_close(network.freeze().state_dict(), before, rtol=0, atol=0)
+
+
+def _network_of_widths(*widths: int) -> Hypernetwork:
+    """A network with random weights for sites of these widths."""
+    sites = {Site(f"site {k}"): width for k, width in enumerate(widths)}
+    network = Hypernetwork(6, sites, width=16, rank=5)
+    for weight in [network.mix[0].weight, network.mix[0].bias, *network.directions]:
+        torch.nn.init.normal_(weight)
+    return network
 
 
 def test_training_lowers_the_loss_on_its_concepts(model: Toy) -> None:
@@ -126,9 +151,7 @@ def test_the_loss_is_the_mean_of_that_of_lineas_and_a_penalty(model: Toy, relati
 
     expected = 0.0
     for row, k in enumerate(drawn.concept_indices):
-        gains, shift = (
-            {site: pair[part][row].detach() for site, pair in drawn.maps.items()} for part in (0, 1)
-        )
+        gains, shift = map(task.network.layout.split, drawn.maps[row].detach())
         scale = {site: 1 + gain for site, gain in gains.items()}
         sources = fitting_images(TRAIN[k], 4, seed=0, number=1)[0]
         with autocast_bfloat16("cpu"):

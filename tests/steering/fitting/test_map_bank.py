@@ -12,7 +12,7 @@ from htbench.methods.mean_of_maps import MeanOfMaps
 from htbench.methods.nearest_concept import NearestConcept
 from htbench.methods.regression import Regression
 from htbench.methods.ridge import RidgeRegression
-from htbench.steering import intervention
+from htbench.steering import intervention, steering_file
 from htbench.steering.baseline import load_card
 from htbench.steering.concept import Concept, load
 from htbench.steering.fitting import map_bank
@@ -101,6 +101,21 @@ def test_one_bank_serves_every_control(model: Toy, several: list[Concept], tmp_p
         .towards(several[1])
     )
     torch.testing.assert_close(_maps(loaded), _maps(direct))
+
+
+def test_a_bank_with_tensors_per_site_is_still_read(
+    model: Toy, several: list[Concept], tmp_path: Path
+) -> None:
+    trained = NearestConcept(base="mean-shift").train(model, several, seed=0)
+    trained.save(tmp_path / "bank")
+    record = steering_file.read(tmp_path / "bank", map_bank.MapBankRecord).record
+    parts = {"scale": trained.bank.scale, "shift": trained.bank.shift}
+    tensors = {
+        f"{part}/{site}": maps for part, by_site in parts.items() for site, maps in by_site.items()
+    }
+    steering_file.write(tmp_path / "old", {**tensors, "known": trained.bank_embeddings}, record)
+    loaded = NearestConcept(base="mean-shift").load(model, tmp_path / "old", seed=0)
+    assert torch.equal(loaded.bank.maps, trained.bank.maps)
 
 
 def test_a_bank_of_another_model_is_refused(
