@@ -139,7 +139,7 @@ def _gains_and_offsets(
         dtype=torch.float32,
         device=device,
     )[:, None, None]
-    scales, shifts = maps[rows].split(1, 1)
+    scales, shifts = torch.split(maps[rows], 1, 1)
     gains, offsets = map(layout.split, at_strength(scales, shifts, amounts))
     return {site: (gains[site], offsets[site]) for site in layout.sites}
 

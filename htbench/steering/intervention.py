@@ -189,7 +189,8 @@ class Affine(Intervention):
         if site not in self.sites or strength == 0:
             return z
         span = self.layout.spans[site]
-        moved = scale_and_shift(z, *at_strength(*self.maps[:, span], strength))
+        scale, shift = self.maps[:, span]
+        moved = scale_and_shift(z, *at_strength(scale, shift, strength))
         if self.limits is None:
             return moved
         low, high = self.limits[:, span].to(z.device)
@@ -534,7 +535,7 @@ def _unpack(stored: dict[str, Tensor], shapes: str | None) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for dtype, parts in _PACKED_SHAPES.validate_python(reading.parse_json(shapes)).items():
         sizes = [math.prod(shape) for shape in parts.values()]
-        pieces = zip(parts.items(), stored[dtype].split(sizes), strict=True)
+        pieces = zip(parts.items(), torch.split(stored[dtype], sizes), strict=True)
         tensors |= {name: piece.view(shape) for (name, shape), piece in pieces}
     return tensors
 

@@ -42,7 +42,7 @@ class Layout:
 
     def split(self, flat: Float[Tensor, "*rows channels"]) -> dict[Site, Tensor]:
         """Views of each site's channels, the last axis of `flat`."""
-        return dict(zip(self.sites, flat.split(self.widths, -1), strict=True))
+        return dict(zip(self.sites, torch.split(flat, list(self.widths), -1), strict=True))
 
     def join(self, parts: Mapping[Site, Tensor]) -> Float[Tensor, "*rows channels"]:
         """The flat tensor of which `split` gives `parts`."""

@@ -189,13 +189,13 @@ class Hypernetwork(nn.Module):
         hidden = torch.addcmul(offset, of_concept + of_site[:, None], size.T[..., None])
         mixtures: Tensor = self.mix[2:](hidden)
         maps, start = embedding.new_empty(len(embedding), 2, self.layout.channels), 0
-        parts = mixtures.split([len(members) for members in self.groups.values()])
+        parts = torch.split(mixtures, [len(members) for members in self.groups.values()])
         stacks = self._stacks or self._stack()
         for width, part, stack in zip(self.groups, parts, stacks, strict=True):
             # from (sites, concepts, 2 width) to (concepts, 2, sites, width)
-            own = (part @ stack).unflatten(-1, (2, width)).permute(1, 2, 0, 3)
+            own = (part @ stack).view(*part.shape[:2], 2, width).permute(1, 2, 0, 3)
             end = start + len(part) * width
-            maps[..., start:end].unflatten(-1, own.shape[2:]).copy_(own)
+            maps[..., start:end].view(own.shape).copy_(own)
             start = end
         return maps
 
