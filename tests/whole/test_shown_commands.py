@@ -119,6 +119,10 @@ def test_the_commands_of_a_page_run_one_after_the_other(
     shutil.copytree(judged, tmp_path / "runs")
     shutil.copytree(ROOT / "docs" / "examples", tmp_path / "docs" / "examples")
     write_files(page, tmp_path)
+    for module in (path.stem for path in tmp_path.glob("*.py")):
+        # out of reach now, and gone again when the test ends
+        monkeypatch.setitem(sys.modules, module, sys)
+        monkeypatch.delitem(sys.modules, module)
     monkeypatch.chdir(tmp_path)
     for command in SHOWN[page]:
         if not is_only_read(command):
