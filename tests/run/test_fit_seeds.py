@@ -8,6 +8,7 @@ import pytest
 
 from htbench import report
 from htbench.core.types import Digest
+from htbench.report import format
 from htbench.run import fit_seeds, plan, runner
 from htbench.run.forecast import forecast
 from htbench.run.plan import RunOptions, build
@@ -180,10 +181,9 @@ def test_files_and_page_have_the_number_of_fit_seeds_and_their_spread(whole: Pat
     spread = row(whole).scores[HEADLINE].seed_sd
     assert (found["fit_seeds"], float(found["concept_gain_seed_sd"])) == ("3", spread)
     assert (single["fit_seeds"], single["concept_gain_seed_sd"]) == ("1", "")
-    assert f"3 fit seeds, SD {spread:.3f}" in page
-    sentence = (
-        f"`mean-shift`: mean over 3 fit seeds, between which concept gain has SD {spread:.3f}"
-    )
+    shown = format.score(spread)
+    assert f"3 fit seeds, SD {shown}" in page
+    sentence = f"`mean-shift`: mean over 3 fit seeds, between which concept gain has SD {shown}"
     assert sentence in (whole / "leaderboard.md").read_text()
 
 

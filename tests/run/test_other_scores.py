@@ -78,7 +78,7 @@ def test_concepts_and_prompts_that_the_detector_does_not_know_have_no_score_and_
         *[("lemon", True)] * 2,
     ]
     page = (folder / "runs/own/report.html").read_text(encoding="utf-8")
-    assert "6 cells are of prompts or concepts that it does not know" in page
+    assert "6 cells have no score, since the scorer does not know their prompt or concept" in page
 
 
 def test_a_run_of_concepts_that_the_detector_does_not_know_goes_without_it(folder: Path) -> None:

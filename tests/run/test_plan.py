@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from htbench.core.errors import Missing, UnknownName, UsageError
+from htbench.core.errors import UnknownName, UsageError
 from htbench.core.types import Digest
 from htbench.run import plan
 from htbench.run.plan import Cell, Plan, build, cells, comparable, image_key, image_seed, resolve
@@ -220,8 +220,8 @@ def test_an_unknown_plan_names_the_nearest(own_content: Path) -> None:
         plan.read("smal")
 
 
-def test_a_plan_file_that_is_not_there_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(Missing, match="no plan file"):
+def test_a_plan_file_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no plan file"):
         plan.read(str(tmp_path / "mine.toml"))
 
 

@@ -209,9 +209,9 @@ def test_the_table_of_the_page_is_a_concept_set(tmp_path: Path) -> None:
     table = page.partition("<!-- mine.csv -->\n```csv\n")[2].partition("```")[0]
     own = concept.load(str(write(tmp_path / "mine.csv", table)))
     assert [[c.target("a cat") for c in members] for members in own.splits.values()] == [
-        ["a cat, woodcut style"],
         [],
-        ["a cat, foggy weather", "a cat with lemon", "a cat, teal dots background"],
+        ["a cat, sepia style"],
+        ["a cat, foggy weather", "a cat with blueberries"],
     ]
 
 

@@ -199,7 +199,8 @@ def test_a_concept_of_any_name_reaches_no_path_and_the_page_escaped(
     run = tmp_path / "runs" / "run"
     runner.run(plan.build(settings, {"batch": 2}), run)
     assert "<script>alert" not in report.write(run).read_text()
-    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"run"}
+    expected = {"run", "index.html", ".index.lock"}
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == expected
     suffixes = {".sqlite", ".png", ".safetensors", ".html", "", ".json", ".csv", ".md", ".lock"}
     assert {path.suffix for path in run.rglob("*") if path.is_file()} <= suffixes
 
