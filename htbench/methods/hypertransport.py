@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -32,7 +33,7 @@ from htbench.steering.fitting.hypernetwork import (
     train_hypernetwork,
 )
 from htbench.steering.hooks import activations
-from htbench.steering.method import PromptsAndSeeds, fitting_images
+from htbench.steering.method import PromptsAndSeeds, fitting_images, full_batches
 from htbench.steering.model import Model
 
 
@@ -77,10 +78,10 @@ class TransportTask:
         self.method, self.model, self.network = method, model, network
         self.embeddings, self.concepts, self.seed = embeddings, concepts, seed
         with torch.no_grad():
-            self.target_activations = distributed.map_sharded(
-                lambda concept: self._pooled(fitting_images(concept, method.targets, seed=seed)[1]),
-                concepts,
+            groups = distributed.map_sharded(
+                self._target_activations, full_batches(concepts, method.targets)
             )
+            self.target_activations = [own for group in groups for own in group]
             plain = self._pooled(fitting_images(concepts[0], method.targets, seed=seed)[0])
         self.unsteered_distances = torch.stack(
             [distance(plain, target, network.site_names) for target in self.target_activations]
@@ -110,13 +111,7 @@ class TransportTask:
             reached = activations(
                 self.model, prompts, seeds, change=affine_tap(scale, shift), batch=len(prompts)
             )
-        steered = {
-            site: reached[site]
-            .view(-1, len(indices), method.images, reached[site].shape[-1])
-            .transpose(0, 1)
-            .flatten(1, 2)
-            for site in sites
-        }
+        steered = {site: _by_concept(reached[site], len(indices), method.images) for site in sites}
         device = self.model.device
         targets = {
             site: torch.stack([self.target_activations[k][site] for k in indices]).to(device)
@@ -126,9 +121,29 @@ class TransportTask:
         gains = layout.split(maps[:, 0])
         return method.loss(steered, targets, gains, unsteered=unsteered) * drawn.weight
 
+    def _target_activations(self, concepts: Sequence[Concept]) -> list[dict[Site, Tensor]]:
+        """Pooled activations of each concept's target images, which are generated in one batch."""
+        count = self.method.targets
+        images = [fitting_images(concept, count, seed=self.seed)[1] for concept in concepts]
+        prompts = [prompt for own, _ in images for prompt in own]
+        pooled = self._pooled((prompts, [seed for _, own in images for seed in own]))
+        by_concept = {
+            site: _by_concept(values, len(concepts), count) for site, values in pooled.items()
+        }
+        return [
+            {site: values[k] for site, values in by_concept.items()} for k in range(len(concepts))
+        ]
+
     def _pooled(self, images: PromptsAndSeeds) -> dict[Site, Tensor]:
         """Pooled activations on the CPU, which has room for those of many concepts."""
         return {site: values.cpu() for site, values in activations(self.model, *images).items()}
 
     def is_hidden_matrix(self, name: str, weight: nn.Parameter) -> bool:
         return False
+
+
+def _by_concept(
+    values: Float[Tensor, "samples channels"], concepts: int, images: int
+) -> Float[Tensor, "concepts own_samples channels"]:
+    """Samples of a batch by concept, each with `images` of it; steps of a model add samples."""
+    return values.unflatten(0, (-1, concepts, images)).transpose(0, 1).flatten(1, 2)

@@ -278,3 +278,12 @@ def fitting_images(
         [concept.target(prompt) for prompt in shuffled],
         [rng.getrandbits(32) for _ in range(count)],
     )
+
+
+def full_batches(concepts: Sequence[Concept], images: int) -> list[Sequence[Concept]]:
+    """Groups of concepts, each with as many as fill a batch of 32 with `images` per concept."""
+    size = max(1, _BATCH // images)
+    return [concepts[k : k + size] for k in range(0, len(concepts), size)]
+
+
+_BATCH = 32

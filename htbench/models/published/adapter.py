@@ -31,6 +31,9 @@ from htbench.models.published.prompts import PromptCache
 from htbench.steering import hooks
 from htbench.steering.model import Request, Tap, check_finite
 
+PROMPT_BATCH = 16
+"""Prompts that a device encodes at a time."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Components:
@@ -323,6 +326,8 @@ def _components(
         encoder_digest=text_digest,
         folder=weights.cache_folder() / "prompts",
         device=device,
+        # a CPU takes as long for a batch as for its prompts one by one
+        batch=1 if torch.device(device).type == "cpu" else PROMPT_BATCH,
     )
     image_weights = (
         weights.fingerprint(*files.denoiser, files.base / "vae")

@@ -1,7 +1,7 @@
 """Families of pipelines that few-step generators were distilled from, and their differences."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -239,15 +239,17 @@ class _PipelineTextEncoder:
         self._pipeline, self._device = pipeline, "cpu"
         self._cut_count = 0
 
-    def _warn_if_cut(self, prompt: str, *, tokeniser: str, limit: int) -> None:
+    def _warn_if_cut(self, prompts: Sequence[str], *, tokeniser: str, limit: int) -> None:
         """Tell of a prompt with more tokens than are read, at its first reading; of ten at most."""
-        count = len(getattr(self._pipeline, tokeniser)(prompt, verbose=False).input_ids)
-        if count > limit and self._cut_count < _MAX_WARNINGS:
-            self._cut_count += 1
-            sys.stderr.write(
-                f"htbench: {prompt[:120]!r} has {count} tokens, of which the generator reads "
-                f"{limit}: the rest is ignored\n"
-            )
+        # a batch that is filled up has its last prompt several times
+        for prompt in dict.fromkeys(prompts):
+            count = len(getattr(self._pipeline, tokeniser)(prompt, verbose=False).input_ids)
+            if count > limit and self._cut_count < _MAX_WARNINGS:
+                self._cut_count += 1
+                sys.stderr.write(
+                    f"htbench: {prompt[:120]!r} has {count} tokens, of which the generator reads "
+                    f"{limit}: the rest is ignored\n"
+                )
 
     def move(self, device: str) -> None:
         for part in self._pipeline.components.values():
@@ -257,28 +259,28 @@ class _PipelineTextEncoder:
 
 
 class _SdxlTextEncoder(_PipelineTextEncoder):
-    def encode(self, prompt: str) -> PromptEmbeds:
-        self._warn_if_cut(prompt, tokeniser="tokenizer", limit=77)
+    def encode(self, prompts: Sequence[str]) -> PromptEmbeds:
+        self._warn_if_cut(prompts, tokeniser="tokenizer", limit=77)
         states, _, pooled, _ = self._pipeline.encode_prompt(
-            prompt, device=self._device, do_classifier_free_guidance=False
+            list(prompts), device=self._device, do_classifier_free_guidance=False
         )
         return PromptEmbeds(states=states, pooled=pooled)
 
 
 class _PixArtTextEncoder(_PipelineTextEncoder):
-    def encode(self, prompt: str) -> PromptEmbeds:
-        self._warn_if_cut(prompt, tokeniser="tokenizer", limit=300)
+    def encode(self, prompts: Sequence[str]) -> PromptEmbeds:
+        self._warn_if_cut(prompts, tokeniser="tokenizer", limit=300)
         states, mask, _, _ = self._pipeline.encode_prompt(
-            prompt, device=self._device, do_classifier_free_guidance=False
+            list(prompts), device=self._device, do_classifier_free_guidance=False
         )
         return PromptEmbeds(states=states, mask=mask.bool())
 
 
 class _FluxTextEncoder(_PipelineTextEncoder):
-    def encode(self, prompt: str) -> PromptEmbeds:
-        self._warn_if_cut(prompt, tokeniser="tokenizer_2", limit=256)
+    def encode(self, prompts: Sequence[str]) -> PromptEmbeds:
+        self._warn_if_cut(prompts, tokeniser="tokenizer_2", limit=256)
         states, pooled, _ = self._pipeline.encode_prompt(
-            prompt, device=self._device, max_sequence_length=256
+            list(prompts), device=self._device, max_sequence_length=256
         )
         return PromptEmbeds(states=states, pooled=pooled)
 

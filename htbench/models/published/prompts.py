@@ -46,10 +46,10 @@ class PromptEmbeds:
 
 
 class TextEncoder(Protocol):
-    """Encodes prompts, one at a time."""
+    """Encodes prompts, several in one batch."""
 
-    def encode(self, prompt: str) -> PromptEmbeds:
-        """The encoding of one prompt, with one row."""
+    def encode(self, prompts: Sequence[str]) -> PromptEmbeds:
+        """The encodings of prompts, with a row per prompt."""
 
     def move(self, device: str) -> None:
         """Move the text encoders to `device`."""
@@ -59,7 +59,10 @@ class PromptCache:
     """Encodings of prompts and of their mixtures: from memory, from disk, or by a text encoder.
 
     `load_encoder` is called at the first new prompt. The text encoder leaves the device as soon as
-    it has encoded a batch, and is released at the first batch without a new prompt.
+    it has encoded all new prompts, and is released at the first call without a new prompt.
+
+    New prompts are encoded `batch` at a time, the last batch filled up, so that an encoding does
+    not depend on the number of prompts beside it: kernels are chosen by the size of a batch.
     """
 
     def __init__(
@@ -69,7 +72,9 @@ class PromptCache:
         encoder_digest: Digest,
         folder: Path,
         device: str,
+        batch: int = 1,
     ) -> None:
+        self._batch = batch
         self._load_encoder, self._encoder_digest = load_encoder, encoder_digest
         self._folder, self._device = folder, device
         self._embeds: dict[str, PromptEmbeds] = {}
@@ -122,12 +127,16 @@ class PromptCache:
         if self._encoder is None:
             self._encoder = self._load_encoder()
         self._encoder.move(self._device)
-        for prompt in new:
+        for start in range(0, len(new), self._batch):
+            part = new[start : start + self._batch]
+            filled = part + part[-1:] * (self._batch - len(part))
             with torch.no_grad(), torch.autocast(torch.device(self._device).type, enabled=False):
-                words = self._encoder.encode(prompt)
-            on_cpu = {name: value.cpu() for name, value in words.tensors().items()}
-            self._embeds[prompt] = PromptEmbeds(**on_cpu)
-            self._save(prompt)
+                words = self._encoder.encode(filled)
+            rows = {name: value.cpu().split(1) for name, value in words.tensors().items()}
+            for k, prompt in enumerate(part):
+                own = {name: row[k].clone() for name, row in rows.items()}
+                self._embeds[prompt] = PromptEmbeds(**own)
+                self._save(prompt)
         if not self._bypass_cache:
             self._encoder.move("cpu")
 
@@ -180,18 +189,25 @@ class RandomTextEncoder:
     """Text encoders with random weights, each with the number of its tokens; their output is
     discarded."""
 
-    def encode(self, prompt: str) -> PromptEmbeds:
-        random = torch.Generator().manual_seed(int(content.digest(prompt), 16) % 2**63)
+    def encode(self, prompts: Sequence[str]) -> PromptEmbeds:
+        generators = [
+            torch.Generator().manual_seed(int(content.digest(prompt), 16) % 2**63)
+            for prompt in prompts
+        ]
         tensors = {
-            name: torch.randn(1, *shape, generator=random).to(self.dtype)
+            name: torch.stack([torch.randn(*shape, generator=random) for random in generators])
             for name, shape in self.shapes.items()
         }
+        tensors = {name: values.to(self.dtype) for name, values in tensors.items()}
         for encoder, length in self.encoders:
-            tokens = torch.randint(encoder.config.vocab_size, (1, length), generator=random)
+            words = encoder.config.vocab_size
+            tokens = torch.stack(
+                [torch.randint(words, (length,), generator=random) for random in generators]
+            )
             encoder(tokens.to(next(encoder.parameters()).device))
         if "pooled" in tensors:
             return PromptEmbeds(**tensors, mask=None)
-        mask = torch.ones(1, self.shapes["states"][0], dtype=torch.bool)
+        mask = torch.ones(len(prompts), self.shapes["states"][0], dtype=torch.bool)
         return PromptEmbeds(**tensors, mask=mask)
 
     def move(self, device: str) -> None:

@@ -4,6 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal, Self, cast
 
@@ -23,7 +24,7 @@ from htbench.steering.encoder import Condition, Encoder, embed
 from htbench.steering.fitting.trainer import Recipe, Trainer, TrainingTask
 from htbench.steering.intervention import Affine, Intervention
 from htbench.steering.layout import Layout
-from htbench.steering.method import fitting_images, refuse_other_origin
+from htbench.steering.method import fitting_images, full_batches, refuse_other_origin
 from htbench.steering.model import Model, Request, select_sites
 from htbench.steering.steering_file import SteeringRecord
 from htbench.steering.training import Training, training_digest
@@ -443,20 +444,31 @@ def embed_training_concepts(
 ) -> ConceptEmbeddings:
     """Embed the training concepts; the network's buffers get their mean and standard deviation."""
 
-    def embed_images(concept: Concept) -> Float[Tensor, "pictures features"]:
-        prompts, seeds = fitting_images(concept, 8, seed=seed)[1]
-        generated = model.generate(
-            [
-                Request(prompt=prompt, seed=image, intervention=Intervention(), strength=0.0)
-                for prompt, image in zip(prompts, seeds, strict=True)
-            ]
+    def embed_images(group: Sequence[Concept]) -> list[Float[Tensor, "pictures features"]]:
+        images = [fitting_images(concept, _OWN_IMAGES, seed=seed)[1] for concept in group]
+        generated = iter(
+            model.generate(
+                [
+                    Request(prompt=prompt, seed=image, intervention=Intervention(), strength=0.0)
+                    for own in images
+                    for prompt, image in zip(*own, strict=True)
+                ]
+            )
         )
-        references = [reference.open() for reference in concept.references]
-        return encoder.images([*generated, *references]).cpu()
+        pictures = [
+            [
+                *islice(generated, _OWN_IMAGES),
+                *(reference.open() for reference in concept.references),
+            ]
+            for concept in group
+        ]
+        vectors = encoder.images([picture for own in pictures for picture in own]).cpu()
+        return [own.clone() for own in vectors.split([len(own) for own in pictures])]
 
+    groups = distributed.map_sharded(embed_images, full_batches(concepts, _OWN_IMAGES))
     embeddings = ConceptEmbeddings(
         texts=encoder.texts([concept.text for concept in concepts]),
-        images=distributed.map_sharded(embed_images, concepts),
+        images=[own for group in groups for own in group],
         unit_means=unit_means,
     )
     means = torch.stack([embeddings.mean(vectors) for vectors in embeddings.images])
@@ -466,6 +478,10 @@ def embed_training_concepts(
             (vectors - vectors.mean(0)).square().mean().sqrt()
         )
     return embeddings
+
+
+_OWN_IMAGES = 8
+"""Images that the model generates of a training concept, to embed it."""
 
 
 def _freeze(network: Hypernetwork, model: Model) -> Hypernetwork:

@@ -165,6 +165,15 @@ def test_prompts_are_mixed_by_their_weights(model: FewStepModel) -> None:
     assert model.generate([request])[0].tobytes() != images(model, ("a cat", 1))[0].tobytes()
 
 
+def test_prompts_of_a_batch_are_encoded_as_one_by_one(model: FewStepModel) -> None:
+    encoder = model._prompts._load_encoder()
+    prompts = ["cat", "a dog with a very long tail", "dog"]
+    batch = encoder.encode(prompts).tensors()
+    for k, prompt in enumerate(prompts):
+        own = {name: values[k : k + 1] for name, values in batch.items()}
+        torch.testing.assert_close(own, encoder.encode([prompt]).tensors())
+
+
 def test_prompts_are_encoded_once_and_found_again_on_disk(folders: dict[str, Path]) -> None:
     (first,) = images(twin(dmd2, folders), ("a kept prompt", 1))
     again = twin(dmd2, folders)
@@ -179,8 +188,8 @@ def test_forgotten_prompts_are_encoded_anew_and_neither_read_from_disk_nor_writt
     model, encoded = twin(dmd2, folders), []
     model.forget_prompts()
     encoder = model._prompts._encoder
-    encode_one = encoder.encode
-    encoder.encode = lambda prompt: encoded.append(prompt) or encode_one(prompt)
+    encode_all = encoder.encode
+    encoder.encode = lambda prompts: encoded.extend(prompts) or encode_all(prompts)
     for _ in range(2):
         assert [image.tobytes() for _ in range(2) for image in images(model, ("kept", 1))] == 2 * [
             first.tobytes()

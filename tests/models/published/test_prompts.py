@@ -1,5 +1,6 @@
 """The cache of encoded prompts: damaged files are made again, and none need be kept."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,19 +15,29 @@ class Counting:
     def __init__(self) -> None:
         self.encoded: list[str] = []
 
-    def encode(self, prompt: str) -> PromptEmbeds:
-        self.encoded.append(prompt)
-        return PromptEmbeds(states=torch.ones(1, 3, 2))
+    def encode(self, prompts: Sequence[str]) -> PromptEmbeds:
+        self.encoded += prompts
+        states = torch.tensor([float(len(prompt)) for prompt in prompts])
+        return PromptEmbeds(states=states[:, None, None].expand(-1, 3, 2))
 
     def move(self, device: str) -> None:
         pass
 
 
-def encode(folder: Path, *prompts: str) -> list[str]:
+def encode(folder: Path, *prompts: str, batch: int = 1) -> list[str]:
+    """Encode prompts of a cache in `folder`; those that the text encoder got."""
     encoder = Counting()
-    cache = PromptCache(lambda: encoder, encoder_digest=Digest("x"), folder=folder, device="cpu")
-    assert cache.encode([{prompt: 1.0} for prompt in prompts]).states.isfinite().all()
+    cache = PromptCache(
+        lambda: encoder, encoder_digest=Digest("x"), folder=folder, device="cpu", batch=batch
+    )
+    words = cache.encode([{prompt: 1.0} for prompt in prompts])
+    assert words.states[:, 0, 0].tolist() == [len(prompt) for prompt in prompts]
     return encoder.encoded
+
+
+def test_prompts_are_encoded_in_batches_of_one_size(tmp_path: Path) -> None:
+    assert encode(tmp_path, "a", "bc", "def", batch=2) == ["a", "bc", "def", "def"]
+    assert encode(tmp_path, "def", "ghij", batch=2) == ["ghij", "ghij"]
 
 
 def test_an_encoded_prompt_is_kept(tmp_path: Path) -> None:
