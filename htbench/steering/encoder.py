@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from htbench.core import threads
 from htbench.core.errors import UsageError
 from htbench.core.types import Digest
 from htbench.steering.concept import Concept
@@ -110,6 +111,7 @@ class ClipEncoder:
         """
         self.name, self.revision, self.width = name, revision, width
         self._clip = clip.to(device).eval().requires_grad_(False)
+        self._weights = sum(weight.numel() for weight in self._clip.parameters())
         self._preprocess, self._tokenise = preprocess, tokenise
         self._device, self._batch = device, batch
         self._tokens, self.context_length = tokens, context_length
@@ -127,12 +129,14 @@ class ClipEncoder:
 
     def texts(self, texts: Sequence[str]) -> Float[Tensor, "texts features"]:
         self._warn_of_cut_texts(texts)
-        return self._in_batches(
-            len(texts),
-            lambda part: self._clip.encode_text(
-                self._tokenise(texts[part]).to(self._device), normalize=True
-            ),
-        )
+        work = len(texts) * self.context_length * self._weights
+        with threads.for_work(work, self._device):
+            return self._in_batches(
+                len(texts),
+                lambda part: self._clip.encode_text(
+                    self._tokenise(texts[part]).to(self._device), normalize=True
+                ),
+            )
 
     def tokens(self, text: str) -> Sequence[object]:
         """All tokens of a text, with its marks; none where they are not known."""

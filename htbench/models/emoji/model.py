@@ -7,7 +7,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from htbench.core import content
+from htbench.core import content, threads
 from htbench.core.phase import phase
 from htbench.core.types import Site, SiteInfo
 from htbench.models.emoji import vocabulary
@@ -33,6 +33,7 @@ class EmojiModel:
         weights = restore(self._network, "generator")
         self._network.to(device).eval().requires_grad_(False)
         self.revision = content.digest(["emoji", 1, weights])
+        self._weights = sum(weight.numel() for weight in self._network.transformer.parameters())
         self._modules: dict[Site, nn.Module] = {
             Site(f"transformer.{name}"): module
             for name, module in self._network.transformer.named_modules()
@@ -90,8 +91,10 @@ class EmojiModel:
             states=torch.cat([words.states for words in embeds]),
             mask=torch.cat([words.mask for words in embeds]),
         )
-        pixels: Tensor = self._network(torch.stack(noise).to(self.device), encoded)
-        return pixels.float()
+        work = len(seeds) * LATENT[1] * LATENT[2] * self._weights
+        with threads.for_work(work, self.device):
+            pixels: Tensor = self._network(torch.stack(noise).to(self.device), encoded)
+            return pixels.float()
 
     def _mix(self, weights: Mapping[str, float]) -> CaptionEmbeds:
         """Weighted sum of encoded prompts, all padded to one length; masks are combined by `or`."""

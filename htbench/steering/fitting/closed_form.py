@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from htbench.core import threads
 from htbench.core.errors import NotFinite
 from htbench.core.phase import phase
 from htbench.core.types import Site, SiteInfo
@@ -223,7 +224,9 @@ def _fit_site(
                 f"{bad} of {len(samples)} {name} samples of site {site!r} hold NaN or infinity",
                 remedy="Load the model in a number format of wider range: bfloat16 or float32.",
             )
-    with phase("fit"):
+    # products of samples with each other and with channels
+    work = (len(source) + len(target)) * (source.numel() + target.numel())
+    with phase("fit"), threads.for_work(work, str(source.device)):
         return fit(site, source, target)
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from htbench.core import content, distributed, registry
+from htbench.core import content, distributed, registry, threads
 from htbench.core.errors import UsageError
 from htbench.core.phase import phase
 from htbench.core.types import Digest, Site
@@ -144,6 +144,12 @@ class Hypernetwork(nn.Module):
         """Indices of all sites, group after group."""
         return [k for members in self.groups.values() for k in members]
 
+    @property
+    def multiplications(self) -> int:
+        """Multiplications per concept, about: of all directions and of the mixtures."""
+        width, rank = self.site.shape[1], self.directions[0].shape[0]
+        return rank * (2 * self.layout.channels + width * len(self.site_names))
+
     def freeze(self) -> Self:
         """Make the network constant: predictions then read stacked directions, made once here.
 
@@ -242,8 +248,10 @@ class TrainedHypernetwork:
     @torch.no_grad()
     def maps(self, embeddings: Float[Tensor, "concepts features"]) -> list[Affine]:
         """Maps for centred embeddings in one forward pass."""
-        maps = self.network(embeddings)
-        maps[:, 0] += 1
+        work = len(embeddings) * self.network.multiplications
+        with threads.for_work(work, self.model.device):
+            maps = self.network(embeddings)
+            maps[:, 0] += 1
         return [Affine.from_flat(each, self.network.layout) for each in maps.unbind()]
 
     def save(self, path: Path) -> None:

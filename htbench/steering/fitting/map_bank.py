@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from htbench.core import content, distributed, registry
+from htbench.core import content, distributed, registry, threads
 from htbench.core.errors import UsageError
 from htbench.core.phase import phase
 from htbench.core.types import Digest, Site
@@ -250,7 +250,8 @@ class MapBankSteering:
     training: Training
 
     def towards(self, concept: Concept) -> Intervention:
-        with phase("predict"):
+        work = self.bank.maps.numel()
+        with phase("predict"), threads.for_work(work, self.model.device):
             embedding = _embed(self.encoder, [concept], self.method.condition)[0]
             return self.bank.blend(self.method.weights(self.bank_embeddings, embedding))
 
