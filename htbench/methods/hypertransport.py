@@ -146,4 +146,5 @@ def _by_concept(
     values: Float[Tensor, "samples channels"], concepts: int, images: int
 ) -> Float[Tensor, "concepts own_samples channels"]:
     """Samples of a batch by concept, each with `images` of it; steps of a model add samples."""
-    return values.unflatten(0, (-1, concepts, images)).transpose(0, 1).flatten(1, 2)
+    by_step = values.view(-1, concepts, images, values.shape[-1])
+    return by_step.transpose(0, 1).flatten(1, 2)

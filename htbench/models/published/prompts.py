@@ -132,7 +132,7 @@ class PromptCache:
             filled = part + part[-1:] * (self._batch - len(part))
             with torch.no_grad(), torch.autocast(torch.device(self._device).type, enabled=False):
                 words = self._encoder.encode(filled)
-            rows = {name: value.cpu().split(1) for name, value in words.tensors().items()}
+            rows = {name: torch.split(value.cpu(), 1) for name, value in words.tensors().items()}
             for k, prompt in enumerate(part):
                 own = {name: row[k].clone() for name, row in rows.items()}
                 self._embeds[prompt] = PromptEmbeds(**own)

@@ -147,8 +147,8 @@ class Hypernetwork(nn.Module):
     @property
     def multiplications(self) -> int:
         """Multiplications per concept, about: of all directions and of the mixtures."""
-        width, rank = self.site.shape[1], self.directions[0].shape[0]
-        return rank * (2 * self.layout.channels + width * len(self.site_names))
+        (sites, width), rank = self.site.shape, len(self.directions[0])
+        return rank * (2 * self.layout.channels + width * sites)
 
     def freeze(self) -> Self:
         """Make the network constant: predictions then read stacked directions, made once here.
@@ -471,7 +471,7 @@ def embed_training_concepts(
             for concept in group
         ]
         vectors = encoder.images([picture for own in pictures for picture in own]).cpu()
-        return [own.clone() for own in vectors.split([len(own) for own in pictures])]
+        return [own.clone() for own in torch.split(vectors, [len(own) for own in pictures])]
 
     groups = distributed.map_sharded(embed_images, full_batches(concepts, _OWN_IMAGES))
     embeddings = ConceptEmbeddings(

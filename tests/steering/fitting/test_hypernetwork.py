@@ -75,6 +75,40 @@ def test_a_hypernetwork_is_its_mixture_of_directions_at_every_site(is_frozen: bo
         torch.testing.assert_close(maps[site].flatten(1), plain, rtol=1e-6, atol=1e-6)
 
 
+def test_few_predictions_run_on_one_thread_of_a_cpu(trained: TrainedHypernetwork) -> None:
+    counts = []
+    trained.network.register_forward_hook(lambda *_: counts.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    trained.predict(TRAIN)
+    torch.set_num_threads(before)
+    assert counts == [1]
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_target_activations_of_several_concepts_in_a_batch_are_those_one_by_one(
+    steps: int,
+) -> None:
+    model = Toy(steps=steps)
+    task = _task(model, replace(SMALL, targets=4))
+    for concept, found in zip(TRAIN, task.target_activations, strict=True):
+        alone = activations(model, *fitting_images(concept, 4, seed=0)[1])
+        for site in model.sites:
+            torch.testing.assert_close(found[site].sort(0)[0], alone[site].sort(0)[0])
+
+
+def test_target_images_fill_batches(model: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches, trace = [], Toy.trace
+
+    def count(self: Toy, prompts: list[str], seeds: list[int], tap: object) -> None:
+        batches.append(len(prompts))
+        trace(self, prompts, seeds, tap)
+
+    monkeypatch.setattr(Toy, "trace", count)
+    _task(model, replace(SMALL, targets=16))
+    assert batches == [32, 16, 16]
+
+
 def test_sites_of_equal_width_get_gradients_of_their_own() -> None:
     network, vectors = _network_of_widths(4, 3, 4), torch.randn(3, 6)
     network.layout.split(network(vectors))[network.site_names[2]].sum().backward()
