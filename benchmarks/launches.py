@@ -37,7 +37,8 @@ from htbench.steering.fitting.hypernetwork import (
     embed_training_concepts,
 )
 from htbench.steering.hooks import activations
-from htbench.steering.intervention import Intervention
+from htbench.steering.intervention import Affine, Intervention
+from htbench.steering.layout import Layout
 from htbench.steering.method import fitting_images
 from htbench.steering.model import Model, Request
 from htbench.steering.training import Training
@@ -155,13 +156,8 @@ def _training_steps(model: Model, encoder: Encoder) -> Counts:
     network = _network(model, encoder)
     embeddings = embed_training_concepts(network, encoder, model, concepts, seed=0)
     task = TransportTask(method, model, network, embeddings, concepts, seed=0)
-    scale, shift = (
-        {
-            site: torch.full((info.channels,), start, requires_grad=True)
-            for site, info in model.sites.items()
-        }
-        for start in (1.0, 0.0)
-    )
+    layout = Layout.of({site: info.channels for site, info in model.sites.items()})
+    maps = Affine({}, {}).over(layout).requires_grad_()
 
     def bare_pass() -> None:
         first, *_, last = model.sites
@@ -184,7 +180,7 @@ def _training_steps(model: Model, encoder: Encoder) -> Counts:
     return {
         f"forward and backward of {method.images} images": bare,
         "LinEAS step, besides forward and backward": minus(
-            count(lambda: lineas.backward(model, sources, targets, scale, shift)), bare
+            count(lambda: lineas.backward(model, sources, targets, *map(layout.split, maps))), bare
         ),
         "HyperTransport step, besides forward and backward": minus(
             count(hypertransport_step), bare

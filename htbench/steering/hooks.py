@@ -186,10 +186,9 @@ def activations(
         site: Site, z: Float[Tensor, "images positions channels"]
     ) -> Float[Tensor, "images positions channels"]:
         z = z if change is None else change(site, z)
-        means = pool(z)
         # Blocks that are computed again for gradients would all be kept alive by what is kept here.
         if not complete:
-            gathered[site].append(means)
+            gathered[site].append(pool(z))
         return z
 
     for start in range(0, len(prompts), batch):

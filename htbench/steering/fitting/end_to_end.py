@@ -29,6 +29,7 @@ from htbench.steering.concept import Concept
 from htbench.steering.fitting import transport
 from htbench.steering.hooks import activations
 from htbench.steering.intervention import Affine
+from htbench.steering.layout import Layout
 from htbench.steering.method import PromptsAndSeeds, fitting_images
 from htbench.steering.model import Model, Tap, select_sites
 
@@ -62,9 +63,17 @@ def distance(
     """LinEAS' loss between pooled activations, at least 0; leading axes are batches."""
     # One sort of all channels is faster than one per site.
     x, y = (torch.cat([samples[site] for site in sites], -1) for samples in (steered, targets))
-    widths = [steered[site].shape[-1] for site in sites]
-    costs = torch.split(transport.wasserstein(x, y), widths, dim=-1)
-    return torch.stack([cost.mean(-1) for cost in costs]).sum(0)
+    widths = tuple(steered[site].shape[-1] for site in sites)
+    costs = transport.wasserstein(x, y)
+    return (costs * _shares(widths, costs.device)).sum(-1)
+
+
+# Cached tensors of inference mode could not be saved for a later backward pass.
+@cache
+@torch.inference_mode(False)
+def _shares(widths: tuple[int, ...], device: torch.device) -> Float[Tensor, " channels"]:
+    """A weight per channel of several sites, with which a sum is one of means over channels."""
+    return torch.cat([torch.full((width,), 1 / width) for width in widths]).to(device)
 
 
 @cache
@@ -124,7 +133,9 @@ class Objective:
         mean = (distance(steered, targets, tuple(gains)) / unsteered).mean()
         if not self.ridge:
             return mean
-        penalty = torch.stack([gain.square().mean() for gain in gains.values()]).sum()
+        squares = torch.cat([*gains.values()], -1).square()
+        widths = tuple(gain.shape[-1] for gain in gains.values())
+        penalty = (squares * _shares(widths, squares.device)).sum(-1).mean()
         return mean + self.ridge * penalty
 
     def spread(
@@ -203,8 +214,10 @@ class EndToEnd(Objective):
                 if self.relative
                 else 1.0
             )
-        scale, shift = _parameters(model, sites, start)
-        optimiser = torch.optim.Adam([*scale.values(), *shift.values()], self.rate, self.betas)
+        layout = Layout.of({site: model.sites[site].channels for site in sites})
+        maps = (start or Affine({}, {})).over(layout).detach()
+        maps = maps.to(model.device, torch.float32, copy=True).requires_grad_()
+        optimiser = torch.optim.Adam([maps], self.rate, self.betas)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
             optimiser, self.steps, eta_min=self.rate * self.rate_floor
         )
@@ -213,19 +226,18 @@ class EndToEnd(Objective):
         with phase("fit"):
             for images, step_targets in steps:
                 optimiser.zero_grad()
+                scale, shift = map(layout.split, maps)
                 loss = self.backward(model, images, step_targets, scale, shift, unsteered=unsteered)
                 optimiser.step()
                 if self.sparsity:
                     amount = self.sparsity * optimiser.param_groups[0]["lr"]
+                    scale, shift = map(layout.split, maps.detach())
                     proximal_step([*scale.values()], [*shift.values()], amount)
                 if self.decay == "cosine":
                     schedule.step()
                 if plateau.should_stop(loss):
                     break
-        return Affine(
-            {site: w.detach() for site, w in scale.items()},
-            {site: b.detach() for site, b in shift.items()},
-        )
+        return Affine.from_flat(maps.detach(), layout)
 
     def _steps(
         self, concept: Concept, sources: PromptsAndSeeds, targets: PooledActivations, *, seed: int
@@ -335,19 +347,3 @@ def proximal_step(
             norm = soft.norm().clamp_min(torch.finfo(soft.dtype).tiny)
             kept = (1 - amount * len(vector) ** 0.5 / norm).clamp_min(0)
             vector.copy_(identity + kept * soft)
-
-
-def _parameters(
-    model: Model, sites: Sequence[Site], start: Affine | None
-) -> tuple[dict[Site, Tensor], dict[Site, Tensor]]:
-    begin = start or Affine({}, {})
-    scale = {site: begin.scale.get(site, torch.ones(model.sites[site].channels)) for site in sites}
-    shift = {site: begin.shift.get(site, torch.zeros(model.sites[site].channels)) for site in sites}
-    fresh = [
-        {
-            site: part[site].detach().to(model.device, torch.float32, copy=True).requires_grad_()
-            for site in sites
-        }
-        for part in (scale, shift)
-    ]
-    return fresh[0], fresh[1]
