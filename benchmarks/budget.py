@@ -27,7 +27,8 @@ from htbench.steering import concept
 from htbench.steering.concept import ConceptSet
 from htbench.steering.encoder import Encoder
 from htbench.steering.fitting.end_to_end import EndToEnd
-from htbench.steering.fitting.hypernetwork import Hypernetwork, embed_training_concepts
+from htbench.steering.fitting.hypernetwork import embed_training_concepts
+from htbench.steering.fitting.map_network import Hypernetwork
 from htbench.steering.hooks import activations
 from htbench.steering.intervention import Affine, Intervention
 from htbench.steering.method import fitting_images

@@ -32,10 +32,10 @@ from htbench.steering import concept, hooks
 from htbench.steering.encoder import Encoder
 from htbench.steering.fitting.end_to_end import EndToEnd
 from htbench.steering.fitting.hypernetwork import (
-    Hypernetwork,
     TrainedHypernetwork,
     embed_training_concepts,
 )
+from htbench.steering.fitting.map_network import Hypernetwork
 from htbench.steering.hooks import activations
 from htbench.steering.intervention import Affine, Intervention
 from htbench.steering.layout import Layout

@@ -23,10 +23,10 @@ from htbench.steering.encoder import Encoder
 from htbench.steering.fitting.closed_form import affine, fit_in_one_pass
 from htbench.steering.fitting.end_to_end import EndToEnd
 from htbench.steering.fitting.hypernetwork import (
-    Hypernetwork,
     TrainedHypernetwork,
     embed_training_concepts,
 )
+from htbench.steering.fitting.map_network import Hypernetwork
 from htbench.steering.fitting.transport import linear_map
 from htbench.steering.hooks import activations, steer
 from htbench.steering.intervention import Affine, Intervention

@@ -27,11 +27,11 @@ from htbench.steering.concept import Concept
 from htbench.steering.fitting.end_to_end import Objective, affine_tap, distance
 from htbench.steering.fitting.hypernetwork import (
     ConceptEmbeddings,
-    Hypernetwork,
     HypernetworkConfig,
     TrainedHypernetwork,
     train_hypernetwork,
 )
+from htbench.steering.fitting.map_network import Hypernetwork
 from htbench.steering.hooks import activations
 from htbench.steering.method import PromptsAndSeeds, fitting_images, full_batches
 from htbench.steering.model import Model

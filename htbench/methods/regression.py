@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from htbench.steering.concept import Concept
 from htbench.steering.fitting.hypernetwork import (
     ConceptEmbeddings,
-    Hypernetwork,
     HypernetworkConfig,
     TrainedHypernetwork,
     train_hypernetwork,
 )
 from htbench.steering.fitting.map_bank import MapBank, UsesMapBank, load_or_fit
+from htbench.steering.fitting.map_network import Hypernetwork
 from htbench.steering.model import Model, select_sites
 
 

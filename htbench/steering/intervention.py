@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +19,7 @@ from htbench.core import content, reading
 from htbench.core.errors import Missing, Refused, UsageError
 from htbench.core.types import Digest, Site
 from htbench.steering.layout import Layout
+from htbench.steering.packing import pack, unpack
 
 
 class Intervention:
@@ -369,7 +369,6 @@ class InterventionOrigin:
 
 
 _SETTINGS = TypeAdapter(dict[str, str])
-_PACKED_SHAPES = TypeAdapter(dict[str, dict[str, tuple[int, ...]]])
 _ORIGIN = TypeAdapter(InterventionOrigin)
 _BEFORE_SHORT_NAMES = {
     "htbench.intervention:Intervention": "none",
@@ -391,7 +390,7 @@ def save(
     it for another model.
     """
     tensors, settings = intervention.state()
-    stored, shapes = _pack(tensors)
+    stored, shapes = pack(tensors)
     metadata = {
         "kind": _kind(type(intervention)),
         "settings": json.dumps(settings),
@@ -420,7 +419,7 @@ def load(path: Path, *, model: ModelIdentity | None = None) -> Intervention:
         ):
             raise ValueError("its content does not have its digest")
         restored = _class(metadata["kind"]).restore(
-            _unpack(tensors, metadata.get("shapes")),
+            unpack(tensors, metadata.get("shapes")),
             _SETTINGS.validate_python(reading.parse_json(metadata["settings"])),
         )
         origin = _origin(metadata)
@@ -504,40 +503,6 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return tensors, dict(file.metadata() or {})
-
-
-def _pack(
-    tensors: Mapping[str, Tensor],
-) -> tuple[dict[str, Tensor], dict[str, dict[str, list[int]]]]:
-    """A flat tensor per number format, and the shapes of the tensors in it, in their order."""
-    formats: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        formats.setdefault(str(tensor.dtype).removeprefix("torch."), {})[name] = tensor.detach()
-    flat = {
-        dtype: torch.cat([tensor.flatten() for tensor in parts.values()]).cpu()
-        for dtype, parts in formats.items()
-    }
-    shapes = {
-        dtype: {name: list(tensor.shape) for name, tensor in parts.items()}
-        for dtype, parts in formats.items()
-    }
-    return flat or {"none": torch.zeros(0)}, shapes
-
-
-def _unpack(stored: dict[str, Tensor], shapes: str | None) -> dict[str, Tensor]:
-    """The tensors that `_pack` has packed; files before it, without shapes, hold them one by one.
-
-    Raises:
-        ValueError: if the shapes do not add up to the flat tensors.
-    """
-    if shapes is None:
-        return {name: tensor for name, tensor in stored.items() if name != "none"}
-    tensors: dict[str, Tensor] = {}
-    for dtype, parts in _PACKED_SHAPES.validate_python(reading.parse_json(shapes)).items():
-        sizes = [math.prod(shape) for shape in parts.values()]
-        pieces = zip(parts.items(), torch.split(stored[dtype], sizes), strict=True)
-        tensors |= {name: piece.view(shape) for (name, shape), piece in pieces}
-    return tensors
 
 
 def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Digest:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from htbench.core.types import Site
-from htbench.steering.fitting.hypernetwork import Hypernetwork
+from htbench.steering.fitting.map_network import Hypernetwork
 
 LAUNCHES = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "launches.py"))
 

@@ -18,11 +18,11 @@ from htbench.steering.concept import Concept, load
 from htbench.steering.fitting.end_to_end import affine_tap, distance, shrinkage
 from htbench.steering.fitting.hypernetwork import (
     ConceptEmbeddings,
-    Hypernetwork,
     TrainedHypernetwork,
     _training_key,
     embed_training_concepts,
 )
+from htbench.steering.fitting.map_network import Hypernetwork
 from htbench.steering.hooks import activations
 from htbench.steering.intervention import Affine
 from htbench.steering.method import fitting_images
