@@ -75,17 +75,16 @@ class _RegressionTask:
     ) -> None:
         self.method, self.network, self.embeddings, self.seed = method, network, embeddings, seed
         layout = network.layout
-        scale, shift = bank.scale, bank.shift
-        self.target_maps = torch.stack([layout.join(scale) - 1, layout.join(shift)], 1)
-        variance = layout.split(self.target_maps.var(0, correction=0))
-        # a weight per channel, with which a sum over channels is the mean over sites and parts
-        self.weights = layout.join(
-            {
-                site: (0.5 / len(layout.sites) / part.shape[1] / mean).expand_as(part)
-                for site, part in variance.items()
-                for mean in [part.mean(1, keepdim=True).clamp_min(1e-12)]
-            }
+        self.target_maps = torch.stack(
+            [layout.join(bank.scale) - 1, layout.join(bank.shift)], dim=1
         )
+        # a weight per channel, with which a sum is the mean over sites of relative errors
+        variances = layout.split(self.target_maps.var(0, correction=0))
+        totals = {
+            site: part.shape[1] * part.mean(1, keepdim=True).clamp_min(1e-12).expand_as(part)
+            for site, part in variances.items()
+        }
+        self.weights = 0.5 / len(layout.sites) / layout.join(totals)
 
     def loss(self, step: int) -> Tensor:
         drawn = self.embeddings.train_step(step, self.network, self.method, seed=self.seed)

@@ -63,17 +63,14 @@ def distance(
     """LinEAS' loss between pooled activations, at least 0; leading axes are batches."""
     # One sort of all channels is faster than one per site.
     x, y = (torch.cat([samples[site] for site in sites], -1) for samples in (steered, targets))
-    widths = tuple(steered[site].shape[-1] for site in sites)
     costs = transport.wasserstein(x, y)
-    return (costs * _shares(widths, costs.device)).sum(-1)
+    return (costs * _shares([steered[site].shape[-1] for site in sites], costs)).sum(-1)
 
 
-# Cached tensors of inference mode could not be saved for a later backward pass.
-@cache
-@torch.inference_mode(False)
-def _shares(widths: tuple[int, ...], device: torch.device) -> Float[Tensor, " channels"]:
+def _shares(widths: Sequence[int], like: Tensor) -> Float[Tensor, " channels"]:
     """A weight per channel of several sites, with which a sum is one of means over channels."""
-    return torch.cat([torch.full((width,), 1 / width) for width in widths]).to(device)
+    counts = torch.tensor(widths, device=like.device)
+    return (1 / counts.to(like.dtype)).repeat_interleave(counts, output_size=sum(widths))
 
 
 @cache
@@ -134,8 +131,8 @@ class Objective:
         if not self.ridge:
             return mean
         squares = torch.cat([*gains.values()], -1).square()
-        widths = tuple(gain.shape[-1] for gain in gains.values())
-        penalty = (squares * _shares(widths, squares.device)).sum(-1).mean()
+        shares = _shares([gain.shape[-1] for gain in gains.values()], squares)
+        penalty = (squares * shares).sum(-1).mean()
         return mean + self.ridge * penalty
 
     def spread(
