@@ -114,16 +114,16 @@ def test_the_documented_scorer_scores_a_run_and_stands_in_its_report_with_its_di
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (Path(__file__).parents[2] / "docs" / "scorers.md").read_text(encoding="utf-8")
-    card = example(text, "toml").replace("/opt/hps/bin/python", sys.executable)
-    (tmp_path / "hps.toml").write_text(card)
-    (tmp_path / "hps.py").write_text(example(text, "python"))
+    card = example(text, "toml").replace('"python3"', f'"{sys.executable}"')
+    (tmp_path / "lightness.toml").write_text(card)
+    (tmp_path / "lightness.py").write_text(example(text, "python"))
     monkeypatch.chdir(tmp_path)
-    answer = run("--limit", "2", "--scorer", "./hps.toml", "--json")
+    answer = run("--limit", "2", "--scorer", "./lightness.toml", "--json")
     assert answer.exit_code == 0
     assert '"better": "higher"' in answer.stdout
     page = (tmp_path / "runs" / "scored" / "report.html").read_text(encoding="utf-8")
-    assert "hps, higher is better" in page
-    assert "version 3.0 and weights sha256:0123abcd" in page
+    assert "lightness, higher is better" in page
+    assert "version 1.0 and weights none" in page
 
 
 @pytest.mark.usefixtures("toy_plugins")
