@@ -3,10 +3,7 @@
 python benchmarks/forecast.py RUN... > reports/timings/emoji.toml
 
 Forecasts use them where no run of the user's own has timed something. The file of the embedded
-model is of three runs, one after the other on two otherwise idle cores:
-
-htbench run quickstart
-htbench run --model emoji --limit 4 --prompts 1 --strength 0,1 --name times --method ...
+model is of `htbench run quickstart` on two otherwise idle cores.
 """
 
 import argparse
