@@ -66,7 +66,7 @@ def list_(
 
 
 def _topics(concept_set: str | None, model: str, runs_dir: Path) -> Mapping[str, _Topic]:
-    """What can be listed, by name."""
+    """The kinds of things that can be listed, by name."""
     return {
         "methods": _Topic(about="Steering methods: htbench run --method NAME.", entries=_methods),
         "models": _Topic(

@@ -62,7 +62,7 @@ def describe(group: Group, name: str) -> Description:
 
 
 def missing(group: Group, name: str) -> list[str] | None:
-    """What a plug-in lacks on this machine, such as weights; None if it cannot tell.
+    """The parts that a plug-in lacks on this machine, such as weights; None if it cannot tell.
 
     It or its module tells by a function `missing()`.
     """

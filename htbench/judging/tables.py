@@ -64,7 +64,7 @@ def show(result: TournamentResult, *, wide: bool = False) -> None:
 
 
 def _verdict(criterion: CriterionLeaderboard) -> str:
-    """What the ranking allows to say, in a sentence."""
+    """The conclusion that the ranking allows, in a sentence."""
     if criterion.ranking is None:
         return f"not ranked: {criterion.unranked}"
     leader, *others = criterion.ranking.entries

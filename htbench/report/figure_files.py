@@ -119,8 +119,12 @@ def _(chart: Funnel) -> float:
 
 @singledispatch
 def draw(chart: Chart, axes: "Axes") -> None:
-    """Draw a chart of any kind."""
-    raise NotImplementedError(type(chart).__name__)
+    """Draw a chart; each kind has its own way, registered below.
+
+    Raises:
+        TypeError: for a kind of chart without one.
+    """
+    raise TypeError(f"no figure is drawn of {type(chart).__name__}")
 
 
 @draw.register(LineChart)

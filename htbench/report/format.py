@@ -75,7 +75,7 @@ def estimate_text(value: float, low: float, high: float) -> str:
 
 
 def odds(rate: float) -> str:
-    """How many times as often something happened as not: `3.00×` for 0.75, `∞` for 1."""
+    """The odds of a share: `3.00×` for 0.75, `∞` for 1."""
     return "∞" if rate == 1 else f"{quantity(rate / (1 - rate))}×" if math.isfinite(rate) else "—"
 
 

@@ -88,7 +88,7 @@ def _others(context: RunContext) -> list[Path]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Need:
-    """What the planned cells lack."""
+    """The fits, images and scores that the planned cells lack."""
 
     fits: frozenset[tuple[str, str]]
     """Methods and concepts without an intervention."""

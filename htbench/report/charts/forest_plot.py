@@ -43,7 +43,7 @@ class ForestPlot:
 
     title: str
     label: str
-    """What is estimated, below the axis."""
+    """Name of the estimated quantity, below the axis."""
     estimates: Sequence[ForestRow]
     reference: float | None = None
     """Value with a line of its own, such as that of no difference."""

@@ -36,7 +36,7 @@ class LabelRoom:
         return next((box for box in self.inside(boxes) if self._is_free(box)), None)
 
     def clearest(self, boxes: Iterable[Box]) -> Box | None:
-        """Of `boxes` that cover no label and no marker, the first that covers fewest lines."""
+        """The first box that covers fewest lines, of those that cover no label and no marker."""
         free = [box for box in self.inside(boxes) if self._is_free(box)]
         return min(free, key=self._covered_lines, default=None)
 

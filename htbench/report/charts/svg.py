@@ -35,7 +35,7 @@ class Chart(Protocol):
 
     @property
     def title(self) -> str:
-        """What it shows, in words, by which its files are named."""
+        """A title in words, by which its files are named."""
 
     @property
     def rows(self) -> Rows:

@@ -104,7 +104,7 @@ def _kept(row: LeaderboardRow) -> str:
 
 
 def _difference(summary: Summary, own: str, fit: str) -> str:
-    """Whether the gains of two ranked methods differ significantly; empty without a test."""
+    """The verdict of the test of two ranked methods' gains; empty without a test."""
     tests = summary.ranks.pairwise_tests if summary.ranks else ()
     pair = next((pair for pair in tests if {pair.better, pair.worse} == {own, fit}), None)
     if pair is None or math.isnan(pair.p):
