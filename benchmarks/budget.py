@@ -26,11 +26,11 @@ from htbench.run.timing.stopwatch import Stopwatch
 from htbench.steering import concept
 from htbench.steering.concept import ConceptSet
 from htbench.steering.encoder import Encoder
-from htbench.steering.fitting.end_to_end import EndToEnd
+from htbench.steering.fitting.end_to_end import EndToEnd, Targets
 from htbench.steering.fitting.hypernetwork import embed_training_concepts
 from htbench.steering.fitting.map_network import Hypernetwork
-from htbench.steering.hooks import activations
 from htbench.steering.intervention import Affine, Intervention
+from htbench.steering.layout import Layout
 from htbench.steering.method import fitting_images
 from htbench.steering.model import Model, Request
 
@@ -115,18 +115,12 @@ def generation(model: Model, concepts: ConceptSet, batch: int, *, steered: bool)
 def lineas_step(model: Model, concepts: ConceptSet, images: int, *, at_once: int) -> Work:
     """One step of LinEAS: the gradients of all maps, `at_once` images at a time."""
     source, target = fitting_images(concepts.splits["train"][0], images, seed=0)
-    with torch.no_grad():
-        targets = activations(model, *target, batch=at_once)
-    scale = {
-        site: torch.ones(info.channels, device=model.device, requires_grad=True)
-        for site, info in model.sites.items()
-    }
-    shift = {
-        site: torch.zeros(info.channels, device=model.device, requires_grad=True)
-        for site, info in model.sites.items()
-    }
+    layout = Layout.of({site: info.channels for site, info in model.sites.items()})
+    values = unsteered_means(model, target, layout)
+    targets = Targets.of(values, layout, samples=len(values))
+    maps = Affine({}, {}).over(layout)[None].to(model.device).requires_grad_()
     return lambda: EndToEnd(at_once=at_once, precision="bfloat16").backward(
-        model, source, targets, scale, shift
+        model, source, targets, maps, layout
     )
 
 

@@ -30,13 +30,13 @@ from htbench.models.published.generators import dmd2
 from htbench.models.published.preset import architecture
 from htbench.steering import concept, hooks
 from htbench.steering.encoder import Encoder
-from htbench.steering.fitting.end_to_end import EndToEnd
+from htbench.steering.fitting.end_to_end import EndToEnd, Targets
 from htbench.steering.fitting.hypernetwork import (
     TrainedHypernetwork,
     embed_training_concepts,
 )
 from htbench.steering.fitting.map_network import Hypernetwork
-from htbench.steering.hooks import activations
+from htbench.steering.fitting.steered_means import unsteered_means
 from htbench.steering.intervention import Affine, Intervention
 from htbench.steering.layout import Layout
 from htbench.steering.method import fitting_images
@@ -150,14 +150,14 @@ def _training_steps(model: Model, encoder: Encoder) -> Counts:
     concepts = concept.load("emoji").splits["train"][:CONCEPTS]
     method = HyperTransport(images=4, targets=8, concepts=CONCEPTS)
     sources, target = fitting_images(concepts[0], method.images, seed=0)
-    with torch.no_grad():
-        targets = activations(model, *target)
     lineas = EndToEnd(samples=method.images, batch=method.images)
     network = _network(model, encoder)
     embeddings = embed_training_concepts(network, encoder, model, concepts, seed=0)
     task = TransportTask(method, model, network, embeddings, concepts, seed=0)
     layout = Layout.of({site: info.channels for site, info in model.sites.items()})
-    maps = Affine({}, {}).over(layout).requires_grad_()
+    values = unsteered_means(model, target, layout)
+    targets = Targets.of(values, layout, samples=len(values))
+    maps = Affine({}, {}).over(layout)[None].requires_grad_()
 
     def bare_pass() -> None:
         first, *_, last = model.sites
@@ -180,7 +180,7 @@ def _training_steps(model: Model, encoder: Encoder) -> Counts:
     return {
         f"forward and backward of {method.images} images": bare,
         "LinEAS step, besides forward and backward": minus(
-            count(lambda: lineas.backward(model, sources, targets, *map(layout.split, maps))), bare
+            count(lambda: lineas.backward(model, sources, targets, maps, layout)), bare
         ),
         "HyperTransport step, besides forward and backward": minus(
             count(hypertransport_step), bare

@@ -21,15 +21,17 @@ from htbench.steering import concept as concept_sets
 from htbench.steering.concept import Concept
 from htbench.steering.encoder import Encoder
 from htbench.steering.fitting.closed_form import affine, fit_in_one_pass
-from htbench.steering.fitting.end_to_end import EndToEnd
+from htbench.steering.fitting.end_to_end import EndToEnd, Targets
 from htbench.steering.fitting.hypernetwork import (
     TrainedHypernetwork,
     embed_training_concepts,
 )
 from htbench.steering.fitting.map_network import Hypernetwork
+from htbench.steering.fitting.steered_means import unsteered_means
 from htbench.steering.fitting.transport import linear_map
 from htbench.steering.hooks import activations, steer
 from htbench.steering.intervention import Affine, Intervention
+from htbench.steering.layout import Layout
 from htbench.steering.method import PromptsAndSeeds, fitting_images
 from htbench.steering.model import Model, Request
 from htbench.steering.training import Training
@@ -145,21 +147,15 @@ def lineas_step(bench: Bench) -> Comparison:
     The pass goes through the bare generator.
     """
     (sources, seeds), target = fitting_images(bench.concepts[0], 16, seed=0)
-    with torch.no_grad():
-        targets = activations(bench.model, *target)
-    scale = {
-        site: torch.ones(info.channels, device=bench.model.device, requires_grad=True)
-        for site, info in bench.model.sites.items()
-    }
-    shift = {
-        site: torch.zeros(info.channels, device=bench.model.device, requires_grad=True)
-        for site, info in bench.model.sites.items()
-    }
-    optimiser = torch.optim.Adam([*scale.values(), *shift.values()], 1e-3)
+    layout = Layout.of({site: info.channels for site, info in bench.model.sites.items()})
+    values = unsteered_means(bench.model, target, layout)
+    targets = Targets.of(values, layout, samples=len(values))
+    maps = Affine({}, {}).over(layout)[None].to(bench.model.device).requires_grad_()
+    optimiser = torch.optim.Adam([maps], 1e-3, fused=True)
 
     def step() -> None:
         optimiser.zero_grad()
-        EndToEnd().backward(bench.model, (sources, seeds), targets, scale, shift)
+        EndToEnd().backward(bench.model, (sources, seeds), targets, maps, layout)
         optimiser.step()
 
     return Comparison(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from htbench.core.errors import Missing, UnknownName
 
 if TYPE_CHECKING:
-    from torch import autocast
+    from torch import Tensor, autocast, device
 
 _OUT_OF_MEMORY_TEXTS = ("not enough memory", "can't allocate memory", "out of memory")
 
@@ -42,6 +42,30 @@ def choose(name: str | None) -> str:
             remedy="Leave --device out to run on what there is.",
         )
     return name
+
+
+def send(tensor: "Tensor", target: "device") -> "Tensor":
+    """A tensor of the CPU on the device `target`, without waiting for that device's queue."""
+    if target.type == "cpu":
+        return tensor
+    return tensor.pin_memory().to(target, non_blocking=True)
+
+
+ROOM = 0.25
+"""Share of a GPU's free memory that data for many steps may take."""
+
+
+def keep_near(tensor: "Tensor", target: "device") -> "Tensor":
+    """A tensor of the CPU where the device `target` reads it soonest: on it if there is `ROOM`.
+
+    Otherwise it is in pinned memory of the host, which a GPU copies from without being waited for.
+    """
+    import torch
+
+    if target.type == "cpu":
+        return tensor
+    free, _ = torch.cuda.mem_get_info(target)
+    return tensor.to(target) if tensor.nbytes <= ROOM * free else tensor.pin_memory()
 
 
 def autocast_bfloat16(device: str, *, enabled: bool = True) -> "autocast":

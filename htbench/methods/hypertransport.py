@@ -21,10 +21,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from htbench.core import distributed
-from htbench.core.device import autocast_bfloat16
-from htbench.core.types import Site
+from htbench.core.device import autocast_bfloat16, keep_near, send
 from htbench.steering.concept import Concept
-from htbench.steering.fitting.end_to_end import Objective, affine_tap, distance
+from htbench.steering.fitting.end_to_end import Objective, Targets, distance
 from htbench.steering.fitting.hypernetwork import (
     ConceptEmbeddings,
     HypernetworkConfig,
@@ -32,8 +31,8 @@ from htbench.steering.fitting.hypernetwork import (
     train_hypernetwork,
 )
 from htbench.steering.fitting.map_network import Hypernetwork
-from htbench.steering.hooks import activations
-from htbench.steering.method import PromptsAndSeeds, fitting_images, full_batches
+from htbench.steering.fitting.steered_means import arriving_means, steer_means, unsteered_means
+from htbench.steering.method import fitting_images, full_batches
 from htbench.steering.model import Model
 
 
@@ -77,66 +76,56 @@ class TransportTask:
     ) -> None:
         self.method, self.model, self.network = method, model, network
         self.embeddings, self.concepts, self.seed = embeddings, concepts, seed
-        with torch.no_grad():
-            groups = distributed.map_sharded(
-                self._target_activations, full_batches(concepts, method.targets)
-            )
-            self.target_activations = [own for group in groups for own in group]
-            plain = self._pooled(fitting_images(concepts[0], method.targets, seed=seed)[0])
-        self.unsteered_distances = torch.stack(
-            [distance(plain, target, network.site_names) for target in self.target_activations]
-        )
-        # A few-step model gives several samples per image.
-        count = len(plain[network.site_names[0]]) * method.images // method.targets
-        self.target_activations = [
-            method.spread(target, samples=count) for target in self.target_activations
-        ]
+        self.device = torch.device(model.device)
+        self.identity = send(torch.tensor([[1.0], [0.0]]), self.device)
+        sources = fitting_images(concepts[0], method.targets, seed=seed)[0]
+        self._plain = unsteered_means(model, sources, network.layout)
+        groups = distributed.map_sharded(self._measure, full_batches(concepts, method.targets))
+        samples, rest, unsteered = (torch.cat(parts) for parts in zip(*groups, strict=True))
+        self.target_samples = keep_near(samples, self.device)
+        """As `Targets.samples`, a row per concept."""
+        self.rest, self.unsteered_distances = rest.to(self.device), unsteered.to(self.device)
 
     def loss(self, step: int) -> Tensor:
-        method, sites = self.method, self.network.site_names
+        method, layout = self.method, self.network.layout
         drawn = self.embeddings.train_step(step, self.network, method, seed=self.seed)
-        maps, indices = drawn.maps, drawn.concept_indices
+        maps, indices = drawn.maps + self.identity, drawn.concept_indices
         sources = [
             fitting_images(self.concepts[k], method.images, seed=self.seed, number=1 + step)[0]
             for k in indices
         ]
-        layout = self.network.layout
-        scale, shift = (
-            layout.split(part.repeat_interleave(method.images, 0))
-            for part in (1 + maps[:, 0], maps[:, 1])
-        )
         prompts = [prompt for images in sources for prompt in images[0]]
         seeds = [image for images in sources for image in images[1]]
+        rows = maps.repeat_interleave(method.images, 0)
         with autocast_bfloat16(self.model.device):
-            reached = activations(
-                self.model, prompts, seeds, change=affine_tap(scale, shift), batch=len(prompts)
-            )
-        steered = {site: _by_concept(reached[site], len(indices), method.images) for site in sites}
-        device = self.model.device
-        targets = {
-            site: torch.stack([self.target_activations[k][site] for k in indices]).to(device)
-            for site in sites
-        }
-        unsteered = self.unsteered_distances[indices].to(device) if method.relative else 1.0
-        gains = layout.split(maps[:, 0])
-        return method.loss(steered, targets, gains, unsteered=unsteered) * drawn.weight
+            arrived = arriving_means(self.model, (prompts, seeds), rows, layout)
+        steered = steer_means(arrived.view(len(indices), -1, layout.channels), maps)
+        own = [self.target_samples[k].to(self.device, non_blocking=True) for k in indices]
+        index = send(torch.tensor(indices), self.device)
+        targets = Targets(samples=torch.stack(own), rest=self.rest.index_select(0, index))
+        unsteered = self.unsteered_distances.index_select(0, index) if method.relative else 1.0
+        losses = method.losses(steered, targets, maps, layout, unsteered=unsteered)
+        return losses.mean() * drawn.weight
 
-    def _target_activations(self, concepts: Sequence[Concept]) -> list[dict[Site, Tensor]]:
-        """Pooled activations of each concept's target images, which are generated in one batch."""
-        count = self.method.targets
-        images = [fitting_images(concept, count, seed=self.seed)[1] for concept in concepts]
-        prompts = [prompt for own, _ in images for prompt in own]
-        pooled = self._pooled((prompts, [seed for _, own in images for seed in own]))
-        by_concept = {
-            site: _by_concept(values, len(concepts), count) for site, values in pooled.items()
-        }
-        return [
-            {site: values[k] for site, values in by_concept.items()} for k in range(len(concepts))
+    def _measure(self, concepts: Sequence[Concept]) -> tuple[Tensor, Tensor, Tensor]:
+        """Target samples, their `rest` and the distances without steering, on the CPU.
+
+        The target images of these concepts are generated in one batch.
+        """
+        method, layout = self.method, self.network.layout
+        images = [
+            fitting_images(concept, method.targets, seed=self.seed)[1] for concept in concepts
         ]
-
-    def _pooled(self, images: PromptsAndSeeds) -> dict[Site, Tensor]:
-        """Pooled activations on the CPU, which has room for those of many concepts."""
-        return {site: values.cpu() for site, values in activations(self.model, *images).items()}
+        prompts = [prompt for own, _ in images for prompt in own]
+        seeds = [seed for _, own in images for seed in own]
+        values = unsteered_means(self.model, (prompts, seeds), layout)
+        values = _by_concept(values, len(concepts), method.targets)
+        everything = Targets.of(values, layout, samples=values.shape[1])
+        unsteered = distance(self._plain, everything, layout)
+        # A few-step model gives several samples per image.
+        count = values.shape[1] * method.images // method.targets
+        targets = Targets.of(method.spread(values, samples=count), layout, samples=count)
+        return targets.samples.cpu(), targets.rest.cpu(), unsteered.cpu()
 
     def is_hidden_matrix(self, name: str, weight: nn.Parameter) -> bool:
         return False

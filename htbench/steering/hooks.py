@@ -151,6 +151,10 @@ def check_sites(model: Model, interventions: Sequence[Intervention]) -> None:
             raise UnknownName(f"site of {model.name}", site, model.sites)
 
 
+BATCH = 32
+"""Images that `activations` runs at a time, without gradients."""
+
+
 def mean_pool(z: Float[Tensor, "images positions channels"]) -> Float[Tensor, "images channels"]:
     """Means over positions, in float32 or wider."""
     return z.mean(1, dtype=torch.promote_types(z.dtype, torch.float32))
@@ -162,7 +166,7 @@ def activations(
     seeds: Sequence[int],
     *,
     change: Tap | None = None,
-    batch: int = 32,
+    batch: int = BATCH,
     pool: Pooling = mean_pool,
 ) -> dict[Site, Float[Tensor, "samples channels"]]:
     """Activations at all sites of `model`, pooled, with one row per image by default.
@@ -194,4 +198,6 @@ def activations(
     for start in range(0, len(prompts), batch):
         model.trace(prompts[start : start + batch], seeds[start : start + batch], tap)
     complete = True
-    return {site: torch.cat(parts) for site, parts in gathered.items()}
+    return {
+        site: parts[0] if len(parts) == 1 else torch.cat(parts) for site, parts in gathered.items()
+    }

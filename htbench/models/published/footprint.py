@@ -19,9 +19,9 @@ from torch.utils.weak import WeakIdKeyDictionary
 from htbench.models.published import adapter
 from htbench.models.published.preset import LoadOptions, Preset, architecture
 from htbench.models.published.prompts import PromptEmbeds
-from htbench.steering.fitting.end_to_end import affine_tap, distance
-from htbench.steering.hooks import activations
+from htbench.steering.fitting.end_to_end import EndToEnd, Targets
 from htbench.steering.intervention import Intervention
+from htbench.steering.layout import Layout
 from htbench.steering.model import Request
 
 
@@ -130,20 +130,13 @@ class FakeModel:
 
     def lineas_step(self, count: int) -> Footprint:
         """The footprint of a step of LinEAS on `count` images, with gradients of all at once."""
-        sites = self._model.sites
+        layout = Layout.of({site: info.channels for site, info in self._model.sites.items()})
 
         def step() -> None:
-            scale, shift = (
-                {
-                    site: torch.zeros(info.channels, requires_grad=True)
-                    for site, info in sites.items()
-                }
-                for _ in range(2)
-            )
-            targets = {site: torch.empty(count, info.channels) for site, info in sites.items()}
-            change, prompts = affine_tap(scale, shift), [""] * count
-            reached = activations(self._model, prompts, range(count), change=change, batch=count)
-            distance(reached, targets, tuple(sites)).backward()  # type: ignore[no-untyped-call]
+            maps = torch.zeros(1, 2, layout.channels, requires_grad=True)
+            samples = count * len(self._model.preset.timesteps)
+            targets = Targets(samples=torch.empty(samples, layout.channels), rest=torch.zeros(()))
+            EndToEnd().backward(self._model, ([""] * count, [*range(count)]), targets, maps, layout)
 
         return self._measure("LinEAS step", count, step)
 

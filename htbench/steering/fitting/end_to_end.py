@@ -11,7 +11,7 @@ References:
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Literal, cast
@@ -21,56 +21,50 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from htbench.core.device import autocast_bfloat16
+from htbench.core.device import autocast_bfloat16, send
 from htbench.core.errors import UsageError
 from htbench.core.phase import phase
-from htbench.core.types import Site
 from htbench.steering.concept import Concept
 from htbench.steering.fitting import transport
-from htbench.steering.hooks import activations
+from htbench.steering.fitting.steered_means import (
+    arriving_means,
+    one_over,
+    steer_means,
+    unsteered_means,
+)
+from htbench.steering.hooks import BATCH
 from htbench.steering.intervention import Affine
 from htbench.steering.layout import Layout
 from htbench.steering.method import PromptsAndSeeds, fitting_images
-from htbench.steering.model import Model, Tap, select_sites
+from htbench.steering.model import Model, select_sites
 
 Share = Annotated[float, Field(ge=0, lt=1)]
-PooledActivations = Mapping[Site, Float[Tensor, "*batch samples channels"]]
+Samples = Float[Tensor, "*batch samples channels"]
+"""Pooled activations of all sites, in the order of a layout."""
 
 
-def affine_tap(scale: Mapping[Site, Tensor], shift: Mapping[Site, Tensor]) -> Tap:
-    """The differentiable tap `scale * z + shift`, calculated in float32 or wider.
+@dataclass(frozen=True, kw_only=True)
+class Targets:
+    """Target activations, as distances to a known number of steered samples need them."""
 
-    Scale and shift of a site are of shape (channels), or (images, channels) with a row per image.
-    """
+    samples: Float[Tensor, "*batch samples channels"]
+    """In ascending order at each channel; as many as the steered ones. See `transport.Matched`."""
+    rest: Float[Tensor, "*batch"]
+    """The part of the distance that no steering changes."""
 
-    def tap(
-        site: Site, z: Float[Tensor, "images positions channels"]
-    ) -> Float[Tensor, "images positions channels"]:
-        if site not in scale:
-            return z
-        wide = z.to(torch.promote_types(z.dtype, torch.float32))
-        gain, offset = (
-            part if part.ndim == 1 else part[:, None] for part in (scale[site], shift[site])
-        )
-        return torch.addcmul(offset, gain, wide).to(z.dtype)
-
-    return tap
+    @classmethod
+    def of(cls, values: Samples, layout: Layout, *, samples: int) -> "Targets":
+        """Target activations `values`, for distances to `samples` steered samples."""
+        matched = transport.match(values, samples)
+        shares = one_over(layout.widths, layout, values)
+        return cls(samples=matched.samples, rest=(matched.rest * shares).sum(-1))
 
 
-def distance(
-    steered: PooledActivations, targets: PooledActivations, sites: Sequence[Site]
-) -> Float[Tensor, "*batch"]:
-    """LinEAS' loss between pooled activations, at least 0; leading axes are batches."""
-    # One sort of all channels is faster than one per site.
-    x, y = (torch.cat([samples[site] for site in sites], -1) for samples in (steered, targets))
-    costs = transport.wasserstein(x, y)
-    return (costs * _shares([steered[site].shape[-1] for site in sites], costs)).sum(-1)
-
-
-def _shares(widths: Sequence[int], like: Tensor) -> Float[Tensor, " channels"]:
-    """A weight per channel of several sites, with which a sum is one of means over channels."""
-    counts = torch.tensor(widths, device=like.device)
-    return (1 / counts.to(like.dtype)).repeat_interleave(counts, output_size=sum(widths))
+def distance(steered: Samples, targets: Targets, layout: Layout) -> Float[Tensor, "*batch"]:
+    """LinEAS' distance of pooled activations to targets, at least 0; leading axes are batches."""
+    gaps = steered.sort(-2).values - targets.samples
+    shares = one_over(layout.widths, layout, gaps)
+    return (gaps.square().mean(-2) * shares).sum(-1) + targets.rest
 
 
 @cache
@@ -111,47 +105,41 @@ class Objective:
     """Correct that distances of few samples are least for maps that narrow a distribution: targets
     are spread around their means by one over `shrinkage`, which is exact for normal ones."""
 
-    def loss(
+    def losses(
         self,
-        steered: PooledActivations,
-        targets: PooledActivations,
-        gains: Mapping[Site, Float[Tensor, "*batch channels"]],
+        steered: Float[Tensor, "concepts samples channels"],
+        targets: Targets,
+        maps: Float[Tensor, "concepts 2 channels"],
+        layout: Layout,
         *,
-        unsteered: Float[Tensor, "*batch"] | float = 1.0,
-    ) -> Float[Tensor, ""]:
-        """The mean over concepts of their distances, and the penalty; at least 0.
+        unsteered: Float[Tensor, " concepts"] | float = 1.0,
+    ) -> Float[Tensor, " concepts"]:
+        """The distance and the penalty of each concept, at least 0.
 
         Args:
-            steered: pooled activations of source prompts; leading axes, if any, are concepts.
-            targets: those of target prompts, as `spread` gives them.
-            gains: `w - 1` of each site's map; its sites are those of the loss.
+            steered: pooled activations of source prompts, after the maps.
+            targets: those of target prompts, a row per concept or one for all.
+            maps: scales and shifts.
+            layout: the sites of all of them.
             unsteered: distances that those of the concepts are divided by.
         """
-        mean = (distance(steered, targets, tuple(gains)) / unsteered).mean()
+        distances = distance(steered, targets, layout) / unsteered
         if not self.ridge:
-            return mean
-        squares = torch.cat([*gains.values()], -1).square()
-        shares = _shares([gain.shape[-1] for gain in gains.values()], squares)
-        penalty = (squares * shares).sum(-1).mean()
-        return mean + self.ridge * penalty
+            return distances
+        squares = (maps[:, 0] - 1).square()
+        return distances + self.ridge * (squares * one_over(layout.widths, layout, squares)).sum(-1)
 
-    def spread(
-        self, targets: PooledActivations, *, samples: int, others: int | None = None
-    ) -> dict[Site, Float[Tensor, "*batch samples channels"]]:
+    def spread(self, targets: Samples, *, samples: int, others: int | None = None) -> Samples:
         """`targets` as a step compares `samples` steered ones with `others` of them; None: all."""
         if not self.unshrunk:
-            return dict(targets)
+            return targets
         if samples < 2:
             raise UsageError(
                 "unshrunk needs at least 2 steered images a step, not 1",
                 remedy="Raise the number of images a step, or set unshrunk = false.",
             )
-
-        def widen(values: Tensor) -> Tensor:
-            mean = values.mean(-2, keepdim=True)
-            return mean + (values - mean) / shrinkage(samples, others or values.shape[-2])
-
-        return {site: widen(values) for site, values in targets.items()}
+        mean = targets.mean(-2, keepdim=True)
+        return mean + (targets - mean) / shrinkage(samples, others or targets.shape[-2])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,47 +191,56 @@ class EndToEnd(Objective):
         """
         sources, targets = fitting_images(concept, self.samples, seed=seed)
         selected = {*select_sites(model, self.sites), *(start.sites if start else ())}
-        sites = [site for site in model.sites if site in selected]
-        with torch.no_grad(), phase("extract"):
-            target_activations = activations(model, *targets)
-            unsteered = (
-                float(distance(activations(model, *sources), target_activations, sites))
-                if self.relative
-                else 1.0
-            )
-        layout = Layout.of({site: model.sites[site].channels for site in sites})
+        layout = Layout.of(
+            {site: info.channels for site, info in model.sites.items() if site in selected}
+        )
+        with phase("extract"):
+            target_means = unsteered_means(model, targets, layout)
+            unsteered: Tensor | float = 1.0
+            if self.relative:
+                plain = unsteered_means(model, sources, layout)
+                whole = Targets.of(target_means, layout, samples=len(plain))
+                unsteered = distance(plain, whole, layout)
         maps = (start or Affine({}, {})).over(layout).detach()
-        maps = maps.to(model.device, torch.float32, copy=True).requires_grad_()
-        optimiser = torch.optim.Adam([maps], self.rate, self.betas)
+        maps = maps.to(model.device, torch.float32, copy=True)[None].requires_grad_()
+        optimiser = torch.optim.Adam([maps], self.rate, self.betas, fused=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
             optimiser, self.steps, eta_min=self.rate * self.rate_floor
         )
         plateau = EarlyStopping(self.patience)
-        steps = self._steps(concept, sources, target_activations, seed=seed)
+        steps = self._steps(model, concept, sources, target_means, layout, seed=seed)
         with phase("fit"):
             for images, step_targets in steps:
                 optimiser.zero_grad()
-                scale, shift = map(layout.split, maps)
-                loss = self.backward(model, images, step_targets, scale, shift, unsteered=unsteered)
+                losses = self.backward(
+                    model, images, step_targets, maps, layout, unsteered=unsteered
+                )
                 optimiser.step()
                 if self.sparsity:
-                    amount = self.sparsity * optimiser.param_groups[0]["lr"]
-                    scale, shift = map(layout.split, maps.detach())
-                    proximal_step([*scale.values()], [*shift.values()], amount)
+                    proximal_step(maps, layout, self.sparsity * optimiser.param_groups[0]["lr"])
                 if self.decay == "cosine":
                     schedule.step()
-                if plateau.should_stop(loss):
+                # To read a loss is to wait for the device.
+                if self.patience and plateau.should_stop(float(losses)):
                     break
-        return Affine.from_flat(maps.detach(), layout)
+        return Affine.from_flat(maps.detach()[0], layout)
 
     def _steps(
-        self, concept: Concept, sources: PromptsAndSeeds, targets: PooledActivations, *, seed: int
-    ) -> Iterator[tuple[PromptsAndSeeds, PooledActivations]]:
-        """Source images and target activations of each step."""
+        self,
+        model: Model,
+        concept: Concept,
+        sources: PromptsAndSeeds,
+        target_means: Float[Tensor, "samples channels"],
+        layout: Layout,
+        *,
+        seed: int,
+    ) -> Iterator[tuple[PromptsAndSeeds, Targets]]:
+        """Source images and targets of each step."""
         images = self.batch if self.fresh else min(self.batch, self.samples)
         # A few-step model gives several samples per image.
-        count = images * len(next(iter(targets.values()))) // self.samples
-        spread = self.spread(targets, samples=count, others=count if self.subsample else None)
+        count = images * len(target_means) // self.samples
+        spread = self.spread(target_means, samples=count, others=count if self.subsample else None)
+        targets = Targets.of(spread, layout, samples=count)
         random = torch.Generator().manual_seed(seed)
         for step in range(self.steps):
             if self.fresh:
@@ -251,58 +248,73 @@ class EndToEnd(Objective):
             else:
                 rows = torch.randperm(self.samples, generator=random)[:images].tolist()
                 drawn = [sources[0][k] for k in rows], [sources[1][k] for k in rows]
-            yield (
-                drawn,
-                {
-                    site: values[torch.randperm(len(values), generator=random)[:count]]
-                    for site, values in spread.items()
+            if self.subsample:
+                # one draw per site of the model, whether or not it is learnt
+                chosen = {
+                    site: torch.randperm(len(spread), generator=random)[:count]
+                    for site in model.sites
                 }
-                if self.subsample
-                else spread,
-            )
+                index = torch.stack([chosen[site] for site in layout.sites], 1)
+                widths = send(torch.tensor(layout.widths), spread.device)
+                by_channel = send(index, spread.device).repeat_interleave(
+                    widths, 1, output_size=layout.channels
+                )
+                targets = Targets.of(spread.gather(0, by_channel), layout, samples=count)
+            yield drawn, targets
 
     def backward(
         self,
         model: Model,
         images: PromptsAndSeeds,
-        targets: PooledActivations,
-        scale: Mapping[Site, Tensor],
-        shift: Mapping[Site, Tensor],
+        targets: Targets,
+        maps: Float[Tensor, "concepts 2 channels"],
+        layout: Layout,
         *,
-        unsteered: float = 1.0,
-    ) -> float:
-        """The loss on `images`; adds its gradient to that of `scale` and `shift`.
+        unsteered: Float[Tensor, " concepts"] | float = 1.0,
+    ) -> Float[Tensor, " concepts"]:
+        """The loss of each concept; adds the gradient of their sum to that of `maps`.
 
-        Pooled activations are small, unlike the activations of the whole generator. With `at_once`
-        they are computed without gradients, the loss is differentiated with respect to them, and
-        that gradient is propagated through the generator for some images at a time.
+        Nothing in it waits for the device. Means are small, unlike the activations of the whole
+        generator. With `at_once` the means of all images are computed without gradients, the loss
+        is differentiated with respect to them, and that gradient is propagated through the
+        generator for some images at a time.
+
+        Args:
+            model: the generator.
+            images: source images, as many for each concept, concept after concept.
+            targets: as `Targets.of` gives them, a row per concept or one for all.
+            maps: scales and shifts that require gradients.
+            layout: the sites of `maps` and `targets`.
+            unsteered: distances that those of the concepts are divided by.
         """
-        change, sites = affine_tap(scale, shift), tuple(scale)
-        parts = self.at_once or len(images[0])
-        is_whole = parts >= len(images[0])
+        count, concepts = len(images[0]), len(maps)
+        parts = self.at_once or count
 
-        def reach(images: PromptsAndSeeds) -> dict[Site, Tensor]:
+        def arriving(start: int, stop: int, *, with_values: bool = True) -> Tensor:
+            own = images[0][start:stop], images[1][start:stop]
+            rows = maps
+            if concepts > 1:
+                rows = maps.repeat_interleave(count // concepts, 0)[start:stop]
             with autocast_bfloat16(model.device, enabled=self.precision == "bfloat16"):
-                return activations(model, *images, change=change, batch=parts)
+                return arriving_means(model, own, rows, layout, with_values=with_values)
 
+        is_whole = parts >= count
         with torch.set_grad_enabled(is_whole):
-            reached = reach(images)
+            # Without gradients, means of as many images fit as targets did.
+            batch = max(parts, BATCH)
+            means = [arriving(start, start + batch) for start in range(0, count, batch)]
+        arrived = means[0] if len(means) == 1 else torch.cat(means)
         if not is_whole:
-            reached = {site: reached[site].requires_grad_() for site in sites}
+            arrived.requires_grad_()
         with torch.enable_grad():
-            gains = {site: scale[site] - 1 for site in sites}
-            loss = self.loss(reached, targets, gains, unsteered=unsteered)
-            loss.backward()  # type: ignore[no-untyped-call]
-            done = 0
-            for start in range(0, 0 if is_whole else len(images[0]), parts):
-                again = reach((images[0][start : start + parts], images[1][start : start + parts]))
-                count = len(again[sites[0]])
-                torch.autograd.backward(
-                    [again[site] for site in sites],
-                    [cast(Tensor, reached[site].grad)[done : done + count] for site in sites],
-                )
-                done += count
-        return float(loss.detach())
+            steered = steer_means(arrived.view(concepts, -1, layout.channels), maps)
+            losses = self.losses(steered, targets, maps, layout, unsteered=unsteered)
+            losses.sum().backward()  # type: ignore[no-untyped-call]
+            if not is_whole:
+                for part in range(0, count, parts):
+                    again = arriving(part, part + parts, with_values=False)
+                    again.backward(cast(Tensor, arrived.grad)[part : part + parts])
+        return losses.detach()
 
 
 class EarlyStopping:
@@ -325,22 +337,26 @@ class EarlyStopping:
 
 @torch.no_grad()
 def proximal_step(
-    scales: Sequence[Float[Tensor, " channels"]],
-    shifts: Sequence[Float[Tensor, " channels"]],
-    amount: float,
+    maps: Float[Tensor, "*concepts 2 channels"], layout: Layout, amount: float
 ) -> None:
     """Take the proximal step of the sparse group lasso, in place.
 
     Each channel moves towards the identity (scale 1, shift 0) by `amount`, then each site's vector
-    as a whole by `amount` times the square root of its channels.
+    of scales and of shifts as a whole by `amount` times the square root of its channels.
 
     References:
         Simon et al. A Sparse-Group Lasso. 2013. https://doi.org/10.1080/10618600.2012.681250
     """
-    for vectors, identity in ((scales, 1.0), (shifts, 0.0)):
-        for vector in vectors:
-            offset = vector - identity
-            soft = offset.sign() * (offset.abs() - amount).clamp_min(0)
-            norm = soft.norm().clamp_min(torch.finfo(soft.dtype).tiny)
-            kept = (1 - amount * len(vector) ** 0.5 / norm).clamp_min(0)
-            vector.copy_(identity + kept * soft)
+    scales, shifts = maps.unbind(-2)
+    offset = torch.stack([scales - 1, shifts], -2)
+    soft = offset.sign() * (offset.abs() - amount).clamp_min(0)
+    widths = send(torch.tensor(layout.widths), maps.device)
+    rows = soft.flatten(0, -2)
+    lengths = widths.expand(len(rows), -1).contiguous()
+    norms = torch.segment_reduce(rows.square(), "sum", lengths=lengths, axis=1, unsafe=True).sqrt()
+    norms = norms.clamp_min(torch.finfo(maps.dtype).tiny)
+    kept = (1 - amount * widths.sqrt() / norms).clamp_min(0)
+    kept = kept.repeat_interleave(widths, 1, output_size=layout.channels)
+    moved = kept.view_as(soft) * soft
+    scales.copy_(1 + moved[..., 0, :])
+    shifts.copy_(moved[..., 1, :])

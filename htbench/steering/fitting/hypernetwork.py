@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from htbench.core import content, distributed, registry, threads
+from htbench.core.device import send
 from htbench.core.errors import UsageError
 from htbench.core.phase import phase
 from htbench.core.types import Digest
@@ -176,7 +177,7 @@ class TrainStep:
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptEmbeddings:
-    """An encoder's embeddings of the training concepts."""
+    """An encoder's embeddings of the training concepts, on the CPU."""
 
     texts: Float[Tensor, "concepts features"]
     images: list[Float[Tensor, "pictures features"]]
@@ -190,44 +191,44 @@ class ConceptEmbeddings:
         return normalize(mean, dim=-1) if self.unit_means else mean
 
     def sample(
-        self,
-        k: int,
-        network: Hypernetwork,
-        *,
-        of: Literal["both", "text", "image"],
-        random: torch.Generator,
-    ) -> Float[Tensor, " features"]:
-        """The centred embedding of concept `k`: of its text, or the mean of several of its images.
+        self, k: int, *, of: Literal["both", "text", "image"], random: torch.Generator
+    ) -> tuple[Condition, Float[Tensor, " features"]]:
+        """An embedding of concept `k`: of its text, or the mean of several of its images.
 
         With `of` as `both`, the modality is random.
         """
         is_heads = bool(torch.rand((), generator=random) < 0.5)
         if of == "text" or (of == "both" and is_heads):
-            return network.centre("text", self.texts[k].to(network.site.device)).cpu()
+            return "text", self.texts[k]
         images = self.images[k]
         order = torch.randperm(len(images), generator=random)
         least = 1 if self.unit_means else 2
         subset = order[: int(torch.randint(least, 9, (), generator=random))]
-        return network.centre("image", self.mean(images[subset]).to(network.site.device)).cpu()
+        return "image", self.mean(images[subset])
 
     def train_step(
         self, step: int, network: Hypernetwork, method: HypernetworkConfig, *, seed: int
     ) -> TrainStep:
         """This process's share of training step `step`: random concepts, and maps for them.
 
-        Maps are predicted from embeddings with noise.
+        Maps are predicted from embeddings, centred, with noise. They are drawn on the CPU, and no
+        step waits for the device.
         """
         random = torch.Generator().manual_seed(seed * 1_000_003 + step)
         indices = torch.randperm(len(self.texts), generator=random)[: method.concepts].tolist()
-        vectors = torch.stack(
-            [self.sample(k, network, of=method.learn_from, random=random) for k in indices]
+        modalities, vectors = zip(
+            *(self.sample(k, of=method.learn_from, random=random) for k in indices), strict=True
         )
-        vectors += method.noise * torch.randn(vectors.shape, generator=random)
+        drawn = torch.stack(vectors)
+        noise = method.noise * torch.randn(drawn.shape, generator=random)
+        is_text = torch.tensor([modality == "text" for modality in modalities])[:, None]
         own = distributed.shard(len(indices))
-        maps = network(vectors[own].to(network.site.device))
+        device = network.site.device
+        drawn, noise, is_text = (send(part[own], device) for part in (drawn, noise, is_text))
+        texts, images = (network.centre(modality, drawn) for modality in ("text", "image"))
         return TrainStep(
             concept_indices=indices[own],
-            maps=maps,
+            maps=network(torch.where(is_text, texts, images) + noise),
             weight=len(indices[own]) * distributed.world_size() / len(indices),
         )
 
@@ -366,7 +367,7 @@ def embed_training_concepts(
 
     groups = distributed.map_sharded(embed_images, full_batches(concepts, _OWN_IMAGES))
     embeddings = ConceptEmbeddings(
-        texts=encoder.texts([concept.text for concept in concepts]),
+        texts=encoder.texts([concept.text for concept in concepts]).cpu(),
         images=[own for group in groups for own in group],
         unit_means=unit_means,
     )

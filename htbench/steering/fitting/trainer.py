@@ -8,7 +8,7 @@ import math
 import pickle
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -121,21 +121,31 @@ class Trainer:
             self._resume(self.folder / "checkpoint.pt")
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
-        smooth, start, saved = 0.0, self.step, self.seconds
-        for loss in self._losses():
-            smooth = loss if self.step == start + 1 else 0.97 * smooth + 0.03 * loss
-            if self.step % log_every == 0 and distributed.is_rank_0():
+        smooth: Tensor | None = None
+        saved = self.seconds
+        while self.step < self.recipe.steps:
+            began = time.perf_counter()
+            with phase("train"):
+                loss = self._train_step(self.step).double()
+                smooth = loss if smooth is None else torch.lerp(smooth, loss, 0.03)
+                self.step += 1
+                is_logged = self.step % log_every == 0
+                is_saved = self.seconds - saved >= save_every or self.step == self.recipe.steps
+                if is_logged or is_saved:  # other steps do not wait for the device
+                    value = smooth.item()
+            self.seconds += time.perf_counter() - began
+            if is_logged and distributed.is_rank_0():
                 pace = self.seconds / self.step
-                line = {"step": self.step, "loss": round(smooth, 5), "seconds": round(self.seconds)}
+                line = {"step": self.step, "loss": round(value, 5), "seconds": round(self.seconds)}
                 if folder:
                     with (folder / "curve.jsonl").open("a") as file:
                         file.write(json.dumps(line) + "\n")
                 left = (self.recipe.steps - self.step) * pace / 60
                 log(
-                    f"step {self.step}/{self.recipe.steps}  loss {smooth:.4f}  "
+                    f"step {self.step}/{self.recipe.steps}  loss {value:.4f}  "
                     f"{pace:.2f} s/step  {left:.0f} min left"
                 )
-            if folder and (self.seconds - saved >= save_every or self.step == self.recipe.steps):
+            if folder and is_saved:
                 self._save(folder / "checkpoint.pt")
                 saved = self.seconds
 
@@ -177,16 +187,7 @@ class Trainer:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(serialise(tensors, metadata={"recipe": json.dumps(record)}))
 
-    def _losses(self) -> Iterator[float]:
-        for step in range(self.step, self.recipe.steps):
-            began = time.perf_counter()
-            with phase("train"):
-                value = self._train_step(step)
-            self.seconds += time.perf_counter() - began
-            self.step = step + 1
-            yield value
-
-    def _train_step(self, step: int) -> float:
+    def _train_step(self, step: int) -> Tensor:
         """Take one step and return its loss."""
         for group in (group for optimiser in self.optimisers for group in optimiser.param_groups):
             group["lr"] = group["top"] * self.recipe.rate_factor(step)
@@ -202,7 +203,7 @@ class Trainer:
             optimiser.step()
         decay = min(self.recipe.average, (step + 1) / (step + 50))
         torch._foreach_lerp_(self.average, [weight.detach() for weight in self.weights], 1 - decay)
-        return value.item()
+        return value
 
     def _save(self, path: Path) -> None:
         state = {

@@ -1,5 +1,6 @@
 """One-dimensional optimal transport per channel: maps fitted to samples, and transport costs."""
 
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
@@ -81,6 +82,41 @@ def linear_map(source: SourceSamples, target: TargetSamples) -> AffineMap:
     return scale.float(), (mean_b - scale * mean_a).float()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Matched:
+    r"""Samples of each channel, as squared distances to `count` samples of others need them.
+
+    .. math:: W_2^2(x, y) = \frac{1}{n} \sum_i (x_{(i)} - \bar y_i)^2 + r
+
+    for `n` samples `x`, where `\bar y_i` is the mean of the part of `y` that the optimal coupling
+    pairs with `x_{(i)}`, and `r` the mean square of what these means leave out.
+    """
+
+    samples: Float[Tensor, "*batch count channels"]
+    """`\bar y`, in ascending order."""
+    rest: Float[Tensor, "*batch channels"]
+    """`r`, at least 0; 0 for `count` samples."""
+
+    def distance(
+        self, x: Float[Tensor, "*batch count channels"]
+    ) -> Float[Tensor, "*batch channels"]:
+        """Squared 2-Wasserstein distance of `x` to the samples, at least 0."""
+        return (x.sort(-2).values - self.samples).square().mean(-2) + self.rest
+
+
+def match(y: Float[Tensor, "*batch m channels"], count: int) -> Matched:
+    """The samples `y` for distances to `count` samples; differentiable."""
+    ordered = y.sort(-2).values
+    if y.shape[-2] == count:
+        return Matched(samples=ordered, rest=y.new_zeros(()).expand(*y.shape[:-2], y.shape[-1]))
+    weight, i, j = _coupling(count, y.shape[-2], y.device)
+    weight = weight.to(y.dtype)
+    pairs = weight.new_zeros(count, y.shape[-2]).index_put((i, j), count * weight)
+    means = pairs @ ordered
+    left = (ordered.index_select(-2, j) - means.index_select(-2, i)).square()
+    return Matched(samples=means, rest=(weight[:, None] * left).sum(-2))
+
+
 def wasserstein(
     x: Float[Tensor, "*batch n channels"], y: Float[Tensor, "*batch m channels"]
 ) -> Float[Tensor, "*batch channels"]:
@@ -88,12 +124,7 @@ def wasserstein(
 
     It is exact for any numbers of samples `n` and `m`, and differentiable in both arguments.
     """
-    ordered_x, ordered_y = x.sort(-2).values, y.sort(-2).values
-    if x.shape[-2] == y.shape[-2]:
-        return (ordered_x - ordered_y).square().mean(-2)
-    weight, i, j = _coupling(x.shape[-2], y.shape[-2], x.device)
-    difference = ordered_x.index_select(-2, i) - ordered_y.index_select(-2, j)
-    return (weight.to(x.dtype)[:, None] * difference.square()).sum(-2)
+    return match(y, x.shape[-2]).distance(x)
 
 
 # Cached tensors of inference mode could not be saved for a later backward pass.

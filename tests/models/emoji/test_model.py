@@ -4,6 +4,7 @@ from statistics import fmean
 
 import pytest
 import torch
+from kit.plain_maps import plain_tap
 
 from htbench.core import registry
 from htbench.core.errors import Missing, Refused
@@ -19,7 +20,6 @@ from htbench.models.emoji.quality import (
 )
 from htbench.models.emoji.scenes import Scene, words
 from htbench.steering.encoder import Encoder
-from htbench.steering.fitting.end_to_end import affine_tap
 from htbench.steering.hooks import activations
 from htbench.steering.intervention import Intervention
 from htbench.steering.model import Request
@@ -156,6 +156,6 @@ def test_gradients_pass_through_a_prompt_that_an_image_was_made_of(emoji: EmojiM
     }
     sum(
         values.square().sum()
-        for values in activations(emoji, ["panda"], [1], change=affine_tap(scale, shift)).values()
+        for values in activations(emoji, ["panda"], [1], change=plain_tap(scale, shift)).values()
     ).backward()
     assert all(parts.grad.abs().sum() > 0 for parts in shift.values())

@@ -34,9 +34,10 @@ from htbench.models.published.generators import (
 from htbench.run.timing.stopwatch import Stopwatch
 from htbench.steering import baseline, concept, contracts
 from htbench.steering.contracts import Case
-from htbench.steering.fitting.end_to_end import affine_tap
+from htbench.steering.fitting.steered_means import arriving_means, steer_means
 from htbench.steering.hooks import activations
 from htbench.steering.intervention import Interpolate, Intervention
+from htbench.steering.layout import Layout
 from htbench.steering.model import Request
 
 GENERATORS = [dmd2, dmd2_4step, nitro_1_pixart, sdxl_lightning_4step, flux_schnell]
@@ -259,17 +260,11 @@ def test_checkpointing_gives_the_same_gradients(
     gradients = []
     for checkpoint in (False, True):
         model = twin(preset, folders, checkpoint=checkpoint)
-        scale = {
-            site: torch.full((info.channels,), 1.1, requires_grad=True)
-            for site, info in model.sites.items()
-        }
-        shift = {
-            site: torch.zeros(info.channels, requires_grad=True)
-            for site, info in model.sites.items()
-        }
-        reached = activations(model, ["a cat", "a dog"], [1, 2], change=affine_tap(scale, shift))
-        sum(values.square().sum() for values in reached.values()).backward()
-        gradients.append({site: (scale[site].grad, shift[site].grad) for site in model.sites})
+        layout = Layout.of({site: info.channels for site, info in model.sites.items()})
+        maps = torch.tensor([[1.1], [0.0]]).repeat(1, layout.channels)[None].requires_grad_()
+        means = arriving_means(model, (["a cat", "a dog"], [1, 2]), maps, layout)
+        steer_means(means.flatten(0, 1)[None], maps).square().sum().backward()
+        gradients.append(maps.grad)
     torch.testing.assert_close(*gradients)
 
 

@@ -1,0 +1,133 @@
+"""Mean activations of a generator under trainable affine maps, and gradients of the maps.
+
+The maps and the means of all sites are flat tensors, in the order of a `Layout`. A site costs two
+operators forward and four backward; all else is done once, on the flat tensors.
+"""
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+from htbench.core.device import send
+from htbench.core.types import Site
+from htbench.steering.hooks import activations
+from htbench.steering.layout import Layout
+from htbench.steering.method import PromptsAndSeeds
+from htbench.steering.model import Model
+
+Maps = Float[Tensor, "rows 2 channels"]
+"""Scale `w` and shift `b` of every channel of all sites."""
+Means = Float[Tensor, "images steps channels"]
+"""Means over positions, in float32 or wider, by step of a few-step model."""
+
+
+def arriving_means(
+    model: Model, images: PromptsAndSeeds, maps: Maps, layout: Layout, *, with_values: bool = True
+) -> Means:
+    """Means of what arrives at each site, before its own map and after those of earlier sites.
+
+    Means after the maps follow from these: see `steer_means`. Gradients of the maps are recorded
+    unless PyTorch's gradient mode is off, from the first site on.
+
+    Args:
+        model: the model to run.
+        images: prompts and seeds, all in one batch.
+        maps: a row per image, or one for all of them.
+        layout: the sites of the maps, those at which means are taken.
+        with_values: false for a backward pass alone: the result then holds no values.
+    """
+    gains, offsets = (layout.split(part[:, None]) for part in maps.unbind(1))
+    sums: dict[Site, list[Tensor]] = {site: [] for site in layout.sites}
+    positions: dict[Site, int] = {}
+    complete = False
+
+    def tap(
+        site: Site, z: Float[Tensor, "images positions channels"]
+    ) -> Float[Tensor, "images positions channels"]:
+        if site not in sums:
+            return z
+        # Sums of blocks that are computed again for gradients are not needed.
+        is_summed = with_values and not complete
+        moved, total = _MapAndSum.apply(z, gains[site], offsets[site], is_summed)
+        if not complete:
+            sums[site].append(total)
+            positions[site] = z.shape[1]
+        return cast(Tensor, moved)
+
+    model.trace(*images, tap)
+    complete = True
+    steps = [torch.cat(step, -1) for step in zip(*sums.values(), strict=True)]
+    totals = steps[0][:, None] if len(steps) == 1 else torch.stack(steps, 1)
+    return totals * one_over([positions[site] for site in layout.sites], layout, totals)
+
+
+def steer_means(
+    means: Float[Tensor, "concepts samples channels"], maps: Float[Tensor, "concepts 2 channels"]
+) -> Float[Tensor, "concepts samples channels"]:
+    """Means of activations after each site's map, from the means of what arrives there."""
+    gain, offset = maps[:, :, None].unbind(1)
+    return torch.addcmul(offset, gain, means)
+
+
+@torch.no_grad()
+def unsteered_means(
+    model: Model, images: PromptsAndSeeds, layout: Layout
+) -> Float[Tensor, "samples channels"]:
+    """Means over positions in the unsteered model, with rows as of `hooks.activations`."""
+    return layout.join(activations(model, *images))
+
+
+def one_over(counts: Sequence[int], layout: Layout, like: Tensor) -> Float[Tensor, " channels"]:
+    """One over the count of each site, at each of its channels; it makes means of sums."""
+    values = 1 / torch.tensor(counts, dtype=torch.float64)
+    repeats = send(torch.tensor(layout.widths), like.device)
+    return send(values.to(like.dtype), like.device).repeat_interleave(
+        repeats, output_size=layout.channels
+    )
+
+
+class _MapAndSum(torch.autograd.Function):
+    """`gain * z + offset`, rounded once to the format of `z`, and sums of `z` over positions.
+
+    Gain and offset are of shape (images, 1, channels), or (1, 1, channels) for all images. Their
+    gradients are sums over positions in their own format. As `z` is summed before the map, its
+    gradient is one product and sum.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx, z: Tensor, gain: Tensor, offset: Tensor, is_summed: bool
+    ) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(z, gain)
+        ctx.set_materialize_grads(False)
+        wide = torch.promote_types(z.dtype, torch.float32)
+        moved = torch.addcmul(offset, gain, z, out=torch.empty_like(z))
+        if is_summed:
+            return moved, z.sum(1, dtype=wide)
+        return moved, z.new_empty(len(z), z.shape[-1], dtype=wide)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(
+        ctx: FunctionCtx, moved: Tensor | None, total: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        z, gain = ctx.saved_tensors  # type: ignore[attr-defined]
+        needs_z, needs_gain, needs_offset, _ = ctx.needs_input_grad  # type: ignore[attr-defined]
+        of_z = of_gain = of_offset = None
+        over = (0, 1) if len(gain) == 1 else (1,)
+        if moved is not None and needs_gain:
+            of_gain = (moved * z).sum(over, keepdim=True, dtype=gain.dtype)
+        if moved is not None and needs_offset:
+            of_offset = moved.sum(over, keepdim=True, dtype=gain.dtype)
+        if needs_z:
+            before = torch.zeros_like(gain) if total is None else total[:, None]
+            of_z = torch.empty_like(z)
+            if moved is None:
+                of_z.copy_(before.expand_as(z))
+            else:
+                torch.addcmul(before, moved, gain, out=of_z)
+        return of_z, of_gain, of_offset, None
