@@ -61,7 +61,7 @@ def arriving_means(
     model.trace(*images, tap)
     complete = True
     steps = [torch.cat(step, -1) for step in zip(*sums.values(), strict=True)]
-    totals = steps[0][:, None] if len(steps) == 1 else torch.stack(steps, 1)
+    totals = steps[0] if len(steps) == 1 else torch.cat(steps, 1)
     return totals * one_over([positions[site] for site in layout.sites], layout, totals)
 
 
@@ -93,29 +93,30 @@ def one_over(counts: Sequence[int], layout: Layout, like: Tensor) -> Float[Tenso
 class _MapAndSum(torch.autograd.Function):
     """`gain * z + offset`, rounded once to the format of `z`, and sums of `z` over positions.
 
-    Gain and offset are of shape (images, 1, channels), or (1, 1, channels) for all images. Their
-    gradients are sums over positions in their own format. As `z` is summed before the map, its
-    gradient is one product and sum.
+    Gain and offset are of shape (images, 1, channels), or (1, 1, channels) for all images, and
+    sums of shape (images, 1, channels). Gradients of gain and offset are summed over positions in
+    their own format. As `z` is summed before the map, its gradient is one product and sum.
     """
 
     @staticmethod
     def forward(
         ctx: FunctionCtx, z: Tensor, gain: Tensor, offset: Tensor, is_summed: bool
     ) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(z, gain)
+        ctx.save_for_backward(z)
+        ctx.gain = gain  # type: ignore[attr-defined]
         ctx.set_materialize_grads(False)
-        wide = torch.promote_types(z.dtype, torch.float32)
+        wide = z.dtype if z.dtype == torch.float64 else torch.float32
         moved = torch.addcmul(offset, gain, z, out=torch.empty_like(z))
         if is_summed:
-            return moved, z.sum(1, dtype=wide)
-        return moved, z.new_empty(len(z), z.shape[-1], dtype=wide)
+            return moved, z.sum(1, keepdim=True, dtype=wide)
+        return moved, z.new_empty(len(z), 1, z.shape[-1], dtype=wide)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(
         ctx: FunctionCtx, moved: Tensor | None, total: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
-        z, gain = ctx.saved_tensors  # type: ignore[attr-defined]
+        (z,), gain = ctx.saved_tensors, ctx.gain  # type: ignore[attr-defined]
         needs_z, needs_gain, needs_offset, _ = ctx.needs_input_grad  # type: ignore[attr-defined]
         of_z = of_gain = of_offset = None
         over = (0, 1) if len(gain) == 1 else (1,)
@@ -124,7 +125,7 @@ class _MapAndSum(torch.autograd.Function):
         if moved is not None and needs_offset:
             of_offset = moved.sum(over, keepdim=True, dtype=gain.dtype)
         if needs_z:
-            before = torch.zeros_like(gain) if total is None else total[:, None]
+            before = torch.zeros_like(gain) if total is None else total
             of_z = torch.empty_like(z)
             if moved is None:
                 of_z.copy_(before.expand_as(z))

@@ -67,7 +67,9 @@ def test_half_precision_is_rounded_once_and_summed_in_single(dtype: torch.dtype)
     upstream = torch.randn(z.shape, generator=draws).to(dtype)
     moved.backward(upstream)
     assert torch.equal(moved, (gain * z.double() + offset).to(dtype))
-    torch.testing.assert_close(total.double(), z.double().sum(1), rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(
+        total.double(), z.double().sum(1, keepdim=True), rtol=1e-5, atol=1e-4
+    )
     torch.testing.assert_close(
         offset.grad.double(), upstream.double().sum((0, 1), keepdim=True), rtol=1e-5, atol=1e-4
     )
