@@ -104,15 +104,16 @@ class PublishedEncoder:
         return clip, fingerprint(path), folder
 
     def _draw_random(self, device: str) -> "tuple[CLIP, Digest, Path]":
-        """Weights drawn on `device`, from a fixed seed."""
+        """Weights drawn on `device`, of whose kind the revision is."""
         import open_clip
         import torch
 
-        with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
-            torch.manual_seed(0)
-            clip = open_clip.create_model(self.architecture, device=device)
-        revision = content.digest([self.architecture, "random", torch.device(device).type])
-        return clip, revision, Path()
+        from htbench.models import random_weights
+
+        settings = open_clip.get_model_config(self.architecture)
+        clip = random_weights.draw(lambda: open_clip.CLIP(**settings), device)
+        drawn = ["random", random_weights.VERSION, torch.device(device).type]
+        return clip, content.digest([self.architecture, *drawn]), Path()
 
     def _tokeniser(
         self, folder: Path

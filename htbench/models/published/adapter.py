@@ -24,6 +24,7 @@ from htbench.core import content, weights
 from htbench.core import device as devices
 from htbench.core.errors import Missing, Refused, UnknownName
 from htbench.core.types import Digest, Site, SiteInfo
+from htbench.models import random_weights
 from htbench.models.published import prompts
 from htbench.models.published.families import FAMILIES, Family
 from htbench.models.published.preset import LoadOptions, Preset, architecture
@@ -412,8 +413,7 @@ def random_text_encoder(
     kind = getattr(transformers, config["kind"])
     values = {key: value for key, value in config.items() if key not in ("kind", "tokens")}
     settings = kind.config_class(**values)
-    with _seeded_init(device, dtype):
-        return kind(settings).eval().requires_grad_(False), config["tokens"]
+    return random_weights.draw(lambda: kind(settings), device, dtype), config["tokens"]
 
 
 def _configs(folder: Path, family: Family) -> dict[str, Any]:
