@@ -125,6 +125,7 @@ _add(
     """
 htbench time --model emoji --minutes 5
 htbench time --method lineas --method hypertransport --name quickstart
+htbench time paper-scale --weights tiny
 """,
 )
 _add(

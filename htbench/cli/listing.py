@@ -243,8 +243,15 @@ def _judges() -> list[Entry]:
 
 def _plans() -> list[Entry]:
     from htbench.run import plan as plans
+    from htbench.run.timing import plan as timing_plans
 
-    return [Entry(name=name, about=plans.about(name)) for name in plans.names()]
+    return [
+        *(Entry(name=name, about=plans.about(name)) for name in plans.names()),
+        *(
+            Entry(name=name, about=timing_plans.about(name), facts=("for htbench time",))
+            for name in timing_plans.names()
+        ),
+    ]
 
 
 def _runs(runs_dir: Path) -> list[Entry]:

@@ -52,7 +52,7 @@ Weights = Annotated[
     typer.Option(
         metavar="WHERE",
         help="Weights of the model: `hub`, as htbench fetch downloads them; `random`, untrained; "
-        "or a folder.",
+        "`tiny`, untrained and with few channels, to rehearse on any machine; or a folder.",
         rich_help_panel=MACHINE,
     ),
 ]

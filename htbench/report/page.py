@@ -140,6 +140,7 @@ def _sections(summary: Summary, tones: dict[str, int]) -> dict[str, object]:
         "model_text": provenance.about_model(summary),
         "small_model": provenance.is_small(summary),
         "timesheet": timesheet,
+        "paper_columns": time.PAPER_COLUMNS,
         "readings": readings,
         "judged": judged,
         "people": persons,

@@ -104,14 +104,10 @@ def latest_times(store: Store, facts: Facts) -> TimedSession | None:
 
     None where the run's own times are of several machines or versions, which make no ratio.
     """
-    session = figures.latest(store)
+    session = figures.latest(store, revision=facts.model.revision)
     cards = facts.methods
     published = {method for method, card in cards.items() if card.published}
-    if (
-        session
-        and session.comparisons
-        and session.conditions.get("revision") == facts.model.revision
-    ):
+    if session and session.comparisons:
         return TimedSession(
             protocol=True,
             fits={

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from htbench.models.published.preset import TINY
 from htbench.models.published.prompts import PromptEmbeds, TextEncoder
 
 _MAX_WARNINGS = 10
@@ -229,7 +230,8 @@ class Flux:
         )
 
 
-FAMILIES: Mapping[str, Family] = {"sdxl": Sdxl(), "pixart-sigma": PixArtSigma(), "flux": Flux()}
+_KINDS: Mapping[str, Family] = {"sdxl": Sdxl(), "pixart-sigma": PixArtSigma(), "flux": Flux()}
+FAMILIES = {f"{name}{ending}": family for name, family in _KINDS.items() for ending in ("", TINY)}
 
 
 class _PipelineTextEncoder:

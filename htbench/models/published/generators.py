@@ -1,14 +1,15 @@
 """The published few-step generators that can be steered; torch is imported when one is called."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from htbench.core.weights import HubFiles, LocalFiles
-from htbench.models.published.preset import Preset
+from htbench.models.published.preset import TINY, Preset
 
 if TYPE_CHECKING:
     from htbench.models.published.adapter import FewStepModel
+    from htbench.models.published.footprint import FakeModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,17 +19,26 @@ class PublishedGenerator(Preset):
     def __call__(self, device: str, *, weights: str = "hub", **others: object) -> "FewStepModel":
         """The model on `device`; on `meta` its tensors have no data.
 
-        `others` are further fields of `LoadOptions`.
+        `others` are further fields of `LoadOptions`. Concepts of a tiny model are read and its
+        images scored by the encoders of the embedded model, which are as quick.
 
         Raises:
             UnknownName: for an option that does not exist.
             UsageError: for a value that an option cannot have.
             Missing: if weights are not on this machine, or memory is too small.
         """
+        if weights == "tiny":
+            model = self._tiny()(device, weights="random", **others)
+            model.concept_encoder, model.scorer = "emoji-clip-a", "emoji-clip-b"
+            return model
         options = self.options(weights=weights, **others)
         from htbench.models.published.adapter import load
 
         return load(self, options, device)
+
+    def _tiny(self) -> "PublishedGenerator":
+        """The generator with few channels and small images, in a number format of any device."""
+        return replace(self, family=f"{self.family}{TINY}", dtype="float32", size=64)
 
     def sketch(self, **options: str) -> "FewStepModel":
         """The model without data: its sites and facts need neither weights nor memory."""
@@ -39,10 +49,7 @@ class PublishedGenerator(Preset):
 
         They are calculated without weights, memory or a GPU.
         """
-        load_options = self.options(**options)
-        from htbench.models.published.footprint import FakeModel
-
-        model = FakeModel(self, load_options)
+        model = self._fake(**options)
         footprints = [
             *(model.generation(count) for count in (1, 4, 16)),
             *(model.lineas_step(count) for count in (4, 16)),
@@ -59,6 +66,17 @@ class PublishedGenerator(Preset):
                 for footprint in footprints
             ],
         }
+
+    def lineas_flop(self, images: int, **options: str) -> int:
+        """Floating-point operations of a step of LinEAS on `images` images."""
+        return self._fake(**options).lineas_step(images).flop
+
+    def _fake(self, **options: str) -> "FakeModel":
+        from htbench.models.published.footprint import FakeModel
+
+        if options.get("weights") == "tiny":
+            return self._tiny()._fake(**{**options, "weights": "random"})
+        return FakeModel(self, self.options(**options))
 
     def fetch(self) -> dict[str, Path]:
         """Download what is missing and check it; returns the folder of each repository."""

@@ -24,7 +24,7 @@ class LoadOptions:
 
     weights: str = "hub"
     """`hub`: as downloaded by `htbench fetch`; `random`: the published architecture with random
-    weights; else a folder."""
+    weights; `tiny`: the same modules with few channels and random weights; else a folder."""
     sites: str = "norms"
     """`norms`, `attention`, `mlp`, or a glob or regular expression that matches whole names of
     modules."""
@@ -50,7 +50,8 @@ class Preset:
     """The fixed facts of a published generator."""
 
     name: str
-    family: Literal["sdxl", "pixart-sigma", "flux"]
+    family: str
+    """`sdxl`, `pixart-sigma` or `flux`; with `TINY` after it for few channels."""
     base: HubFiles
     """The pipeline from which it was distilled: all parts but the denoiser's weights."""
     denoiser: HubFiles
@@ -106,8 +107,27 @@ class Preset:
         }
 
 
+TINY = "-tiny"
+"""Ending of a family's name for its modules with few channels, in which a CPU makes an image at
+once: to rehearse, since neither images nor times mean anything."""
+
+
 def architecture(family: str) -> Mapping[str, Any]:
-    """Published settings of each part of a family, and the shapes of its encoded prompts."""
-    file = files("htbench.models.published").joinpath("architectures", f"{family}.json")
-    settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return settings
+    """Published settings of each part of a family, and the shapes of its encoded prompts.
+
+    Those of a name that ends in `TINY` are the published ones with fewer channels and layers.
+    """
+    folder = files("htbench.models.published").joinpath("architectures")
+    name = family.removesuffix(TINY)
+    settings: dict[str, Any] = json.loads(folder.joinpath(f"{name}.json").read_text("utf-8"))
+    if name == family:
+        return settings
+    fewer = json.loads(folder.joinpath("tiny.json").read_text("utf-8"))[name]
+    encoders = zip(settings["text_encoders"], fewer["text_encoders"], strict=True)
+    return {
+        **settings,
+        "denoiser": settings["denoiser"] | fewer["denoiser"],
+        "vae": settings["vae"] | fewer["vae"],
+        "words": fewer["words"],
+        "text_encoders": [published | part for published, part in encoders],
+    }

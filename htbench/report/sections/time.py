@@ -36,8 +36,8 @@ class AmortisationRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimeSection:
-    """The report's section on time."""
+class ModelTimes:
+    """The times of one model, by its last session."""
 
     session: Session
     caveats: list[str]
@@ -49,55 +49,156 @@ class TimeSection:
     quality_chart: charts.LineChart | None
     """Scores against the time per concept; None where this model has no scores."""
 
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return str(self.session.conditions.get("model") or "a model")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperCell:
+    """A speed-up over one fit."""
+
+    fit: str
+    cell: SavingCell
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperRow:
+    """The speed-up that a paper reports beside those over long, short and quick fits here."""
+
+    model: str
+    method: str
+    reported: str
+    cells: tuple[PaperCell | None, ...]
+    """One per column of `PAPER_COLUMNS`; None where no such fit was timed."""
+
+
+PAPER_STEPS = (1000, 50)
+"""Steps of the fits that the speed-up of a paper may be over: those of LinEAS' text and code."""
+PAPER_COLUMNS = (*(f"S, {steps:,} steps" for steps in PAPER_STEPS), "S, quickest fit")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeSection:
+    """The report's section on time."""
+
+    models: list[ModelTimes]
+    paper: list[PaperRow]
+
+    @property
+    def methods(self) -> list[str]:
+        """Methods that were timed on any model."""
+        return list(
+            dict.fromkeys(pace.method for times in self.models for pace in times.method_times)
+        )
+
 
 def timed_methods(store: Store) -> list[str]:
-    """Methods that the last session timed."""
-    session = timing_figures.latest(store)
-    return [pace.method for pace in session.method_times] if session else []
+    """Methods that the last session of any model timed."""
+    sessions = timing_figures.latest_of_models(store)
+    return [pace.method for session in sessions for pace in session.method_times]
 
 
 def collect(summary: Summary, tones: Mapping[str, int]) -> TimeSection | None:
     """The section; None if nothing was timed."""
-    session = timing_figures.latest(summary.store)
-    if session is None or not session.method_times:
+    sessions = timing_figures.latest_of_models(summary.store)
+    if not sessions:
         return None
-    return TimeSection(
-        session=session,
-        caveats=timing_figures.caveats(session),
-        method_times=session.method_times,
-        rows=[_row(each) for each in session.comparisons],
-        total_time_chart=_total_time_chart(session, tones),
-        quality_chart=_quality_chart(summary, session, tones),
-    )
+    models = [
+        ModelTimes(
+            session=session,
+            caveats=timing_figures.caveats(session),
+            method_times=session.method_times,
+            rows=[_row(each) for each in session.comparisons],
+            total_time_chart=_total_time_chart(session, tones),
+            quality_chart=_quality_chart(summary, session, tones),
+        )
+        for session in sessions
+    ]
+    return TimeSection(models=models, paper=paper_rows(sessions))
 
 
-def show(store: Store, page: str, *, as_json: bool) -> None:
-    """Print the results of the last session."""
-    session, summary = timing_figures.latest(store), Summary(store)
-    if session is None:
-        return
-    costs = [cost for cost in summary.costs if cost.comparisons]
+def paper_rows(sessions: Sequence[Session]) -> list[PaperRow]:
+    """A row per model and method whose card quotes a speed-up from its paper."""
+    rows = []
+    for session in sessions:
+        quoted = {
+            each.amortised.method: each.amortised.published_speed_up
+            for each in session.comparisons
+            if each.amortised.published_speed_up
+        }
+        for method, reported in quoted.items():
+            own = [each for each in session.comparisons if each.amortised.method == method]
+            fits = [
+                next((each for each in own if each.per_concept.steps == steps), None)
+                for steps in PAPER_STEPS
+            ]
+            cells = tuple(
+                PaperCell(fit=each.per_concept.method, cell=_row(each).cells[0]) if each else None
+                for each in (*fits, own[-1])
+            )
+            model = str(session.conditions.get("model"))
+            rows.append(PaperRow(model=model, method=method, reported=reported, cells=cells))
+    return rows
+
+
+def show(store: Store, page: str, *, models: Sequence[str], as_json: bool) -> None:
+    """Print the results of the last session of each of `models`."""
+    sessions = [
+        session
+        for session in timing_figures.latest_of_models(store)
+        if session.conditions.get("model") in models
+    ]
+    rows = paper_rows(sessions)
+    costs = [cost for cost in Summary(store).costs if cost.comparisons]
     if as_json:
-        for pace in session.method_times:
-            print_json(
-                event="pace",
-                **asdict(pace),
-                cost=asdict(pace.cost_interval),
-                verdict=pace.concept.quality,
-            )
-        for each in session.comparisons:
-            figures = {f"s{m}": asdict(each.saving.speedup(m)) for m in IMAGE_COUNTS}
-            print_json(
-                event="amortisation",
-                method=each.amortised.method,
-                against=each.per_concept.method,
-                **figures,
-                break_even=asdict(each.saving.break_even),
-            )
+        for session in sessions:
+            _print_json(session)
+        for row in rows:
+            print_json(event="paper", **asdict(row))
         for cost in costs:
             print_json(event="speed", **cost.facts())
-        print_json(event="end", caveats=timing_figures.caveats(session), report=page)
+        caveats = [text for session in sessions for text in timing_figures.caveats(session)]
+        print_json(event="end", caveats=caveats, report=page)
         return
+    for session in sessions:
+        _print_tables(session, heading=len(sessions) > 1)
+        for sentence in (*map(speed.verdict, costs), *timing_figures.caveats(session)):
+            print_paragraph(sentence)
+        costs = []  # of the run's model, which was timed first
+        print()
+    if rows:
+        _paper_table(rows).print()
+        print()
+    print_lines([f"Report: {page}"])
+
+
+def _print_json(session: Session) -> None:
+    model = session.conditions.get("model")
+    for pace in session.method_times:
+        print_json(
+            event="pace",
+            model=model,
+            **asdict(pace),
+            cost=asdict(pace.cost_interval),
+            verdict=pace.concept.quality,
+        )
+    for each in session.comparisons:
+        figures = {f"s{m}": asdict(each.saving.speedup(m)) for m in IMAGE_COUNTS}
+        print_json(
+            event="amortisation",
+            model=model,
+            method=each.amortised.method,
+            against=each.per_concept.method,
+            **figures,
+            break_even=asdict(each.saving.break_even),
+        )
+
+
+def _print_tables(session: Session, *, heading: bool) -> None:
+    if heading:
+        print_lines([str(session.conditions.get("model"))], style="bold")
     _time_table(session.method_times).print()
     print()
     _training_table(session.method_times).print()
@@ -107,9 +208,28 @@ def show(store: Store, page: str, *, as_json: bool) -> None:
     print()
     _saving_table([each for each in session.comparisons if each.per_concept.method in ends]).print()
     print()
-    for sentence in (*map(speed.verdict, costs), *timing_figures.caveats(session)):
-        print_paragraph(sentence)
-    print_lines([f"Report: {page}"])
+
+
+def _paper_table(rows: Sequence[PaperRow]) -> TextTable:
+    return TextTable(
+        title="Speed-up S beside the paper's",
+        columns=("Model", "Paper", *PAPER_COLUMNS),
+        rows=[
+            (
+                printable(f"{row.model}, {row.method}", max_length=400),
+                printable(row.reported, max_length=200),
+                *(
+                    f"{each.cell.value} [{each.cell.interval}]"
+                    if each and each.cell.interval
+                    else each.cell.value
+                    if each
+                    else "-"
+                    for each in row.cells
+                ),
+            )
+            for row in rows
+        ],
+    )
 
 
 def _time_table(paces: Sequence[MethodTimes]) -> TextTable:

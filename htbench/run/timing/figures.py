@@ -14,6 +14,8 @@ from htbench.stats import durations
 
 SHARED_CONDITIONS = ("machine", "device", "threads", "dtype", "model", "revision", "process")
 """Conditions that all times of one ratio share."""
+MIN_REPEATS = 7
+"""Fewest repeated concepts with which a sign-flip test can reach p < 0.01."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +69,16 @@ class MethodTimes:
     """A steered image, installing left out."""
     scale: float
     """Number of steps of a fit per measured step; 1: it was measured in full."""
+    steps: int
+    """Steps of a whole fit or training; 0: it has none."""
     training: Mapping[str, Any]
     """Measurement of the training cost C; see `protocol.TrainingCost`."""
     recorded: Mapping[str, Any]
     """Record of a shipped training, which may be of another machine."""
     published: bool
     """True if the method's card has published figures."""
+    published_speed_up: str
+    """The speed-up over fits that the method's card quotes from its paper; empty: none."""
     probe: durations.CacheProbe | None
 
     @property
@@ -231,9 +237,11 @@ class Session:
             memory={s.phase: s.memory for s in rows if s.phase and s.memory and not s.round},
             image=durations.summarise_durations(self._phase_seconds(method, "image", "generate")),
             scale=scale,
+            steps=int(facts.get("steps") or 0),
             training=dict(facts.get("training") or {}),
             recorded=dict(facts.get("recorded") or {}),
             published=bool(facts.get("published")),
+            published_speed_up=str(facts.get("published_speed_up") or ""),
             probe=self._cache_probe(method),
         )
 
@@ -252,13 +260,32 @@ class Session:
         return durations.probe_cache([new[k] for k in both], [again[k] for k in both])
 
 
-def latest(store: Store) -> Session | None:
-    """The last session of a run; None if nothing was timed."""
+def latest(store: Store, *, revision: str | None = None) -> Session | None:
+    """The last session of a run, or of a model of `revision` in it; None if there is none."""
+    found = [
+        session
+        for session in _sessions(store)
+        if revision is None or session.conditions.get("revision") == revision
+    ]
+    return found[-1] if found else None
+
+
+def latest_of_models(store: Store) -> list[Session]:
+    """The last session of each model of a run that timed something, the model timed first first."""
+    by_model = {
+        (session.conditions.get("model"), session.conditions.get("weights")): session
+        for session in _sessions(store)
+        if session.method_times
+    }
+    return list(by_model.values())
+
+
+def _sessions(store: Store) -> list[Session]:
+    """All sessions, the earliest first."""
     sessions = store.facts().get("timing")
-    if not isinstance(sessions, dict) or not sessions:
-        return None
-    name = list(sessions)[-1]
-    return Session(store.samples(name), sessions[name])
+    if not isinstance(sessions, dict):
+        return []
+    return [Session(store.samples(name), facts) for name, facts in sessions.items()]
 
 
 def caveats(session: Session) -> list[str]:
@@ -271,9 +298,17 @@ def caveats(session: Session) -> list[str]:
         if times.probe and times.probe.caches
     ]
     sentences += _noise_caveats(session)
+    again = (session.facts.get("schedule") or {}).get("again")
+    if again is not None and again < MIN_REPEATS:
+        sentences.append(
+            f"There was time for {again} repeated concepts, too few to tell whether a method keeps "
+            "its answers."
+        )
     sentences += _machine_caveats(session)
     for times in session.method_times:
         sentences += _scale_caveats(times)
+    if session.facts.get("interrupted"):
+        sentences.append("The session was interrupted: its last round may lack methods.")
     untimed = session.facts.get("untimed") or {}
     return [*sentences, *(f"{method} was not timed: {why}" for method, why in untimed.items())]
 
@@ -319,6 +354,11 @@ def _machine_caveats(session: Session) -> list[str]:
 
 def _scale_caveats(times: MethodTimes) -> list[str]:
     sentences = []
+    if times.amortised and (measured := times.training.get("measured")):
+        sentences.append(
+            f"C of {times.method} was measured by an earlier session under the same conditions, "
+            f"at {measured}."
+        )
     if times.scale != 1:
         sentences.append(
             f"A fit of {times.method} was measured over a part of its steps; "

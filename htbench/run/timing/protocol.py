@@ -9,13 +9,16 @@ concepts; the samples stay as they were measured, with the factor to scale them 
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from htbench.core.phase import phase
 from htbench.run.store import Sample
+from htbench.run.timing import schedule
+from htbench.run.timing.schedule import MethodPace, Schedule
 from htbench.run.timing.stopwatch import Measurement, Stopwatch, Value
+from htbench.run.timing.trainings import KeptTrainings, MeasuredTraining, TrainingCost
 from htbench.stats import durations
 from htbench.steering import baseline
 from htbench.steering.baseline import Card
@@ -35,9 +38,13 @@ class TimingProtocol:
     minutes: float = 9.0
     """Time budget from the start, preparation included; no round begins that would exceed it."""
     again: int = 8
-    """Rounds in which every method gets the same concept a second time, to detect caching."""
-    steps: int = 20
-    """Maximum number of steps that a fit is measured over."""
+    """Rounds in which every method gets the same concept a second time, to detect caching; fewer
+    where there is no time for them."""
+    steps: int | None = None
+    """Maximum number of steps that a fit is measured over.
+
+    None: as many of 3 to 20 as leave time for 10 rounds.
+    """
     train_concepts: int = 8
     """Number of concepts that amortised methods are trained on."""
     train_steps: int = 8
@@ -51,33 +58,21 @@ class TimingProtocol:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingCost:
-    """The training cost of a method, from a training on fewer concepts or in fewer steps."""
-
-    concepts: int = 0
-    of_concepts: int = 0
-    steps: int = 0
-    of_steps: int = 0
-    parts: tuple[durations.ScaledPart, ...] = ()
-    """The pieces that C is extrapolated from: trainings without their steps, and single steps."""
-    recorded: Training = field(default_factory=Training)
-    """The record of the shipped training."""
-
-    @property
-    def seconds(self) -> float:
-        """C: the seconds of the full training."""
-        return durations.ScaledCost(parts=self.parts).value
-
-
-@dataclass(frozen=True, kw_only=True)
 class TimedMethod:
     """A method that is ready to be timed on concepts."""
 
     card: Card
     steering: Steering
     training_cost: TrainingCost = field(default_factory=TrainingCost)
-    scale: float = 1.0
-    """Number of steps of a fit per measured step."""
+    steps: int = 0
+    """Steps of a fit that are measured; 0: all of them."""
+    of_steps: int = 0
+    """Steps of a whole fit of which a part is measured."""
+
+    @property
+    def scale(self) -> float:
+        """Number of steps of a fit per measured step."""
+        return self.of_steps / self.steps if self.steps else 1.0
 
     def facts(self) -> dict[str, object]:
         """Facts that the store keeps beside the samples."""
@@ -87,10 +82,20 @@ class TimedMethod:
             "scale": self.scale,
             "steps": self.card.settings.get("steps"),
             "published": bool(self.card.published),
+            "published_speed_up": next(
+                (each.value for each in self.card.published if each.what.startswith("speed-up")), ""
+            ),
             "training": {
                 **{
                     name: getattr(cost, name)
-                    for name in ("concepts", "of_concepts", "steps", "of_steps", "seconds")
+                    for name in (
+                        "concepts",
+                        "of_concepts",
+                        "steps",
+                        "of_steps",
+                        "seconds",
+                        "measured",
+                    )
                 },
                 "parts": [asdict(part) for part in cost.parts],
             },
@@ -121,6 +126,8 @@ class TimingHarness:
     protocol: TimingProtocol
     folder: Path
     """Folder for files that methods write during training."""
+    kept: KeptTrainings
+    """Trainings of earlier sessions."""
     sink: Sink
     """Receives samples as they are measured."""
     started_at: float = field(default_factory=time.monotonic)
@@ -144,31 +151,36 @@ class TimingHarness:
         shipped = self._load_shipped(card, method)
         trained = self._train(name, source, shipped)
         if shipped:
-            return TimedMethod(card=card, steering=shipped, training_cost=trained.training_cost)
+            return TimedMethod(card=card, steering=shipped, training_cost=trained.cost)
         if source is card:
-            return TimedMethod(
-                card=card, steering=trained.steering, training_cost=trained.training_cost
-            )
-        path = self.folder / f"{name}-base"
+            return TimedMethod(card=card, steering=trained.steering, training_cost=trained.cost)
+        path = self.folder / f"{Path(name).stem}-base"
         trained.steering.save(path)
-        return TimedMethod(
-            card=card,
-            steering=method.load(self.model, path, seed=self.protocol.seed),
-            training_cost=trained.training_cost,
-        )
+        steering = method.load(self.model, path, seed=self.protocol.seed)
+        return TimedMethod(card=card, steering=steering, training_cost=trained.cost)
 
     def _with_fewer_steps(self, card: Card, method: FitsEachConcept) -> TimedMethod:
         """The method with fewer steps per fit, if there are many and they are a phase of theirs."""
-        seed, steps = self.protocol.seed, getattr(method, "steps", 0)
-        if steps > self.protocol.steps:
-            fewer: Method = baseline.load_method(card.with_settings({"steps": self.protocol.steps}))
-            steering = fewer.train(self.model, self.training_concepts, seed=seed)
-            measurement = self.stopwatch.measure(lambda: steering.towards(self.warmup_concept))
-            if "fit" in measurement.phases:
-                return TimedMethod(card=card, steering=steering, scale=steps / self.protocol.steps)
-        return TimedMethod(
-            card=card, steering=method.train(self.model, self.training_concepts, seed=seed)
-        )
+        fewest, of_steps = self.protocol.steps or schedule.MIN_STEPS, getattr(method, "steps", 0)
+        if of_steps > fewest:
+            shorter = self._shortened(card, steps=fewest, of_steps=of_steps)
+            warming_up = partial(shorter.steering.towards, self.warmup_concept)
+            if "fit" in self.stopwatch.measure(warming_up).phases:
+                return shorter
+        steering = method.train(self.model, self.training_concepts, seed=self.protocol.seed)
+        return TimedMethod(card=card, steering=steering)
+
+    def with_steps(self, method: TimedMethod, steps: int) -> TimedMethod:
+        """`method` with its fits measured over `steps` steps, if a part of them is measured."""
+        if not method.steps:
+            return method
+        of_steps = method.of_steps
+        return self._shortened(method.card, steps=min(steps, of_steps), of_steps=of_steps)
+
+    def _shortened(self, card: Card, *, steps: int, of_steps: int) -> TimedMethod:
+        fewer: Method = baseline.load_method(card.with_settings({"steps": steps}))
+        steering = fewer.train(self.model, self.training_concepts, seed=self.protocol.seed)
+        return TimedMethod(card=card, steering=steering, steps=steps, of_steps=of_steps)
 
     def _load_shipped(self, card: Card, method: Method) -> Steering | None:
         path = card.artifacts.get(self.model.name)
@@ -178,11 +190,11 @@ class TimingHarness:
             else None
         )
 
-    def _train(self, name: str, card: Card, shipped: Steering | None) -> TimedMethod:
+    def _train(self, name: str, card: Card, shipped: Steering | None) -> MeasuredTraining:
         """Train `card` in part, for the seconds of its full training.
 
         The seconds of the phase `train` grow with the steps, the others with the concepts. A short
-        training is repeated, for the interval of its cost.
+        training is repeated, for the interval of its cost. One that is kept is not done again.
         """
         other = {"encoder": self.protocol.encoder} if self.protocol.encoder else {}
         settings = {
@@ -203,6 +215,16 @@ class TimingHarness:
             else full
         )
         concepts = self.training_concepts[: self.protocol.train_concepts]
+        key = self.kept.key(
+            [
+                card.with_settings(settings).digest,
+                self.model.revision,
+                [concept.digest for concept in concepts],
+                [of_concepts, steps, self.protocol.seed],
+            ]
+        )
+        if kept := self.kept.read(key, method, self.model, seed=self.protocol.seed):
+            return replace(kept, cost=replace(kept.cost, recorded=recorded))
         measurements = []
         began = time.monotonic()
         for number in range(1, durations.MIN_PIECES + 1):
@@ -232,27 +254,49 @@ class TimingHarness:
             parts=(by_concepts, by_steps) if laps and steps else (by_concepts,),
             recorded=recorded,
         )
-        return TimedMethod(card=card, steering=measurements[0].result, training_cost=cost)
+        trained = MeasuredTraining(steering=measurements[0].result, cost=cost)
+        self.kept.write(key, trained)
+        return trained
 
-    def warm_up(self, method: TimedMethod) -> None:
+    def warm_up(self, method: TimedMethod) -> MethodPace:
         """Fit a concept that is not timed and generate an image with it; its memory is recorded."""
         self._generate(
             Request(prompt=self.prompt, seed=0, intervention=Intervention(), strength=0.0)
         )
-        self._time_method(method, self.warmup_concept, number=0)
+        return self._time_method(method, self.warmup_concept, number=0)
 
-    def run(self, methods: Sequence[TimedMethod]) -> Iterator[int]:
-        """Time `methods` in turn; yield the number of each round when it is done."""
+    def plan(self, paces: Sequence[MethodPace]) -> Schedule:
+        """The size of the session for methods that took `paces`, in the time that is left."""
+        unsteered = Request(prompt=self.prompt, seed=0, intervention=Intervention(), strength=0.0)
+        return schedule.choose(
+            paces,
+            image=self._measure(lambda: self._generate(unsteered)).seconds,
+            seconds=60 * self.protocol.minutes - (time.monotonic() - self.started_at),
+            rounds=min(self.protocol.rounds, len(self.concepts)),
+            again=self.protocol.again,
+            steps=self.protocol.steps,
+        )
+
+    def run(self, methods: Sequence[TimedMethod], *, again: int | None = None) -> Iterator[int]:
+        """Time `methods` in turn; yield the number of each round when it is done.
+
+        `again` is the number of rounds with repeats; None: as many as in the protocol.
+        """
+        again = self.protocol.again if again is None else again
         times: dict[str, list[float]] = {entry.card.name: [] for entry in methods}
         for number, concept in enumerate(self.concepts[: self.protocol.rounds], 1):
             first = number % max(1, len(methods))
-            started = time.monotonic()
             rotated = [*methods[first:], *methods[:first]]
+            started = time.monotonic()
             for name, seconds in self._round(rotated, concept, number=number).items():
                 times[name].append(seconds)
+            middle = time.monotonic()
+            if number <= again:
+                self._repeat(rotated, concept, number=number)
             yield number
-            next_end = 2 * time.monotonic() - started  # of another round like this one
-            if next_end - self.started_at > 60 * self.protocol.minutes:
+            now = time.monotonic()
+            another = now - started if number < again else middle - started
+            if now + another - self.started_at > 60 * self.protocol.minutes:
                 return
             if number >= durations.MIN_SAMPLES and all(map(is_steady, times.values())):
                 return
@@ -260,16 +304,8 @@ class TimingHarness:
     def _round(
         self, methods: Sequence[TimedMethod], concept: Concept, *, number: int
     ) -> dict[str, float]:
-        """Time the model and all methods once; return the seconds per concept, by method.
-
-        In the first rounds every method then gets the same concept a second time.
-        """
-        unsteered = Request(
-            prompt=concept.target(self.prompt) or self.prompt,
-            seed=number,
-            intervention=Intervention(),
-            strength=0.0,
-        )
+        """Time the model and all methods once; return the seconds per concept, by method."""
+        unsteered = self._unsteered(concept, number)
         self.sink(
             to_samples(
                 self._measure(lambda: self._generate(unsteered)),
@@ -279,10 +315,19 @@ class TimingHarness:
                 number=number,
             )
         )
-        seconds = {
+        paces = {
             entry.card.name: self._time_method(entry, concept, number=number) for entry in methods
         }
-        for entry in methods if number <= self.protocol.again else ():
+        return {
+            entry.card.name: paces[entry.card.name].concept
+            + entry.steps * paces[entry.card.name].step
+            for entry in methods
+        }
+
+    def _repeat(self, methods: Sequence[TimedMethod], concept: Concept, *, number: int) -> None:
+        """Time all methods on a concept that they had before."""
+        unsteered = self._unsteered(concept, number)
+        for entry in methods:
             # as before the first time: the state of the processor's caches is not a cached answer
             self._generate(unsteered)
             again = self._fit_concept(entry, concept)
@@ -291,10 +336,17 @@ class TimingHarness:
                     again, method=entry.card.name, work="again", concept=concept.id, number=number
                 )
             )
-        return seconds
 
-    def _time_method(self, entry: TimedMethod, concept: Concept, *, number: int) -> float:
-        """Time one method on one concept and an image with it; return seconds per concept."""
+    def _unsteered(self, concept: Concept, number: int) -> Request:
+        return Request(
+            prompt=concept.target(self.prompt) or self.prompt,
+            seed=number,
+            intervention=Intervention(),
+            strength=0.0,
+        )
+
+    def _time_method(self, entry: TimedMethod, concept: Concept, *, number: int) -> MethodPace:
+        """Time one method on one concept and an image with it."""
         fit = self._fit_concept(entry, concept, memory=number == 0)
         request = Request(prompt=self.prompt, seed=number, intervention=fit.result, strength=1.0)
         image = self._measure(lambda: self._generate(request), memory=number == 0)
@@ -308,7 +360,12 @@ class TimingHarness:
                 image, method=entry.card.name, work="image", concept=concept.id, number=number
             )
         )
-        return fit.seconds
+        in_steps = fit.phases.get("fit", 0.0) if entry.steps else 0.0
+        return MethodPace(
+            concept=fit.seconds - in_steps,
+            image=image.seconds,
+            step=in_steps / max(1, entry.steps),
+        )
 
     def _fit_concept(
         self, entry: TimedMethod, concept: Concept, *, memory: bool = False

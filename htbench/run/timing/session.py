@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,11 +15,18 @@ import torch
 from htbench.core import content, registry
 from htbench.core.display import Display
 from htbench.core.errors import HtbenchError
+from htbench.core.interrupts import Interrupted
 from htbench.run.store import Sample, Store
 from htbench.run.timing import machine
 from htbench.run.timing.protocol import TimedMethod, TimingHarness, TimingProtocol
+from htbench.run.timing.schedule import MethodPace, Schedule
+from htbench.run.timing.trainings import KeptTrainings
+from htbench.stats import durations
 from htbench.steering.concept import ConceptSet
 from htbench.steering.model import CachesPrompts, Model
+
+NO_WEIGHTS = ("random", "tiny")
+"""Weights of models without which shipped trainings mean nothing."""
 
 
 def conditions(model: Model, *, load_options: Mapping[str, str]) -> dict[str, object]:
@@ -62,12 +69,13 @@ def run(
         facts: dict[str, object] = {
             "started": started,
             "command": shlex.join(["htbench", *sys.argv[1:]]),
-            "conditions": conditions(loaded, load_options=load_options),
             "protocol": asdict(protocol),
             "forgets": isinstance(loaded, CachesPrompts),
             "before": machine.load() | machine.gpu(device),
         }
-        session = content.digest([started, facts["conditions"]])
+        own = conditions(loaded, load_options=load_options)
+        facts["conditions"] = own
+        session = content.digest([started, own])
         harness = TimingHarness(
             model=loaded,
             concepts=concepts.splits["test"],
@@ -76,49 +84,100 @@ def run(
             prompt=concepts.prompts[0],
             protocol=protocol,
             folder=Path(maps),
+            kept=KeptTrainings(
+                folder=folder / "timing",
+                conditions={name: value for name, value in own.items() if name != "process"},
+            ),
             sink=lambda samples: store.add_samples(session, samples),
             started_at=start,
-            has_weights=load_options.get("weights") != "random",
+            has_weights=load_options.get("weights") not in NO_WEIGHTS,
         )
         loading = Sample(
             method="", work="load", phase="load", concept="", round=1, seconds=load_seconds
         )
         harness.sink([loading])
         _record_model(store, facts, loaded)
-        entries, untimed = _prepare(harness, methods, display)
+        prepared = _prepare(harness, methods, display)
+        schedule = harness.plan([method.pace for method in prepared.methods])
+        entries = [harness.with_steps(each.entry, schedule.steps) for each in prepared.methods]
+        _announce(entries, schedule, protocol, display)
         facts |= {
             "methods": {entry.card.name: entry.facts() for entry in entries},
-            "untimed": untimed,
+            "untimed": prepared.untimed,
+            "schedule": asdict(schedule),
         }
-        stage = display.progress("time", min(protocol.rounds, len(harness.concepts)))
+        rounds = {"repeated": schedule.again, "once": schedule.rounds - schedule.again}
+        stage = display.progress("time", schedule.rounds, parts=rounds)
         _record_session(store, session, facts)
-        for _ in harness.run(entries):
-            stage.advance()
-            _record_session(store, session, facts | {"after": machine.load() | machine.gpu(device)})
+        began = time.monotonic()
+        try:
+            for number in harness.run(entries, again=schedule.again):
+                part = "repeated" if number <= schedule.again else "once"
+                stage.advance(part=part, seconds=time.monotonic() - began)
+                facts["after"] = machine.load() | machine.gpu(device)
+                _record_session(store, session, facts)
+                began = time.monotonic()
+        except Interrupted:
+            _record_session(store, session, facts | {"interrupted": True})
+            raise
 
 
-def _prepare(
-    harness: TimingHarness, methods: Sequence[str], display: Display
-) -> tuple[list[TimedMethod], dict[str, str]]:
-    """The methods that can be timed, warmed up, and the reasons why the others cannot."""
-    entries, untimed = [], {}
+@dataclass(frozen=True, kw_only=True)
+class _WarmMethod:
+    """A method that is ready, and the seconds that it took on one concept."""
+
+    entry: TimedMethod
+    pace: MethodPace
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Prepared:
+    methods: list[_WarmMethod]
+    untimed: dict[str, str]
+    """Reasons why the others cannot be timed."""
+
+
+def _prepare(harness: TimingHarness, methods: Sequence[str], display: Display) -> _Prepared:
+    """Make ready and warm up the methods that can be timed."""
+    prepared = _Prepared(methods=[], untimed={})
     stage = display.progress("prepare", len(methods))
     for name in methods:
         display.info(f"prepare {name}")
+        stage.show(name)
         try:
             entry = harness.prepare(name)
-            harness.warm_up(entry)
+            prepared.methods.append(_WarmMethod(entry=entry, pace=harness.warm_up(entry)))
         except Exception as error:  # one method's fault is not that of the others
-            untimed[name] = (
+            reason = (
                 str(error)
                 if isinstance(error, HtbenchError)
                 else f"{type(error).__name__}: {error}"
             )
-            display.warn(f"{name} is not timed: {untimed[name]}")
-        else:
-            entries.append(entry)
+            prepared.untimed[name] = reason
+            display.warn(f"{name} is not timed: {reason}")
         stage.advance()
-    return entries, untimed
+    return prepared
+
+
+def _announce(
+    entries: Sequence[TimedMethod], schedule: Schedule, protocol: TimingProtocol, display: Display
+) -> None:
+    """Say how much will be measured, and warn where it is less than the protocol asks for."""
+    parts = [
+        f"{entry.card.name} over {entry.steps} of its {entry.of_steps:,} steps"
+        for entry in entries
+        if entry.steps
+    ]
+    seconds = schedule.seconds(schedule.rounds)
+    length = f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.0f} min"
+    text = f"at most {schedule.rounds} rounds, about {length}"
+    display.announce("; ".join([text, *parts]))
+    if not schedule.is_enough and protocol.rounds >= durations.MIN_SAMPLES:
+        needed = schedule.seconds(durations.MIN_SAMPLES)
+        display.warn(
+            f"{durations.MIN_SAMPLES} rounds need about {needed / 60:.1f} minutes after warming up:"
+            " raise --minutes, or name fewer methods"
+        )
 
 
 def _record_model(store: Store, facts: Mapping[str, object], model: Model) -> None:

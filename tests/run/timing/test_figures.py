@@ -70,6 +70,27 @@ def test_a_reader_is_told_what_was_scaled_and_what_was_not_timed() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("facts", "part"),
+    [
+        ({"interrupted": True}, "The session was interrupted"),
+        ({"schedule": {"again": 6}}, "There was time for 6 repeated concepts, too few"),
+        ({"schedule": {"again": 7}}, ""),
+    ],
+)
+def test_a_reader_is_told_of_what_a_short_session_lacks(
+    facts: dict[str, object], part: str
+) -> None:
+    added = set(caveats(session(**facts))) - set(caveats(session()))
+    assert [sentence[: len(part)] for sentence in added] == ([part] if part else [])
+
+
+def test_a_reader_is_told_that_an_earlier_session_measured_the_training() -> None:
+    made = session()
+    made.facts["methods"]["hyper"]["training"]["measured"] = "2026-11-29T10:00:00+00:00"
+    assert any("an earlier session" in sentence for sentence in caveats(made))
+
+
 def test_a_reader_is_told_of_kept_answers_noise_and_other_work() -> None:
     made = session(before={"load": [3.0, 2.0, 1.0], "cores": 2})
     faster = [

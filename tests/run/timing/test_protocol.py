@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,8 @@ from htbench.core.phase import phase
 from htbench.run.store import Sample
 from htbench.run.timing.figures import Session
 from htbench.run.timing.protocol import TimedMethod, TimingHarness, TimingProtocol, is_steady
+from htbench.run.timing.schedule import MAX_STEPS, MIN_STEPS
+from htbench.run.timing.trainings import KeptTrainings
 from htbench.stats.durations import MIN_PIECES
 from htbench.steering import baseline, concept
 from htbench.steering.concept import Concept
@@ -70,6 +72,7 @@ def bench(
         prompt="a cat",
         protocol=protocol,
         folder=folder,
+        kept=KeptTrainings(folder=folder / "kept"),
         sink=taken.extend,
     )
 
@@ -163,6 +166,62 @@ def test_a_fit_of_many_steps_is_measured_over_a_few_and_scaled(tmp_path: Path) -
     ready = bench(tmp_path, []).prepare("lineas-1000")
     assert (ready.scale, ready.facts()["steps"]) == (500, 1000)
     assert bench(tmp_path, []).prepare("linear-act").scale == 1
+
+
+def test_steps_are_chosen_by_the_time_that_a_step_took(tmp_path: Path) -> None:
+    session = bench(tmp_path, [], protocol=TimingProtocol(minutes=60))
+    ready = session.prepare("lineas-1000")
+    assert ready.steps == MIN_STEPS
+    pace = session.warm_up(ready)
+    assert pace.step > 0
+    assert session.plan([pace]).steps == MAX_STEPS
+    assert session.plan([replace(pace, step=20.0)]).steps in range(MIN_STEPS, MAX_STEPS)
+    assert session.with_steps(ready, 7).scale == 1000 / 7
+    assert session.with_steps(session.prepare("linear-act"), 7).scale == 1
+
+
+def test_a_training_is_measured_once_for_all_sessions_in_a_folder(tmp_path: Path) -> None:
+    first: list[Sample] = []
+    second: list[Sample] = []
+    measured = bench(tmp_path, first).prepare("hypertransport")
+    kept = bench(tmp_path, second).prepare("hypertransport")
+    assert {sample.work for sample in first} == {"learn"}
+    assert second == []
+    assert kept.training_cost.parts == measured.training_cost.parts
+    assert kept.training_cost.measured
+    assert kept.steering.towards(CONCEPTS["test"][0]).sites
+
+
+def test_a_training_of_other_settings_is_measured_anew(tmp_path: Path) -> None:
+    bench(tmp_path, []).prepare("hypertransport")
+    taken: list[Sample] = []
+    bench(tmp_path, taken, protocol=replace(SHORT, train_steps=2)).prepare("hypertransport")
+    assert {sample.work for sample in taken} == {"learn"}
+
+
+def test_a_training_of_another_machine_is_measured_anew(tmp_path: Path) -> None:
+    bench(tmp_path, []).prepare("hypertransport")
+    taken: list[Sample] = []
+    elsewhere = KeptTrainings(folder=tmp_path / "kept", conditions={"machine": "another"})
+    replace(bench(tmp_path, taken), kept=elsewhere).prepare("hypertransport")
+    assert {sample.work for sample in taken} == {"learn"}
+
+
+@pytest.mark.parametrize("ending", ["json", "steering"])
+def test_a_damaged_training_is_measured_anew(ending: str, tmp_path: Path) -> None:
+    bench(tmp_path, []).prepare("hypertransport")
+    (file,) = (tmp_path / "kept").glob(f"*.{ending}")
+    file.write_bytes(file.read_bytes()[:50])
+    taken: list[Sample] = []
+    assert bench(tmp_path, taken).prepare("hypertransport").training_cost.seconds > 0
+    assert taken
+
+
+def test_methods_with_one_base_share_its_training(tmp_path: Path) -> None:
+    bench(tmp_path, []).prepare("hypertransport")
+    taken: list[Sample] = []
+    bench(tmp_path, taken).prepare("hypertransport-warm")
+    assert taken == []
 
 
 def test_the_phase_that_is_scaled_is_the_fit_alone() -> None:
