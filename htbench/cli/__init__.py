@@ -13,6 +13,7 @@ from htbench.cli import (
     fetch,
     judge,
     listing,
+    pack,
     power,
     report,
     run,
@@ -175,6 +176,16 @@ htbench export quickstart --to csv
 htbench export quickstart --to figures --out figures
 """,
 )
+_add(
+    pack.pack,
+    "pack",
+    _DATA,
+    """
+htbench pack quickstart
+htbench pack quickstart --out mine.zip --sign ~/.ssh/id_ed25519
+""",
+)
+_add(pack.unpack, "unpack", _DATA, "htbench unpack quickstart.bundle.zip --name theirs")
 _add(
     fetch.fetch,
     "fetch",

@@ -33,11 +33,6 @@ def write(summary: Summary, folder: Path) -> None:
         OSError: if the folder cannot be written.
     """
     lines = rows(summary)
-    table = io.StringIO(newline="")
-    if lines:
-        writer = csv.DictWriter(table, list(lines[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(map(csv_row, lines))
     record = {
         "scorer": summary.scorer,
         "concepts": summary.concepts,
@@ -48,12 +43,22 @@ def write(summary: Summary, folder: Path) -> None:
         "lines": lines,
     }
     texts = {
-        "csv": table.getvalue(),
+        "csv": csv_text(lines),
         "json": json.dumps(record, indent=1, ensure_ascii=False) + "\n",
         "md": _markdown(summary),
     }
     for kind, text in texts.items():
         content.write_whole(folder / f"leaderboard.{kind}", text.encode("utf-8", "replace"))
+
+
+def csv_text(lines: Sequence[FileRow]) -> str:
+    """The text of `leaderboard.csv` with these lines; empty without any."""
+    table = io.StringIO(newline="")
+    if lines:
+        writer = csv.DictWriter(table, list(lines[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(map(csv_row, lines))
+    return table.getvalue()
 
 
 def csv_row(row: FileRow) -> FileRow:
