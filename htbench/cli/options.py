@@ -1,6 +1,7 @@
 """Options that commands share, and the runs and models that they name."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -87,6 +88,10 @@ MethodCard = Annotated[
     str,
     typer.Argument(metavar="METHOD", help="Name of a method, or the path of its card."),
 ]
+RunOrBundle = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="Name of a run, or the path of its folder or of a bundle."),
+]
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="Name of a run, or the path of its folder.")
 ]
@@ -147,6 +152,25 @@ def run_folder(run: str, runs_dir: Path) -> Path:
             return folder
     names = [path.parent.name for path in runs_dir.glob("*/run.sqlite")]
     raise UnknownName("run", run, names, remedy="See: htbench list runs")
+
+
+@contextmanager
+def open_run(run: str, runs_dir: Path) -> Iterator[Path]:
+    """The folder of the run or the bundle that a user named; that of a bundle is temporary.
+
+    Raises:
+        UnknownName: if there is neither.
+        Refused: if a bundle is not as it was packed.
+    """
+    from htbench.bundles.archive import is_bundle
+
+    if len(run) < 1000 and is_bundle(Path(run)):
+        from htbench.bundles.unpack import unpacked
+
+        with unpacked(Path(run)) as folder:
+            yield folder
+    else:
+        yield run_folder(run, runs_dir)
 
 
 def parse_numbers(option: str, text: str) -> list[float]:

@@ -2,12 +2,13 @@
 
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from htbench.cli.options import OUTPUT, RUNS_DIR, Json, Open, RunsDir, Wide, run_folder
+from htbench.cli.options import OUTPUT, RUNS_DIR, Json, Open, RunsDir, Wide, open_run
 from htbench.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ def report(
         list[str] | None,
         typer.Argument(
             metavar="RUN...",
-            help="Name of a run, or the path of its folder. Several become one report.",
+            help="Name of a run, or the path of its folder or of a bundle. Several become one "
+            "report.",
             show_default=False,
         ),
     ] = None,
@@ -30,7 +32,8 @@ def report(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Folder for the report of several runs.",
+            help="Folder for the report of several runs, or of a bundle.",
+            show_default="beside the bundle",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -83,33 +86,60 @@ def report(
     if index:
         sys.stdout.write(f"Runs: {os.path.relpath(runs_index.write(runs_dir))}\n")
         return
-    shown: Path | None
     if not runs:
         raise UsageError(
             "no run is named", remedy="Write: htbench report RUN, or htbench report --index"
         )
-    if len(runs) > 1:
-        if serve:
-            raise UsageError("several runs are not served", remedy=_SEVERAL_REMEDY)
-        if out is None:
-            raise UsageError("several runs need a folder for their report", remedy=_SEVERAL_REMEDY)
-        folders = [run_folder(run, runs_dir) for run in runs]
-        shown, code = _report_several(folders, out, wide=wide, as_json=as_json)
-    elif out is not None:
+    with ExitStack() as stack:
+        folders = [stack.enter_context(open_run(run, runs_dir)) for run in runs]
+        shown: Path | None
+        if len(runs) > 1:
+            if serve:
+                raise UsageError("several runs are not served", remedy=_SEVERAL_REMEDY)
+            if out is None:
+                raise UsageError(
+                    "several runs need a folder for their report", remedy=_SEVERAL_REMEDY
+                )
+            shown, code = _report_several(folders, out, wide=wide, as_json=as_json)
+        elif serve:
+            show(folders[0], port=port)
+            return
+        else:
+            into = _report_folder(Path(runs[0]), out)
+            code = write_and_print(
+                folders[0], into=into, as_folder=folder, wide=wide, as_json=as_json
+            )
+            shown = _page_of(into) if into else find_current_page(folders[0])
+        if open_:
+            open_page(shown)
+    raise typer.Exit(code)
+
+
+def _report_folder(run: Path, out: Path | None) -> Path | None:
+    """The folder for the report of a bundle; None for a run, whose folder it is.
+
+    Raises:
+        UsageError: if `out` is given for a run.
+    """
+    from htbench.bundles import archive
+
+    if archive.is_bundle(run):
+        name = run.name.removesuffix(".zip").removesuffix(".bundle")
+        return out or run.with_name(f"{name}-report")
+    if out is not None:
         raise UsageError(
-            "--out is for the report of several runs: that of one run is in its own folder",
+            "--out is for the report of several runs or of a bundle: that of one run is in its own "
+            "folder",
             remedy="The folder where runs are is --runs-dir.",
         )
-    else:
-        run = run_folder(runs[0], runs_dir)
-        if serve:
-            show(run, port=port)
-            return
-        code = write_and_print(run, as_folder=folder, wide=wide, as_json=as_json)
-        shown = find_current_page(run)
-    if open_:
-        open_page(shown)
-    raise typer.Exit(code)
+    return None
+
+
+def _page_of(folder: Path) -> Path | None:
+    from htbench.report import current
+
+    pages = [folder / name for name in current.PAGES]
+    return next((page for page in pages if page.is_file()), None)
 
 
 def _report_several(
@@ -139,13 +169,15 @@ def write_and_print(
     run: Path,
     *,
     page: Path | None = None,
+    into: Path | None = None,
     as_folder: bool = False,
     wide: bool = False,
     as_json: bool,
 ) -> int:
     """Write a run's report and print its tables; gives 3 if cells or scores are missing, else 0.
 
-    A `page` that is there and up to date is not written again.
+    It is written to the run's folder, or `into` another. A `page` that is there and up to date is
+    not written again.
     """
     from htbench import report
 
@@ -153,7 +185,9 @@ def write_and_print(
     with report.open_run(run) as summary:
         for problem in summary.store.problems:
             sys.stderr.write(f"htbench: left out: {problem}\n")
-        page = page or write(summary, run)
+        if into:
+            into.mkdir(parents=True, exist_ok=True)
+        page = page or write(summary, into or run)
         return _print_tables(summary, page, wide=wide, as_json=as_json)
 
 
