@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from htbench.models.emoji.icons import nouns
-from htbench.models.emoji.scenes import LATENT, VALUES, WORDINGS, Scene, caption, phrase
+from htbench.models.emoji.scenes import LATENT, Scene, caption, phrase
+from htbench.models.emoji.worlds import SHIPPED, WORDINGS
 
 N_TEST, N_DEV, N_CONCEPTS = 167, 60, 674
 N_COMPANIONS = 160
@@ -68,7 +69,7 @@ def modifiers() -> dict[str, Modifier]:
     limits = {"companion": N_COMPANIONS}
     parts = {
         kind: _split_values(rng.permutation(values).tolist()[: limits.get(kind)])
-        for kind, values in VALUES.items()
+        for kind, values in SHIPPED.values.items()
     }
     single = [
         Modifier(kind=kind, facts={kind: value}, split=split)

@@ -26,7 +26,8 @@ from scipy.special import ndtri, softmax
 from htbench.core import pictures
 from htbench.core.content import file_digest
 from htbench.models.emoji.icons import DRAWINGS, WEIGHTS_FOLDER, nouns
-from htbench.models.emoji.scenes import LATENT, N_ARRANGEMENTS, VALUES, WORDINGS, Scene, phrase
+from htbench.models.emoji.scenes import LATENT, N_ARRANGEMENTS, Scene, phrase
+from htbench.models.emoji.worlds import SHIPPED, WORDINGS
 from htbench.scorers.scorer import ScorerCard, ScorerInput, ScorerVersion
 
 VERSION = "1"
@@ -115,7 +116,7 @@ def _facts_by_phrase() -> dict[str, tuple[str, str]]:
     """Kind and value of a modifier by each of its phrasings."""
     return {
         phrase(kind, value, wording): (kind, value)
-        for kind, values in VALUES.items()
+        for kind, values in SHIPPED.values.items()
         for wording in range(len(WORDINGS[kind]))
         for value in values
     }
@@ -152,7 +153,7 @@ def _rivals(facts: Facts) -> list[Facts]:
     changed = [
         (*facts[:k], (kind, other), *facts[k + 1 :])
         for k, (kind, value) in enumerate(facts)
-        for other in VALUES[kind]
+        for other in SHIPPED.values[kind]
         if other != value
     ]
     own, *scenes = (_draw(nouns()[0], each, (0, 0)) for each in (facts, (), *changed))

@@ -14,7 +14,8 @@ from htbench.core import registry
 from htbench.models.emoji.detector import detected, nearest_layout
 from htbench.models.emoji.icons import nouns
 from htbench.models.emoji.sampling import PROBABILITIES, is_held_out
-from htbench.models.emoji.scenes import LATENT, VALUES, Scene, caption
+from htbench.models.emoji.scenes import LATENT, Scene, caption
+from htbench.models.emoji.worlds import SHIPPED
 from htbench.steering.encoder import Encoder
 from htbench.steering.intervention import Intervention
 from htbench.steering.model import Model, Request
@@ -30,16 +31,16 @@ def held_out_scenes(count: int, *, seed: int) -> list[Scene]:
     kinds = rng.choice(list(PROBABILITIES), count, p=shares).tolist()
     scenes: list[Scene] = []
     for kind in sorted(kinds, key=list(PROBABILITIES).index):
-        noun, value = str(rng.choice(nouns())), str(rng.choice(VALUES[kind]))
+        noun, value = str(rng.choice(nouns())), str(rng.choice(SHIPPED.values[kind]))
         while not is_held_out(noun, kind, value):
-            noun, value = str(rng.choice(nouns())), str(rng.choice(VALUES[kind]))
+            noun, value = str(rng.choice(nouns())), str(rng.choice(SHIPPED.values[kind]))
         scenes.append(Scene(noun=noun, **{kind: value}))
     return scenes
 
 
 def classify(images: Sequence[Image.Image], kind: str, encoder: Encoder) -> list[str]:
     """The value of `kind` with the nearest caption to each image."""
-    values = nouns() if kind == "noun" else VALUES[kind]
+    values = nouns() if kind == "noun" else SHIPPED.values[kind]
     by_text = {caption({kind: value}): value for value in values}
     return [by_text[text] for text in nearest_texts(images, list(by_text), encoder)]
 
@@ -96,7 +97,7 @@ def correct_answers(
 
     A colour is right whatever its pattern.
     """
-    answers_by_kind = {kind: classify(images, kind, encoder) for kind in ("noun", *VALUES)}
+    answers_by_kind = {kind: classify(images, kind, encoder) for kind in ("noun", *SHIPPED.values)}
     facts = [scene.facts() for scene in scenes]
     pairs = {
         kind: [(fact[kind], answers[k]) for k, fact in enumerate(facts) if kind in fact]
@@ -108,7 +109,7 @@ def correct_answers(
             for k, fact in enumerate(facts)
             if kind in fact
         ]
-        for kind in VALUES
+        for kind in SHIPPED.values
     }
     colours = [
         (true.split()[0], answer.split()[0])
@@ -139,7 +140,7 @@ def detections(
         layout = nearest_layout(unsteered, scene.noun)
         for kind, value in scene.facts().items():
             if kind != "noun":
-                other = str(rng.choice([each for each in VALUES[kind] if each != value]))
+                other = str(rng.choice([each for each in SHIPPED.values[kind] if each != value]))
                 answers = [
                     detected(image, noun=scene.noun, facts={kind: asked}, layout=layout)
                     for asked in (value, other)

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from htbench.models.emoji.icons import nouns
-from htbench.models.emoji.scenes import LATENT, N_TRAINED_WORDINGS, VALUES, Scene, caption
+from htbench.models.emoji.scenes import LATENT, Scene, caption
+from htbench.models.emoji.worlds import N_TRAINED_WORDINGS, SHIPPED, World
 
 PROBABILITIES = {"companion": 0.5, "style": 0.3, "background": 0.35, "frame": 0.12, "weather": 0.12}
 """Probability of a modifier of each kind in a training scene."""
@@ -41,24 +42,32 @@ def is_held_out(noun: str, kind: str, value: str) -> bool:
 
 
 def sample_scene(
-    rng: np.random.Generator, probabilities: Mapping[str, float] = PROBABILITIES
+    rng: np.random.Generator,
+    probabilities: Mapping[str, float] = PROBABILITIES,
+    *,
+    world: World = SHIPPED,
 ) -> Scene:
-    """A random scene without held-out pairs."""
+    """A random scene of `world` without held-out pairs."""
     scene = Scene(noun=str(rng.choice(nouns())))
     for kind, chance in probabilities.items():
         if rng.random() < chance:
-            value = str(rng.choice(VALUES[kind]))
+            value = str(rng.choice(world.values[kind]))
             if not is_held_out(scene.noun, kind, value):
                 scene = replace(scene, **{kind: value})
     return scene
 
 
 def sample_batch(
-    seed: int, step: int, size: int, probabilities: Mapping[str, float] = PROBABILITIES
+    seed: int,
+    step: int,
+    size: int,
+    probabilities: Mapping[str, float] = PROBABILITIES,
+    *,
+    world: World = SHIPPED,
 ) -> SceneBatch:
-    """Batch `step` of a training run."""
+    """Batch `step` of a training run, with captions for the generator, which have no synonyms."""
     rng = np.random.default_rng((seed, step))
-    scenes = [sample_scene(rng, probabilities) for _ in range(size)]
+    scenes = [sample_scene(rng, probabilities, world=world) for _ in range(size)]
     latents = rng.standard_normal((size, *LATENT), np.float32)
     captions = [caption(scene.facts(), sample_wordings(rng)) for scene in scenes]
     return SceneBatch(
@@ -75,6 +84,21 @@ def sample_wordings(rng: np.random.Generator) -> dict[str, int]:
         kind: int(rng.integers(1, N_TRAINED_WORDINGS))
         for kind in PROBABILITIES
         if rng.random() < REWORDING_PROBABILITY
+    }
+
+
+def with_synonyms(
+    facts: Mapping[str, str], rng: np.random.Generator, *, world: World = SHIPPED
+) -> dict[str, str]:
+    """The facts with the names of some values replaced by synonyms, for captions of a CLIP.
+
+    It is random which values are, with the world's probability, and by which of their synonyms.
+    """
+    return {
+        kind: str(rng.choice(texts))
+        if (texts := world.synonyms(kind, value)) and rng.random() < world.synonym_probability
+        else value
+        for kind, value in facts.items()
     }
 
 

@@ -28,7 +28,9 @@ from htbench.models.emoji.sampling import (
     SceneBatch,
     sample_batch,
     sample_wordings,
+    with_synonyms,
 )
+from htbench.models.emoji.worlds import SHIPPED
 from htbench.steering import baseline, concept
 from htbench.steering.fitting.trainer import Recipe, Trainer
 from htbench.steering.method import Method
@@ -164,8 +166,8 @@ class ClipTask:
     - Captions of one fact, so that a rare noun meets more than the few images of its batch.
     - For each cell of the image, these captions again: the drawing that covers the cell is right.
 
-    After a third of the training most scenes have a style, since nouns under one of 26 styles are
-    the slowest to learn. Half of the cells are dropped until the last fifth of the training.
+    After a third of the training most scenes have a style, since nouns under a style are the
+    slowest to learn. Half of the cells are dropped until the last fifth of the training.
 
     References:
         Li et al. Scaling Language-Image Pre-training via Masking. 2022.
@@ -184,12 +186,16 @@ class ClipTask:
         self.recipe, self.device = recipe, device
         self.facts = [
             (kind, value)
-            for kind, values in ({"noun": nouns()} | scenes.VALUES).items()
+            for kind, values in ({"noun": nouns()} | SHIPPED.values).items()
             for value in values
         ]
         self.fact_index = {fact: k for k, fact in enumerate(self.facts)}
-        single = clip.tokenise([scenes.caption(dict([fact])) for fact in self.facts])
-        self.fact_tokens = single[:, : int((single > 0).sum(1).max())].to(device)
+        texts = [
+            scenes.caption({kind: text})
+            for kind, value in self.facts
+            for text in (value, *SHIPPED.synonyms(kind, value))
+        ]
+        self.fact_length = int((clip.tokenise(texts) > 0).sum(1).max())
         if compiled:
             self.network.visual.transformer.compile()
             self.network.transformer.compile()
@@ -200,9 +206,11 @@ class ClipTask:
         batch = sample_batch(self.recipe.seed, step, self.recipe.batch, probabilities)
         rng = np.random.default_rng((self.recipe.seed, step, 1))
         mentioned = [_mentioned_facts(scene, rng) for scene in batch.scenes]
-        captions = [scenes.caption(facts, sample_wordings(rng)) for facts in mentioned]
+        captions = [
+            scenes.caption(with_synonyms(facts, rng), sample_wordings(rng)) for facts in mentioned
+        ]
         changed = [
-            scenes.caption(_altered_facts(facts, scene.facts(), rng))
+            scenes.caption(with_synonyms(_altered_facts(facts, scene.facts(), rng), rng))
             for facts, scene in zip(mentioned, batch.scenes, strict=True)
         ]
         pixels = clip.blur_and_noise(
@@ -213,11 +221,14 @@ class ClipTask:
         whole = step >= 0.8 * self.recipe.steps
         kept = torch.from_numpy(rng.random(covered.shape)).argsort(1)[:, : covered.shape[1] // 2]
         self.cell_dropout.kept_cells = None if whole else kept.to(self.device)
+        facts = [with_synonyms(dict([self.facts[k]]), rng) for k in candidates.tolist()]
+        fact_tokens = clip.tokenise([scenes.caption(fact) for fact in facts])
+        fact_tokens = fact_tokens[:, : self.fact_length].to(self.device)
         with device.autocast_bfloat16(str(self.device)):
             pooled, cells = self.network.visual(pixels.to(self.device))
             tokens = clip.tokenise(captions + changed).to(self.device)
             texts = clip.encode_text(self.network, tokens).float()
-            single = clip.encode_text(self.network, self.fact_tokens[candidates]).float()
+            single = clip.encode_text(self.network, fact_tokens).float()
             cells = cells @ self.network.visual.proj
         images = nn.functional.normalize(pooled.float(), dim=-1)
         scale = self.network.logit_scale.exp().clamp(max=100)
@@ -251,7 +262,7 @@ class ClipTask:
         Facts that are not among the candidates do not count.
         """
         total = logits.new_zeros(())
-        for kind in ("noun", *scenes.VALUES):
+        for kind in ("noun", *SHIPPED.values):
             of_kind = torch.tensor([self.facts[k][0] == kind for k in candidates.tolist()])
             values = [scene.facts().get(kind, "") for scene in batch.scenes]
             facts = torch.tensor([self.fact_index.get((kind, value), -1) for value in values])
@@ -299,12 +310,12 @@ def _altered_facts(
     mentioned: dict[str, str], true: dict[str, str], rng: np.random.Generator
 ) -> dict[str, str]:
     """The mentioned facts with one left out, or with one that is not true."""
-    kind = str(rng.choice([*mentioned, *scenes.VALUES]))
+    kind = str(rng.choice([*mentioned, *SHIPPED.values]))
     if kind in mentioned and kind != "noun" and rng.random() < 0.5:
         return {other: value for other, value in mentioned.items() if other != kind} or {
             "noun": true["noun"]
         }
-    values = nouns() if kind == "noun" else scenes.VALUES[kind]
+    values = nouns() if kind == "noun" else SHIPPED.values[kind]
     while (value := values[int(rng.integers(len(values)))]) == true.get(kind):
         pass
     return mentioned | {kind: value}
@@ -463,7 +474,7 @@ def _train(
     recipe, finish = RECIPES[stage], FINISH_RECIPE
     if steps:
         recipe, finish = replace(recipe, steps=steps), replace(finish, steps=steps)
-    words = "".join(f"{word}\n" for word in scenes.words()).encode()
+    words = "".join(f"{word}\n" for word in SHIPPED.vocabulary()).encode()
     target, torch_device = out or WEIGHTS_FOLDER, torch.device(device_name)
     # The digest of weights is taken together with the vocabulary beside them.
     for path in {folder / "vocabulary.txt" for folder in (WEIGHTS_FOLDER, target)}:

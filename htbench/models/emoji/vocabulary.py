@@ -39,15 +39,17 @@ def unknown_words(text: str) -> list[str]:
 
 def groups() -> dict[str, Sequence[str]]:
     """All known words, and nouns of several words, by the kind of thing that they stand for."""
-    from htbench.models.emoji import scenes
+    from htbench.models.emoji.worlds import SHIPPED
 
     kinds = {
-        "nouns": scenes.VALUES["companion"],
-        "styles": scenes.VALUES["style"],
-        "colours": tuple(scenes.COLOURS),
-        "patterns of backgrounds": tuple(scenes.PATTERNS),
-        "weather": scenes.VALUES["weather"],
+        "nouns": SHIPPED.values["companion"],
+        "styles": SHIPPED.styles,
+        "colours": SHIPPED.colours,
+        "patterns of backgrounds": SHIPPED.patterns,
+        "weather": SHIPPED.weathers,
     }
+    if shaped := [frame for frame in SHIPPED.frames if frame not in SHIPPED.colours]:
+        kinds["frames"] = tuple(shaped)
     named = {word for names in kinds.values() for word in " ".join(names).split()}
     others = sorted(set(token_ids()) - named - {","})
     return {**kinds, "words between them": others}

@@ -18,7 +18,8 @@ from htbench.models.emoji.detector import (
     read_facts,
 )
 from htbench.models.emoji.quality import calibration_error, render_scenes
-from htbench.models.emoji.scenes import WORDINGS, Scene
+from htbench.models.emoji.scenes import Scene
+from htbench.models.emoji.worlds import WORDINGS
 from htbench.scorers.scorer import ScorerInput
 from htbench.steering import concept
 

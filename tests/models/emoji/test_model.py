@@ -18,7 +18,8 @@ from htbench.models.emoji.quality import (
     held_out_scenes,
     render_scenes,
 )
-from htbench.models.emoji.scenes import Scene, words
+from htbench.models.emoji.scenes import Scene
+from htbench.models.emoji.worlds import SHIPPED
 from htbench.steering.encoder import Encoder
 from htbench.steering.hooks import activations
 from htbench.steering.intervention import Intervention
@@ -37,7 +38,7 @@ def scorer() -> Encoder:
 
 
 def test_the_vocabulary_knows_every_word_of_every_caption() -> None:
-    assert set(words()) == vocabulary.token_ids().keys()
+    assert set(SHIPPED.vocabulary()) == vocabulary.token_ids().keys()
 
 
 def test_unknown_words_are_named() -> None:

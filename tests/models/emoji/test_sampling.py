@@ -11,7 +11,8 @@ import torch
 from htbench.models.emoji import vocabulary
 from htbench.models.emoji.icons import DRAWINGS, icon, nouns
 from htbench.models.emoji.sampling import is_held_out, render, sample_batch, sample_scene
-from htbench.models.emoji.scenes import LATENT, VALUES, Scene, caption, choices, layout, words
+from htbench.models.emoji.scenes import LATENT, Scene, caption, choices, layout
+from htbench.models.emoji.worlds import SHIPPED
 
 NOUN, OTHER = nouns()[:2]
 PLAIN = Scene(noun=NOUN)
@@ -67,7 +68,7 @@ def test_about_one_pair_in_twenty_is_unseen() -> None:
         [
             is_held_out(noun, kind, value)
             for noun in nouns()[:40]
-            for kind, values in VALUES.items()
+            for kind, values in SHIPPED.values.items()
             for value in values
         ]
     )
@@ -76,7 +77,7 @@ def test_about_one_pair_in_twenty_is_unseen() -> None:
 
 def test_every_value_is_drawn_some_time() -> None:
     drawn = {(kind, value) for scene in _drawn(10000) for kind, value in scene.facts().items()}
-    assert {(kind, value) for kind, values in VALUES.items() for value in values} <= drawn
+    assert {(kind, value) for kind, values in SHIPPED.values.items() for value in values} <= drawn
 
 
 CAPTIONS = [
@@ -132,7 +133,7 @@ def test_every_caption_is_known_word_for_word_and_fits() -> None:
 
 
 def test_the_shipped_vocabulary_is_that_of_the_scenes() -> None:
-    assert list(vocabulary.token_ids()) == words()
+    assert list(vocabulary.token_ids()) == SHIPPED.vocabulary()
 
 
 def test_the_same_scene_is_drawn_twice_alike() -> None:
@@ -174,7 +175,7 @@ def test_noise_six_deviations_out_is_still_a_layout(extreme: float) -> None:
     [
         (kind, value)
         for kind in ("style", "weather", "background", "frame")
-        for value in VALUES[kind]
+        for value in SHIPPED.values[kind]
     ],
 )
 def test_every_modifier_changes_the_image(kind: str, value: str) -> None:
@@ -186,7 +187,9 @@ def test_every_modifier_changes_the_image(kind: str, value: str) -> None:
 
 @pytest.mark.parametrize("kind", ["style", "weather", "background", "frame"])
 def test_no_two_values_of_a_kind_look_the_same(kind: str) -> None:
-    images = [replace(PLAIN, **{kind: value}).draw(_noise()).astype(int) for value in VALUES[kind]]
+    images = [
+        replace(PLAIN, **{kind: value}).draw(_noise()).astype(int) for value in SHIPPED.values[kind]
+    ]
     assert min(np.abs(a - b).mean() for a, b in combinations(images, 2)) > 1
 
 
