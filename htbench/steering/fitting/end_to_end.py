@@ -275,9 +275,9 @@ class EndToEnd(Objective):
         """The loss of each concept; adds the gradient of their sum to that of `maps`.
 
         Nothing in it waits for the device. Means are small, unlike the activations of the whole
-        generator. With `at_once` the means of all images are computed without gradients, the loss
-        is differentiated with respect to them, and that gradient is propagated through the
-        generator for some images at a time.
+        generator. With `at_once` the means of all images but the last `at_once` are computed
+        without gradients. The loss is differentiated with respect to them, and that gradient is
+        propagated through the generator for so many images at a time.
 
         Args:
             model: the generator.
@@ -289,6 +289,7 @@ class EndToEnd(Objective):
         """
         count, concepts = len(images[0]), len(maps)
         parts = self.at_once or count
+        first = max(0, count - parts)
 
         def arriving(start: int, stop: int, *, with_values: bool = True) -> Tensor:
             own = images[0][start:stop], images[1][start:stop]
@@ -298,22 +299,22 @@ class EndToEnd(Objective):
             with autocast_bfloat16(model.device, enabled=self.precision == "bfloat16"):
                 return arriving_means(model, own, rows, layout, with_values=with_values)
 
-        is_whole = parts >= count
-        with torch.set_grad_enabled(is_whole):
-            # Without gradients, means of as many images fit as targets did.
-            batch = max(parts, BATCH)
-            means = [arriving(start, start + batch) for start in range(0, count, batch)]
-        arrived = means[0] if len(means) == 1 else torch.cat(means)
-        if not is_whole:
-            arrived.requires_grad_()
+        with torch.no_grad():
+            # As many at a time as target images, which have no gradients either.
+            batches = [
+                arriving(start, min(start + BATCH, first)) for start in range(0, first, BATCH)
+            ]
         with torch.enable_grad():
-            steered = steer_means(arrived.view(concepts, -1, layout.channels), maps)
+            last = arriving(first, count)
+            early = torch.cat([last[:0].detach(), *batches]).requires_grad_()
+            arrived = torch.cat([early, last]).view(concepts, -1, layout.channels)
+            steered = steer_means(arrived, maps)
             losses = self.losses(steered, targets, maps, layout, unsteered=unsteered)
             losses.sum().backward()  # type: ignore[no-untyped-call]
-            if not is_whole:
-                for part in range(0, count, parts):
-                    again = arriving(part, part + parts, with_values=False)
-                    again.backward(cast(Tensor, arrived.grad)[part : part + parts])
+            for start in range(0, first, parts):
+                stop = min(start + parts, first)
+                again = arriving(start, stop, with_values=False)
+                again.backward(cast(Tensor, early.grad)[start:stop])
         return losses.detach()
 
 
