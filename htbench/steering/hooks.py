@@ -1,7 +1,8 @@
-"""Forward hooks: attach taps to torch modules and remove them; no other file registers hooks."""
+"""Forward hooks: taps on the outputs of torch modules; no other file registers hooks."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -11,46 +12,135 @@ from htbench.core.errors import UnknownName
 from htbench.core.phase import phase
 from htbench.core.types import Site, SiteInfo
 from htbench.steering.intervention import Affine, Intervention, at_strength, scale_and_shift
-from htbench.steering.layout import union
+from htbench.steering.layout import Layout, union
 from htbench.steering.model import Model, Tap
 
 Pooling = Callable[[Float[Tensor, "images positions channels"]], Float[Tensor, "samples channels"]]
 """From a site's output to the samples that maps are fitted on, image by image."""
 
 
-@contextmanager
-def attach(
-    modules: Mapping[Site, nn.Module], sites: Mapping[Site, SiteInfo], tap: Tap
-) -> Iterator[None]:
-    """While inside, each module's output passes through `tap`; hooks are removed on every exit.
+class SteeredModules:
+    """Modules of a model at its sites, whose outputs pass through a tap while one is attached.
 
-    Raises:
-        RuntimeError: on a normal exit, if a site never fired.
+    Each module has one forward hook, registered here for good. Without a tap it changes nothing.
+    One batch runs at a time.
+
+    Args:
+        modules: the module of each site, in the order of firing.
+        sites: those sites, and maybe others.
+        compiled_on: the device on which a compiled network runs these modules; None: nowhere. Such
+            a network knows the gains and offsets of affine maps alone; see `runs_compiled`.
     """
-    fired: set[Site] = set()
-    with ExitStack() as stack:
-        with phase("install"):
-            for site, module in modules.items():
-                stack.callback(
-                    module.register_forward_hook(_hook(site, sites[site], tap, fired)).remove
-                )
-        yield
-    if silent := modules.keys() - fired:
-        raise RuntimeError(f"sites that never fired: {', '.join(sorted(silent))}")
+
+    def __init__(
+        self,
+        modules: Mapping[Site, nn.Module],
+        sites: Mapping[Site, SiteInfo],
+        *,
+        compiled_on: str | None = None,
+    ) -> None:
+        self._layout = Layout.of({site: sites[site].channels for site in modules})
+        self._compiled_on = compiled_on
+        self._tap: Tap | None = None
+        self._fired: set[Site] = set()
+        self._gains: Float[Tensor, "images 1 channels"] | None = None
+        self._offsets: Float[Tensor, "images 1 channels"] | None = None
+        for site, module in modules.items():
+            module.register_forward_hook(self._hook(site, sites[site].channel_axis))
+
+    @property
+    def runs_compiled(self) -> bool:
+        """True if a compiled network does what the attached tap says: affine maps or nothing."""
+        return self._gains is not None
+
+    @contextmanager
+    def attach(self, tap: Tap) -> Iterator[None]:
+        """While inside, every module's output passes through `tap`.
+
+        Raises:
+            RuntimeError: if another tap is attached; and on a normal exit, if a site never fired,
+                which is not checked of a compiled network.
+        """
+        if self._tap is not None:
+            raise RuntimeError("a tap is attached already: a model runs one batch at a time")
+        self._fired.clear()
+        if (
+            (device := self._compiled_on)
+            and isinstance(tap, Steering)
+            and not tap.others
+            and not torch.is_grad_enabled()
+        ):
+            with phase("install"):
+                self._gains, self._offsets = tap.gains_and_offsets(self._layout, device)
+        compiled = self.runs_compiled
+        try:
+            with self.reattach(tap):
+                yield
+        finally:
+            self._gains = self._offsets = None
+        if not compiled and (silent := set(self._layout.sites) - self._fired):
+            raise RuntimeError(f"sites that never fired: {', '.join(sorted(silent))}")
+
+    @contextmanager
+    def reattach(self, tap: Tap) -> Iterator[None]:
+        """While inside, outputs pass through `tap` again: a block is recomputed for gradients."""
+        before, self._tap = self._tap, tap
+        try:
+            yield
+        finally:
+            self._tap = before
+
+    def _hook(self, site: Site, axis: int) -> Callable[[nn.Module, object, Tensor], Tensor | None]:
+        span = self._layout.spans[site]
+        start, stop = span.start, span.stop
+
+        def hook(module: nn.Module, inputs: object, output: Tensor) -> Tensor | None:
+            # A compiled network is compiled once for all taps, so it reads tensors alone.
+            if torch.compiler.is_compiling():
+                if self._gains is None or self._offsets is None:
+                    return None
+                rows = self._gains[..., start:stop], self._offsets[..., start:stop]
+                return _scale_and_shift(output, axis, *(_beside_channels(x, axis) for x in rows))
+            if self._tap is None:
+                return None
+            self._fired.add(site)
+            if isinstance(self._tap, Steering):
+                return self._tap(site, output, axis)
+            return _through(self._tap, site, output, axis)
+
+        return hook
 
 
-def _hook(
-    site: Site, info: SiteInfo, tap: Tap, fired: set[Site]
-) -> Callable[[nn.Module, object, Tensor], Tensor]:
-    def hook(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
-        fired.add(site)
-        if info.channel_axis == -1:
-            return tap(site, output.flatten(1, -2)).view_as(output)
-        tokens = output.flatten(2).transpose(1, 2)
-        result = tap(site, tokens)
-        return output if result is tokens else result.transpose(1, 2).reshape(output.shape)
+def _through(tap: Tap, site: Site, output: Tensor, axis: int) -> Tensor:
+    """The output of a module of any shape after `tap`, which gets positions and channels."""
+    z = output.flatten(2).transpose(1, 2) if axis == 1 else output
+    z = z if z.ndim == 3 else z.flatten(1, -2)
+    result = tap(site, z)
+    if result.shape != z.shape:
+        shapes = f"{tuple(result.shape)}, not {tuple(z.shape)}"
+        raise RuntimeError(f"the tap of {site} returned a tensor of another shape: {shapes}")
+    if result is z:
+        return output
+    if z is output:
+        return result
+    return (result if axis == -1 else result.transpose(1, 2)).reshape(output.shape)
 
-    return hook
+
+def _scale_and_shift(output: Tensor, axis: int, gain: Tensor, offset: Tensor) -> Tensor:
+    """One operation on a module's output, with its channels where they are.
+
+    Gain and offset are of shape (images, 1, channels) for tokens, whose `axis` is -1, and of
+    (images, channels, 1, 1) for maps.
+    """
+    if output.ndim == gain.ndim:
+        return scale_and_shift(output, gain, offset)
+    z = output.flatten(1, -2) if axis == -1 else output.flatten(2)[..., None]
+    return scale_and_shift(z, gain, offset).view_as(output)
+
+
+def _beside_channels(rows: Float[Tensor, "images 1 channels"], axis: int) -> Tensor:
+    """A number per image and channel in the shape that goes with a channel axis."""
+    return rows if axis == -1 else rows.transpose(1, 2)[..., None]
 
 
 def find_candidate_sites(
@@ -79,69 +169,97 @@ def find_candidate_sites(
     return sites
 
 
-def steer(interventions: Sequence[Intervention], strengths: Sequence[float]) -> Tap:
+@dataclass(kw_only=True, eq=False)
+class Steering:
+    """The tap that `steer` makes; it also takes a module's output as it is, with its axis."""
+
+    strengths: Sequence[float]
+    """One per image."""
+    affine: Mapping[int, Affine]
+    """Affine maps without limits, by the number of the image that they act on."""
+    others: Mapping[int, Intervention]
+    """Other interventions, which are applied image by image."""
+    _rows: tuple[Tensor, Tensor] | None = field(default=None, init=False)
+    """Gains and offsets of all sites, from the first of them on."""
+    _tables: dict[int, dict[Site, tuple[Tensor, Tensor]]] = field(default_factory=dict, init=False)
+    """Views of `_rows` by channel axis and site."""
+
+    def __call__(self, site: Site, output: Tensor, axis: int = -1) -> Tensor:
+        """The output that the rest of the network gets; `axis` is that of the channels, 1 or -1."""
+        if self.others and any(site in change.sites for change in self.others.values()):
+            output = _through(self._one_by_one, site, output, axis)
+        if not self.affine:
+            return output
+        if axis not in self._tables:
+            self._tables[axis] = self._table(axis, output.device)
+        pair = self._tables[axis].get(site)
+        return output if pair is None else _scale_and_shift(output, axis, *pair)
+
+    def gains_and_offsets(
+        self, layout: Layout, device: str | torch.device
+    ) -> tuple[Float[Tensor, "images 1 channels"], Float[Tensor, "images 1 channels"]]:
+        """Gain and offset of each image in `layout`, which has all sites of the affine maps.
+
+        All sites are calculated at once: the maps are gathered, copied to the device, and
+        multiplied by their strengths as one tensor.
+        """
+        distinct = list({id(change): change for change in self.affine.values()}.values())
+        source = distinct[0].maps.device if distinct else device
+        identity = torch.tensor([[1.0], [-0.0]], device=source).expand(2, layout.channels)
+        maps = torch.stack(
+            [*(change.over(layout).to(source, torch.float32) for change in distinct), identity]
+        ).to(device)
+        index = {id(change): k for k, change in enumerate(distinct)}
+        images = range(len(self.strengths))
+        rows = torch.tensor(
+            [index[id(self.affine[k])] if k in self.affine else len(distinct) for k in images],
+            device=device,
+        )
+        amounts = torch.tensor(
+            [self.strengths[k] if k in self.affine else 0.0 for k in images],
+            dtype=torch.float32,
+            device=device,
+        )[:, None, None]
+        scales, shifts = torch.split(maps[rows], 1, 1)
+        return at_strength(scales, shifts, amounts)
+
+    def _table(self, axis: int, device: torch.device) -> dict[Site, tuple[Tensor, Tensor]]:
+        """Gain and offset at each site that any of the maps acts on, shaped for a channel axis."""
+        with phase("install"):
+            layout = union(*(change.layout for change in self.affine.values()))
+            self._rows = self._rows or self.gains_and_offsets(layout, device)
+            gains, offsets = (
+                torch.split(_beside_channels(rows, axis), list(layout.widths), axis)
+                for rows in self._rows
+            )
+        return dict(zip(layout.sites, zip(gains, offsets, strict=True), strict=True))
+
+    def _one_by_one(
+        self, site: Site, z: Float[Tensor, "images positions channels"]
+    ) -> Float[Tensor, "images positions channels"]:
+        rows = [
+            self.others[k].apply(site, row, strength=self.strengths[k]) if k in self.others else row
+            for k, row in enumerate(z[:, None])
+        ]
+        return torch.cat(rows)
+
+
+def steer(interventions: Sequence[Intervention], strengths: Sequence[float]) -> Steering:
     """The tap that applies to each image of a batch its own intervention at its own strength.
 
     Affine maps of all images are one fused operation per site, with the bits of `Affine.apply`. An
     image that is not steered has gain 1 and offset -0.0, which preserve every bit.
     """
+    active = {
+        k: change for k, change in enumerate(interventions) if change.sites and strengths[k] != 0
+    }
     affine = {
         k: change
-        for k, change in enumerate(interventions)
-        if type(change) is Affine and change.sites and not change.has_support and strengths[k] != 0
+        for k, change in active.items()
+        if type(change) is Affine and not change.has_support
     }
-    others = {
-        k: change
-        for k, change in enumerate(interventions)
-        if k not in affine and change.sites and strengths[k] != 0
-    }
-    tables: dict[Site, tuple[Tensor, Tensor]] = {}
-
-    def tap(
-        site: Site, z: Float[Tensor, "images positions channels"]
-    ) -> Float[Tensor, "images positions channels"]:
-        if any(site in change.sites for change in others.values()):
-            rows = [
-                others[k].apply(site, row, strength=strengths[k]) if k in others else row
-                for k, row in enumerate(z[:, None])
-            ]
-            z = torch.cat(rows)
-        if affine and not tables:
-            with phase("install"):
-                tables.update(_gains_and_offsets(affine, strengths, z.device))
-        return scale_and_shift(z, *tables[site]) if site in tables else z
-
-    return tap
-
-
-def _gains_and_offsets(
-    affine: Mapping[int, Affine], strengths: Sequence[float], device: torch.device
-) -> dict[Site, tuple[Tensor, Tensor]]:
-    """Gain and offset, with a row per image, at each site that any of the maps acts on.
-
-    All sites are calculated at once: the maps are gathered, copied to the device, and multiplied
-    by their strengths as one tensor.
-    """
-    distinct = list({id(change): change for change in affine.values()}.values())
-    layout = union(*(change.layout for change in distinct))
-    source = distinct[0].maps.device
-    identity = torch.tensor([[1.0], [-0.0]], device=source).expand(2, layout.channels)
-    maps = torch.stack(
-        [*(change.over(layout).to(source, torch.float32) for change in distinct), identity]
-    ).to(device)
-    index = {id(change): k for k, change in enumerate(distinct)}
-    rows = torch.tensor(
-        [index[id(affine[k])] if k in affine else len(distinct) for k in range(len(strengths))],
-        device=device,
-    )
-    amounts = torch.tensor(
-        [strengths[k] if k in affine else 0.0 for k in range(len(strengths))],
-        dtype=torch.float32,
-        device=device,
-    )[:, None, None]
-    scales, shifts = torch.split(maps[rows], 1, 1)
-    gains, offsets = map(layout.split, at_strength(scales, shifts, amounts))
-    return {site: (gains[site], offsets[site]) for site in layout.sites}
+    others = {k: change for k, change in active.items() if k not in affine}
+    return Steering(strengths=strengths, affine=affine, others=others)
 
 
 def check_sites(model: Model, interventions: Sequence[Intervention]) -> None:

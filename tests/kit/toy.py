@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from htbench.core.content import digest
 from htbench.core.types import Site, SiteInfo
-from htbench.steering.hooks import attach, check_sites, steer
+from htbench.steering.hooks import SteeredModules, check_sites, steer
 from htbench.steering.model import Request, Tap, check_finite
 
 TOKENS, MAPS = Site("tokens.norm"), Site("maps.norm")
@@ -54,6 +54,8 @@ class Toy:
         self.network = Network().requires_grad_(False)
         for k, weight in enumerate(self.network.parameters()):
             weight.copy_(_noise(k, weight.shape))
+        modules = {site: self.network.get_submodule(site) for site in self.sites}
+        self._steered = SteeredModules(modules, self.sites)
 
     def generate(self, requests: Sequence[Request]) -> list[Image.Image]:
         interventions = [request.intervention for request in requests]
@@ -86,9 +88,8 @@ class Toy:
                 for weights in prompts
             ]
         )
-        modules = {site: self.network.get_submodule(site) for site in self.sites}
         tokens = (noise + words[:, None]).to(self.network.leave.weight.dtype)
-        with attach(modules, self.sites, tap):
+        with self._steered.attach(tap):
             for _ in range(self.steps):
                 pixels: Tensor = self.network(tokens)
                 tokens = tokens + pixels.mean(1).flatten(1)[..., None]

@@ -1,14 +1,16 @@
-"""Taps on the toy model: their inputs and changes, and the removal of all hooks."""
+"""Taps on the toy model: their inputs and changes, and modules without a tap."""
+
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
-from kit.toy import DEPTH, MAPS, SIDE, TOKENS, WIDTH, Toy
+from kit.toy import DEPTH, MAPS, SIDE, TOKENS, WIDTH, Network, Toy
 from torch import Tensor, nn
 
 from htbench.core.errors import UnknownName
 from htbench.core.types import Site, SiteInfo
-from htbench.steering.hooks import activations, attach, check_sites, steer
+from htbench.steering.hooks import SteeredModules, activations, check_sites, steer
 from htbench.steering.intervention import Affine, Intervention, OnMeans, Rewrite
 from htbench.steering.model import Request, select_sites
 
@@ -29,6 +31,11 @@ def _push(amount: float = 2.0) -> Affine:
         {TOKENS: torch.full((WIDTH,), 1 + amount), MAPS: torch.full((DEPTH,), 1.5)},
         {TOKENS: torch.linspace(-amount, amount, WIDTH), MAPS: torch.full((DEPTH,), amount)},
     )
+
+
+def _one_module(module: nn.Module, axis: int) -> SteeredModules:
+    site = Site("x")
+    return SteeredModules({site: module}, {site: SiteInfo(channels=3, channel_axis=axis)})
 
 
 def _pictures(model: Toy, *changes: tuple[Intervention, float]) -> np.ndarray:
@@ -60,19 +67,15 @@ def test_taps_are_called_in_the_order_of_the_sites(model: Toy) -> None:
 )
 def test_the_channel_axis_is_where_the_site_says(axis: int, shape: tuple[int, ...]) -> None:
     module, z, channel = nn.Identity(), torch.randn(shape), torch.tensor([1.0, 10.0, 100.0])
-    with attach(
-        {Site("x"): module},
-        {Site("x"): SiteInfo(channels=3, channel_axis=axis)},
-        lambda _, z: z * channel,
-    ):
+    modules = _one_module(module, axis)
+    with modules.attach(lambda _, z: z * channel):
         changed = module(z)
     assert torch.equal(changed.movedim(axis, -1), z.movedim(axis, -1) * channel)
 
 
 def test_a_tap_that_changes_nothing_leaves_every_bit(model: Toy) -> None:
     tokens = torch.randn(2, SIDE**2, WIDTH)
-    modules = {site: model.network.get_submodule(site) for site in model.sites}
-    with attach(modules, model.sites, lambda _, z: z):
+    with model._steered.attach(lambda _, z: z):
         through = model.network(tokens)
     assert torch.equal(through, model.network(tokens))
 
@@ -149,15 +152,36 @@ def test_a_steered_batch_has_the_bits_of_each_map(
     assert torch.equal(steer(changes, strengths)(MAPS, z), torch.cat(alone))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize(
+    ("axis", "shape"), [(1, (2, 3, 4, 5)), (-1, (2, 4, 5, 3)), (-1, (2, 4, 3)), (1, (2, 3, 4))]
+)
+def test_steered_modules_have_the_bits_of_each_map(
+    axis: int, shape: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    module, z, site = nn.Identity(), torch.randn(shape).to(dtype), Site("x")
+    changes = [Affine({site: torch.randn(3)}, {site: torch.randn(3)}) for _ in range(2)]
+    with torch.no_grad(), _one_module(module, axis).attach(steer(changes, [0.7, -2.0])):
+        steered = module(z)
+    rows = z.movedim(axis, -1).flatten(1, -2)
+    alone = [
+        change.apply(site, rows[k : k + 1], strength=strength)
+        for k, (change, strength) in enumerate(zip(changes, [0.7, -2.0], strict=True))
+    ]
+    assert torch.equal(steered.movedim(axis, -1).flatten(1, -2), torch.cat(alone))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_a_map_is_rounded_once(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("gradients", [False, True])
+def test_a_map_is_rounded_once(dtype: torch.dtype, gradients: bool) -> None:
     z = torch.randn(2, 9, WIDTH).to(dtype)
     scale = 1 + torch.randn(WIDTH)
     # At strength 1 the first position of the first image all but cancels.
     change = Affine({TOKENS: scale}, {TOKENS: -1.01 * scale * z[0, 0].float()})
     exact = scale.double() * z.double() + change.shift[TOKENS].double()
     half_a_unit = torch.finfo(dtype).eps / 2
-    moved = change.apply(TOKENS, z, strength=1.0).double()
+    with torch.set_grad_enabled(gradients):
+        moved = change.apply(TOKENS, z, strength=1.0).double()
     torch.testing.assert_close(moved, exact, rtol=1.01 * half_a_unit, atol=1e-5)
 
 
@@ -231,30 +255,63 @@ def test_maps_may_have_any_number_format(dtype: torch.dtype) -> None:
     torch.testing.assert_close(steer([change], [1.0])(TOKENS, z), 3 * z + 1)
 
 
-def test_no_hook_is_left_after_a_normal_way_out(model: Toy) -> None:
-    _pictures(model, (_push(), 1.0))
-    assert _hooks(model) == 0
+def test_hooks_are_registered_once_for_all_batches(model: Toy) -> None:
+    for _ in range(2):
+        _pictures(model, (_push(), 1.0))
+        assert _hooks(model) == len(model.sites)
 
 
-def test_no_hook_is_left_after_an_exception(model: Toy) -> None:
-    with pytest.raises(ZeroDivisionError):
-        model.trace(PROMPTS, SEEDS, lambda _site, _z: 1 / 0)
-    assert _hooks(model) == 0
+@pytest.mark.parametrize("failing", [False, True])
+def test_without_a_tap_no_bit_is_changed(model: Toy, failing: bool) -> None:
+    tokens, plain = torch.randn(2, SIDE**2, WIDTH), Network().requires_grad_(False)
+    plain.load_state_dict(model.network.state_dict())
+    with pytest.raises(ZeroDivisionError) if failing else nullcontext():
+        model.trace(PROMPTS, SEEDS, lambda _site, z: 1 / 0 if failing else 2 * z)
+    assert torch.equal(model.network(tokens), plain(tokens))
 
 
-def test_a_site_that_never_fires_raises_and_leaves_no_hook(model: Toy) -> None:
-    modules = {site: model.network.get_submodule(site) for site in model.sites}
+def test_a_second_tap_at_the_same_time_is_refused_and_the_first_goes_on(model: Toy) -> None:
+    tokens = torch.randn(2, SIDE**2, WIDTH)
+    with model._steered.attach(lambda _, z: 2 * z):
+        once = model.network(tokens)
+        with (
+            pytest.raises(RuntimeError, match="attached already"),
+            model._steered.attach(lambda _, z: 3 * z),
+        ):
+            pass
+        assert torch.equal(model.network(tokens), once)
+
+
+def test_a_tap_is_attached_again_only_while_a_block_is_recomputed() -> None:
+    module, z = nn.Identity(), torch.ones(1, 2, 3)
+    modules = _one_module(module, -1)
+    with modules.reattach(lambda _, z: 2 * z):
+        assert torch.equal(module(z), 2 * z)
+    assert module(z) is z
+
+
+def test_a_tap_that_changes_the_shape_is_named_with_its_site() -> None:
+    module = nn.Identity()
+    with (
+        pytest.raises(RuntimeError, match=r"tap of x .*\(2, 1, 3\), not \(2, 4, 3\)"),
+        _one_module(module, -1).attach(lambda _, z: z[:, :1]),
+    ):
+        module(torch.ones(2, 4, 3))
+
+
+def test_a_site_that_never_fires_raises_and_leaves_no_tap(model: Toy) -> None:
+    norm = model.network.get_submodule(TOKENS)
     with (
         pytest.raises(RuntimeError, match=r"never fired: maps\.norm"),
-        attach(modules, model.sites, lambda _, z: z),
+        model._steered.attach(lambda _, z: 2 * z),
     ):
-        modules[TOKENS](torch.zeros(1, 1, WIDTH))
-    assert _hooks(model) == 0
+        norm(torch.zeros(1, 1, WIDTH))
+    z = torch.randn(1, 1, WIDTH)
+    assert torch.equal(norm(z), nn.functional.layer_norm(z, (WIDTH,), norm.weight, norm.bias))
 
 
 def test_an_exception_is_not_hidden_by_sites_that_did_not_fire(model: Toy) -> None:
-    modules = {site: model.network.get_submodule(site) for site in model.sites}
-    with pytest.raises(KeyError), attach(modules, model.sites, lambda _, z: z):
+    with pytest.raises(KeyError), model._steered.attach(lambda _, z: z):
         raise KeyError
 
 

@@ -4,10 +4,14 @@ import json
 import runpy
 from pathlib import Path
 
+import pytest
 import torch
+from torch import nn
 
-from htbench.core.types import Site
+from htbench.core.types import Site, SiteInfo
 from htbench.steering.fitting.map_network import Hypernetwork
+from htbench.steering.hooks import SteeredModules, steer
+from htbench.steering.intervention import Affine
 
 LAUNCHES = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "launches.py"))
 
@@ -30,6 +34,18 @@ def test_a_count_above_the_recorded_one_is_named() -> None:
     before, after = {"toy": {"predict": [5, 2]}}, {"toy": {"predict": [6, 2]}}
     assert LAUNCHES["grown"](after, before) == ["toy, predict: operators 5 -> 6"]
     assert LAUNCHES["grown"](before, after) == []
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("axis", "shape"), [(-1, (2, 4, 3)), (1, (2, 3, 4, 5))])
+def test_steering_a_site_is_one_operator_once_maps_are_installed(
+    dtype: torch.dtype, axis: int, shape: tuple[int, ...]
+) -> None:
+    site, change = Site("x"), Affine({Site("x"): torch.ones(3)}, {Site("x"): torch.ones(3)})
+    module, z = nn.Identity(), torch.zeros(shape, dtype=dtype)
+    modules = SteeredModules({site: module}, {site: SiteInfo(channels=3, channel_axis=axis)})
+    with torch.no_grad(), modules.attach(steer([change] * 2, [1.0] * 2)):
+        assert LAUNCHES["count"](lambda: module(z)) == [1, 0]
 
 
 def test_predicting_maps_of_256_sites_dispatches_at_most_60_operators() -> None:

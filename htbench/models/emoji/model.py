@@ -34,15 +34,16 @@ class EmojiModel:
         self._network.to(device).eval().requires_grad_(False)
         self.revision = content.digest(["emoji", 1, weights])
         self._weights = sum(weight.numel() for weight in self._network.transformer.parameters())
-        self._modules: dict[Site, nn.Module] = {
+        modules: dict[Site, nn.Module] = {
             Site(f"transformer.{name}"): module
             for name, module in self._network.transformer.named_modules()
             if name.rpartition(".")[2] in ("norm1", "norm2", "norm_out")
         }
         width = self._network.transformer.inner_dim
         self.sites: Mapping[Site, SiteInfo] = {
-            site: SiteInfo(channels=width, channel_axis=-1) for site in self._modules
+            site: SiteInfo(channels=width, channel_axis=-1) for site in modules
         }
+        self._steered = hooks.SteeredModules(modules, self.sites)
         self._prompt_embeds: dict[str, CaptionEmbeds] = {}
 
     @torch.inference_mode()
@@ -54,14 +55,14 @@ class EmojiModel:
             change.prompts(request.prompt, strength=request.strength)
             for change, request in zip(changes, requests, strict=True)
         ]
-        with hooks.attach(self._modules, self.sites, hooks.steer(changes, strengths)):
+        with self._steered.attach(hooks.steer(changes, strengths)):
             pixels = self._run(prompts, [request.seed for request in requests])
         check_finite(pixels)
         levels = ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         return [Image.fromarray(array) for array in levels.permute(0, 2, 3, 1).cpu().numpy()]
 
     def trace(self, prompts: Sequence[str], seeds: Sequence[int], tap: Tap) -> None:
-        with hooks.attach(self._modules, self.sites, tap):
+        with self._steered.attach(tap):
             self._run([{prompt: 1.0} for prompt in prompts], seeds)
 
     def synchronise(self) -> None:

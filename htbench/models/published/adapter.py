@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,14 @@ class FewStepModel:
         self._family = FAMILIES[preset.family]
         self._network, self._vae = components.network, components.vae
         self._prompts = components.prompts
-        self._modules = {
+        modules = {
             site: components.network.get_submodule(site.partition(".")[2])
             for site in components.sites
         }
+        self._steered = hooks.SteeredModules(
+            modules, self.sites, compiled_on=device if options.compile else None
+        )
+        self._compiled = _compile(components.network, options)
 
     def generate(self, requests: Sequence[Request]) -> list[Image.Image]:
         pixels = self.render(requests)
@@ -89,13 +94,13 @@ class FewStepModel:
             for change, request in zip(changes, requests, strict=True)
         ]
         with torch.no_grad():
-            with hooks.attach(self._modules, self.sites, hooks.steer(changes, strengths)):
+            with self._steered.attach(hooks.steer(changes, strengths)):
                 latents = self._denoise(mixtures, [request.seed for request in requests])
             return self._decode(latents)
 
     def trace(self, prompts: Sequence[str], seeds: Sequence[int], tap: Tap) -> None:
         """Run the denoiser with `tap` at every site; the decoder has no sites and does not run."""
-        with hooks.attach(self._modules, self.sites, tap), self._checkpointing(tap):
+        with self._steered.attach(tap), self._checkpointing(tap):
             self._denoise([{prompt: 1.0} for prompt in prompts], seeds)
 
     def synchronise(self) -> None:
@@ -136,10 +141,15 @@ class FewStepModel:
         latents = latents * getattr(scheduler, "init_noise_sigma", 1.0)
         # Schedulers of flow matching have neither.
         scale = getattr(scheduler, "scale_model_input", lambda latents, _: latents)
+        compiled = self._steered.runs_compiled
+        network = self._compiled if compiled else self._network
         with self._on_device(self._network):
             for timestep in scheduler.timesteps:
+                if compiled:
+                    # A CUDA graph writes its output to the same memory at every step.
+                    torch.compiler.cudagraph_mark_step_begin()
                 answer = self._family.predict(
-                    self._network, scale(latents, timestep), timestep, words, size=self.size
+                    network, scale(latents, timestep), timestep, words, size=self.size
                 )
                 latents = scheduler.step(
                     answer, timestep, latents, generator=generators, return_dict=False
@@ -170,25 +180,17 @@ class FewStepModel:
 
     @contextmanager
     def _checkpointing(self, tap: Tap) -> Iterator[None]:
-        """While inside, gradients recompute each block, with `tap` attached to its sites again.
-
-        The hooks of the forward pass are removed by then.
-        """
+        """While inside, gradients recompute each block, whose outputs pass through `tap` again."""
         if not (self.options.checkpoint and torch.is_grad_enabled()):
             yield
             return
 
-        def again(block: nn.Module, *inputs: object) -> object:
-            members = set(block.modules())
-            inside = {site: module for site, module in self._modules.items() if module in members}
+        def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+            return nullcontext(), self._steered.reattach(tap)
 
-            def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-                return nullcontext(), hooks.attach(inside, self.sites, tap)
-
-            return checkpoint(
-                block, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=contexts
-            )
-
+        again = partial(
+            checkpoint, use_reentrant=False, preserve_rng_state=False, context_fn=contexts
+        )
         network: Any = self._network
         network.enable_gradient_checkpointing(again)
         try:
@@ -313,8 +315,6 @@ def _components(
         _load_decoder(vae, files.base / "vae", preset.base.repository)
     if options.tile:
         _enable_tiling(vae, options.size or preset.size)
-    if options.compile:
-        _compile(network, {site.partition(".")[2] for site in sites})
     settings = {**configs["scheduler"], **preset.scheduler_settings}
     scheduler = getattr(diffusers, preset.scheduler).from_config(settings)
     scheduler_device = "cpu" if device == "meta" else device
@@ -335,7 +335,8 @@ def _components(
         if files
         else f"random, drawn on {torch.device(home).type}"
     )
-    image = [options.size or preset.size, str(dtype), options.decode, options.tile, options.compile]
+    compiled = "denoiser" if options.compile else False
+    image = [options.size or preset.size, str(dtype), options.decode, options.tile, compiled]
     # As text, since settings may have an infinity, which a digest refuses.
     sampling = [preset.scheduler, json.dumps(settings, sort_keys=True), preset.timesteps]
     revision = content.digest(
@@ -456,12 +457,13 @@ def _enable_tiling(vae: Any, size: int) -> None:
     vae.tile_latent_min_size = size // 2 // _vae_scale_factor(vae)
 
 
-def _compile(network: nn.Module, sites: set[str]) -> None:
-    for name, module in network.named_modules():
-        if type(module).__name__ in ("Attention", "FeedForward") and not any(
-            site == name or site.startswith(f"{name}.") for site in sites
-        ):
-            module.compile()
+def _compile(network: nn.Module, options: LoadOptions) -> nn.Module:
+    """The denoiser as `options.compile` says; it is compiled at the first batch of each size."""
+    if not options.compile:
+        return network
+    mode = None if options.compile is True else options.compile
+    compiled: nn.Module = torch.compile(network, dynamic=False, mode=mode)
+    return compiled
 
 
 def _vae_scale_factor(vae: Any) -> int:

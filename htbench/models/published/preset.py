@@ -36,8 +36,10 @@ class LoadOptions:
     """Images per batch of the decoder."""
     tile: bool = False
     """Decode in tiles: less memory, faint seams."""
-    compile: bool = False
-    """Compile attention and feed-forward layers that contain no site."""
+    compile: bool | Literal["reduce-overhead"] = False
+    """Compile the denoiser with its sites, once for each number of images in a batch;
+    `reduce-overhead`: on a GPU, record its launches in a CUDA graph too. Gradients, and
+    interventions other than affine maps, go through the denoiser as it is."""
     offload: bool = False
     """Keep on the device only the part that is running."""
     checkpoint: bool = True
@@ -78,13 +80,20 @@ class Preset:
             if option not in names:
                 raise UnknownName(f"option of {self.name}", option, names)
         try:
-            return TypeAdapter(LoadOptions).validate_python(values)
+            options = TypeAdapter(LoadOptions).validate_python(values)
         except ValidationError as error:
-            first = error.errors()[0]
+            first, *others = error.errors()
             name, value = first["loc"][0], str(first["input"])[:60]
+            kinds = [first, *(other for other in others if other["loc"][0] == name)]
+            wanted = "; or ".join(kind["msg"] for kind in kinds)
+            raise UsageError(f"option {name!r} of {self.name}: {wanted}, not {value!r}") from None
+        if options.offload and options.compile == "reduce-overhead":
             raise UsageError(
-                f"option {name!r} of {self.name}: {first['msg']}, not {value!r}"
-            ) from None
+                "options 'offload' and 'compile=reduce-overhead' exclude each other: a CUDA graph "
+                "reads weights where they were when it was recorded",
+                remedy="Give compile=true with offload.",
+            )
+        return options
 
     def missing(self) -> list[str]:
         """Repositories whose files are not on this machine."""

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from diffusers import (
 from kit.tiny_twins import SIZE
 from PIL import Image
 from safetensors.torch import load_file
+from torch._dynamo.utils import counters
 
 from htbench.core import weights
 from htbench.core.errors import HtbenchError, Missing, Refused, UnknownName, UsageError
@@ -35,8 +37,8 @@ from htbench.run.timing.stopwatch import Stopwatch
 from htbench.steering import baseline, concept, contracts
 from htbench.steering.contracts import Case
 from htbench.steering.fitting.steered_means import arriving_means, steer_means
-from htbench.steering.hooks import activations
-from htbench.steering.intervention import Interpolate, Intervention
+from htbench.steering.hooks import activations, steer
+from htbench.steering.intervention import Affine, Interpolate, Intervention
 from htbench.steering.layout import Layout
 from htbench.steering.model import Request
 
@@ -295,20 +297,60 @@ def test_an_image_in_tiles_is_decoded_in_parts_and_nearly_the_same(
     assert near < far / 4
 
 
-def test_what_is_compiled_holds_no_site_and_changes_no_image(folders: dict[str, Path]) -> None:
-    (wanted,) = images(twin(dmd2, folders), ("a cat", 1))
-    model = twin(dmd2, folders, compile=True)
-    compiled = {
-        f"unet.{name}"
-        for name, module in model._network.named_modules()
-        if module._compiled_call_impl is not None
-    }
-    assert compiled
-    assert not [
-        site for site in model.sites for name in compiled if f"{site}.".startswith(f"{name}.")
+@pytest.fixture
+def untranslated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graphs are captured as always, and run by PyTorch's operators: C++ would take minutes."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    torch._dynamo.reset()
+    counters.clear()
+
+
+def steered(model: FewStepModel, seed: int, *, count: int = 2) -> torch.Tensor:
+    """Pixels of images, one in two of which is steered, by random maps of some of the sites."""
+    random = torch.Generator().manual_seed(seed)
+    widths = {site: info.channels for site, info in [*model.sites.items()][seed % 2 :: 2]}
+    change = Affine(
+        {site: 1 + 0.1 * torch.randn(width, generator=random) for site, width in widths.items()},
+        {site: 0.1 * torch.randn(width, generator=random) for site, width in widths.items()},
+    )
+    requests = [
+        Request(prompt="a cat", seed=seed + k, intervention=change, strength=float(k % 2))
+        for k in range(count)
     ]
-    with torch.compiler.set_stance("force_eager"):
-        assert images(model, ("a cat", 1))[0].tobytes() == wanted.tobytes()
+    return model.render(requests)
+
+
+@pytest.mark.usefixtures("untranslated")
+@pytest.mark.parametrize(
+    ("preset", "compiled"),
+    [(dmd2, True), (nitro_1_pixart, "reduce-overhead"), (flux_schnell, True)],
+)
+def test_a_denoiser_compiled_once_makes_the_images_of_all_maps(
+    preset: PublishedGenerator, compiled: bool | str, folders: dict[str, Path]
+) -> None:
+    plain, model = twin(preset, folders), twin(preset, folders, compile=compiled)
+    for seed in (1, 2):
+        wanted = steered(plain, seed)
+        torch.testing.assert_close(steered(model, seed), wanted, rtol=1e-5, atol=1e-5)
+        assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["graph_break"]
+
+
+@pytest.mark.usefixtures("untranslated")
+def test_a_compiled_denoiser_leaves_what_is_no_affine_map_and_gradients_to_the_plain_one(
+    folders: dict[str, Path],
+) -> None:
+    model = twin(nitro_1_pixart, folders, compile=True, checkpoint=False)
+    site, info = next(iter(model.sites.items()))
+    limits = {site: torch.zeros(info.channels)}
+    limited = Affine(limits, limits, low=limits, high=limits)
+    model.render([Request(prompt="a cat", seed=1, intervention=limited, strength=1.0)])
+    shift = {site: torch.zeros(info.channels, requires_grad=True)}
+    change = Affine({site: torch.ones(info.channels)}, shift)
+    reached = activations(model, ["a cat"], [1], change=steer([change], [1.0]))
+    reached[site].sum().backward()
+    assert shift[site].grad is not None
+    assert "unique_graphs" not in counters["stats"]
 
 
 def test_what_is_not_at_work_is_kept_off_the_device(folders: dict[str, Path]) -> None:
@@ -381,6 +423,8 @@ def test_no_site_is_offered_whose_channels_are_those_of_one_head(folders: dict[s
         ({"dtype": "int8"}, UsageError, "float16"),
         ({"size": 1000}, UsageError, "multiple of 16"),
         ({"weights": "nowhere"}, Missing, "nowhere"),
+        ({"compile": "fast"}, UsageError, "valid boolean.* or .*'reduce-overhead', not 'fast'"),
+        ({"compile": "reduce-overhead", "offload": True}, UsageError, "exclude each other"),
     ],
 )
 def test_what_does_not_exist_is_refused(
