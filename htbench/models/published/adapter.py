@@ -26,7 +26,7 @@ from htbench.core import device as devices
 from htbench.core.errors import Missing, Refused, UnknownName
 from htbench.core.types import Digest, Site, SiteInfo
 from htbench.models import random_weights
-from htbench.models.published import prompts
+from htbench.models.published import decoder, prompts
 from htbench.models.published.families import FAMILIES, Family
 from htbench.models.published.preset import LoadOptions, Preset, architecture
 from htbench.models.published.prompts import PromptCache
@@ -122,6 +122,7 @@ class FewStepModel:
             **self.preset.facts(),
             "weights": self.options.weights,
             "number format": dtype,
+            "decoder": decoder.choose_dtype(self.options, self.device),
             "size": f"{self.size} x {self.size}",
         }
 
@@ -133,7 +134,7 @@ class FewStepModel:
         words = self._prompts.encode(mixtures)
         scheduler = copy.deepcopy(self.scheduler)
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        side = self.size // _vae_scale_factor(self._vae)
+        side = self.size // decoder.scale_factor(self._vae)
         shape = (len(seeds), self._vae.config.latent_channels, side, side)
         latents: Tensor = randn_tensor(
             shape, generator=generators, device=torch.device(self.device), dtype=words.states.dtype
@@ -159,13 +160,8 @@ class FewStepModel:
     def _decode(
         self, latents: Float[Tensor, "images channels rows columns"]
     ) -> Float[Tensor, "images rgb rows columns"]:
-        """In float32, whatever the latents are in: in float16 the decoder of SDXL overflows."""
         with self._on_device(self._vae):
-            scaled = latents.float() / self._vae.config.scaling_factor + (
-                self._vae.config.shift_factor or 0.0
-            )
-            parts = torch.split(scaled, self.options.decode)
-            return torch.cat([self._vae.decode(part, return_dict=False)[0] for part in parts])
+            return decoder.decode(self._vae, latents, at_once=self.options.decode)
 
     @contextmanager
     def _on_device(self, module: nn.Module) -> Iterator[None]:
@@ -308,13 +304,12 @@ def _components(
         network = family.build(configs["denoiser"]).eval().requires_grad_(False)
     with _seeded_init(home, torch.float32):
         vae = diffusers.AutoencoderKL.from_config(configs["vae"]).eval().requires_grad_(False)
+    decoder_dtype = decoder.choose_dtype(options, device)
+    decoder.prepare(vae, preset, options, files, decoder_dtype)
     if files is not None:
         state = weights.read(*files.denoiser)
         weights.check(state, network.state_dict(), files.denoiser[0])
         network.load_state_dict(state)
-        _load_decoder(vae, files.base / "vae", preset.base.repository)
-    if options.tile:
-        _enable_tiling(vae, options.size or preset.size)
     settings = {**configs["scheduler"], **preset.scheduler_settings}
     scheduler = getattr(diffusers, preset.scheduler).from_config(settings)
     scheduler_device = "cpu" if device == "meta" else device
@@ -337,6 +332,8 @@ def _components(
     )
     compiled = "denoiser" if options.compile else False
     image = [options.size or preset.size, str(dtype), options.decode, options.tile, compiled]
+    if decoder_dtype != "float32":  # all were in float32 before, and keep their revision
+        image.append(decoder_dtype)
     # As text, since settings may have an infinity, which a digest refuses.
     sampling = [preset.scheduler, json.dumps(settings, sort_keys=True), preset.timesteps]
     revision = content.digest(
@@ -350,18 +347,6 @@ def _components(
         prompts=prompt_cache,
         revision=revision,
     )
-
-
-def _load_decoder(vae: Any, folder: Path, repository: str) -> None:
-    files = sorted(folder.glob("*.safetensors"), key=lambda path: "fp16" not in path.name)
-    if not files:
-        raise Missing(
-            f"no weights of the decoder in {str(folder)!r}",
-            remedy=f"They are in the repository {repository}.",
-        )
-    state = weights.read(files[0])
-    weights.check(state, vae.state_dict(), files[0])
-    vae.load_state_dict(state)
 
 
 def _text_fingerprint(files: weights.LocalFiles | None) -> str:
@@ -450,13 +435,6 @@ def _seeded_init(device: str, dtype: torch.dtype) -> Iterator[None]:
             torch.set_default_dtype(before)
 
 
-def _enable_tiling(vae: Any, size: int) -> None:
-    """Decode in tiles of half an image's side; the decoder's default tile is a whole image."""
-    vae.enable_tiling()
-    vae.tile_sample_min_size = size // 2
-    vae.tile_latent_min_size = size // 2 // _vae_scale_factor(vae)
-
-
 def _compile(network: nn.Module, options: LoadOptions) -> nn.Module:
     """The denoiser as `options.compile` says; it is compiled at the first batch of each size."""
     if not options.compile:
@@ -464,9 +442,3 @@ def _compile(network: nn.Module, options: LoadOptions) -> nn.Module:
     mode = None if options.compile is True else options.compile
     compiled: nn.Module = torch.compile(network, dynamic=False, mode=mode)
     return compiled
-
-
-def _vae_scale_factor(vae: Any) -> int:
-    """Pixels per cell of the latent, along a side."""
-    factor: int = 2 ** (len(vae.config.block_out_channels) - 1)
-    return factor

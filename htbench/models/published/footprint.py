@@ -43,8 +43,8 @@ class Footprint:
     flop: int
     """Floating-point operations: a multiplication and an addition are two."""
     peak: int
-    """Greatest number of bytes of weights and activations at one time, without text encoders and
-    the overhead of the allocator."""
+    """Greatest number of bytes of weights, activations and copies in another layout at one time,
+    without text encoders and the overhead of the allocator."""
 
 
 class FootprintCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -71,6 +71,7 @@ class FootprintCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         tree_map_only(Tensor, self._add_storage, result)
+        self.peak = max(self.peak, self._current + _layout_copies(func, args, result))
         if count := flop_registry.get(func.overloadpacket):
             self.flop += count(*args, **(kwargs or {}), out_val=result)
         return result
@@ -87,6 +88,30 @@ class FootprintCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _release(self, size: int) -> None:
         self._current -= size
+
+
+def _layout_copies(func: Any, args: Sequence[Any], result: Any) -> int:
+    """Bytes of the copies in another layout that a GPU makes during an operation.
+
+    cuDNN's convolutions on tensor cores read and write channels last, and copy what is not;
+    PyTorch's group normalisation reads channels first, as fake tensors know of its output.
+    """
+    aten = torch.ops.aten
+    if func is aten.native_group_norm.default:
+        return 0 if args[0].is_contiguous() else int(args[0].nbytes)
+    if func is aten.convolution.default:
+        maps = [args[0], result]
+    elif func is aten.convolution_backward.default:
+        maps = [args[0], result[0]]
+    else:
+        return 0
+    return sum(
+        part.nbytes
+        for part in maps
+        if part is not None
+        and part.ndim == 4
+        and not part.is_contiguous(memory_format=torch.channels_last)
+    )
 
 
 class FakeModel:
@@ -192,7 +217,7 @@ def _to_fake(network: nn.Module) -> None:
     """Replace the tensors of a network on `meta` by fake ones; `Module.to_empty` cannot do that."""
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            empty = torch.empty(parameter.shape, dtype=parameter.dtype)
+            empty = torch.empty_strided(parameter.shape, parameter.stride(), dtype=parameter.dtype)
             setattr(module, name, nn.Parameter(empty, requires_grad=False))
         for name, buffer in module.named_buffers(recurse=False):
             setattr(module, name, torch.empty(buffer.shape, dtype=buffer.dtype))

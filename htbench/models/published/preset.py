@@ -16,6 +16,8 @@ from htbench.core.errors import UnknownName, UsageError
 from htbench.core.weights import HubFiles
 
 Dtype = Literal["float32", "bfloat16", "float16"]
+DecoderDtype = Literal["float32", "bfloat16"]
+_FLOAT16_DECODER = "The activations of SDXL's decoder exceed the range of float16."
 
 
 @checked(frozen=True, kw_only=True)
@@ -32,6 +34,10 @@ class LoadOptions:
     """Rows and columns of an image; None: the published ones."""
     dtype: Dtype | None = None
     """Number format of the denoiser and the text encoders; None: the published one."""
+    decoder: DecoderDtype | None = None
+    """Number format of the decoder; None: float32 on a CPU, bfloat16 on a GPU.
+
+    Not float16, since the activations of SDXL's decoder exceed its range."""
     decode: Annotated[int, Field(ge=1)] = 4
     """Images per batch of the decoder."""
     tile: bool = False
@@ -86,7 +92,10 @@ class Preset:
             name, value = first["loc"][0], str(first["input"])[:60]
             kinds = [first, *(other for other in others if other["loc"][0] == name)]
             wanted = "; or ".join(kind["msg"] for kind in kinds)
-            raise UsageError(f"option {name!r} of {self.name}: {wanted}, not {value!r}") from None
+            raise UsageError(
+                f"option {name!r} of {self.name}: {wanted}, not {value!r}",
+                remedy=_FLOAT16_DECODER if (name, value) == ("decoder", "float16") else "",
+            ) from None
         if options.offload and options.compile == "reduce-overhead":
             raise UsageError(
                 "options 'offload' and 'compile=reduce-overhead' exclude each other: a CUDA graph "

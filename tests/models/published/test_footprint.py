@@ -23,11 +23,15 @@ def small(tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def sketch(preset: PublishedGenerator, **options: object) -> FakeModel:
-    return FakeModel(preset, preset.options(size=SIZE, dtype="float32", **options))
+    float32: dict[str, object] = {"size": SIZE, "dtype": "float32", "decoder": "float32"}
+    return FakeModel(preset, preset.options(**float32 | options))
 
 
 @pytest.mark.parametrize("preset", GENERATORS.values(), ids=GENERATORS)
-def test_what_is_worked_out_is_what_images_take(preset: PublishedGenerator) -> None:
+def test_what_is_worked_out_is_what_images_take(
+    preset: PublishedGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(footprint, "_layout_copies", lambda *_: 0)  # a GPU's, not a CPU's
     model = registry.load_model(
         preset.name, "cpu", {"weights": "random", "size": str(SIZE), "dtype": "float32"}
     )
@@ -56,6 +60,17 @@ def test_checkpointing_holds_one_block_at_a_time(preset: PublishedGenerator) -> 
 def test_four_times_the_images_are_four_times_the_work(preset: PublishedGenerator) -> None:
     one, four = (sketch(preset).generation(count) for count in (1, 4))
     assert four.flop == pytest.approx(4 * one.flop, rel=1e-3)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_maps_that_are_not_channels_last_are_copied_by_a_convolution(channels_last: bool) -> None:
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    layer = torch.nn.Conv2d(8, 8, 3, padding=1, bias=False).to(memory_format=layout)
+    image = torch.zeros(1, 8, 16, 16).contiguous(memory_format=layout)
+    with FootprintCounter(layer) as tally, torch.no_grad():
+        layer(image)
+    made, copied = 4 * 8 * 16 * 16, 0 if channels_last else 2 * 4 * 8 * 16 * 16
+    assert tally.peak == 4 * 8 * 8 * 3 * 3 + made + copied
 
 
 def test_what_operations_make_is_counted_until_it_is_let_go() -> None:
