@@ -8,7 +8,7 @@ python benchmarks/grid.py million     a store of a million cells with all their 
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import product
@@ -47,9 +47,16 @@ class StageClock(Display):
 
     began: dict[str, Moment] = field(default_factory=dict)
 
-    def progress(self, title: str, total: int) -> ProgressBar:
+    def progress(
+        self,
+        title: str,
+        total: int,
+        *,
+        parts: Mapping[str, int] | None = None,
+        starts_now: bool = True,
+    ) -> ProgressBar:
         self.began[title.split(maxsplit=1)[0]] = Moment()
-        return super().progress(title, total)
+        return super().progress(title, total, parts=parts, starts_now=starts_now)
 
 
 def rate(folder: Path) -> None:

@@ -55,7 +55,7 @@ def _without_data(device: str, dtype: torch.dtype) -> Iterator[None]:
     before = torch.get_default_dtype()
     with (
         torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []),
-        register_module_parameter_registration_hook(_drop_data),
+        register_module_parameter_registration_hook(_drop_data),  # type: ignore[arg-type]
         torch.device(device),
     ):
         torch.manual_seed(0)

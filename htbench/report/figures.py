@@ -43,10 +43,12 @@ def _scores(summary: Summary, tones: Mapping[str, int]) -> Named:
 def _times(summary: Summary, tones: Mapping[str, int]) -> Named:
     if total := speed.collect(summary, tones).chart:
         yield "total-time", total
-    if timed := time.collect(summary, tones):
-        yield "timed-total-time", timed.total_time_chart
-        if timed.quality_chart:
-            yield "timed-gain", timed.quality_chart
+    timed = time.collect(summary, tones)
+    for k, times in enumerate(timed.models if timed else (), start=1):
+        ending = f"-{_slug(times.model)}" if k > 1 else ""
+        yield f"timed-total-time{ending}", times.total_time_chart
+        if times.quality_chart:
+            yield f"timed-gain{ending}", times.quality_chart
 
 
 def _judges(summary: Summary, tones: Mapping[str, int]) -> Named:

@@ -1,5 +1,6 @@
 """The promises that every shipped baseline keeps on the embedded model."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,11 +19,13 @@ from htbench.steering.intervention import Affine, Intervention
 from htbench.steering.model import Request
 
 SEED = 11
+DEVICE = os.environ.get("HTBENCH_DEVICE", "cpu")
+"""Device of the model; benchmarks/gpu.py names the GPU."""
 
 
 @pytest.fixture(scope="session")
 def emoji() -> EmojiModel:
-    return load("cpu")
+    return load(DEVICE)
 
 
 @pytest.fixture(scope="session", params=sorted(baseline.cards()))
@@ -90,8 +93,8 @@ def test_every_site_fires_in_a_run(emoji: EmojiModel) -> None:
 
 
 def test_a_prompt_first_met_in_half_precision_gives_the_same_image(emoji: EmojiModel) -> None:
-    other = load("cpu")
-    with torch.autocast("cpu", torch.bfloat16):
+    other = load(DEVICE)
+    with torch.autocast(torch.device(DEVICE).type, torch.bfloat16):
         activations(other, ["koala"], [1])
     assert images(other, [(Intervention(), 0.0)], prompt="koala") == images(
         emoji, [(Intervention(), 0.0)], prompt="koala"

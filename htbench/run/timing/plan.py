@@ -1,6 +1,10 @@
-"""Plans of `htbench time`: the models and methods to time, and the settings of the protocol."""
+"""Plans of `htbench time`: the models and methods to time, and the settings of the protocol.
+
+It needs no torch.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -9,10 +13,37 @@ from pydantic import Field
 from htbench.core import content, reading
 from htbench.core.errors import UnknownName
 from htbench.run.settings import Settings, fill
-from htbench.run.timing.protocol import TimingProtocol
 
 Name = Annotated[str, Field(max_length=1000)]
 Count = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingProtocol:
+    """Settings of a timing session: its length, and the size of the work."""
+
+    rounds: int = 30
+    """Maximum number of rounds; there are at least 10 unless time runs out."""
+    minutes: float = 9.0
+    """Time budget from the start, preparation included; no round begins that would exceed it."""
+    again: int = 8
+    """Rounds in which every method gets the same concept a second time, to detect caching; fewer
+    where there is no time for them."""
+    steps: int | None = None
+    """Maximum number of steps that a fit is measured over.
+
+    None: as many of 3 to 20 as leave time for 10 rounds.
+    """
+    train_concepts: int = 8
+    """Number of concepts that amortised methods are trained on."""
+    train_steps: int = 8
+    """Maximum number of training steps."""
+    encoder: str = ""
+    """Concept encoder to use where the model's own conditioner is not installed.
+
+    With another encoder a method is not timed as published.
+    """
+    seed: int = 0
 
 
 class TimingPlan(Settings):

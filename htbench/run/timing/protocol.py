@@ -16,6 +16,7 @@ from pathlib import Path
 from htbench.core.phase import phase
 from htbench.run.store import Sample
 from htbench.run.timing import schedule
+from htbench.run.timing.plan import TimingProtocol
 from htbench.run.timing.schedule import MethodPace, Schedule
 from htbench.run.timing.stopwatch import Measurement, Stopwatch, Value
 from htbench.run.timing.trainings import KeptTrainings, MeasuredTraining, TrainingCost
@@ -27,34 +28,6 @@ from htbench.steering.intervention import Intervention
 from htbench.steering.method import FitsEachConcept, Method, Steering
 from htbench.steering.model import CachesPrompts, Model, Request
 from htbench.steering.training import Training
-
-
-@dataclass(frozen=True, kw_only=True)
-class TimingProtocol:
-    """Settings of a timing session: its length, and the size of the work."""
-
-    rounds: int = 30
-    """Maximum number of rounds; there are at least 10 unless time runs out."""
-    minutes: float = 9.0
-    """Time budget from the start, preparation included; no round begins that would exceed it."""
-    again: int = 8
-    """Rounds in which every method gets the same concept a second time, to detect caching; fewer
-    where there is no time for them."""
-    steps: int | None = None
-    """Maximum number of steps that a fit is measured over.
-
-    None: as many of 3 to 20 as leave time for 10 rounds.
-    """
-    train_concepts: int = 8
-    """Number of concepts that amortised methods are trained on."""
-    train_steps: int = 8
-    """Maximum number of training steps."""
-    encoder: str = ""
-    """Concept encoder to use where the model's own conditioner is not installed.
-
-    With another encoder a method is not timed as published.
-    """
-    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

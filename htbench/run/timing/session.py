@@ -18,7 +18,8 @@ from htbench.core.errors import HtbenchError
 from htbench.core.interrupts import Interrupted
 from htbench.run.store import Sample, Store
 from htbench.run.timing import machine
-from htbench.run.timing.protocol import TimedMethod, TimingHarness, TimingProtocol
+from htbench.run.timing.plan import TimingProtocol
+from htbench.run.timing.protocol import TimedMethod, TimingHarness
 from htbench.run.timing.schedule import MethodPace, Schedule
 from htbench.run.timing.trainings import KeptTrainings
 from htbench.stats import durations

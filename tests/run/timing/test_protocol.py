@@ -11,7 +11,8 @@ from kit.toy import Toy
 from htbench.core.phase import phase
 from htbench.run.store import Sample
 from htbench.run.timing.figures import Session
-from htbench.run.timing.protocol import TimedMethod, TimingHarness, TimingProtocol, is_steady
+from htbench.run.timing.plan import TimingProtocol
+from htbench.run.timing.protocol import TimedMethod, TimingHarness, is_steady
 from htbench.run.timing.schedule import MAX_STEPS, MIN_STEPS
 from htbench.run.timing.trainings import KeptTrainings
 from htbench.stats.durations import MIN_PIECES
