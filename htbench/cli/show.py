@@ -236,6 +236,7 @@ def _concept(name: str, concept_set: str | None) -> dict[str, object]:
         "text": concept.text,
         "template": concept.template,
         "paraphrases": list(concept.paraphrases),
+        **({"synonyms": list(concept.synonyms)} if concept.synonyms else {}),
         "learnt from": f"{len(concept.sources)} neutral prompts, such as {examples}",
         "references": f"{len(concept.references)} pictures",
         "digest": concept.digest,

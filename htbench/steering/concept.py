@@ -106,6 +106,9 @@ class Concept:
     """Images of it, for methods that steer towards images."""
     paraphrases: tuple[str, ...] = ()
     """Other phrasings of `text`, by which the robustness of a method is measured."""
+    synonyms: tuple[str, ...] = ()
+    """Other words for `text` that the model's encoders were trained on and its generator was not;
+    in a set that has them, nothing was trained on the words of `paraphrases`."""
     families: tuple[str, ...] = ()
     """Labels of what it shares with other concepts, such as its content words. Scores of concepts
     that share one are not independent, and intervals count with that."""
@@ -127,7 +130,7 @@ class Concept:
     def digest(self) -> Digest:
         """Changes with everything that can change a fitted intervention.
 
-        Not with paraphrases and families.
+        Not with paraphrases, synonyms and families.
         """
         fields = {field: getattr(self, field) for field in _DIGESTED}
         references = [[reference.name, reference.checksum] for reference in self.references]
@@ -193,6 +196,7 @@ class _ConceptRow(_Strict):
     text: str = Field(min_length=1)
     template: str = Field(pattern=r"\{prompt\}")
     paraphrases: tuple[str, ...] = ()
+    synonyms: tuple[str, ...] = ()
     family: tuple[str, ...] = ()
 
 

@@ -17,7 +17,9 @@ from htbench.core import content, reading
 from htbench.core.errors import Missing, UnknownName, UsageError
 
 HUB_PREFIX = "hf:"
-COLUMNS = ("text", "kind", "template", "split", "paraphrases", "id", "family")
+COLUMNS = ("text", "kind", "template", "split", "synonyms", "paraphrases", "id", "family")
+_LISTS = ("synonyms", "paraphrases", "family")
+"""Columns of several texts."""
 HUB_SPLITS = {"train": "train", "validation": "dev", "dev": "dev", "test": "test"}
 """Splits by the names that the parts of a Hugging Face data set have."""
 MAX_ROWS = 100_000
@@ -153,11 +155,7 @@ def _with_defaults(row: ConceptFileRow) -> ConceptFileRow:
     for key in ("text", "kind", "template", "split", "id"):
         if not isinstance(cells.get(key, ""), str):
             row.fail(f"{key} {str(cells[key])[:80]!r} is not text")
-    words = {
-        key: " ".join(str(value).split())
-        for key, value in cells.items()
-        if key not in ("paraphrases", "family")
-    }
+    words = {key: " ".join(str(value).split()) for key, value in cells.items() if key not in _LISTS}
     text, kind = words.get("text", ""), words.get("kind", "own")
     split = words.get("split", "test").lower()
     if not text:
@@ -170,13 +168,14 @@ def _with_defaults(row: ConceptFileRow) -> ConceptFileRow:
             f"template {template[:80]!r} has no {{prompt}}",
             remedy="Write it as {prompt} with {concept}",
         )
-    paraphrases = _parse_texts(row, cells, "paraphrases")
-    if paraphrases and text not in template:
-        row.fail(
-            f"template {template[:80]!r} does not hold the text, "
-            "so paraphrases cannot take its place",
-            remedy="Write {concept} where the text goes.",
-        )
+    texts = {column: _parse_texts(row, cells, column) for column in _LISTS}
+    for column in ("paraphrases", "synonyms"):
+        if texts[column] and text not in template:
+            row.fail(
+                f"template {template[:80]!r} does not hold the text, "
+                f"so {column} cannot take its place",
+                remedy="Write {concept} where the text goes.",
+            )
     id_ = words.get("id") or f"{kind}/{_slug(text)}"
     return ConceptFileRow(
         location=row.location,
@@ -186,8 +185,8 @@ def _with_defaults(row: ConceptFileRow) -> ConceptFileRow:
             "split": split,
             "text": text,
             "template": template,
-            "paraphrases": paraphrases,
-            **({"family": family} if (family := _parse_texts(row, cells, "family")) else {}),
+            "paraphrases": texts["paraphrases"],
+            **{column: texts[column] for column in ("synonyms", "family") if texts[column]},
         },
     )
 

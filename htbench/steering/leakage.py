@@ -110,17 +110,17 @@ def audit(
 def neighbours(
     concepts: Sequence[Concept], *, min_overlap: float = SHARED_STEMS
 ) -> list[tuple[Concept, Concept]]:
-    """Pairs of concepts with phrasings (texts, paraphrases) that overlap by at least `min_overlap`.
+    """Pairs of concepts with phrasings (texts, other words) that overlap by at least `min_overlap`.
 
     The overlap of two phrasings is the Jaccard index of their stems, from 0 to 1. No encoder is
-    needed; synonyms that no paraphrase names are missed.
+    needed; synonyms that no concept names are missed.
     """
     from scipy.sparse import csr_array
 
     phrasings = [
         (k, stems(text))
         for k, concept in enumerate(concepts)
-        for text in (concept.text, *concept.paraphrases)
+        for text in (concept.text, *concept.synonyms, *concept.paraphrases)
     ]
     column = {
         stem: k for k, stem in enumerate(sorted(set().union(*(words for _, words in phrasings))))

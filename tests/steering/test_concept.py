@@ -107,8 +107,9 @@ def test_other_words_for_a_concept_are_also_asked_for(lemon: Concept) -> None:
     )
 
 
-def test_the_digest_does_not_change_with_paraphrases(lemon: Concept) -> None:
+def test_the_digest_does_not_change_with_paraphrases_and_synonyms(lemon: Concept) -> None:
     assert replace(lemon, paraphrases=("beside a citron",)).digest == lemon.digest
+    assert replace(lemon, synonyms=("beside a citron",)).digest == lemon.digest
 
 
 def test_families_are_words_or_those_of_the_set_and_change_no_digest(own_content: Path) -> None:

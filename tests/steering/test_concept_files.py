@@ -57,6 +57,16 @@ def test_a_column_names_the_families_of_a_concept(tmp_path: Path) -> None:
     assert citrus.families == ("citrus", "yellow")
 
 
+def test_a_column_has_synonyms_that_are_apart_from_paraphrases(tmp_path: Path) -> None:
+    text = "text,synonyms,paraphrases\nin fog,in mist | in haze,in murk\n"
+    fog = only(write(tmp_path / "mine.csv", text))
+    assert (fog.synonyms, fog.paraphrases) == (("in mist", "in haze"), ("in murk",))
+
+
+def test_a_set_without_synonyms_has_the_version_that_it_had(mine: Path) -> None:
+    assert concept.load(str(mine)).version == "7e28dc48f4142003"
+
+
 def test_a_column_of_texts_is_enough(tmp_path: Path) -> None:
     fog = only(write(tmp_path / "mine.csv", "text\nin fog\n"))
     assert (fog.id, fog.kind, fog.template) == ("own/in-fog", "own", "{prompt}, in fog")
@@ -224,6 +234,10 @@ BAD = [
     (
         "text,template,paraphrases\nin fog,{prompt} in mist,in haze\n",
         "mine.csv row 2: template '{prompt} in mist' does not hold the text",
+    ),
+    (
+        "text,template,synonyms\nin fog,{prompt} in mist,in haze\n",
+        "so synonyms cannot take its place",
     ),
     (
         "text\nin fog\nin rain\nIn  Fog\n",

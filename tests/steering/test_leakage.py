@@ -90,6 +90,7 @@ def test_concepts_with_mostly_the_same_stems_are_neighbours() -> None:
 def test_a_paraphrase_makes_neighbours_of_synonyms() -> None:
     drizzle, rain = _concept("a", "in drizzle"), _concept("b", "in light rain")
     assert neighbours([replace(drizzle, paraphrases=("in rain",)), rain])
+    assert neighbours([replace(drizzle, synonyms=("in rain",)), rain])
     assert not neighbours([drizzle, rain])
 
 

@@ -1,8 +1,8 @@
-"""`python -m htbench.models.emoji.concepts FOLDER`: writes the embedded world's concept set."""
+"""`python -m htbench.models.emoji.concepts [--world 4] FOLDER`: writes a world's concept set."""
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -12,30 +12,31 @@ from zipfile import ZipFile, ZipInfo
 import numpy as np
 from PIL import Image
 
+from htbench.models.emoji.concept_splits import COUNTS, Splits, split_values
 from htbench.models.emoji.icons import nouns
 from htbench.models.emoji.scenes import LATENT, Scene, caption, phrase
-from htbench.models.emoji.worlds import SHIPPED, WORDINGS
+from htbench.models.emoji.worlds import N_TRAINED_WORDINGS, SHIPPED, WORDINGS, WORLDS, World
 
-N_TEST, N_DEV, N_CONCEPTS = 167, 60, 674
-N_COMPANIONS = 160
-"""Companions among all nouns: per-channel maps cannot localise a companion, so this kind is kept to
-a share like that of other kinds, not three concepts in four."""
 N_FIT_PROMPTS = 312
 N_REFERENCES = 4
 """Reference images per concept."""
-_ABOUT = (
-    "Modifiers of emoji scenes: companions, picture styles, backgrounds, frames, weather, and "
-    "looks, a style with a background. Split at random within each kind; \\\n"
-    "what a held-out concept shows is in no other split, not even as a part of a look. "
-    "Made by htbench.models.emoji.concepts."
-)
-CARD = f"""\
+_CARD = """\
 name = "emoji"
-version = "3"
+version = "{version}"
 licence = "Apache-2.0 (icons: Noto Emoji) and MIT (icons: Fluent Emoji)"
 about = \"\"\"
-{_ABOUT}\"\"\"
+Modifiers of emoji scenes: companions, picture styles, backgrounds, frames, weather, and \
+looks, a style with a background. {split} \\
+{held_out} Made by htbench.models.emoji.concepts.\"\"\"
 """
+_BY_VALUE = {
+    "split": "Split at random within each kind;",
+    "held_out": "what a held-out concept shows is in no other split, not even as a part of a look.",
+}
+_BY_WORD = {
+    "split": "Styles are split at random within families, all else by words;",
+    "held_out": "every held-out concept has a word, or a companion, that no training concept has.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,25 +64,20 @@ class Modifier:
 
 
 @cache
-def modifiers() -> dict[str, Modifier]:
+def modifiers(world: World = SHIPPED) -> dict[str, Modifier]:
     """All modifiers by id, in an order that spreads each kind evenly over each split."""
-    rng = np.random.default_rng(20)
-    limits = {"companion": N_COMPANIONS}
-    parts = {
-        kind: _split_values(rng.permutation(values).tolist()[: limits.get(kind)])
-        for kind, values in SHIPPED.values.items()
-    }
+    rng, counts = np.random.default_rng(20), COUNTS[world.version]
+    parts = split_values(world, rng)
     single = [
         Modifier(kind=kind, facts={kind: value}, split=split)
         for kind, splits in parts.items()
         for split, values in splits.items()
-        for value in values
+        for value in _limited(kind, values, counts.backgrounds.get(split), rng)
     ]
-    counts = {"test": N_TEST, "dev": N_DEV, "train": N_CONCEPTS - N_TEST - N_DEV}
     looks: list[Modifier] = []
-    for split, count in counts.items():
+    for split, total in counts.totals.items():
         n_single = sum(modifier.split == split for modifier in single)
-        looks += _look_modifiers(rng, parts, split, count - n_single)
+        looks += _look_modifiers(rng, parts, split, total - n_single)
     groups: dict[tuple[str, str], list[Modifier]] = {}
     for modifier in single + looks:
         groups.setdefault((modifier.kind, modifier.split), []).append(modifier)
@@ -93,14 +89,20 @@ def modifiers() -> dict[str, Modifier]:
     return {name: modifier for _, name, modifier in sorted(positions, key=lambda row: row[:2])}
 
 
-def _split_values(values: Sequence[str]) -> dict[str, Sequence[str]]:
-    test, dev = (round(len(values) * count / N_CONCEPTS) for count in (N_TEST, N_DEV))
-    return {"test": values[:test], "dev": values[test : test + dev], "train": values[test + dev :]}
+def _limited(
+    kind: str, values: Sequence[str], limit: int | None, rng: np.random.Generator
+) -> Sequence[str]:
+    """The values, of backgrounds at most `limit`: all plain ones and some of the patterned."""
+    if kind != "background" or limit is None:
+        return values
+    plain = [value for value in values if " " not in value]
+    patterned = rng.permutation([value for value in values if " " in value]).tolist()
+    return [*plain, *patterned][:limit]
 
 
 def _look_modifiers(
     rng: np.random.Generator,
-    parts: Mapping[str, Mapping[str, Sequence[str]]],
+    parts: Mapping[str, Splits],
     split: str,
     count: int,
 ) -> list[Modifier]:
@@ -120,7 +122,7 @@ def _look_modifiers(
     return list(looks.values())
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, world: World = SHIPPED) -> None:
     """Write card, concepts, prompts and reference images; the same bytes each time."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(21)
@@ -137,21 +139,75 @@ def write(folder: Path) -> None:
             "text": modifier.text(),
             "template": ("{prompt} " if modifier.kind == "companion" else "{prompt}, ")
             + modifier.text(),
-            "paraphrases": [modifier.text(wording) for wording in range(1, len(WORDINGS["style"]))],
-            "family": [phrase(kind, value) for kind, value in modifier.facts.items()],
+            **(_word_groups(modifier, world) if world.has_word_groups else _phrasings(modifier)),
         }
-        for name, modifier in modifiers().items()
+        for name, modifier in modifiers(world).items()
     ]
-    (folder / "card.toml").write_text(CARD, encoding="utf-8")
+    card = _CARD.format(version=world.version, **(_BY_WORD if world.has_word_groups else _BY_VALUE))
+    (folder / "card.toml").write_text(card, encoding="utf-8")
     _write_lines(folder / "concepts.jsonl", rows)
     _write_lines(folder / "prompts.jsonl", prompts)
     with ZipFile(folder / "references.zip", "w") as archive:
-        for name, modifier in modifiers().items():
+        for name, modifier in modifiers(world).items():
             for k in range(N_REFERENCES):
                 scene = Scene(noun=order[int(rng.integers(N_FIT_PROMPTS))], **modifier.facts)
                 image, picture = Image.fromarray(scene.draw(rng.standard_normal(LATENT))), BytesIO()
                 image.save(picture, "WEBP", quality=85, method=6)
                 archive.writestr(ZipInfo(f"{name}/{k}.webp"), picture.getvalue())
+
+
+def _phrasings(modifier: Modifier) -> dict[str, list[str]]:
+    return {
+        "paraphrases": [modifier.text(wording) for wording in range(1, len(WORDINGS["style"]))],
+        "family": [phrase(kind, value) for kind, value in modifier.facts.items()],
+    }
+
+
+def _word_groups(modifier: Modifier, world: World) -> dict[str, list[str]]:
+    """Texts in words that the CLIPs alone know, and that nothing knows; and the words it hangs on.
+
+    A noun has neither: a companion has phrasings that no model was trained on.
+    """
+    if modifier.kind == "companion":
+        untrained = range(N_TRAINED_WORDINGS, len(WORDINGS["companion"]))
+        paraphrases = [modifier.text(wording) for wording in untrained]
+    else:
+        paraphrases = _reworded(modifier, world.unknown_words)
+    return {
+        "synonyms": _reworded(modifier, world.synonyms),
+        "paraphrases": paraphrases,
+        "family": new_words(modifier, world),
+    }
+
+
+def _reworded(modifier: Modifier, words: Callable[[str, str], tuple[str, ...]]) -> list[str]:
+    """The concept's text with other words for all of its values at once."""
+    texts = zip(*(words(kind, value) for kind, value in modifier.facts.items()), strict=True)
+    return [caption(dict(zip(modifier.facts, values, strict=True))) for values in texts]
+
+
+def new_words(modifier: Modifier, world: World) -> list[str]:
+    """Nouns and words of a modifier's values that no concept of the split `train` has.
+
+    Of a concept that is itself in `train`, all. Concepts that share one are not independent.
+    """
+    words = [word for kind, value in modifier.facts.items() for word in _words(kind, value)]
+    return [word for word in words if modifier.split == "train" or word not in _trained(world)]
+
+
+@cache
+def _trained(world: World) -> frozenset[str]:
+    return frozenset(
+        word
+        for modifier in modifiers(world).values()
+        if modifier.split == "train"
+        for kind, value in modifier.facts.items()
+        for word in _words(kind, value)
+    )
+
+
+def _words(kind: str, value: str) -> Sequence[str]:
+    return (f"with {value}",) if kind == "companion" else value.split()
 
 
 def _write_lines(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
@@ -162,5 +218,7 @@ def _write_lines(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    write(parser.parse_args().folder)
+    parser.add_argument("--world", choices=sorted(WORLDS), default=SHIPPED.version)
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    options = parser.parse_args()
+    write(options.folder, WORLDS[options.world])

@@ -27,7 +27,7 @@ _SURROUNDINGS = {
     "lavender": ("lilac-blue; pale-purple", "periwinkle; thistle"),
     # Patterns of backgrounds.
     "stripes": ("diagonals; slants", "candycane; bends"),
-    "dots": ("spots; polka", "specks-pattern; pips"),
+    "dots": ("spots; polka", "freckles; pips"),
     "checks": ("chessboard; squares", "chequers; draughts"),
     "grid": ("graph; crosslines", "netting; trelliswork"),
     "bars": ("columns; pinstripes", "pales; uprights"),
@@ -36,7 +36,7 @@ _SURROUNDINGS = {
     "diamonds": ("lozenges; harlequin", "rhombi; argyle"),
     "waves": ("ripples; squiggles", "billows; undulations"),
     "triangles": ("pyramids; wedges", "deltas; bunting"),
-    "crosses": ("plusses; pluses-pattern", "saltires; greek"),
+    "crosses": ("plusses; first-aid", "saltires; greek"),
     "rays": ("sunburst; spokes", "radii; starburst"),
     # Frames.
     "double": ("twofold; twin-lined", "duplex; twinned"),

@@ -23,6 +23,8 @@ GENERATOR_FINISH_PROBABILITIES = GENERATOR_LATE_PROBABILITIES | {"weather": 0.25
 """The same for its last steps: weather, so far the rarest kind, is twice as frequent."""
 REWORDING_PROBABILITY = 0.15
 """Probability of another phrasing of a modifier than the usual one."""
+SYNONYM_PROBABILITY = 0.35
+"""Probability of a synonym instead of a value's name where a CLIP reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +94,11 @@ def with_synonyms(
 ) -> dict[str, str]:
     """The facts with the names of some values replaced by synonyms, for captions of a CLIP.
 
-    It is random which values are, with the world's probability, and by which of their synonyms.
+    Each is with `SYNONYM_PROBABILITY`, if it has synonyms, by any of them.
     """
     return {
         kind: str(rng.choice(texts))
-        if (texts := world.synonyms(kind, value)) and rng.random() < world.synonym_probability
+        if (texts := world.synonyms(kind, value)) and rng.random() < SYNONYM_PROBABILITY
         else value
         for kind, value in facts.items()
     }

@@ -61,8 +61,9 @@ class World:
     patterns: tuple[str, ...]
     frames: tuple[str, ...]
     weathers: tuple[str, ...]
-    synonym_probability: float = 0.0
-    """How often the CLIPs read a synonym instead of a value's name; at 0 there are no synonyms."""
+    has_word_groups: bool = False
+    """True if values have synonyms, which the CLIPs learn, and words that nothing learns; concepts
+    are then held out by words. False: values have no words but their names."""
 
     @cached_property
     def values(self) -> Mapping[str, tuple[str, ...]]:
@@ -88,7 +89,11 @@ class World:
 
     def synonyms(self, kind: str, value: str) -> tuple[str, ...]:
         """Other words for a value, which the CLIPs learn; nouns have none."""
-        return other_words.synonyms(kind, value) if self.synonym_probability else ()
+        return other_words.synonyms(kind, value) if self.has_word_groups else ()
+
+    def unknown_words(self, kind: str, value: str) -> tuple[str, ...]:
+        """Other words for a value, which nothing is trained on; nouns have none."""
+        return other_words.unknown(kind, value) if self.has_word_groups else ()
 
     def vocabulary(self) -> list[str]:
         """Every word that the CLIPs read, sorted: those of the generator, and synonyms.
@@ -124,7 +129,7 @@ WORLD_4 = World(
     patterns=tuple(PATTERNS),
     frames=tuple(FRAMES),
     weathers=tuple(WEATHERS),
-    synonym_probability=0.35,
+    has_word_groups=True,
 )
 """The next world; no shipped model is trained on it yet."""
 WORLDS = {world.version: world for world in (WORLD_3, WORLD_4)}

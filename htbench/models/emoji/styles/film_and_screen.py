@@ -124,7 +124,7 @@ def _wireframe(image: Canvas) -> Canvas:
     lines = np.minimum(edges(image) * 3, 255)[..., None]
     mesh = ((X % 8 == 0) | (Y % 8 == 0) | ((X + Y) % 8 == 0))[..., None]
     fill = (255 - grey(image))[..., None] * 0.25
-    return lines * np.array((1.0, 0.55, 0.1)) + mesh * fill * np.array((3.0, 1.6, 0.4)) + 4
+    return lines * np.array((1.0, 0.55, 0.1)) + mesh * fill * np.array((1.6, 0.9, 0.2)) + 4
 
 
 def _daguerreotype(image: Canvas) -> Canvas:

@@ -50,7 +50,7 @@ def _disco(image: Canvas) -> Canvas:
 def _caustics(image: Canvas) -> Canvas:
     net = abs(np.sin(X / 5 + 1.5 * np.sin(Y / 6))) * abs(np.sin(Y / 5 + 1.5 * np.sin(X / 6.5)))
     glow = np.clip(1 - net * 3, 0, 1)[..., None]
-    return image * rgb("58c8d8") / 255 * 0.85 + glow * 110
+    return image * rgb("58c8d8") / 255 * 0.85 + glow * 75
 
 
 def _strobe(image: Canvas) -> Canvas:

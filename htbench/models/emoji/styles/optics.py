@@ -4,6 +4,7 @@ import numpy as np
 
 from htbench.models.emoji.canvas import (
     DISTANCE,
+    SIZE,
     Canvas,
     Draw,
     X,
@@ -43,12 +44,12 @@ def _swirl() -> tuple[np.ndarray, np.ndarray]:
     )
 
 
+_SPECTRUM = np.stack([X, np.full_like(X, 10), SIZE - 1 - X], -1) * 0.6
+
+
 def _prism(image: Canvas) -> Canvas:
-    return (
-        np.stack([shifted(image, -3, -5)[..., 0], image[..., 1], shifted(image, 3, 5)[..., 2]], -1)
-        * 0.9
-        + np.stack([X, abs(X - 32) * 0 + 10, 63 - X], -1) * 0.6
-    )
+    red, blue = shifted(image, -3, -5)[..., 0], shifted(image, 3, 5)[..., 2]
+    return np.stack([red, image[..., 1], blue], -1) * 0.9 + _SPECTRUM
 
 
 def _tiltshift(image: Canvas) -> Canvas:
@@ -78,7 +79,7 @@ def _refracted(image: Canvas) -> Canvas:
     return moved(rows, columns)(image) * rim
 
 
-_SMEAR = 15
+_SMEAR = 23
 """Pixels over which motion blurs."""
 
 

@@ -19,7 +19,7 @@ STYLES = family(
     "palette",
     # Of the first world.
     ("sepia", tint(255, 220, 170), "antique tan; vintage photograph", "yellowed; tawny"),
-    ("cyanotype", tint(90, 160, 255), "azured; sky tinted", "bluish; cerulean"),
+    ("cyanotype", tint(90, 160, 255), "azured; swimming-pool", "bluish; cerulean"),
     ("matrix", tint(90, 255, 120), "hacker; greenish code", "phosphoric; verdure"),
     ("infrared", tint(255, 90, 110), "reddish; feverish", "longwave; incarnadine"),
     ("golden", tint(255, 200, 60), "aureate; treasure", "auric; midas"),

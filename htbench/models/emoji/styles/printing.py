@@ -73,7 +73,7 @@ def _popart(image: Canvas) -> Canvas:
     small = image[::2, ::2]
     levels = grey(small)[..., None] < 170
     tiles = [
-        np.where(levels, rgb(ink), rgb(paper)) * 0.8 + small * 0.2
+        np.where(levels, rgb(ink), rgb(paper)) * 0.65 + small * 0.35
         for ink, paper in (
             ("d81e5b", "ffe74c"), ("1b1bb3", "ff9ff3"), ("005f3c", "7df9ff"), ("3d1a78", "ff8c42")
         )
@@ -183,7 +183,7 @@ STYLES = family(
     ),
     (
         "guilloche",
-        screened(105 + 85 * np.sin(X / 1.6 + 3 * np.sin(Y / 5)), "1d6b4f", "dff2e1"),
+        screened(100 + 75 * np.sin(X / 1.6 + 3 * np.sin(Y / 5)), "1d6b4f", "dff2e1"),
         "currency rosettes; security lines",
         "anticounterfeit; spirograph",
     ),

@@ -119,7 +119,7 @@ def _wicker(image: Canvas) -> Canvas:
     over = (X // 8 + Y // 4) % 2 == 0
     bulge = np.where(over, np.sin(np.pi * (X % 8 + 0.5) / 8), np.sin(np.pi * (Y % 4 + 0.5) / 4))
     return (
-        (grey(image) * 0.6 + 60)[..., None] * (0.4 + 0.6 * bulge)[..., None] * rgb("ffcf8a") / 255
+        (grey(image) * 0.9 + 25)[..., None] * (0.55 + 0.45 * bulge)[..., None] * rgb("ffcf8a") / 255
     )
 
 
