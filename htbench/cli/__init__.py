@@ -23,6 +23,7 @@ from htbench.cli import (
     study,
     time,
     train,
+    verify,
 )
 from htbench.cli.help import HelpCommand, HelpGroup
 
@@ -186,6 +187,15 @@ htbench pack quickstart --out mine.zip --sign ~/.ssh/id_ed25519
 """,
 )
 _add(pack.unpack, "unpack", _DATA, "htbench unpack quickstart.bundle.zip --name theirs")
+_add(
+    verify.verify,
+    "verify",
+    _EVIDENCE,
+    """
+htbench verify quickstart.bundle.zip
+htbench verify quickstart.bundle.zip --again 50 --signers trusted.txt
+""",
+)
 _add(
     fetch.fetch,
     "fetch",

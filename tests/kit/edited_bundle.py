@@ -4,10 +4,12 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 MANIFEST = "manifest.json"
 Entries = dict[str, bytes]
+Row = dict[str, Any]
 
 
 def read(bundle: Path) -> Entries:
@@ -24,9 +26,9 @@ def write(bundle: Path, entries: Mapping[str, bytes]) -> Path:
     return bundle
 
 
-def edit(bundle: Path, changes: Mapping[str, bytes]) -> Path:
-    """Replace entries and leave the manifest."""
-    return write(bundle, {**read(bundle), **changes})
+def edit(bundle: Path, changes: Mapping[str, bytes | None]) -> Path:
+    """Replace entries, None deletes one, and leave the manifest."""
+    return write(bundle, _changed(bundle, changes))
 
 
 def forge(bundle: Path, changes: Mapping[str, bytes | None]) -> Path:
@@ -37,28 +39,48 @@ def forge(bundle: Path, changes: Mapping[str, bytes | None]) -> Path:
     return write(bundle, {**entries, MANIFEST: json.dumps(manifest).encode()})
 
 
+def rows(bundle: Path, table: str, *, part: str = "run") -> list[Row]:
+    """The rows of a table."""
+    columns, *values = map(json.loads, read(bundle)[f"{part}/tables/{table}.jsonl"].splitlines())
+    return [dict(zip(columns, row, strict=True)) for row in values]
+
+
 def table(
-    bundle: Path, name: str, change: Callable[[dict[str, object]], object], *, part: str = "run"
-) -> dict[str, bytes]:
-    """The entry of a table in which `change` was called with every row, as a dictionary."""
-    entry = f"{part}/tables/{name}.jsonl"
-    columns, *rows = map(json.loads, read(bundle)[entry].splitlines())
-    named = [dict(zip(columns, row, strict=True)) for row in rows]
-    for row in named:
+    bundle: Path, name: str, change: Callable[[Row], object], *, part: str = "run"
+) -> dict[str, bytes | None]:
+    """The entry of a table in which `change` was called with every row."""
+
+    def kept_changed(row: Row) -> bool:
         change(row)
-    lines = [columns, *([row[column] for column in columns] for row in named)]
-    return {entry: b"".join(json.dumps(line).encode() + b"\n" for line in lines)}
+        return True
+
+    return kept(bundle, name, kept_changed, part=part)
+
+
+def kept(
+    bundle: Path, name: str, is_kept: Callable[[Row], bool], *, part: str = "run"
+) -> dict[str, bytes | None]:
+    """The entry of a table with the rows that `is_kept` is true for."""
+    every = rows(bundle, name, part=part)
+    lines = [list(every[0]), *(list(row.values()) for row in every if is_kept(row))]
+    data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    return {f"{part}/tables/{name}.jsonl": data}
 
 
 def fact(
-    bundle: Path, name: str, change: Callable[[dict[str, object]], object], *, part: str = "run"
-) -> dict[str, bytes]:
+    bundle: Path, name: str, change: Callable[[Row], object], *, part: str = "run"
+) -> dict[str, bytes | None]:
     """The table of facts in which `change` was called with the value of one."""
 
-    def change_row(row: dict[str, object]) -> None:
+    def change_row(row: Row) -> None:
         if row["name"] == name:
-            value = json.loads(str(row["value"]))
+            value = json.loads(row["value"])
             change(value)
             row["value"] = json.dumps(value)
 
     return table(bundle, "facts", change_row, part=part)
+
+
+def _changed(bundle: Path, changes: Mapping[str, bytes | None]) -> Entries:
+    entries = {**read(bundle), **changes}
+    return {name: data for name, data in entries.items() if data is not None}

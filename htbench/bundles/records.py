@@ -1,0 +1,245 @@
+"""Checks of a bundle's records against the plan, the concept set and the cards: without a model."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from htbench.bundles.findings import Finding, differs, each_differs, holds, unchecked
+from htbench.core import content, pictures
+from htbench.core.errors import HtbenchError
+from htbench.core.types import Digest
+from htbench.run import plan as plans
+from htbench.run.fact_table import Facts
+from htbench.run.plan import Plan
+from htbench.run.store import Store
+from htbench.steering import baseline, concept
+from htbench.steering.baseline import Card
+from htbench.steering.concept import ConceptSet
+from htbench.steering.training import method_digest, steering_key
+
+_CELL = ("method", "concept", "prompt", "seed", "strength", "image")
+_CONCEPT = ("kind", "text", "digest")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A run of the bundle: the run itself, its run on dev concepts, or that of a fit seed."""
+
+    folder: Path
+    title: str
+    """Words before a finding, such as `on dev concepts: `; empty for the run itself."""
+    facts: Facts
+    concept_set: ConceptSet | None
+    """The set that is installed or was given; None if it is not the one of the run."""
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that the run stores.
+
+        Raises:
+            UsageError: if it is none.
+        """
+        return plans.build(self.facts.plan.stored)
+
+
+def find_concept_set(facts: Facts, given: str | None) -> tuple[ConceptSet | None, Finding]:
+    """The concept set of a run, if it is here in the same version, and the finding on it.
+
+    A set that is not shipped is read only where it is `given`: no bundle names files of this
+    machine.
+    """
+    named = facts.concept_set
+    if given is None and facts.plan.concept_set not in concept.names():
+        return None, unchecked(
+            f"concepts: {named.name or facts.plan.concept_set!r} is not shipped; "
+            "give it with --concept-set"
+        )
+    try:
+        found = concept.load(given or facts.plan.concept_set, model=facts.model.name)
+    except HtbenchError as error:
+        return None, unchecked(f"concepts: {error}")
+    if named.version != str(found.version):
+        return None, unchecked(
+            f"concepts: of {named.name} {named.version}, and here is {found.version}"
+        )
+    return found, holds(f"concept set {named.name} {named.version} is here")
+
+
+def check_concepts(part: Part) -> Iterator[Finding]:
+    """Compare the texts, kinds and digests of the concepts with their set."""
+    if part.concept_set is None:
+        return
+    splits = part.concept_set.splits.items()
+    known = {each.id: (split, each) for split, concepts in splits for each in concepts}
+    differences = []
+    for name, fact in part.facts.concepts.items():
+        if name not in known:
+            differences.append(f"{part.title}concept {name[:80]!r} is not in the concept set")
+            continue
+        split, own = known[name]
+        pairs = {field: (getattr(fact, field), getattr(own, field)) for field in _CONCEPT}
+        pairs["split"] = (fact.split, split)
+        if fact.families is not None:
+            pairs["families"] = (sorted(fact.families), sorted(own.families))
+        differences += [
+            f"{part.title}the {field} of concept {name!r} is {str(here)[:80]!r} in the bundle, and "
+            f"{str(there)[:80]!r} in the concept set"
+            for field, (here, there) in pairs.items()
+            if here != there
+        ]
+    yield from each_differs(differences, "concepts")
+    if not differences:
+        yield holds(f"{part.title}{len(part.facts.concepts):,} concepts are those of the set")
+
+
+def installed_card(label: str, facts: Facts) -> Card | None:
+    """The installed card of a method, if it is the one that the run used."""
+    if label.endswith(".toml"):
+        return None
+    try:
+        card = baseline.load_card(label)
+    except HtbenchError:
+        return None
+    return card if card.digest == facts.methods[label].card else None
+
+
+def check_methods(part: Part) -> Iterator[Finding]:
+    """Compare what the run says about its methods with their installed cards."""
+    here = version("htbench")
+    versions = {str(each.environment.stored.get("htbench")) for each in part.facts.sessions}
+    differences, same = [], []
+    for label, fact in part.facts.methods.items():
+        card = installed_card(label, part.facts)
+        if card is None:
+            try:
+                baseline.load_card("" if label.endswith(".toml") else label)
+            except HtbenchError:
+                yield unchecked(f"{part.title}card of {label[:80]!r}: it is not installed")
+                continue
+            problem = f"{part.title}card of {label!r}: the installed one has other settings"
+            if versions == {here}:
+                differences.append(problem)
+            else:
+                yield unchecked(f"{problem}; the run is of htbench {', '.join(sorted(versions))}")
+            continue
+        shown = card.model_dump(mode="json", exclude={"name", "method", "artifacts"})
+        differences += [
+            f"{part.title}{field!r} of method {label!r} is {str(fact.stored.get(field))[:80]!r} in "
+            f"the bundle, and {str(value)[:80]!r} on its card"
+            for field, value in shown.items()
+            if fact.stored.get(field) != value
+        ]
+        if part.concept_set and fact.digest != _method_digest(part, card, part.concept_set):
+            differences.append(
+                f"{part.title}digest of method {label!r} is not that of its card and training"
+            )
+        same.append(label)
+    yield from each_differs(differences, "facts about methods")
+    if same and not differences:
+        yield holds(f"{part.title}{len(same)} methods are those of their cards")
+
+
+def _method_digest(part: Part, card: Card, concept_set: ConceptSet) -> Digest:
+    seed, facts = part.plan.seed, part.facts
+    file = card.artifact(facts.model.name)
+    if file:
+        weights = content.file_digest(file)
+    else:
+        train = concept_set.splits["train"]
+        weights = steering_key(card, Digest(facts.model.revision), train, seed=seed)
+    return method_digest(card, weights, seed=seed)
+
+
+def check_cells(part: Part) -> Iterator[Finding]:
+    """Compare the planned cells and the keys of their images with the plan."""
+    if part.concept_set is None:
+        yield unchecked(f"{part.title}cells: their concept set is not here")
+        return
+    differences, count = [], 0
+    planned = {tuple(cell[:-1]): cell[-1] for cell in _planned_cells(part, part.concept_set)}
+    with Store.read(part.folder) as store:
+        for row in store.iterate(f"SELECT {', '.join(_CELL)} FROM cells ORDER BY place"):
+            count += 1
+            key = planned.pop(tuple(row[:-1]), None)
+            if key is None:
+                differences.append(f"{part.title}cell {_shown(row)} is not in the plan")
+            elif key != row[-1]:
+                differences.append(f"{part.title}the key of the image of {_shown(row)} is another")
+    differences += [
+        f"{part.title}cell {_shown(cell)} is in the plan and not in the bundle" for cell in planned
+    ]
+    yield from each_differs(differences, "cells")
+    if not differences:
+        yield holds(f"{part.title}{count:,} cells are those of the plan")
+
+
+def _planned_cells(part: Part, concept_set: ConceptSet) -> Iterator[tuple[object, ...]]:
+    plan, facts = part.plan, part.facts
+    labels = {fact.given: label for label, fact in facts.methods.items()}
+    methods = tuple(labels.get(name, name) for name in plan.methods)
+    digests = {label: Digest(_digest_of(label, facts)) for label in methods}
+    tuned = {name: choice.strength for name, choice in facts.tuned.items()}
+    concepts = concept_set.select(plan.concepts)[: plan.limit]
+    settings = plan.model_copy(update={"methods": methods})
+    for cell in plans.cells(settings, concepts, concept_set.prompts, tuned=tuned):
+        key = plans.image_key(
+            cell,
+            model=Digest(facts.model.revision),
+            method_digest=digests[cell.method],
+            batch=plan.batch,
+        )
+        yield cell.method, cell.concept.id, cell.prompt, cell.seed, cell.strength, key
+
+
+def _digest_of(label: str, facts: Facts) -> str:
+    """Digest of a method; that of its card if its training failed."""
+    if label in facts.methods:
+        return facts.methods[label].digest
+    return "" if label.endswith(".toml") else baseline.load_card(label).digest
+
+
+def _shown(cell: Sequence[object]) -> str:
+    return ", ".join(str(value)[:60] for value in cell[:5])
+
+
+def check_pictures(part: Part) -> Iterator[Finding]:
+    """Decode every image, and compare the note that it is black or of one colour with it."""
+    from htbench.run.workers.batch import blank_kind
+
+    differences, count = [], 0
+    with Store.read(part.folder) as store:
+        query = "SELECT DISTINCT file, flaw FROM images WHERE file IS NOT NULL ORDER BY file"
+        for file, flaw in store.iterate(query):
+            count += 1
+            try:
+                picture = pictures.open_picture(store.image_bytes(file), name=file)
+            except HtbenchError as error:
+                differences.append(f"{part.title}image {file}: {error}")
+                continue
+            if (kind := blank_kind(picture)) != flaw:
+                differences.append(
+                    f"{part.title}image {file} is {kind or 'a picture'}, and {flaw or 'a picture'} "
+                    "in the bundle"
+                )
+    yield from each_differs(differences, "images")
+    if not differences:
+        yield holds(f"{part.title}{count:,} images are pictures")
+
+
+def check_failures(part: Part) -> Iterator[Finding]:
+    """Tell how many cells failed, which nobody can check later."""
+    with Store.read(part.folder) as store:
+        query = "SELECT count(*) FROM failures JOIN images USING (key) WHERE file IS NULL"
+        ((number,),) = store.select(query)
+    if number:
+        yield unchecked(f"{part.title}{number:,} images that could not be made")
+
+
+def checks(part: Part) -> Iterator[Finding]:
+    """All findings on the records of a part."""
+    for check in (check_concepts, check_methods, check_cells, check_failures):
+        try:
+            yield from check(part)
+        except HtbenchError as error:
+            yield differs(f"{part.title}the plan is none of this htbench: {error}")

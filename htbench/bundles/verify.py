@@ -1,0 +1,160 @@
+"""Verification of a bundle: digests, records, scores, tables, and a sample of pictures.
+
+A digest proves that nothing was changed by who does not also change the manifest. So all that
+follows from something else is made anew: scores from pictures, tables from scores, a sample of
+pictures from the model.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from htbench.bundles import records, remake, rescore, signature, unpack
+from htbench.bundles.archive import LEADERBOARD, Archive
+from htbench.bundles.findings import Finding, differs, each_differs, holds, unchecked
+from htbench.bundles.pack import leaderboard, parts
+from htbench.bundles.records import Part
+from htbench.bundles.remake import RemakeOptions
+from htbench.core.display import Display
+from htbench.core.errors import HtbenchError, Missing
+from htbench.judging.ledger import LEDGER_FILE
+from htbench.run import study_result
+from htbench.run.fact_table import Facts
+from htbench.run.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions:
+    """Settings of a verification."""
+
+    again: RemakeOptions = field(default_factory=RemakeOptions)
+    concept_set: str | None = None
+    """The concept set of a run whose set is not shipped."""
+    signers: Path | None = None
+    """A file of those whose signature is accepted."""
+
+
+def verify(
+    bundle: Path, options: VerifyOptions | None = None, *, display: Display | None = None
+) -> Iterator[Finding]:
+    """The findings on a bundle, each as soon as it is known.
+
+    Where an entry does not have its digest, nothing else is checked.
+
+    Raises:
+        UsageError: if it is no bundle.
+        Refused: if it has what no bundle has, or is not the bundle of a run.
+    """
+    options, display = options or VerifyOptions(), display or Display()
+    with Archive.open(bundle) as archive:
+        yield from _check_signature(bundle, options.signers)
+        if changed := archive.changed():
+            yield from each_differs(
+                [f"{name} is not what was packed: it has another digest" for name in changed],
+                "files",
+            )
+            return
+        yield holds(f"{len(archive.names):,} files have their digests")
+        with tempfile.TemporaryDirectory(prefix="htbench-") as temporary:
+            run = Path(temporary) / "run"
+            unpack.write(archive, run)
+            packed = (run / LEADERBOARD).read_bytes()
+            yield from rescore.check_table(packed, leaderboard(run))
+            yield from _check_run(run, archive.manifest.pictures, options, display)
+
+
+def _check_run(
+    run: Path, has_pictures: bool, options: VerifyOptions, display: Display
+) -> Iterator[Finding]:
+    every, finding = _parts(run, options.concept_set)
+    yield finding
+    for part in every:
+        yield from records.checks(part)
+    yield from _recorded(run, every)
+    if not has_pictures:
+        yield unchecked("scores and pictures: the bundle has no pictures")
+        return
+    pictures = [finding for part in every for finding in records.check_pictures(part)]
+    yield from pictures
+    if any(finding.kind == "differs" for finding in pictures):
+        return
+    scorers: Sequence[str] = ()
+    if every[0].concept_set is None:
+        yield unchecked("scores: the concept set of the run is not here")
+    else:
+        if options.concept_set:
+            every = [_with_set(part, options.concept_set) for part in every]
+        rescored = rescore.rescore(every, device=options.again.device, display=display)
+        yield from rescored.findings
+        scorers = rescored.scorers
+    if options.again.number:
+        yield from remake.remake(every, options.again, scorers=scorers, display=display)
+
+
+def _parts(run: Path, given: str | None) -> tuple[list[Part], Finding]:
+    """The runs of a bundle, with their concept set, and the finding on that."""
+    facts = _facts(run)
+    concept_set, finding = records.find_concept_set(facts, given)
+    every = []
+    for place in parts(run):
+        own = _facts(run / place)
+        every.append(
+            Part(
+                folder=run / place,
+                title=_title(place),
+                facts=own,
+                concept_set=concept_set if own.concept_set == facts.concept_set else None,
+            )
+        )
+    return every, finding
+
+
+def _facts(folder: Path) -> Facts:
+    with Store.read(folder) as store:
+        return Facts.read(store)
+
+
+def _title(place: Path) -> str:
+    if place == Path():
+        return ""
+    return "on dev concepts: " if place.name == "tuning" else f"fit seed {place.name}: "
+
+
+def _with_set(part: Part, concept_set: str) -> Part:
+    """The part with the concept set that was given in place of the one that its plan names."""
+    path = str(Path(concept_set).absolute()) if Path(concept_set).exists() else concept_set
+    with Store.open(part.folder) as store:
+        store.set_facts(plan={**part.facts.plan.stored, "concept_set": path})
+    return replace(part, facts=_facts(part.folder))
+
+
+def _check_signature(bundle: Path, signers: Path | None) -> Iterator[Finding]:
+    if not os.path.lexists(signature.path_of(bundle)):
+        if signers:
+            yield differs(f"there is no signature {signature.path_of(bundle).name}")
+        else:
+            yield unchecked("who packed it: it is not signed")
+        return
+    try:
+        yield holds(f"signed by {signature.check(bundle, signers)}")
+    except Missing as error:
+        yield unchecked(f"signature: {error}")
+    except HtbenchError as error:
+        yield differs(str(error))
+
+
+def _recorded(run: Path, every: Sequence[Part]) -> Iterator[Finding]:
+    """What was recorded once and follows from nothing else."""
+    number = 0
+    for part in every:
+        with Store.read(part.folder) as store:
+            ((timings,),) = store.select("SELECT count(*) FROM timings")
+            ((samples,),) = store.select("SELECT count(*) FROM samples")
+            number += timings + samples
+    yield unchecked(f"{number:,} times, commands and environments: they are what was recorded")
+    if (run / LEDGER_FILE).is_file():
+        yield unchecked("replies of judges: ask them again with htbench judge")
+    if (run / study_result.FOLDER).is_dir():
+        yield unchecked("results of studies: the answers of people are not in a bundle")
