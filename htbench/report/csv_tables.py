@@ -12,7 +12,7 @@ from htbench.report.once import once
 from htbench.report.sections import claims, judges, people
 from htbench.report.sections.vote_charts import Bounded
 from htbench.run.export import new_folder
-from htbench.run.summary import METRICS, Summary
+from htbench.run.summary import Summary
 
 _CELLS_AT_ONCE = 5000
 _Value = str | float | int | bool | None
@@ -70,7 +70,7 @@ def _tables(summary: Summary) -> Iterator[CsvTable]:
         name="cells",
         head=[
             *("cell", "method", "concept", "prompt", "seed", "strength", "file", "flaw"),
-            *("failure", "message", *METRICS),
+            *("failure", "message", *summary.metrics),
         ],
         rows=_cells(summary),
     )
@@ -97,6 +97,8 @@ def _tables(summary: Summary) -> Iterator[CsvTable]:
         ],
         rows=_ratings(summary),
     )
+    if summary.facts.is_imported:
+        return
     yield CsvTable(
         name="claims",
         head=["claim", "verdict", "evidence"],
@@ -113,7 +115,7 @@ def _cells(summary: Summary) -> Iterator[_Row]:
             yield [
                 *(cell.id, cell.method, cell.concept, cell.prompt, cell.seed, cell.strength),
                 *(cell.file, cell.blank, cell.failure_kind, cell.failure_message),
-                *(scores.get(metric) for metric in METRICS),
+                *(scores.get(metric) for metric in summary.metrics),
             ]
 
 

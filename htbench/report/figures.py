@@ -11,7 +11,7 @@ from htbench.report.gallery.grid import concept_labels
 from htbench.report.once import once
 from htbench.report.page import method_tones
 from htbench.report.sections import curves, judges, people, speed, time
-from htbench.run.summary import HEADLINE, METRICS, Summary
+from htbench.run.summary import METRICS, Summary
 
 Named = Iterator[tuple[str, Chart]]
 
@@ -24,7 +24,7 @@ def collect(summary: Summary) -> dict[str, Chart]:
 
 
 def _scores(summary: Summary, tones: Mapping[str, int]) -> Named:
-    for metric, title in METRICS.items():
+    for metric, title in summary.metrics.items():
         if rows := _estimates(summary, metric, tones):
             name = f"leaderboard-{metric.replace('_', '-')}"
             yield name, ForestPlot(title=f"{title} by method", label=title, estimates=rows)
@@ -98,7 +98,7 @@ def _concepts(summary: Summary) -> HeatMap:
     labels = concept_labels(summary)
     values = [[own.get(concept, math.nan) for own in means] for concept in labels]
     return HeatMap(
-        title=f"{METRICS[HEADLINE]} by concept and method",
+        title=f"{METRICS[summary.headline]} by concept and method",
         row_names=[label.text for label in labels.values()],
         column_names=methods,
         values=values,

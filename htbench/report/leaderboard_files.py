@@ -13,7 +13,7 @@ from htbench.core.types import UNSTEERED
 from htbench.report import format
 from htbench.report.sections import equal_preservation, kinds, strengths
 from htbench.report.sections.equal_preservation import EqualPreservation
-from htbench.run.costs import FitComparison
+from htbench.run.costs import FitComparison, MethodCost
 from htbench.run.summary import HEADLINE, METRICS, LeaderboardRow, Summary
 from htbench.stats.durations import Interval
 from htbench.stats.estimates import Estimate
@@ -90,7 +90,8 @@ def _lines(summary: Summary) -> list[LeaderboardRow]:
 def _row(summary: Summary, line: LeaderboardRow, matched: EqualPreservation) -> FileRow:
     cost = next((cost for cost in summary.costs if cost.method == line.method), None)
     scores: dict[str, float | None] = {}
-    for metric, score in line.scores.items():
+    for metric in summary.metrics:
+        score = line.scores[metric]
         parts = (score.mean, score.low, score.high) if score else (math.nan,) * 3
         scores |= {
             metric + end: None if math.isnan(part) else part
@@ -107,19 +108,23 @@ def _row(summary: Summary, line: LeaderboardRow, matched: EqualPreservation) -> 
         "done": line.done,
         "planned": line.planned,
         "circular": line.circular,
-        "concept_seconds": cost.concept.median if cost and cost.concept else None,
-        "training_seconds": cost.training if cost else None,
+        **_time_columns(summary, line.method, cost),
         "failed": line.failed,
         "unranked": line.unranked,
-        **{f"{metric}_best_case": line.best_case[metric] for metric in METRICS},
-        "trained_on": cost.trained_on if cost else "",
+        **{f"{metric}_best_case": line.best_case[metric] for metric in summary.metrics},
+        **(
+            {"trained_on": cost.trained_on if cost else ""} if not summary.facts.is_imported else {}
+        ),
         "fit_seeds": line.headline.fit_seeds if line.headline else None,
-        **{f"{metric}_seed_sd": _seed_sd(line.scores[metric]) for metric in METRICS},
-        **_speed_columns(cost.comparisons if cost else ()),
+        **{f"{metric}_seed_sd": _seed_sd(line.scores[metric]) for metric in summary.metrics},
+        **(
+            _speed_columns(cost.comparisons if cost else ())
+            if not summary.facts.is_imported
+            else {}
+        ),
         "clusters": max((score.clusters for score in line.scores.values() if score), default=None),
         **_kind_columns(summary, line),
-        **_matched_columns(matched, line.method if is_listed else ""),
-        **_regret_columns(summary, line.method if is_listed else ""),
+        **_preservation_columns(summary, matched, line.method if is_listed else ""),
         "ranked_by": summary.ranked_by if is_listed else "",
     }
 
@@ -131,11 +136,32 @@ def headlines(summary: Summary) -> list[FileRow]:
         {
             "method": line.method,
             **_kind_columns(summary, line),
-            **_matched_columns(matched, line.method),
-            **_regret_columns(summary, line.method),
+            **_preservation_columns(summary, matched, line.method),
         }
         for line in summary.leaderboard
     ]
+
+
+def _time_columns(
+    summary: Summary, method: str, cost: MethodCost | None
+) -> dict[str, float | None]:
+    """Times of a concept and of training; of imported pictures that of an image, if it is known."""
+    if summary.facts.is_imported:
+        time = summary.times.get(method)
+        return {"image_seconds": time.median if time else None} if summary.timed else {}
+    return {
+        "concept_seconds": cost.concept.median if cost and cost.concept else None,
+        "training_seconds": cost.training if cost else None,
+    }
+
+
+def _preservation_columns(
+    summary: Summary, matched: EqualPreservation, method: str
+) -> dict[str, str | float | None]:
+    """What needs image preservation; nothing in a run that has none."""
+    if HEADLINE not in summary.metrics:
+        return {}
+    return {**_matched_columns(matched, method), **_regret_columns(summary, method)}
 
 
 def _rank_columns(prefix: str, place: ContenderRank | None) -> dict[str, int | None]:
@@ -147,7 +173,7 @@ def _kind_columns(summary: Summary, line: LeaderboardRow) -> dict[str, float | N
     """The headline with equal weight for every kind, and how many concepts are near the floor."""
     macro = kinds.macro_mean(summary, line.method, line.strength)
     return {
-        **_estimate_columns(f"{HEADLINE}_by_kind", macro.gain if macro else None),
+        **_estimate_columns(f"{summary.headline}_by_kind", macro.gain if macro else None),
         "kinds": macro.kinds if macro else None,
         "near_floor": macro.near_floor if macro else None,
     }
@@ -245,15 +271,17 @@ def _markdown_rows(summary: Summary) -> list[list[str]]:
     """The table's rows, headings first."""
     costs = {cost.method: cost for cost in summary.costs}
     matched = equal_preservation.collect(summary)
+    kept = HEADLINE in summary.metrics
+    score = "gain" if kept else METRICS[summary.headline].lower()
     head = [
         "method",
         "rank",
         "tier",
-        *(name.lower() for name in METRICS.values()),
-        "gain, mean of kinds",
-        f"gain at {format.score(matched.level)} kept",
-        "time per concept",
-        "training",
+        *(name.lower() for name in summary.metrics.values()),
+        f"{score}, mean of kinds",
+        *([f"gain at {format.score(matched.level)} kept"] if kept else []),
+        *([f"time per {summary.timed}"] if summary.timed else []),
+        *([] if summary.facts.is_imported else ["training"]),
     ]
     rows = [head, ["---", *["--:"] * (len(head) - 1)]]
     number = format.score
@@ -262,15 +290,24 @@ def _markdown_rows(summary: Summary) -> list[list[str]]:
         at = "" if line.strength in (0, 1) else f" at {line.strength:g}"
         place = summary.ranks.get(line.method) if summary.ranks else None
         macro, own = kinds.macro_mean(summary, line.method, line.strength), matched.get(line.method)
+        at_level = format.estimate(own.matched.gain, number) if own and own.matched else ""
+        time = summary.times.get(line.method)
         rows.append(
             [
                 f"`{line.method}`{mark}{at}",
                 *([place.rank_range, str(place.tier)] if place else ["", ""]),
-                *(format.estimate(line.scores[each], number, missing="") for each in METRICS),
+                *(
+                    format.estimate(line.scores[each], number, missing="")
+                    for each in summary.metrics
+                ),
                 format.estimate(macro.gain if macro else None, number, missing=""),
-                format.estimate(own.matched.gain, number) if own and own.matched else "",
-                format.duration(cost.concept.median) if cost and cost.concept else "",
-                format.duration(cost.training) if cost and cost.training else "",
+                *([at_level] if kept else []),
+                *([_duration(time.median if time else None)] if summary.timed else []),
+                *([] if summary.facts.is_imported else [_duration(cost and cost.training)]),
             ]
         )
     return rows
+
+
+def _duration(seconds: float | None) -> str:
+    return format.duration(seconds) if seconds else ""

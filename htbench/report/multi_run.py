@@ -109,7 +109,8 @@ def _write_leaderboards(reports: Sequence[ModelReport], folder: Path) -> None:
         for row in leaderboard_files.rows(board.summary)
     ]
     table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, list(rows[0]) if rows else ["board"], lineterminator="\n")
+    columns = list(dict.fromkeys(name for row in rows for name in row)) or ["board"]
+    writer = csv.DictWriter(table, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(map(leaderboard_files.csv_row, rows))
     content.write_whole(folder / "leaderboard.csv", table.getvalue().encode("utf-8", "replace"))

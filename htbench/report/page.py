@@ -69,9 +69,10 @@ def render(summary: Summary, gallery: GalleryData) -> str:
             audits=trust.leakage_audits(summary),
             other_scorers=summary.by_scorer,
             tuned=summary.facts.tuned,
-            metrics=METRICS,
-            metric_table=METRIC_TABLE,
-            headline=HEADLINE,
+            metrics=summary.metrics,
+            metric_table=[metric for metric in METRIC_TABLE if metric.name in summary.metrics],
+            headline=summary.headline,
+            headline_title=METRICS[summary.headline],
             full=summary.full_strength,
             costs=speed.collect(summary, tones),
             lines=lines,
@@ -98,8 +99,8 @@ def _leaderboard(summary: Summary, gallery: GalleryData) -> dict[str, object]:
         "verdict": leaderboard.conclusion(summary),
         "rankings": rankings.collect(summary),
         "matched": equal_preservation.collect(summary),
-        "ends": {metric: leaderboard.shared_scale(board, metric) for metric in METRICS},
-        "seconds": {cost.method: cost.concept for cost in summary.costs},
+        "ends": {metric: leaderboard.shared_scale(board, metric) for metric in summary.metrics},
+        "seconds": summary.times,
         "papers": provenance.paper_links(summary),
         "circular": [line.method for line in board if line.circular],
         "basis": format.interval_basis(line.headline for line in board),
@@ -116,13 +117,14 @@ def _sections(summary: Summary, tones: dict[str, int]) -> dict[str, object]:
     roles = find_roles(summary, claims.load_claims()["paper"])
     judged, persons = once(judges_section.collect)(summary), once(people.collect)(summary)
     timesheet, readings = time.collect(summary, tones), other_scores.collect(summary)
+    imported = summary.facts.is_imported
     shown = {
         "leaderboard": "Leaderboard" if summary.planned or not timesheet else "",
         "gallery": "Gallery",
-        "claims": "Claims" if summary.planned or not timesheet else "",
-        "speed": "Speed-up" if summary.planned or not timesheet else "",
+        "claims": "Claims" if not imported and (summary.planned or not timesheet) else "",
+        "speed": "Speed-up" if not imported and (summary.planned or not timesheet) else "",
         "time": "Time" if timesheet else "",
-        "strengths": "Strengths",
+        "strengths": "Strengths" if HEADLINE in summary.metrics else "",
         "judges": "Judges" if judged.results or judged.problem else "",
         "people": "People" if persons.studies or persons.problems else "",
         "other-scores": "Other scores" if readings else "",

@@ -21,6 +21,11 @@ from htbench.stats.estimates import Estimate
 _CIRCULAR = "°"
 _SHORT = {"concept_gain": "Gain", "presence": "Presence", "image_preservation": "Kept"}
 """The scores of the short table, with headings for them."""
+_WIDE = dict(
+    zip(METRICS, ("Gain", "Presence", "Identity", "Prompt kept", "Image kept"), strict=True)
+)
+"""The headings of the wide table, by score."""
+_TIMED = {"concept": "new concept", "image": "image"}
 
 
 def show(summary: Summary, *, wide: bool = False) -> None:
@@ -42,7 +47,7 @@ def show(summary: Summary, *, wide: bool = False) -> None:
             "Regret of the chosen strength: gain below the best gain of any strength that keeps "
             f"{floor:g} of the image."
         )
-    if wide:
+    if wide and HEADLINE in summary.metrics:
         _print_equal_preservation(summary)
     _print_costs(summary, wide=wide)
     _print_claims(summary, wide=wide)
@@ -73,16 +78,17 @@ def print_lines(summary: Summary, page: Path) -> None:
 def _short_leaderboard(summary: Summary, rows: Sequence[LeaderboardRow]) -> TextTable:
     """Ranks and the scores that matter most, each with half the width of its interval."""
     chosen = ("Strength",) if summary.tuned else ()
+    shown = {metric: title for metric, title in _SHORT.items() if metric in summary.metrics}
     return TextTable(
-        columns=("#", "Tier", "Method", *chosen, *_SHORT.values(), "Time"),
+        columns=("#", "Tier", "Method", *chosen, *shown.values(), *_time_column(summary)),
         names=2,
         rows=[
             (
                 *_place(summary, row),
                 _name(row),
                 *(f"{row.strength:g}" for _ in chosen),
-                *(_short(row.scores[metric]) for metric in _SHORT),
-                _fit_time(summary, row.method),
+                *(_short(row.scores[metric]) for metric in shown),
+                *(_fit_time(summary, row.method) for _ in _time_column(summary)),
             )
             for row in rows
         ],
@@ -91,18 +97,18 @@ def _short_leaderboard(summary: Summary, rows: Sequence[LeaderboardRow]) -> Text
 
 def _wide_leaderboard(summary: Summary, rows: Sequence[LeaderboardRow]) -> TextTable:
     """Ranks and every score, each with its interval."""
-    titles = ("Gain", "Presence", "Identity", "Prompt kept", "Image kept")
+    titles = [title for metric, title in _WIDE.items() if metric in summary.metrics]
     chosen = ("Strength",) if summary.tuned else ()
     return TextTable(
-        columns=("#", "Tier", "Method", *chosen, *titles, "Time", "Done"),
+        columns=("#", "Tier", "Method", *chosen, *titles, *_time_column(summary), "Done"),
         names=2,
         rows=[
             (
                 *_place(summary, row),
                 _name(row),
                 *(f"{row.strength:g}" for _ in chosen),
-                *(_with_interval(row.scores[metric]) for metric in METRICS),
-                _fit_time(summary, row.method),
+                *(_with_interval(row.scores[metric]) for metric in summary.metrics),
+                *(_fit_time(summary, row.method) for _ in _time_column(summary)),
                 f"{row.done}/{row.planned}",
             )
             for row in rows
@@ -130,9 +136,20 @@ def _print_notes(summary: Summary, *, wide: bool) -> None:
     """Print what the figures of the leaderboard are."""
     scorer = printable(encoder_name(summary.scorer) or "an unknown encoder", max_length=60)
     ends = "95 % interval" if wide else "± half the 95 % interval"
+    kept = "image_preservation" in summary.metrics
+    columns = [
+        *(["Kept: similarity to the unsteered image."] if kept else []),
+        *([f"Time: per {_TIMED[summary.timed]}."] if summary.timed else []),
+    ]
     print_paragraph(
-        f"Ranked by {summary.ranked_by}. Mean over concepts with {ends}, scored by {scorer}. "
-        "Kept: similarity to the unsteered image. Time: per new concept."
+        " ".join(
+            [
+                f"Ranked by {summary.ranked_by}.",
+                f"Mean over concepts with {ends}, scored by {scorer}.",
+                *columns,
+                *(summary.facts.imported.lacks if summary.facts.is_imported else ()),
+            ]
+        )
     )
     print_paragraph(interval_basis(row.headline for row in summary.leaderboard))
 
@@ -166,6 +183,8 @@ def _print_costs(summary: Summary, *, wide: bool) -> None:
 
 def _print_claims(summary: Summary, *, wide: bool) -> None:
     """Print the verdicts on the paper's claims, or how many there are of each."""
+    if summary.facts.is_imported:
+        return
     section = claims.from_summary(summary)
     if not section.tests_any:
         return
@@ -190,6 +209,10 @@ def _problems(summary: Summary) -> Iterator[str]:
         yield f"{_CIRCULAR} reads concepts with the encoder that scores here: listed, not ranked"
     for problem in summary.failures:
         yield f"{problem.cells} cells failed: {printable(problem.message, max_length=300)}"
+    imported = summary.facts.imported
+    if imported.left_out:
+        yield f"{imported.left_out:,} pictures were left out:"
+        yield from (printable(problem, max_length=300) for problem in imported.problems)
     for method, flaws in summary.blank_images.items():
         if shown := ", ".join(f"{number} {flaw}" for flaw, number in flaws.items() if number):
             yield f"{method} has blank images: {shown}"
@@ -235,13 +258,12 @@ def _regret(summary: Summary, line: LeaderboardRow) -> str:
 
 def _bounds(line: LeaderboardRow) -> str:
     """The headline with failed cells as the worst and as the best values."""
-    best = line.best_case[HEADLINE]
+    best = line.best_case[line.ranked_by]
     if best is None or line.headline is None:
         return ""
     ends = f"{line.headline.mean:.3f} to {best:.3f}"
-    return (
-        f"; with failed cells as the worst and as the best, {METRICS[HEADLINE].lower()} is {ends}"
-    )
+    score = METRICS[line.ranked_by].lower()
+    return f"; with failed cells as the worst and as the best, {score} is {ends}"
 
 
 def _speed_ups(costs: Sequence[MethodCost], *, columns: Sequence[str]) -> TextTable:
@@ -271,9 +293,13 @@ def _name(row: LeaderboardRow) -> str:
     return printable(row.method, max_length=200) + (_CIRCULAR if row.circular else "")
 
 
+def _time_column(summary: Summary) -> tuple[str, ...]:
+    return ("Time",) if summary.timed else ()
+
+
 def _fit_time(summary: Summary, method: str) -> str:
-    cost = next((cost for cost in summary.costs if cost.method == method), None)
-    return duration(cost.concept.median) if cost and cost.concept else "-"
+    time = summary.times.get(method)
+    return duration(time.median) if time else "-"
 
 
 def _short(value: Estimate | None) -> str:

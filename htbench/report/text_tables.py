@@ -11,7 +11,7 @@ from htbench.report import format
 from htbench.report.sections import claims
 from htbench.report.speed_up import COLUMNS, saving_cells_with_intervals
 from htbench.run.export import new_folder
-from htbench.run.summary import HEADLINE, METRICS, LeaderboardRow, Summary
+from htbench.run.summary import METRICS, LeaderboardRow, Summary
 
 TextFormat = Literal["latex", "markdown"]
 _SUFFIXES: dict[TextFormat, str] = {"latex": "tex", "markdown": "md"}
@@ -82,7 +82,8 @@ def write(summary: Summary, folder: Path, text_format: TextFormat) -> list[Path]
         UsageError: if the folder holds something or cannot be written.
         Missing: if the disk is full.
     """
-    tables = [_leaderboard(summary), _speed(summary), _claims(summary)]
+    tables = [_leaderboard(summary)]
+    tables += [] if summary.facts.is_imported else [_speed(summary), _claims(summary)]
     names = []
     with new_folder(folder) as fresh:
         for table in tables:
@@ -93,22 +94,26 @@ def write(summary: Summary, folder: Path, text_format: TextFormat) -> list[Path]
 
 
 def _leaderboard(summary: Summary) -> TextTable:
-    seconds = {cost.method: cost.concept for cost in summary.costs}
-
     def row(line: LeaderboardRow) -> list[str]:
         rank = summary.ranks.get(line.method) if summary.ranks else None
-        time = seconds.get(line.method) if line.method != UNSTEERED else None
+        time = summary.times.get(line.method) if line.method != UNSTEERED else None
         scores = (
-            format.estimate(line.scores[metric], format.score, missing="—") for metric in METRICS
+            format.estimate(line.scores[metric], format.score, missing="—")
+            for metric in summary.metrics
         )
-        took = format.duration(time.median) if time else "—"
-        return [line.method, rank.rank_range if rank else "—", *scores, took]
+        took = [format.duration(time.median) if time else "—"] if summary.timed else []
+        return [line.method, rank.rank_range if rank else "—", *scores, *took]
 
     basis = format.interval_basis(line.headline for line in summary.leaderboard)
     return TextTable(
         name="leaderboard",
         caption=f"{_selection(summary)} Mean [95 % interval] at full strength. {basis}".strip(),
-        head=["Method", "Rank", *METRICS.values(), "Time per concept"],
+        head=[
+            "Method",
+            "Rank",
+            *summary.metrics.values(),
+            *([f"Time per {summary.timed}"] if summary.timed else []),
+        ],
         rows=[row(line) for line in summary.leaderboard],
     )
 
@@ -154,7 +159,7 @@ def _selection(summary: Summary) -> str:
     model, concepts = (
         format.plain(fact.stored.get("name")) for fact in (facts.model, facts.concept_set)
     )
-    scorer = f", {METRICS[HEADLINE].lower()} by {summary.scorer}" if summary.scorer else ""
+    scorer = f", {METRICS[summary.headline].lower()} by {summary.scorer}" if summary.scorer else ""
     return f"Model {model}, {summary.concepts} concepts of {concepts}{scorer}."
 
 

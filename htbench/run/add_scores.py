@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from htbench.core import device as devices
 from htbench.core import registry
 from htbench.core.display import Display
 from htbench.core.errors import Missing, Refused
+from htbench.run import concept_source, fit_seeds, other_scores, sessions
 from htbench.run import facts as run_facts
-from htbench.run import fit_seeds, other_scores, sessions
 from htbench.run import plan as plans
 from htbench.run.context import RunContext
 from htbench.run.fact_table import Facts
@@ -21,7 +22,7 @@ from htbench.run.store import Store
 from htbench.run.workers.local import LocalPool
 from htbench.run.workers.worker import EncoderWorker
 from htbench.scorers import scorer
-from htbench.steering import concept
+from htbench.scorers.scorer import Scorer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,29 @@ class AddedScores:
         return "; ".join(f"{name}: {cells:,} cells scored" for name, cells in self.cells.items())
 
 
+@dataclass(frozen=True, kw_only=True)
+class LoadedScorers:
+    """Encoders and other scorers, loaded once for as often as a run is scored."""
+
+    worker: EncoderWorker
+    scorers: tuple[Scorer, ...]
+
+    @classmethod
+    def load(cls, names: Sequence[str], device: str | None = None) -> Self:
+        """The scorers of these names, on a device; None: the GPU if there is one.
+
+        Raises:
+            Missing: if something that a scorer needs is not there.
+        """
+        chosen = devices.choose(device)
+        plugins = [name for name in names if scorer.is_scorer_plugin(name)]
+        encoders = [registry.load("encoders", name) for name in names if name not in plugins]
+        return cls(
+            worker=EncoderWorker([encoder(chosen) for encoder in encoders], device=chosen),
+            scorers=tuple(scorer.load(name, chosen) for name in plugins),
+        )
+
+
 def add_scores(
     folder: Path,
     names: Sequence[str],
@@ -41,11 +65,13 @@ def add_scores(
     device: str | None = None,
     display: Display | None = None,
     command: str | None = None,
+    loaded: LoadedScorers | None = None,
 ) -> AddedScores:
     """Score the images of the run in `folder` by encoders, installed scorers or scorer cards.
 
     Images that have a score already are left alone. What was scored is part of the run from then
-    on, as if its command had named the scorers.
+    on, as if its command had named the scorers. Those of `names` that are `loaded` already are not
+    loaded again.
 
     Raises:
         UnknownName: for the name of no scorer.
@@ -54,24 +80,19 @@ def add_scores(
     """
     for name in names:
         scorer.check(name)
-    display, chosen = display or Display(), devices.choose(device)
+    display = display or Display()
     with Store.open(folder) as store, ExitStack() as stack, display.showing():
         facts = Facts.read(store)
         plan = _wider_plan(facts, names)
-        encoders = [name for name in names if not scorer.is_scorer_plugin(name)]
-        worker = EncoderWorker(
-            [registry.load("encoders", name)(chosen) for name in encoders], device=chosen
-        )
+        loaded = loaded or LoadedScorers.load(names, device)
         context = RunContext(
             plan=_resolve(plan, facts, folder),
             store=store,
-            pool=LocalPool(worker),
+            pool=LocalPool(loaded.worker),
             display=display,
             runs=folder.absolute().parent,
-            scorers=tuple(
-                scorer.load(name, chosen) for name in names if scorer.is_scorer_plugin(name)
-            ),
-            command=command or run_facts.command_line(),
+            scorers=loaded.scorers,
+            command=command or sessions.command_line(),
         )
         before = _scored_cells(store)
         _score(context)
@@ -105,9 +126,14 @@ def _wider_plan(facts: Facts, names: Sequence[str]) -> Plan:
 
 def _resolve(plan: Plan, facts: Facts, folder: Path) -> ResolvedPlan:
     """The plan with its concepts, as they were when the images were made; without methods."""
-    concept_set = concept.load(plan.concept_set)
+    concept_set = concept_source.load_set(facts, folder)
     empty = ResolvedPlan(settings=plan, concept_set=concept_set, concepts=(), cards={})
-    resolved = empty.with_settings(plan)
+    if facts.is_imported:  # its prompts are not those of the set
+        by_id = {each.id: each for split in concept_set.splits.values() for each in split}
+        concepts = tuple(by_id[id_] for id_ in facts.concepts if id_ in by_id)
+        resolved = replace(empty, concepts=concepts)
+    else:
+        resolved = empty.with_settings(plan)
     digests = {each.id: each.digest for each in resolved.concepts}
     changed = [
         name for name, each in facts.concepts.items() if digests.get(name, "") != each.digest
@@ -133,6 +159,8 @@ def _score(context: RunContext) -> None:
     added = [run_facts.encoder_facts(encoder) for encoder in context.encoders]
     known = {each.id: each.stored for each in (*facts.scorers, *added)}
     store.set_facts(scorers=list(known.values()))
+    if added and not facts.scorer.id:
+        store.set_facts(scorer=added[0].stored)
     if context.scorers:
         other_scores.score(context)
         gauges = {each.id: each.stored for each in (*facts.gauges, *Facts.read(store).gauges)}

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from htbench.core.errors import HtbenchError, UsageError
+from htbench.run.concept_source import load_set
 from htbench.run.store import Store, image_file, read_image
 from htbench.run.summary import Summary
-from htbench.steering import baseline, concept
+from htbench.steering import baseline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +108,8 @@ def _is_whole(path: Path) -> bool:
 
 def _stale(summary: Summary) -> Iterator[RunIssue]:
     """Cards and concepts that have changed since; only a run can tell if weights have."""
-    for method, card in summary.facts.methods.items():
+    methods = {} if summary.facts.is_imported else summary.facts.methods
+    for method, card in methods.items():
         try:
             now = baseline.load_card(card.given or method).digest
         except HtbenchError as error:
@@ -121,7 +123,7 @@ def _stale(summary: Summary) -> Iterator[RunIssue]:
     try:
         known = {
             each.id: each.digest
-            for split in concept.load(set_name, model=summary.facts.model.name).splits.values()
+            for split in load_set(summary.facts, summary.store.folder).splits.values()
             for each in split
         }
     except HtbenchError as error:

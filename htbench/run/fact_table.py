@@ -223,6 +223,37 @@ class ScorerFacts(FactGroup):
     """Numbers of pictures without a score, by reason."""
 
 
+class ImportFacts(FactGroup):
+    """The pictures of a run that other programs made, see `htbench.importing`."""
+
+    source: Text = ""
+    """The table or the folder that named them last."""
+    left_out: int = 0
+    """Number of pictures that could not be read."""
+    problems: list[Text] = []
+    """A line for each of the first of them."""
+    unpaired: int = 0
+    """Number of steered cells without an unsteered picture."""
+    paired: bool = True
+    """True if any cell has one."""
+
+    @property
+    def lacks(self) -> list[str]:
+        """Sentences on what cannot be told of these pictures."""
+        sentences = []
+        if not self.paired:
+            sentences.append(
+                "No picture has an unsteered counterpart: concept gain and image preservation are "
+                "absent, and methods are ranked by presence."
+            )
+        elif self.unpaired:
+            sentences.append(
+                f"{self.unpaired:,} pictures have no unsteered counterpart, and so no concept gain "
+                "and no image preservation."
+            )
+        return [*sentences, "No times of fitting are known for imported pictures."]
+
+
 class Facts(FactGroup):
     """The facts of a run, or of all runs of a merged one."""
 
@@ -256,6 +287,13 @@ class Facts(FactGroup):
     """Sessions of `htbench time`, see `run.timing.figures.Session`."""
     sources: list[Text] = []
     """Folders of the runs of a merged run."""
+    imported: ImportFacts = ImportFacts()
+    """Nothing is stored in it for a run whose pictures htbench made."""
+
+    @property
+    def is_imported(self) -> bool:
+        """True if other programs made the pictures."""
+        return bool(self.imported.stored)
 
     @cached_property
     def families(self) -> dict[str, list[str]]:

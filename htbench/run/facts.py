@@ -1,7 +1,5 @@
 """The facts that a run stores about how its numbers were made."""
 
-import shlex
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -99,11 +97,6 @@ def run_facts(context: RunContext, audits: Mapping[str, LeakageAudit]) -> dict[s
         repeats=context.repeats,
     )
     return facts.model_dump(mode="json")
-
-
-def command_line() -> str:
-    """The command that this process was started with, without secrets."""
-    return secrets.scrub(shlex.join(["htbench", *sys.argv[1:]]))
 
 
 def environment(context: RunContext) -> dict[str, object]:

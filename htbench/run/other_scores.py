@@ -7,14 +7,15 @@ scorer does not know the prompt or the concept, the score is undefined, which is
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from htbench.core import reading
 from htbench.core.errors import UnknownName
 from htbench.core.pictures import UnreadablePicture
 from htbench.run.context import RunContext, chunks
 from htbench.run.fact_table import Facts
-from htbench.run.store import CellRow
-from htbench.scorers.scorer import Scorer, ScorerInput, knows, scorer_id
+from htbench.run.store import CellRow, ImageSeed
+from htbench.scorers.scorer import NO_PICTURE, Scorer, ScorerInput, knows, scorer_id
 
 Reasons = Counter[str]
 """Number of images without a score, by reason."""
@@ -58,16 +59,22 @@ def _score(context: RunContext, scorer: Scorer) -> Reasons:
     todo = store.unscored(id_, 1)
     stage = context.display.progress(f"score by {scorer.card.name}", len(todo))
     concepts = context.plan.concepts_by_id
-    unsteered = {seed: file for seed, (_, file) in store.unsteered_images().items()}
+    unsteered = {
+        **dict.fromkeys(store.unpaired(), NO_PICTURE),
+        **{
+            seed: store.image_path(file).absolute()
+            for seed, (_, file) in store.unsteered_images().items()
+        },
+    }
     reasons: Reasons = Counter()
     for ids in chunks(todo, _CHUNK_SIZE):
-        rows = _known(context, scorer, store.cells(ids))
+        rows = _known(context, scorer, store.cells(ids), unsteered)
         paired = [row for row in rows if (row.prompt, row.seed) in unsteered]
         reasons += Counter({"its unsteered picture is missing": len(rows) - len(paired)})
         inputs = {
             row.id: ScorerInput(
                 image=store.image_path(str(row.file)).absolute(),
-                unsteered=store.image_path(unsteered[row.prompt, row.seed]).absolute(),
+                unsteered=unsteered[row.prompt, row.seed],
                 prompt=row.prompt,
                 concept=concepts[row.concept].text,
                 target=concepts[row.concept].target(row.prompt),
@@ -89,10 +96,24 @@ def _score(context: RunContext, scorer: Scorer) -> Reasons:
     return reasons
 
 
-def _known(context: RunContext, scorer: Scorer, rows: Sequence[CellRow]) -> list[CellRow]:
-    """The cells whose prompt and concept the scorer knows; the others get an undefined score."""
-    concepts = context.plan.concepts_by_id
-    known = {row.id: row for row in rows if knows(scorer, row.prompt, concepts[row.concept].text)}
+def _known(
+    context: RunContext,
+    scorer: Scorer,
+    rows: Sequence[CellRow],
+    unsteered: Mapping[ImageSeed, Path],
+) -> list[CellRow]:
+    """The cells whose prompt and concept the scorer knows; the others get an undefined score.
+
+    So do cells without an unsteered picture, unless the scorer is a command that needs none.
+    """
+    concepts, card = context.plan.concepts_by_id, scorer.card
+    needs_pair = not card.command or card.against == "unsteered"
+    known = {
+        row.id: row
+        for row in rows
+        if knows(scorer, row.prompt, concepts[row.concept].text)
+        and not (needs_pair and unsteered.get((row.prompt, row.seed)) == NO_PICTURE)
+    }
     context.store.add_scores(
         (row.id, scorer.card.name, scorer_id(scorer), None) for row in rows if row.id not in known
     )
@@ -112,7 +133,8 @@ def _measure(scorer: Scorer, inputs: Sequence[ScorerInput]) -> list[float | str]
     try:
         for item in inputs:
             for path in (item.image, item.unsteered):
-                reading.find_file(path, noun="image", within=path.parent)
+                if path != NO_PICTURE:
+                    reading.find_file(path, noun="image", within=path.parent)
         return scorer.measure(inputs)
     except (reading.UnreadableFile, UnreadablePicture, UnknownName) as error:
         if len(inputs) == 1:

@@ -9,7 +9,7 @@ from pathlib import Path
 from htbench.core import device as devices
 from htbench.core.display import Display
 from htbench.core.errors import Refused, UsageError
-from htbench.run import facts, fit_seeds, other_scores, reuse, tune
+from htbench.run import facts, fit_seeds, other_scores, reuse, sessions, tune
 from htbench.run import plan as plans
 from htbench.run.context import FailureLimit, FitFailures, RunContext
 from htbench.run.fact_table import Facts
@@ -59,7 +59,7 @@ def run_resolved(
         display.showing(),
         _open_context(plan, options, store, display) as opened,
     ):
-        untrained = replace(opened, command=command or facts.command_line())
+        untrained = replace(opened, command=command or sessions.command_line())
         _check_words(untrained, options)
         if options.reuse:
             reuse.take_trainings(untrained)

@@ -14,6 +14,7 @@ from htbench.run.store import CellRow, Failure, ImageSeed, image_file
 from htbench.run.summary import METRICS
 from htbench.run.workers.messages import Embeddings, EmbedImages, run_all
 from htbench.scorers import metrics
+from htbench.scorers.metric_table import PAIRED
 from htbench.steering.concept import Concept
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class _Embedder:
         self._context, self._encoder = context, encoder
         self._concepts = context.plan.concepts_by_id
         self._unsteered: dict[ImageSeed, Tensor] = {}
+        self._unpaired = context.store.unpaired()
         self._class_texts = {
             kind: self._embed_class_texts(kind)
             for kind in dict.fromkeys(concept.kind for concept in context.plan.concepts)
@@ -117,7 +119,8 @@ class _Embedder:
         for ids in chunks(todo, 8 * _BATCH_SIZE):
             for row in self._context.store.cells(ids):
                 cells += 1
-                if (row.prompt, row.seed) not in self._unsteered:
+                seed = row.prompt, row.seed
+                if seed not in self._unsteered and seed not in self._unpaired:
                     continue
                 if row.is_steered and row.image not in pngs:
                     png = self._read(row.image, str(row.file))
@@ -134,9 +137,9 @@ class _Embedder:
     def scores(self, batch: _ScoreBatch, embeddings: Embeddings) -> list[Score]:
         """All scores of a batch."""
         steered = dict(zip(batch.images, embeddings.images, strict=True))
-        unsteered = [self._unsteered[row.prompt, row.seed] for row in batch.rows]
+        unsteered = [self._unsteered.get((row.prompt, row.seed)) for row in batch.rows]
         images = [
-            steered[row.image] if row.is_steered else vector
+            steered[row.image] if row.is_steered or vector is None else vector
             for row, vector in zip(batch.rows, unsteered, strict=True)
         ]
         return _scores(
@@ -195,7 +198,7 @@ class _Embedder:
 def _scores(
     rows: Sequence[CellRow],
     images: "Sequence[Tensor]",
-    unsteered: "Sequence[Tensor]",
+    unsteered: "Sequence[Tensor | None]",
     texts: "Mapping[str, Tensor]",
     concepts: Sequence[Concept],
     class_texts: ClassTexts,
@@ -203,7 +206,9 @@ def _scores(
 ) -> list[Score]:
     import torch
 
-    image, before = torch.stack(list(images)), torch.stack(list(unsteered))
+    image = torch.stack(list(images))
+    pairs = zip(images, unsteered, strict=True)
+    before = torch.stack([own if other is None else other for own, other in pairs])
     prompt = torch.stack([texts[row.prompt] for row in rows])
     concept_text = torch.stack([texts[concept.text] for concept in concepts])
     target = torch.stack(
@@ -217,7 +222,12 @@ def _scores(
         "image_preservation": metrics.image_preservation(image, before),
     }
     return [
-        (row.id, name, encoder.id, float(column[k]))
+        (
+            row.id,
+            name,
+            encoder.id,
+            None if name in PAIRED and unsteered[k] is None else float(column[k]),
+        )
         for name, column in values.items()
         for k, row in enumerate(rows)
     ]

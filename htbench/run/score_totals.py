@@ -40,9 +40,14 @@ def read(store: Store, scorer: str) -> ScoreTotals:
 
 
 def add_up(cells: CellTable, scores: Float[np.ndarray, "cells metrics"]) -> ScoreTotals:
-    """Add up the scores of an encoder; with none at all, failures count for nothing either."""
+    """Add up the scores of an encoder.
+
+    A metric that no cell has is not measured here: failures have no worst value of it, and a cell
+    is done without it.
+    """
     is_scored = cells.made[:, None] & ~np.isnan(scores)
     failed = _counts(cells, cells.failed & is_scored.any())
+    measured = is_scored.any(0)
     means: dict[ScoreKey, dict[str, list[float]]] = defaultdict(dict)
     shares: dict[ScoreKey, dict[str, float]] = defaultdict(dict)
     known = [
@@ -50,6 +55,8 @@ def add_up(cells: CellTable, scores: Float[np.ndarray, "cells metrics"]) -> Scor
         for k in np.flatnonzero(_counts(cells, is_scored.any(1)) + failed).tolist()
     ]
     for metric, values, known_values in zip(METRIC_TABLE, scores.T, is_scored.T, strict=True):
+        if not known_values.any():
+            continue
         scored = _counts(cells, known_values)
         totals = _counts(cells, np.where(known_values, values, 0.0)) + metric.worst * failed
         for k, (method, strength, concept) in known:
@@ -59,7 +66,8 @@ def add_up(cells: CellTable, scores: Float[np.ndarray, "cells metrics"]) -> Scor
             means[method, strength, metric.name][concept] = [float(totals[k] / count)]
             if failed[k]:
                 shares[method, strength, metric.name][concept] = float(failed[k] / count)
-    return ScoreTotals(done=cells.group_counts(is_scored.all(1)), means=means, failed_shares=shares)
+    done = is_scored[:, measured].all(1) & measured.any()
+    return ScoreTotals(done=cells.group_counts(done), means=means, failed_shares=shares)
 
 
 def _counts(cells: CellTable, weights: Num[np.ndarray, " cells"]) -> Float[np.ndarray, " groups"]:

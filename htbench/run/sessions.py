@@ -6,14 +6,16 @@ A session is one process that made something; a process that finds everything th
 import json
 import os
 import platform
+import shlex
 import sqlite3
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import distributions
 from typing import Any
 
-from htbench.core import content
+from htbench.core import content, secrets
 
 TABLE = """
 CREATE TABLE sessions (
@@ -39,6 +41,11 @@ OLDER_VIEWS = {
 def now() -> str:
     """The time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def command_line() -> str:
+    """The command that this process was started with, without secrets."""
+    return secrets.scrub(shlex.join(["htbench", *sys.argv[1:]]))
 
 
 def machine() -> dict[str, object]:

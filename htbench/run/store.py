@@ -447,6 +447,12 @@ class Store(Database):
                    WHERE strength = 0 AND file IS NOT NULL ORDER BY place"""
         return {(prompt, seed): (key, file) for prompt, seed, key, file in self.select(query)}
 
+    def unpaired(self) -> set[ImageSeed]:
+        """Prompts and seeds without an unsteered cell, which imported pictures alone have."""
+        query = """SELECT DISTINCT prompt, seed FROM cells WHERE strength != 0
+                   EXCEPT SELECT prompt, seed FROM cells WHERE strength = 0"""
+        return {(prompt, seed) for prompt, seed in self.select(query)}
+
     @contextmanager
     def writing(self) -> Iterator[tuple[sqlite3.Connection, int | None]]:
         """A transaction in which something is made, and the number of the session that makes it."""

@@ -25,13 +25,14 @@ from htbench.run.fit_seeds import further_runs
 from htbench.run.ranking import MIN_KEPT, Ranking
 from htbench.run.score_totals import ScoreTotals, SharedMeans, shared_means
 from htbench.run.store import CellRow, Store
-from htbench.scorers.metric_table import METRIC_TABLE, RANGES, Metric
+from htbench.scorers.metric_table import METRIC_TABLE, PAIRED, RANGES, Metric
 from htbench.stats import durations, estimates, fit_seeds
 from htbench.stats.ranking.ranks import Ranks, rank_by_scores
 
 METRICS = {metric.name: metric.title for metric in METRIC_TABLE}
 """Titles of the leaderboard's scores by name; higher is better in each."""
-HEADLINE = "concept_gain"
+HEADLINE, UNPAIRED_HEADLINE = "concept_gain", "presence"
+"""The score that ranks methods, and the one that does where no image has an unsteered one."""
 MAX_MISSING = 0.02
 """Largest share of a row's planned cells that may be missing or failed if it is to be ranked."""
 CIRCULAR = "reads concepts with the encoder that scores here"
@@ -56,11 +57,13 @@ class LeaderboardRow:
     """Means if the failed cells had each metric's best value; None where none failed."""
     unranked: str = ""
     """The reason in words why the row has no rank; empty if it may have one."""
+    ranked_by: str = HEADLINE
+    """The metric that ranks, see `Summary.headline`."""
 
     @property
     def headline(self) -> estimates.Estimate | None:
         """The estimate that ranks."""
-        return self.scores[HEADLINE]
+        return self.scores[self.ranked_by]
 
     @property
     def destroyed(self) -> str:
@@ -114,6 +117,43 @@ class Summary:
         ):
             scores[cell][metric] = value
         return scores
+
+    @cached_property
+    def metrics(self) -> Mapping[str, str]:
+        """Titles of the scores that the run can have, by name.
+
+        All of `METRICS`, but for those of pairs where no imported picture has an unsteered one.
+        """
+        imported = self.facts.imported
+        lacking = PAIRED if self.facts.is_imported and not imported.paired else ()
+        return {name: title for name, title in METRICS.items() if name not in lacking}
+
+    @property
+    def headline(self) -> str:
+        """The metric that ranks methods: `HEADLINE`, or presence in a run without pairs."""
+        return HEADLINE if HEADLINE in self.metrics else UNPAIRED_HEADLINE
+
+    @cached_property
+    def times(self) -> Mapping[str, durations.Quartiles | None]:
+        """The time of a new concept by method, which the run took.
+
+        Of imported pictures the time of an image at full strength, where their source told it.
+        """
+        if not self.facts.is_imported:
+            return {cost.method: cost.concept for cost in self.costs}
+        seconds: dict[str, list[float]] = {method: [] for method in self.methods}
+        query = """SELECT method, seconds FROM cells JOIN images ON key = image
+                   WHERE seconds BETWEEN 0 AND 1e9 AND (strength = ? OR method = ?)"""
+        for method, each in self.store.select(query, self.full_strength, UNSTEERED):
+            seconds[method].append(each)
+        return {method: durations.quartiles(each) for method, each in seconds.items()}
+
+    @cached_property
+    def timed(self) -> str:
+        """The thing that `times` are of: `concept`, `image`, or empty where there are none."""
+        if not self.facts.is_imported:
+            return "concept"
+        return "image" if any(self.times.values()) else ""
 
     @cached_property
     def scorer(self) -> str:
@@ -234,6 +274,7 @@ class Summary:
                 for metric in METRIC_TABLE
             },
             unranked=CIRCULAR if circular else _missing_cells(done, failed, planned),
+            ranked_by=self.headline,
         )
 
     @cached_property
@@ -274,13 +315,14 @@ class Summary:
         where a method can; at full strength in a run without such a choice.
         """
         chosen = {row.method: row.strength for row in self.tuned}
-        basis = "concept gain at the strength chosen on dev concepts"
+        score = METRICS[self.headline].lower()
+        basis = f"{score} at the strength chosen on dev concepts"
         return self.rank_by(
-            HEADLINE,
+            self.headline,
             chosen,
-            name="gain",
-            title="Gain",
-            basis=basis if chosen else f"concept gain at strength {self.full_strength:g}",
+            name="gain" if self.headline == HEADLINE else self.headline,
+            title="Gain" if self.headline == HEADLINE else METRICS[self.headline],
+            basis=basis if chosen else f"{score} at strength {self.full_strength:g}",
             reasons={
                 row.method: reason
                 for row in self._rows_at(chosen)
@@ -347,17 +389,23 @@ class Summary:
         """Number of cells, each a concept, prompt and seed, that all ranked methods have."""
         return self.ranking.cells or 0
 
-    def means(self, method: str, strength: float, metric: str = HEADLINE) -> dict[str, float]:
-        """Each concept's mean of a score, by the headline's scorer; failed cells score worst."""
-        values = self.values(method, strength, metric)
+    def means(self, method: str, strength: float, metric: str | None = None) -> dict[str, float]:
+        """Each concept's mean of a score, by the headline's scorer; failed cells score worst.
+
+        The score is that of the headline unless another is named.
+        """
+        values = self.values(method, strength, metric or self.headline)
         return {concept: math.fsum(each) / len(each) for concept, each in values.items()}
 
-    def paired_means(self, strengths: Mapping[str, float], metric: str = HEADLINE) -> SharedMeans:
+    def paired_means(
+        self, strengths: Mapping[str, float], metric: str | None = None
+    ) -> SharedMeans:
         """Means of several methods, by name with a strength each, for comparing them.
 
         They are over the cells that all of the methods have, scored or failed; failed cells score
         worst. While cells are missing, they are those of the first fit seed alone.
         """
+        metric = metric or self.headline
         planned = [self._finished_cells(*item) for item in strengths.items()]
         if planned and all(cells and cells == planned[0] for cells in planned):
             means = {method: self.means(method, at, metric) for method, at in strengths.items()}
@@ -582,7 +630,7 @@ def _not_chosen(row: LeaderboardRow, chosen: Mapping[str, float]) -> str:
 
 def _sorted_by_headline(lines: list[LeaderboardRow]) -> list[LeaderboardRow]:
     def rank(line: LeaderboardRow) -> tuple[bool, float]:
-        score = line.scores[HEADLINE]
+        score = line.headline
         return line.circular, -score.mean if score else float("inf")
 
     return sorted(lines, key=rank)

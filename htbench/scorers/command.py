@@ -15,7 +15,7 @@ from threading import Thread
 from htbench.core import reading, secrets
 from htbench.core.display import printable
 from htbench.core.errors import Missing, Refused
-from htbench.scorers.scorer import ScorerCard, ScorerInput, ScorerVersion
+from htbench.scorers.scorer import NO_PICTURE, ScorerCard, ScorerInput, ScorerVersion
 
 _MAX_ANSWER_BYTES = 1 << 16
 """Length from which on an answer is taken to have no end."""
@@ -223,7 +223,7 @@ def _question(id_: int, item: ScorerInput, card: ScorerCard) -> dict[str, object
     return {
         "id": id_,
         "image": str(item.image),
-        "unsteered": str(item.unsteered),
+        "unsteered": "" if item.unsteered == NO_PICTURE else str(item.unsteered),
         "text": texts.get(card.against, ""),
         **texts,
     }

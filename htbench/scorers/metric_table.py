@@ -63,5 +63,7 @@ METRIC_TABLE = (
 )
 """In the order of the leaderboard's columns."""
 
+PAIRED = ("concept_gain", "image_preservation")
+"""Scores that compare an image with the unsteered one; undefined where there is none."""
 RANGES = {metric.name: (metric.worst, metric.best) for metric in METRIC_TABLE}
 """Lowest and highest value of each score."""

@@ -18,12 +18,17 @@ prompt, or the unsteered picture of the same seed."""
 Better = Literal["higher", "lower"]
 
 
+NO_PICTURE = Path()
+"""In place of an unsteered picture that there is none of."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScorerInput:
     """A picture to be scored, and everything that it can be compared with."""
 
     image: Path
     unsteered: Path
+    """`NO_PICTURE` for an imported picture without one, which only commands are asked about."""
     target: str
     concept: str
     prompt: str

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from htbench.core.types import UNSTEERED
 from htbench.run.fact_table import ConceptFacts
-from htbench.run.summary import METRICS, Summary
+from htbench.run.summary import Summary
 from htbench.scorers.metric_table import METRIC_TABLE
 
 NO_SCORE = 65535
@@ -110,7 +110,7 @@ def collect(summary: Summary) -> GalleryData:
     steered = [k for k, method in enumerate(summary.methods) if method != UNSTEERED]
     steps = _steps(summary, pairs)
     outcomes = grid.outcomes
-    scales = [_scale(outcomes[..., k]) for k in range(len(METRICS))]
+    scales = [_scale(outcomes[..., k]) for k in range(outcomes.shape[-1])]
     zeros = sorted(
         (summary.methods[method] != UNSTEERED, k)
         for k, (method, strength) in enumerate(columns)
@@ -132,8 +132,8 @@ def collect(summary: Summary) -> GalleryData:
         ),
         concepts=list(concepts.values()),
         prompts=[PromptSeed(text=text, seed=str(seed)) for text, seed in prompts],
-        metrics=list(METRICS.values()),
-        metric_names=list(METRICS),
+        metrics=list(summary.metrics.values()),
+        metric_names=list(summary.metrics),
         scales=scales,
         means=_pack(_means(outcomes), scales),
         shards=[grid.shard(k, scales) for k in range(len(prompts))],
@@ -156,8 +156,10 @@ class _Grid:
         ]
         shape = len(table.image.names), len(table.concept.names), len(codes)
         index = table.image.numbers, table.concept.numbers, columns
-        self.scores = np.full((*shape, len(METRICS)), math.nan)
-        self.scores[index] = summary.table_scores
+        measured = [metric.name in summary.metrics for metric in METRIC_TABLE]
+        self.scores = np.full((*shape, sum(measured)), math.nan)
+        self.scores[index] = summary.table_scores[:, measured]
+        self._worst = np.array([metric.worst for metric in METRIC_TABLE])[measured]
         self._failed = np.zeros(shape, bool)
         self._failed[index] = table.failed
         self._cells = np.full(shape, -1)
@@ -181,8 +183,7 @@ class _Grid:
         """The scores, with the worst ones for cells that failed."""
         if not np.isfinite(self.scores).any():
             return self.scores
-        worst = np.array([metric.worst for metric in METRIC_TABLE])
-        return np.where(self._failed[..., None], worst, self.scores)
+        return np.where(self._failed[..., None], self._worst, self.scores)
 
     def shard(self, prompt: int, scales: Sequence[tuple[float, float]]) -> PromptShard:
         return PromptShard(

@@ -30,15 +30,16 @@ def collect(summary: Summary, roles: Roles, *, timed: bool, other_scores: bool) 
 def _parts(
     summary: Summary, roles: Roles, timed: bool, other_scores: bool
 ) -> Iterator[tuple[str, str, str]]:
-    if not timed:
+    can_be_run = not summary.facts.is_imported
+    if can_be_run and not timed:
         yield "Time", "No times by the timing protocol.", commands.time(summary)
-    if not summary.tuned:
+    if can_be_run and not summary.tuned:
         yield (
             "Chosen strengths",
             "No strength was chosen for each method on dev concepts.",
             commands.with_flag(summary, "--tune-strength"),
         )
-    if not (roles.by_pictures and roles.by_words):
+    if can_be_run and not (roles.by_pictures and roles.by_words):
         yield (
             "Words and pictures",
             "No method was run both by words and by pictures.",
@@ -64,7 +65,7 @@ def _parts(
             "No score beyond the leaderboard’s.",
             commands.for_run(summary, "score", "--scorer", "NAME"),
         )
-    if not novelty.collect(summary, roles):
+    if can_be_run and not novelty.collect(summary, roles):
         yield (
             "Known and new words",
             "No method whose training words are known is ranked.",

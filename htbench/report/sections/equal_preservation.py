@@ -61,7 +61,8 @@ def collect(summary: Summary) -> EqualPreservation:
     }
     at = {method: run_at for method, run_at in at.items() if len(run_at) > 1}
     if not at:
-        advice = commands.with_strengths(summary, 0.25, 0.5, 0.75, 1) if summary.methods else ""
+        can_be_run = summary.methods and not summary.facts.is_imported
+        advice = commands.with_strengths(summary, 0.25, 0.5, 0.75, 1) if can_be_run else ""
         return EqualPreservation(level=level, methods=[], ranks=None, advice=advice)
     concepts = {
         method: complete

@@ -12,7 +12,7 @@ from htbench.report.roles import Roles
 from htbench.report.sections import provenance
 from htbench.report.speed_up import RULES
 from htbench.run.costs import MethodCost
-from htbench.run.summary import HEADLINE, LeaderboardRow, Summary
+from htbench.run.summary import HEADLINE, METRICS, LeaderboardRow, Summary
 from htbench.stats.durations import Saving
 from htbench.stats.estimates import Estimate
 from htbench.stats.families import MIN_CLUSTERS
@@ -33,7 +33,9 @@ class Card:
 
 
 def collect(summary: Summary, roles: Roles) -> list[Card]:
-    """The three cards, by the default ranking."""
+    """The three cards, by the default ranking; of imported pictures those on quality alone."""
+    if summary.facts.is_imported:
+        return [_how_good_is_best(summary), _how_sure(summary)]
     own = _best(summary, "amortised")
     return [
         _how_good(summary, roles, own),
@@ -80,6 +82,22 @@ def _how_good(summary: Summary, roles: Roles, own: LeaderboardRow | None) -> Car
     if prompt and prompt.headline:
         sentences.append(f"Prompting gains {_gain(prompt)} and keeps {_kept(prompt)}.")
     return Card(question="How good?", number=number, unit=unit, sentences=sentences)
+
+
+def _how_good_is_best(summary: Summary) -> Card:
+    """The best of all methods, where nobody says which are trained and which are fitted."""
+    question = "How good?"
+    best = next((row for row in summary.leaderboard if row.headline and not row.unranked), None)
+    if best is None or best.method == UNSTEERED:
+        return Card(question=question, number="", unit="", sentences=["No method is ranked."])
+    score = METRICS[best.ranked_by].lower()
+    kept = best.scores[_PRESERVATION]
+    return Card(
+        question=question,
+        number=format.score(_mean(best, best.ranked_by), signed=best.ranked_by == HEADLINE),
+        unit=f"{score} of {best.method}",
+        sentences=[f"It keeps {_kept(best)} of the image."] if kept else [],
+    )
 
 
 def _share(own: LeaderboardRow, fit: LeaderboardRow) -> tuple[str, str]:
@@ -156,25 +174,27 @@ def _how_sure(summary: Summary) -> Card:
         if row.headline and row.method != UNSTEERED and not row.unranked
     ]
     warning = ": results say little about large generators" if provenance.is_small(summary) else ""
-    sentences = [_precision(gains)] if gains else ["No method is ranked."]
+    score = "gain" if summary.headline == HEADLINE else METRICS[summary.headline].lower()
+    sentences = [_precision(gains, score)] if gains else ["No method is ranked."]
     if summary.ranks:
         tiers = max(place.tier for place in summary.ranks.ranks)
         plural = "s" if tiers != 1 else ""
         methods = len(summary.ranks.ranks)
         sentences.append(f"The {methods} ranked methods fall into {tiers} tier{plural}.")
-    sentences.append(f"The model is {provenance.about_model(summary)}{warning}.")
+    if not summary.facts.is_imported:
+        sentences.append(f"The model is {provenance.about_model(summary)}{warning}.")
     concepts = max((gain.n for gain in gains), default=summary.concepts)
     unit = "concept" if concepts == 1 else "concepts"
     return Card(question="How sure?", number=f"{concepts:,}", unit=unit, sentences=sentences)
 
 
-def _precision(gains: Sequence[Estimate]) -> str:
-    """The number of independent concepts, and the typical interval of a gain."""
+def _precision(gains: Sequence[Estimate], name: str) -> str:
+    """The number of independent concepts, and the typical interval of the score `name`."""
     independent, concepts = gains[0].clusters, gains[0].n
     if not independent >= MIN_CLUSTERS:
         return f"Only {independent:.1f} are independent of each other: too few for intervals."
     width = float(np.median([gain.high - gain.low for gain in gains]))
-    precision = f"gain is known to about ±{format.score(width / 2)} (95 % interval)."
+    precision = f"{name} is known to about ±{format.score(width / 2)} (95 % interval)."
     if independent > concepts - 0.05:
         return f"A {precision}"
     return f"{independent:.1f} are independent of each other, so that a {precision}"

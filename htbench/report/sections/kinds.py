@@ -10,7 +10,7 @@ import numpy as np
 
 from htbench.core.types import UNSTEERED
 from htbench.report.gallery import grid
-from htbench.run.summary import HEADLINE, Summary
+from htbench.run.summary import Summary
 from htbench.stats import estimates, fit_seeds
 from htbench.stats.families import Contrast, Families
 
@@ -114,7 +114,7 @@ def collect(summary: Summary) -> list[KindGains]:
                 {
                     concept: value
                     for concept, value in summary.values(
-                        method, summary.full_strength, HEADLINE
+                        method, summary.full_strength, summary.headline
                     ).items()
                     if concept in concepts
                 },

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from htbench.core.types import UNSTEERED
 from htbench.report import format
-from htbench.run.summary import LeaderboardRow, Summary
+from htbench.run.summary import HEADLINE, LeaderboardRow, Summary
 from htbench.stats.families import MIN_CLUSTERS
 
 
@@ -50,16 +50,18 @@ def _ranked(summary: Summary) -> str:
         )
     first, others = ranks.first_tier, len(ranks.ranks) - len(ranks.first_tier)
     gains = {
-        line.method: format.score(line.headline.mean, signed=True)
+        line.method: format.score(line.headline.mean, signed=summary.headline == HEADLINE)
         for line in summary.leaderboard
         if line.headline
     }
     if len(first) == 1:
         rest = "the other method" if others == 1 else f"the other {others} methods"
-        lead = f"{first[0]} adds most of the concept ({gains[first[0]]})"
+        verb = "adds" if summary.headline == HEADLINE else "shows"
+        lead = f"{first[0]} {verb} most of the concept ({gains[first[0]]})"
         return f"{lead}, significantly more than {rest}."
     shown = format.join_names([f"{method} ({gains[method]})" for method in first])
-    tie = f"{shown} tie for first: their concept gains do not differ significantly."
+    scores = "concept gains" if summary.headline == HEADLINE else "presences"
+    tie = f"{shown} tie for first: their {scores} do not differ significantly."
     if not others:
         return tie
     rest = "The other method scores" if others == 1 else f"The other {others} methods score"

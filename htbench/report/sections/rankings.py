@@ -49,6 +49,9 @@ def _all_gains(summary: Summary) -> RankingTable | None:
 
 
 def _presence(summary: Summary) -> RankingTable | None:
+    """None where presence is the default."""
+    if summary.headline == "presence":
+        return None
     basis = f"presence at strength {summary.full_strength:g}"
     reasons = {row.method: row.destroyed for row in summary.at_full_strength if row.destroyed}
     ranking = summary.rank_by(

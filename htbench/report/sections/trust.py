@@ -8,7 +8,7 @@ from htbench.core.types import encoder_name
 from htbench.report import format
 from htbench.run.costs import differing_surroundings
 from htbench.run.fact_table import AuditFacts
-from htbench.run.summary import Summary
+from htbench.run.summary import METRICS, Summary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,7 @@ class Coverage:
 def warnings(summary: Summary) -> list[str]:
     """Sentences for the top of a report, missing cells left out."""
     return [
+        *_imported(summary),
         *_circular(summary),
         *_leaks(summary),
         *_blank_images(summary),
@@ -73,7 +74,8 @@ def coverage(summary: Summary) -> list[Coverage]:
     for method, kind, cells in summary.store.select(query):
         failed[method][kind] = cells
     table = summary.table
-    scored = table.made & ~np.isnan(summary.table_scores).any(1)
+    measured = [name in summary.metrics for name in METRICS]
+    scored = table.made & ~np.isnan(summary.table_scores[:, measured]).any(1)
     return [
         Coverage(
             method=method,
@@ -90,6 +92,20 @@ def coverage(summary: Summary) -> list[Coverage]:
 def _is_same_audit(one: AuditFacts, other: AuditFacts) -> bool:
     """True if two audits read the same in the table, which does not list novel concepts."""
     return {**one.stored, "novel": None} == {**other.stored, "novel": None}
+
+
+def _imported(summary: Summary) -> list[str]:
+    """What imported pictures lack, and which of them could not be read."""
+    imported = summary.facts.imported
+    if not imported.stored:
+        return []
+    sentences = [" ".join(["Other programs made these pictures.", *imported.lacks])]
+    if imported.left_out:
+        shown = "; ".join(imported.problems[:12])
+        more = f"; and {imported.left_out - 12:,} more" if imported.left_out > 12 else ""
+        number = f"{imported.left_out:,} picture{'s' if imported.left_out != 1 else ''}"
+        sentences.append(f"{number} could not be used and left out: {shown}{more}.")
+    return sentences
 
 
 def _circular(summary: Summary) -> list[str]:
