@@ -11,6 +11,7 @@ from htbench.cli import (
     doctor,
     export,
     fetch,
+    import_pictures,
     judge,
     listing,
     pack,
@@ -165,6 +166,16 @@ _add(
     """
 htbench score quickstart --scorer emoji-clip-a
 htbench score quickstart --scorer ./mine.toml
+""",
+)
+_add(
+    import_pictures.import_pictures,
+    "import",
+    _DATA,
+    """
+htbench import pictures.csv --scorer emoji-clip-b
+htbench import ./samples --pattern '{method}/{concept}/{prompt}-{seed}-{strength}.png'
+htbench import ./samples --pattern 'step-{step}/{prompt}-{seed}.png' --set method=mine --watch
 """,
 )
 _add(diff.diff, "diff", _DATA, "htbench diff quickstart other")
