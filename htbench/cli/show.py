@@ -207,7 +207,11 @@ def _run(name: str, runs_dir: Path) -> dict[str, object]:
 
 def _plan(name: str) -> dict[str, object]:
     from htbench.run import plan as plans
+    from htbench.run.timing import plan as timing_plans
 
+    if name in timing_plans.names():
+        settings = timing_plans.build(name, {}).model_dump(mode="json")
+        return {"about": timing_plans.about(name), "command": f"htbench time {name}", **settings}
     settings = plans.build(plans.read(name)).model_dump(mode="json")
     return {"about": plans.about(name), **settings}
 

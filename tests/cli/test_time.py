@@ -92,3 +92,6 @@ def test_plans_of_times_are_listed_among_plans() -> None:
     listed = CliRunner().invoke(app, ["list", "plans", "--json"], catch_exceptions=False).stdout
     entries = {entry["name"]: entry for entry in map(json.loads, listed.splitlines())}
     assert entries["paper-scale"]["facts"] == ["for htbench time"]
+    words = ["show", "plan", "paper-scale", "--json"]
+    shown = json.loads(CliRunner().invoke(app, words, catch_exceptions=False).stdout)
+    assert (shown["command"], shown["minutes"]) == ("htbench time paper-scale", 14.0)
