@@ -1,7 +1,7 @@
 """Training data of the embedded models: endless captioned scenes, by seed and batch number."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,13 +50,18 @@ def sample_scene(
     world: World = SHIPPED,
 ) -> Scene:
     """A random scene of `world` without held-out pairs."""
-    scene = Scene(noun=str(rng.choice(nouns())))
+    scene = Scene(noun=_choose(nouns(), rng))
     for kind, chance in probabilities.items():
         if rng.random() < chance:
-            value = str(rng.choice(world.values[kind]))
+            value = _choose(world.values[kind], rng)
             if not is_held_out(scene.noun, kind, value):
                 scene = replace(scene, **{kind: value})
     return scene
+
+
+def _choose(values: Sequence[str], rng: np.random.Generator) -> str:
+    """The same value as `rng.choice`, which makes an array of all of them at each call."""
+    return values[int(rng.integers(len(values)))]
 
 
 def sample_batch(
@@ -97,7 +102,7 @@ def with_synonyms(
     Each is with `SYNONYM_PROBABILITY`, if it has synonyms, by any of them.
     """
     return {
-        kind: str(rng.choice(texts))
+        kind: _choose(texts, rng)
         if (texts := world.synonyms(kind, value)) and rng.random() < SYNONYM_PROBABILITY
         else value
         for kind, value in facts.items()

@@ -6,7 +6,7 @@ of caption and noise, and a one-step generator can learn it by regression.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -40,7 +40,7 @@ class Scene:
 
     def facts(self) -> dict[str, str]:
         """The noun and the modifiers of the scene, by kind."""
-        return {kind: value for kind, value in asdict(self).items() if value}
+        return {kind: value for kind, value in vars(self).items() if value}
 
     def draw(self, latent: Float[np.ndarray, "4 8 8"]) -> UInt8[np.ndarray, "64 64 rgb"]:
         """The image of the scene, with the layout and drawing style that `latent` determines."""

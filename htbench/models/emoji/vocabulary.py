@@ -50,6 +50,8 @@ def groups() -> dict[str, Sequence[str]]:
     }
     if shaped := [frame for frame in SHIPPED.frames if frame not in SHIPPED.colours]:
         kinds["frames"] = tuple(shaped)
+    if synonyms := set(SHIPPED.vocabulary()) - set(SHIPPED.words()):
+        kinds["synonyms, which the generator does not know"] = tuple(sorted(synonyms))
     named = {word for names in kinds.values() for word in " ".join(names).split()}
     others = sorted(set(token_ids()) - named - {","})
     return {**kinds, "words between them": others}

@@ -9,7 +9,7 @@ import pytest
 from htbench.models.emoji.icons import nouns
 from htbench.models.emoji.scenes import LATENT, Scene
 from htbench.models.emoji.styles import STYLES
-from htbench.models.emoji.worlds import WORDINGS, WORLD_4
+from htbench.models.emoji.worlds import WORDINGS, WORLD_3, WORLD_4
 
 MIN_DIFFERENCE = 11
 """Least mean difference of levels, 0 to 255, of two styles. Pairs of styles of the first world have
