@@ -104,7 +104,7 @@ def saturate(amount: float) -> Draw:
 
     def draw(image: Canvas) -> Canvas:
         middle = image.mean(-1, keepdims=True)
-        return middle + (image - middle) * amount
+        return np.asarray(middle + (image - middle) * amount)
 
     return draw
 

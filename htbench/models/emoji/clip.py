@@ -13,7 +13,7 @@ from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 from torch import Tensor
 
 from htbench.models.emoji import vocabulary
-from htbench.models.emoji.scenes import SIZE
+from htbench.models.emoji.canvas import SIZE
 
 NAMES = ("clip-a", "clip-b")
 

@@ -6,8 +6,8 @@ from PIL import Image
 from torch import Tensor
 
 from htbench.models.emoji import clip, vocabulary
+from htbench.models.emoji.canvas import SIZE
 from htbench.models.emoji.pretrained import restore
-from htbench.models.emoji.scenes import SIZE
 from htbench.steering.encoder import ClipEncoder
 
 

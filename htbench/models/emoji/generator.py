@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from transformers import T5Config, T5EncoderModel
 
 from htbench.models.emoji import vocabulary
-from htbench.models.emoji.scenes import LATENT, SIZE
+from htbench.models.emoji.canvas import SIZE
+from htbench.models.emoji.scenes import LATENT
 
 TIMESTEP = 400  # Nitro-1's
 WIDTH, HEADS, BLOCKS = 192, 6, 8

@@ -186,7 +186,7 @@ class ClipTask:
         self.recipe, self.device = recipe, device
         self.facts = [
             (kind, value)
-            for kind, values in ({"noun": nouns()} | SHIPPED.values).items()
+            for kind, values in {"noun": nouns(), **SHIPPED.values}.items()
             for value in values
         ]
         self.fact_index = {fact: k for k, fact in enumerate(self.facts)}

@@ -32,7 +32,7 @@ def _zoomed(power: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
 
 def _mean_of_moves(*moves: tuple[np.ndarray, np.ndarray]) -> Draw:
     draws = [moved(*move) for move in moves]
-    return lambda image: sum(draw(image) for draw in draws) / len(draws)
+    return lambda image: np.mean([draw(image) for draw in draws], 0)
 
 
 def _swirl() -> tuple[np.ndarray, np.ndarray]:
@@ -86,7 +86,8 @@ _SMEAR = 23
 def _speeding(image: Canvas) -> Canvas:
     wide = np.pad(image, ((0, 0), (_SMEAR // 2 + 1, _SMEAR // 2), (0, 0)), mode="edge")
     total = np.cumsum(wide, 1)
-    return (total[:, _SMEAR:] - total[:, :-_SMEAR]) / _SMEAR
+    smeared = (total[:, _SMEAR:] - total[:, :-_SMEAR]) / _SMEAR
+    return np.where((Y % 4 == 0)[..., None], image, smeared)
 
 
 _JITTER = np.random.default_rng(6).integers(-3, 4, (2, 8, 8))
