@@ -1,7 +1,7 @@
 """`htbench check`: a method against its promises, scorers against known scenes, a run's files."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,11 +16,11 @@ from htbench.cli.options import (
     MethodCard,
     ModelName,
     ModelOption,
-    RunName,
+    RunOrBundle,
     RunsDir,
     Weights,
     choose_model,
-    run_folder,
+    open_run,
 )
 from htbench.core import registry
 from htbench.core.errors import Refused, UsageError
@@ -28,6 +28,7 @@ from htbench.core.errors import Refused, UsageError
 if TYPE_CHECKING:
     from rich.status import Status
 
+    from htbench.report.requirements import Rule
     from htbench.run.check import RunStatus
     from htbench.steering.contracts import PromiseResult
 
@@ -140,35 +141,79 @@ def scorers(
 
 
 @app.command(
-    "run", cls=HelpCommand, epilog="htbench check quickstart\nhtbench check quickstart --quick"
+    "run",
+    cls=HelpCommand,
+    epilog="htbench check quickstart\nhtbench check quickstart --quick\n"
+    "htbench check quickstart --require 'concept_gain[prompt] >= 0.2'",
 )
 def run(
-    run: RunName,
+    run: RunOrBundle,
     quick: Annotated[
         bool,
         typer.Option("--quick", help="Only look whether images are there, without reading them."),
     ] = False,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE",
+            help="A rule that the unfavourable end of the 95 % interval has to keep: "
+            "'concept_gain[METHOD] >= 0.2', 'S[FIT] >= 1000' or 'win_rate[METHOD] > 0.5'. "
+            "Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
 ) -> None:
-    """Check what a run has done, and that no file of it has changed. Exit code 3 if cells are
-    missing, 5 if anything is damaged.
+    """Check what a run has done, that no file of it has changed, and that it keeps rules. Exit code
+    3 if cells are missing, 5 if anything is damaged or a rule is broken.
     """
     from htbench.core.display import print_json
+    from htbench.report import requirements
     from htbench.run import check
 
-    folder = run_folder(run, runs_dir)
-    result = check.check(folder, hashes=not quick)
-    if as_json:
-        print_json(run=str(folder), **asdict(result))
-    else:
-        _print_status(result, images="there" if quick else "read")
-    if result.is_damaged:
-        raise Refused(
-            f"run {str(folder)!r} is damaged",
-            remedy="Delete the images named above; then the command of the run makes them again.",
-        )
+    rules = [requirements.parse(text) for text in require or ()]
+    with open_run(run, runs_dir) as folder:
+        result = check.check(folder, hashes=not quick)
+        if as_json:
+            print_json(run=str(folder), **asdict(result))
+        else:
+            _print_status(result, images="there" if quick else "read")
+        if result.is_damaged:
+            raise Refused(
+                f"run {str(folder)!r} is damaged",
+                remedy="Delete the images named above; then the command of the run makes them "
+                "again.",
+            )
+        _check_rules(folder, rules, as_json=as_json)
     raise typer.Exit(0 if result.done == result.planned else 3)
+
+
+def _check_rules(folder: Path, rules: "Sequence[Rule]", *, as_json: bool) -> None:
+    """Print a line per rule.
+
+    Raises:
+        Refused: if one is broken.
+    """
+    from htbench.core.display import print_json, printable
+    from htbench.report import open_run as open_summary
+    from htbench.report import requirements
+
+    if not rules:
+        return
+    with open_summary(folder) as summary:
+        verdicts = requirements.check(summary, rules)
+    for verdict in verdicts:
+        if as_json:
+            print_json(rule=verdict.rule.text, kept=verdict.kept, reason=verdict.reason)
+        else:
+            line = f"{'✓' if verdict.kept else '✗'} {verdict.rule.text}: {verdict.reason}"
+            typer.echo(printable(line, max_length=600))
+    if broken := sum(not verdict.kept for verdict in verdicts):
+        raise Refused(
+            f"{broken} of {len(verdicts)} rules {'is' if broken == 1 else 'are'} broken",
+            remedy="Lines with ✗ name them, with the figures.",
+        )
 
 
 def _print_status(result: "RunStatus", *, images: str) -> None:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from htbench.cli.options import RUNS_DIR, Json, RunName, RunsDir, run_folder
+from htbench.cli.options import RUNS_DIR, Json, RunOrBundle, RunsDir, open_run
 
 if TYPE_CHECKING:
     from htbench.run.diff import RunDiff
 
 
 def diff(
-    first: RunName, second: RunName, runs_dir: RunsDir = RUNS_DIR, as_json: Json = False
+    first: RunOrBundle, second: RunOrBundle, runs_dir: RunsDir = RUNS_DIR, as_json: Json = False
 ) -> None:
     """Compare two runs cell by cell: whether they are identical, else mean differences, second
     minus first, with 95 % intervals that resample concepts.
@@ -24,8 +24,10 @@ def diff(
     from htbench.run.summary import Summary
 
     with (
-        Store.read(run_folder(first, runs_dir)) as before,
-        Store.read(run_folder(second, runs_dir)) as after,
+        open_run(first, runs_dir) as one,
+        open_run(second, runs_dir) as two,
+        Store.read(one) as before,
+        Store.read(two) as after,
     ):
         result = compare_runs(Summary(before), Summary(after))
     if as_json:

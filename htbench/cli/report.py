@@ -90,22 +90,18 @@ def report(
         raise UsageError(
             "no run is named", remedy="Write: htbench report RUN, or htbench report --index"
         )
+    if serve and len(runs) > 1:
+        raise UsageError("several runs are not served", remedy=_SEVERAL_REMEDY)
+    into = _report_folder(runs, out)
     with ExitStack() as stack:
         folders = [stack.enter_context(open_run(run, runs_dir)) for run in runs]
-        shown: Path | None
-        if len(runs) > 1:
-            if serve:
-                raise UsageError("several runs are not served", remedy=_SEVERAL_REMEDY)
-            if out is None:
-                raise UsageError(
-                    "several runs need a folder for their report", remedy=_SEVERAL_REMEDY
-                )
-            shown, code = _report_several(folders, out, wide=wide, as_json=as_json)
-        elif serve:
+        if serve:
             show(folders[0], port=port)
             return
+        shown: Path | None
+        if into and len(folders) > 1:
+            shown, code = _report_several(folders, into, wide=wide, as_json=as_json)
         else:
-            into = _report_folder(Path(runs[0]), out)
             code = write_and_print(
                 folders[0], into=into, as_folder=folder, wide=wide, as_json=as_json
             )
@@ -115,14 +111,19 @@ def report(
     raise typer.Exit(code)
 
 
-def _report_folder(run: Path, out: Path | None) -> Path | None:
-    """The folder for the report of a bundle; None for a run, whose folder it is.
+def _report_folder(runs: list[str], out: Path | None) -> Path | None:
+    """The folder for the report of several runs or of a bundle; None for a run, whose own it is.
 
     Raises:
-        UsageError: if `out` is given for a run.
+        UsageError: if `out` is missing or has no use.
     """
     from htbench.bundles import archive
 
+    if len(runs) > 1:
+        if out is None:
+            raise UsageError("several runs need a folder for their report", remedy=_SEVERAL_REMEDY)
+        return out
+    run = Path(runs[0])
     if archive.is_bundle(run):
         name = run.name.removesuffix(".zip").removesuffix(".bundle")
         return out or run.with_name(f"{name}-report")
@@ -186,9 +187,24 @@ def write_and_print(
         for problem in summary.store.problems:
             sys.stderr.write(f"htbench: left out: {problem}\n")
         if into:
-            into.mkdir(parents=True, exist_ok=True)
+            _make_folder(into)
         page = page or write(summary, into or run)
         return _print_tables(summary, page, wide=wide, as_json=as_json)
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder for a report, unless it is there.
+
+    Raises:
+        UsageError: if there is something else, or the folder cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write report {str(path)[:300]!r}: {error.strerror}",
+            remedy="Choose another folder with --out.",
+        ) from None
 
 
 def _print_tables(summary: "Summary", page: Path, *, wide: bool, as_json: bool) -> int:

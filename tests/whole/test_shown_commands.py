@@ -45,6 +45,10 @@ ONLY_READ = {
     "fetch *": "needs the network",
     "show model dmd2 --needs*": "takes half a minute and more",
     "report quickstart --serve": "answers until Ctrl-C",
+    "pack quickstart --out signed.zip *": "needs a key",
+    "verify signed.zip *": "needs a signature",
+    "check theirs --require *": "needs a method of one's own",
+    "check quickstart --require *": "a rule of a run of two concepts is broken",
 }
 """Patterns of commands that are read and not carried out, each with the reason."""
 
