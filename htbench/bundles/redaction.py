@@ -3,6 +3,8 @@
 import json
 import re
 import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from htbench.core import reading, secrets
 
@@ -29,11 +31,12 @@ _POSIX = re.compile(
     rf"(?:[^/{_ENDS}]+/)*(?P<last>[^/{_ENDS}]*)"
 )
 _WINDOWS = re.compile(rf"\b[A-Za-z]:\\(?:[^\\{_ENDS}]+\\)*(?P<last>[^\\{_ENDS}]*)")
-_TEXTS = {
+_Columns = Mapping[str, Mapping[str, Sequence[str]]]
+_TEXTS: _Columns = {
     "run": {"sessions": ("command",), "failures": ("message", "trace")},
     "ledger": {"calls": ("endpoint", "message")},
 }
-_VALUES = {
+_VALUES: _Columns = {
     "run": {"facts": ("value",), "sessions": ("environment",)},
     "ledger": {"notes": ("value",), "tournaments": ("about",)},
 }
@@ -48,7 +51,7 @@ def redact(text: str) -> str:
     return secrets.scrub(text)
 
 
-def redact_value(value: object) -> object:
+def redact_value(value: Any) -> Any:
     """A JSON-like value, its texts as `redact` gives them but those that cards and sets define."""
     if isinstance(value, str):
         return redact(value)
@@ -65,8 +68,8 @@ def redact_database(database: sqlite3.Connection, kind: str) -> None:
     """Redact all columns of a database of this `kind`, `run` or `ledger`, that may hold paths."""
     database.create_function("redact", 1, redact, deterministic=True)
     database.create_function("redact_json", 1, _redact_json, deterministic=True)
-    for function, columns_by_table in (("redact", _TEXTS), ("redact_json", _VALUES)):
-        for table, columns in columns_by_table[kind].items():
+    for function, by_kind in (("redact", _TEXTS), ("redact_json", _VALUES)):
+        for table, columns in by_kind[kind].items():
             where = "WHERE name <> 'concepts' AND name <> 'concept_set'" * (table == "facts")
             for column in columns:
                 database.execute(f"UPDATE {table} SET {column} = {function}({column}) {where}")

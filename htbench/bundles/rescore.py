@@ -37,41 +37,39 @@ def rescore(parts: Sequence[Part], *, device: str | None, display: Display) -> R
 
     The scores in the folders of the parts are replaced.
     """
-    packed = {key: value for part in parts for key, value in read_scores(part).items()}
-    findings: list[Finding] = []
-    usable, ids = [], set[str]()
+    packed = _all_scores(parts)
     for part in parts:
         drop_scores(part)
-    for name, id_ in _scorers(parts).items():
+    ids, reasons = _scorers(parts), dict[str, str]()
+    for name, id_ in ids.items():
         try:
-            _check_installed(name)
-            for part in parts:
-                if _scores_itself(part) and name in _names(part):
-                    add_scores(part.folder, [name], device=device, display=display, command="")
+            _score(parts, name, device=device, display=display)
         except HtbenchError as error:
-            findings.append(unchecked(f"scores by {id_}: {error}"))
-            ids.add(id_)
-            continue
-        made = {key[3] for part in parts for key in read_scores(part)}
-        if id_ in made:
-            usable.append(name)
-        elif any(key[3] == id_ for key in packed):
-            here = next((each for each in made if each.split("@")[0] == name), "none")
-            findings.append(unchecked(f"scores by {id_}: here is {here}"))
-            ids.add(id_)
-    unknown = {key[3] for key in packed} - set(_scorers(parts).values())
-    findings += [
-        differs(f"scores by {id_}, which the run does not list") for id_ in sorted(unknown)
-    ]
-    anew = {key: value for part in parts for key, value in read_scores(part).items()}
-    for id_ in sorted(set(_scorers(parts).values()) - ids):
-        findings += _compare(
-            {key: value for key, value in packed.items() if key[3] == id_},
-            {key: value for key, value in anew.items() if key[3] == id_},
-            id_,
-            parts,
+            reasons[id_] = str(error)
+    anew = _all_scores(parts)
+    made = {key[3] for key in anew}
+    for name, id_ in ids.items():
+        if id_ not in made:
+            here = next((each for each in sorted(made) if each.split("@")[0] == name), "nothing")
+            reasons.setdefault(id_, f"here is {here}")
+    findings: list[Finding] = []
+    for id_ in dict.fromkeys([*ids.values(), *sorted({key[3] for key in packed})]):
+        own, other = (
+            {key: value for key, value in scores.items() if key[3] == id_}
+            for scores in (packed, anew)
         )
+        if id_ not in ids.values():
+            findings.append(differs(f"{len(own):,} scores by {id_}, which the run does not list"))
+        elif own and id_ in reasons:
+            findings.append(unchecked(f"{len(own):,} scores by {id_}: {reasons[id_]}"))
+        else:
+            findings += _compare(own, other, id_, parts)
+    usable = [name for name, id_ in ids.items() if id_ not in reasons]
     return Rescored(findings=findings, scorers=usable)
+
+
+def _all_scores(parts: Sequence[Part]) -> dict[ScoreKey, float | None]:
+    return {key: value for part in parts for key, value in read_scores(part).items()}
 
 
 def read_scores(part: Part) -> dict[ScoreKey, float | None]:
@@ -92,7 +90,7 @@ def drop_scores(part: Part) -> None:
 def check_table(packed: bytes, made: bytes) -> Iterator[Finding]:
     """Compare `leaderboard.csv` of the bundle with the one that follows from its scores."""
     one, two = (_rows(text) for text in (packed, made))
-    differences = []
+    differences: list[str] = []
     if one is None or two is None or len(one) != len(two):
         differences.append("leaderboard.csv is not the table of the run's scores")
     else:
@@ -117,26 +115,29 @@ def is_near(one: float | None, two: float | None, *, tolerance: float = TOLERANC
 
 
 def _scorers(parts: Sequence[Part]) -> dict[str, str]:
-    """Ids of the scorers of the run by name."""
+    """Ids of the scorers of the run by name, the encoder of the headline first."""
     facts = parts[0].facts
-    return {each.name: each.id for each in (*facts.scorers, *facts.gauges) if each.name}
+    encoders = {each.name: each.id for each in (facts.scorer, *facts.scorers) if each.name}
+    return encoders | {each.name: each.id for each in facts.gauges if each.name}
 
 
-def _names(part: Part) -> set[str]:
-    return {each.name for each in (*part.facts.scorers, *part.facts.gauges)}
+def _score(parts: Sequence[Part], name: str, *, device: str | None, display: Display) -> None:
+    """Score by an installed scorer what was scored by one of its name.
 
+    Further fit seeds are scored with their run.
 
-def _check_installed(name: str) -> None:
-    """Raise unless a scorer is an installed one: no bundle names a command of this machine."""
+    Raises:
+        HtbenchError: if it is not installed: no bundle names a command of this machine.
+    """
     if name not in registry.plugins("encoders") and (
         name == "command" or name not in registry.plugins("scorers")
     ):
         raise HtbenchError("it is not installed")
-
-
-def _scores_itself(part: Part) -> bool:
-    """True for a part that is no further fit seed, which is scored with its run."""
-    return not part.facts.repeats
+    for part in parts:
+        facts = part.facts
+        own = {each.name for each in facts.scorers} | {each.name for each in facts.gauges}
+        if name in own and not facts.repeats:
+            add_scores(part.folder, [name], device=device, display=display, command="")
 
 
 def _compare(packed: Scores, anew: Scores, scorer: str, parts: Sequence[Part]) -> Iterator[Finding]:
@@ -146,7 +147,7 @@ def _compare(packed: Scores, anew: Scores, scorer: str, parts: Sequence[Part]) -
         if key not in packed or key not in anew or not is_near(packed[key], anew[key])
     ]
     cells = {part.title: part for part in parts}
-    differences = []
+    differences: list[str] = []
     for key in wrong:
         title, cell, metric, _ = key
         here, there = (

@@ -1,6 +1,7 @@
 """`htbench verify`: whether a bundle is what it says."""
 
 import secrets
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from htbench.cli.options import (
 from htbench.cli.pack import BundleFile
 from htbench.core.errors import Refused
 
+_WORDS = {"holds": "hold", "differs": "differ", "unchecked": "cannot be checked here"}
 _MARKS = {"holds": "✓", "differs": "✗", "unchecked": "–"}
 
 
@@ -99,15 +101,21 @@ def verify(
         print_json(event="draw", seed=chosen, number=again)
     elif not quiet and again:
         typer.echo(f"Pictures are drawn by seed {chosen}; --seed {chosen} draws the same.")
-    different = 0
+    counts = Counter[str]()
     for finding in verification.verify(bundle, options, display=Display()):
-        different += finding.kind == "differs"
+        counts[finding.kind] += 1
         if as_json:
             print_json(event="finding", kind=finding.kind, what=finding.what)
         elif finding.kind == "differs" or not quiet:
             typer.echo(f"{_MARKS[finding.kind]} {printable(finding.what, max_length=600)}")
-    if different:
+    if as_json:
+        print_json(event="end", **{kind: counts[kind] for kind in _MARKS})
+    elif not quiet:
+        parts = (f"{counts[kind]} {words}" for kind, words in _WORDS.items())
+        typer.echo(f"Findings: {', '.join(parts)}.")
+    if different := counts["differs"]:
         raise Refused(
-            f"bundle {str(bundle)[:300]!r} is not what it says: {different} findings differ",
-            remedy="Lines with ✗ name them.",
+            f"bundle {str(bundle)[:300]!r} is not what it says: "
+            f"{different} finding{'s differ' if different > 1 else ' differs'}",
+            remedy="Lines with ✗ name what.",
         )

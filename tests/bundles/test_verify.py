@@ -162,6 +162,22 @@ def test_a_picture_that_the_manifest_does_not_follow_is_named(bundle: Path) -> N
     assert differences(bundle) == f"{one} is not what was packed: it has another digest"
 
 
+def test_scores_by_another_encoder_are_said_to_be_unchecked(bundle: Path) -> None:
+    def rename(row: dict[str, object]) -> None:
+        row["encoder"] = str(row["encoder"]).replace("@", "@other")
+
+    def rename_fact(scorers: Any) -> None:
+        for each in scorers if isinstance(scorers, list) else [scorers]:
+            each["id"] = each["id"].replace("@", "@other")
+
+    forged(bundle, edited_bundle.table(bundle, "scores", rename))
+    for name in ("scorer", "scorers", "gauges"):
+        forged(bundle, edited_bundle.fact(bundle, name, rename_fact))
+    found = "\n".join(kinds(findings(bundle), "unchecked"))
+    assert "scores by emoji-clip-b@other" in found
+    assert "here is emoji-clip-b@" in found
+
+
 def test_a_forged_score_does_not_follow_from_its_picture(bundle: Path) -> None:
     def better(row: dict[str, object]) -> None:
         if row["cell"] == 5 and row["metric"] == "concept_gain":
@@ -320,7 +336,7 @@ def test_the_command_ends_with_5_and_names_the_change(bundle: Path) -> None:
     answer = htbench("verify", str(bundle), "--quiet")
     assert answer.returncode == Refused.exit_code
     assert answer.stdout.startswith("✗ run/tables/timings.jsonl is not what was packed")
-    assert "1 findings differ" in answer.stderr
+    assert "1 finding differs" in answer.stderr
 
 
 def test_a_bundle_without_a_wanted_signature_is_refused(bundle: Path, tmp_path: Path) -> None:
