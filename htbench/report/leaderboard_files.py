@@ -303,7 +303,11 @@ def _markdown_rows(summary: Summary) -> list[list[str]]:
                 format.estimate(macro.gain if macro else None, number, missing=""),
                 *([at_level] if kept else []),
                 *([_duration(time.median if time else None)] if summary.timed else []),
-                *([] if summary.facts.is_imported else [_duration(cost and cost.training)]),
+                *(
+                    []
+                    if summary.facts.is_imported
+                    else [_duration(cost.training if cost else None)]
+                ),
             ]
         )
     return rows
