@@ -23,8 +23,10 @@ from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
 from gpu_parts import PARTS, Bench, names_of
+
+from htbench.core import device
+from htbench.core.errors import HtbenchError
 
 _MARK = "@figure "
 """Beginning of the lines by which a process tells another its figures."""
@@ -32,9 +34,9 @@ _STARTING = 60.0
 """Seconds that a new process may take to import and to load a model, beside its first part."""
 
 
-def run_parts(names: Sequence[str], *, device: str, tiny: bool) -> None:
+def run_parts(names: Sequence[str], *, on: str, tiny: bool) -> None:
     """Measure parts in this process, and tell of each figure."""
-    bench = Bench(device=device, tiny=tiny)
+    bench = Bench(device=on, tiny=tiny)
     for name in names:
         began = time.monotonic()
         try:
@@ -136,8 +138,12 @@ def main() -> None:
     parser.add_argument("--child", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        run_parts(args.child.split(","), device=args.device, tiny=args.tiny)
+        run_parts(args.child.split(","), on=args.device, tiny=args.tiny)
         return
+    try:
+        device.choose(args.device)
+    except HtbenchError as error:
+        sys.exit(f"{error}; to rehearse: --tiny --device cpu")
     began = time.monotonic()
     options = ["--device", args.device, *(["--tiny"] if args.tiny else [])]
     results = Results(args.out)

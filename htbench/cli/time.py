@@ -248,6 +248,8 @@ def _write_report(folder: Path, plan: "TimingPlan", *, as_json: bool) -> None:
     from htbench.run.store import Store
     from htbench.run.timing import figures
 
+    if not (folder / "run.sqlite").is_file():
+        return
     with Store.read(folder) as store:
         if not figures.latest_of_models(store):
             return
