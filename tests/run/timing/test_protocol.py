@@ -40,13 +40,12 @@ class Costs:
 
     work: Callable[[Concept], float]
     asked: list[str] = field(default_factory=list)
-    took: list[float] = field(default_factory=list)
     training: Training = field(default_factory=Training)
 
     def towards(self, concept: Concept) -> Intervention:
         self.asked.append(concept.id)
         with phase("fit"):
-            self.took.append(self.work(concept))
+            self.work(concept)
         return Rewrite(more=concept.template, less="{prompt}")
 
     def save(self, path: Path) -> None:
@@ -88,13 +87,20 @@ def timed(folder: Path, *entries: TimedMethod, protocol: TimingProtocol = SHORT)
     return Session(taken, {"methods": {each.card.name: each.facts() for each in entries}})
 
 
-def test_spins_of_known_length_are_measured_within_2_percent(tmp_path: Path) -> None:
-    known = Costs(lambda _: spin(0.05))
+def test_rounds_of_known_length_are_measured_by_the_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("htbench.run.timing.stopwatch.time.perf_counter", lambda: clock[0])
+
+    def work(_: Concept) -> float:
+        clock[0] += 3.0
+        return 3.0
+
     (pace,) = timed(
-        tmp_path, entry("lineas", known), protocol=TimingProtocol(rounds=9, again=0)
+        tmp_path, entry("lineas", Costs(work)), protocol=TimingProtocol(rounds=9, again=0)
     ).method_times
-    assert pace.phases["fit"].median == pytest.approx(sorted(known.took)[4], rel=0.02)
-    assert pace.concept.median == pytest.approx(sorted(known.took)[4], rel=0.02)
+    assert (pace.phases["fit"].median, pace.concept.median, pace.concept.n) == (3.0, 3.0, 9)
 
 
 def test_a_method_that_keeps_answers_is_flagged(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""The stopwatch on work of known length; spins take the processor, so a busy machine shows."""
+"""The stopwatch on work of known length, by a clock that the work moves on."""
 
-import time
+from dataclasses import dataclass
 
 import pytest
 
@@ -10,92 +10,71 @@ from htbench.run.timing.stopwatch import Stopwatch
 WATCH = Stopwatch(device="cpu", synchronise=lambda: None)
 
 
-def sleep(seconds: float) -> float:
-    """Sleeps for about `seconds`; gives how long it was, which a busy machine decides."""
-    began = time.perf_counter()
-    time.sleep(seconds)
-    return time.perf_counter() - began
+@dataclass
+class Clock:
+    """A clock that only work moves on."""
+
+    now: float = 0.0
+
+    def spend(self, seconds: float) -> None:
+        self.now += seconds
 
 
-def spin(seconds: float) -> float:
-    """Keeps the processor busy until `seconds` have passed; gives how many did."""
-    began = time.perf_counter()
-    while (passed := time.perf_counter() - began) < seconds:
-        pass
-    return passed
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("htbench.run.timing.stopwatch.time.perf_counter", lambda: clock.now)
+    return clock
 
 
-def test_sleeps_in_phases_are_measured_within_2_percent() -> None:
-    def work() -> tuple[float, float]:
+def test_spans_of_phases_and_of_the_whole_are_those_of_the_clock(clock: Clock) -> None:
+    def work() -> None:
         with phase("extract"):
-            first = sleep(0.1)
+            clock.spend(1)
         with phase("fit"):
-            return first, sleep(0.2)
+            clock.spend(2)
+        clock.spend(4)
 
     lap = WATCH.measure(work)
-    assert (lap.phases["extract"], lap.phases["fit"]) == tuple(
-        pytest.approx(each, rel=0.02) for each in lap.result
-    )
-    assert lap.seconds == pytest.approx(sum(lap.result), rel=0.02)
+    assert lap.phases == {"other": 4, "extract": 1, "fit": 2}
+    assert lap.seconds == 7
 
 
-def test_every_span_of_a_phase_is_a_lap_that_goes_on_after_a_phase_inside(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    clock = [0.0]
-    monkeypatch.setattr("htbench.run.timing.stopwatch.time.perf_counter", lambda: clock[0])
-
+def test_every_span_of_a_phase_is_a_lap_that_goes_on_after_a_phase_inside(clock: Clock) -> None:
     def work() -> None:
         for seconds in (2, 4):
             with phase("train"):
-                clock[0] += seconds
+                clock.spend(seconds)
                 with phase("install"):
-                    clock[0] += 1
+                    clock.spend(1)
                 with phase("encode-prompts"):
-                    clock[0] += 5
-                clock[0] += seconds
+                    clock.spend(5)
+                clock.spend(seconds)
 
     laps = WATCH.measure(work).laps
     assert (laps["train"], laps["encode-prompts"]) == ((5, 9), (5, 5))
 
 
-def test_spins_are_measured_within_2_percent() -> None:
-    lap = WATCH.measure(lambda: spin(0.2))
-    assert lap.seconds == pytest.approx(lap.result, rel=0.02)
-
-
-def test_a_phase_inside_another_counts_for_itself_alone() -> None:
-    def work() -> tuple[float, float]:
-        with phase("fit"):
-            before = sleep(0.05)
-            with phase("encode-prompts"):
-                inside = sleep(0.1)
-            return before + sleep(0.05), inside
-
-    lap = WATCH.measure(work)
-    assert (lap.phases["fit"], lap.phases["encode-prompts"]) == tuple(
-        pytest.approx(each, rel=0.02) for each in lap.result
-    )
-
-
-def test_phases_add_up_to_the_whole() -> None:
+def test_a_phase_inside_another_counts_for_itself_alone(clock: Clock) -> None:
     def work() -> None:
         with phase("fit"):
-            spin(0.01)
-        spin(0.01)
+            clock.spend(1)
+            with phase("encode-prompts"):
+                clock.spend(5)
+            clock.spend(2)
 
-    lap = WATCH.measure(work)
-    assert sum(lap.phases.values()) == pytest.approx(lap.seconds)
+    phases = WATCH.measure(work).phases
+    assert (phases["fit"], phases["encode-prompts"]) == (3, 5)
 
 
 def test_work_that_names_no_phase_is_measured_as_a_whole() -> None:
     assert WATCH.measure(lambda: None).phases.keys() == {"other"}
 
 
-def test_work_handed_to_a_device_is_waited_for() -> None:
+def test_work_handed_to_a_device_is_waited_for(clock: Clock) -> None:
     queue: list[float] = []
-    watch = Stopwatch(device="cpu", synchronise=lambda: time.sleep(queue.pop()) if queue else None)
-    assert watch.measure(lambda: queue.append(0.1)).seconds >= 0.1
+    watch = Stopwatch(device="cpu", synchronise=lambda: clock.spend(queue.pop()) if queue else None)
+    assert watch.measure(lambda: queue.append(3)).seconds == 3
 
 
 def test_after_an_exception_nobody_listens() -> None:
