@@ -16,8 +16,8 @@ Splits = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConceptCounts:
-    """Numbers of concepts of a world's set."""
+class ConceptPlan:
+    """The make-up of a world's concept set."""
 
     totals: Mapping[str, int]
     """Concepts of each split; looks are added until there are as many."""
@@ -25,10 +25,11 @@ class ConceptCounts:
     """Most backgrounds of a split that are concepts of their own."""
 
 
-COUNTS = {
-    WORLD_3.version: ConceptCounts(totals={"test": 167, "dev": 60, "train": 447}),
-    WORLD_4.version: ConceptCounts(
-        totals={"test": 167, "dev": 60, "train": 600}, backgrounds={"test": 30, "dev": 8}
+PLANS = {
+    WORLD_3.version: ConceptPlan(totals={"test": 167, "dev": 60, "train": 447}),
+    WORLD_4.version: ConceptPlan(
+        totals={"test": 167, "dev": 60, "train": 600},
+        backgrounds={"test": 20, "dev": 8},
     ),
 }
 
@@ -53,7 +54,7 @@ def _split_by_value(world: World, rng: np.random.Generator) -> dict[str, Splits]
 
 def _shares(values: Sequence[str]) -> Splits:
     """Values in the proportions of the first world's splits."""
-    totals = COUNTS[WORLD_3.version].totals
+    totals = PLANS[WORLD_3.version].totals
     test, dev = (round(len(values) * totals[k] / sum(totals.values())) for k in ("test", "dev"))
     return {"test": values[:test], "dev": values[test : test + dev], "train": values[test + dev :]}
 

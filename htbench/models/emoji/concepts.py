@@ -12,7 +12,7 @@ from zipfile import ZipFile, ZipInfo
 import numpy as np
 from PIL import Image
 
-from htbench.models.emoji.concept_splits import COUNTS, Splits, split_values
+from htbench.models.emoji.concept_splits import PLANS, Splits, split_values
 from htbench.models.emoji.icons import nouns
 from htbench.models.emoji.scenes import LATENT, Scene, caption, phrase
 from htbench.models.emoji.worlds import N_TRAINED_WORDINGS, SHIPPED, WORDINGS, WORLDS, World
@@ -66,18 +66,19 @@ class Modifier:
 @cache
 def modifiers(world: World = SHIPPED) -> dict[str, Modifier]:
     """All modifiers by id, in an order that spreads each kind evenly over each split."""
-    rng, counts = np.random.default_rng(20), COUNTS[world.version]
+    rng, plan = np.random.default_rng(20), PLANS[world.version]
     parts = split_values(world, rng)
     single = [
         Modifier(kind=kind, facts={kind: value}, split=split)
         for kind, splits in parts.items()
         for split, values in splits.items()
-        for value in _limited(kind, values, counts.backgrounds.get(split), rng)
+        for value in _limited(kind, values, plan.backgrounds.get(split), rng)
     ]
     looks: list[Modifier] = []
-    for split, total in counts.totals.items():
+    for split, total in plan.totals.items():
         n_single = sum(modifier.split == split for modifier in single)
-        looks += _look_modifiers(rng, parts, split, total - n_single)
+        draw_looks = _looks_in_turn if world.has_word_groups else _random_looks
+        looks += draw_looks(rng, parts, split, total - n_single)
     groups: dict[tuple[str, str], list[Modifier]] = {}
     for modifier in single + looks:
         groups.setdefault((modifier.kind, modifier.split), []).append(modifier)
@@ -92,19 +93,17 @@ def modifiers(world: World = SHIPPED) -> dict[str, Modifier]:
 def _limited(
     kind: str, values: Sequence[str], limit: int | None, rng: np.random.Generator
 ) -> Sequence[str]:
-    """The values, of backgrounds at most `limit`: all plain ones and some of the patterned."""
+    """The values, of backgrounds at most `limit`: the plain ones, one of each pattern, and more."""
     if kind != "background" or limit is None:
         return values
     plain = [value for value in values if " " not in value]
     patterned = rng.permutation([value for value in values if " " in value]).tolist()
-    return [*plain, *patterned][:limit]
+    one_each = {value.split()[1]: value for value in patterned}.values()
+    return list(dict.fromkeys([*plain, *one_each, *patterned]))[:limit]
 
 
-def _look_modifiers(
-    rng: np.random.Generator,
-    parts: Mapping[str, Splits],
-    split: str,
-    count: int,
+def _random_looks(
+    rng: np.random.Generator, parts: Mapping[str, Splits], split: str, count: int
 ) -> list[Modifier]:
     """Pairs of a style and a background, one from the split, the other from it or from `train`."""
     looks: dict[str, Modifier] = {}
@@ -117,6 +116,23 @@ def _look_modifiers(
             for kind in ("style", "background")
         }
         facts = {kind: str(rng.choice(choice)) for kind, choice in values.items()}
+        look = Modifier(kind="look", facts=facts, split=split)
+        looks[look.id] = look
+    return list(looks.values())
+
+
+def _looks_in_turn(
+    rng: np.random.Generator, parts: Mapping[str, Splits], split: str, count: int
+) -> list[Modifier]:
+    """The split's styles in turn, each with a background of training concepts.
+
+    Looks that share few words are more nearly independent than random ones.
+    """
+    looks: dict[str, Modifier] = {}
+    styles, backgrounds = parts["style"][split], parts["background"]["train"]
+    while len(looks) < count:
+        background = str(rng.choice(backgrounds))
+        facts = {"style": styles[len(looks) % len(styles)], "background": background}
         look = Modifier(kind="look", facts=facts, split=split)
         looks[look.id] = look
     return list(looks.values())

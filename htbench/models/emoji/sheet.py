@@ -1,4 +1,4 @@
-"""`python -m htbench.models.emoji.sheet --world 4 OUT.png`: a picture of all values of a world."""
+"""`python -m htbench.models.emoji.sheet --world 4 OUT`: a picture of all values of a world."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--noun", default="panda", help="of the scenes")
     parser.add_argument("--companion", default="strawberry", help="of the scenes")
     parser.add_argument("--background", action="append", help="of a further scene beside the plain")
-    parser.add_argument("out", type=Path, metavar="OUT.png")
+    parser.add_argument("out", type=Path, metavar="OUT", help="a .png or .webp file")
     options = parser.parse_args()
     scene = {"noun": options.noun, "companion": options.companion}
     scenes = [scene, *({**scene, "background": value} for value in options.background or ())]

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from htbench.models.emoji import vocabulary
-from htbench.models.emoji.concept_splits import COUNTS
+from htbench.models.emoji.concept_splits import PLANS
 from htbench.models.emoji.concepts import Modifier, modifiers, new_words, write
 from htbench.models.emoji.styles import STYLES
 from htbench.models.emoji.worlds import WORLD_3, WORLD_4, World
+from htbench.stats.families import Families
 from htbench.steering import concept
 
 NEXT = modifiers(WORLD_4)
@@ -33,7 +34,7 @@ def shown(split: str) -> set[str]:
 @pytest.mark.parametrize("world", [WORLD_3, WORLD_4])
 def test_every_split_has_the_number_of_concepts_that_is_written(world: World) -> None:
     found = Counter(modifier.split for modifier in modifiers(world).values())
-    assert found == COUNTS[world.version].totals
+    assert found == PLANS[world.version].totals
 
 
 def test_styles_are_held_out_in_every_family() -> None:
@@ -66,6 +67,11 @@ def test_every_held_out_concept_has_a_word_that_no_training_concept_shows(split:
 def test_test_concepts_hang_on_more_than_thirty_words_that_dev_lacks_too() -> None:
     words = {word for modifier in of_split("test") for word in new_words(modifier, WORLD_4)}
     assert len(words - shown("dev")) >= 90
+
+
+def test_test_concepts_count_as_more_than_fifty_independent_ones() -> None:
+    words = {id_: new_words(each, WORLD_4) for id_, each in NEXT.items() if each.split == "test"}
+    assert Families.of(list(words), words).clusters > 50
 
 
 def test_every_held_out_word_of_surroundings_is_in_a_test_concept_of_its_own() -> None:
