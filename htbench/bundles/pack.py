@@ -64,6 +64,9 @@ def pack(run: Path, path: Path, *, with_pictures: bool = True) -> Packed:
         if with_pictures:
             entries |= _image_entries(run, copy)
         entries |= _study_entries(run)
+        if (run / archive.CONCEPTS).is_file():
+            text = reading.read_bytes(run / archive.CONCEPTS, noun="concept set", within=run)
+            entries[f"run/{archive.CONCEPTS}"] = [text]
         entries[archive.LEADERBOARD] = [leaderboard(copy)]
         with content.replacing(path) as fresh:
             archive.write(fresh, entries, pictures=with_pictures)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from htbench.bundles.archive import CONCEPTS
 from htbench.bundles.findings import Finding, differs, each_differs, holds, unchecked
 from htbench.core import content, pictures
 from htbench.core.errors import HtbenchError
@@ -43,22 +44,26 @@ class Part:
         return plans.build(self.facts.plan.stored)
 
 
-def find_concept_set(facts: Facts, given: str | None) -> tuple[ConceptSet | None, Finding]:
+def find_concept_set(
+    facts: Facts, given: str | None, *, run: Path
+) -> tuple[ConceptSet | None, Finding]:
     """The concept set of a run, if it is here in the same version, and the finding on it.
 
-    A set that is not shipped is read only where it is `given`: no bundle names files of this
-    machine.
+    A set that is neither shipped nor in the bundle is read only where it is `given`: no bundle
+    names files of this machine.
     """
-    named = facts.concept_set
-    if given is None and facts.plan.concept_set not in concept.names():
+    named, name = facts.concept_set, given or facts.plan.concept_set
+    is_own = given is None and name == CONCEPTS and (run / CONCEPTS).is_file()
+    if given is None and not is_own and name not in concept.names():
         return None, unchecked(
-            f"concepts: {named.name or facts.plan.concept_set!r} is not shipped; "
-            "give it with --concept-set"
+            f"concepts: {named.name or name!r} is not shipped; give it with --concept-set"
         )
     try:
-        found = concept.load(given or facts.plan.concept_set, model=facts.model.name)
+        found = concept.load(str(run / CONCEPTS) if is_own else name, model=facts.model.name)
     except HtbenchError as error:
         return None, unchecked(f"concepts: {error}")
+    if is_own:
+        return found, unchecked("concepts: they are in no set but that of the bundle")
     if named.version != str(found.version):
         return None, unchecked(
             f"concepts: of {named.name} {named.version}, and here is {found.version}"
@@ -110,6 +115,9 @@ def check_methods(part: Part) -> Iterator[Finding]:
     versions = {str(each.environment.stored.get("htbench")) for each in part.facts.sessions}
     differences, same = [], []
     for label, fact in part.facts.methods.items():
+        if not fact.card:
+            yield unchecked(f"{part.title}card of {label[:80]!r}: the run has none")
+            continue
         card = installed_card(label, part.facts)
         if card is None:
             try:
@@ -153,6 +161,9 @@ def _method_digest(part: Part, card: Card, concept_set: ConceptSet) -> Digest:
 
 def check_cells(part: Part) -> Iterator[Finding]:
     """Compare the planned cells and the keys of their images with the plan."""
+    if not part.facts.model.revision:
+        yield unchecked(f"{part.title}cells: no model of htbench made the pictures")
+        return
     if part.concept_set is None:
         yield unchecked(f"{part.title}cells: their concept set is not here")
         return

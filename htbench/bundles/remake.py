@@ -168,6 +168,8 @@ def _load_model(part: Part, options: RemakeOptions) -> tuple[Any, str]:
         NotHere: if it has other weights here, or only the bundle names where they are.
     """
     facts, plan = part.facts, part.plan
+    if not facts.model.revision:
+        raise NotHere("no model of htbench made them")
     own = plan.load_options()
     if options.load_options is None and own.get("weights", "") not in _KNOWN_WEIGHTS:
         raise NotHere(f"its weights are {own['weights'][:80]!r}; give them with --weights")

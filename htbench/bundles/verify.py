@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from htbench.bundles import records, remake, rescore, signature, unpack
-from htbench.bundles.archive import LEADERBOARD, Archive
+from htbench.bundles.archive import CONCEPTS, LEADERBOARD, Archive
 from htbench.bundles.findings import Finding, differs, each_differs, holds, unchecked
 from htbench.bundles.pack import leaderboard, parts
 from htbench.bundles.records import Part
@@ -84,8 +84,11 @@ def _check_run(
     if every[0].concept_set is None:
         yield unchecked("scores: the concept set of the run is not here")
     else:
-        if options.concept_set:
-            every = [_with_set(part, options.concept_set) for part in every]
+        given = options.concept_set
+        if given is None and every[0].facts.plan.concept_set == CONCEPTS:
+            given = str(run / CONCEPTS)
+        if given:
+            every = [_with_set(part, given) for part in every]
         rescored = rescore.rescore(every, device=options.again.device, display=display)
         yield from rescored.findings
         scorers = rescored.scorers
@@ -96,7 +99,7 @@ def _check_run(
 def _parts(run: Path, given: str | None) -> tuple[list[Part], Finding]:
     """The runs of a bundle, with their concept set, and the finding on that."""
     facts = _facts(run)
-    concept_set, finding = records.find_concept_set(facts, given)
+    concept_set, finding = records.find_concept_set(facts, given, run=run)
     every = []
     for place in parts(run):
         own = _facts(run / place)

@@ -168,20 +168,22 @@ def run(
     """Check what a run has done, that no file of it has changed, and that it keeps rules. Exit code
     3 if cells are missing, 5 if anything is damaged or a rule is broken.
     """
+    from htbench.bundles.archive import is_bundle
     from htbench.core.display import print_json
     from htbench.report import requirements
     from htbench.run import check
 
     rules = [requirements.parse(text) for text in require or ()]
     with open_run(run, runs_dir) as folder:
-        result = check.check(folder, hashes=not quick)
+        is_bare = is_bundle(Path(run)) and not any((folder / "images").iterdir())
+        result = check.check(folder, hashes=not quick, images=not is_bare)
         if as_json:
-            print_json(run=str(folder), **asdict(result))
+            print_json(run=run, **asdict(result))
         else:
-            _print_status(result, images="there" if quick else "read")
+            _print_status(result, images="packed" if is_bare else "there" if quick else "read")
         if result.is_damaged:
             raise Refused(
-                f"run {str(folder)!r} is damaged",
+                f"run {run!r} is damaged",
                 remedy="Delete the images named above; then the command of the run makes them "
                 "again.",
             )

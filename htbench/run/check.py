@@ -40,8 +40,13 @@ class RunStatus:
         return any(finding.kind == "damaged" for finding in self.findings)
 
 
-def check(folder: Path, *, hashes: bool = True) -> RunStatus:
-    """The status of the run in `folder`; without `hashes` only the sizes of images are checked.
+def check(folder: Path, *, hashes: bool = True, images: bool = True) -> RunStatus:
+    """The status of the run in `folder`.
+
+    Args:
+        folder: the folder of a run, or of one that was unpacked.
+        hashes: read the images; without it only their sizes are checked.
+        images: expect images; without it the run is one that was packed without them.
 
     Raises:
         Missing: if there is no run.
@@ -61,11 +66,11 @@ def check(folder: Path, *, hashes: bool = True) -> RunStatus:
             failed=failed,
             pending=summary.planned - made - failed,
             unscored=made - summary.done,
-            images=len(files),
+            images=len(files) if images else 0,
             findings=(
                 *_database(store),
                 *_rows(store),
-                *_images(folder / "images", files, hashes=hashes),
+                *_images(folder / "images", files if images else set(), hashes=hashes),
                 *_stale(summary),
                 *_orphans(store),
             ),

@@ -50,6 +50,13 @@ def test_a_bundle_is_checked_against_rules(bundle: Path) -> None:
     assert "✓ failed <= 0: it is 0" in answer.stdout
 
 
+def test_a_bundle_without_pictures_is_not_damaged(bundle: Path) -> None:
+    pack(bundle.parent / "run", bundle.parent / "small.zip", with_pictures=False)
+    answer = htbench("check", "small.zip", cwd=bundle.parent)
+    assert answer.returncode == 0, answer.stderr
+    assert "Images: 0 packed" in answer.stdout
+
+
 @pytest.mark.parametrize("words", [("report",), ("check",), ("diff", "run")])
 def test_a_changed_bundle_is_refused_by_every_command(bundle: Path, words: tuple[str]) -> None:
     edited_bundle.edit(bundle, {"run/tables/scores.jsonl": b""})

@@ -24,6 +24,7 @@ from htbench.run import runner
 from htbench.run.fact_table import Facts
 from htbench.run.plan import RunOptions, build
 from htbench.run.store import Store
+from htbench.steering import concept
 
 PLAN = {
     "methods": ["prompt", "mean-shift", "hypertransport"],
@@ -305,10 +306,36 @@ def test_another_model_is_said_to_be_another(bundle: Path) -> None:
     assert "the run's model emoji is other" in "\n".join(kinds(found, "unchecked"))
 
 
-def test_a_run_of_no_model_has_pictures_that_cannot_be_made_again(tmp_path: Path) -> None:
+def test_imported_pictures_cannot_be_made_again_and_nothing_differs(tmp_path: Path) -> None:
     run = report_run.build(tmp_path / "run", concepts=2, prompts=report_run.PROMPTS[:1], size=8)
+    words = [
+        {
+            "id": f"k/{k}",
+            "kind": "k",
+            "split": "test",
+            "text": text,
+            "template": f"{{prompt}} {text}",
+        }
+        for k, text in enumerate(("with lemon", "in blue"))
+    ]
+    (run / "concepts.jsonl").write_text("".join(json.dumps(each) + "\n" for each in words))
+    concepts = concept.load(str(run / "concepts.jsonl"))
+    with Store.open(run) as store:
+        store.set_facts(
+            plan={**store.facts()["plan"], "concept_set": "concepts.jsonl"},
+            model={"name": "elsewhere", "revision": ""},
+            concept_set={"name": "words of the pictures", "version": concepts.version},
+            concepts={
+                each.id: {"kind": "k", "text": each.text, "split": "test", "digest": each.digest}
+                for each in concepts.splits["test"]
+            },
+            methods={name: {"card": "", "given": name} for name in report_run.METHODS},
+        )
     found = findings(pack(run, tmp_path / "mine.zip").path, again=3)
-    assert "pictures cannot be made again" in "\n".join(kinds(found, "unchecked"))
+    assert kinds(found, "differs") == []
+    unchecked_ = "\n".join(kinds(found, "unchecked"))
+    assert "they are in no set but that of the bundle" in unchecked_
+    assert "pictures cannot be made again: no model of htbench made them" in unchecked_
 
 
 def test_a_bundle_without_pictures_has_scores_that_cannot_be_checked(

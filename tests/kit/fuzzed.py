@@ -19,10 +19,11 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from htbench import __main__
+from htbench.bundles.pack import pack
 from htbench.core import content
 from htbench.core.errors import HtbenchError
 from htbench.report.serve import LiveReport, make_server
-from kit import report_run, study_exports
+from kit import edited_bundle, report_run, study_exports
 
 KEPT = Path(__file__).parent / "kept"
 PLAN = """model = "emoji"
@@ -207,6 +208,26 @@ def _run(folder: Path) -> None:
     report_run.build(
         folder / "run", methods=("none", "prompt"), concepts=3, prompts=("a cat",), size=8
     )
+
+
+def _bundle(folder: Path) -> None:
+    _run(folder)
+    pack(folder / "run", folder / "mine.zip")
+    shutil.rmtree(folder / "run")
+
+
+def _bundle_files(folder: Path) -> None:
+    _bundle(folder)
+    with ZipFile(folder / "mine.zip") as archive:
+        archive.extractall(folder / "files")
+
+
+def _unpack_forged(folder: Path) -> None:
+    files = sorted(path for path in (folder / "files").rglob("*") if path.is_file())
+    changes = {path.relative_to(folder / "files").as_posix(): path.read_bytes() for path in files}
+    changes.pop(edited_bundle.MANIFEST)
+    edited_bundle.forge(folder / "mine.zip", changes)
+    command("report", str(folder / "mine.zip"))
 
 
 def _kept_run(folder: Path) -> None:
@@ -431,6 +452,9 @@ KINDS = [
     Kind("record of a run", 0.5, _run, "run/run.sqlite", lambda folder: _read_run(folder / "run")),
     Kind("report of a run", 0.3, _run, "run/run.sqlite", _report),
     Kind("pictures of a run", 0.1, _run, "run/images/*", _report),
+    Kind("bundle", 1, _bundle, "mine.zip",
+         lambda folder: command("unpack", str(folder / "mine.zip"), "--runs-dir", str(folder))),
+    Kind("files of a bundle", 0.3, _bundle_files, "files/run/*/*", _unpack_forged),
     Kind("request to the server of a report", 0.5, _request, "request.txt", _serve),
     Kind("card of a judge", 4, _judge, "judge/*", library(_use_judge)),
     Kind("prices", 3, _write(prices__toml=PRICES), "prices.toml",
