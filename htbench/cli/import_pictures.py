@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from htbench.importing.folders import PictureFolder
     from htbench.importing.importer import Imported, ImportSettings
     from htbench.importing.rows import RowReader
+    from htbench.judging.budget import Budget
     from htbench.run.add_scores import LoadedScorers
 
-_WHAT, _SCORED = "What to import", "How it is scored"
+_WHAT, _SCORED, _HOSTED = "What to import", "How it is scored", "Hosted models"
 """Panels of the help page."""
 
 
@@ -34,7 +35,8 @@ def import_pictures(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="A table of pictures (CSV or JSON lines), or a folder with --pattern.",
+            help="A table of pictures (CSV or JSON lines), a folder with --pattern, or the card "
+            "of a hosted model (TOML).",
         ),
     ],
     pattern: Annotated[
@@ -127,6 +129,40 @@ def import_pictures(
             rich_help_panel=_SCORED,
         ),
     ] = None,
+    max_requests: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Most requests to a hosted model, those of earlier commands included.",
+            show_default="no limit",
+            rich_help_panel=_HOSTED,
+        ),
+    ] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="AMOUNT",
+            help="Most that these requests may cost; needs --prices.",
+            show_default="no limit",
+            rich_help_panel=_HOSTED,
+        ),
+    ] = None,
+    prices: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Your table of prices in TOML; see docs/import.md.",
+            rich_help_panel=_HOSTED,
+        ),
+    ] = None,
+    concurrency: Annotated[
+        int,
+        typer.Option(
+            min=1, max=256, metavar="N", help="Requests at the same time.", rich_help_panel=_HOSTED
+        ),
+    ] = 4,
     device: Device = None,
     name: Annotated[
         str | None,
@@ -149,6 +185,7 @@ def import_pictures(
     from htbench.core.display import Display
     from htbench.importing.importer import ImportSettings
     from htbench.importing.rows import RowReader, fixed_values
+    from htbench.judging.budget import Budget
     from htbench.report.current import find_current_page
     from htbench.scorers import scorer as scorers
 
@@ -167,8 +204,12 @@ def import_pictures(
     reader = RowReader(
         root=settings.root, fixed=fixed_values(values or []), unsteered_name=unsteered.strip()
     )
-    pictures = _folder(path, pattern, reader)
     scoring = _Scoring(names=scorer or [], device=device)
+    if path.suffix == ".toml":
+        budget = Budget(requests=max_requests, cost=max_cost)
+        _hosted(path, folder, scoring, budget, prices, concurrency, display=display, wide=wide)
+        return
+    pictures = _folder(path, pattern, reader)
     if watch:
         if pictures is None:
             raise UsageError("--watch is for folders", remedy="Give a folder and --pattern.")
@@ -292,6 +333,72 @@ def _watch(
 
     display.note(f"watching {str(pictures.reader.root)!r}; Ctrl-C ends it")
     return watch(pictures, folder, settings, every=every, after=after, display=display)
+
+
+def _hosted(
+    path: Path,
+    folder: Path,
+    scoring: _Scoring,
+    limits: "Budget",
+    prices: Path | None,
+    concurrency: int,
+    *,
+    display: "Display",
+    wide: bool,
+) -> None:
+    """Have a hosted model make pictures, import those that came, and end with the exit code.
+
+    Raises:
+        Incomplete: if any did not come.
+    """
+    from htbench.core.errors import HtbenchError
+    from htbench.importing import hosted, hosted_card
+    from htbench.importing.importer import ImportSettings, import_rows
+    from htbench.judging.budget import price_of
+    from htbench.judging.ledger import Ledger
+    from htbench.run.store import Store
+
+    card = hosted_card.read(path)
+    pictures = list(hosted_card.pictures(card))
+    hosted.connection(card)  # raises at once without a key
+    meter = limits.meter()
+    meter.price = price_of(card.model, prices, limits)
+    with Store.open(folder):
+        cache = folder / hosted.FOLDER
+        cache.mkdir(exist_ok=True)
+    problem: HtbenchError | None = None
+    with Ledger.open(cache) as ledger:
+        model = hosted.HostedModel(
+            card=card, ledger=ledger, meter=meter, concurrency=concurrency, display=display
+        )
+        try:
+            model.make(iter(pictures))
+        except HtbenchError as error:
+            problem = error
+        settings = ImportSettings(
+            root=cache.absolute(),
+            source=str(path),
+            model=card.model,
+            concept_set=card.pictures.concept_set,
+            notes=() if card.seed_parameter else (hosted_card.SEEDLESS,),
+        )
+        rows = list(model.rows(iter(pictures)))
+        lacking = model.failures(iter(pictures))
+        if problem is not None and not rows:
+            raise problem
+        imported = import_rows(rows, folder, settings, display=display, is_live=True)
+    _tell(imported, folder, display)
+    code = scoring.finish(folder, wide=wide, display=display)
+    if problem is not None:
+        raise problem
+    if lacking:
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in lacking.items())
+        raise Incomplete(
+            f"{lacking.total():,} of {len(pictures):,} pictures did not come: {reasons}",
+            remedy="The same command asks for them again; a larger --max-requests or --max-cost "
+            "if that was the end.",
+        )
+    raise typer.Exit(code)
 
 
 def _tell(imported: "Imported", folder: Path, display: "Display") -> None:

@@ -117,7 +117,7 @@ class Grid:
         seeds = self._column("SELECT count(DISTINCT seed) {} GROUP BY prompt")
         return {
             "methods": [UNSTEERED, *self.methods],
-            "strengths": sorted({float(str(each)) for each in strengths}),
+            "strengths": sorted({float(str(each)) for each in strengths}) or [1.0],
             "prompts": max(1, len(self._column("SELECT DISTINCT prompt {}"))),
             "seeds": min(10_000, max((int(str(each)) for each in seeds), default=1)),
         }

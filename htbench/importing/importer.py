@@ -44,6 +44,8 @@ class ImportSettings:
     """Name of the generator; empty: what the run has."""
     concept_set: str = ""
     """The set of the concepts; empty: what the run has, else their words make one."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the report on how the pictures were made."""
     link: bool = False
     """Give plain PNG files a second name in the run in place of a copy."""
 
@@ -200,6 +202,7 @@ def _complete(
     left_out = len(problems) if len(problems) < MAX_NAMED else sum(1 for _ in grid.problems())
     imported = {
         "source": settings.source,
+        "notes": list(settings.notes),
         "left_out": left_out,
         "problems": problems,
         "unpaired": grid.unpaired,

@@ -47,6 +47,22 @@ def read_prices(path: Path) -> Prices:
         ) from None
 
 
+def price_of(model: str, prices: Path | None, limit: "Budget") -> Price | None:
+    """The price of a model by a user's table; None without a table.
+
+    Raises:
+        UsageError: if the cost is limited and there is no table.
+    """
+    if prices:
+        return read_prices(prices).price(model)
+    if limit.cost is not None:
+        raise UsageError(
+            "--max-cost needs the price of tokens",
+            remedy="Give your table of prices with --prices.",
+        )
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Budget:
     """Limits to the requests to a model in a run, earlier commands included; None: no limit."""

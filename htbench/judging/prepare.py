@@ -14,7 +14,6 @@ from htbench.judging.budget import Budget
 from htbench.judging.card import JudgeCard
 from htbench.judging.judge import Judge, JudgeContext
 from htbench.judging.ledger import Ledger
-from htbench.judging.meter import Price
 from htbench.judging.pairs import ComparablePictures
 from htbench.judging.pictures import PictureLoader
 from htbench.judging.schedule import Design, ScheduleSettings
@@ -56,7 +55,7 @@ def prepare_tournament(
     meter = options.budget.meter()
     context = replace(options.context, scorer=pictures.scorer, memory=ledger.notes, meter=meter)
     judge: Judge = registry.load("judges", card.kind)(card, context)
-    meter.price = _price(options, judge.model)
+    meter.price = budget.price_of(judge.model, options.prices, options.budget)
     tournament = Tournament(
         ledger=ledger,
         card=card,
@@ -121,14 +120,3 @@ def _strength(text: str | None, full: float) -> float | None:
     if not math.isfinite(strength):
         raise UsageError(f"--strength {text[:60]!r} is neither a number nor 'tuned'")
     return strength
-
-
-def _price(options: TournamentOptions, model: str) -> Price | None:
-    if options.prices:
-        return budget.read_prices(options.prices).price(model)
-    if options.budget.cost is not None:
-        raise UsageError(
-            "--max-cost needs the price of tokens",
-            remedy="Give your table of prices with --prices.",
-        )
-    return None

@@ -236,6 +236,8 @@ class ImportFacts(FactGroup):
     """Number of steered cells without an unsteered picture."""
     paired: bool = True
     """True if any cell has one."""
+    notes: list[Text] = []
+    """Sentences on how the pictures were made."""
 
     @property
     def lacks(self) -> list[str]:
@@ -251,7 +253,7 @@ class ImportFacts(FactGroup):
                 f"{self.unpaired:,} pictures have no unsteered counterpart, and so no concept gain "
                 "and no image preservation."
             )
-        return [*sentences, "No times of fitting are known for imported pictures."]
+        return [*sentences, *self.notes, "No times of fitting are known for imported pictures."]
 
 
 class Facts(FactGroup):

@@ -17,8 +17,8 @@ from kit.judge_servers import completion
 from kit.judge_wire import Request, Speech, response, saying, serving_wire, verdict
 
 from htbench.core.errors import HtbenchError, Missing, Refused
+from htbench.judging.connection import KEPT_BYTES, MAX_REPLY_BYTES, redirect
 from htbench.judging.judges import reply
-from htbench.judging.judges.connection import KEPT_BYTES, MAX_REPLY_BYTES, redirect
 from htbench.judging.ledger import LEDGER_FILE, Ledger
 
 CALLS = 8

@@ -15,14 +15,14 @@ from pydantic import BaseModel, Field, ValidationError
 
 from htbench.core import reading, secrets
 from htbench.core.errors import Missing
-from htbench.judging.judge import BatchResult, JudgeAnswer, Outcome, SubmittedBatch
-from htbench.judging.judges import reply
-from htbench.judging.judges.connection import (
+from htbench.judging.connection import (
     MAX_REPLY_BYTES,
     Connection,
     ReplyTooLarge,
     known_errors,
 )
+from htbench.judging.judge import BatchResult, JudgeAnswer, Outcome, SubmittedBatch
+from htbench.judging.judges import reply
 from htbench.judging.meter import NO_USAGE, Usage
 
 if TYPE_CHECKING:

@@ -15,6 +15,14 @@ from typing import TYPE_CHECKING, Any, cast
 from htbench.core import interrupts, pictures, reading, secrets
 from htbench.core.errors import HtbenchError, Incomplete, Missing, UsageError
 from htbench.judging.card import JudgeCard, PictureSettings
+from htbench.judging.connection import (
+    Connection,
+    ReplyTooLarge,
+    known_errors,
+    redirect,
+    retry_after_seconds,
+    was_sent,
+)
 from htbench.judging.judge import (
     BatchResult,
     JudgeAnswer,
@@ -28,13 +36,6 @@ from htbench.judging.judge import (
 from htbench.judging.judges import reply
 from htbench.judging.judges.batch import Batches, BatchRequest
 from htbench.judging.judges.capability import Capability
-from htbench.judging.judges.connection import (
-    Connection,
-    ReplyTooLarge,
-    known_errors,
-    redirect,
-    was_sent,
-)
 from htbench.judging.meter import NO_USAGE, Usage
 from htbench.judging.pictures import encode
 
@@ -405,14 +406,14 @@ class Chat:
         elif status >= 500 or status in (408, 409):
             failure = replace(failure, failure="down")
             if headers.get("x-should-retry") != "false":
-                return self._again(work, failure, _retry_after_seconds(headers))
+                return self._again(work, failure, retry_after_seconds(headers))
         return _Attempt(answer=failure)
 
     def _after_rate_limit(
         self, work: _Work, failure: JudgeAnswer, headers: Mapping[str, str]
     ) -> "_Attempt":
         """Wait for as long as the endpoint asks, or stop if that is too long."""
-        failure, wait = replace(failure, failure="limited"), _retry_after_seconds(headers)
+        failure, wait = replace(failure, failure="limited"), retry_after_seconds(headers)
         if wait is not None and wait > self._context.wait:
             remedy = f"The same command goes on where it stopped; --wait {wait:.0f} waits for it."
             self._stop = Incomplete(f"{self.endpoint} asks to wait for {wait:g} s", remedy=remedy)
@@ -553,22 +554,3 @@ def _side_by_side(first: ShownPicture, second: ShownPicture) -> ShownPicture:
     both.paste(left, (0, 0))
     both.paste(right, (left.width, 0))
     return encode(both, PictureSettings(format="png"), name=f"{first.name}+{second.name}")
-
-
-def _retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """The wait in seconds that headers ask for, as a number or a date; None if they do not."""
-    from datetime import UTC, datetime
-    from email.utils import parsedate_to_datetime
-
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers.get(name, "")) * unit
-        except ValueError:
-            continue
-        if math.isfinite(seconds):
-            return max(0.0, seconds)
-    try:
-        date = parsedate_to_datetime(headers.get("retry-after", ""))
-        return max(0.0, (date - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError, OverflowError):
-        return None

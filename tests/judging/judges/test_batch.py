@@ -12,8 +12,8 @@ from kit.judge_wire import Request, response, saying, serving_wire
 from htbench.core.errors import Missing, UsageError
 from htbench.core.secrets import split_address
 from htbench.judging import card
+from htbench.judging.connection import Connection
 from htbench.judging.judges.batch import Batches, BatchRequest
-from htbench.judging.judges.connection import Connection
 from htbench.judging.leaderboard import read_result
 from htbench.judging.ledger import Ledger
 

@@ -1,9 +1,10 @@
-"""Requests to a judge's endpoint: to its own host, once each, within limits of time and bytes."""
+"""Requests to a model's endpoint: to its own host, once each, within limits of time and bytes."""
 
 import asyncio
+import math
 import zlib
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -109,6 +110,25 @@ def redirect(address: str, location: str, path: str) -> str | None:
     if not (is_same_host and is_same_port and is_same_scheme and text.rstrip("/").endswith(path)):
         return None
     return text.rstrip("/").removesuffix(path)
+
+
+def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
+    """The wait in seconds that headers ask for, as a number or a date; None if they do not."""
+    from datetime import UTC, datetime
+    from email.utils import parsedate_to_datetime
+
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) * unit
+        except ValueError:
+            continue
+        if math.isfinite(seconds):
+            return max(0.0, seconds)
+    try:
+        date = parsedate_to_datetime(headers.get("retry-after", ""))
+        return max(0.0, (date - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def _bounded_http_client(most: int) -> Any:
