@@ -25,6 +25,7 @@ from htbench.core.types import Site
 from htbench.steering.concept import Concept
 from htbench.steering.hooks import mean_pool
 from htbench.steering.intervention import Affine
+from htbench.steering.layout import Layout
 from htbench.steering.model import Model, Tap
 
 _LOG_EVERY = 50
@@ -127,7 +128,9 @@ def _load_or_measure(
         return _load(path, model)
     began = time.perf_counter()
     by_step = _means_by_step(model, prompts, neutral.seeds)
-    means = {site: values.mean(0).cpu() for site, values in by_step.items()}
+    layout = Layout.of({site: values.shape[-1] for site, values in by_step.items()})
+    flat = layout.join(by_step).mean(0).cpu()  # one copy, not one per site
+    means = {site: values.clone() for site, values in layout.split(flat).items()}
     seconds = time.perf_counter() - began
     if path:
         tensors = {str(site): values for site, values in means.items()}

@@ -8,6 +8,7 @@ import pytest
 import torch
 from kit.plain_maps import plain_tap
 from kit.toy import MAPS, TOKENS, Toy
+from kit.waits import Waits
 from torch import Tensor
 
 from htbench.core.errors import UsageError
@@ -360,3 +361,24 @@ def test_half_precision_learns_maps_in_full_precision(model: Toy, lemon: Concept
     )
     assert change.scale[TOKENS].dtype == torch.float32
     assert not torch.equal(change.scale[TOKENS], torch.ones(6))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        EndToEnd(),
+        EndToEnd(ridge=0.3, relative=True, unshrunk=True, fresh=True),
+        EndToEnd(subsample=True, sparsity=1e-3, at_once=1),
+    ],
+)
+def test_no_step_waits_for_the_device(model: Toy, lemon: Concept, settings: EndToEnd) -> None:
+    shrinkage(3, 8)  # calculated once, on the CPU
+    with Waits() as waits:
+        replace(settings, steps=3, batch=3, samples=8).optimise(model, lemon, start=None, seed=0)
+    assert waits.count == 0
+
+
+def test_patience_reads_every_loss(model: Toy, lemon: Concept) -> None:
+    with Waits() as waits:
+        EndToEnd(steps=3, batch=3, samples=8, patience=9).optimise(model, lemon, start=None, seed=0)
+    assert waits.count == 3

@@ -7,6 +7,7 @@ import pytest
 import torch
 from kit.plain_maps import plain_tap
 from kit.toy import TOKENS, Toy
+from kit.waits import Waits
 
 from htbench.core import content, registry
 from htbench.core.device import autocast_bfloat16
@@ -202,6 +203,16 @@ def test_the_loss_is_the_mean_of_that_of_lineas_and_a_penalty(model: Toy, relati
         expected += 0.7 * sum(float(gain.square().mean()) for gain in gains.values()) / 2
     # Here outputs are rounded to bfloat16 before their means are taken.
     assert task.loss(0).item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_loss_waits_for_nothing_but_random_numbers_of_the_cpu(model: Toy) -> None:
+    task = _task(model, SMALL)
+    with Waits() as draws:
+        for k in torch.randperm(3, generator=torch.Generator().manual_seed(0))[:2].tolist():
+            task.embeddings.sample(k, of="both", random=torch.Generator().manual_seed(k))
+    with Waits() as waits:
+        task.loss(0).backward()
+    assert waits.count <= draws.count + 2
 
 
 @pytest.mark.parametrize("steps", [1, 2])

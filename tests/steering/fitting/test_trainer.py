@@ -8,6 +8,7 @@ from threading import get_native_id
 import pytest
 import torch
 from kit.small_training import RECIPE, Regression
+from kit.waits import Waits
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -101,3 +102,10 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
 def test_the_pace_rises_then_falls_to_nothing() -> None:
     pace = [RECIPE.rate_factor(step) for step in range(60)]
     assert pace[0] < pace[10] == 1.0 > pace[59] > 0
+
+
+def test_only_steps_that_are_logged_wait_for_the_device() -> None:
+    trainer = Trainer(Regression(), RECIPE, None)
+    with Waits() as waits:
+        trainer.run(log_every=25, log=lambda _: None)
+    assert waits.count == len([25, 50, RECIPE.steps])
