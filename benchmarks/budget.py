@@ -29,6 +29,7 @@ from htbench.steering.encoder import Encoder
 from htbench.steering.fitting.end_to_end import EndToEnd, Targets
 from htbench.steering.fitting.hypernetwork import embed_training_concepts
 from htbench.steering.fitting.map_network import Hypernetwork
+from htbench.steering.fitting.steered_means import unsteered_means
 from htbench.steering.intervention import Affine, Intervention
 from htbench.steering.layout import Layout
 from htbench.steering.method import fitting_images
