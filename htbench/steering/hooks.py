@@ -43,15 +43,14 @@ class SteeredModules:
         self._compiled_on = compiled_on
         self._tap: Tap | None = None
         self._fired: set[Site] = set()
-        self._gains: Float[Tensor, "images 1 channels"] | None = None
-        self._offsets: Float[Tensor, "images 1 channels"] | None = None
+        self._rows: tuple[Tensor, Tensor] | None = None
         for site, module in modules.items():
             module.register_forward_hook(self._hook(site, sites[site].channel_axis))
 
     @property
     def runs_compiled(self) -> bool:
         """True if a compiled network does what the attached tap says: affine maps or nothing."""
-        return self._gains is not None
+        return self._rows is not None
 
     @contextmanager
     def attach(self, tap: Tap) -> Iterator[None]:
@@ -71,13 +70,13 @@ class SteeredModules:
             and not torch.is_grad_enabled()
         ):
             with phase("install"):
-                self._gains, self._offsets = tap.gains_and_offsets(self._layout, device)
+                self._rows = tap.gains_and_offsets(self._layout, device)
         compiled = self.runs_compiled
         try:
             with self.reattach(tap):
                 yield
         finally:
-            self._gains = self._offsets = None
+            self._rows = None
         if not compiled and (silent := set(self._layout.sites) - self._fired):
             raise RuntimeError(f"sites that never fired: {', '.join(sorted(silent))}")
 
@@ -97,10 +96,10 @@ class SteeredModules:
         def hook(module: nn.Module, inputs: object, output: Tensor) -> Tensor | None:
             # A compiled network is compiled once for all taps, so it reads tensors alone.
             if torch.compiler.is_compiling():
-                if self._gains is None or self._offsets is None:
+                if self._rows is None:
                     return None
-                rows = self._gains[..., start:stop], self._offsets[..., start:stop]
-                return _scale_and_shift(output, axis, *(_beside_channels(x, axis) for x in rows))
+                gain, offset = (_beside_channels(x[..., start:stop], axis) for x in self._rows)
+                return _scale_and_shift(output, axis, gain, offset)
             if self._tap is None:
                 return None
             self._fired.add(site)

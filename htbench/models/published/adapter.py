@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -148,7 +148,7 @@ class FewStepModel:
             for timestep in scheduler.timesteps:
                 if compiled:
                     # A CUDA graph writes its output to the same memory at every step.
-                    torch.compiler.cudagraph_mark_step_begin()
+                    torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
                 answer = self._family.predict(
                     network, scale(latents, timestep), timestep, words, size=self.size
                 )
@@ -440,5 +440,4 @@ def _compile(network: nn.Module, options: LoadOptions) -> nn.Module:
     if not options.compile:
         return network
     mode = None if options.compile is True else options.compile
-    compiled: nn.Module = torch.compile(network, dynamic=False, mode=mode)
-    return compiled
+    return cast(nn.Module, torch.compile(network, dynamic=False, mode=mode))
