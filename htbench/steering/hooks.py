@@ -204,22 +204,17 @@ class Steering:
         """
         distinct = list({id(change): change for change in self.affine.values()}.values())
         source = distinct[0].maps.device if distinct else device
-        identity = torch.tensor([[1.0], [-0.0]], device=source).expand(2, layout.channels)
+        identity = _copy(torch.tensor([[1.0], [-0.0]]), source).expand(2, layout.channels)
         maps = torch.stack(
             [*(change.over(layout).to(source, torch.float32) for change in distinct), identity]
-        ).to(device)
+        )
         index = {id(change): k for k, change in enumerate(distinct)}
         images = range(len(self.strengths))
-        rows = torch.tensor(
-            [index[id(self.affine[k])] if k in self.affine else len(distinct) for k in images],
-            device=device,
-        )
-        amounts = torch.tensor(
-            [self.strengths[k] if k in self.affine else 0.0 for k in images],
-            dtype=torch.float32,
-            device=device,
-        )[:, None, None]
-        scales, shifts = torch.split(maps[rows], 1, 1)
+        rows = [index[id(self.affine[k])] if k in self.affine else len(distinct) for k in images]
+        strengths = [self.strengths[k] if k in self.affine else 0.0 for k in images]
+        amounts = _copy(torch.tensor(strengths, dtype=torch.float32), device)[:, None, None]
+        chosen = _copy(maps, device)[_copy(torch.tensor(rows), device)]
+        scales, shifts = torch.split(chosen, 1, 1)
         return at_strength(scales, shifts, amounts)
 
     def _table(self, axis: int, device: torch.device) -> dict[Site, tuple[Tensor, Tensor]]:
@@ -241,6 +236,13 @@ class Steering:
             for k, row in enumerate(z[:, None])
         ]
         return torch.cat(rows)
+
+
+def _copy(values: Tensor, device: str | torch.device) -> Tensor:
+    """`values` on a device; one that is a GPU need not finish its queued work before."""
+    if values.device == torch.device(device):
+        return values
+    return values.to(device, non_blocking=values.device.type == "cpu")
 
 
 def steer(interventions: Sequence[Intervention], strengths: Sequence[float]) -> Steering:
