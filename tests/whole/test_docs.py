@@ -15,6 +15,7 @@ from htbench.steering import baseline, contracts
 DOCS = Path(__file__).parents[2] / "docs"
 ADD = (DOCS / "add-a-method.md").read_text(encoding="utf-8")
 PYTHON = (DOCS / "python.md").read_text(encoding="utf-8")
+_PROGRESS = re.compile(r"htbench: [\w ]+ [\d,]+/[\d,]+(, |$)")
 
 
 def file(page: str, name: str) -> str:
@@ -82,7 +83,9 @@ def test_the_page_tells_every_promise() -> None:
 @pytest.mark.parametrize("name", ["results.py", "steer.py", "learn.py", "trained.py", "algebra.py"])
 def test_examples_in_python_run(name: str, tmp_path: Path) -> None:
     answer = python("-c", file(PYTHON, name), cwd=tmp_path)
-    assert (answer.returncode, answer.stderr) == (0, "")
+    # a slow machine has lines of progress too
+    said = [line for line in answer.stderr.splitlines() if not _PROGRESS.match(line)]
+    assert (answer.returncode, said) == (0, [])
 
 
 def test_the_example_in_python_has_at_most_10_statements() -> None:
