@@ -7,6 +7,7 @@ from functools import lru_cache
 from math import inf
 
 from htbench.run.context import FitFailures, RunContext, chunks
+from htbench.run.image_writer import ImageWriter
 from htbench.run.store import CellRow, Failure
 from htbench.run.workers.messages import (
     FitResult,
@@ -31,11 +32,12 @@ def generate(context: RunContext, fit_failures: FitFailures) -> None:
     fitted has failed for that reason, which is added to `fit_failures`.
     """
     schedule = _Schedule(context, fit_failures)
-    for task, result in context.pool.run_tasks(schedule.next):
-        if isinstance(task, FitTask) and isinstance(result, FitResult | Failure):
-            schedule.record_fit(task, result)
-        elif isinstance(result, GenerateResult):
-            schedule.record_images(result)
+    with ImageWriter(context.store) as images:
+        for task, result in context.pool.run_tasks(schedule.next):
+            if isinstance(task, FitTask) and isinstance(result, FitResult | Failure):
+                schedule.record_fit(task, result)
+            elif isinstance(result, GenerateResult):
+                schedule.record_images(result, images)
 
 
 class _Schedule:
@@ -105,7 +107,7 @@ class _Schedule:
             self._fit_seconds[method] = result.seconds
         self._unfinished_fits.discard((method, concept.id))
 
-    def record_images(self, result: GenerateResult) -> None:
+    def record_images(self, result: GenerateResult, images: ImageWriter) -> None:
         """Save images, or the reasons why there are none."""
         for warning in result.warnings:
             self._context.display.warn(warning)
@@ -114,9 +116,7 @@ class _Schedule:
             if batch.failure:
                 self._context.record_failure(batch.image_keys, batch.failure)
             else:
-                self._context.store.add_images(
-                    batch.images, seconds=batch.seconds, batch=batch.batch_size
-                )
+                images.add(batch)
 
     def _missing_fits(self, method: str, timed: set[tuple[str, str]]) -> deque[Concept]:
         """Concepts whose intervention is not in the store, or was not timed, and has not failed."""

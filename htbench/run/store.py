@@ -100,7 +100,7 @@ class GeneratedImage:
     png: bytes
     blank: str | None = None
 
-    @property
+    @cached_property
     def file(self) -> str:
         """Name of the file."""
         return image_file(self.png)
@@ -472,8 +472,18 @@ class Store(Database):
 
     def add_images(self, images: Sequence[GeneratedImage], *, seconds: float, batch: int) -> None:
         """Write images of one batch, with the seconds per image and the size of the batch."""
+        self.write_image_files(images)
+        self.add_image_rows(images, seconds=seconds, batch=batch)
+
+    def write_image_files(self, images: Sequence[GeneratedImage]) -> None:
+        """Write the files of images, on any thread; `add_image_rows` makes them part of the run."""
         for image in images:
             content.write_whole(self.image_path(image.file), image.png)
+
+    def add_image_rows(
+        self, images: Sequence[GeneratedImage], *, seconds: float, batch: int
+    ) -> None:
+        """Write the rows of images of one batch whose files are written."""
         with self.writing() as (write, session):
             write.executemany(
                 """UPDATE images SET file = ?, flaw = ?, seconds = ?, batch = ?, session = ?

@@ -82,7 +82,9 @@ class FewStepModel:
         pixels = self.render(requests)
         check_finite(pixels)
         levels = ((pixels / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
-        return [Image.fromarray(array) for array in levels.permute(0, 2, 3, 1).cpu().numpy()]
+        # turned on the device: PIL would take each image apart, 5 ms for 1024 pixels
+        rows = levels.permute(0, 2, 3, 1).contiguous().cpu()
+        return [Image.fromarray(array) for array in rows.numpy()]
 
     def render(self, requests: Sequence[Request]) -> Float[Tensor, "images rgb rows columns"]:
         """The decoder's output: images from about -1 (black) to 1 (white), not clamped."""

@@ -12,9 +12,9 @@ from htbench.steering.intervention import Intervention
 class LocalPool:
     """A pool that does every task in this process.
 
-    On a GPU images are encoded while the next batch is generated, so a run that is killed loses two
-    batches at most. On a CPU that would take cores from the model, and every parallel loop would
-    wait for the core that was taken.
+    On a GPU images are encoded while the next batch is generated, and their files are written
+    meanwhile too, so a run that is killed loses three batches at most. On a CPU encoding would take
+    cores from the model, and every parallel loop would wait for the core that was taken.
     """
 
     size = 1
