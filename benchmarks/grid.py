@@ -62,6 +62,8 @@ class StageClock(Display):
 def rate(folder: Path) -> None:
     """Print images per second of the grid, of a bare loop before and after it, and their ratio.
 
+    Also the share of the stage's time in which the model was not generating.
+
     On a shared machine trust the processor's clock.
     """
     # fits every intervention, so that the grid below only generates
@@ -79,7 +81,10 @@ def rate(folder: Path) -> None:
         images = len({row.image for row in store.rows() if row.strength != 0})
         assert images == len(requests)
         counts = f"cells {store.count()}, images {images}, batch {batch}"
+        inside = sum(store.image_seconds(without=[store.sessions()[0].id]))
     print(f"{counts}, files and database included")
+    whole = clock.began["score"].wall - clock.began["generate"].wall
+    print(f"outside of the model's generate: {1 - inside / whole:.3f} of the time of the stage")
     grid = clock.began["generate"].rates(clock.began["score"], images)
     scored = clock.began["generate"].rates(end, images)
     for k, name in enumerate(("wall", "processor")):
