@@ -172,8 +172,8 @@ class EndToEnd(Objective):
     patience: int = 0
     """Steps without a new lowest smoothed loss after which the descent stops; 0: never."""
     at_once: int = 0
-    """Images with gradients in memory at once; 0: all. Fewer need less memory and one more forward
-    pass, and give the same gradient."""
+    """Images with gradients in memory at once; 0: all. Fewer need less memory, and one more forward
+    pass without gradients of all images but as many, and give the same gradient."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Number format of the generator's matrix products; maps and loss are in float32.
 
@@ -314,7 +314,8 @@ class EndToEnd(Objective):
             for start in range(0, first, parts):
                 stop = min(start + parts, first)
                 again = arriving(start, stop, with_values=False)
-                again.backward(cast(Tensor, early.grad)[start:stop])
+                of_again = cast(Tensor, early.grad)[start:stop]
+                again.backward(of_again)  # type: ignore[no-untyped-call]
         return losses.detach()
 
 

@@ -112,7 +112,7 @@ class _MapAndSum(torch.autograd.Function):
         return moved, z.new_empty(len(z), 1, z.shape[-1], dtype=wide)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(
         ctx: FunctionCtx, moved: Tensor | None, total: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
