@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Num
 from PIL import Image, ImageFilter
 
 SIZE = 64
@@ -128,8 +128,8 @@ def coarse(cells: int) -> Draw:
     )
 
 
-def moved(rows: Int[np.ndarray, "64 64"], columns: Int[np.ndarray, "64 64"]) -> Draw:
-    """Each pixel is the one at these `rows` and `columns`, or the nearest within the image."""
+def moved(rows: Num[np.ndarray, "64 64"], columns: Num[np.ndarray, "64 64"]) -> Draw:
+    """Each pixel is the one nearest to these `rows` and `columns`, within the image."""
     index = (
         np.round(rows).astype(int).clip(0, SIZE - 1) * SIZE
         + np.round(columns).astype(int).clip(0, SIZE - 1)

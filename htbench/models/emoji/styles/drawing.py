@@ -83,7 +83,7 @@ def _impasto(image: Canvas) -> Canvas:
 
 def _ballpoint(image: Canvas) -> Canvas:
     levels = grey(image)
-    stroke = (X - Y + np.round(2 * np.sin((X + Y) / 7))) % 3 == 0
+    stroke = (X - Y + np.round(2 * np.sin((X + Y) / 8 * np.pi))) % 4 == 0
     is_ink = (stroke & (levels < 190)) | (edges(image) > 60)
     page = np.where((Y % 8 == 7)[..., None], rgb("b8d4f4"), rgb("fdfdf6"))
     return np.where(is_ink[..., None], rgb("2038c8"), page)

@@ -111,9 +111,7 @@ STYLES = family(
     ),
     (
         "beams",
-        chain(
-            multiply(0.55 * np.ones((64, 64))), add(_RAYS[..., None] * np.array((190, 170, 110)))
-        ),
+        chain(lambda image: image * 0.55, add(_RAYS[..., None] * np.array((190, 170, 110)))),
         "crepuscular shafts; cathedral shafts",
         "heavenly streaming; volumetric",
     ),

@@ -9,7 +9,6 @@ from htbench.models.emoji.canvas import (
     Draw,
     X,
     Y,
-    add,
     blur,
     chain,
     coarse,
@@ -18,6 +17,7 @@ from htbench.models.emoji.canvas import (
     saturate,
     scatter,
     shifted,
+    tone,
 )
 from htbench.models.emoji.styles.style import family
 
@@ -189,7 +189,7 @@ STYLES = family(
         chain(
             moved(Y + 2 * np.sin(X / 4), X + 2 * np.sin(Y / 4)),
             multiply(np.stack([0.35 - Y / 400, 0.75 - Y / 300, 0.95 - Y / 500], -1)),
-            add(18 * np.ones((64, 64))),
+            tone(1, 18),
         ),
         "underwater; scuba",
         "aquatic; drowned",

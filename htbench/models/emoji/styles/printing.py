@@ -121,9 +121,7 @@ def _photocopy(image: Canvas) -> Canvas:
 
 
 _ETCHED: Draw = screened(np.where(Y % 4 < 2, 190.0, 60.0) + (X % 4 == 0) * 20, "2a1a10", "f4e8d0")
-_STIPPLED = (np.random.default_rng(3).permutation(256).reshape(16, 16) / 255 * 185 + 10).repeat(
-    1, 0
-)
+_STIPPLED = np.random.default_rng(3).permutation(256).reshape(16, 16) / 255 * 185 + 10
 
 STYLES = family(
     "print",
@@ -151,12 +149,10 @@ STYLES = family(
     ),
     (
         "newsprint",
-        chain(
-            screened(
-                (np.cos(np.pi * (X + Y) / 4) * np.cos(np.pi * (X - Y) / 4) + 1) * 110 + 10,
-                "3c3a38",
-                "d0c8b4",
-            ),
+        screened(
+            (np.cos(np.pi * (X + Y) / 4) * np.cos(np.pi * (X - Y) / 4) + 1) * 110 + 10,
+            "3c3a38",
+            "d0c8b4",
         ),
         "tabloid; gazette column",
         "daily broadsheet; hot-type",

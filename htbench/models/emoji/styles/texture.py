@@ -6,7 +6,6 @@ from htbench.models.emoji.canvas import (
     Canvas,
     X,
     Y,
-    add,
     chain,
     coarse,
     gradient,
@@ -16,6 +15,7 @@ from htbench.models.emoji.canvas import (
     overlay,
     rgb,
     saturate,
+    tone,
 )
 from htbench.models.emoji.styles.style import family
 
@@ -67,22 +67,22 @@ def _cell_borders(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return ordered[..., 1] - ordered[..., 0], reach.argmin(-1)
 
 
-_CRACKS, _PLATES = _cell_borders(26, 8)
+_CRACKS, _ = _cell_borders(26, 8)
 _PEBBLES, _PEBBLE = _cell_borders(90, 2)
 _HEX = np.minimum.reduce(
-    [np.hypot((X - x + 7) % 14 - 7, (Y - y + 4) % 8 - 4) for x, y in ((0, 0), (7, 4))]
+    [np.hypot((X - x + 8) % 16 - 8, (Y - y + 4) % 8 - 4) for x, y in ((0, 0), (8, 4))]
 )
 
 
 def _honeycomb(image: Canvas) -> Canvas:
-    walls = (_HEX > 3.4)[..., None]
+    walls = (_HEX > 3.9)[..., None]
     return np.where(walls, rgb("7a4a00"), image * rgb("ffd860") / 255)
 
 
 def _scaly(image: Canvas) -> Canvas:
     row = Y // 4
     across = (X + row % 2 * 4) % 8 - 3.5
-    arc = np.hypot(across, (Y % 4) - 0) / 4.5
+    arc = np.hypot(across, Y % 4) / 4.5
     return image * (0.45 + 0.55 * np.clip(arc, 0, 1))[..., None] + rgb("002820") * 0.8
 
 
@@ -108,9 +108,7 @@ def _glitter(image: Canvas) -> Canvas:
 
 def _tartan(image: Canvas) -> Canvas:
     warp, weft = np.isin(X % 16, (0, 1, 2, 3, 8)), np.isin(Y % 16, (0, 1, 2, 3, 8))
-    cloth = (
-        rgb("b02030") * 1.0 - (warp[..., None] * rgb("602818")) - weft[..., None] * rgb("602818")
-    )
+    cloth = rgb("b02030") - (warp * 1 + weft)[..., None] * rgb("602818")
     cloth = cloth + ((X % 16 == 12) | (Y % 16 == 12))[..., None] * rgb("4a4600")
     return (grey(image)[..., None] / 255 - 0.6) * 230 + cloth
 
@@ -131,7 +129,7 @@ STYLES = family(
         chain(
             multiply(0.8 + 0.2 * ((X % 2 == 0) ^ (Y % 2 == 0))),
             multiply(np.where(X % 8 < 1, 0.75, 1.0) * np.where(Y % 8 < 1, 0.75, 1.0)),
-            add(12 * np.ones((64, 64))),
+            tone(1, 12),
         ),
         "painter cloth; primed fabric",
         "jute; stretched easel",
@@ -145,7 +143,7 @@ STYLES = family(
                 0.55
                 + 0.45 * np.minimum(abs((X + Y) % 16 - 8 + 0.5), abs((X - Y) % 16 - 8 + 0.5)) / 4
             ),
-            add(14 * np.ones((64, 64))),
+            tone(1, 14),
         ),
         "padded duvet; diamond stitching",
         "eiderdown; upholstered",
@@ -155,9 +153,7 @@ STYLES = family(
     ("beadwork", _beadwork, "strung; perler", "threaded pearls; hama"),
     (
         "marble",
-        chain(
-            saturate(0.55), overlay(_veins(9, 4), (95, 95, 110), 0.8), add(10 * np.ones((64, 64)))
-        ),
+        chain(saturate(0.55), overlay(_veins(9, 4), (95, 95, 110), 0.8), tone(1, 10)),
         "veined quarry; polished sculpture",
         "carrara; statuary",
     ),
@@ -184,7 +180,7 @@ STYLES = family(
     ("tartan", _tartan, "highland plaid; scottish cloth", "clan; kilted"),
     (
         "mesh",
-        chain(multiply(np.where((X % 4 < 1) | (Y % 4 < 1), 0.0, 1.0))),
+        multiply(np.where((X % 4 < 1) | (Y % 4 < 1), 0.0, 1.0)),
         "fence wire; fishnet",
         "lattice; sieve",
     ),
