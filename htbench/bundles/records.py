@@ -1,5 +1,6 @@
 """Checks of a bundle's records against the plan, the concept set and the cards: without a model."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,15 +12,18 @@ from htbench.core import content, pictures
 from htbench.core.errors import HtbenchError
 from htbench.core.types import Digest
 from htbench.run import plan as plans
+from htbench.run import tune
 from htbench.run.fact_table import Facts
 from htbench.run.plan import Plan
 from htbench.run.store import Store
+from htbench.run.summary import Summary
 from htbench.steering import baseline, concept
 from htbench.steering.baseline import Card
 from htbench.steering.concept import ConceptSet
 from htbench.steering.training import method_digest, steering_key
 
 _CELL = ("method", "concept", "prompt", "seed", "strength", "image")
+_TOLERANCE = 1e-6
 _CONCEPT = ("kind", "text", "digest")
 
 
@@ -113,6 +117,7 @@ def check_methods(part: Part) -> Iterator[Finding]:
     """Compare what the run says about its methods with their installed cards."""
     here = version("htbench")
     versions = {str(each.environment.stored.get("htbench")) for each in part.facts.sessions}
+    evaluated = set(part.facts.concepts)
     differences, same = [], []
     for label, fact in part.facts.methods.items():
         if not fact.card:
@@ -141,6 +146,12 @@ def check_methods(part: Part) -> Iterator[Finding]:
         if part.concept_set and fact.digest != _method_digest(part, card, part.concept_set):
             differences.append(
                 f"{part.title}digest of method {label!r} is not that of its card and training"
+            )
+        leaked = sorted((set(fact.training.concepts) & evaluated) - set(fact.leaked))
+        if leaked:
+            differences.append(
+                f"{part.title}method {label!r} was trained on {leaked[0]!r}, and the bundle does "
+                "not say so"
             )
         same.append(label)
     yield from each_differs(differences, "facts about methods")
@@ -236,6 +247,34 @@ def check_pictures(part: Part) -> Iterator[Finding]:
     yield from each_differs(differences, "images")
     if not differences:
         yield holds(f"{part.title}{count:,} images are pictures")
+
+
+def check_tuned(part: Part, tuning: Part) -> Iterator[Finding]:
+    """Choose the strengths again by the scores on dev concepts, and compare them with the run's."""
+    with Store.read(tuning.folder) as store:
+        made = tune.choose_strengths(Summary(store), floor=part.plan.tune_floor)
+    differences = []
+    for method in sorted({*made, *part.facts.tuned}):
+        stored = part.facts.tuned[method].stored if method in part.facts.tuned else {}
+        chosen = made[method].facts() if method in made else {}
+        differences += [
+            f"{name} of the tuning of {method} is {str(stored.get(name))[:60]} in the bundle, and "
+            f"{str(chosen.get(name))[:60]} by the run on dev concepts"
+            for name in sorted({*chosen, *stored})
+            if not _is_near(stored.get(name), chosen.get(name))
+        ]
+    yield from each_differs(differences, "facts about tuning")
+    if not differences:
+        yield holds(f"the strengths of {len(made)} methods follow from the run on dev concepts")
+
+
+def _is_near(one: object, two: object) -> bool:
+    """True for JSON-like values that are equal but for last digits of numbers."""
+    if isinstance(one, list | tuple) and isinstance(two, list | tuple):
+        return len(one) == len(two) and all(map(_is_near, one, two))
+    if isinstance(one, int | float) and isinstance(two, int | float):
+        return math.isclose(one, two, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
+    return one == two
 
 
 def check_failures(part: Part) -> Iterator[Finding]:

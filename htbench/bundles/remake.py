@@ -201,6 +201,7 @@ class _Maker:
         self._interventions: dict[tuple[str, str, str], Intervention] = {}
         self._anew: set[str] = set()
         self._from_bundle: set[str] = set()
+        self._trained_there: set[str] = set()
         self._differences: list[str] = []
 
     def make(self, group: Sequence[Drawn], device: str) -> list[_Remade]:
@@ -239,6 +240,11 @@ class _Maker:
             yield unchecked(
                 f"interventions of {', '.join(sorted(self._from_bundle))} are those of the bundle"
                 + ("" if self._options.refit else "; --refit fits them anew")
+            )
+
+        if self._trained_there:
+            yield unchecked(
+                f"trainings of {', '.join(sorted(self._trained_there))} are those of the bundle"
             )
 
     def _intervention(self, drawn: Drawn) -> "Intervention":
@@ -282,18 +288,16 @@ class _Maker:
             return None
         seed = part.plan.seed
         file = f"steering-{steering_key(card, self._model.revision, self._train, seed=seed)}"
-        is_trained = (
-            bool(card.artifact(self._model.name))
-            or isinstance(baseline.load_method(card), FitsEachConcept)
-            or (part.folder / "maps" / file).is_file()
-        )
-        if not is_trained:
-            return None
+        is_shipped = bool(card.artifact(self._model.name))
+        if not is_shipped and not isinstance(baseline.load_method(card), FitsEachConcept):
+            if not (_is_own(card) and (part.folder / "maps" / file).is_file()):
+                return None
+            self._trained_there.add(card.name)
         trained = load_or_train(
             card, self._model, self._train, folder=part.folder / "maps", seed=seed
         )
         fact = part.facts.methods[card.name].training
-        if card.artifact(self._model.name):
+        if is_shipped:
             for name, value in asdict(trained.training).items():
                 stored = fact.stored.get(name)
                 here = list(value) if isinstance(value, tuple) else value
@@ -303,6 +307,12 @@ class _Maker:
                         f"{str(stored)[:60]!r} in the bundle, and {str(here)[:60]!r} in its file"
                     )
         return trained
+
+
+def _is_own(card: Card) -> bool:
+    """True for a method of htbench, whose trained files are safetensors and no code."""
+    entry = registry.plugins("methods").get(card.method)
+    return bool(entry and entry.dist and entry.dist.name == "htbench")
 
 
 def _compare(remade: Sequence[_Remade]) -> Iterator[Finding]:

@@ -24,6 +24,8 @@ from htbench.run import study_result
 from htbench.run.fact_table import Facts
 from htbench.run.store import Store
 
+_TUNING = "tuning"
+
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyOptions:
@@ -72,6 +74,9 @@ def _check_run(
     yield finding
     for part in every:
         yield from records.checks(part)
+    tuning = next((part for part in every if part.folder.name == _TUNING), None)
+    if tuning or every[0].facts.tuned:
+        yield from _check_tuned(every[0], tuning)
     yield from _recorded(run, every)
     if not has_pictures:
         yield unchecked("scores and pictures: the bundle has no pictures")
@@ -94,6 +99,16 @@ def _check_run(
         scorers = rescored.scorers
     if options.again.number:
         yield from remake.remake(every, options.again, scorers=scorers, display=display)
+
+
+def _check_tuned(part: Part, tuning: Part | None) -> Iterator[Finding]:
+    if tuning is None:
+        yield differs("the run on dev concepts, by which strengths were chosen, is not there")
+        return
+    try:
+        yield from records.check_tuned(part, tuning)
+    except HtbenchError as error:
+        yield differs(f"strengths cannot be chosen again: {error}")
 
 
 def _parts(run: Path, given: str | None) -> tuple[list[Part], Finding]:
@@ -122,7 +137,7 @@ def _facts(folder: Path) -> Facts:
 def _title(place: Path) -> str:
     if place == Path():
         return ""
-    return "on dev concepts: " if place.name == "tuning" else f"fit seed {place.name}: "
+    return "on dev concepts: " if place.name == _TUNING else f"fit seed {place.name}: "
 
 
 def _with_set(part: Part, concept_set: str) -> Part:

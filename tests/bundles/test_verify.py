@@ -243,12 +243,31 @@ def test_a_forged_setting_of_a_method_is_not_that_of_its_card(bundle: Path) -> N
     assert "'settings' of method 'mean-shift'" in text
 
 
+def test_a_leak_that_is_not_told_is_found(bundle: Path) -> None:
+    def change(methods: dict[str, Any]) -> None:
+        methods["hypertransport"]["training"]["concepts"].append("companion/fireworks")
+
+    text = differences(forged(bundle, edited_bundle.fact(bundle, "methods", change)))
+    assert "'hypertransport' was trained on 'companion/fireworks', and the bundle does not" in text
+
+
 def test_a_forged_training_is_not_that_of_the_shipped_file(bundle: Path) -> None:
     def change(methods: dict[str, Any]) -> None:
         methods["hypertransport"]["training"]["seconds"] = 1.0
 
     text = differences(forged(bundle, edited_bundle.fact(bundle, "methods", change)), again=ALL)
     assert "seconds of the training of hypertransport are '1.0' in the bundle" in text
+
+
+def test_strengths_follow_from_the_run_on_dev_concepts(tmp_path: Path) -> None:
+    changes = {"limit": 1, "methods": ["prompt"], "tune_strength": True, "tune_concepts": 1}
+    runner.run(build(PLAN, changes), tmp_path / "run", RunOptions(threads=1))
+    bundle = pack(tmp_path / "run", tmp_path / "mine.zip").path
+    found = findings(bundle)
+    assert kinds(found, "differs") == []
+    assert "the strengths of 1 methods follow" in "\n".join(kinds(found, "holds"))
+    forged(bundle, edited_bundle.fact(bundle, "tuned", lambda t: t["prompt"].update(strength=0.5)))
+    assert "strength of the tuning of prompt is 0.5 in the bundle" in differences(bundle)
 
 
 def test_cells_that_were_left_out_are_missing_in_the_plan(bundle: Path) -> None:
