@@ -7,6 +7,7 @@ References:
     2025. https://arxiv.org/abs/2503.10679
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from htbench.steering.concept import Concept
@@ -23,3 +24,7 @@ class Lineas(EndToEnd, FitsEachConcept):
     def fit(self, model: Model, concept: Concept, *, seed: int) -> Affine:
         """The maps that the descent reaches from the identity."""
         return self.optimise(model, concept, start=None, seed=seed)
+
+    def fit_many(self, model: Model, concepts: Sequence[Concept], *, seed: int) -> list[Affine]:
+        """The maps of several concepts, trained side by side in one batch."""
+        return self.optimise_many(model, concepts, starts=[None] * len(concepts), seed=seed)

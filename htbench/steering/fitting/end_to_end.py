@@ -11,9 +11,10 @@ References:
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Annotated, Literal, cast
 
 import torch
@@ -58,6 +59,14 @@ class Targets:
         matched = transport.match(values, samples)
         shares = one_over(layout.widths, layout, values)
         return cls(samples=matched.samples, rest=(matched.rest * shares).sum(-1))
+
+    @classmethod
+    def stack(cls, several: Sequence["Targets"]) -> "Targets":
+        """Targets with a row for each of `several`."""
+        return cls(
+            samples=torch.stack([each.samples for each in several]),
+            rest=torch.stack([each.rest for each in several]),
+        )
 
 
 def distance(steered: Samples, targets: Targets, layout: Layout) -> Float[Tensor, "*batch"]:
@@ -189,41 +198,95 @@ class EndToEnd(Objective):
 
         Sites are those that `sites` selects and all of `start`.
         """
-        sources, targets = fitting_images(concept, self.samples, seed=seed)
-        selected = {*select_sites(model, self.sites), *(start.sites if start else ())}
+        return self.optimise_many(model, [concept], starts=[start], seed=seed)[0]
+
+    def optimise_many(
+        self,
+        model: Model,
+        concepts: Sequence[Concept],
+        *,
+        starts: Sequence[Affine | None],
+        seed: int,
+    ) -> list[Affine]:
+        """Fit maps for several concepts side by side, the images of their steps in one batch.
+
+        A small batch leaves a processor idle, and on a GPU the time of a step is that of launching
+        its operators, so a step for several concepts takes less time than a step of each. Nothing
+        couples the concepts: each has its own images, random numbers, targets, loss and maps, of
+        which Adam treats every number by itself. Each gets the maps that it gets alone, but for
+        rounding. One whose loss has stopped falling (`patience`) is left out of later steps.
+
+        A step needs memory for the images of all concepts, unless `at_once` limits them.
+
+        Args:
+            model: the generator.
+            concepts: at least one.
+            starts: first maps of each concept; None: the identity.
+            seed: with the settings, the model and the concept it determines a concept's map.
+        """
+        sites = {
+            *select_sites(model, self.sites),
+            *(site for on in starts if on for site in on.sites),
+        }
         layout = Layout.of(
-            {site: info.channels for site, info in model.sites.items() if site in selected}
+            {site: info.channels for site, info in model.sites.items() if site in sites}
         )
-        with phase("extract"):
-            target_means = unsteered_means(model, targets, layout)
-            unsteered: Tensor | float = 1.0
-            if self.relative:
-                plain = unsteered_means(model, sources, layout)
-                whole = Targets.of(target_means, layout, samples=len(plain))
-                unsteered = distance(plain, whole, layout)
-        maps = (start or Affine({}, {})).over(layout).detach()
-        maps = maps.to(model.device, torch.float32, copy=True)[None].requires_grad_()
+        rows = [self._row(model, concept, layout, seed=seed) for concept in concepts]
+        first = [(start or Affine({}, {})).over(layout).detach() for start in starts]
+        maps = torch.stack([each.to(model.device, torch.float32) for each in first])
+        maps.requires_grad_()
         optimiser = torch.optim.Adam([maps], self.rate, self.betas, fused=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
             optimiser, self.steps, eta_min=self.rate * self.rate_floor
         )
-        plateau = EarlyStopping(self.patience)
-        steps = self._steps(model, concept, sources, target_means, layout, seed=seed)
+        active, results = list(range(len(rows))), dict[int, Tensor]()
         with phase("fit"):
-            for images, step_targets in steps:
+            for step in range(self.steps):
+                steps = [next(rows[k].steps) for k in active]
+                if step == 0 or self.subsample or len(steps) < len(unsteered):
+                    targets = Targets.stack([own for _, own in steps])
+                    unsteered = torch.stack([rows[k].unsteered for k in active])
+                images = _concatenate([own for own, _ in steps])
+                # A concept that has stopped is moved by its momentum, and has its result already.
+                part = maps if len(active) == len(maps) else maps.detach()[active].requires_grad_()
                 optimiser.zero_grad()
-                losses = self.backward(
-                    model, images, step_targets, maps, layout, unsteered=unsteered
-                )
+                losses = self.backward(model, images, targets, part, layout, unsteered=unsteered)
+                if part is not maps:
+                    maps.grad = torch.zeros_like(maps)
+                    maps.grad[active] = cast(Tensor, part.grad)
                 optimiser.step()
                 if self.sparsity:
                     proximal_step(maps, layout, self.sparsity * optimiser.param_groups[0]["lr"])
                 if self.decay == "cosine":
                     schedule.step()
                 # To read a loss is to wait for the device.
-                if self.patience and plateau.should_stop(float(losses)):
+                for k, loss in (
+                    zip([*active], losses.tolist(), strict=True) if self.patience else ()
+                ):
+                    if rows[k].plateau.should_stop(loss):
+                        results[k] = maps.detach()[k].clone()
+                        active.remove(k)
+                if not active:
                     break
-        return Affine.from_flat(maps.detach()[0], layout)
+        # copies, so that no map keeps the others in memory or in its pickle
+        final = [results.get(k, own).clone() for k, own in enumerate(maps.detach())]
+        return [Affine.from_flat(own, layout) for own in final]
+
+    def _row(self, model: Model, concept: Concept, layout: Layout, *, seed: int) -> "_Row":
+        """What a descent needs of one concept."""
+        sources, targets = fitting_images(concept, self.samples, seed=seed)
+        with phase("extract"):
+            target_means = unsteered_means(model, targets, layout)
+            unsteered = target_means.new_ones(())
+            if self.relative:
+                plain = unsteered_means(model, sources, layout)
+                whole = Targets.of(target_means, layout, samples=len(plain))
+                unsteered = distance(plain, whole, layout)
+        return _Row(
+            steps=self._steps(model, concept, sources, target_means, layout, seed=seed),
+            unsteered=unsteered,
+            plateau=EarlyStopping(self.patience),
+        )
 
     def _steps(
         self,
@@ -335,6 +398,22 @@ class EarlyStopping:
         mean = self.smooth / self._weight
         self.lowest, self.since = (mean, 0) if mean < self.lowest else (self.lowest, self.since + 1)
         return 0 < self.patience <= self.since
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """One of the concepts of a descent."""
+
+    steps: Iterator[tuple[PromptsAndSeeds, Targets]]
+    unsteered: Float[Tensor, ""]
+    """The distance without steering, or 1 where distances are not relative to it."""
+    plateau: EarlyStopping
+
+
+def _concatenate(images: Sequence[PromptsAndSeeds]) -> PromptsAndSeeds:
+    """The images of several lists, one list after the other."""
+    prompts, seeds = zip(*images, strict=True)
+    return [*chain.from_iterable(prompts)], [*chain.from_iterable(seeds)]
 
 
 @torch.no_grad()

@@ -262,7 +262,7 @@ class Observed(EndToEnd):
     seen: list[Tensor]
 
     def losses(self, steered: Tensor, targets: Targets, *rest: object, **more: object) -> Tensor:
-        self.seen.append(targets.samples)
+        self.seen.append(targets.samples[0])
         return super().losses(steered, targets, *rest, **more)
 
 
