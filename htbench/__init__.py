@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from htbench.steering.intervention import save as save_intervention
     from htbench.steering.method import (
         FitsEachConcept,
+        FitsSideBySide,
         Method,
         Steering,
         fitting_images,
@@ -38,6 +39,7 @@ __all__ = [
     "ConceptSet",
     "Encoder",
     "FitsEachConcept",
+    "FitsSideBySide",
     "HtbenchError",
     "Incomplete",
     "Interpolate",
@@ -85,6 +87,7 @@ _ORIGINS = {
     "ConceptSet": "steering.concept:ConceptSet",
     "Encoder": "steering.encoder:Encoder",
     "FitsEachConcept": "steering.method:FitsEachConcept",
+    "FitsSideBySide": "steering.method:FitsSideBySide",
     "HtbenchError": "core.errors:HtbenchError",
     "Incomplete": "core.errors:Incomplete",
     "Interpolate": "steering.intervention:Interpolate",

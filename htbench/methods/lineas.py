@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from htbench.steering.concept import Concept
 from htbench.steering.fitting.end_to_end import EndToEnd
 from htbench.steering.intervention import Affine
-from htbench.steering.method import FitsEachConcept
+from htbench.steering.method import FitsSideBySide
 from htbench.steering.model import Model
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lineas(EndToEnd, FitsEachConcept):
+class Lineas(EndToEnd, FitsSideBySide):
     """Adam on scale and shift of every channel."""
 
     def fit(self, model: Model, concept: Concept, *, seed: int) -> Affine:

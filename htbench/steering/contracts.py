@@ -18,7 +18,7 @@ from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept, ConceptSet
 from htbench.steering.hooks import activations, steer
 from htbench.steering.intervention import Affine, Intervention
-from htbench.steering.method import Method, Steering, load_or_train
+from htbench.steering.method import FitsSideBySide, Method, Steering, load_or_train
 from htbench.steering.model import Model, Request
 
 SEED = 11
@@ -281,6 +281,27 @@ def it_declares_what_it_was_trained_on(case: Case) -> None:
     )
 
 
+def concepts_fitted_side_by_side_get_what_each_gets_alone(case: Case) -> None:
+    # one step: with every further one, rounding moves two descents further apart
+    fields = {field.name for field in dataclasses.fields(case.method)}  # type: ignore[arg-type]
+    short = {name: value for name, value in _SHORT.items() if name in fields}
+    method: Method = baseline.load_method(case.card.with_settings(short))
+    if not isinstance(method, FitsSideBySide):
+        return
+    pair = [case.concept, case.concepts.splits["train"][0]]
+    alone = [_numbers(method.fit(case.model, concept, seed=0)) for concept in pair]
+    gap = float((alone[0] - alone[1]).abs().mean())
+    for order in (1, -1):
+        together = method.fit_many(case.model, pair[::order], seed=0)[::order]
+        for change, own in zip(map(_numbers, together), alone, strict=True):
+            _require(
+                float((change - own).abs().mean()) <= 0.01 * gap + 1e-6,
+                "its maps are others than those of a concept alone",
+            )
+    (single,) = method.fit_many(case.model, pair[:1], seed=0)
+    _require(torch.equal(_numbers(single), alone[0]), "one concept has not the bits of `fit`")
+
+
 def it_reads_what_its_card_says(case: Case) -> None:
     if "image" in case.card.reads and case.concept.references:
         case.steering.towards(replace(case.concept, text="", template="", sources=()))
@@ -308,13 +329,24 @@ PROMISES: tuple[Promise, ...] = (
     a_setting_sites_that_matches_nothing_is_refused,
     every_site_it_acts_on_fires,
     it_declares_what_it_was_trained_on,
+    concepts_fitted_side_by_side_get_what_each_gets_alone,
     it_reads_what_its_card_says,
     its_settings_cannot_be_changed,
 )
 
 
+_SHORT = {"steps": 1, "samples": 8, "batch": 4}
+"""Values of settings, where a method has them, with which a descent is over soon."""
+
+
 class _PlannedFailure(Exception):
     """Raised by an intervention that is made to fail."""
+
+
+def _numbers(change: Intervention) -> torch.Tensor:
+    """All numbers of an intervention, in one row."""
+    tensors, _ = change.state()
+    return torch.cat([tensors[name].float().flatten() for name in sorted(tensors)])
 
 
 def _activations(case: Case, site: Site, *, images: int) -> torch.Tensor:

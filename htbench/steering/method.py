@@ -2,7 +2,8 @@
 
 `Method.train` does the work that all concepts share, once. `Steering.towards` then gives the
 intervention for any one concept. A method without shared work is a `FitsEachConcept`: its `train`
-does nothing, and `towards` calls its `fit` for the concept.
+does nothing, and `towards` calls its `fit` for the concept. A `FitsSideBySide` can also fit several
+concepts in one batch.
 """
 
 import json
@@ -121,6 +122,20 @@ class FitsEachConcept(ABC):
         return self.train(model, (), seed=seed)
 
 
+class FitsSideBySide(FitsEachConcept):
+    """A `FitsEachConcept` that can also fit several concepts in one batch, for less time each."""
+
+    @abstractmethod
+    def fit_many(
+        self, model: Model, concepts: Sequence[Concept], *, seed: int
+    ) -> Sequence[Intervention]:
+        """Fit one intervention per concept, in their order.
+
+        Each is the one that `fit` gives for its concept, but for rounding: neither the other
+        concepts nor their order matter. A single concept has the bits of `fit`.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class _PerConceptSteering:
     method: FitsEachConcept
@@ -135,6 +150,13 @@ class _PerConceptSteering:
         path.write_text(
             json.dumps({"learnt": "nothing: every concept is fitted by itself"}), encoding="utf-8"
         )
+
+
+def towards_many(steering: Steering, concepts: Sequence[Concept]) -> list[Intervention]:
+    """The interventions for `concepts`: fitted in one batch by a `FitsSideBySide`, else in turn."""
+    if isinstance(steering, _PerConceptSteering) and isinstance(steering.method, FitsSideBySide):
+        return [*steering.method.fit_many(steering.model, concepts, seed=steering.seed)]
+    return [steering.towards(concept) for concept in concepts]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Results of the promises for methods that break them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept, ConceptSet
 from htbench.steering.contracts import Case
 from htbench.steering.intervention import Affine, Intervention
-from htbench.steering.method import FitsEachConcept
+from htbench.steering.method import FitsEachConcept, FitsSideBySide
 from htbench.steering.model import Model, select_sites
 
 
@@ -104,6 +105,18 @@ class Deaf(Good):
         return Good().fit(model, concept, seed=seed)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Mingled(Good, FitsSideBySide):
+    """Gives every concept the maps of all of them."""
+
+    def fit_many(
+        self, model: Model, concepts: Sequence[Concept], *, seed: int
+    ) -> list[Intervention]:
+        widths = {site: info.channels for site, info in model.sites.items()}
+        ones = {site: len(concepts) * torch.ones(width) for site, width in widths.items()}
+        return [self.shift(ones) for _ in concepts]
+
+
 @dataclass(kw_only=True)
 class Soft(FitsEachConcept):
     """Is not frozen."""
@@ -155,6 +168,7 @@ def test_a_good_method_breaks_none(fruit: ConceptSet, tmp_path: Path) -> None:
         ("Forgetful", "a saved and loaded steering gives the same images"),
         ("Elsewhere", "it acts only on sites of the model"),
         ("Deaf", "a setting sites that matches nothing is refused"),
+        ("Mingled", "concepts fitted side by side get what each gets alone"),
         ("Soft", "its settings cannot be changed"),
     ],
 )
