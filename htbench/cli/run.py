@@ -226,6 +226,15 @@ def run(
         int | None,
         typer.Option(metavar="N", help="Images generated at once.", rich_help_panel=MACHINE),
     ] = None,
+    fit_together: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Concepts that a method fits side by side in one batch, if it can. Pays where "
+            "small batches leave the device idle; needs N times the memory.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
     device: Device = None,
     workers: Annotated[
         int | None,

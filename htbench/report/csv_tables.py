@@ -81,8 +81,10 @@ def _tables(summary: Summary) -> Iterator[CsvTable]:
     )
     yield CsvTable(
         name="timings",
-        head=["phase", "method", "concept", "seconds", "device"],
-        rows=iter(summary.store.timings()),
+        head=["phase", "method", "concept", "seconds", "together", "device"],
+        rows=summary.store.iterate(
+            "SELECT phase, method, concept, seconds, together, device FROM timings ORDER BY id"
+        ),
     )
     yield CsvTable(
         name="votes",

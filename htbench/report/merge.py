@@ -207,7 +207,7 @@ def _copy_rows(merged: MergedStore, store: Store) -> None:
     ]
     ((last,),) = merged.select("SELECT coalesce(max(id), 0) FROM sessions")
     timings = store.select(
-        f"""SELECT phase, method, concept, seconds, device, session + {last}
+        f"""SELECT phase, method, concept, seconds, device, session + {last}, together
             FROM timings ORDER BY id"""
     )
     samples = store.select(

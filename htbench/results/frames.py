@@ -54,6 +54,7 @@ _TIMINGS: Types = {
     "method": "category",
     "concept": "category",
     "seconds": "float64",
+    "together": "Int64",
     "device": "category",
     "session": "Int64",
 }
@@ -116,7 +117,8 @@ def cells(summary: Summary, *, scorer: str | None) -> "DataFrame":
 
 def timings(summary: Summary) -> "DataFrame":
     """A row per timing of a run's own."""
-    query = "SELECT phase, method, concept, seconds, device, session FROM timings ORDER BY id"
+    query = """SELECT phase, method, concept, seconds, together, device, session
+               FROM timings ORDER BY id"""
     return _frame(summary.store.select(query), _TIMINGS, summary)
 
 

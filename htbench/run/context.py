@@ -90,6 +90,8 @@ class RunContext:
     """The trained methods; without those whose training failed."""
     command: str = ""
     """The command line that is kept with what the run makes."""
+    fit_together: int = 1
+    """Number of concepts that a method fits side by side, if it can."""
     repeats: str = ""
     """Grid of the run that this one repeats at a further fit seed; empty: none."""
     failure_limit: FailureLimit = field(default_factory=lambda: FailureLimit(allowed=10**9))

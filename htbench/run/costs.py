@@ -4,14 +4,15 @@ Speed is told against two fits side by side: the quickest of those that score at
 ("time to equal quality"), and the slowest that has published figures (the paper's setting).
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 import numpy as np
 
 from htbench.run.fact_table import Facts, SessionFacts
-from htbench.run.store import Store
+from htbench.run.store import FitTiming, Store
 from htbench.run.timing import figures
 from htbench.stats import durations
 from htbench.stats.estimates import Estimate
@@ -34,12 +35,15 @@ class FitComparison:
     gain: Estimate | None
     """The headline score of the fit."""
     saving: durations.Saving
+    together: int = 1
+    """Number of concepts that were fitted side by side; 1: each by itself."""
 
     def facts(self) -> dict[str, object]:
         """The figures without raw samples, as JSON-like values."""
         return {
             "fit": self.fit,
             "rule": self.rule,
+            "together": self.together,
             "gain": self.gain and asdict(self.gain),
             **{f"s{m}": asdict(self.saving.speedup(m)) for m in IMAGE_COUNTS},
             "break_even": asdict(self.saving.break_even),
@@ -60,6 +64,8 @@ class MethodCost:
     """The part of `training` spent on choosing the strength."""
     concept: durations.Quartiles | None
     """Time from a concept to its intervention, while the run was made."""
+    together: int
+    """Number of concepts that were fitted side by side, by which their time is divided."""
     gain: Estimate | None
     """The headline score."""
     comparisons: tuple[FitComparison, ...] = ()
@@ -73,7 +79,7 @@ class MethodCost:
     def facts(self) -> dict[str, object]:
         """All figures, as JSON-like values."""
         saving = self.amortisation
-        fields = ("method", "training", "trained_on", "tuning", "concept", "gain")
+        fields = ("method", "training", "trained_on", "tuning", "concept", "together", "gain")
         return {
             **{name: value for name, value in asdict(self).items() if name in fields},
             "amortisation": saving and asdict(saving),
@@ -97,6 +103,8 @@ class TimedSession:
     """C, by method; nothing where it was not measured in this session."""
     published: Collection[str]
     """Fits that have published figures."""
+    together: Mapping[str, int] = field(default_factory=dict)
+    """Number of concepts that were fitted side by side, by method; 1 where there is none."""
 
 
 def latest_times(store: Store, facts: Facts) -> TimedSession | None:
@@ -124,10 +132,10 @@ def latest_times(store: Store, facts: Facts) -> TimedSession | None:
         )
     if differing_surroundings(store, facts):
         return None
-    times = fit_seconds(store)
+    times = fit_times(store)
     fits, predictions = (
         {
-            method: times[method]
+            method: times[method].seconds
             for method in times
             if method in cards and cards[method].kind == kind
         }
@@ -140,6 +148,7 @@ def latest_times(store: Store, facts: Facts) -> TimedSession | None:
         generate=tuple(store.image_seconds(without=_sessions_elsewhere(store, facts))),
         training={},
         published=published,
+        together={method: each.together for method, each in times.items()},
     )
 
 
@@ -168,13 +177,33 @@ def _timed_sessions(store: Store, facts: Facts) -> list[SessionFacts]:
     return [session for session in facts.sessions if (session.id,) in rows]
 
 
-def fit_seconds(store: Store) -> dict[str, tuple[float, ...]]:
-    """Seconds from a concept to its intervention while the run was made, by method."""
-    times: dict[str, list[float]] = {}
-    for phase, method, _, seconds, _ in store.timings():
-        if phase == "towards":
-            times.setdefault(method, []).append(seconds)
-    return {method: tuple(seconds) for method, seconds in times.items()}
+@dataclass(frozen=True, kw_only=True)
+class FitTimes:
+    """The times of a method's fits, all of as many concepts side by side."""
+
+    seconds: tuple[float, ...]
+    """Seconds per concept."""
+    together: int
+    """Number of concepts side by side; 1: each by itself."""
+
+
+def fit_times(store: Store) -> dict[str, FitTimes]:
+    """Times from a concept to its intervention while the run was made, by method.
+
+    Times of other numbers of concepts side by side are not mixed: of each method they are those of
+    the number with which most concepts were fitted, the smaller one of two.
+    """
+    times: dict[str, list[FitTiming]] = {}
+    for timing in store.fit_timings():
+        times.setdefault(timing.method, []).append(timing)
+    return {method: _most_frequent(rows) for method, rows in times.items()}
+
+
+def _most_frequent(rows: Sequence[FitTiming]) -> FitTimes:
+    counts = Counter(row.together for row in rows)
+    together = min(counts, key=lambda number: (-counts[number], number))
+    seconds = tuple(row.seconds for row in rows if row.together == together)
+    return FitTimes(seconds=seconds, together=together)
 
 
 def compare_with_fits(
@@ -203,6 +232,7 @@ def compare_with_fits(
                 predict=session.predictions[method],
                 generate=session.generate,
             ),
+            together=session.together.get(fit, 1),
         )
         for fit, rule in choose_fits(medians, gaps=gaps, published=session.published)
     )

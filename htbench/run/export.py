@@ -49,7 +49,10 @@ _TABLES = {
         "LEFT JOIN failures ON failures.key = image ORDER BY place",
     ),
     "scores": (("cell", "metric", "encoder", "value"), "FROM scores ORDER BY cell, metric"),
-    "timings": (("phase", "method", "concept", "seconds", "device"), "FROM timings ORDER BY id"),
+    "timings": (
+        ("phase", "method", "concept", "seconds", "together", "device"),
+        "FROM timings ORDER BY id",
+    ),
 }
 _CELLS_PER_FILE = 2000
 """Cells per file of the `datasets` form: an image in memory takes up to some MB."""

@@ -96,19 +96,21 @@ def _fill_map_bank(context: RunContext, base: str) -> None:
             return None
         concept = waiting.popleft()
         stage.show(concept.id)
-        return FitTask(source=source, concept=concept, warmup_concept=None)
+        return FitTask(source=source, concepts=(concept,), warmup_concept=None)
 
     for task, result in context.pool.run_tasks(supply):
         stage.advance()
-        if not isinstance(result, FitResult) or not map_bank.is_affine_map(result.intervention):
+        (concept,) = task.concepts
+        change = result.interventions[0] if isinstance(result, FitResult) else None
+        if not isinstance(result, FitResult) or not map_bank.is_affine_map(change):
             waiting.clear()  # training on this bank will fail on the same, and name the reason
             continue
         origin = InterventionOrigin(
             model=model.name,
             revision=model.revision,
             method=base,
-            concept=task.concept.id,
+            concept=concept.id,
             seed=seed,
             seconds=result.seconds,
         )
-        map_bank.save(result.intervention, paths[task.concept.id], origin)
+        map_bank.save(change, paths[concept.id], origin)

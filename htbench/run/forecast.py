@@ -170,7 +170,7 @@ def _remaining_work(
             scorer = facts.scorer.id
             unscored = len(store.unscored(scorer, len(METRICS))) if scorer else 0
             pending = len(store.pending())
-            fitted = Counter(method for phase, method, *_ in store.timings() if phase == "towards")
+            fitted = Counter(fit.method for fit in store.fit_timings())
             return _RemainingWork(
                 cells=cells,
                 images=pending,

@@ -17,9 +17,10 @@ from htbench.run.workers.messages import (
     Handle,
     SteeringSource,
 )
-from htbench.steering import intervention
+from htbench.steering import baseline, intervention
 from htbench.steering.concept import Concept
-from htbench.steering.intervention import InterventionOrigin
+from htbench.steering.intervention import Intervention, InterventionOrigin
+from htbench.steering.method import FitsSideBySide
 
 _WARMUP_BELOW = 10.0
 """Seconds of a fit above which the overhead of a first call is too small to warm up for."""
@@ -54,23 +55,22 @@ class _Schedule:
         self._sources: dict[str, SteeringSource] = {
             name: context.steering_source(name) for name in context.steerings
         }
-        timings = [
-            (method, concept, seconds)
-            for phase, method, concept, seconds, _ in context.store.timings()
-            if phase == "towards"
-        ]
-        self._fit_seconds = {method: seconds for method, _, seconds in timings}
-        timed = {(method, concept) for method, concept, _ in timings}
+        timings = context.store.fit_timings()
+        self._fit_seconds = {timing.method: timing.seconds for timing in timings}
+        timed = {(timing.method, timing.concept) for timing in timings}
         self._to_fit = {name: self._missing_fits(name, timed) for name in context.steerings}
         self._unfinished_fits = {
-            (name, concept.id) for name, concepts in self._to_fit.items() for concept in concepts
+            (name, concept.id)
+            for name, groups in self._to_fit.items()
+            for group in groups
+            for concept in group
         }
         self._warmup_concept = self._find_warmup_concept()
         pending = context.store.pending()
         self._fit_progress = context.display.progress(
             "learn interventions",
             len(self._unfinished_fits),
-            parts={name: len(concepts) for name, concepts in self._to_fit.items()},
+            parts={name: sum(map(len, groups)) for name, groups in self._to_fit.items()},
         )
         self._image_progress = context.display.progress(
             "generate images", len(pending), starts_now=False
@@ -84,28 +84,53 @@ class _Schedule:
         return self._next_fit() or self._next_images()
 
     def record_fit(self, task: FitTask, result: FitResult | Failure) -> None:
-        """Save an intervention, or the reason why there is none."""
-        context, method, concept = self._context, task.source.name, task.concept
+        """Save interventions, or the reason why there is none.
+
+        Concepts that could not be fitted side by side are fitted one by one.
+        """
+        context, method = self._context, task.source.name
+        if isinstance(result, Failure) and len(task.concepts) > 1:
+            context.display.warn(
+                f"{method} could not fit {len(task.concepts)} concepts side by side, and fits them "
+                f"one by one: {result.message}"
+            )
+            self._to_fit[method].extendleft((concept,) for concept in reversed(task.concepts))
+            return
         seconds = 0.0 if isinstance(result, Failure) else result.seconds
-        self._fit_progress.advance(part=method, seconds=seconds)
-        if isinstance(result, Failure):
-            self._fit_failures[method, concept.id] = result
-        else:
-            origin = InterventionOrigin(
-                model=context.model.name,
-                revision=context.model.revision,
-                method=method,
-                concept=concept.id,
-                seed=context.plan.settings.seed,
-                seconds=result.seconds,
-            )
-            path = context.map_path(method, concept)
-            intervention.save(result.intervention, path, origin=origin)
-            context.store.add_timing(
-                "towards", method, concept.id, result.seconds, context.model.device
-            )
-            self._fit_seconds[method] = result.seconds
-        self._unfinished_fits.discard((method, concept.id))
+        for number, concept in enumerate(task.concepts):
+            self._fit_progress.advance(part=method, seconds=seconds)
+            if isinstance(result, Failure):
+                self._fit_failures[method, concept.id] = result
+            else:
+                together = len(task.concepts)
+                self._save(
+                    method, concept, result.interventions[number], seconds, together=together
+                )
+            self._unfinished_fits.discard((method, concept.id))
+
+    def _save(
+        self,
+        method: str,
+        concept: Concept,
+        change: Intervention,
+        seconds: float,
+        *,
+        together: int,
+    ) -> None:
+        context = self._context
+        origin = InterventionOrigin(
+            model=context.model.name,
+            revision=context.model.revision,
+            method=method,
+            concept=concept.id,
+            seed=context.plan.settings.seed,
+            seconds=seconds,
+        )
+        intervention.save(change, context.map_path(method, concept), origin=origin)
+        context.store.add_timing(
+            "towards", method, concept.id, seconds, context.model.device, together=together
+        )
+        self._fit_seconds[method] = seconds
 
     def record_images(self, result: GenerateResult, images: ImageWriter) -> None:
         """Save images, or the reasons why there are none."""
@@ -118,17 +143,24 @@ class _Schedule:
             else:
                 images.add(batch)
 
-    def _missing_fits(self, method: str, timed: set[tuple[str, str]]) -> deque[Concept]:
-        """Concepts whose intervention is not in the store, or was not timed, and has not failed."""
-        return deque(
-            concept
-            for concept in self._context.plan.concepts
-            if (method, concept.id) not in self._fit_failures
-            and (
-                (method, concept.id) not in timed
-                or not self._context.map_path(method, concept).exists()
+    def _missing_fits(self, method: str, timed: set[tuple[str, str]]) -> deque[tuple[Concept, ...]]:
+        """Concepts whose intervention is not in the store, or was not timed, and has not failed.
+
+        They are in groups that are fitted side by side, cut from all concepts of the plan, so that
+        those of a run that goes on are the same.
+        """
+        context = self._context
+        card = context.plan.cards[method]
+        can_group = isinstance(baseline.load_method(card), FitsSideBySide)
+        size = context.fit_together if can_group else 1
+
+        def is_missing(concept: Concept) -> bool:
+            return (method, concept.id) not in self._fit_failures and (
+                (method, concept.id) not in timed or not context.map_path(method, concept).exists()
             )
-        )
+
+        groups = (tuple(filter(is_missing, group)) for group in chunks(context.plan.concepts, size))
+        return deque(filter(None, groups))
 
     def _find_warmup_concept(self) -> Concept | None:
         """A concept that the run does not evaluate."""
@@ -146,7 +178,7 @@ class _Schedule:
         One worker takes methods in turn, so that their times are of the same conditions; several
         workers begin with the slowest method.
         """
-        methods = [name for name, concepts in self._to_fit.items() if concepts]
+        methods = [name for name, groups in self._to_fit.items() if groups]
         if not methods:
             return None
         has_many_workers = self._context.pool.size > 1
@@ -157,11 +189,12 @@ class _Schedule:
 
         method = max(methods, key=priority)
         is_quick = self._fit_seconds.get(method, 0.0) < _WARMUP_BELOW
-        concept = self._to_fit[method].popleft()
-        self._fit_progress.show(f"{method}, {concept.id}")
+        concepts = self._to_fit[method].popleft()
+        more = f" and {len(concepts) - 1} more" if len(concepts) > 1 else ""
+        self._fit_progress.show(f"{method}, {concepts[0].id}{more}")
         return FitTask(
             source=self._sources[method],
-            concept=concept,
+            concepts=concepts,
             warmup_concept=self._warmup_concept if is_quick else None,
         )
 

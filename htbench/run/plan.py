@@ -105,6 +105,12 @@ class RunOptions(Settings):
 
     On a CPU they change last bits of images.
     """
+    fit_together: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Concepts that a method fits side by side in one batch, if it can (LinEAS); 1: one by one.
+
+    They change last bits of its maps. Their times are told as those of a batch divided by its
+    concepts, and make no ratio together with times of concepts fitted one by one.
+    """
     runs: str = "runs"
     """Folder where runs are."""
     name: Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]{0,59}$")] | None = None

@@ -149,8 +149,9 @@ class _Source:
         context, rows = self.context, []
         labels = {method.digest: name for name, method in self.facts.methods.items()}
         names = {concept.digest: name for name, concept in self.facts.concepts.items()}
-        times: dict[tuple[str, str], list[tuple[float, str, int]]] = {}
-        query = "SELECT method, concept, seconds, device, session FROM timings WHERE phase = ?"
+        times: dict[tuple[str, str], list[tuple[float, str, int, int]]] = {}
+        query = """SELECT method, concept, seconds, device, together, session
+                   FROM timings WHERE phase = ?"""
         for method, concept, *time in self.other.select(query, "towards"):
             times.setdefault((method, concept), []).append(tuple(time))
         taken = 0
@@ -162,14 +163,14 @@ class _Source:
             known = times.get((label, names.get(concept.digest, "")))
             if known and source.is_file():
                 _link(source, path)
-                rows += [(method, id_, seconds, device, at) for seconds, device, at in known]
+                rows += [(method, id_, *time) for time in known]
                 taken += 1
         if rows:
             with context.store.writing() as (write, _):
                 write.executemany(
                     """INSERT OR IGNORE INTO timings
-                       (phase, method, concept, seconds, device, session)
-                       VALUES ('towards', ?, ?, ?, ?, ?)""",
+                       (phase, method, concept, seconds, device, together, session)
+                       VALUES ('towards', ?, ?, ?, ?, ?, ?)""",
                     [(*row, self._session(write, at)) for *row, at in rows],
                 )
         return taken

@@ -93,6 +93,7 @@ def _open_context(
             display=display,
             runs=store.folder.absolute().parent,
             scorers=scorers,
+            fit_together=options.fit_together,
         )
 
 

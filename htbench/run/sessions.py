@@ -33,7 +33,7 @@ ADD_TO_OLDER = (
 """Statements for a run that has one command and one environment, among its facts."""
 OLDER_VIEWS = {
     "images": "SELECT *, CASE WHEN file IS NOT NULL THEN 1 END AS session FROM main.images",
-    "timings": "SELECT *, 1 AS session FROM main.timings",
+    "timings": "SELECT *, 1 AS session, 1 AS together FROM main.timings",
 }
 """Tables of such a run as those of this version."""
 

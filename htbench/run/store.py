@@ -21,9 +21,11 @@ from htbench.core.types import Digest
 from htbench.run import sessions
 from htbench.run.sessions import Session
 
-VERSION = 4
+VERSION = 5
 _WITHOUT_SESSIONS = 3
 """The version whose runs have one command and one environment, among their facts."""
+_ADD_TOGETHER = "ALTER TABLE timings ADD COLUMN together INTEGER NOT NULL DEFAULT 1"
+"""Statement for a run before version 5, which fitted every concept by itself."""
 _FILES = ("run.sqlite", "run.sqlite-wal", "run.sqlite-shm", "lock")
 ImageSeed = tuple[str, int]
 """Prompt and seed: the images of one such pair differ by steering alone."""
@@ -43,7 +45,7 @@ CREATE TABLE scores (
 CREATE TABLE timings (
     id INTEGER PRIMARY KEY, phase TEXT NOT NULL, method TEXT NOT NULL, concept TEXT NOT NULL,
     seconds REAL NOT NULL, device TEXT NOT NULL, session INTEGER REFERENCES sessions,
-    UNIQUE (phase, method, concept, device)) STRICT;
+    together INTEGER NOT NULL DEFAULT 1, UNIQUE (phase, method, concept, device)) STRICT;
 CREATE TABLE samples (
     id INTEGER PRIMARY KEY, session TEXT NOT NULL, method TEXT NOT NULL, work TEXT NOT NULL,
     phase TEXT NOT NULL, concept TEXT NOT NULL, round INTEGER NOT NULL, seconds REAL NOT NULL,
@@ -139,6 +141,18 @@ class Sample:
     """Peak bytes."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitTiming:
+    """The time from a concept to its intervention."""
+
+    method: str
+    concept: str
+    seconds: float
+    """Seconds per concept: those of a batch of concepts, divided by their number."""
+    together: int
+    """Number of concepts that were fitted side by side in the batch; 1: this one alone."""
+
+
 _NOT_FINITE = re.compile(r"([\[,:]\s*)(?:NaN|-?Infinity)(?=\s*[\],}])")
 """Numbers that are not finite, which runs of version 0.1.0 hold where JSON has null."""
 _FORMER_METRICS = {"identity": "class_probability"}
@@ -152,6 +166,8 @@ _POSSIBLE = {
 """By table, the condition on rows that a run may have written."""
 _CELL_ROW = tuple(field.name for field in fields(CellRow))
 """Fields in the order of `_SELECT_CELLS`."""
+_FIT_TIMING = tuple(field.name for field in fields(FitTiming))
+"""Columns of the table `timings` with the names of the fields."""
 _SAMPLE = tuple(field.name for field in fields(Sample))
 """Columns of the table `samples`, which have the names of the fields."""
 
@@ -257,6 +273,8 @@ class Store(Database):
         """
         views = {}
         if self._is_older:
+            views["timings"] = "SELECT *, 1 AS together FROM main.timings"
+        if self.version <= _WITHOUT_SESSIONS:
             views.update(sessions.OLDER_VIEWS)
         for table, is_possible in _POSSIBLE.items():
             ((number,),) = self.select(f"SELECT count(*) FROM {table} WHERE NOT ({is_possible})")
@@ -334,7 +352,7 @@ class Store(Database):
 
     def sessions(self) -> list[Session]:
         """The sessions of the run, in order."""
-        if self._is_older:
+        if self.version <= _WITHOUT_SESSIONS:
             return sessions.from_facts(self.facts())
         query = f"SELECT {', '.join(sessions.COLUMNS)} FROM sessions ORDER BY id"
         rows = [dict(zip(sessions.COLUMNS, row, strict=True)) for row in self.select(query)]
@@ -558,15 +576,31 @@ class Store(Database):
             "SELECT phase, method, concept, seconds, device FROM timings ORDER BY id"
         )
 
+    def fit_timings(self) -> list[FitTiming]:
+        """The seconds from each concept to its intervention, in the order of their writing."""
+        query = f"SELECT {', '.join(_FIT_TIMING)} FROM timings WHERE phase = 'towards' ORDER BY id"
+        return [FitTiming(**dict(zip(_FIT_TIMING, row, strict=True))) for row in self.select(query)]
+
     def add_timing(
-        self, phase: str, method: str, concept: str, seconds: float, device: str
+        self,
+        phase: str,
+        method: str,
+        concept: str,
+        seconds: float,
+        device: str,
+        *,
+        together: int = 1,
     ) -> None:
-        """Write a timing; it replaces an earlier one of the same work on the same device."""
+        """Write a timing; it replaces an earlier one of the same work on the same device.
+
+        `together` concepts were fitted side by side, and `seconds` are those of one of them.
+        """
         with self.writing() as (write, session):
             write.execute(
                 """INSERT OR REPLACE INTO timings
-                   (phase, method, concept, seconds, device, session) VALUES (?, ?, ?, ?, ?, ?)""",
-                (phase, method, concept, seconds, device, session),
+                   (phase, method, concept, seconds, device, session, together)
+                   VALUES (?, ?, ?, ?, ?, ?, ?)""",
+                (phase, method, concept, seconds, device, session, together),
             )
 
     def samples(self, session: str) -> list[Sample]:
@@ -590,11 +624,15 @@ class Store(Database):
         return 1 + max(int(last), self._session.id if self._session else 0)
 
     def _migrate(self, version: int) -> None:
-        """Make the command and the environment among a run's facts its first session."""
-        before = sessions.from_facts(self.facts())
+        """Make the command and the environment among a run's facts its first session, and every
+        fit one of a single concept.
+        """
+        has_sessions = version > _WITHOUT_SESSIONS
+        before = [] if has_sessions else sessions.from_facts(self.facts())
         with self._transaction() as write:
-            for statement in sessions.ADD_TO_OLDER:
+            for statement in () if has_sessions else sessions.ADD_TO_OLDER:
                 write.execute(statement)
+            write.execute(_ADD_TOGETHER)
             for session in before:
                 session.write(write)
             write.execute(f"PRAGMA user_version = {VERSION}")

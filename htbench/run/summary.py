@@ -17,7 +17,7 @@ from htbench.run.costs import (
     MethodCost,
     TimedSession,
     compare_with_fits,
-    fit_seconds,
+    fit_times,
     latest_times,
 )
 from htbench.run.fact_table import Facts
@@ -483,7 +483,7 @@ class Summary:
     @cached_property
     def costs(self) -> list[MethodCost]:
         """The cost of every method, in the order of the plan; then methods that were only timed."""
-        session, times = self.timed_session, fit_seconds(self.store)
+        session, times = self.timed_session, fit_times(self.store)
         gains = {row.method: row.headline for row in self.at_full_strength}
         return [
             MethodCost(
@@ -491,7 +491,8 @@ class Summary:
                 training=self.training_seconds(method) + self.tuning_seconds(method),
                 trained_on=card.training.device if (card := self.facts.methods.get(method)) else "",
                 tuning=self.tuning_seconds(method),
-                concept=durations.quartiles(times.get(method, ())),
+                concept=durations.quartiles(times[method].seconds if method in times else ()),
+                together=times[method].together if method in times else 1,
                 gain=gains.get(method),
                 comparisons=compare_with_fits(
                     session, method, gains=gains, gaps=self._gaps(method, session.fits)

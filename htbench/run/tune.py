@@ -89,11 +89,7 @@ def _choose_strength(summary: Summary, method: str, *, floor: float) -> TunedStr
 
 
 def _seconds(summary: Summary, method: str) -> float:
-    fits = sum(
-        seconds
-        for phase, name, _, seconds, _ in summary.store.timings()
-        if phase == "towards" and name == method
-    )
+    fits = sum(fit.seconds for fit in summary.store.fit_timings() if fit.method == method)
     query = """SELECT coalesce(sum(seconds), 0) FROM images
                WHERE key IN (SELECT image FROM cells WHERE method = ? AND strength != 0)"""
     ((images,),) = summary.store.select(query, method)

@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,24 @@ def test_an_older_run_that_is_written_gets_its_session_and_keeps_its_facts(older
         start(store, "now")
         store.add_images([GeneratedImage(key=Digest("k"), png=b"")], seconds=1.0, batch=1)
         assert [session.command for session in store.sessions()][1:] == ["now"]
+
+
+@pytest.fixture(params=[3, 4])
+def fitted_alone(older: Path, request: pytest.FixtureRequest) -> Path:
+    """A run of a version that fitted every concept by itself."""
+    if request.param == 4:
+        with Store.open(older):
+            pass
+        with closing(sqlite3.connect(older / "run.sqlite")) as database:
+            database.execute("ALTER TABLE timings DROP COLUMN together")
+            database.execute("PRAGMA user_version = 4")
+            database.commit()
+    return older
+
+
+def test_fits_of_an_older_run_were_of_single_concepts(fitted_alone: Path) -> None:
+    with Store.read(fitted_alone) as store:
+        read = store.fit_timings()
+    with Store.open(fitted_alone) as store:
+        assert store.fit_timings() == read
+    assert {timing.together for timing in read} == {1}

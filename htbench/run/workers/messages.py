@@ -95,20 +95,22 @@ class TrainResult:
 
 @dataclass(frozen=True, kw_only=True)
 class FitTask:
-    """Fit and time the intervention for one concept."""
+    """Fit and time the interventions for one concept, or for several side by side."""
 
     source: SteeringSource
-    concept: Concept
+    concepts: tuple[Concept, ...]
     warmup_concept: Concept | None
     """Concept for an untimed first fit if the method is new to the worker; None: no warm-up."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitResult:
-    """An intervention, on the CPU, and the seconds that its fit took."""
+    """The interventions of a task, on the CPU, and the seconds that their fits took."""
 
-    intervention: Intervention
+    interventions: tuple[Intervention, ...]
+    """One per concept."""
     seconds: float
+    """Seconds per concept."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,7 +40,7 @@ from htbench.run.workers.messages import (
 from htbench.steering.baseline import Card
 from htbench.steering.encoder import Encoder
 from htbench.steering.intervention import Intervention
-from htbench.steering.method import TrainedMethod, load_or_train
+from htbench.steering.method import TrainedMethod, load_or_train, towards_many
 from htbench.steering.model import HasDetector, HasFacts, Model, unknown_words
 from htbench.steering.text_limits import cut_texts
 
@@ -136,7 +136,7 @@ class Worker(EncoderWorker):
                     steerings={source.name: self._train(source) for source in task.sources}
                 )
             case FitTask():
-                return self._fit_concept(task)
+                return self._fit_concepts(task)
             case GenerateTask():
                 return self._generate(task)
             case CheckWords():
@@ -179,7 +179,7 @@ class Worker(EncoderWorker):
         artifacts = {name: self.folder / path for name, path in source.card.artifacts.items()}
         return source.card.model_copy(update={"artifacts": artifacts})
 
-    def _fit_concept(self, task: FitTask) -> FitResult | Failure:
+    def _fit_concepts(self, task: FitTask) -> FitResult | Failure:
         try:
             steering = self._steering(task.source).steering
             if task.warmup_concept and task.source.name not in self._warmed_up:
@@ -187,10 +187,10 @@ class Worker(EncoderWorker):
             self._warmed_up.add(task.source.name)
             self.model.synchronise()
             began = time.perf_counter()
-            intervention = steering.towards(task.concept)
+            interventions = towards_many(steering, task.concepts)
             self.model.synchronise()
-            seconds = time.perf_counter() - began
-            return FitResult(intervention=_on_cpu(intervention), seconds=seconds)
+            seconds = (time.perf_counter() - began) / len(task.concepts)
+            return FitResult(interventions=tuple(map(_on_cpu, interventions)), seconds=seconds)
         except Exception as error:
             return failure_of(error, during="learn")
 

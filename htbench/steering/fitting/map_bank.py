@@ -82,7 +82,7 @@ def save(change: Intervention, path: Path, origin: InterventionOrigin) -> None:
     intervention.save(change, path, origin=origin)
 
 
-def is_affine_map(change: Intervention) -> TypeGuard[Affine]:
+def is_affine_map(change: Intervention | None) -> TypeGuard[Affine]:
     """True for affine maps without a support, of which banks are made."""
     return isinstance(change, Affine) and not change.has_support
 

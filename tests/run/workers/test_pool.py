@@ -135,7 +135,7 @@ def fitted(toy_plugins: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         def run_tasks(self, supply: Callable[[], Task | None]) -> Iterator[tuple[Task, Result]]:
             for task, result in super().run_tasks(supply):
                 if isinstance(task, FitTask) and task.source.name.startswith("bank of"):
-                    concepts.append(task.concept.id)
+                    concepts.append(task.concepts[0].id)
                 yield task, result
 
     @contextmanager
