@@ -166,6 +166,22 @@ def lineas_step(bench: Bench) -> Comparison:
     )
 
 
+def side_by_side(bench: Bench, *, batch: int) -> Comparison:
+    """Maps of 4 concepts fitted side by side against 4 fits, in 10 steps of LinEAS."""
+    settings, concepts = EndToEnd(steps=10, batch=batch), bench.concepts[:4]
+
+    def one_by_one() -> None:
+        for concept in concepts:
+            settings.optimise(bench.model, concept, start=None, seed=0)
+
+    return Comparison(
+        title=f"LinEAS of 4 concepts side by side, {batch} images a step each / one by one",
+        work=lambda: settings.optimise_many(bench.model, concepts, starts=[None] * 4, seed=0),
+        against=one_by_one,
+        most=1.1,
+    )
+
+
 def hypertransport_step(bench: Bench) -> Comparison:
     """One step of HyperTransport on 8 images of 8 concepts against their forward and backward pass.
 
@@ -296,6 +312,7 @@ def main() -> None:
         prediction(bench),
         *closed,
         lineas_step(bench),
+        *(side_by_side(bench, batch=batch) for batch in (4, 16)),
         hypertransport_step(bench),
     ]
     met = [bench.compare(comparison, rounds=args.rounds) for comparison in comparisons]

@@ -89,6 +89,16 @@ def time(
             show_default="as many of 3 to 20 as leave time for 10 rounds",
         ),
     ] = None,
+    together: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Concepts that methods fit side by side, if they can, in times of their own; 1: "
+            "none.",
+            show_default="8",
+        ),
+    ] = None,
     train_concepts: Annotated[
         int | None,
         typer.Option(
@@ -148,6 +158,7 @@ def time(
         "rounds": rounds,
         "minutes": minutes,
         "steps": steps,
+        "together": together,
         "train_concepts": train_concepts,
         "train_steps": train_steps,
         "encoder": encoder,

@@ -220,6 +220,7 @@ def _speed_columns(comparisons: Sequence[FitComparison]) -> dict[str, str | floa
         columns |= {
             f"{name}_fit": found.fit if found else "",
             f"{name}_rule": found.rule if found else "",
+            f"{name}_fitted_together": found.together if found else None,
             **_interval_columns(f"{name}_speedup", found.saving.speedup() if found else None),
             **_interval_columns(f"{name}_break_even", found.saving.break_even if found else None),
         }

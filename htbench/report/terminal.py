@@ -274,7 +274,7 @@ def _speed_ups(costs: Sequence[MethodCost], *, columns: Sequence[str]) -> TextTa
             rules.setdefault(each.fit, []).append(each.rule)
         for each in cost.comparisons:
             cells = dict(zip(COLUMNS, saving_cells(each.saving.point_estimate), strict=True))
-            pair = f"{cost.method} vs {each.fit} ({', '.join(rules[each.fit])})"
+            pair = f"{cost.method} vs {each.fit_name} ({', '.join(rules[each.fit])})"
             rows[printable(pair, max_length=400)] = tuple(cells[name].value for name in columns)
     return TextTable(
         title="Speed-up of trained methods over methods that fit each concept",

@@ -128,7 +128,7 @@ def _speed(summary: Summary) -> TextTable:
         rows=[
             [
                 cost.method,
-                f"{comparison.fit} ({comparison.rule})",
+                f"{comparison.fit_name} ({comparison.rule})",
                 format.duration(comparison.saving.point_estimate.predict),
                 format.duration(comparison.saving.point_estimate.fit),
                 *(

@@ -38,6 +38,11 @@ class FitComparison:
     together: int = 1
     """Number of concepts that were fitted side by side; 1: each by itself."""
 
+    @property
+    def fit_name(self) -> str:
+        """The fit, with the number of concepts that were fitted side by side."""
+        return self.fit + (f", {self.together} at a time" if self.together > 1 else "")
+
     def facts(self) -> dict[str, object]:
         """The figures without raw samples, as JSON-like values."""
         return {

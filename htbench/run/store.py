@@ -125,10 +125,11 @@ class Sample:
     method: str
     """Empty: the model alone."""
     work: str
-    """The work that was measured: `load`, `learn`, `concept`, `again` or `image`.
+    """The work that was measured: `load`, `learn`, `concept`, `again`, `together` or `image`.
 
     `learn` is the training for all concepts together, `concept` a new concept, `again` the same
-    concept a second time.
+    concept a second time, `together` several concepts fitted side by side, of which `concept` names
+    the first.
     """
     phase: str
     """Empty: all of the work."""

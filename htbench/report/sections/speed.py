@@ -85,11 +85,17 @@ def verdict(cost: MethodCost) -> str:
         once, ten = (_with_interval(saving.speedup(images), "×") for images in (0, 10))
         sentences.append(
             f"{cost.method}{_gain(cost.gain)} needs {predict} for a new concept, "
-            f"{fit}{_gain(comparison.gain)} {format.duration(saving.point_estimate.fit)}: "
+            f"{fit}{_gain(comparison.gain)} {format.duration(saving.point_estimate.fit)}"
+            f"{fitted_together(comparison.together)}: "
             f"{once} faster (S). If you also make ten images of each concept, it is {ten} faster. "
             f"{_break_even(saving)} {fit} is {format.join_names([RULES[rule] for rule in rules])}."
         )
     return " ".join(sentences)
+
+
+def fitted_together(concepts: int) -> str:
+    """Words for the number of concepts that were fitted side by side; none for 1."""
+    return f", fitted {concepts} at a time" if concepts > 1 else ""
 
 
 def _rules(cost: MethodCost) -> dict[str, list[FitRule]]:

@@ -1,7 +1,7 @@
 """The results of `htbench time`: tables for a terminal, and tables and charts for the report."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from htbench.core.display import print_json, printable
@@ -76,7 +76,11 @@ class PaperRow:
 
 PAPER_STEPS = (1000, 50)
 """Steps of the fits that the speed-up of a paper may be over: those of LinEAS' text and code."""
-PAPER_COLUMNS = (*(f"S, {steps:,} steps" for steps in PAPER_STEPS), "S, quickest fit")
+PAPER_COLUMNS = (
+    *(f"S, {steps:,} steps" for steps in PAPER_STEPS),
+    f"S, {PAPER_STEPS[0]:,} steps side by side",
+    "S, quickest fit",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +114,7 @@ def collect(summary: Summary, tones: Mapping[str, int]) -> TimeSection | None:
             session=session,
             caveats=timing_figures.caveats(session),
             method_times=session.method_times,
-            rows=[_row(each) for each in session.comparisons],
+            rows=[_row(each) for each in (*session.comparisons, *session.comparisons_together)],
             total_time_chart=_total_time_chart(session, tones),
             quality_chart=_quality_chart(summary, session, tones),
         )
@@ -134,9 +138,14 @@ def paper_rows(sessions: Sequence[Session]) -> list[PaperRow]:
                 next((each for each in own if each.per_concept.steps == steps), None)
                 for steps in PAPER_STEPS
             ]
+            together = (
+                each
+                for each in session.comparisons_together
+                if each.amortised.method == method and each.per_concept.steps == PAPER_STEPS[0]
+            )
             cells = tuple(
-                PaperCell(fit=each.per_concept.method, cell=_row(each).cells[0]) if each else None
-                for each in (*fits, own[-1])
+                PaperCell(fit=each.fit, cell=_row(each).cells[0]) if each else None
+                for each in (*fits, next(together, None), own[-1])
             )
             model = str(session.conditions.get("model"))
             rows.append(PaperRow(model=model, method=method, reported=reported, cells=cells))
@@ -184,13 +193,14 @@ def _print_json(session: Session) -> None:
             cost=asdict(pace.cost_interval),
             verdict=pace.concept.quality,
         )
-    for each in session.comparisons:
+    for each in (*session.comparisons, *session.comparisons_together):
         figures = {f"s{m}": asdict(each.saving.speedup(m)) for m in IMAGE_COUNTS}
         print_json(
             event="amortisation",
             model=model,
             method=each.amortised.method,
             against=each.per_concept.method,
+            together=each.together,
             **figures,
             break_even=asdict(each.saving.break_even),
         )
@@ -206,7 +216,8 @@ def _print_tables(session: Session, *, heading: bool) -> None:
         each.per_concept.method for each in (*session.comparisons[:1], *session.comparisons[-1:])
     }  # all of them are in the report
     print()
-    _saving_table([each for each in session.comparisons if each.per_concept.method in ends]).print()
+    every = [*session.comparisons, *session.comparisons_together]
+    _saving_table([each for each in every if each.per_concept.method in ends]).print()
     print()
 
 
@@ -236,19 +247,25 @@ def _time_table(paces: Sequence[MethodTimes]) -> TextTable:
     return TextTable(
         title="Time per concept: median with its 95 % interval",
         columns=("Method", "Median", "Interval", "p90", "IQR/median", "n", "Noise"),
-        rows=[
-            (
-                printable(pace.method, max_length=200),
-                format.duration(pace.concept.median),
-                _time_interval(pace.concept),
-                format.duration(pace.concept.p90),
-                f"{pace.concept.noise:.0%}",
-                str(pace.concept.n),
-                pace.concept.quality,
-            )
-            for pace in paces
-        ],
+        rows=[row for pace in paces for row in _time_rows(pace)],
     )
+
+
+def _time_rows(pace: MethodTimes) -> Iterator[tuple[str, ...]]:
+    """The times of a method's fits or predictions, and of its fits side by side."""
+    series = {pace.method: pace.concept}
+    if pace.together:
+        series[f"{pace.method}, {pace.together.concepts} side by side"] = pace.together.concept
+    for name, times in series.items():
+        yield (
+            printable(name, max_length=200),
+            format.duration(times.median),
+            _time_interval(times),
+            format.duration(times.p90),
+            f"{times.noise:.0%}",
+            str(times.n),
+            times.quality,
+        )
 
 
 def _training_table(paces: Sequence[MethodTimes]) -> TextTable:
@@ -296,7 +313,7 @@ def _saving_table(comparisons: Sequence[SavingComparison]) -> TextTable:
 def _row(comparison: SavingComparison) -> AmortisationRow:
     return AmortisationRow(
         method=comparison.amortised.method,
-        reference=comparison.per_concept.method,
+        reference=comparison.fit,
         cells=saving_cells_with_intervals(comparison.saving),
     )
 

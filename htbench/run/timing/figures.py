@@ -4,7 +4,7 @@ amortised methods save against fitting each concept."""
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -52,6 +52,21 @@ def saving(
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimesTogether:
+    """Times of a method's fits of several concepts side by side."""
+
+    concepts: int
+    """Concepts in one fit."""
+    seconds: tuple[float, ...]
+    """Seconds per concept: those of a fit with all steps, divided by its concepts, and those of
+    installing a map."""
+    concept: durations.DurationSummary
+    """Summary of `seconds`."""
+    scale: float
+    """Number of steps of a fit per measured step; 1: it was measured in full."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class MethodTimes:
     """One method's times in a session."""
 
@@ -80,6 +95,8 @@ class MethodTimes:
     published_speed_up: str
     """The speed-up over fits that the method's card quotes from its paper; empty: none."""
     probe: durations.CacheProbe | None
+    together: TimesTogether | None
+    """Fits of several concepts side by side; None where there are none."""
 
     @property
     def amortised(self) -> bool:
@@ -117,6 +134,14 @@ class SavingComparison:
     amortised: MethodTimes
     per_concept: MethodTimes
     saving: durations.Saving
+    together: int = 1
+    """Number of concepts that were fitted side by side; 1: each by itself."""
+
+    @property
+    def fit(self) -> str:
+        """The name of the fit, with the number of concepts side by side."""
+        more = f", {self.together} side by side" if self.together > 1 else ""
+        return self.per_concept.method + more
 
 
 @dataclass(frozen=True)
@@ -170,6 +195,24 @@ class Session:
             for times in self.method_times
             if times.amortised
             for fit in fits
+        ]
+
+    @cached_property
+    def comparisons_together(self) -> list[SavingComparison]:
+        """Every amortised method against the fits of several concepts side by side."""
+        return [
+            replace(
+                each,
+                saving=saving(
+                    training=each.amortised.training_cost,
+                    fit=TimingSeries(seconds=together.seconds, conditions=self.conditions),
+                    predict=self._series(each.amortised),
+                    generate=self._image_series,
+                ),
+                together=together.concepts,
+            )
+            for each in self.comparisons
+            if (together := each.per_concept.together)
         ]
 
     @cached_property
@@ -243,6 +286,25 @@ class Session:
             published=bool(facts.get("published")),
             published_speed_up=str(facts.get("published_speed_up") or ""),
             probe=self._cache_probe(method),
+            together=self._times_together(method, dict(facts.get("together") or {})),
+        )
+
+    def _times_together(self, method: str, facts: Mapping[str, Any]) -> TimesTogether | None:
+        rows = self._samples_by_work.get((method, "together"), [])
+        concepts, scale = int(facts.get("concepts") or 0), float(facts.get("scale") or 1.0)
+        if not rows or not concepts:
+            return None
+        fits = {s.round: s.seconds for s in rows if not s.phase}
+        for sample in rows:
+            if sample.phase == "fit":
+                fits[sample.round] += (scale - 1) * sample.seconds
+        install = durations.summarise_durations(self._phase_seconds(method, "image", "install"))
+        seconds = tuple(
+            fit / concepts + (install.median if install else 0.0) for fit in fits.values()
+        )
+        summary = durations.summarise_durations(seconds)
+        return summary and TimesTogether(
+            concepts=concepts, seconds=seconds, concept=summary, scale=scale
         )
 
     def _cache_probe(self, method: str) -> durations.CacheProbe | None:
@@ -363,6 +425,14 @@ def _scale_caveats(times: MethodTimes) -> list[str]:
         sentences.append(
             f"A fit of {times.method} was measured over a part of its steps; "
             f"that part counts {times.scale:g} times."
+        )
+    if times.together:
+        together, part = times.together, ""
+        if together.scale != 1:
+            part = f", over a part of its steps that counts {together.scale:g} times"
+        sentences.append(
+            f"{times.method} was also measured on {together.concepts} concepts side by side{part}, "
+            f"in {together.concept.n} fits before the rounds."
         )
     training = times.training
     concepts, of_concepts = training.get("concepts"), training.get("of_concepts")

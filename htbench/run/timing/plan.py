@@ -34,6 +34,8 @@ class TimingProtocol:
 
     None: as many of 3 to 20 as leave time for 10 rounds.
     """
+    together: int = 8
+    """Concepts that methods fit side by side, if they can, in times of their own; 1: none."""
     train_concepts: int = 8
     """Number of concepts that amortised methods are trained on."""
     train_steps: int = 8
@@ -63,6 +65,8 @@ class TimingPlan(Settings):
     """Time for all models together."""
     steps: Count | None = None
     """Steps of a fit that are measured; None: chosen so that there is time for 10 rounds."""
+    together: Annotated[int, Field(ge=1, le=1024)] = 8
+    """Concepts that methods fit side by side, if they can, in times of their own; 1: none."""
     train_concepts: Annotated[int, Field(ge=2)] = 8
     train_steps: Count = 8
     encoder: Name = ""
@@ -72,7 +76,10 @@ class TimingPlan(Settings):
 
     def protocol(self, minutes: float) -> TimingProtocol:
         """The protocol of one model's session of `minutes`."""
-        names = ("rounds", "steps", "train_concepts", "train_steps", "encoder", "seed")
+        names = (
+            *("rounds", "steps", "together", "train_concepts", "train_steps"),
+            *("encoder", "seed"),
+        )
         settings = {name: getattr(self, name) for name in names}
         return TimingProtocol(minutes=minutes, **settings)
 

@@ -80,8 +80,8 @@ class TimedMethod:
         }
 
 
-_REPEATED_SHARE = 1 / 20
-"""Share of the time budget that repeated trainings of one method may take."""
+REPEATED_SHARE = 1 / 20
+"""Share of the time budget that repetitions before the rounds may take, of one method."""
 Sink = Callable[[Sequence[Sample]], None]
 
 
@@ -204,12 +204,12 @@ class TimingHarness:
             own = self.folder / f"{Path(name).stem}-{number}"
             own.mkdir(parents=True, exist_ok=True)
             train = partial(method.train, self.model, concepts, seed=self.protocol.seed, folder=own)
-            measurements.append(self._measure(train))
+            measurements.append(self.measure(train))
             self.sink(
                 to_samples(measurements[-1], method=name, work="learn", concept="", number=number)
             )
             spent = time.monotonic() - began
-            if spent * durations.MIN_PIECES / number > _REPEATED_SHARE * 60 * self.protocol.minutes:
+            if spent * durations.MIN_PIECES / number > REPEATED_SHARE * 60 * self.protocol.minutes:
                 break
         by_concepts = durations.ScaledPart(
             factor=of_concepts / len(concepts),
@@ -243,7 +243,7 @@ class TimingHarness:
         unsteered = Request(prompt=self.prompt, seed=0, intervention=Intervention(), strength=0.0)
         return schedule.choose(
             paces,
-            image=self._measure(lambda: self._generate(unsteered)).seconds,
+            image=self.measure(lambda: self._generate(unsteered)).seconds,
             seconds=60 * self.protocol.minutes - (time.monotonic() - self.started_at),
             rounds=min(self.protocol.rounds, len(self.concepts)),
             again=self.protocol.again,
@@ -281,7 +281,7 @@ class TimingHarness:
         unsteered = self._unsteered(concept, number)
         self.sink(
             to_samples(
-                self._measure(lambda: self._generate(unsteered)),
+                self.measure(lambda: self._generate(unsteered)),
                 method="",
                 work="image",
                 concept=concept.id,
@@ -322,7 +322,7 @@ class TimingHarness:
         """Time one method on one concept and an image with it."""
         fit = self._fit_concept(entry, concept, memory=number == 0)
         request = Request(prompt=self.prompt, seed=number, intervention=fit.result, strength=1.0)
-        image = self._measure(lambda: self._generate(request), memory=number == 0)
+        image = self.measure(lambda: self._generate(request), memory=number == 0)
         self.sink(
             to_samples(
                 fit, method=entry.card.name, work="concept", concept=concept.id, number=number
@@ -343,13 +343,14 @@ class TimingHarness:
     def _fit_concept(
         self, entry: TimedMethod, concept: Concept, *, memory: bool = False
     ) -> Measurement[Intervention]:
-        return self._measure(lambda: entry.steering.towards(concept), memory=memory)
+        return self.measure(lambda: entry.steering.towards(concept), memory=memory)
 
     def _generate(self, request: Request) -> None:
         with phase("generate"):
             self.model.generate([request])
 
-    def _measure(self, work: Callable[[], Value], *, memory: bool = False) -> Measurement[Value]:
+    def measure(self, work: Callable[[], Value], *, memory: bool = False) -> Measurement[Value]:
+        """Measure `work` on prompts that the model has to encode anew."""
         if isinstance(self.model, CachesPrompts):
             self.model.forget_prompts()
         return self.stopwatch.measure(work, memory=memory)

@@ -17,10 +17,11 @@ from htbench.core.display import Display
 from htbench.core.errors import HtbenchError
 from htbench.core.interrupts import Interrupted
 from htbench.run.store import Sample, Store
-from htbench.run.timing import machine
+from htbench.run.timing import machine, side_by_side
 from htbench.run.timing.plan import TimingProtocol
 from htbench.run.timing.protocol import TimedMethod, TimingHarness
 from htbench.run.timing.schedule import MethodPace, Schedule
+from htbench.run.timing.side_by_side import SideBySide
 from htbench.run.timing.trainings import KeptTrainings
 from htbench.stats import durations
 from htbench.steering.concept import ConceptSet
@@ -103,7 +104,10 @@ def run(
         entries = [harness.with_steps(each.entry, schedule.steps) for each in prepared.methods]
         _announce(entries, schedule, protocol, display)
         facts |= {
-            "methods": {entry.card.name: entry.facts() for entry in entries},
+            "methods": {
+                entry.card.name: entry.facts() | _facts_of(each.together)
+                for each, entry in zip(prepared.methods, entries, strict=True)
+            },
             "untimed": prepared.untimed,
             "schedule": asdict(schedule),
         }
@@ -129,6 +133,8 @@ class _WarmMethod:
 
     entry: TimedMethod
     pace: MethodPace
+    together: SideBySide | None
+    """Its fits of several concepts, if it has such."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +142,13 @@ class _Prepared:
     methods: list[_WarmMethod]
     untimed: dict[str, str]
     """Reasons why the others cannot be timed."""
+
+    def leave_out(self, name: str, error: Exception, display: Display) -> None:
+        """Record and show the reason why something is not timed."""
+        known = isinstance(error, HtbenchError)
+        reason = str(error) if known else f"{type(error).__name__}: {error}"
+        self.untimed[name] = reason
+        display.warn(f"{name} is not timed: {reason}")
 
 
 def _prepare(harness: TimingHarness, methods: Sequence[str], display: Display) -> _Prepared:
@@ -147,17 +160,23 @@ def _prepare(harness: TimingHarness, methods: Sequence[str], display: Display) -
         stage.show(name)
         try:
             entry = harness.prepare(name)
-            prepared.methods.append(_WarmMethod(entry=entry, pace=harness.warm_up(entry)))
+            pace = harness.warm_up(entry)
         except Exception as error:  # one method's fault is not that of the others
-            reason = (
-                str(error)
-                if isinstance(error, HtbenchError)
-                else f"{type(error).__name__}: {error}"
-            )
-            prepared.untimed[name] = reason
-            display.warn(f"{name} is not timed: {reason}")
+            prepared.leave_out(name, error, display)
+        else:
+            together = None
+            try:
+                together = side_by_side.measure(harness, entry)
+            except Exception as error:  # such as too little memory for so many concepts
+                size = harness.protocol.together
+                prepared.leave_out(f"{name}, {size} side by side", error, display)
+            prepared.methods.append(_WarmMethod(entry=entry, pace=pace, together=together))
         stage.advance()
     return prepared
+
+
+def _facts_of(together: SideBySide | None) -> dict[str, object]:
+    return {"together": asdict(together)} if together else {}
 
 
 def _announce(

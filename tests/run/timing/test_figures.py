@@ -120,3 +120,20 @@ def test_a_reader_is_told_of_kept_prompts_and_of_another_encoder() -> None:
 def test_without_images_there_is_no_comparison() -> None:
     made = session()
     assert Session([each for each in made.samples if each.method], made.facts).comparisons == []
+
+
+def test_fits_side_by_side_are_compared_per_concept_beside_single_ones() -> None:
+    made = session()
+    made.facts["methods"]["act"]["together"] = {"concepts": 4, "steps": 3, "scale": 10.0}
+    fits = [
+        sample("act", "together", name, k, seconds)
+        for k in (1, 2, 3)
+        for name, seconds in {"": 5.0, "fit": 3.0}.items()
+    ]
+    timed = Session([*made.samples, *fits], made.facts)
+    (alone,), (found,) = timed.comparisons, timed.comparisons_together
+    assert (alone.fit, found.fit) == ("act", "act, 4 side by side")
+    assert alone.saving.speedup().value == pytest.approx(10 / 0.1)
+    # (5 + 9 x 3) / 4 per concept, and installing
+    assert found.saving.speedup().value == pytest.approx((8 + 0.01) / 0.1)
+    assert any("4 concepts side by side" in text for text in caveats(timed))
