@@ -40,6 +40,7 @@ def test_both_models_of_the_paper_are_rehearsed_in_one_report(
         assert [each and each["fit"] for each in row["cells"]] == [
             "lineas-1000",
             None,
+            "lineas-1000, 8 side by side",
             "linear-act",
         ]
     page = (tmp_path / "paper-scale-tiny" / "report.html").read_text(encoding="utf-8")
