@@ -303,9 +303,9 @@ class Session:
             fit / concepts + (install.median if install else 0.0) for fit in fits.values()
         )
         summary = durations.summarise_durations(seconds)
-        return summary and TimesTogether(
-            concepts=concepts, seconds=seconds, concept=summary, scale=scale
-        )
+        if summary is None:
+            return None
+        return TimesTogether(concepts=concepts, seconds=seconds, concept=summary, scale=scale)
 
     def _cache_probe(self, method: str) -> durations.CacheProbe | None:
         new = {

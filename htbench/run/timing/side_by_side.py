@@ -5,6 +5,7 @@ They are measured apart from single fits, since a batch of concepts takes as lon
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from htbench.run.timing import schedule
 from htbench.run.timing.protocol import REPEATED_SHARE, TimedMethod, TimingHarness, to_samples
@@ -44,7 +45,7 @@ def measure(harness: TimingHarness, entry: TimedMethod) -> SideBySide | None:
     repeats = min(durations.MIN_PIECES, len(harness.training_concepts) // count)
     for number in range(1, repeats + 1):
         group = harness.training_concepts[(number - 1) * count : number * count]
-        measurement = harness.measure(lambda group=group: towards_many(steering, group))
+        measurement = harness.measure(partial(towards_many, steering, group))
         name, first = entry.card.name, group[0].id
         harness.sink(
             to_samples(measurement, method=name, work="together", concept=first, number=number)

@@ -240,10 +240,12 @@ class EndToEnd(Objective):
             optimiser, self.steps, eta_min=self.rate * self.rate_floor
         )
         active, results = list(range(len(rows))), dict[int, Tensor]()
+        stacked = list[int]()
         with phase("fit"):
-            for step in range(self.steps):
+            for _ in range(self.steps):
                 steps = [next(rows[k].steps) for k in active]
-                if step == 0 or self.subsample or len(steps) < len(unsteered):
+                if self.subsample or stacked != active:
+                    stacked = [*active]
                     targets = Targets.stack([own for _, own in steps])
                     unsteered = torch.stack([rows[k].unsteered for k in active])
                 images = _concatenate([own for own, _ in steps])
