@@ -114,7 +114,9 @@ class Intake:
 
     def files(self) -> Iterator[tuple[str, str]]:
         """Each file with the location of the first row that names it."""
-        query = """SELECT file, location FROM rows UNION ALL SELECT file, location FROM plain"""
+        query = """SELECT file, location FROM (SELECT file, location, place, 0 AS part FROM rows
+                     UNION ALL SELECT file, location, place, 1 FROM plain)
+                   GROUP BY file ORDER BY min(part), min(place)"""
         return iter(self._database.execute(query))
 
     def rows(self) -> Iterator[tuple[object, ...]]:

@@ -261,6 +261,15 @@ def _facts(runs: Sequence[Facts]) -> dict[str, object]:
         **runs[0].plan.stored,
         "methods": list(dict.fromkeys(method for facts in runs for method in facts.plan.methods)),
     }
+    if imported := [facts.imported for facts in runs if facts.is_imported]:
+        together["imported"] = {
+            **imported[0].stored,
+            "left_out": sum(each.left_out for each in imported),
+            "problems": [problem for each in imported for problem in each.problems],
+            "unpaired": sum(each.unpaired for each in imported),
+            "paired": any(each.paired for each in imported),
+            "notes": list(dict.fromkeys(note for each in imported for note in each.notes)),
+        }
     environments = [facts.environment.stored for facts in runs]
     names = dict.fromkeys(name for environment in environments for name in environment)
     together["environment"] = {

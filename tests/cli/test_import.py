@@ -1,6 +1,7 @@
 """`htbench import`: from pictures to a ranked and judged report."""
 
 import csv
+import re
 import signal
 import subprocess
 import sys
@@ -106,6 +107,21 @@ def test_without_unsteered_pictures_their_columns_are_absent_and_it_is_said_once
     assert "concept_gain" not in table
     assert "image_preservation" not in table
     assert "training_seconds" not in table
+
+
+def test_the_report_claims_nothing_that_is_not_known_of_imported_pictures(
+    unpaired: "subprocess.CompletedProcess[str]", home: Path
+) -> None:
+    text = page(home, "unpaired")
+    for sentence in (
+        "is independent of all methods",
+        "No method of this run was trained",
+        "The same plan, model and machine give the same images",
+        "No cell is dropped",
+    ):
+        assert sentence not in text
+    sections = re.findall(r'<section id="([a-z-]+)"', text)
+    assert not {"claims", "speed", "strengths"} & set(sections)
 
 
 def test_the_times_of_pictures_are_a_column_where_they_are_told(

@@ -40,6 +40,7 @@ ONLY_READ = {
     "judge quickstart --humans *": "needs answers of people",
     "study import answers-*": "needs answers of people",
     "study report quickstart": "needs answers of people",
+    "import hosted.toml *": "needs a server",
     "import samples *": "watches until Ctrl-C",
     "train *": "takes minutes",
     "time *": "takes minutes",

@@ -11,6 +11,7 @@ import numpy as np
 from htbench.core.types import UNSTEERED
 from htbench.report.gallery import grid
 from htbench.run.summary import Summary
+from htbench.scorers.metric_table import RANGES
 from htbench.stats import estimates, fit_seeds
 from htbench.stats.families import Contrast, Families
 
@@ -60,6 +61,7 @@ def macro_mean(summary: Summary, method: str, strength: float) -> MacroMean | No
     sizes = Counter(kinds)
     macro = _mean_of_means(Families.of(list(gains), summary.families), kinds)
     gain = estimates.estimate(list(gains.values()), macro)
+    gain = estimates.kept_within(gain, RANGES[summary.headline])
     if min(sizes.values()) == 1:  # nothing is known about how much its concepts differ
         gain = replace(gain, low=math.nan, high=math.nan, p=math.nan)
     return MacroMean(gain=gain, kinds=len(sizes), near_floor=_near_floor(summary, gains))
@@ -119,6 +121,7 @@ def collect(summary: Summary) -> list[KindGains]:
                     if concept in concepts
                 },
                 summary.families,
+                within=RANGES[summary.headline],
             )
             for method in summary.methods
             if method != UNSTEERED
