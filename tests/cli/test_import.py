@@ -6,13 +6,38 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from kit import foreign_pictures
-from kit.commands import htbench, imports_torch
+from kit.commands import imports_torch
+from typer.testing import CliRunner
 
+from htbench.cli import app
+from htbench.core.errors import HtbenchError
 from htbench.run.store import Store
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The end of a command, with the line of its error."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def htbench(*words: str, cwd: Path) -> Answer:
+    """A command in this process, so that torch is loaded once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        ended = CliRunner().invoke(app, list(words), prog_name="htbench")
+    error = ended.exception
+    if isinstance(error, HtbenchError):
+        return Answer(error.exit_code, ended.stdout, f"{ended.stderr}{error}")
+    assert error is None or isinstance(error, SystemExit), error
+    return Answer(ended.exit_code, ended.stdout, ended.stderr)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +51,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def answer(home: Path) -> "subprocess.CompletedProcess[str]":
+def answer(home: Path) -> Answer:
     words = ("import", "made elsewhere/pictures.csv", "--scorer", "emoji-clip-b")
     return htbench(*words, cwd=home)
 
@@ -36,7 +61,7 @@ def page(home: Path, run: str) -> str:
 
 
 def test_sixty_pictures_become_a_ranked_report_that_names_the_bad_ones(
-    answer: "subprocess.CompletedProcess[str]", home: Path
+    answer: Answer, home: Path
 ) -> None:
     assert answer.returncode == 3, answer.stderr
     assert "1–3     1  " in answer.stdout
@@ -46,9 +71,7 @@ def test_sixty_pictures_become_a_ranked_report_that_names_the_bad_ones(
     assert "3 pictures could not be used" in answer.stderr
 
 
-def test_the_run_is_judged_exported_and_studied_like_any_other(
-    answer: "subprocess.CompletedProcess[str]", home: Path
-) -> None:
+def test_the_run_is_judged_exported_and_studied_like_any_other(answer: Answer, home: Path) -> None:
     judged = htbench("judge", "pictures", "--criterion", "presence", "--pairs", "20", cwd=home)
     assert judged.returncode == 0, judged.stderr
     assert "Judges" in page(home, "pictures")
@@ -63,9 +86,7 @@ def test_the_run_is_judged_exported_and_studied_like_any_other(
         assert done.returncode == 0, (words, done.stderr)
 
 
-def test_a_second_import_and_scoring_add_nothing(
-    answer: "subprocess.CompletedProcess[str]", home: Path
-) -> None:
+def test_a_second_import_and_scoring_add_nothing(answer: Answer, home: Path) -> None:
     again = htbench("import", "made elsewhere/pictures.csv", "--scorer", "emoji-clip-b", cwd=home)
     assert "0 pictures added, 69 in all" in again.stderr
     assert "emoji-clip-b: 0 cells scored" in again.stderr
@@ -84,7 +105,7 @@ def test_runs_of_several_programs_become_one_report(home: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def unpaired(home: Path) -> "subprocess.CompletedProcess[str]":
+def unpaired(home: Path) -> Answer:
     """An import of pictures without unsteered ones, with the times that they took."""
     rows = foreign_pictures.make(home / "unpaired", unsteered=False)
     timed = [{**row, "seconds": f"{1 + number % 3}"} for number, row in enumerate(rows)]
@@ -93,7 +114,7 @@ def unpaired(home: Path) -> "subprocess.CompletedProcess[str]":
 
 
 def test_without_unsteered_pictures_their_columns_are_absent_and_it_is_said_once(
-    unpaired: "subprocess.CompletedProcess[str]", home: Path
+    unpaired: Answer, home: Path
 ) -> None:
     assert unpaired.returncode == 0, unpaired.stderr
     assert "Ranked by presence" in unpaired.stdout
@@ -110,7 +131,7 @@ def test_without_unsteered_pictures_their_columns_are_absent_and_it_is_said_once
 
 
 def test_the_report_claims_nothing_that_is_not_known_of_imported_pictures(
-    unpaired: "subprocess.CompletedProcess[str]", home: Path
+    unpaired: Answer, home: Path
 ) -> None:
     text = page(home, "unpaired")
     for sentence in (
@@ -125,8 +146,8 @@ def test_the_report_claims_nothing_that_is_not_known_of_imported_pictures(
 
 
 def test_the_times_of_pictures_are_a_column_where_they_are_told(
-    unpaired: "subprocess.CompletedProcess[str]",
-    answer: "subprocess.CompletedProcess[str]",
+    unpaired: Answer,
+    answer: Answer,
     home: Path,
 ) -> None:
     assert "Time: per image." in unpaired.stdout
@@ -136,7 +157,7 @@ def test_the_times_of_pictures_are_a_column_where_they_are_told(
 
 
 def test_a_run_without_pairs_is_judged_exported_and_scored_again(
-    unpaired: "subprocess.CompletedProcess[str]", home: Path
+    unpaired: Answer, home: Path
 ) -> None:
     for words in (
         ["judge", "unpaired", "--criterion", "presence", "--pairs", "20"],
