@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Annotated, Literal, Self
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
@@ -48,6 +49,8 @@ class Manifest(BaseModel):
 
     format: Literal["htbench bundle"] = "htbench bundle"
     version: Literal[1] = 1
+    htbench: Annotated[str, Field(max_length=100)]
+    """Version of htbench that packed the run."""
     pictures: bool
     """True if the images of the run are in the bundle."""
     files: dict[str, Sha256]
@@ -65,7 +68,7 @@ def write(path: Path, entries: Mapping[str, Iterable[bytes]], *, pictures: bool)
                     total.update(piece)
                     file.write(piece)
             files[name] = total.hexdigest()
-        manifest = Manifest(pictures=pictures, files=files)
+        manifest = Manifest(htbench=version("htbench"), pictures=pictures, files=files)
         text = json.dumps(manifest.model_dump(), indent=1, ensure_ascii=False) + "\n"
         archive.writestr(_info(MANIFEST), text)
     return manifest

@@ -139,21 +139,21 @@ def test_a_bundle_of_another_kind_of_machine_holds(bundle: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "column", "value"),
+    ("table", "column", "value", "title"),
     [
-        ("scores", "value", 0.25),
-        ("timings", "seconds", 1e-9),
-        ("sessions", "command", "htbench run other"),
-        ("sessions", "environment", "{}"),
+        ("scores", "value", 0.25, "scores"),
+        ("timings", "seconds", 1e-9, "times"),
+        ("sessions", "command", "htbench run other", "commands and environments"),
+        ("sessions", "environment", "{}", "commands and environments"),
     ],
 )
 def test_a_change_that_the_manifest_does_not_follow_is_named_by_its_file(
-    bundle: Path, table: str, column: str, value: object
+    bundle: Path, table: str, column: str, value: object, title: str
 ) -> None:
     changes = edited_bundle.table(bundle, table, lambda row: row.update({column: value}))
     edited_bundle.edit(bundle, changes)
     assert differences(bundle) == (
-        f"run/tables/{table}.jsonl is not what was packed: it has another digest"
+        f"run/tables/{table}.jsonl ({title}) is not what was packed: it has another digest"
     )
 
 
@@ -241,6 +241,18 @@ def test_a_forged_setting_of_a_method_is_not_that_of_its_card(bundle: Path) -> N
 
     text = differences(forged(bundle, edited_bundle.fact(bundle, "methods", change)))
     assert "'settings' of method 'mean-shift'" in text
+
+
+def test_a_run_of_another_version_of_htbench_may_word_methods_in_another_way(bundle: Path) -> None:
+    def change(methods: dict[str, Any]) -> None:
+        methods["mean-shift"]["summary"] = "other words"
+
+    assert "'summary' of method" in differences(
+        forged(bundle, edited_bundle.fact(bundle, "methods", change))
+    )
+    older = json.dumps({"htbench": "0.0.9"})
+    forged(bundle, edited_bundle.table(bundle, "sessions", lambda r: r.update(environment=older)))
+    assert differences(bundle) == ""
 
 
 def test_a_leak_that_is_not_told_is_found(bundle: Path) -> None:
@@ -381,7 +393,7 @@ def test_the_command_ends_with_5_and_names_the_change(bundle: Path) -> None:
     edited_bundle.edit(bundle, changes)
     answer = htbench("verify", str(bundle), "--quiet")
     assert answer.returncode == Refused.exit_code
-    assert answer.stdout.startswith("✗ run/tables/timings.jsonl is not what was packed")
+    assert answer.stdout.startswith("✗ run/tables/timings.jsonl (times) is not what was packed")
     assert "1 finding differs" in answer.stderr
 
 
