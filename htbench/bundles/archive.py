@@ -47,7 +47,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal["htbench bundle"] = "htbench bundle"
+    format: Literal["htbench-bundle"] = "htbench-bundle"
     version: Literal[1] = 1
     htbench: Annotated[str, Field(max_length=100)]
     """Version of htbench that packed the run."""
