@@ -62,7 +62,7 @@ def print_lines(summary: Summary, page: Path) -> None:
             print_json(event=board, **asdict(line))
     for row in leaderboard_files.headlines(summary):
         print_json(event="headline", **row)
-    for cost in summary.costs:
+    for cost in () if summary.facts.is_imported else summary.costs:
         print_json(event="cost", **cost.facts())
     for problem in summary.failures:
         print_json(event="problem", **asdict(problem))

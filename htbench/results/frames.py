@@ -89,8 +89,11 @@ def leaderboard(summary: Summary) -> "DataFrame":
 
 
 def strengths(summary: Summary) -> "DataFrame":
-    """A row per method and strength: the leaderboard, then all other strengths."""
-    rows = [[row[name] for name in _LEADERBOARD] for row in leaderboard_files.rows(summary)]
+    """A row per method and strength: the leaderboard, then all other strengths.
+
+    Scores and times that imported pictures cannot have are NaN.
+    """
+    rows = [[row.get(name) for name in _LEADERBOARD] for row in leaderboard_files.rows(summary)]
     return _frame(rows, _LEADERBOARD, summary)
 
 

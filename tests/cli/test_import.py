@@ -1,6 +1,7 @@
 """`htbench import`: from pictures to a ranked and judged report."""
 
 import csv
+import json
 import re
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from kit import foreign_pictures
 from kit.commands import imports_torch
 from typer.testing import CliRunner
 
+from htbench import open as open_run
 from htbench.cli import app
 from htbench.core.errors import HtbenchError
 from htbench.run.store import Store
@@ -167,6 +169,16 @@ def test_a_run_without_pairs_is_judged_exported_and_scored_again(
     ):
         done = htbench(*words, cwd=home)
         assert done.returncode == 0, (words, done.stderr)
+
+
+def test_what_is_not_known_is_missing_in_python_and_json_and_not_zero(
+    unpaired: Answer, home: Path
+) -> None:
+    board = open_run(home / "runs" / "unpaired").leaderboard()
+    assert board["presence"].notna().all()
+    assert board[["concept_gain", "concept_seconds", "training_seconds"]].isna().all(axis=None)
+    lines = htbench("report", "unpaired", "--json", cwd=home).stdout.splitlines()
+    assert "cost" not in {json.loads(line)["event"] for line in lines}
 
 
 def test_torch_is_not_imported_until_pictures_are_scored(home: Path) -> None:
