@@ -4,6 +4,7 @@ Requests, their cost and their outcome are in a ledger, as those of judges are.
 """
 
 import asyncio
+import os
 import random
 import time
 from base64 import b64decode
@@ -328,8 +329,6 @@ def connection(card: HostedCard) -> Connection:
         Missing: if it needs a key and there is none.
         UsageError: if the key or the address is none.
     """
-    import os
-
     endpoint = card.endpoint
     given = (os.environ.get(endpoint.url_variable) or "").strip()
     noun = endpoint.url_variable if given else f"the url of {card.name!r}"

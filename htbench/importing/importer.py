@@ -54,7 +54,7 @@ class ImportSettings:
 class Imported:
     """The outcome of an import."""
 
-    pictures: int
+    cells: int
     """Number of cells of the run."""
     added: int
     """Number of cells whose pictures are new or have changed."""
@@ -64,14 +64,15 @@ class Imported:
     """A line for each of the first pictures that are left out."""
     left_out: int
     """Number of pictures that are left out."""
-    lacks: list[str]
-    """Sentences on what the run has no scores for."""
+    converted: int
+    """Number of files that are kept as PNG of their pixels, not as they were."""
 
     def __str__(self) -> str:
         sizes = [f"{number:,} of {size}" for size, number in islice(self.sizes.items(), 3)]
         more = f" and {len(self.sizes) - 3} other sizes" if len(self.sizes) > 3 else ""
-        text = f"{self.added:,} pictures added, {self.pictures:,} in all"
-        return f"{text}; files: {', '.join(sizes)}{more}" if sizes else text
+        text = f"{self.added:,} cells added, {self.cells:,} in all"
+        converted = f"; {self.converted:,} converted to PNG" if self.converted else ""
+        return f"{text}; files: {', '.join(sizes)}{more}{converted}" if sizes else text
 
 
 def import_rows(
@@ -89,8 +90,8 @@ def import_rows(
             one, and a source without a picture is no mistake.
 
     Raises:
-        UsageError: for a wrong row, or a picture that is too large; nothing was written then.
-        Refused: if the run is not one of imported pictures.
+        UsageError: for a wrong row, a picture that is too large, or a run whose pictures htbench
+            made; nothing was written then.
     """
     display = display or Display()
     before = _facts(folder)
@@ -207,7 +208,6 @@ def _complete(
         "problems": problems,
         "unpaired": grid.unpaired,
         "paired": grid.paired > 0,
-        "converted": grid.converted,
         "sizes": grid.sizes,
     }
     plan = {
@@ -249,12 +249,12 @@ def _complete(
         },
     )
     return Imported(
-        pictures=store.count(),
+        cells=store.count(),
         added=added,
         sizes=grid.sizes,
         problems=problems,
         left_out=left_out,
-        lacks=Facts.read(store).imported.lacks,
+        converted=grid.converted,
     )
 
 

@@ -90,7 +90,7 @@ def test_the_run_is_judged_exported_and_studied_like_any_other(answer: Answer, h
 
 def test_a_second_import_and_scoring_add_nothing(answer: Answer, home: Path) -> None:
     again = htbench("import", "made elsewhere/pictures.csv", "--scorer", "emoji-clip-b", cwd=home)
-    assert "0 pictures added, 69 in all" in again.stderr
+    assert "0 cells added, 69 in all" in again.stderr
     assert "emoji-clip-b: 0 cells scored" in again.stderr
 
 

@@ -126,7 +126,7 @@ def test_a_row_added_later_adds_one(pictures: Path, run: Path) -> None:
     bring(foreign_pictures.write_table(pictures / "t.csv", rows[:5]), run)
     before = cells(run)
     added = bring(foreign_pictures.write_table(pictures / "t.csv", rows[:6]), run)
-    assert (added.added, added.pictures) == (1, 6)
+    assert (added.added, added.cells) == (1, 6)
     assert set(before) < set(cells(run))
 
 
@@ -158,7 +158,7 @@ def test_a_picture_that_was_deleted_after_the_import_is_kept(pictures: Path, run
     for path in pictures.glob("lora/*"):
         path.unlink()
     again = bring(table, run)
-    assert (again.left_out, again.added, again.pictures) == (0, 0, 72)
+    assert (again.left_out, again.added, again.cells) == (0, 0, 72)
 
 
 def test_a_picture_that_the_run_lost_is_read_again(pictures: Path, run: Path) -> None:
