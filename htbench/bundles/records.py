@@ -258,6 +258,20 @@ def check_pictures(part: Part) -> Iterator[Finding]:
         yield holds(f"{part.title}{count:,} images are pictures")
 
 
+def check_cell_concepts(part: Part) -> Iterator[Finding]:
+    """Find cells of concepts that the run does not list: they can be neither scored nor made."""
+    with Store.read(part.folder) as store:
+        concepts = [name for (name,) in store.select("SELECT DISTINCT concept FROM cells")]
+    unknown = sorted(set(concepts) - part.facts.concepts.keys())
+    yield from each_differs(
+        [
+            f"{part.title}a cell has concept {name[:80]!r}, which is not of the run"
+            for name in unknown
+        ],
+        "concepts",
+    )
+
+
 def check_tuned(part: Part, tuning: Part) -> Iterator[Finding]:
     """Choose the strengths again by the scores on dev concepts, and compare them with the run's."""
     with Store.read(tuning.folder) as store:

@@ -198,19 +198,27 @@ class _Maker:
             each.id: each for concepts in concept_set.splits.values() for each in concepts
         }
         self._trained: dict[tuple[str, str], TrainedMethod | None] = {}
-        self._interventions: dict[tuple[str, str, str], Intervention] = {}
+        self._interventions: dict[tuple[str, str, str], Intervention | None] = {}
         self._anew: set[str] = set()
         self._from_bundle: set[str] = set()
         self._trained_there: set[str] = set()
+        self._lost: set[str] = set()
         self._differences: list[str] = []
 
     def make(self, group: Sequence[Drawn], device: str) -> list[_Remade]:
-        """The pictures of one batch."""
+        """The pictures of one batch, without those that have no intervention."""
         interventions = {
-            (each.row.method, each.row.concept): self._intervention(each)
+            (each.row.method, each.row.concept): found
             for each in group
-            if each.row.is_steered
+            if each.row.is_steered and (found := self._intervention(each))
         }
+        group = [
+            each
+            for each in group
+            if not each.row.is_steered or (each.row.method, each.row.concept) in interventions
+        ]
+        if not group:
+            return []
         with _threads(group[0].threads):
             batches, _ = self._generator.generate(
                 [each.row for each in group], interventions, batch_size=group[0].batch
@@ -232,8 +240,12 @@ class _Maker:
         ]
 
     def findings(self) -> Iterator[Finding]:
-        """Which interventions were made anew, and differences of trainings."""
-        yield from each_differs(self._differences, "facts about trainings")
+        """Which interventions were made anew, and differences of interventions and trainings."""
+        yield from each_differs(self._differences, "interventions and facts about trainings")
+        if self._lost:
+            yield unchecked(
+                f"pictures of {', '.join(sorted(self._lost))}: interventions are not in the bundle"
+            )
         if self._anew:
             yield holds(f"interventions of {', '.join(sorted(self._anew))} were made anew")
         if self._from_bundle:
@@ -241,13 +253,12 @@ class _Maker:
                 f"interventions of {', '.join(sorted(self._from_bundle))} are those of the bundle"
                 + ("" if self._options.refit else "; --refit fits them anew")
             )
-
         if self._trained_there:
             yield unchecked(
                 f"trainings of {', '.join(sorted(self._trained_there))} are those of the bundle"
             )
 
-    def _intervention(self, drawn: Drawn) -> "Intervention":
+    def _intervention(self, drawn: Drawn) -> "Intervention | None":
         row, part = drawn.row, drawn.part
         key = part.title, row.method, row.concept
         if key not in self._interventions:
@@ -257,17 +268,30 @@ class _Maker:
                 self._interventions[key] = self._make(part, row.method, self._concepts[row.concept])
         return self._interventions[key]
 
-    def _make(self, part: Part, method: str, concept: Concept) -> "Intervention":
+    def _make(self, part: Part, method: str, concept: Concept) -> "Intervention | None":
+        """An intervention made anew, or that of the bundle; None where it has none to be read."""
         from htbench.steering import intervention
 
+        if method not in part.facts.methods:
+            self._lost.add(method)
+            return None
         trained = self._trained_method(part, method)
         if trained is not None:
             self._anew.add(method)
             return trained.steering.towards(concept)
+        digest, model = part.facts.methods[method].digest, part.facts.model.revision
+        path = part.folder / "maps" / map_file(Digest(digest), Digest(model), concept)
+        if not path.is_file():
+            self._lost.add(method)
+            return None
+        try:
+            loaded = intervention.load(path, model=self._model)
+        except HtbenchError as error:
+            problem = str(error).replace(str(path), path.name)
+            self._differences.append(f"{part.title}intervention of {method}: {problem}")
+            return None
         self._from_bundle.add(method)
-        facts = part.facts
-        name = map_file(Digest(facts.methods[method].digest), Digest(facts.model.revision), concept)
-        return intervention.load(part.folder / "maps" / name, model=self._model)
+        return loaded
 
     def _trained_method(self, part: Part, method: str) -> "TrainedMethod | None":
         """The method as it is trained; None where its interventions are taken from the bundle."""

@@ -113,9 +113,14 @@ def _check_run(
     if not has_pictures:
         yield unchecked("scores and pictures: the bundle has no pictures")
         return
-    pictures = [finding for part in every for finding in records.check_pictures(part)]
-    yield from pictures
-    if any(finding.kind == "differs" for finding in pictures):
+    basis = [
+        finding
+        for part in every
+        for check in (records.check_cell_concepts, records.check_pictures)
+        for finding in check(part)
+    ]
+    yield from basis
+    if any(finding.kind == "differs" for finding in basis):
         return
     scorers: Sequence[str] = ()
     if every[0].concept_set is None:

@@ -282,6 +282,15 @@ def test_strengths_follow_from_the_run_on_dev_concepts(tmp_path: Path) -> None:
     assert "strength of the tuning of prompt is 0.5 in the bundle" in differences(bundle)
 
 
+def test_a_cell_of_a_concept_that_the_run_does_not_list_is_found(bundle: Path) -> None:
+    def change(row: dict[str, object]) -> None:
+        if row["id"] == 5:
+            row["concept"] = "companion/other"
+
+    text = differences(forged(bundle, edited_bundle.table(bundle, "cells", change)), again=ALL)
+    assert "a cell has concept 'companion/other', which is not of the run" in text
+
+
 def test_cells_that_were_left_out_are_missing_in_the_plan(bundle: Path) -> None:
     entries = edited_bundle.read(bundle)
     dropped = [row for row in edited_bundle.rows(bundle, "cells") if row["method"] == "mean-shift"]
@@ -314,6 +323,20 @@ def test_a_forged_intervention_does_not_give_the_pictures(bundle: Path) -> None:
     assert "has other bytes when it is made again" in differences(bundle, again=ALL)
 
 
+def test_a_damaged_intervention_is_told_and_other_pictures_are_made_again(bundle: Path) -> None:
+    entries = edited_bundle.read(bundle)
+    names = [name for name, data in entries.items() if "/maps/" in name and b"mean-shift" in data]
+    changed = bytearray(entries[names[0]])
+    changed[-1] ^= 1
+    forged(bundle, {names[0]: bytes(changed), names[1]: None})
+    found = findings(bundle, again=ALL)
+    assert "intervention of mean-shift: " in "\n".join(kinds(found, "differs"))
+    assert "pictures of mean-shift: interventions are not in the bundle" in kinds(
+        found, "unchecked"
+    )
+    assert "5 of 5 pictures made again have the same bytes" in kinds(found, "holds")
+
+
 def test_a_bundle_names_no_files_of_this_machine(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("not a set")
 
@@ -340,14 +363,8 @@ def test_another_model_is_said_to_be_another(bundle: Path) -> None:
 def test_imported_pictures_cannot_be_made_again_and_nothing_differs(tmp_path: Path) -> None:
     run = report_run.build(tmp_path / "run", concepts=2, prompts=report_run.PROMPTS[:1], size=8)
     words = [
-        {
-            "id": f"k/{k}",
-            "kind": "k",
-            "split": "test",
-            "text": text,
-            "template": f"{{prompt}} {text}",
-        }
-        for k, text in enumerate(("with lemon", "in blue"))
+        {"id": id_, "kind": "k", "split": "test", "text": text, "template": f"{{prompt}} {text}"}
+        for id_, text in (("lemon", "with lemon"), ("tones", "in blue tones"))
     ]
     (run / "concepts.jsonl").write_text("".join(json.dumps(each) + "\n" for each in words))
     concepts = concept.load(str(run / "concepts.jsonl"))
