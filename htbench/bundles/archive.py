@@ -21,18 +21,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from htbench.core import reading
 from htbench.core.errors import Refused
+from htbench.run.concept_source import OWN_SET
 
 MANIFEST = "manifest.json"
 LEADERBOARD = "leaderboard.csv"
-CONCEPTS = "concepts.jsonl"
-"""File in the folder of a run whose concepts are in no set but its own."""
 PART = r"run(?:/tuning|/fit-seeds/[0-9]{1,19})?"
 """Pattern of the folders of a run and of the runs within it."""
 _NAMES = re.compile(
     rf"{MANIFEST}|{re.escape(LEADERBOARD)}|images/[0-9a-f]{{32}}\.png"
     rf"|{PART}/(?:tables|judge)/[a-z]{{1,20}}\.jsonl"
     rf"|{PART}/maps/(?:[0-9a-f]{{16}}\.safetensors|steering-[0-9a-f]{{16}})"
-    rf"|run/studies/[\w-]{{1,90}}\.json|run/{re.escape(CONCEPTS)}"
+    rf"|run/studies/[\w-]{{1,90}}\.json|run/{re.escape(OWN_SET)}"
 )
 _MAX_FILES = 3_000_000
 _MAX_MANIFEST = 1 << 29

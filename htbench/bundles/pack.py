@@ -16,6 +16,7 @@ from htbench.core.errors import Missing, Refused, UsageError
 from htbench.judging.ledger import LEDGER_FILE, Ledger
 from htbench.report import leaderboard_files
 from htbench.run import study_result
+from htbench.run.concept_source import OWN_SET
 from htbench.run.store import Store, image_file, read_image
 from htbench.run.summary import Summary
 
@@ -64,9 +65,9 @@ def pack(run: Path, path: Path, *, with_pictures: bool = True) -> Packed:
         if with_pictures:
             entries |= _image_entries(run, copy)
         entries |= _study_entries(run)
-        if (run / archive.CONCEPTS).is_file():
-            text = reading.read_bytes(run / archive.CONCEPTS, noun="concept set", within=run)
-            entries[f"run/{archive.CONCEPTS}"] = [text]
+        if (run / OWN_SET).is_file():
+            text = reading.read_bytes(run / OWN_SET, noun="concept set", within=run)
+            entries[f"run/{OWN_SET}"] = [text]
         entries[archive.LEADERBOARD] = [leaderboard(copy)]
         with content.replacing(path) as fresh:
             archive.write(fresh, entries, pictures=with_pictures)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from htbench.bundles.archive import CONCEPTS
 from htbench.bundles.findings import Finding, differs, each_differs, holds, unchecked
 from htbench.core import content, pictures
 from htbench.core.errors import HtbenchError
 from htbench.core.types import Digest
 from htbench.run import plan as plans
 from htbench.run import tune
+from htbench.run.concept_source import OWN_SET
 from htbench.run.fact_table import Facts
 from htbench.run.plan import Plan
 from htbench.run.store import Store
@@ -57,13 +57,13 @@ def find_concept_set(
     names files of this machine.
     """
     named, name = facts.concept_set, given or facts.plan.concept_set
-    is_own = given is None and name == CONCEPTS and (run / CONCEPTS).is_file()
+    is_own = given is None and name == OWN_SET and (run / OWN_SET).is_file()
     if given is None and not is_own and name not in concept.names():
         return None, unchecked(
             f"concepts: {named.name or name!r} is not shipped; give it with --concept-set"
         )
     try:
-        found = concept.load(str(run / CONCEPTS) if is_own else name, model=facts.model.name)
+        found = concept.load(str(run / OWN_SET) if is_own else name, model=facts.model.name)
     except HtbenchError as error:
         return None, unchecked(f"concepts: {error}")
     if is_own:

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from htbench.bundles import tables
-from htbench.bundles.archive import CONCEPTS, LEADERBOARD, PART, Archive
+from htbench.bundles.archive import LEADERBOARD, PART, Archive
 from htbench.core.errors import HtbenchError, Refused, UsageError
 from htbench.judging.ledger import LEDGER_FILE, Ledger
 from htbench.run import study_result
+from htbench.run.concept_source import OWN_SET
 from htbench.run.store import Store
 
 _IMAGE = re.compile(r"[0-9a-f]{32}\.png")
@@ -75,8 +76,8 @@ def write(archive: Archive, run: Path) -> None:
     if LEADERBOARD not in archive.names:
         raise archive.refuse(f"it has no {LEADERBOARD}")
     _write_file(archive, LEADERBOARD, run / LEADERBOARD)
-    if f"run/{CONCEPTS}" in archive.names:
-        _write_file(archive, f"run/{CONCEPTS}", run / CONCEPTS)
+    if f"run/{OWN_SET}" in archive.names:
+        _write_file(archive, f"run/{OWN_SET}", run / OWN_SET)
     for name in archive.names:
         folder, _, file = name.rpartition("/")
         if folder == f"run/{study_result.FOLDER}":

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from htbench.bundles import records, remake, rescore, signature, unpack
-from htbench.bundles.archive import CONCEPTS, LEADERBOARD, Archive
+from htbench.bundles.archive import LEADERBOARD, Archive
 from htbench.bundles.findings import Finding, differs, each_differs, holds, unchecked
 from htbench.bundles.pack import leaderboard, parts
 from htbench.bundles.records import Part
@@ -22,6 +22,7 @@ from htbench.core.display import Display
 from htbench.core.errors import HtbenchError, Missing
 from htbench.judging.ledger import LEDGER_FILE
 from htbench.run import study_result
+from htbench.run.concept_source import OWN_SET
 from htbench.run.fact_table import Facts
 from htbench.run.store import Store
 
@@ -127,8 +128,8 @@ def _check_run(
         yield unchecked("scores: the concept set of the run is not here")
     else:
         given = options.concept_set
-        if given is None and every[0].facts.plan.concept_set == CONCEPTS:
-            given = str(run / CONCEPTS)
+        if given is None and every[0].facts.plan.concept_set == OWN_SET:
+            given = str(run / OWN_SET)
         if given:
             every = [_with_set(part, given) for part in every]
         rescored = rescore.rescore(every, device=options.again.device, display=display)
