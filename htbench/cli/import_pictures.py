@@ -224,7 +224,7 @@ def import_pictures(
         open_page(find_current_page(folder))
     if imported.left_out:
         raise Incomplete(
-            f"{imported.left_out:,} pictures could not be used",
+            f"pictures that could not be used: {imported.left_out:,}",
             remedy="Mend them, and issue the same command again.",
         )
     raise typer.Exit(code)

@@ -16,6 +16,7 @@ from htbench.cli.options import (
     load_options,
 )
 from htbench.cli.pack import BundleFile
+from htbench.core import reading
 from htbench.core.errors import Refused
 
 _WORDS = {"holds": "hold", "differs": "differ", "unchecked": "cannot be checked here"}
@@ -85,6 +86,7 @@ def verify(
     from htbench.bundles.remake import RemakeOptions
     from htbench.core.display import Display, print_json, printable
 
+    reading.find_file(bundle, noun="bundle")
     chosen = secrets.randbits(32) if seed is None else seed
     options = verification.VerifyOptions(
         again=RemakeOptions(

@@ -211,7 +211,7 @@ def _problems(summary: Summary) -> Iterator[str]:
         yield f"{problem.cells} cells failed: {printable(problem.message, max_length=300)}"
     imported = summary.facts.imported
     if imported.left_out:
-        yield f"{imported.left_out:,} pictures were left out:"
+        yield f"Pictures left out: {imported.left_out:,}"
         yield from (printable(problem, max_length=300) for problem in imported.problems)
     for method, flaws in summary.blank_images.items():
         if shown := ", ".join(f"{number} {flaw}" for flaw, number in flaws.items() if number):

@@ -70,7 +70,7 @@ def test_sixty_pictures_become_a_ranked_report_that_names_the_bad_ones(
     for name in ("prompt edit/in blue tones panda 2.jpg", "lora/in blue tones panda 2.jpg"):
         assert name in " ".join(answer.stdout.split())
         assert name in page(home, "pictures")
-    assert "3 pictures could not be used" in answer.stderr
+    assert "pictures that could not be used: 3" in answer.stderr
 
 
 def test_the_run_is_judged_exported_and_studied_like_any_other(answer: Answer, home: Path) -> None:

@@ -146,7 +146,7 @@ def test_a_reply_that_is_no_picture_is_named(endpoint: ImageEndpoint, tmp_path: 
     endpoint.fault = lambda number, body: (200, {}, text) if number == 3 else None
     card = image_servers.write_card(tmp_path, endpoint)
     answer = htbench("import", str(card), cwd=tmp_path)
-    assert "1 pictures were left out" in answer.stdout
+    assert "Pictures left out: 1" in answer.stdout
     assert "cannot be read as a picture" in " ".join(answer.stdout.split())
 
 
