@@ -40,7 +40,7 @@ _TABLES = {
     "verdicts": "verdicts of judges",
     "matches": "pairs that judges compare",
 }
-"""What tables hold, by name."""
+"""The content of tables, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +202,7 @@ def _check_signature(bundle: Path, signers: Path | None) -> Iterator[Finding]:
 
 
 def _recorded(run: Path, every: Sequence[Part]) -> Iterator[Finding]:
-    """What was recorded once and follows from nothing else."""
+    """The findings on what was recorded once and follows from nothing else."""
     number = 0
     for part in every:
         with Store.read(part.folder) as store:

@@ -66,7 +66,7 @@ class WordedConcepts:
     """Concepts given by their words, which become a concept set in the folder of the run."""
 
     folder: Path
-    """Of the run."""
+    """The folder of the run."""
     set_name: str = OWN_SET
     _ids: dict[str, str] = field(default_factory=dict)
     _taken: set[str] = field(default_factory=set)

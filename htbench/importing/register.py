@@ -38,7 +38,7 @@ _COLUMNS = (*_IDENTITY, "file", "seconds", "location")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileRecord:
-    """What was read of a file."""
+    """The facts that were read of a file."""
 
     path: str
     size: int | None
@@ -185,7 +185,7 @@ class Register(Database):
         return (path for (path,) in self.iterate(query))
 
     def record(self, path: str) -> FileRecord | None:
-        """What was read of a file; None if it was not read yet."""
+        """The facts that were read of a file; None if it was not read yet."""
         rows = self.select(f"SELECT {', '.join(_FILE_COLUMNS)} FROM files WHERE path = ?", path)
         return FileRecord(**dict(zip(_FILE_COLUMNS, rows[0], strict=True))) if rows else None
 

@@ -158,7 +158,7 @@ def _time_columns(
 def _preservation_columns(
     summary: Summary, matched: EqualPreservation, method: str
 ) -> dict[str, str | float | None]:
-    """What needs image preservation; nothing in a run that has none."""
+    """The columns that need image preservation; none in a run without it."""
     if HEADLINE not in summary.metrics:
         return {}
     return {**_matched_columns(matched, method), **_regret_columns(summary, method)}

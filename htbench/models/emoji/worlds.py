@@ -57,7 +57,7 @@ class World:
     """That of its concept set."""
     styles: tuple[str, ...]
     colours: tuple[str, ...]
-    """Of backgrounds, with and without a pattern."""
+    """Colours of backgrounds, with and without a pattern."""
     patterns: tuple[str, ...]
     frames: tuple[str, ...]
     weathers: tuple[str, ...]

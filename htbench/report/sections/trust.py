@@ -95,7 +95,7 @@ def _is_same_audit(one: AuditFacts, other: AuditFacts) -> bool:
 
 
 def _imported(summary: Summary) -> list[str]:
-    """What imported pictures lack, and which of them could not be read."""
+    """Sentences on what imported pictures lack, and which of them could not be read."""
     imported = summary.facts.imported
     if not imported.stored:
         return []

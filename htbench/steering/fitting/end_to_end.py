@@ -275,7 +275,7 @@ class EndToEnd(Objective):
         return [Affine.from_flat(own, layout) for own in final]
 
     def _row(self, model: Model, concept: Concept, layout: Layout, *, seed: int) -> "_Row":
-        """What a descent needs of one concept."""
+        """The part of a descent that is of one concept alone."""
         sources, targets = fitting_images(concept, self.samples, seed=seed)
         with phase("extract"):
             target_means = unsteered_means(model, targets, layout)

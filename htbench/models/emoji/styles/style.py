@@ -12,7 +12,7 @@ class Style:
     name: str
     """One word, which captions have."""
     family: str
-    """What it is made like: styles of a family share operations."""
+    """The kind of look: styles of a family share operations."""
     draw: Draw
     synonyms: tuple[str, ...]
     """Other words for it that CLIPs learn, and the generator does not."""
