@@ -4,6 +4,7 @@ import contextlib
 import copy
 import importlib.util
 import io
+import math
 import os
 import re
 import statistics
@@ -271,7 +272,8 @@ def memory(bench: Bench) -> Iterator[Figure]:
     """Peak memory against what `htbench show model --needs` works out."""
     for name in ("dmd2", "nitro-1-pixart"):
         model = bench.model(name)
-        fake = registry.load("models", name)._fake(weights="tiny" if bench.tiny else "random")
+        weights, decoder = "tiny" if bench.tiny else "random", model.facts()["decoder"]
+        fake = registry.load("models", name)._fake(weights=weights, decoder=decoder)
         for count in (1, 4, 16):
             needed = fake.generation(count)
             work = budget.generation(model, CONCEPTS, count, steered=False)
@@ -356,14 +358,18 @@ def speed_up(bench: Bench) -> Iterator[Figure]:
     for session in sessions:
         model = session.conditions["model"]
         (row,) = time_section.paper_rows([session])
-        rounds = max(times.concept.n for times in session.method_times)
-        by_fit = {each.per_concept.method: each.saving.speedup() for each in session.comparisons}
+        by_fit = {
+            each.fit: each.saving.speedup()
+            for each in (*session.comparisons, *session.comparisons_together)
+            if each.amortised.method == row.method
+        }
         for each in row.cells:
             if each:
                 value = by_fit[each.fit]
-                ends = f"[{value.low:.4g}, {value.high:.4g}], n = {rounds}"
+                ends = f"[{value.low:.4g}, {value.high:.4g}]"
                 title = f"{model}: S against {each.fit}"
-                yield Figure(title=title, measured=value.value, note=ends)
+                note = ends if math.isfinite(value.low) else "too few fits for an interval"
+                yield Figure(title=title, measured=value.value, note=note)
 
 
 def contracts(bench: Bench) -> Iterator[Figure]:
