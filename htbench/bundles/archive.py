@@ -15,7 +15,7 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Annotated, Literal, Self
-from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -92,8 +92,7 @@ class Archive:
         reading.find_file(path, noun="bundle")
         try:
             file = ZipFile(path)
-        except (BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            # the last is zipfile's own for versions of the format that it does not read
+        except reading.ZIP_ERRORS as error:
             raise reading.UnreadableFile(
                 f"{_shown(path)} is no bundle: {' '.join(str(error).split())[:200]}",
                 remedy="A bundle is what htbench pack writes.",
@@ -214,7 +213,7 @@ class Archive:
         try:
             with self.file.open(name) as file:
                 yield from _blocks(file)
-        except (BadZipFile, OSError, ValueError, EOFError, NotImplementedError) as error:
+        except reading.ZIP_ERRORS as error:
             reason = " ".join(str(error).split())[:200]
             raise self.refuse(f"{name} is not what was packed: {reason}") from None
 

@@ -236,8 +236,6 @@ def _shown(cell: Sequence[object]) -> str:
 
 def check_pictures(part: Part) -> Iterator[Finding]:
     """Decode every image, and compare the note that it is black or of one colour with it."""
-    from htbench.run.workers.batch import blank_kind
-
     differences, count = [], 0
     with Store.read(part.folder) as store:
         query = "SELECT DISTINCT file, flaw FROM images WHERE file IS NOT NULL ORDER BY file"
@@ -248,7 +246,7 @@ def check_pictures(part: Part) -> Iterator[Finding]:
             except HtbenchError as error:
                 differences.append(f"{part.title}image {file}: {error}")
                 continue
-            if (kind := blank_kind(picture)) != flaw:
+            if (kind := pictures.blank_kind(picture)) != flaw:
                 differences.append(
                     f"{part.title}image {file} is {kind or 'a picture'}, and {flaw or 'a picture'} "
                     "in the bundle"

@@ -24,7 +24,8 @@ _PUBLIC = frozenset(
 """Names of facts that cards and concept sets define, in which no path of this machine is."""
 _ENDS = r"\s'\"<>|:;,()\[\]{}"
 _QUOTED = re.compile(
-    r"""(?P<quote>['"])(?:file://)?(?:/|[A-Za-z]:\\)[^'"\n]*?(?P<last>[^'"\n/\\]*)[/\\]?(?P=quote)"""
+    r"""(?P<quote>['"])(?:file://)?(?:/|[A-Za-z]:\\)"""
+    r"""[^'"\n]*?(?P<last>[^'"\n/\\]*)[/\\]?(?P=quote)"""
 )
 _POSIX = re.compile(
     rf"(?:file://|(?<![\w/.~-]))/(?=[^/{_ENDS}]*\w{{2}}|[^/{_ENDS}]+/[^/{_ENDS}])"

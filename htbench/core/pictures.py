@@ -1,11 +1,12 @@
-"""The one way in for pictures: of few formats, within limits, as plain 8-bit pixels."""
+"""The one way in for pictures, of few formats, within limits, as plain 8-bit pixels; and out."""
 
 import math
 import stat
+import zlib
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
-from zipfile import BadZipFile, ZipFile
+from typing import TYPE_CHECKING, cast
+from zipfile import ZipFile
 
 from htbench.core import reading
 from htbench.core.errors import UsageError
@@ -23,6 +24,11 @@ MAX_RATIO = 200
 """The most times that a file in an archive may be larger than packed; pictures hardly shrink."""
 MAX_ARCHIVE_BYTES = 1 << 32
 """The most bytes of all files of an archive together: 4 GiB."""
+_BLACK_LEVEL = 4
+"""Levels of 255 up to which an image counts as black, and the range of a constant image.
+
+What a decoder makes of an empty latent is rarely pure.
+"""
 
 
 class UnreadablePicture(UsageError):
@@ -92,8 +98,7 @@ def archived_pictures(archive: Path) -> dict[str, int]:
     try:
         with ZipFile(archive) as file:
             members = [info for info in file.infolist() if not info.is_dir()]
-    except (BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        # the last is zipfile's own for versions of the format that it does not read
+    except reading.ZIP_ERRORS as error:
         raise reading.UnreadableFile(f"{shown} cannot be read: {error}") from None
     if sum(info.file_size for info in members) > MAX_ARCHIVE_BYTES:
         raise reading.UnreadableFile(f"{shown} is larger unpacked than {MAX_ARCHIVE_BYTES:,} bytes")
@@ -158,3 +163,19 @@ def _without_metadata(picture: "Image") -> "Image":
     picture.load()
     picture.info = {}
     return picture
+
+
+def encode_png(picture: "Image") -> bytes:
+    """The picture as a PNG file, in half the time of Pillow's default and as small."""
+    buffer = BytesIO()
+    picture.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
+    return buffer.getvalue()
+
+
+def blank_kind(picture: "Image") -> str | None:
+    """`black` or `constant` for a picture that shows nothing, else None."""
+    ranges = cast(tuple[tuple[int, int], ...], picture.convert("RGB").getextrema())
+    if max(highest for _, highest in ranges) <= _BLACK_LEVEL:
+        return "black"
+    widest = max(highest - lowest for lowest, highest in ranges)
+    return "constant" if widest <= _BLACK_LEVEL else None

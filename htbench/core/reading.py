@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from zipfile import BadZipFile
 
 from htbench.core.errors import UnknownName, UsageError
 
@@ -23,6 +24,9 @@ MAX_DEPTH = 64
 """The most objects and lists within each other in JSON and TOML."""
 MAX_DIGITS = 400
 """The most digits of a number in JSON and TOML."""
+ZIP_ERRORS = (BadZipFile, OSError, ValueError, EOFError, NotImplementedError)
+"""Errors that `zipfile` raises for a damaged archive. The last is its own word for methods of
+compression and versions of the format that it does not read: no code of ours is missing."""
 _SIGNATURES = {
     b"PK\x03\x04": "a ZIP archive or a spreadsheet; unpack it, or save it as CSV",
     b"PK\x05\x06": "an empty ZIP archive",

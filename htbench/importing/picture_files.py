@@ -2,22 +2,18 @@
 
 import errno
 import os
-import zlib
 from dataclasses import dataclass
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from htbench.core import content, pictures, reading
 from htbench.core.errors import UsageError, no_space
 from htbench.run.store import image_file
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    pass
 
-_BLACK_LEVEL = 4
-"""Levels of 255 up to which a picture counts as black, and the range of one of one colour."""
 _PLAIN_CHUNKS = {b"IHDR", b"IDAT", b"IEND"}
 _RGB_8_BITS = (8, 2)
 """Bit depth and colour type of a PNG."""
@@ -55,11 +51,11 @@ def check(path: Path, *, root: Path) -> CheckedPicture:
     picture = pictures.on_background(pictures.open_picture(data, name=str(path)))
     is_copy = _is_plain(data)
     return CheckedPicture(
-        png=data if is_copy else _encode(picture),
+        png=data if is_copy else pictures.encode_png(picture),
         pixels=sha256(f"{picture.size}".encode() + picture.tobytes()).hexdigest()[:32],
         width=picture.width,
         height=picture.height,
-        flaw=_flaw(picture),
+        flaw=pictures.blank_kind(picture),
         is_copy=is_copy,
     )
 
@@ -132,18 +128,3 @@ def _is_plain(data: bytes) -> bool:
         names.add(data[place + 4 : place + 8])
         place += 12 + int.from_bytes(data[place : place + 4], "big")
     return names == _PLAIN_CHUNKS and place == len(data)
-
-
-def _encode(picture: "Image") -> bytes:
-    buffer = BytesIO()
-    # half the time of the default, as small
-    picture.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
-    return buffer.getvalue()
-
-
-def _flaw(picture: "Image") -> str | None:
-    ranges = cast(tuple[tuple[int, int], ...], picture.getextrema())
-    if max(highest for _, highest in ranges) <= _BLACK_LEVEL:
-        return "black"
-    widest = max(highest - lowest for lowest, highest in ranges)
-    return "constant" if widest <= _BLACK_LEVEL else None

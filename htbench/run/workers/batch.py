@@ -5,15 +5,13 @@ An image that fails does not fail the others of its batch.
 
 import time
 import traceback
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 
-from htbench.core import device
+from htbench.core import device, pictures
 from htbench.core.errors import NotFinite
 from htbench.core.types import Digest
 from htbench.run.store import CellRow, Failure, GeneratedImage
@@ -24,11 +22,6 @@ from htbench.steering.model import Model, Request
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_BLACK_LEVEL = 4
-"""Levels of 255 up to which an image counts as black, and the range of a constant image.
-
-What a decoder makes of an empty latent is rarely pure.
-"""
 _MAX_ENCODERS = 4
 """Threads that encode the images of a batch: one takes 70 ms for 1024 pixels, about as long as a
 GPU needs to generate them."""
@@ -154,20 +147,4 @@ def failure_of(error: Exception, *, during: str) -> Failure:
 
 
 def _encode(key: Digest, image: "Image") -> GeneratedImage:
-    return GeneratedImage(key=key, png=_encode_png(image), blank=blank_kind(image))
-
-
-def _encode_png(image: "Image") -> bytes:
-    buffer = BytesIO()
-    # half the time of the default, as small
-    image.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
-    return buffer.getvalue()
-
-
-def blank_kind(image: "Image") -> str | None:
-    """`black` or `constant` for an image that shows nothing, else None."""
-    ranges = cast(tuple[tuple[int, int], ...], image.convert("RGB").getextrema())
-    if max(highest for _, highest in ranges) <= _BLACK_LEVEL:
-        return "black"
-    widest = max(highest - lowest for lowest, highest in ranges)
-    return "constant" if widest <= _BLACK_LEVEL else None
+    return GeneratedImage(key=key, png=pictures.encode_png(image), blank=pictures.blank_kind(image))
