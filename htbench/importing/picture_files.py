@@ -5,14 +5,10 @@ import os
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from htbench.core import content, pictures, reading
 from htbench.core.errors import UsageError, no_space
 from htbench.run.store import image_file
-
-if TYPE_CHECKING:
-    pass
 
 _PLAIN_CHUNKS = {b"IHDR", b"IDAT", b"IEND"}
 _RGB_8_BITS = (8, 2)
