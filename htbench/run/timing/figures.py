@@ -359,6 +359,8 @@ def caveats(session: Session) -> list[str]:
         for times in session.method_times
         if times.probe and times.probe.caches
     ]
+    if session.conditions.get("weights") == "tiny":
+        sentences.insert(0, "Weights are tiny: this is a rehearsal, and its figures mean nothing.")
     sentences += _noise_caveats(session)
     again = (session.facts.get("schedule") or {}).get("again")
     if again is not None and again < MIN_REPEATS:

@@ -137,3 +137,9 @@ def test_fits_side_by_side_are_compared_per_concept_beside_single_ones() -> None
     # (5 + 9 x 3) / 4 per concept, and installing
     assert found.saving.speedup().value == pytest.approx((8 + 0.01) / 0.1)
     assert any("4 concepts side by side" in text for text in caveats(timed))
+
+
+def test_a_rehearsal_on_tiny_weights_says_first_that_its_figures_mean_nothing() -> None:
+    first, *_ = caveats(session(conditions=HERE | {"weights": "tiny"}))
+    assert "rehearsal" in first
+    assert not any("rehearsal" in sentence for sentence in caveats(session()))
