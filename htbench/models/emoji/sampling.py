@@ -17,10 +17,12 @@ PROBABILITIES = {"companion": 0.5, "style": 0.3, "background": 0.35, "frame": 0.
 """Probability of a modifier of each kind in a training scene."""
 CLIP_LATE_PROBABILITIES = PROBABILITIES | {"style": 0.7}
 """The same for the late steps of a CLIP, which are for drawings in every style."""
-GENERATOR_LATE_PROBABILITIES = PROBABILITIES | {"style": 0.5, "background": 0.5}
+GENERATOR_LATE_PROBABILITIES = PROBABILITIES | {
+    "style": 0.6, "background": 0.45, "frame": 0.15, "weather": 0.2
+}  # fmt: skip
 """The same for the late steps of the generator, which are for every style and background."""
 GENERATOR_FINISH_PROBABILITIES = GENERATOR_LATE_PROBABILITIES | {"weather": 0.25}
-"""The same for its last steps: weather, so far the rarest kind, is twice as frequent."""
+"""The same for its last steps: weather has the finest drawings."""
 REWORDING_PROBABILITY = 0.15
 """Probability of another phrasing of a modifier than the usual one."""
 SYNONYM_PROBABILITY = 0.35

@@ -1,5 +1,5 @@
 """`python -m htbench.models.emoji.train --stage clip-a|generator|clip-b|hypertransport`: makes the
-embedded world's weights from nothing, in this order."""
+embedded world's weights in this order, from nothing or from those of another world (`--start`)."""
 
 import argparse
 import sys
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from htbench.core import device, registry
 from htbench.core.errors import HtbenchError
 from htbench.models.emoji import clip, scenes, vocabulary
+from htbench.models.emoji.continuing import start_from
 from htbench.models.emoji.generator import PARTS, WIDTH, Generator
 from htbench.models.emoji.icons import WEIGHTS_FOLDER, noun_drawings, nouns
 from htbench.models.emoji.pretrained import restore
@@ -69,7 +70,8 @@ def initial_word_vectors(
 class GeneratorTask:
     """The regression of true images on noise and caption, which determine them: no diffusion.
 
-    With a `critic` the loss has a perceptual part, the distance of generated and true images in
+    From the share `late_from` of the steps on, scenes have more styles and backgrounds. With a
+    `critic` the loss has a perceptual part, the distance of generated and true images in
     that CLIP, since they have to agree in what distinguishes nouns and not only in pixels.
 
     References:
@@ -84,15 +86,16 @@ class GeneratorTask:
         device: torch.device,
         *,
         critic: CLIP | None = None,
+        late_from: float = 0.5,
     ) -> None:
         self.network = network.to(device)
-        self.recipe, self.device = recipe, device
+        self.recipe, self.device, self.late_from = recipe, device, late_from
         self.critic = critic.to(device).requires_grad_(False) if critic else None
         if critic:
             critic.visual.output_tokens = True
 
     def loss(self, step: int) -> Tensor:
-        early = step < self.recipe.steps // 2
+        early = step < self.late_from * self.recipe.steps
         probabilities = PROBABILITIES if early else GENERATOR_LATE_PROBABILITIES
         if self.critic:
             probabilities = GENERATOR_FINISH_PROBABILITIES
@@ -166,24 +169,27 @@ class ClipTask:
     - Captions of one fact, so that a rare noun meets more than the few images of its batch.
     - For each cell of the image, these captions again: the drawing that covers the cell is right.
 
-    After a third of the training most scenes have a style, since nouns under a style are the
-    slowest to learn. Half of the cells are dropped until the last fifth of the training.
+    From the share `late_from` of the steps on, most scenes have a style, since nouns under a style
+    are the slowest to learn. Half of the cells are dropped until the last fifth of the training.
 
     References:
         Li et al. Scaling Language-Image Pre-training via Masking. 2022.
         https://arxiv.org/abs/2212.00794
     """
 
-    def __init__(self, name: str, recipe: Recipe, device: torch.device, *, compiled: bool) -> None:
-        self.network = clip.build(name)
-        with torch.no_grad():
-            embedding = self.network.token_embedding
-            tokens, vectors = initial_word_vectors(embedding.embedding_dim, parts=1)
-            embedding.weight[tokens] = 0.1 * vectors
-        self.network.to(device)
+    def __init__(
+        self,
+        network: CLIP,
+        recipe: Recipe,
+        device: torch.device,
+        *,
+        late_from: float = 1 / 3,
+        compiled: bool,
+    ) -> None:
+        self.network = network.to(device)
         self.network.visual.output_tokens = True
         self.network.visual.patch_dropout = self.cell_dropout = CellDropout()
-        self.recipe, self.device = recipe, device
+        self.recipe, self.device, self.late_from = recipe, device, late_from
         self.facts = [
             (kind, value)
             for kind, values in {"noun": nouns(), **SHIPPED.values}.items()
@@ -201,7 +207,7 @@ class ClipTask:
             self.network.transformer.compile()
 
     def loss(self, step: int) -> Tensor:
-        early = step < self.recipe.steps // 3
+        early = step < self.late_from * self.recipe.steps
         probabilities = PROBABILITIES if early else CLIP_LATE_PROBABILITIES
         batch = sample_batch(self.recipe.seed, step, self.recipe.batch, probabilities)
         rng = np.random.default_rng((self.recipe.seed, step, 1))
@@ -366,6 +372,25 @@ RECIPES = {
 }
 
 
+CONTINUED_FINISH_RECIPE = replace(FINISH_RECIPE, steps=1000)
+CONTINUED_RECIPES = {
+    "clip-a": replace(RECIPES["clip-a"], steps=1200, seed=5, cooldown=0.5),
+    "generator": replace(RECIPES["generator"], steps=3500, seed=6, rate=5e-4, matrix_rate=7e-3),
+    "clip-b": replace(RECIPES["clip-b"], steps=1200, seed=7, cooldown=0.5),
+}
+"""Recipes that continue from trained weights of another world (`--start`)."""
+
+
+def untrained_clip(name: str) -> CLIP:
+    """A CLIP with random weights, except for the embeddings of `initial_word_vectors`."""
+    network = clip.build(name)
+    with torch.no_grad():
+        embedding = network.token_embedding
+        tokens, vectors = initial_word_vectors(embedding.embedding_dim, parts=1)
+        embedding.weight[tokens] = 0.1 * vectors
+    return network
+
+
 def untrained_generator() -> Generator:
     """A generator with random weights, except for the embeddings of `initial_word_vectors`."""
     network = Generator()
@@ -382,21 +407,28 @@ def train_generator(
     checkpoints: Path,
     out: Path,
     *,
+    start: Path | None = None,
     compiled: bool,
 ) -> None:
-    """Train the generator on pixels, then with CLIP `a`, whose weights are in `out`, as critic."""
+    """Train the generator on pixels, then with CLIP `a`, whose weights are in `out`, as critic.
+
+    It starts from nothing, or from the weights in `start`, and then with the later mix of scenes.
+    """
     critic = clip.build("clip-a")
     restore(critic, "clip-a", out)
     network = untrained_generator()
+    before = start_from(network, "generator", start) if start else None
     if compiled:
         network.transformer.compile()
-    drawing = Trainer(GeneratorTask(network, recipe, device), recipe, checkpoints / "generator")
+    task = GeneratorTask(network, recipe, device, late_from=0.0 if start else 0.5)
+    drawing = Trainer(task, recipe, checkpoints / "generator")
     drawing.run()
     drawing.use_average()
     task = GeneratorTask(network, finish, device, critic=critic)
     finishing = Trainer(task, finish, checkpoints / "generator-finish")
     finishing.run()
-    finishing.export(out / "generator.safetensors", previous=drawing)
+    drawn = {**drawing.record, "after": before} if before else drawing.record
+    finishing.export(out / "generator.safetensors", after=drawn)
 
 
 def train_hypertransport(
@@ -435,6 +467,13 @@ def main() -> None:
         "not given: where they are shipped",
     )
     parser.add_argument(
+        "--start",
+        type=Path,
+        metavar="FOLDER",
+        help="continue from the weights and the vocabulary in it, of another world; "
+        "not for hypertransport",
+    )
+    parser.add_argument(
         "--compile",
         action="store_true",
         help="compile the network, unless it is hypertransport's: "
@@ -443,6 +482,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.steps is not None and options.steps < 1:
         parser.error(f"--steps {options.steps}: at least 1")
+    if options.start and options.stage == "hypertransport":
+        parser.error("--start: hypertransport is always trained from nothing")
     try:
         if options.out:
             options.out.mkdir(parents=True, exist_ok=True)
@@ -452,6 +493,7 @@ def main() -> None:
             options.checkpoints,
             options.out,
             options.steps,
+            start=options.start,
             compiled=options.compile,
         )
     except HtbenchError as error:
@@ -466,12 +508,14 @@ def _train(
     out: Path | None,
     steps: int | None,
     *,
+    start: Path | None,
     compiled: bool,
 ) -> None:
     if stage == "hypertransport":
         train_hypertransport(device_name, checkpoints / stage, out, steps)
         return
-    recipe, finish = RECIPES[stage], FINISH_RECIPE
+    recipe = (CONTINUED_RECIPES if start else RECIPES)[stage]
+    finish = CONTINUED_FINISH_RECIPE if start else FINISH_RECIPE
     if steps:
         recipe, finish = replace(recipe, steps=steps), replace(finish, steps=steps)
     words = "".join(f"{word}\n" for word in SHIPPED.vocabulary()).encode()
@@ -482,13 +526,18 @@ def _train(
             path.write_bytes(words)
     torch.manual_seed(recipe.seed)
     if stage == "generator":
-        train_generator(recipe, finish, torch_device, checkpoints, target, compiled=compiled)
+        train_generator(
+            recipe, finish, torch_device, checkpoints, target, start=start, compiled=compiled
+        )
         return
+    network = untrained_clip(stage)
+    before = start_from(network, stage, start) if start else None
     with unfused_attention() if device_name == "cpu" else nullcontext():
-        task = ClipTask(stage, recipe, torch_device, compiled=compiled)
+        late_from = 0.0 if start else 1 / 3
+        task = ClipTask(network, recipe, torch_device, late_from=late_from, compiled=compiled)
         trainer = Trainer(task, recipe, checkpoints / stage)
         trainer.run()
-        trainer.export(target / f"{stage}.safetensors")
+        trainer.export(target / f"{stage}.safetensors", after=before)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import math
 import pickle
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -171,10 +171,10 @@ class Trainer:
             "torch": torch.__version__,
         }
 
-    def export(self, path: Path, *, previous: "Trainer | None" = None) -> None:
+    def export(self, path: Path, *, after: Mapping[str, object] | None = None) -> None:
         """Write the averaged weights in half precision, with the recipe and the cost.
 
-        `previous` is the training that this one continued; its recipe and cost are added.
+        `after` is the record of the training that this one continued.
         """
         names = [
             name for name, weight in self.task.network.named_parameters() if weight.requires_grad
@@ -183,7 +183,7 @@ class Trainer:
             name: average.detach().half().contiguous().cpu()
             for name, average in zip(names, self.average, strict=True)
         }
-        record = {**self.record, "after": previous.record} if previous else self.record
+        record = {**self.record, "after": after} if after else self.record
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(serialise(tensors, metadata={"recipe": json.dumps(record)}))
 

@@ -22,6 +22,7 @@ from htbench.models.emoji.train import (
     perceptual_distance,
     train_generator,
     unfused_attention,
+    untrained_clip,
     untrained_generator,
 )
 from htbench.models.emoji.vocabulary import token_ids
@@ -43,8 +44,8 @@ def eye() -> CLIP:
 TASKS: dict[str, Callable[[], TrainingTask]] = {
     "generator": lambda: GeneratorTask(untrained_generator(), RECIPE, CPU),
     "generator-finish": lambda: GeneratorTask(untrained_generator(), RECIPE, CPU, critic=eye()),
-    "clip-a": lambda: ClipTask("clip-a", RECIPE, CPU, compiled=False),
-    "clip-b": lambda: ClipTask("clip-b", RECIPE, CPU, compiled=False),
+    "clip-a": lambda: ClipTask(untrained_clip("clip-a"), RECIPE, CPU, compiled=False),
+    "clip-b": lambda: ClipTask(untrained_clip("clip-b"), RECIPE, CPU, compiled=False),
 }
 
 
