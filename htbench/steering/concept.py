@@ -130,9 +130,11 @@ class Concept:
     def digest(self) -> Digest:
         """Changes with everything that can change a fitted intervention.
 
-        Not with paraphrases, synonyms and families.
+        Not with paraphrases and families.
         """
         fields = {field: getattr(self, field) for field in _DIGESTED}
+        if self.synonyms:  # sets of before had none
+            fields["synonyms"] = self.synonyms
         references = [[reference.name, reference.checksum] for reference in self.references]
         return content.digest({**fields, "references": references, "paraphrases": []})
 

@@ -34,7 +34,8 @@ class LeakageAudit:
     exact: tuple[str, ...]
     """Evaluation ids that are also training ids: the method is refused."""
     normalised: tuple[str, ...]
-    """Ids whose text, but for case and punctuation, is a training text: the method is refused."""
+    """Ids whose text, but for case and punctuation, is the text or a synonym of a training concept:
+    the method is refused."""
     near: tuple[ConceptPair, ...]
     """Other concepts with a cosine of at least `NEAR_COSINE`: reported and allowed, since a good
     benchmark may have near neighbours."""
@@ -42,8 +43,8 @@ class LeakageAudit:
     """The largest cosine of any pair of different concepts; 0 without training concepts."""
     encoder: str
     novel: tuple[str, ...] | None
-    """Ids with a stem, as `stems` gives them, that no training text has; None where the text of
-    some training concept is not known."""
+    """Ids with a stem, as `stems` gives them, that no text or synonym of a training concept has;
+    None where the text of some training concept is not known."""
     unverified: str = ""
     """Reason why the training concepts may be others than those that are listed; empty: the list
     and the texts of the concepts have the digests that the training wrote."""
@@ -77,7 +78,7 @@ def audit(
         for id_ in trained_ids
         if id_ in concepts_by_id and concepts_by_id[id_].text
     ]
-    texts = {normalise(concept.text) for concept in train}
+    texts = {normalise(text) for concept in train for text in (concept.text, *concept.synonyms)}
     exact = tuple(concept.id for concept in concepts if concept.id in set(trained_ids))
     normalised = tuple(
         concept.id
@@ -161,7 +162,9 @@ def _why_unverified(training: Training, concepts_by_id: Mapping[str, Concept]) -
 
 
 def _novel_ids(concepts: Sequence[Concept], train: Sequence[Concept]) -> tuple[str, ...]:
-    trained = frozenset[str]().union(*(stems(concept.text) for concept in train))
+    trained = frozenset[str]().union(
+        *(stems(text) for concept in train for text in (concept.text, *concept.synonyms))
+    )
     return tuple(
         concept.id for concept in concepts if concept.text and not stems(concept.text) <= trained
     )

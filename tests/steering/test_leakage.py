@@ -122,6 +122,30 @@ def test_neither_endings_nor_words_that_say_how_a_concept_is_put_are_new() -> No
     assert _novel("in the style of a sketch", "with lemons", trained=("sketches", "lemon")) == ()
 
 
+def test_words_of_synonyms_of_training_concepts_are_not_new() -> None:
+    trained = replace(_concept("a", "with lemon"), synonyms=("with citron",))
+    audited = audit(
+        [_concept("b", "citron background")],
+        Training(concepts=("a",)),
+        {"a": trained},
+        _UNIT | {"citron background": _UNIT["with lemon"]},
+        encoder="clip",
+    )
+    assert audited.novel == ()
+
+
+def test_a_concept_in_the_words_of_a_synonym_leaks() -> None:
+    trained = replace(_concept("a", "with lemon"), synonyms=("with citron",))
+    audited = audit(
+        [_concept("b", "With citron")],
+        Training(concepts=("a",)),
+        {"a": trained},
+        {},
+        encoder="clip",
+    )
+    assert audited.leaked == ("b",)
+
+
 def test_a_concept_given_by_pictures_alone_has_no_new_word() -> None:
     assert _novel("", trained=("lemon",)) == ()
 

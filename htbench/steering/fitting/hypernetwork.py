@@ -38,6 +38,9 @@ class HypernetworkConfig:
     """Modality from which a new concept is embedded if it has both words and reference images."""
     learn_from: Literal["both", "text", "image"] = "both"
     """Modality from which training concepts are embedded; `both`: a random one at every step."""
+    learn_synonyms: bool = False
+    """Embed a training concept that has synonyms by one of them, instead of its text, in every
+    second step that embeds it from words."""
     encoder: str = ""
     """Name of the encoder of concepts; empty: the model's `concept_encoder`."""
     width: Annotated[int, Field(ge=1, le=steering_file.MAX_WIDTH)] = 512
@@ -182,6 +185,8 @@ class ConceptEmbeddings:
     texts: Float[Tensor, "concepts features"]
     images: list[Float[Tensor, "pictures features"]]
     """Per concept, embeddings of the model's own images of it and of its reference images."""
+    synonyms: list[Float[Tensor, "synonyms features"]] | None = None
+    """Embeddings of each concept's synonyms; None: texts alone are drawn."""
     unit_means: bool = False
     """The setting of that name."""
 
@@ -199,12 +204,20 @@ class ConceptEmbeddings:
         """
         is_heads = bool(torch.rand((), generator=random) < 0.5)
         if of == "text" or (of == "both" and is_heads):
-            return "text", self.texts[k]
+            return "text", self._sample_text(k, random=random)
         images = self.images[k]
         order = torch.randperm(len(images), generator=random)
         least = 1 if self.unit_means else 2
         subset = order[: int(torch.randint(least, 9, (), generator=random))]
         return "image", self.mean(images[subset])
+
+    def _sample_text(self, k: int, *, random: torch.Generator) -> Float[Tensor, " features"]:
+        if self.synonyms is None or not len(self.synonyms[k]):
+            return self.texts[k]
+        if bool(torch.rand((), generator=random) < 0.5):
+            return self.texts[k]
+        row = int(torch.randint(len(self.synonyms[k]), (), generator=random))
+        return self.synonyms[k][row]
 
     def train_step(
         self, step: int, network: Hypernetwork, method: HypernetworkConfig, *, seed: int
@@ -273,7 +286,13 @@ def train_hypernetwork(
         network = network.to(model.device)
     with phase("extract"):
         embeddings = embed_training_concepts(
-            network, encoder, model, concepts, seed=seed, unit_means=config.unit_means
+            network,
+            encoder,
+            model,
+            concepts,
+            seed=seed,
+            unit_means=config.unit_means,
+            learn_synonyms=config.learn_synonyms,
         )
         task = make_task(network, embeddings)
     recipe = Recipe(
@@ -302,7 +321,9 @@ def train_hypernetwork(
     )
 
 
-_AS_IN_0_1_0 = {"unit_means": False, "relative": True, "unshrunk": False}
+_AS_IN_0_1_0 = {
+    "unit_means": False, "relative": True, "unshrunk": False, "learn_synonyms": False
+}  # fmt: skip
 """Settings that version 0.1.0 did not have, with values that act as it did: they are left out of
 keys, so that its checkpoints are continued."""
 
@@ -341,6 +362,7 @@ def embed_training_concepts(
     *,
     seed: int,
     unit_means: bool = False,
+    learn_synonyms: bool = False,
 ) -> ConceptEmbeddings:
     """Embed the training concepts; the network's buffers get their mean and standard deviation."""
 
@@ -369,6 +391,9 @@ def embed_training_concepts(
     embeddings = ConceptEmbeddings(
         texts=encoder.texts([concept.text for concept in concepts]).cpu(),
         images=[own for group in groups for own in group],
+        synonyms=[encoder.texts(concept.synonyms).cpu() for concept in concepts]
+        if learn_synonyms
+        else None,
         unit_means=unit_means,
     )
     means = torch.stack([embeddings.mean(vectors) for vectors in embeddings.images])

@@ -11,20 +11,18 @@ from torch import Tensor
 
 from htbench.core.errors import Missing
 from htbench.models.emoji import clip, train
+from htbench.models.emoji.clip_training import ClipTask, unfused_attention, untrained_clip
 from htbench.models.emoji.generator import Generator
-from htbench.models.emoji.icons import WEIGHTS_FOLDER
-from htbench.models.emoji.pretrained import recipe, restore
-from htbench.models.emoji.sampling import sample_batch
-from htbench.models.emoji.train import (
-    ClipTask,
+from htbench.models.emoji.generator_training import (
     GeneratorTask,
-    initial_word_vectors,
     perceptual_distance,
-    train_generator,
-    unfused_attention,
-    untrained_clip,
     untrained_generator,
 )
+from htbench.models.emoji.icons import WEIGHTS_FOLDER
+from htbench.models.emoji.initial_words import initial_word_vectors
+from htbench.models.emoji.pretrained import recipe, restore
+from htbench.models.emoji.sampling import sample_batch
+from htbench.models.emoji.train import train_generator
 from htbench.models.emoji.vocabulary import token_ids
 from htbench.steering import baseline
 from htbench.steering.baseline import Card

@@ -1,5 +1,6 @@
 """Hypernetworks: the network, its training on the toy model, and a warm start from it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 from kit.plain_maps import plain_tap
 from kit.toy import TOKENS, Toy
 from kit.waits import Waits
+from torch import Tensor
 
 from htbench.core import content, registry
 from htbench.core.device import autocast_bfloat16
@@ -254,6 +256,29 @@ def test_unit_means_are_of_one_to_eight_images(unit_means: bool, least: int) -> 
     assert {*counts} == {*range(least, 9)}
     for vector, count in zip(drawn, counts, strict=True):
         assert float(vector.norm()) == pytest.approx(1 if unit_means else count**-0.5)
+
+
+def test_synonyms_are_drawn_in_every_second_step_that_embeds_words() -> None:
+    texts, synonyms = torch.eye(4)[:1], torch.eye(4)[1:3]
+    embeddings = ConceptEmbeddings(texts=texts, images=[], synonyms=[synonyms])
+    random = torch.Generator().manual_seed(0)
+    drawn = [embeddings.sample(0, of="text", random=random)[1].argmax() for _ in range(400)]
+    counts = torch.bincount(torch.stack(drawn), minlength=4)
+    assert counts[3] == 0
+    assert 160 < counts[0] < 240
+    assert counts[1:3].min() > 60
+
+
+def test_what_it_learns_changes_with_synonyms_only_if_it_learns_from_them(model: Toy) -> None:
+    worded = [replace(concept, synonyms=("something else",)) for concept in TRAIN]
+
+    def shift(method: HyperTransport, concepts: Sequence[Concept]) -> Tensor:
+        return method.train(model, concepts, seed=0).towards(TRAIN[0]).shift[TOKENS]
+
+    learning = replace(SMALL, learn_synonyms=True)
+    assert torch.equal(shift(SMALL, worded), shift(SMALL, TRAIN))
+    assert torch.equal(shift(learning, TRAIN), shift(SMALL, TRAIN))
+    assert not torch.equal(shift(learning, worded), shift(SMALL, TRAIN))
 
 
 def test_unit_means_are_predicted_from_as_the_file_was_trained(model: Toy, tmp_path: Path) -> None:
