@@ -421,11 +421,7 @@ def load(path: Path, *, model: ModelIdentity | None = None) -> Intervention:
         Refused: if the file is damaged, names an unknown class, or was made for another model.
     """
     try:
-        tensors, metadata = _read(path)
-        if metadata["digest"] != _digest(
-            tensors, {name: value for name, value in metadata.items() if name != "digest"}
-        ):
-            raise ValueError("its content does not have its digest")
+        tensors, metadata = _read_whole(path)
         restored = _class(metadata["kind"]).restore(
             unpack(tensors, metadata.get("shapes")),
             _SETTINGS.validate_python(reading.parse_json(metadata["settings"])),
@@ -448,6 +444,20 @@ def read_origin(path: Path) -> InterventionOrigin | None:
         return _origin(_read(path)[1])
     except _ERRORS as error:
         raise _unreadable(path, error) from None
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of the intervention at `path`, of any class, also of a plug-in that is not here.
+
+    Raises:
+        Refused: if the file is damaged, or its content does not have its digest.
+    """
+    try:
+        metadata = _read_whole(path)[1]
+        _origin(metadata)
+    except _ERRORS as error:
+        raise _unreadable(path, error) from None
+    return metadata
 
 
 def _origin(metadata: Mapping[str, str]) -> InterventionOrigin | None:
@@ -511,6 +521,15 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return tensors, dict(file.metadata() or {})
+
+
+def _read_whole(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and metadata of a file, which must have its digest."""
+    tensors, metadata = _read(path)
+    rest = {name: value for name, value in metadata.items() if name != "digest"}
+    if metadata["digest"] != _digest(tensors, rest):
+        raise ValueError("its content does not have its digest")
+    return tensors, metadata
 
 
 def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> Digest:

@@ -5,13 +5,12 @@ of the record. Nothing in a file names code: the kind of a record is fixed by th
 it.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated, BinaryIO, ClassVar, Generic, TypeVar
+from typing import Annotated, ClassVar, Generic, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from htbench.core import reading
 from htbench.core.errors import Refused
-from htbench.core.types import Digest, Site
+from htbench.core.types import Site
 from htbench.steering import record_digest
 from htbench.steering.model import Model
 from htbench.steering.training import Training
@@ -122,7 +121,7 @@ class SteeringFile(Generic[Record]):
                     f"tensor {name[:200]!r} is of shape {self.shapes[name]}, not {expected[name]}"
                 )
         with self.path.open("rb") as data:
-            if self.record.tensors and _digest_of_tensors(data) != self.record.tensors:
+            if self.record.tensors and record_digest.digest_of_tensors(data) != self.record.tensors:
                 raise self._refuse("its tensors do not have their digest")
         with safe_open(self.path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in expected}
@@ -138,7 +137,7 @@ class SteeringFile(Generic[Record]):
 def write(path: Path, tensors: Mapping[str, Tensor], record: SteeringRecord) -> None:
     """Write a steering with its record, and the digests of both."""
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    digest = _digest_of_tensors(BytesIO(serialise(on_cpu)))
+    digest = record_digest.digest_of_tensors(BytesIO(serialise(on_cpu)))
     values = record.model_copy(update={"tensors": digest}).model_dump(mode="json")
     text = json.dumps({**values, "digest": record_digest.digest(values)})
     # one entry, since the order of several changes from file to file
@@ -181,16 +180,6 @@ def read(path: Path, kind: type[Record], *, noun: str = "steering") -> SteeringF
 def record_of(training: Training) -> TrainingRecord:
     """A training, as a file has it."""
     return TrainingRecord.model_validate(asdict(training))
-
-
-def _digest_of_tensors(file: BinaryIO) -> Digest:
-    """Digest of names, number formats, shapes and numbers, whatever the metadata are."""
-    header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    header.pop("__metadata__", None)
-    total = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    while block := file.read(1 << 20):
-        total.update(block)
-    return Digest(total.hexdigest()[:16])
 
 
 def _refusal(path: Path, noun: str, problem: str) -> Refused:
