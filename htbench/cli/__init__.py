@@ -16,6 +16,8 @@ from htbench.cli import (
     listing,
     pack,
     power,
+    pull,
+    push,
     report,
     run,
     score,
@@ -205,6 +207,24 @@ _add(
     """
 htbench verify quickstart.bundle.zip
 htbench verify quickstart.bundle.zip --again 50 --signers trusted.txt
+""",
+)
+_add(
+    push.push,
+    "push",
+    _DATA,
+    """
+htbench push quickstart.bundle.zip ann/quickstart
+htbench push runs/train/hypertransport-emoji.safetensors ann/hypertransport --public
+""",
+)
+_add(
+    pull.pull,
+    "pull",
+    _DATA,
+    """
+htbench pull ann/quickstart
+htbench pull ann/quickstart@v1 theirs.bundle.zip
 """,
 )
 _add(

@@ -84,6 +84,16 @@ Device = Annotated[
         rich_help_panel=MACHINE,
     ),
 ]
+Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        envvar="HF_ENDPOINT",
+        metavar="ADDRESS",
+        help="Address of the model hub; also HF_ENDPOINT.",
+        show_default="that of huggingface_hub",
+        rich_help_panel=MACHINE,
+    ),
+]
 MethodCard = Annotated[
     str,
     typer.Argument(metavar="METHOD", help="Name of a method, or the path of its card."),

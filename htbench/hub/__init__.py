@@ -1,0 +1,1 @@
+"""Repositories of a model hub: bundles and trained files are pushed there and pulled again."""
