@@ -61,9 +61,15 @@ def toy_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Tiny twins of the published generators as saved pipelines, by family."""
+    from kit.tiny_llm_twins import save_sana
     from kit.tiny_twins import save_flux, save_pixart, save_sdxl
 
-    savers = {"sdxl": save_sdxl, "pixart-sigma": save_pixart, "flux": save_flux}
+    savers = {
+        "sdxl": save_sdxl,
+        "pixart-sigma": save_pixart,
+        "flux": save_flux,
+        "sana-sprint": save_sana,
+    }
     saved = {family: tmp_path_factory.mktemp(family) for family in savers}
     for family, save in savers.items():
         save(saved[family])
@@ -79,7 +85,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 @pytest.fixture
 def tiny(folders: dict[str, Path], own_cache: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The architectures of the twins in place of the published ones."""
-    from kit.tiny_twins import TEXT, WORDS
+    from kit import tiny_llm_twins, tiny_twins
 
     from htbench.models.published import adapter
     from htbench.models.published.preset import architecture
@@ -89,8 +95,8 @@ def tiny(folders: dict[str, Path], own_cache: None, monkeypatch: pytest.MonkeyPa
         return {
             **saved,
             "scheduler": architecture(family)["scheduler"],
-            "words": WORDS[family],
-            "text_encoders": TEXT[family],
+            "words": {**tiny_twins.WORDS, **tiny_llm_twins.WORDS}[family],
+            "text_encoders": {**tiny_twins.TEXT, **tiny_llm_twins.TEXT}[family],
         }
 
     monkeypatch.setattr(adapter, "architecture", shrunk)

@@ -61,7 +61,15 @@ def test_what_cannot_be_fetched_is_refused(words: list[str], kind: type[Exceptio
 
 
 @pytest.mark.parametrize(
-    "model", ["dmd2", "dmd2-4step", "nitro-1-pixart", "sdxl-lightning-4step", "flux-schnell"]
+    "model",
+    [
+        "dmd2",
+        "dmd2-4step",
+        "nitro-1-pixart",
+        "sdxl-lightning-4step",
+        "flux-schnell",
+        "sana-sprint",
+    ],
 )
 @pytest.mark.parametrize(
     "words",

@@ -58,7 +58,7 @@ TEXT = {
 }
 WORDS = {
     "sdxl": {"states": [77, 32], "pooled": [16]},
-    "pixart-sigma": {"states": [30, 16]},
+    "pixart-sigma": {"states": [30, 16], "mask": [30]},
     "flux": {"states": [30, 16], "pooled": [16]},
 }
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import open_clip
 import pytest
 import torch
+from kit import tiny_llm_twins
 from kit.tiny_twins import TEXT
 from torch import nn
 
@@ -59,7 +60,11 @@ def test_no_initialisation_is_calculated(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("config", [*TEXT["sdxl"], *TEXT["pixart-sigma"]], ids=lambda c: c["kind"])
+@pytest.mark.parametrize(
+    "config",
+    [*TEXT["sdxl"], *TEXT["pixart-sigma"], *tiny_llm_twins.TEXT["sana-sprint"]],
+    ids=lambda c: c["kind"],
+)
 def test_text_encoders_are_finite_and_as_their_classes_make_them(
     config: dict[str, object], dtype: torch.dtype
 ) -> None:

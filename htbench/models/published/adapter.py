@@ -26,7 +26,7 @@ from htbench.core import device as devices
 from htbench.core.errors import Missing, Refused, UnknownName
 from htbench.core.types import Digest, Site, SiteInfo
 from htbench.models import random_weights
-from htbench.models.published import decoder, prompts
+from htbench.models.published import decoder, latents, prompts, schedule
 from htbench.models.published.families import FAMILIES, Family
 from htbench.models.published.preset import LoadOptions, Preset, architecture
 from htbench.models.published.prompts import PromptCache
@@ -124,6 +124,8 @@ class FewStepModel:
             **self.preset.facts(),
             "weights": self.options.weights,
             "number format": dtype,
+            "timesteps": ", ".join(f"{float(t):g}" for t in schedule.visited(self.scheduler)),
+            "guidance": self._family.guidance,
             "decoder": decoder.choose_dtype(self.options, self.device),
             "size": f"{self.size} x {self.size}",
         }
@@ -136,34 +138,34 @@ class FewStepModel:
         words = self._prompts.encode(mixtures)
         scheduler = copy.deepcopy(self.scheduler)
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        side = self.size // decoder.scale_factor(self._vae)
-        shape = (len(seeds), self._vae.config.latent_channels, side, side)
-        latents: Tensor = randn_tensor(
-            shape, generator=generators, device=torch.device(self.device), dtype=words.states.dtype
+        shape = (len(seeds), *latents.format_of(self._vae).shape(self._vae, self.size))
+        dtype = self._family.latent_dtype or words.states.dtype
+        noise: Tensor = randn_tensor(
+            shape, generator=generators, device=torch.device(self.device), dtype=dtype
         )
-        latents = latents * getattr(scheduler, "init_noise_sigma", 1.0)
+        noisy = noise * getattr(scheduler, "init_noise_sigma", 1.0)
         # Schedulers of flow matching have neither.
-        scale = getattr(scheduler, "scale_model_input", lambda latents, _: latents)
+        scale = getattr(scheduler, "scale_model_input", lambda noisy, _: noisy)
         compiled = self._steered.runs_compiled
         network = self._compiled if compiled else self._network
         with self._on_device(self._network):
-            for timestep in scheduler.timesteps:
+            for timestep in schedule.visited(scheduler):
                 if compiled:
                     # A CUDA graph writes its output to the same memory at every step.
                     torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
                 answer = self._family.predict(
-                    network, scale(latents, timestep), timestep, words, size=self.size
+                    network, scale(noisy, timestep), timestep, words, size=self.size
                 )
-                latents = scheduler.step(
-                    answer, timestep, latents, generator=generators, return_dict=False
-                )[0].to(words.states.dtype)
-        return latents
+                noisy = scheduler.step(
+                    answer, timestep, noisy, generator=generators, return_dict=False
+                )[0].to(dtype)
+        return noisy
 
     def _decode(
-        self, latents: Float[Tensor, "images channels rows columns"]
+        self, denoised: Float[Tensor, "images channels rows columns"]
     ) -> Float[Tensor, "images rgb rows columns"]:
         with self._on_device(self._vae):
-            return decoder.decode(self._vae, latents, at_once=self.options.decode)
+            return decoder.decode(self._vae, denoised, at_once=self.options.decode)
 
     @contextmanager
     def _on_device(self, module: nn.Module) -> Iterator[None]:
@@ -255,16 +257,15 @@ def find_sites(
     family = FAMILIES[preset.family]
     with torch.device("meta"), torch.no_grad():
         network = family.build(configs["denoiser"]).requires_grad_(False)
-        latents, words = family.example_inputs(configs["denoiser"])
+        example, words = family.example_inputs(configs["denoiser"])
         timestep = torch.tensor(preset.timesteps[0])
         candidates = hooks.find_candidate_sites(
             network,
             family.prefix,
-            lambda: family.predict(network, latents, timestep, words, size=latents.shape[-1]),
+            lambda: family.predict(network, example, timestep, words, size=example.shape[-1]),
         )
     pattern = family.patterns.get(options.sites, options.sites)
-    # Transformers have no maps: their outputs of four axes are heads of attention.
-    if family.prefix == "transformer":
+    if not family.has_maps:
         candidates = {site: info for site, info in candidates.items() if info.channel_axis == -1}
     sites = {
         site: info
@@ -305,7 +306,8 @@ def _components(
     with _seeded_init(home, dtype):
         network = family.build(configs["denoiser"]).eval().requires_grad_(False)
     with _seeded_init(home, torch.float32):
-        vae = diffusers.AutoencoderKL.from_config(configs["vae"]).eval().requires_grad_(False)
+        vae = getattr(diffusers, family.autoencoder).from_config(configs["vae"])
+        vae.eval().requires_grad_(False)
     decoder_dtype = decoder.choose_dtype(options, device)
     decoder.prepare(vae, preset, options, files, decoder_dtype)
     if files is not None:
@@ -315,7 +317,9 @@ def _components(
     settings = {**configs["scheduler"], **preset.scheduler_settings}
     scheduler = getattr(diffusers, preset.scheduler).from_config(settings)
     scheduler_device = "cpu" if device == "meta" else device
-    scheduler.set_timesteps(timesteps=list(preset.timesteps), device=scheduler_device)
+    family.set_timesteps(
+        scheduler, preset.timesteps, size=options.size or preset.size, device=scheduler_device
+    )
     text_digest = content.digest(
         [preset.family, _text_fingerprint(files), str(dtype), configs.get("words")]
     )

@@ -9,6 +9,7 @@ from torch import Tensor
 from htbench.core import weights
 from htbench.core.errors import Missing
 from htbench.core.weights import LocalFiles
+from htbench.models.published import latents as formats
 from htbench.models.published.preset import DecoderDtype, LoadOptions, Preset
 
 
@@ -27,7 +28,7 @@ def prepare(
 ) -> None:
     """Give a float32 autoencoder its weights, where `files` has them, its tiles and its format.
 
-    In bfloat16 its activations are channels last too, as tensor cores read them.
+    In bfloat16 its activations of images are channels last too, as tensor cores read them.
 
     Raises:
         Missing: if `files` have no weights of the decoder.
@@ -38,22 +39,20 @@ def prepare(
     if options.tile:
         _enable_tiling(vae, options.size or preset.size)
     if dtype == "bfloat16":
-        vae.to(dtype=torch.bfloat16, memory_format=torch.channels_last)
+        # Convolutions over frames have no such layout.
+        has_frames = any(weight.ndim == 5 for weight in vae.parameters())
+        layout = torch.preserve_format if has_frames else torch.channels_last
+        vae.to(dtype=torch.bfloat16, memory_format=layout)
 
 
 def decode(
     vae: Any, latents: Float[Tensor, "images channels rows columns"], *, at_once: int
 ) -> Float[Tensor, "images rgb rows columns"]:
     """Pixels in float32 from about -1 (black) to 1 (white), of `at_once` latents at a time."""
-    scaled = latents.float() / vae.config.scaling_factor + (vae.config.shift_factor or 0.0)
-    parts = torch.split(scaled.to(vae.dtype), at_once)
-    return torch.cat([vae.decode(part, return_dict=False)[0] for part in parts]).float()
-
-
-def scale_factor(vae: Any) -> int:
-    """Pixels per cell of the latent, along a side."""
-    factor: int = 2 ** (len(vae.config.block_out_channels) - 1)
-    return factor
+    kind = formats.format_of(vae)
+    parts = torch.split(kind.decoder_input(vae, latents.float()).to(vae.dtype), at_once)
+    outputs = [vae.decode(part, return_dict=False)[0] for part in parts]
+    return torch.cat([kind.pixels(output) for output in outputs]).float()
 
 
 def _load_weights(vae: Any, files: LocalFiles, repository: str) -> None:
@@ -70,7 +69,13 @@ def _load_weights(vae: Any, files: LocalFiles, repository: str) -> None:
 
 
 def _enable_tiling(vae: Any, size: int) -> None:
-    """Decode in tiles of half an image's side; the decoder's default tile is a whole image."""
-    vae.enable_tiling()
-    vae.tile_sample_min_size = size // 2
-    vae.tile_latent_min_size = size // 2 // scale_factor(vae)
+    """Decode in tiles of half an image's side, which overlap by a quarter of theirs."""
+    cell = formats.pixels_per_cell(vae)
+    if hasattr(vae, "tile_sample_min_size"):
+        vae.enable_tiling()
+        vae.tile_sample_min_size = size // 2
+        vae.tile_latent_min_size = size // 2 // cell
+        return
+    cells = max(size // 2 // cell, 1)
+    stride = max(cells * 3 // 4, 1) * cell
+    vae.enable_tiling(cells * cell, cells * cell, stride, stride)

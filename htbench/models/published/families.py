@@ -1,6 +1,5 @@
 """Families of pipelines that few-step generators were distilled from, and their differences."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -9,10 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from htbench.models.published import schedule
+from htbench.models.published.pipeline_text_encoder import PipelineTextEncoder, variant
 from htbench.models.published.preset import TINY
 from htbench.models.published.prompts import PromptEmbeds, TextEncoder
-
-_MAX_WARNINGS = 10
+from htbench.models.published.sana import SanaSprint
 
 
 class Family(Protocol):
@@ -25,6 +25,28 @@ class Family(Protocol):
     @property
     def patterns(self) -> Mapping[str, str]:
         """Regular expressions of sites by the names that presets use for them."""
+
+    @property
+    def has_maps(self) -> bool:
+        """True if outputs of four axes are maps, whose channels are the second; else they are heads
+        of attention, which are no sites."""
+
+    @property
+    def guidance(self) -> str:
+        """Scale of guidance, and the manner of it where there is any."""
+
+    @property
+    def autoencoder(self) -> str:
+        """Class of its autoencoder, in diffusers."""
+
+    @property
+    def latent_dtype(self) -> torch.dtype | None:
+        """Number format of its latents between steps; None: that of encoded prompts."""
+
+    def set_timesteps(
+        self, scheduler: Any, timesteps: Sequence[float], *, size: int, device: str
+    ) -> None:
+        """Set a scheduler to the pipeline's timesteps for images of `size` rows and columns."""
 
     def build(self, config: Mapping[str, Any]) -> nn.Module:
         """The denoiser, with random weights."""
@@ -53,6 +75,11 @@ class Sdxl:
     """Stable Diffusion XL: a UNet, which also takes the size of the image."""
 
     prefix = "unet"
+    has_maps = True
+    guidance = "0"
+    autoencoder = "AutoencoderKL"
+    latent_dtype = None
+    set_timesteps = staticmethod(schedule.set_listed)
     patterns: ClassVar[Mapping[str, str]] = {
         "norms": r"unet\..*norm.*",
         "attention": r"unet\..*\.attn[12]",
@@ -104,7 +131,7 @@ class Sdxl:
 
         return _SdxlTextEncoder(
             StableDiffusionXLPipeline.from_pretrained(
-                folder, unet=None, vae=None, torch_dtype=dtype, variant=_variant(folder)
+                folder, unet=None, vae=None, torch_dtype=dtype, variant=variant(folder)
             )
         )
 
@@ -113,6 +140,11 @@ class PixArtSigma:
     """PixArt-Sigma: a transformer with prompts encoded by T5."""
 
     prefix = "transformer"
+    has_maps = False
+    guidance = "0"
+    autoencoder = "AutoencoderKL"
+    latent_dtype = None
+    set_timesteps = staticmethod(schedule.set_listed)
     patterns: ClassVar[Mapping[str, str]] = {
         "norms": r"transformer\..*norm(1|2|_out)",
         "attention": r"transformer\..*\.attn[12]",
@@ -161,7 +193,7 @@ class PixArtSigma:
 
         return _PixArtTextEncoder(
             PixArtSigmaPipeline.from_pretrained(
-                folder, transformer=None, vae=None, torch_dtype=dtype, variant=_variant(folder)
+                folder, transformer=None, vae=None, torch_dtype=dtype, variant=variant(folder)
             )
         )
 
@@ -173,6 +205,11 @@ class Flux:
     """
 
     prefix = "transformer"
+    has_maps = False
+    guidance = "0"
+    autoencoder = "AutoencoderKL"
+    latent_dtype = None
+    set_timesteps = staticmethod(schedule.set_listed)
     patterns: ClassVar[Mapping[str, str]] = {
         "norms": r"transformer\..*\.norm(1|1_context)?\.norm"
         r"|transformer\..*\.norm2(_context)?"
@@ -230,37 +267,16 @@ class Flux:
         )
 
 
-_KINDS: Mapping[str, Family] = {"sdxl": Sdxl(), "pixart-sigma": PixArtSigma(), "flux": Flux()}
+_KINDS: Mapping[str, Family] = {
+    "sdxl": Sdxl(),
+    "pixart-sigma": PixArtSigma(),
+    "flux": Flux(),
+    "sana-sprint": SanaSprint(),
+}
 FAMILIES = {f"{name}{ending}": family for name, family in _KINDS.items() for ending in ("", TINY)}
 
 
-class _PipelineTextEncoder:
-    """A pipeline without its denoiser and decoder."""
-
-    def __init__(self, pipeline: Any) -> None:
-        self._pipeline, self._device = pipeline, "cpu"
-        self._cut_count = 0
-
-    def _warn_if_cut(self, prompts: Sequence[str], *, tokeniser: str, limit: int) -> None:
-        """Tell of a prompt with more tokens than are read, at its first reading; of ten at most."""
-        # a batch that is filled up has its last prompt several times
-        for prompt in dict.fromkeys(prompts):
-            count = len(getattr(self._pipeline, tokeniser)(prompt, verbose=False).input_ids)
-            if count > limit and self._cut_count < _MAX_WARNINGS:
-                self._cut_count += 1
-                sys.stderr.write(
-                    f"htbench: {prompt[:120]!r} has {count} tokens, of which the generator reads "
-                    f"{limit}: the rest is ignored\n"
-                )
-
-    def move(self, device: str) -> None:
-        for part in self._pipeline.components.values():
-            if isinstance(part, nn.Module):
-                part.to(device)
-        self._device = device
-
-
-class _SdxlTextEncoder(_PipelineTextEncoder):
+class _SdxlTextEncoder(PipelineTextEncoder):
     def encode(self, prompts: Sequence[str]) -> PromptEmbeds:
         self._warn_if_cut(prompts, tokeniser="tokenizer", limit=77)
         states, _, pooled, _ = self._pipeline.encode_prompt(
@@ -269,7 +285,7 @@ class _SdxlTextEncoder(_PipelineTextEncoder):
         return PromptEmbeds(states=states, pooled=pooled)
 
 
-class _PixArtTextEncoder(_PipelineTextEncoder):
+class _PixArtTextEncoder(PipelineTextEncoder):
     def encode(self, prompts: Sequence[str]) -> PromptEmbeds:
         self._warn_if_cut(prompts, tokeniser="tokenizer", limit=300)
         states, mask, _, _ = self._pipeline.encode_prompt(
@@ -278,15 +294,10 @@ class _PixArtTextEncoder(_PipelineTextEncoder):
         return PromptEmbeds(states=states, mask=mask.bool())
 
 
-class _FluxTextEncoder(_PipelineTextEncoder):
+class _FluxTextEncoder(PipelineTextEncoder):
     def encode(self, prompts: Sequence[str]) -> PromptEmbeds:
         self._warn_if_cut(prompts, tokeniser="tokenizer_2", limit=256)
         states, pooled, _ = self._pipeline.encode_prompt(
             list(prompts), device=self._device, max_sequence_length=256
         )
         return PromptEmbeds(states=states, pooled=pooled)
-
-
-def _variant(folder: Path) -> str | None:
-    """`fp16` if the weights were downloaded in half precision, by the names of files; else None."""
-    return "fp16" if any(folder.glob("*/*.fp16.safetensors")) else None

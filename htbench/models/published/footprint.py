@@ -18,7 +18,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from htbench.models.published import adapter
 from htbench.models.published.preset import LoadOptions, Preset, architecture
-from htbench.models.published.prompts import PromptEmbeds
+from htbench.models.published.prompts import PromptEmbeds, whole_mask
 from htbench.steering.fitting.end_to_end import EndToEnd, Targets
 from htbench.steering.intervention import Intervention
 from htbench.steering.layout import Layout
@@ -175,7 +175,7 @@ class FakeModel:
 class _FakeScheduler:
     """A scheduler whose steps only have the right shape."""
 
-    steps: tuple[int, ...]
+    steps: tuple[float, ...]
 
     @property
     def timesteps(self) -> list[Tensor]:
@@ -197,11 +197,9 @@ class _FakePromptCache:
         tensors = {
             name: torch.empty(count, *shape, dtype=self.dtype)
             for name, shape in self.shapes.items()
+            if name != "mask"
         }
-        if "pooled" in tensors:
-            return PromptEmbeds(**tensors, mask=None)
-        mask = torch.ones(count, self.shapes["states"][0], dtype=torch.bool)
-        return PromptEmbeds(**tensors, mask=mask)
+        return PromptEmbeds(**tensors, mask=whole_mask(self.shapes, count))
 
 
 def _network_size(name: str, network: nn.Module) -> NetworkSize:

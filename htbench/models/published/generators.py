@@ -137,6 +137,21 @@ _FLUX = HubFiles(
         "vae/diffusion_pytorch_model.safetensors",
     ),
 )
+_SANA_SPRINT = HubFiles(
+    repository="Efficient-Large-Model/Sana_Sprint_1.6B_1024px_diffusers",
+    files=(
+        "model_index.json",
+        "scheduler/scheduler_config.json",
+        "tokenizer/*",
+        "transformer/config.json",
+        "vae/config.json",
+        "text_encoder/config.json",
+        "text_encoder/*.safetensors",
+        "text_encoder/*.index.json",
+        "vae/diffusion_pytorch_model.safetensors",
+    ),
+)
+_TRANSFORMER = ("transformer/*.safetensors", "transformer/*.index.json")
 _DMD2_LICENCE = "CC BY-NC-SA 4.0: no commercial use; base: CreativeML Open RAIL++-M"
 
 
@@ -191,16 +206,33 @@ flux_schnell = PublishedGenerator(
     name="flux-schnell",
     family="flux",
     base=_FLUX,
-    denoiser=HubFiles(
-        repository=_FLUX.repository, files=("transformer/*.safetensors", "transformer/*.index.json")
-    ),
+    denoiser=HubFiles(repository=_FLUX.repository, files=_TRANSFORMER),
     scheduler="FlowMatchEulerDiscreteScheduler",
     timesteps=(1000, 750, 500, 250),
     dtype="bfloat16",
     licence="Apache-2.0",
     reference="the model card of black-forest-labs/FLUX.1-schnell",
 )
+sana_sprint = PublishedGenerator(
+    name="sana-sprint",
+    family="sana-sprint",
+    base=_SANA_SPRINT,
+    denoiser=HubFiles(repository=_SANA_SPRINT.repository, files=_TRANSFORMER),
+    scheduler="SCMScheduler",
+    timesteps=(1.5708, 1.3),
+    dtype="bfloat16",
+    licence="NVIDIA NSCL v2-custom: no commercial use; text encoder: Gemma Terms of Use",
+    reference="https://arxiv.org/abs/2503.09641",
+    size_step=32,
+)
 GENERATORS = {
     preset.name: preset
-    for preset in (dmd2, dmd2_4step, nitro_1_pixart, sdxl_lightning_4step, flux_schnell)
+    for preset in (
+        dmd2,
+        dmd2_4step,
+        nitro_1_pixart,
+        sdxl_lightning_4step,
+        flux_schnell,
+        sana_sprint,
+    )
 }

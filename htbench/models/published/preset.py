@@ -59,18 +59,21 @@ class Preset:
 
     name: str
     family: str
-    """`sdxl`, `pixart-sigma` or `flux`; with `TINY` after it for few channels."""
+    """One of `FAMILIES`, such as `sdxl`; with `TINY` after it for few channels."""
     base: HubFiles
     """The pipeline from which it was distilled: all parts but the denoiser's weights."""
     denoiser: HubFiles
     scheduler: str
-    timesteps: tuple[int, ...]
+    timesteps: tuple[float, ...]
+    """As the scheduler is given them; those that it shifts are shifted by the settings."""
     dtype: Dtype
     licence: str
     reference: str
     scheduler_settings: Mapping[str, object] = field(default_factory=dict)
     """Changes to the pipeline's settings of the scheduler."""
     size: int = 1024
+    size_step: int = 16
+    """Sizes of images are multiples of it."""
     concept_encoder: str = "clip-vit-l-14"
     scorer: str = "siglip-vit-b-16"
 
@@ -96,6 +99,11 @@ class Preset:
                 f"option {name!r} of {self.name}: {wanted}, not {value!r}",
                 remedy=_FLOAT16_DECODER if (name, value) == ("decoder", "float16") else "",
             ) from None
+        if (options.size or self.size) % self.size_step:
+            raise UsageError(
+                f"option 'size' of {self.name}: Input should be a multiple of {self.size_step}, "
+                f"not {options.size}"
+            )
         if options.offload and options.compile == "reduce-overhead":
             raise UsageError(
                 "options 'offload' and 'compile=reduce-overhead' exclude each other: a CUDA graph "
@@ -106,7 +114,9 @@ class Preset:
 
     def missing(self) -> list[str]:
         """Repositories whose files are not on this machine."""
-        return [source.repository for source in (self.base, self.denoiser) if source.find() is None]
+        sources = (self.base, self.denoiser)
+        lost = [source.repository for source in sources if source.find() is None]
+        return list(dict.fromkeys(lost))
 
     def facts(self) -> dict[str, str]:
         """Lines for the report about the generator, by heading."""

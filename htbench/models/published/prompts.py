@@ -175,6 +175,13 @@ class PromptCache:
             self._is_kept = False
 
 
+def whole_mask(
+    shapes: Mapping[str, Sequence[int]], count: int
+) -> Bool[Tensor, "prompts words"] | None:
+    """A mask of all words of prompts without weights; None where `shapes` have no mask."""
+    return torch.ones(count, *shapes["mask"], dtype=torch.bool) if "mask" in shapes else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class RandomTextEncoder:
     """The text encoder of models without weights: random encodings by the text of the prompt.
@@ -197,6 +204,7 @@ class RandomTextEncoder:
         tensors = {
             name: torch.stack([torch.randn(*shape, generator=random) for random in generators])
             for name, shape in self.shapes.items()
+            if name != "mask"
         }
         tensors = {name: values.to(self.dtype) for name, values in tensors.items()}
         for encoder, length in self.encoders:
@@ -205,10 +213,7 @@ class RandomTextEncoder:
                 [torch.randint(words, (length,), generator=random) for random in generators]
             )
             encoder(tokens.to(next(encoder.parameters()).device))
-        if "pooled" in tensors:
-            return PromptEmbeds(**tensors, mask=None)
-        mask = torch.ones(len(prompts), self.shapes["states"][0], dtype=torch.bool)
-        return PromptEmbeds(**tensors, mask=mask)
+        return PromptEmbeds(**tensors, mask=whole_mask(self.shapes, len(prompts)))
 
     def move(self, device: str) -> None:
         for encoder, _ in self.encoders:

@@ -31,6 +31,7 @@ from htbench.models.published.generators import (
     dmd2_4step,
     flux_schnell,
     nitro_1_pixart,
+    sana_sprint,
     sdxl_lightning_4step,
 )
 from htbench.run.timing.stopwatch import Stopwatch
@@ -42,7 +43,9 @@ from htbench.steering.intervention import Affine, Interpolate, Intervention
 from htbench.steering.layout import Layout
 from htbench.steering.model import Request
 
-GENERATORS = [dmd2, dmd2_4step, nitro_1_pixart, sdxl_lightning_4step, flux_schnell]
+NOT_LLM = [dmd2, dmd2_4step, nitro_1_pixart, sdxl_lightning_4step, flux_schnell]
+"""Generators whose prompts no language model reads; `test_pipelines.py` has the others."""
+GENERATORS = [*NOT_LLM, sana_sprint]
 NAMES = [preset.name for preset in GENERATORS]
 
 
@@ -100,7 +103,7 @@ DOCUMENTED = {
 }
 
 
-@pytest.mark.parametrize("preset", GENERATORS, ids=NAMES)
+@pytest.mark.parametrize("preset", NOT_LLM, ids=lambda preset: preset.name)
 def test_an_image_is_that_of_the_plain_pipeline(
     preset: PublishedGenerator, folders: dict[str, Path]
 ) -> None:
@@ -124,12 +127,12 @@ def test_an_image_is_that_of_the_plain_pipeline(
     ("preset", "timesteps"),
     list(
         zip(
-            GENERATORS,
+            NOT_LLM,
             ([399], [999, 749, 499, 249], [400], [999, 749, 499, 249], [1, 0.75, 0.5, 0.25]),
             strict=True,
         )
     ),
-    ids=NAMES,
+    ids=[preset.name for preset in NOT_LLM],
 )
 def test_the_denoiser_is_asked_at_exactly_the_published_timesteps(
     preset: PublishedGenerator, timesteps: list[float], folders: dict[str, Path]
@@ -323,7 +326,7 @@ def steered(model: FewStepModel, seed: int, *, count: int = 2) -> torch.Tensor:
 @pytest.mark.usefixtures("untranslated")
 @pytest.mark.parametrize(
     ("preset", "compiled"),
-    [(dmd2, True), (nitro_1_pixart, "reduce-overhead"), (flux_schnell, True)],
+    [(dmd2, True), (nitro_1_pixart, "reduce-overhead"), (flux_schnell, True), (sana_sprint, True)],
 )
 def test_a_denoiser_compiled_once_makes_the_images_of_all_maps(
     preset: PublishedGenerator, compiled: bool | str, folders: dict[str, Path]
@@ -381,7 +384,12 @@ def test_revisions_differ_by_what_can_change_an_image(folders: dict[str, Path]) 
 
 @pytest.mark.parametrize(
     ("preset", "modules", "channels"),
-    [(dmd2, 256, 294_080), (nitro_1_pixart, 57, 65_664), (flux_schnell, 115, 353_280)],
+    [
+        (dmd2, 256, 294_080),
+        (nitro_1_pixart, 57, 65_664),
+        (flux_schnell, 115, 353_280),
+        (sana_sprint, 41, 91_840),
+    ],
 )
 def test_published_architectures_have_the_known_sites(
     preset: PublishedGenerator, modules: int, channels: int
@@ -403,7 +411,7 @@ def test_sites_are_chosen_by_preset_glob_or_expression(
 def test_preset_sites_of_every_model_are_tokens_or_maps_of_its_channels(
     sites: str, folders: dict[str, Path]
 ) -> None:
-    for preset in (nitro_1_pixart, flux_schnell):
+    for preset in GENERATORS[2:]:
         model = twin(preset, folders, sites=sites)
         assert {
             site: values.shape[1] for site, values in activations(model, ["a cat"], [1]).items()

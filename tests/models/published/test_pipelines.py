@@ -1,0 +1,138 @@
+"""Images of the generators whose prompts language models read, beside those of plain pipelines."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DiffusionPipeline
+from kit.tiny_twins import SIZE
+from PIL import Image
+
+from htbench.models.published.generators import PublishedGenerator, sana_sprint
+from htbench.steering.intervention import Intervention
+from htbench.steering.model import Request
+
+PROMPTS = ["a cat", "seven boats on a lake of ice", "A DOG"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Documented:
+    """A generator, and the arguments that the authors of its weights give to its pipeline."""
+
+    preset: PublishedGenerator
+    arguments: Mapping[str, object] = field(default_factory=dict)
+
+    def images(self, folder: Path, prompts: list[str], **more: object) -> list[Image.Image]:
+        pipeline = DiffusionPipeline.from_pretrained(folder)
+        pipeline.set_progress_bar_config(disable=True)
+        generators = [torch.Generator().manual_seed(seed) for seed, _ in enumerate(prompts)]
+        return pipeline(
+            prompt=prompts,
+            height=SIZE,
+            width=SIZE,
+            generator=generators,
+            **{"num_inference_steps": len(self.preset.timesteps), **self.arguments, **more},
+        ).images
+
+
+SANA = Documented(preset=sana_sprint, arguments={"use_resolution_binning": False})
+ALL = [SANA]
+
+
+def images(preset: PublishedGenerator, folder: Path, prompts: list[str]) -> list[Image.Image]:
+    model = preset("cpu", weights=str(folder), size=SIZE, dtype="float32")
+    return model.generate(
+        [
+            Request(prompt=prompt, seed=seed, intervention=Intervention(), strength=0.0)
+            for seed, prompt in enumerate(prompts)
+        ]
+    )
+
+
+def levels(found: Image.Image) -> np.ndarray:
+    return np.asarray(found, np.int16)
+
+
+@pytest.mark.parametrize("documented", ALL, ids=lambda documented: documented.preset.name)
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_an_image_is_to_the_bit_that_of_the_plain_pipeline(
+    documented: Documented, prompt: str, folders: dict[str, Path]
+) -> None:
+    preset = documented.preset
+    folder = folders[preset.family]
+    (wanted,), (found,) = documented.images(folder, [prompt]), images(preset, folder, [prompt])
+    assert np.ptp(levels(found)) > 50
+    assert found.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize("documented", ALL, ids=lambda documented: documented.preset.name)
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_batch_is_within_a_level_of_that_of_the_plain_pipeline(
+    documented: Documented, count: int, folders: dict[str, Path]
+) -> None:
+    folder = folders[documented.preset.family]
+    wanted = documented.images(folder, PROMPTS[:count])
+    for image, own in zip(images(documented.preset, folder, PROMPTS[:count]), wanted, strict=True):
+        assert np.abs(levels(image) - levels(own)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("documented", "timesteps", "arguments"),
+    [
+        (SANA, (1.5708,), {"intermediate_timesteps": None}),
+        (
+            SANA,
+            tuple(torch.linspace(1.5708, 0, 5)[:-1].tolist()),
+            {"intermediate_timesteps": None},
+        ),
+    ],
+)
+def test_fewer_and_more_steps_are_to_the_bit_those_of_the_plain_pipeline(
+    documented: Documented,
+    timesteps: tuple[float, ...],
+    arguments: Mapping[str, object],
+    folders: dict[str, Path],
+) -> None:
+    preset = replace(documented.preset, timesteps=timesteps)
+    folder = folders[preset.family]
+    (wanted,) = replace(documented, preset=preset).images(folder, ["a cat"], **arguments)
+    (found,) = images(preset, folder, ["a cat"])
+    assert found.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize(("preset", "asked"), [(sana_sprint, [1.0, 0.782708])])
+def test_the_denoiser_is_asked_at_the_published_timesteps(
+    preset: PublishedGenerator, asked: list[float], folders: dict[str, Path]
+) -> None:
+    model, found = preset("cpu", weights=str(folders[preset.family]), size=SIZE), []
+    model._network.register_forward_pre_hook(
+        lambda module, inputs, named: found.append(float(named["timestep"][0])), with_kwargs=True
+    )
+    model.render([Request(prompt="a", seed=0, intervention=Intervention(), strength=0.0)])
+    assert found == pytest.approx(asked, rel=1e-5)
+
+
+@pytest.mark.parametrize("documented", ALL, ids=lambda documented: documented.preset.name)
+def test_in_bfloat16_an_image_is_that_of_the_plain_pipeline(
+    documented: Documented, folders: dict[str, Path]
+) -> None:
+    folder = folders[documented.preset.family]
+    pipeline = DiffusionPipeline.from_pretrained(
+        folder, torch_dtype={"vae": torch.float32, "default": torch.bfloat16}
+    )
+    (wanted,) = pipeline(
+        prompt=["a cat"],
+        height=SIZE,
+        width=SIZE,
+        generator=[torch.Generator().manual_seed(0)],
+        num_inference_steps=len(documented.preset.timesteps),
+        **documented.arguments,
+    ).images
+    model = documented.preset("cpu", weights=str(folder), size=SIZE, dtype="bfloat16")
+    (found,) = model.generate(
+        [Request(prompt="a cat", seed=0, intervention=Intervention(), strength=0.0)]
+    )
+    assert found.tobytes() == wanted.tobytes()
