@@ -69,6 +69,7 @@ def test_what_cannot_be_fetched_is_refused(words: list[str], kind: type[Exceptio
         "sdxl-lightning-4step",
         "flux-schnell",
         "sana-sprint",
+        "z-image-turbo",
     ],
 )
 @pytest.mark.parametrize(

@@ -7,8 +7,26 @@ import string
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderDC, SanaSprintPipeline, SanaTransformer2DModel, SCMScheduler
-from transformers import Gemma2Config, Gemma2Model, GemmaTokenizer
+from diffusers import (
+    AutoencoderDC,
+    AutoencoderKL,
+    FlowMatchEulerDiscreteScheduler,
+    SanaSprintPipeline,
+    SanaTransformer2DModel,
+    SCMScheduler,
+    ZImagePipeline,
+    ZImageTransformer2DModel,
+)
+from tokenizers import AddedToken
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import (
+    Gemma2Config,
+    Gemma2Model,
+    GemmaTokenizer,
+    Qwen2Tokenizer,
+    Qwen3Config,
+    Qwen3Model,
+)
 
 from htbench.models.published.preset import architecture
 
@@ -22,8 +40,26 @@ GEMMA = {
     "head_dim": 8,
     "query_pre_attn_scalar": 8,
 }
-TEXT = {"sana-sprint": [{"kind": "Gemma2Model", "tokens": 300, **GEMMA}]}
-WORDS = {"sana-sprint": {"states": [300, 16], "mask": [300]}}
+QWEN = {
+    "vocab_size": 260,
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 8,
+}
+TEXT = {
+    "sana-sprint": [{"kind": "Gemma2Model", "tokens": 300, **GEMMA}],
+    "z-image": [{"kind": "Qwen3Model", "tokens": 512, **QWEN}],
+}
+WORDS = {"sana-sprint": {"states": [300, 16], "mask": [300]}, "z-image": {"states": [40, 16]}}
+CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
+)
+"""The shape of Qwen 3's template of a chat."""
 
 
 def save_sana(folder: Path) -> None:
@@ -66,3 +102,49 @@ def save_sana(folder: Path) -> None:
         transformer=transformer,
         scheduler=SCMScheduler(**architecture("sana-sprint")["scheduler"]),
     ).save_pretrained(folder, max_shard_size="60KB")
+
+
+def save_z_image(folder: Path) -> None:
+    """Save the pipeline of Z-Image-Turbo in `folder`, with its transformer in parts."""
+    torch.manual_seed(1)
+    transformer = ZImageTransformer2DModel(
+        in_channels=4,
+        dim=16,
+        n_layers=2,
+        n_refiner_layers=1,
+        n_heads=2,
+        n_kv_heads=2,
+        cap_feat_dim=16,
+        axes_dims=[4, 2, 2],
+        axes_lens=[1536, 512, 512],
+    )
+    for name, weight in transformer.named_parameters():
+        if name.endswith("pad_token"):
+            torch.nn.init.normal_(weight)
+    ZImagePipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(**architecture("z-image")["scheduler"]),
+        vae=AutoencoderKL(
+            block_out_channels=(4, 8),
+            down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D",) * 2,
+            latent_channels=4,
+            norm_num_groups=2,
+            sample_size=32,
+            scaling_factor=0.3611,
+            shift_factor=0.1159,
+            use_quant_conv=False,
+            use_post_quant_conv=False,
+        ),
+        text_encoder=Qwen3Model(Qwen3Config(**QWEN)),
+        tokenizer=_chat_tokeniser(),
+        transformer=transformer,
+    ).save_pretrained(folder, max_shard_size="60KB")
+
+
+def _chat_tokeniser() -> Qwen2Tokenizer:
+    """A tokeniser of bytes, with a chat."""
+    words = ["<|endoftext|>", *sorted(ByteLevel.alphabet())]
+    tokeniser = Qwen2Tokenizer({word: k for k, word in enumerate(words)}, [])
+    tokeniser.add_tokens([AddedToken(f"<|im_{end}|>", special=True) for end in ("start", "end")])
+    tokeniser.chat_template = CHAT
+    return tokeniser

@@ -62,7 +62,12 @@ def test_no_initialisation_is_calculated(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize(
     "config",
-    [*TEXT["sdxl"], *TEXT["pixart-sigma"], *tiny_llm_twins.TEXT["sana-sprint"]],
+    [
+        *TEXT["sdxl"],
+        *TEXT["pixart-sigma"],
+        *tiny_llm_twins.TEXT["sana-sprint"],
+        *tiny_llm_twins.TEXT["z-image"],
+    ],
     ids=lambda c: c["kind"],
 )
 def test_text_encoders_are_finite_and_as_their_classes_make_them(

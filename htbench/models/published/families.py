@@ -13,6 +13,7 @@ from htbench.models.published.pipeline_text_encoder import PipelineTextEncoder, 
 from htbench.models.published.preset import TINY
 from htbench.models.published.prompts import PromptEmbeds, TextEncoder
 from htbench.models.published.sana import SanaSprint
+from htbench.models.published.z_image import ZImage
 
 
 class Family(Protocol):
@@ -272,6 +273,7 @@ _KINDS: Mapping[str, Family] = {
     "pixart-sigma": PixArtSigma(),
     "flux": Flux(),
     "sana-sprint": SanaSprint(),
+    "z-image": ZImage(),
 }
 FAMILIES = {f"{name}{ending}": family for name, family in _KINDS.items() for ending in ("", TINY)}
 

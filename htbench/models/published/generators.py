@@ -151,6 +151,7 @@ _SANA_SPRINT = HubFiles(
         "vae/diffusion_pytorch_model.safetensors",
     ),
 )
+_Z_IMAGE = replace(_SANA_SPRINT, repository="Tongyi-MAI/Z-Image-Turbo")
 _TRANSFORMER = ("transformer/*.safetensors", "transformer/*.index.json")
 _DMD2_LICENCE = "CC BY-NC-SA 4.0: no commercial use; base: CreativeML Open RAIL++-M"
 
@@ -225,6 +226,17 @@ sana_sprint = PublishedGenerator(
     reference="https://arxiv.org/abs/2503.09641",
     size_step=32,
 )
+z_image_turbo = PublishedGenerator(
+    name="z-image-turbo",
+    family="z-image",
+    base=_Z_IMAGE,
+    denoiser=HubFiles(repository=_Z_IMAGE.repository, files=_TRANSFORMER),
+    scheduler="FlowMatchEulerDiscreteScheduler",
+    timesteps=(1000, 875, 750, 625, 500, 375, 250, 125),
+    dtype="bfloat16",
+    licence="Apache-2.0",
+    reference="https://arxiv.org/abs/2511.22699",
+)
 GENERATORS = {
     preset.name: preset
     for preset in (
@@ -234,5 +246,6 @@ GENERATORS = {
         sdxl_lightning_4step,
         flux_schnell,
         sana_sprint,
+        z_image_turbo,
     )
 }

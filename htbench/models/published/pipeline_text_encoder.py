@@ -5,7 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from htbench.models.published.prompts import PromptEmbeds
 
 _MAX_WARNINGS = 10
 
@@ -39,3 +43,26 @@ class PipelineTextEncoder:
 def variant(folder: Path) -> str | None:
     """`fp16` if the weights were downloaded in half precision, by the names of files; else None."""
     return "fp16" if any(folder.glob("*/*.fp16.safetensors")) else None
+
+
+def chat_tokens(tokeniser: Any, *, thinking: bool) -> int:
+    """The number of tokens that a chat puts around the words of a user."""
+    messages = [{"role": "user", "content": ""}]
+    chat = tokeniser.apply_chat_template(
+        messages, tokenize=False, add_generation_prompt=True, enable_thinking=thinking
+    )
+    return len(tokeniser(chat).input_ids)
+
+
+def padded(rows: Sequence[Float[Tensor, "words width"]], count: int) -> PromptEmbeds:
+    """Prompts of different lengths as one tensor of `count` words, zeros behind the last of each.
+
+    The mask tells which are words. `count` is the same for all, so that prompts can be mixed.
+    """
+    states = torch.stack(
+        [nn.functional.pad(row[:count], (0, 0, 0, count - len(row[:count]))) for row in rows]
+    )
+    lengths = torch.tensor([len(row) for row in rows], device=states.device)
+    return PromptEmbeds(
+        states=states, mask=torch.arange(count, device=states.device) < lengths[:, None]
+    )

@@ -40,6 +40,12 @@ class PromptEmbeds:
             and all(bool(tensor.isfinite().all()) for tensor in self.tensors().values())
         )
 
+    def rows(self) -> list[Float[Tensor, "words width"]]:
+        """The states of each prompt without the words that fill it up."""
+        if self.mask is None:
+            return list(self.states.unbind())
+        return [row[mask] for row, mask in zip(self.states, self.mask, strict=True)]
+
     def tensors(self) -> dict[str, Tensor]:
         """The tensors that are not None, by name."""
         return {name: value for name, value in vars(self).items() if value is not None}

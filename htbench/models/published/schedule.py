@@ -22,6 +22,18 @@ def set_shifted(
     scheduler.set_timesteps(sigmas=[step / scale for step in timesteps], device=device, mu=mu)
 
 
+def set_by_size(scheduler: Any, timesteps: Sequence[float], *, size: int, device: str) -> None:
+    """The timesteps after a shift whose exponent is linear in the number of cells of an image.
+
+    Settings without dynamic shifting have a shift of their own, and the exponent is not used.
+    """
+    config = scheduler.config
+    fewest, most = config.base_image_seq_len, config.max_image_seq_len
+    slope = (config.max_shift - config.base_shift) / (most - fewest)
+    mu = (size // 16) ** 2 * slope + (config.base_shift - slope * fewest)
+    set_shifted(scheduler, timesteps, device=device, mu=mu)
+
+
 def visited(scheduler: Any) -> Iterable[Tensor]:
     """The timesteps at which the denoiser is asked, in order."""
     # The list of SCM ends with the time that its last step arrives at.

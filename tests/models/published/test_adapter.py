@@ -33,6 +33,7 @@ from htbench.models.published.generators import (
     nitro_1_pixart,
     sana_sprint,
     sdxl_lightning_4step,
+    z_image_turbo,
 )
 from htbench.run.timing.stopwatch import Stopwatch
 from htbench.steering import baseline, concept, contracts
@@ -45,7 +46,7 @@ from htbench.steering.model import Request
 
 NOT_LLM = [dmd2, dmd2_4step, nitro_1_pixart, sdxl_lightning_4step, flux_schnell]
 """Generators whose prompts no language model reads; `test_pipelines.py` has the others."""
-GENERATORS = [*NOT_LLM, sana_sprint]
+GENERATORS = [*NOT_LLM, sana_sprint, z_image_turbo]
 NAMES = [preset.name for preset in GENERATORS]
 
 
@@ -326,7 +327,13 @@ def steered(model: FewStepModel, seed: int, *, count: int = 2) -> torch.Tensor:
 @pytest.mark.usefixtures("untranslated")
 @pytest.mark.parametrize(
     ("preset", "compiled"),
-    [(dmd2, True), (nitro_1_pixart, "reduce-overhead"), (flux_schnell, True), (sana_sprint, True)],
+    [
+        (dmd2, True),
+        (nitro_1_pixart, "reduce-overhead"),
+        (flux_schnell, True),
+        (sana_sprint, True),
+        (z_image_turbo, True),
+    ],
 )
 def test_a_denoiser_compiled_once_makes_the_images_of_all_maps(
     preset: PublishedGenerator, compiled: bool | str, folders: dict[str, Path]

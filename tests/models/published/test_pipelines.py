@@ -11,7 +11,7 @@ from diffusers import DiffusionPipeline
 from kit.tiny_twins import SIZE
 from PIL import Image
 
-from htbench.models.published.generators import PublishedGenerator, sana_sprint
+from htbench.models.published.generators import PublishedGenerator, sana_sprint, z_image_turbo
 from htbench.steering.intervention import Intervention
 from htbench.steering.model import Request
 
@@ -39,7 +39,8 @@ class Documented:
 
 
 SANA = Documented(preset=sana_sprint, arguments={"use_resolution_binning": False})
-ALL = [SANA]
+Z_IMAGE = Documented(preset=z_image_turbo, arguments={"guidance_scale": 0.0})
+ALL = [SANA, Z_IMAGE]
 
 
 def images(preset: PublishedGenerator, folder: Path, prompts: list[str]) -> list[Image.Image]:
@@ -88,6 +89,8 @@ def test_a_batch_is_within_a_level_of_that_of_the_plain_pipeline(
             tuple(torch.linspace(1.5708, 0, 5)[:-1].tolist()),
             {"intermediate_timesteps": None},
         ),
+        (Z_IMAGE, (1000,), {}),
+        (Z_IMAGE, (1000, 750, 500, 250), {}),
     ],
 )
 def test_fewer_and_more_steps_are_to_the_bit_those_of_the_plain_pipeline(
@@ -103,16 +106,34 @@ def test_fewer_and_more_steps_are_to_the_bit_those_of_the_plain_pipeline(
     assert found.tobytes() == wanted.tobytes()
 
 
-@pytest.mark.parametrize(("preset", "asked"), [(sana_sprint, [1.0, 0.782708])])
+def after_shift(*levels: float) -> list[float]:
+    """Noise levels after the shift of 3 that Z-Image-Turbo's settings say."""
+    return [3 * level / (1 + 2 * level) for level in levels]
+
+
+@pytest.mark.parametrize(
+    ("preset", "asked"),
+    [
+        (sana_sprint, [1.0, 0.782708]),
+        (
+            z_image_turbo,
+            [
+                1 - level
+                for level in after_shift(1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8)
+            ],
+        ),
+    ],
+)
 def test_the_denoiser_is_asked_at_the_published_timesteps(
     preset: PublishedGenerator, asked: list[float], folders: dict[str, Path]
 ) -> None:
     model, found = preset("cpu", weights=str(folders[preset.family]), size=SIZE), []
     model._network.register_forward_pre_hook(
-        lambda module, inputs, named: found.append(float(named["timestep"][0])), with_kwargs=True
+        lambda module, inputs, named: found.append(float(named.get("timestep", inputs[1:])[0])),
+        with_kwargs=True,
     )
     model.render([Request(prompt="a", seed=0, intervention=Intervention(), strength=0.0)])
-    assert found == pytest.approx(asked, rel=1e-5)
+    assert found == pytest.approx(asked, rel=1e-5, abs=1e-6)
 
 
 @pytest.mark.parametrize("documented", ALL, ids=lambda documented: documented.preset.name)
