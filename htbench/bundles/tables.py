@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from htbench.core import reading
 from htbench.core.database import Schema
@@ -18,6 +19,8 @@ _MAX_LINE = 1 << 24
 """The most bytes of a line: 16 MiB."""
 _ROWS = 10_000
 """Number of rows that are written at once."""
+_LINES = 1000
+"""Number of lines that are parsed at once."""
 
 
 def dump(database: sqlite3.Connection, table: str) -> Iterator[bytes]:
@@ -70,31 +73,53 @@ def names(schema: Schema) -> list[str]:
         database.close()
 
 
+def no_rows(schema: Schema, table: str) -> list[bytes]:
+    """The lines of a table that has no rows: the names of its columns."""
+    database = sqlite3.connect(":memory:")
+    try:
+        database.executescript(schema.tables)
+        return [_line(_columns(database, table))]
+    finally:
+        database.close()
+
+
 def _restore_table(database: sqlite3.Connection, table: str, lines: Iterable[bytes]) -> None:
     columns = _columns(database, table)
-    rows = _rows(table, lines)
-    if next(rows, None) != columns:
+    values = rows(table, lines)
+    if next(values, None) != columns:
         raise Refused(f"table {table} has other columns than {', '.join(columns)}")
     insert = f"""INSERT INTO {table} ({", ".join(columns)})
                  VALUES ({", ".join("?" * len(columns))})"""
     try:
-        while part := list(islice(rows, _ROWS)):
+        while part := list(islice(values, _ROWS)):
             database.executemany(insert, part)
     except (sqlite3.Error, OverflowError) as error:
         raise Refused(f"table {table} has a row that no run has: {error}") from None
 
 
-def _rows(table: str, lines: Iterable[bytes]) -> Iterator[list[object]]:
-    for number, line in enumerate(lines, start=1):
-        if len(line) > _MAX_LINE:
-            raise Refused(f"line {number} of table {table} is longer than {_MAX_LINE:,} bytes")
-        try:
-            row = reading.parse_json(line)
-        except reading.Malformed as error:
-            raise Refused(f"line {number} of table {table} is no JSON: {error}") from None
-        if not isinstance(row, list):
-            raise Refused(f"line {number} of table {table} is no list of values")
-        yield row
+def rows(table: str, lines: Iterable[bytes]) -> Iterator[list[Any]]:
+    """The rows of a table from its lines, the names of the columns first.
+
+    Raises:
+        Refused: for the first line that is no row.
+    """
+    numbered = enumerate(lines, start=1)
+    while part := list(islice(numbered, _LINES)):
+        short = all(len(line) <= _MAX_LINE for _, line in part)
+        parsed = reading.parse_flat_lists([line for _, line in part]) if short else None
+        yield from parsed or (_row(table, number, line) for number, line in part)
+
+
+def _row(table: str, number: int, line: bytes) -> list[Any]:
+    if len(line) > _MAX_LINE:
+        raise Refused(f"line {number} of table {table} is longer than {_MAX_LINE:,} bytes")
+    try:
+        row = reading.parse_json(line)
+    except reading.Malformed as error:
+        raise Refused(f"line {number} of table {table} is no JSON: {error}") from None
+    if not isinstance(row, list):
+        raise Refused(f"line {number} of table {table} is no list of values")
+    return row
 
 
 def _columns(database: sqlite3.Connection, table: str) -> list[str]:

@@ -8,7 +8,7 @@ import json
 import math
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 from zipfile import BadZipFile
@@ -170,6 +170,27 @@ def parse_json(text: str | bytes) -> Any:
         raise Malformed(_reason(error)) from None
     may_have_surrogates = "\\u" in text or not text.isascii()
     return without_surrogates(value) if may_have_surrogates else value
+
+
+def parse_flat_lists(lines: Sequence[bytes]) -> list[list[Any]] | None:
+    """The values of JSON lines at once, if each is a list without lists and objects in it.
+
+    That takes a fifth of the time of `parse_json` line by line. None where a line may be anything
+    else: `parse_json` is to tell what. Whole numbers may have more than `MAX_DIGITS` digits.
+    """
+    text = b",".join(lines)
+    brackets = text.count(b"["), text.count(b"]"), text.count(b"],[") + 1
+    if set(brackets) != {len(lines)} or text[:1] + text[-1:] != b"[]" or b"{" in text:
+        return None
+    try:
+        rows: list[list[Any]] = json.loads(
+            b"[%b]" % text, parse_float=_finite, parse_constant=_finite
+        )
+    except ValueError:
+        return None
+    if len(rows) != len(lines):  # a string that begins in one line and ends in another
+        return None
+    return rows if text.isascii() and b"\\u" not in text else without_surrogates(rows)
 
 
 def without_surrogates(value: Any) -> Any:

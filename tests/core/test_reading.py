@@ -128,3 +128,37 @@ def test_a_broken_line_of_json_lines_is_named(tmp_path: Path) -> None:
     assert next(lines) == (1, {"a": 1})
     with pytest.raises(UnreadableFile, match="line 3 of file"):
         next(lines)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b'[1,"a",null,-0.5e-3]', b"[]", b'["\xc3\xa9"]', b"[true]"],
+        [b'["\\ud800 and \\u00e9"]', b"[2]"],
+    ],
+)
+def test_flat_lists_are_parsed_at_once_as_one_by_one(lines: list[bytes]) -> None:
+    assert reading.parse_flat_lists(lines) == [reading.parse_json(line) for line in lines]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"[1", b"2]"],
+        [b"[1],[2]", b""],
+        [b"[[1]]"],
+        [b'["a]', b'[b"]'],
+        [b'["a],[b"]'],
+        [b'[{"a":1}]'],
+        [b"[1]", b"[2] x"],
+        [b" [1]"],
+        [b"[1,NaN]"],
+        [b"[1e999]"],
+        [b"[" + b"1" * 5000 + b"]"],
+        [b"[1]", b"]["],
+        [b"\xff[1]"],
+        [],
+    ],
+)
+def test_lines_that_may_be_anything_else_are_not_parsed_at_once(lines: list[bytes]) -> None:
+    assert not reading.parse_flat_lists(lines)
