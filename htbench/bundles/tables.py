@@ -62,6 +62,20 @@ def restore(path: Path, schema: Schema, tables: Mapping[str, Iterable[bytes]]) -
         database.close()
 
 
+def read(table: str, lines: Iterable[bytes]) -> Iterator[dict[str, object]]:
+    """The rows of a table by column.
+
+    Raises:
+        Refused: for the first line that is no row.
+    """
+    rows = _rows(table, lines)
+    columns = [str(name) for name in next(rows, ())]
+    for row in rows:
+        if len(row) != len(columns):
+            raise Refused(f"table {table} has a row that no run has")
+        yield dict(zip(columns, row, strict=True))
+
+
 def names(schema: Schema) -> list[str]:
     """Names of the tables of a database."""
     database = sqlite3.connect(":memory:")

@@ -30,19 +30,31 @@ def unpack(bundle: Path, folder: Path) -> None:
         raise UsageError(
             f"{str(folder)[:300]!r} exists", remedy="Choose another --name or --runs-dir."
         )
-    with Archive.open(bundle) as archive:
-        archive.manifest  # noqa: B018 - refuses one that does not list what is there
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpacking-") as temporary:
-                run = Path(temporary) / "run"
-                write(archive, run)
-                run.rename(folder)
-        except OSError as error:
-            raise UsageError(
-                f"cannot write {str(folder)[:300]!r}: {error.strerror}",
-                remedy="Choose another --runs-dir.",
-            ) from None
+    with Archive.open(bundle) as archive, placing(archive, folder):
+        pass
+
+
+@contextmanager
+def placing(archive: Archive, folder: Path) -> Iterator[Path]:
+    """The run of an open bundle in a folder that becomes the new `folder` if nothing fails.
+
+    Raises:
+        UsageError: if it cannot be written.
+        Refused: if the bundle is not as it was packed; then nothing is written.
+    """
+    archive.manifest  # noqa: B018 - refuses one that does not list what is there
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpacking-") as temporary:
+            run = Path(temporary) / "run"
+            write(archive, run)
+            yield run
+            run.rename(folder)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {str(folder)[:300]!r}: {error.strerror}",
+            remedy="Choose another --runs-dir.",
+        ) from None
 
 
 @contextmanager

@@ -210,6 +210,12 @@ def _recorded(run: Path, every: Sequence[Part]) -> Iterator[Finding]:
             ((samples,),) = store.select("SELECT count(*) FROM samples")
             number += timings + samples
     yield unchecked(f"{number:,} times, commands and environments: they are what was recorded")
+    against = every[0].facts.against
+    if against.methods:
+        yield unchecked(
+            f"rows of {', '.join(against.methods)[:200]}: they are said to be those of bundle "
+            f"{against.bundle[:80]!r}, SHA-256 {against.sha256[:64]}; compare with htbench diff"
+        )
     if (run / LEDGER_FILE).is_file():
         yield unchecked("replies of judges: ask them again with htbench judge")
     if (run / study_result.FOLDER).is_dir():

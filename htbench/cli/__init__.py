@@ -82,6 +82,7 @@ _add(
 htbench run quickstart
 htbench run --model emoji --method prompt --method lineas --limit 12 --strength 0,0.5,1
 htbench run quickstart --dry-run
+htbench run --against quickstart.bundle.zip --method ./mine.toml
 """,
 )
 _add(

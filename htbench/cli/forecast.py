@@ -16,12 +16,12 @@ _MANY_IMAGES = 100
 """Images from which a run of unknown duration is announced."""
 
 
-def announce(plan: "ResolvedPlan", folder: Path) -> str:
+def announce(plan: "ResolvedPlan", folder: Path, *, against: str = "") -> str:
     """A line on the size of a long run and the time that is left of it; empty for a short one."""
     from htbench.report.format import duration
     from htbench.run.forecast import forecast
 
-    expected = forecast(plan, folder=folder, runs=folder.parent)
+    expected = forecast(plan, folder=folder, runs=folder.parent, against=against)
     seconds = expected.seconds
     if (expected.images < _MANY_IMAGES) if seconds is None else (seconds < _LONG_RUN):
         return ""
@@ -39,12 +39,14 @@ def announce(plan: "ResolvedPlan", folder: Path) -> str:
     )
 
 
-def print_forecast(plan: "ResolvedPlan", folder: Path, runs: Path, *, as_json: bool) -> None:
+def print_forecast(
+    plan: "ResolvedPlan", folder: Path, runs: Path, *, as_json: bool, against: str = ""
+) -> None:
     """Print the work, time and disk space that a run takes."""
     from htbench.core.display import print_json
     from htbench.run.forecast import forecast
 
-    expected = forecast(plan, folder=folder, runs=runs)
+    expected = forecast(plan, folder=folder, runs=runs, against=against)
     if as_json:
         print_json(folder=str(folder), **asdict(expected))
         return

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -23,7 +23,7 @@ from htbench.cli.options import (
     parse_numbers,
 )
 from htbench.cli.report import open_page, write_and_print
-from htbench.core.errors import Incomplete
+from htbench.core.errors import Incomplete, UsageError
 
 if TYPE_CHECKING:
     from htbench.core.display import Display
@@ -88,6 +88,15 @@ def run(
             "--method",
             metavar="NAME",
             help="Method by name, or ./card.toml. Repeatable.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="BUNDLE",
+            help="Run the methods against this bundle of a finished run: all else is the bundle's, "
+            "and one report has its rows and the new ones.",
             rich_help_panel=WHAT,
         ),
     ] = None,
@@ -305,7 +314,6 @@ def run(
     continues where it stopped.
     """
     from htbench.core.display import Display
-    from htbench.report.current import find_current_page
     from htbench.run import plan as plans
     from htbench.run import settings as plan_settings
     from htbench.run.run_folder import find_folder
@@ -323,7 +331,24 @@ def run(
         "environment": plan_settings.environment(os.environ, plans.Plan, plans.RunOptions),
         "option": options,
     }
-    settings, run_options = plans.build(*layers.values()), plans.run_options(*layers.values())
+    run_options = plans.run_options(*layers.values())
+    display = Display(verbose=verbose, as_json=as_json)
+    if against is not None:
+        if plan:
+            raise UsageError(
+                "a plan and a bundle are given, and a newcomer is run as the bundle was",
+                remedy="Leave the plan out.",
+            )
+        code, folder = _run_against(
+            against,
+            layers,
+            run_options,
+            display=display,
+            wide=wide,
+            shown="plan" if print_plan else "size" if dry_run else "",
+        )
+        _end(code, folder, open_=open_)
+    settings = plans.build(*layers.values())
     if print_plan:
         _print_plan(settings, run_options, layers, as_json=as_json)
         return
@@ -334,27 +359,67 @@ def run(
     if dry_run:
         print_forecast(resolved, place.folder, runs_dir, as_json=as_json)
         return
-    display = Display(verbose=verbose, as_json=as_json)
     code = _run(resolved, place.folder, run_options, display=display, wide=wide)
+    _end(code, place.folder, open_=open_)
+
+
+def _end(code: int, folder: Path, *, open_: bool) -> NoReturn:
+    from htbench.report.current import find_current_page
+
     if open_:
-        open_page(find_current_page(place.folder))
+        open_page(find_current_page(folder))
     raise typer.Exit(code)
 
 
+def _run_against(
+    bundle: Path,
+    layers: Layers,
+    options: "RunOptions",
+    *,
+    display: "Display",
+    wide: bool,
+    shown: str,
+) -> tuple[int, Path]:
+    """Run newcomers against a bundle, or only show their `plan` or its `size`; gives the exit code
+    and the folder.
+    """
+    from htbench.bundles import against
+
+    run = against.prepare(bundle, list(layers.values()), options)
+    settings, as_json = run.plan.settings, display.as_json
+    if shown == "plan":
+        origin = {f"bundle {bundle.name}": settings.model_dump(mode="json")}
+        _print_plan(settings, options, {**origin, **layers}, as_json=as_json)
+        return 0, run.folder
+    if shown == "size":
+        runs = Path(options.runs)
+        print_forecast(run.plan, run.folder, runs, as_json=as_json, against=run.sha256)
+        return 0, run.folder
+    with against.seeding(run):
+        code = _run(run.plan, run.folder, options, display=display, wide=wide, against=run.sha256)
+    return code, run.folder
+
+
 def _run(
-    plan: "ResolvedPlan", folder: Path, options: "RunOptions", *, display: "Display", wide: bool
+    plan: "ResolvedPlan",
+    folder: Path,
+    options: "RunOptions",
+    *,
+    display: "Display",
+    wide: bool,
+    against: str = "",
 ) -> int:
     from htbench.run.finished import is_finished
 
-    if is_finished(plan, folder, options):
+    if is_finished(plan, folder, options, against=against):
         return _show_finished(folder, wide=wide, as_json=display.as_json)
-    if announcement := announce(plan, folder):
+    if announcement := announce(plan, folder, against=against):
         display.announce(announcement)
 
     from htbench.run import runner  # imports torch
 
     try:
-        runner.run_resolved(plan, folder, options, display=display)
+        runner.run_resolved(plan, folder, options, display=display, against=against)
     except Incomplete:
         write_and_print(folder, wide=wide, as_json=display.as_json)
         raise

@@ -52,6 +52,8 @@ _ADDED_COLUMNS = {
     "batches": ("asked INTEGER NOT NULL DEFAULT 0", "replied INTEGER NOT NULL DEFAULT 0"),
 }
 """Columns that ledgers of version 1 lack, by table."""
+_FROZEN = "calls of the bundle"
+"""Name of the note on the largest id of a call that was made in a bundle."""
 _MAX_TOKENS = 10**9
 """A larger number of tokens or requests in a ledger is damage, and is taken as this."""
 _MAX_PLACE = 2**40
@@ -181,6 +183,26 @@ class Ledger(Database):
                     )
             write.execute(f"PRAGMA user_version = {VERSION}")
 
+    def freeze(self) -> None:
+        """Make all calls so far those of a bundle: their verdicts count, and no limit counts them.
+
+        What waits in a batch there is not fetched here.
+        """
+        with self._transaction() as write:
+            write.execute("DELETE FROM waiting")
+            write.execute("UPDATE batches SET state = 'left' WHERE state = 'waiting'")
+            write.execute(
+                """INSERT OR REPLACE INTO notes
+                   SELECT ?, CAST(coalesce(max(id), 0) AS TEXT) FROM calls""",
+                (_FROZEN,),
+            )
+
+    @property
+    def frozen_calls(self) -> int:
+        """The largest id of a call that was made in the bundle of this run; 0 without one."""
+        note = self.notes.get(_FROZEN, "")
+        return int(note) if note.isdecimal() else 0
+
     @property
     def notes(self) -> MutableMapping[str, str]:
         """Facts that judges keep about their endpoints."""
@@ -229,6 +251,24 @@ class Ledger(Database):
                 for k, match in enumerate(matches)
             )
             write.executemany(f"INSERT INTO matches VALUES ({', '.join('?' * 15)})", rows)
+
+    def decided(self, tournament: str, criteria: Sequence[str]) -> Iterator[PlannedMatch]:
+        """The matches of a tournament by these criteria that have all their verdicts, or no
+        pictures.
+        """
+        query = f"""SELECT control, criterion, concept, prompt, seed, one, two, other,
+                           first, second, forth, back FROM matches
+                    WHERE tournament = ? AND criterion IN ({", ".join("?" * len(criteria))})
+                    AND (forth IS NULL OR forth IN (SELECT key FROM verdicts WHERE {_IS_FINAL}))
+                    AND (back IS NULL OR back IN (SELECT key FROM verdicts WHERE {_IS_FINAL}))
+                    ORDER BY place"""
+        names = ("control", "criterion", "concept", "prompt", "seed", "one", "two", "other_concept")
+        for row in self.select(query, tournament, *criteria):
+            match = Match(**dict(zip(names, row[:8], strict=True)))
+            first, second, order_ab, order_ba = row[8:]
+            yield PlannedMatch(
+                match=match, first=first, second=second, order_ab=order_ab, order_ba=order_ba
+            )
 
     def rounds(self, tournament: str) -> int:
         """Number of rounds planned so far."""
@@ -342,15 +382,18 @@ class Ledger(Database):
         return [parser for (parser,) in self._database.execute(query, _all_matches(tournament))]
 
     def model_usage(self, model: str) -> ModelUsage:
-        """The calls, requests and tokens of a model in this run so far."""
+        """The calls, requests and tokens of a model in this run so far, not those of its bundle."""
         requests = "requests" if self.version > 1 else _IS_CHARGED
+        own = (model, self.frozen_calls)
         ((calls, sent),) = self.select(
-            f"SELECT coalesce(sum({_IS_CHARGED}), 0), {_sum(requests)} FROM calls WHERE model = ?",
-            model,
+            f"""SELECT coalesce(sum({_IS_CHARGED}), 0), {_sum(requests)} FROM calls
+                WHERE model = ? AND id > ?""",
+            *own,
         )
         sums = ", ".join(map(_sum, ("asked", "cached", "replied")))
-        (usage,) = self.select(f"SELECT {sums} FROM calls WHERE model = ?", model)
-        (batched,) = self.select(f"SELECT {sums} FROM calls WHERE model = ? AND batch <> ''", model)
+        query = f"SELECT {sums} FROM calls WHERE model = ? AND id > ?"
+        (usage,) = self.select(query, *own)
+        (batched,) = self.select(f"{query} AND batch <> ''", *own)
         tokens = ", ".join(map(_sum, ("asked", "replied"))) if self.version > 1 else "0, 0"
         ((waiting, asked, replied),) = self.select(
             f"""SELECT {_sum("requests")}, {tokens} FROM batches

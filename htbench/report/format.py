@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from markupsafe import Markup, escape
 
+from htbench.run.fact_table import AgainstFacts
 from htbench.stats.estimates import Estimate
 from htbench.stats.families import MIN_CLUSTERS
 
@@ -52,6 +53,11 @@ def duration(seconds: float) -> str:
 
 def strength(value: float) -> str:
     return f"{value:g}".replace("-", "−")
+
+
+def bundle_note(against: AgainstFacts) -> str:
+    """The bundle that rows of a leaderboard are from, with the start of its digest."""
+    return f"from bundle {against.bundle}, SHA-256 {against.sha256[:16]}: not made by this run"
 
 
 def p_value(p: float) -> str:

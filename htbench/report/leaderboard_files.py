@@ -126,6 +126,7 @@ def _row(summary: Summary, line: LeaderboardRow, matched: EqualPreservation) -> 
         **_kind_columns(summary, line),
         **_preservation_columns(summary, matched, line.method if is_listed else ""),
         "ranked_by": summary.ranked_by if is_listed else "",
+        **({"bundle": line.bundle} if summary.facts.against.methods else {}),
     }
 
 
@@ -265,7 +266,9 @@ def _markdown(summary: Summary) -> str:
     beside = "".join(f"`{own.method}` {own.note}.\n" for own in matched.methods if own.note)
     if beside:
         beside = f"\nWhere {format.score(matched.level)} of the image is kept:\n{beside}"
-    return f"{table}\n{note}\n{seeded}{unranked}{beside}"
+    against = summary.facts.against
+    frozen = f"\\* {format.bundle_note(against)}\n" if against.methods else ""
+    return f"{table}\n{note}\n{seeded}{unranked}{frozen}{beside}"
 
 
 def _markdown_rows(summary: Summary) -> list[list[str]]:
@@ -287,7 +290,8 @@ def _markdown_rows(summary: Summary) -> list[list[str]]:
     rows = [head, ["---", *["--:"] * (len(head) - 1)]]
     number = format.score
     for line in summary.leaderboard:
-        cost, mark = costs.get(line.method), "°" if line.circular else ""
+        cost = costs.get(line.method)
+        mark = ("°" if line.circular else "") + ("*" if line.bundle else "")
         at = "" if line.strength in (0, 1) else f" at {line.strength:g}"
         place = summary.ranks.get(line.method) if summary.ranks else None
         macro, own = kinds.macro_mean(summary, line.method, line.strength), matched.get(line.method)

@@ -10,7 +10,13 @@ from htbench.core.display import print_json, printable
 from htbench.core.tables import WIDE, TextTable, print_paragraph, terminal_width
 from htbench.core.types import UNSTEERED, encoder_name
 from htbench.report import leaderboard_files
-from htbench.report.format import duration, estimate, fit_seed_spread, interval_basis
+from htbench.report.format import (
+    bundle_note,
+    duration,
+    estimate,
+    fit_seed_spread,
+    interval_basis,
+)
 from htbench.report.sections import claims, equal_preservation, kinds, leaderboard, speed, strengths
 from htbench.report.sections.equal_preservation import EqualPreservation
 from htbench.report.speed_up import COLUMNS, saving_cells
@@ -18,7 +24,7 @@ from htbench.run.costs import MethodCost
 from htbench.run.summary import HEADLINE, METRICS, LeaderboardRow, Summary
 from htbench.stats.estimates import Estimate
 
-_CIRCULAR = "°"
+_CIRCULAR, _FROM_BUNDLE = "°", "*"
 _SHORT = {"concept_gain": "Gain", "presence": "Presence", "image_preservation": "Kept"}
 """The scores of the short table, with headings for them."""
 _WIDE = dict(
@@ -207,6 +213,8 @@ def _problems(summary: Summary) -> Iterator[str]:
             yield f"{row.method}: {sentence}"
     if any(row.circular for row in summary.leaderboard):
         yield f"{_CIRCULAR} reads concepts with the encoder that scores here: listed, not ranked"
+    if any(row.bundle for row in summary.leaderboard):
+        yield f"{_FROM_BUNDLE} {printable(bundle_note(summary.facts.against), max_length=300)}"
     for problem in summary.failures:
         yield f"{problem.cells} cells failed: {printable(problem.message, max_length=300)}"
     imported = summary.facts.imported
@@ -290,7 +298,8 @@ def _place(summary: Summary, row: LeaderboardRow) -> tuple[str, str]:
 
 
 def _name(row: LeaderboardRow) -> str:
-    return printable(row.method, max_length=200) + (_CIRCULAR if row.circular else "")
+    marks = (_CIRCULAR if row.circular else "") + (_FROM_BUNDLE if row.bundle else "")
+    return printable(row.method, max_length=200) + marks
 
 
 def _time_column(summary: Summary) -> tuple[str, ...]:

@@ -3,16 +3,18 @@
 import os
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 
 from htbench import report
+from htbench.bundles import against as newcomers
 from htbench.core import secrets
 from htbench.core.display import Display
-from htbench.core.errors import Incomplete
+from htbench.core.errors import Incomplete, UsageError
 from htbench.results.run_result import RunResult
 from htbench.run import plan as plans
 from htbench.run import settings as plan_settings
 from htbench.run.finished import is_finished
-from htbench.run.plan import Plan, RunOptions
+from htbench.run.plan import Plan, ResolvedPlan, RunOptions
 from htbench.run.run_folder import find_folder
 
 _OPTIONS = {
@@ -25,7 +27,11 @@ _OPTIONS = {
 
 
 def run(
-    plan: str | os.PathLike[str] | None = None, *, verbose: bool = False, **settings: object
+    plan: str | os.PathLike[str] | None = None,
+    *,
+    against: str | os.PathLike[str] | None = None,
+    verbose: bool = False,
+    **settings: object,
 ) -> RunResult:
     """Run methods on concepts, score the images and write the report.
 
@@ -33,6 +39,8 @@ def run(
 
     Args:
         plan: a shipped plan such as `quickstart`, or the path of a TOML file; None: the defaults.
+        against: a bundle of a finished run; the methods are run as it was, and the result has the
+            bundle's rows and theirs. Without `plan`.
         verbose: say on stderr what is being done.
         settings: the settings of plans and of runs, which override those of the plan, such as
             `methods=["prompt", "lineas"]`, `strengths=[0, 0.5, 1]`, `limit=4`, `device="cpu"` or
@@ -49,21 +57,50 @@ def run(
         plan_settings.environment(os.environ, Plan, RunOptions),
         values,
     )
-    options = plans.run_options(*layers)
+    options, display = plans.run_options(*layers), Display(verbose=verbose)
+    command = _command(given, values if against is None else {"against": str(against), **values})
+    if against is not None:
+        if given:
+            raise UsageError(
+                "a plan and a bundle are given, and a newcomer is run as the bundle was",
+                remedy="Leave the plan out.",
+            )
+        newcomer = newcomers.prepare(Path(against), layers, options)
+        with newcomers.seeding(newcomer):
+            return _run(
+                newcomer.plan,
+                newcomer.folder,
+                options,
+                display=display,
+                command=command,
+                against=newcomer.sha256,
+            )
     place = find_folder(plans.build(*layers), options, given=given)
-    display = Display(verbose=verbose)
     if place.note:
         display.note(place.note)
     resolved = plans.resolve(place.plan)
-    result = RunResult(folder=place.folder)
-    if not is_finished(resolved, place.folder, options):
+    return _run(resolved, place.folder, options, display=display, command=command)
+
+
+def _run(
+    plan: ResolvedPlan,
+    folder: Path,
+    options: RunOptions,
+    *,
+    display: Display,
+    command: str,
+    against: str = "",
+) -> RunResult:
+    result = RunResult(folder=folder)
+    if not is_finished(plan, folder, options, against=against):
         from htbench.run import runner  # imports torch
 
         try:
-            command = _command(given, values)
-            runner.run_resolved(resolved, place.folder, options, display=display, command=command)
+            runner.run_resolved(
+                plan, folder, options, display=display, command=command, against=against
+            )
         except Incomplete:
-            report.write(place.folder)
+            report.write(folder)
             raise
     result.report()
     return result

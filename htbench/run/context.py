@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from htbench.core.display import Display
 from htbench.core.errors import Incomplete
 from htbench.core.types import Digest
+from htbench.run.frozen import Frozen
 from htbench.run.plan import ResolvedPlan, map_file
 from htbench.run.store import Failure, Store
 from htbench.run.workers.messages import (
@@ -92,6 +93,8 @@ class RunContext:
     """The command line that is kept with what the run makes."""
     fit_together: int = 1
     """Number of concepts that a method fits side by side, if it can."""
+    frozen: Frozen = field(default_factory=Frozen)
+    """The methods whose cells are taken from a bundle; none in a run that makes all its cells."""
     repeats: str = ""
     """Grid of the run that this one repeats at a further fit seed; empty: none."""
     failure_limit: FailureLimit = field(default_factory=lambda: FailureLimit(allowed=10**9))

@@ -256,6 +256,23 @@ class ImportFacts(FactGroup):
         return [*sentences, *self.notes, "No times of fitting are known for imported pictures."]
 
 
+class AgainstFacts(FactGroup):
+    """The bundle that a newcomer's run was made against, see `htbench.run.frozen`."""
+
+    bundle: Text = ""
+    """Name of its file."""
+    sha256: Text = ""
+    """Digest of its file."""
+    methods: list[Text] = []
+    """Its methods, whose cells are taken from it."""
+    given: list[Text] = []
+    """Its methods as its plan names them."""
+    grid: Text = ""
+    """Digest of its planned cells."""
+    reasons: dict[str, dict[str, int]] = {}
+    """Numbers of its pictures without a score by reason, by the id of a scorer."""
+
+
 class Facts(FactGroup):
     """The facts of a run, or of all runs of a merged one."""
 
@@ -291,11 +308,17 @@ class Facts(FactGroup):
     """Folders of the runs of a merged run."""
     imported: ImportFacts = ImportFacts()
     """Nothing is stored in it for a run whose pictures htbench made."""
+    against: AgainstFacts = AgainstFacts()
+    """Nothing is stored in it for a run that makes all its cells."""
 
     @property
     def is_imported(self) -> bool:
         """True if other programs made the pictures."""
         return bool(self.imported.stored)
+
+    def bundle_of(self, method: str) -> str:
+        """SHA-256 digest of the bundle that a method's cells are from; empty: the run made them."""
+        return self.against.sha256 if method in self.against.methods else ""
 
     @cached_property
     def families(self) -> dict[str, list[str]]:

@@ -24,9 +24,10 @@ from htbench.steering.leakage import LeakageAudit
 def headline_encoder(context: RunContext) -> RemoteEncoder:
     """The scorer of the leaderboard: the first encoder that no method reads concepts with.
 
-    The first of all where methods use every one.
+    The first of all where methods use every one. Methods of a bundle count like those of the run.
     """
     used = {name for steering in context.steerings.values() for name in steering.training.encoders}
+    used |= context.frozen.encoders
     encoders = context.encoders
     return next((encoder for encoder in encoders if encoder.name not in used), encoders[0])
 
@@ -96,7 +97,7 @@ def run_facts(context: RunContext, audits: Mapping[str, LeakageAudit]) -> dict[s
         },
         repeats=context.repeats,
     )
-    return facts.model_dump(mode="json")
+    return context.frozen.with_facts(facts.model_dump(mode="json"))
 
 
 def environment(context: RunContext) -> dict[str, object]:

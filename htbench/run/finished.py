@@ -10,6 +10,7 @@ from htbench.core.errors import HtbenchError
 from htbench.core.types import Digest
 from htbench.run import fit_seeds, tune
 from htbench.run.fact_table import Facts
+from htbench.run.frozen import Frozen
 from htbench.run.plan import ResolvedPlan, RunOptions, grid_digest, map_file
 from htbench.run.store import Store
 from htbench.scorers import scorer as scorers
@@ -20,8 +21,12 @@ from htbench.steering.training import method_digest, steering_key
 _PACKAGE = "htbench"
 
 
-def is_finished(plan: ResolvedPlan, folder: Path, options: RunOptions) -> bool:
+def is_finished(
+    plan: ResolvedPlan, folder: Path, options: RunOptions, *, against: str = ""
+) -> bool:
     """True if a run of `plan` in `folder` would change nothing.
+
+    `against` is the digest of the bundle whose cells are there already; empty: none.
 
     False also where only a run can tell: where weights or plug-ins that are not part of this
     version of htbench, or code that is not beside its card, might be others now.
@@ -30,10 +35,17 @@ def is_finished(plan: ResolvedPlan, folder: Path, options: RunOptions) -> bool:
         return (
             _can_be_told(plan)
             and _has_scorer_cards(plan, folder)
+            and _is_against(folder, against)
             and all(_is_done(part, place, options) for part, place in _parts(plan, folder))
         )
     except (HtbenchError, OSError):
         return False  # the run itself says what is wrong
+
+
+def _is_against(folder: Path, sha256: str) -> bool:
+    """True if the cells that are taken from a bundle are those of the bundle of this digest."""
+    with Store.read(folder) as store:
+        return Facts.read(store).against.sha256 == sha256
 
 
 def _can_be_told(plan: ResolvedPlan) -> bool:
@@ -75,11 +87,15 @@ def _is_done(plan: ResolvedPlan, folder: Path, options: RunOptions) -> bool:
     """True if the run in `folder` is one of `plan` and lacks nothing."""
     with Store.read(folder) as store:
         facts = Facts.read(store)
+        taken = facts.against.methods
         return (
             _is_same(plan, facts, options)
             and _has_interventions(plan, facts, folder)
-            and not store.pending_count()
-            and all(not store.unscored_count(id_, n) for id_, n in _scorers(facts).items())
+            and not store.pending_count(without=taken)
+            and all(
+                not store.unscored_count(id_, n, without=taken)
+                for id_, n in _scorers(facts).items()
+            )
             and store.has_all_image_files()
         )
 
@@ -87,20 +103,27 @@ def _is_done(plan: ResolvedPlan, folder: Path, options: RunOptions) -> bool:
 def _is_same(plan: ResolvedPlan, facts: Facts, options: RunOptions) -> bool:
     """True if the stored run is one of this plan, made by this version of htbench."""
     concepts = {concept.id: concept.digest for concept in plan.concepts}
+    taken = Frozen(facts=facts)
+    own = {name: each for name, each in facts.methods.items() if name not in taken.methods}
     digests = {
         name: _method_digest(plan, card, Digest(facts.model.revision))
         for name, card in plan.cards.items()
+        if name not in taken.methods
     }
-    tuned = {name: choice.strength for name, choice in facts.tuned.items()}
+    tuned = {
+        name: choice.strength for name, choice in facts.tuned.items() if name not in taken.methods
+    }
     return (
         facts.environment.stored.get(_PACKAGE) == version(_PACKAGE)
-        and facts.plan.stored == plan.settings.model_dump(mode="json")
-        and digests == {name: method.digest for name, method in facts.methods.items()}
+        and facts.plan.stored == taken.plan(plan.settings.model_dump(mode="json"))
+        and digests == {name: method.digest for name, method in own.items()}
         and concepts == {name: concept.digest for name, concept in facts.concepts.items()}
         and facts.concept_set.version == str(plan.concept_set.version)
         and facts.grid
-        == grid_digest(plan, model=Digest(facts.model.revision), methods=digests, tuned=tuned)
-        and (options.allow_leak or not any(method.leaked for method in facts.methods.values()))
+        == taken.grid(
+            grid_digest(plan, model=Digest(facts.model.revision), methods=digests, tuned=tuned)
+        )
+        and (options.allow_leak or not any(method.leaked for method in own.values()))
     )
 
 
@@ -125,7 +148,8 @@ def _has_interventions(plan: ResolvedPlan, facts: Facts, folder: Path) -> bool:
     files = {entry.name for entry in os.scandir(folder / "maps")}
     return all(
         map_file(Digest(method.digest), Digest(facts.model.revision), concept) in files
-        for method in facts.methods.values()
+        for name, method in facts.methods.items()
+        if name not in facts.against.methods
         for concept in plan.concepts
     )
 

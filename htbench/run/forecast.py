@@ -7,6 +7,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from htbench.core import content
 from htbench.core.errors import HtbenchError
 from htbench.run import fit_seeds, tune
 from htbench.run.fact_table import Facts
+from htbench.run.frozen import Frozen
 from htbench.run.plan import Plan, ResolvedPlan, cell_count, comparable
 from htbench.run.store import Store
 from htbench.run.summary import METRICS, Summary
@@ -99,23 +101,26 @@ class PastRun:
     """Mean bytes per image."""
 
 
-def forecast(plan: ResolvedPlan, *, folder: Path, runs: Path) -> RunForecast:
+def forecast(plan: ResolvedPlan, *, folder: Path, runs: Path, against: str = "") -> RunForecast:
     """The forecast for `plan`, to be run in `folder`, from the runs in `runs`.
+
+    `against` is the digest of a bundle that the unsteered images are taken from; empty: none.
 
     Of several runs that measured the same thing, the newest counts; where none has, the times that
     htbench ships for the model do.
     """
     settings, methods, n_concepts = plan.settings, tuple(plan.cards), len(plan.concepts)
-    first = [_remaining_work(settings, methods, folder, n_concepts=n_concepts)]
+    remaining_work = partial(_remaining_work, against=bool(against))
+    first = [remaining_work(settings, methods, folder, n_concepts=n_concepts)]
     dev = plan.with_settings(tune.dev_plan(settings)) if settings.tune_strength else None
     if dev:
         tuning = folder / "tuning"
-        first.append(_remaining_work(dev.settings, methods, tuning, n_concepts=len(dev.concepts)))
+        first.append(remaining_work(dev.settings, methods, tuning, n_concepts=len(dev.concepts)))
     work = [(plan, first)]
     for number in range(1, settings.fit_seeds) if plan.refitted else ():
         again = plan.at_fit_seed(number)
         place = fit_seeds.folder(folder, again.settings.seed)
-        repeat = _remaining_work(again.settings, tuple(again.cards), place, n_concepts=n_concepts)
+        repeat = remaining_work(again.settings, tuple(again.cards), place, n_concepts=n_concepts)
         work.append((again, [repeat]))
     parts = [part for _, parts in work for part in parts]
     own = list(islice(_past_runs(runs, settings.model), _MOST_RUNS))
@@ -151,25 +156,29 @@ def _first(values: Iterable[float | None]) -> float | None:
 
 
 def _remaining_work(
-    plan: Plan, methods: Sequence[str], folder: Path, *, n_concepts: int
+    plan: Plan, methods: Sequence[str], folder: Path, *, n_concepts: int, against: bool
 ) -> _RemainingWork:
     n_strengths = sum(strength != 0 for strength in plan.strengths)
     steered = (len(plan.methods) - 1) * n_concepts * n_strengths
-    cells = cell_count(plan, n_concepts)
+    units, unsteered = plan.prompts * plan.seeds, int(not against)
+    cells = cell_count(plan, n_concepts) - units * n_concepts * (1 - unsteered)
     whole = _RemainingWork(
         cells=cells,
-        images=plan.prompts * plan.seeds * (1 + steered),
+        images=units * (unsteered + steered),
         scores=cells,
         fits=dict.fromkeys(methods, n_concepts),
     )
     try:
         with Store.read(folder) as store:
             facts = Facts.read(store)
-            if comparable(facts.plan.stored) != comparable(plan.model_dump(mode="json")):
+            taken = Frozen(facts=facts)
+            if comparable(facts.plan.stored) != comparable(
+                taken.plan(plan.model_dump(mode="json"))
+            ):
                 return whole
-            scorer = facts.scorer.id
-            unscored = len(store.unscored(scorer, len(METRICS))) if scorer else 0
-            pending = len(store.pending())
+            scorer, without = facts.scorer.id, taken.methods
+            unscored = len(store.unscored(scorer, len(METRICS), without=without)) if scorer else 0
+            pending = len(store.pending(without=without))
             fitted = Counter(fit.method for fit in store.fit_timings())
             return _RemainingWork(
                 cells=cells,

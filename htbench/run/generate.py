@@ -66,7 +66,7 @@ class _Schedule:
             for concept in group
         }
         self._warmup_concept = self._find_warmup_concept()
-        pending = context.store.pending()
+        pending = context.store.pending(without=context.frozen.methods)
         self._fit_progress = context.display.progress(
             "learn interventions",
             len(self._unfinished_fits),

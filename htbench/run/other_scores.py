@@ -32,7 +32,8 @@ def score(context: RunContext) -> None:
     context.store.set_facts(gauges=list(facts.values()))
     for scorer in context.scorers:
         try:
-            facts[scorer_id(scorer)] = scorer_facts(scorer, _score(context, scorer))
+            reasons = _score(context, scorer) + context.frozen.reasons(scorer_id(scorer))
+            facts[scorer_id(scorer)] = scorer_facts(scorer, reasons)
         finally:
             scorer.close()
         context.store.set_facts(gauges=list(facts.values()))
@@ -56,7 +57,7 @@ def scorer_facts(scorer: Scorer, reasons: Mapping[str, int]) -> dict[str, object
 
 def _score(context: RunContext, scorer: Scorer) -> Reasons:
     store, id_ = context.store, scorer_id(scorer)
-    todo = store.unscored(id_, 1)
+    todo = store.unscored(id_, 1, without=context.frozen.methods)
     stage = context.display.progress(f"score by {scorer.card.name}", len(todo))
     concepts = context.plan.concepts_by_id
     unsteered = {

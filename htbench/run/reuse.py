@@ -103,7 +103,7 @@ class _Need:
     @classmethod
     def of(cls, context: RunContext) -> "_Need":
         store = context.store
-        query = "SELECT key FROM images WHERE file IS NULL AND key IN (SELECT image FROM cells)"
+        taken = context.frozen.methods
         return cls(
             fits=frozenset(
                 (method, concept.id)
@@ -111,8 +111,11 @@ class _Need:
                 for concept in context.plan.concepts
                 if not context.map_path(method, concept).exists()
             ),
-            images=frozenset(key for (key,) in store.select(query)),
-            unscored={id_: store.unscored_count(id_, n) for id_, n in _scorers(context).items()},
+            images=frozenset(store.pending_keys(without=taken)),
+            unscored={
+                id_: store.unscored_count(id_, n, without=taken)
+                for id_, n in _scorers(context).items()
+            },
         )
 
 
@@ -208,7 +211,7 @@ class _Source:
         taken = 0
         for encoder, number in _scorers(context).items():
             wanted = defaultdict[int, list[int]](list)
-            for id_ in store.unscored(encoder, number):
+            for id_ in store.unscored(encoder, number, without=context.frozen.methods):
                 if (key := own.get(id_)) in cells:
                     wanted[cells[key]].append(id_)
             query = "SELECT cell, metric, value FROM scores WHERE encoder = ?"

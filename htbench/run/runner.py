@@ -3,17 +3,18 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 from htbench.core import device as devices
 from htbench.core.display import Display
 from htbench.core.errors import Refused, UsageError
-from htbench.run import facts, fit_seeds, other_scores, reuse, sessions, tune
+from htbench.run import facts, fit_seeds, frozen, other_scores, reuse, sessions, tune
 from htbench.run import plan as plans
 from htbench.run.context import FailureLimit, FitFailures, RunContext
 from htbench.run.fact_table import Facts
 from htbench.run.fit import train_methods
+from htbench.run.frozen import Frozen
 from htbench.run.generate import generate
 from htbench.run.plan import Plan, ResolvedPlan, RunOptions, cells, grid_digest, image_key
 from htbench.run.score import score
@@ -47,26 +48,37 @@ def run_resolved(
     *,
     display: Display | None = None,
     command: str | None = None,
+    against: str = "",
 ) -> None:
     """`run` of a plan that is checked already.
 
-    `command` is kept as the command line that made the run; None: that of this process.
+    `command` is kept as the command line that made the run; None: that of this process. `against`
+    is the SHA-256 digest of the bundle whose cells are in the folder already; empty: none.
+
+    Raises:
+        UsageError: if the folder has cells of another bundle.
+        Refused: if the bundle's model or scorers are not those that are here.
     """
     options, display = options or RunOptions(), display or Display()
     pool.check(options)
-    with (
-        Store.open(folder) as store,
-        display.showing(),
-        _open_context(plan, options, store, display) as opened,
-    ):
-        untrained = replace(opened, command=command or sessions.command_line())
-        _check_words(untrained, options)
-        if options.reuse:
-            reuse.take_trainings(untrained)
-        trained = train_methods(untrained)
-        context = replace(untrained, steerings=trained.steerings)
-        tuned = _run_stages(context, options, trained.failures)
-        _run_further_fit_seeds(context, options, tuned)
+    with Store.open(folder) as store:
+        frozen.check_bundle(store, against)
+        with display.showing(), _open_context(plan, options, store, display) as opened:
+            frozen.check_parts(
+                store,
+                model=opened.model.name,
+                revision=opened.model.revision,
+                encoders=[encoder.id for encoder in opened.encoders],
+                scorers={scorer.scorer_id(each): each.card.digest for each in opened.scorers},
+            )
+            untrained = replace(opened, command=command or sessions.command_line())
+            _check_words(untrained, options)
+            if options.reuse:
+                reuse.take_trainings(untrained)
+            trained = train_methods(untrained)
+            context = replace(untrained, steerings=trained.steerings)
+            tuned = _run_stages(context, options, trained.failures)
+            _run_further_fit_seeds(context, options, tuned)
 
 
 @contextmanager
@@ -155,7 +167,9 @@ def _run_stages(
 
     They are chosen here unless they are given as `tuned`.
     """
-    plan, store = context.plan, context.store
+    plan, store, taken = context.plan, context.store, Frozen.read(context.store)
+    own = {name: each for name, each in context.steerings.items() if name not in taken.methods}
+    context = replace(context, frozen=taken, steerings=own)
     audits = facts.leakage_audits(context)
     for name, audit in audits.items():
         if audit.unverified:
@@ -166,10 +180,9 @@ def _run_stages(
     if tuned is None:
         tuned = _tune(context, options, training_failures) if plan.settings.tune_strength else {}
     _plan_cells(context, tuned)
-    store.set_facts(
-        **facts.run_facts(context, audits),
-        tuned={name: choice.facts() for name, choice in tuned.items()},
-    )
+    chosen = {name: choice.facts() for name, choice in tuned.items()}
+    store.set_facts(**facts.run_facts(context, audits), tuned=taken.with_tuned(chosen))
+    frozen.repeat_grid(store)
     if lost := store.drop_missing_images():
         context.display.warn(f"{lost} image files are gone and are made again")
     for reused in reuse.take(context) if options.reuse else ():
@@ -243,7 +256,10 @@ def _tune(
         dev_context = replace(context, plan=dev, store=store, scorers=())
         _check_words(dev_context, options)
         _run_stages(dev_context, options, training_failures)
-        return tune.choose_strengths(Summary(store), floor=plan.settings.tune_floor)
+        chosen = tune.choose_strengths(Summary(store), floor=plan.settings.tune_floor)
+        return {
+            name: choice for name, choice in chosen.items() if name not in context.frozen.methods
+        }
 
 
 def _plan_cells(context: RunContext, tuned: Mapping[str, TunedStrength]) -> None:
@@ -252,9 +268,10 @@ def _plan_cells(context: RunContext, tuned: Mapping[str, TunedStrength]) -> None
     digests = {
         name: context.steerings[name].digest if name in context.steerings else card.digest
         for name, card in plan.cards.items()
+        if name not in context.frozen.methods
     }
     strengths = {name: choice.strength for name, choice in tuned.items()}
-    grid = grid_digest(plan, model=model, methods=digests, tuned=strengths)
+    grid = context.frozen.grid(grid_digest(plan, model=model, methods=digests, tuned=strengths))
     past = Facts.read(store)
     before = {id_: concept.digest for id_, concept in past.concepts.items()}
     store.drop_scores(
@@ -264,7 +281,7 @@ def _plan_cells(context: RunContext, tuned: Mapping[str, TunedStrength]) -> None
     )
     if past.grid == grid:
         return
-    settings = plan.settings.model_copy(update={"methods": tuple(plan.cards)})
+    settings = plan.settings.model_copy(update={"methods": tuple(digests)})
     rows = (
         (
             cell.method,
@@ -276,4 +293,4 @@ def _plan_cells(context: RunContext, tuned: Mapping[str, TunedStrength]) -> None
         )
         for cell in cells(settings, plan.concepts, plan.prompts, tuned=strengths)
     )
-    store.plan_cells(rows, grid=grid)
+    store.plan_cells(chain(context.frozen.rows(store), rows), grid=grid)

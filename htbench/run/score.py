@@ -36,7 +36,8 @@ def score(context: RunContext) -> int:
 
 
 def _score(context: RunContext, encoder: RemoteEncoder) -> int:
-    todo = context.store.unscored(encoder.id, len(METRICS))
+    without = context.frozen.methods
+    todo = context.store.unscored(encoder.id, len(METRICS), without=without)
     stage = context.display.progress(f"score by {encoder.name}", len(todo))
     if not todo:
         return 0

@@ -417,38 +417,47 @@ class Store(Database):
         (number,) = self.select("SELECT count(*) FROM cells")[0]
         return int(number)
 
-    def pending(self) -> list[int]:
+    def pending(self, *, without: Sequence[str] = ()) -> list[int]:
         """Ids of cells whose images are still to be generated, one per image.
 
-        They are in the order of the plan.
+        They are in the order of the plan, `without` those of some methods.
         """
-        query = """SELECT id, min(place) AS first FROM cells JOIN images ON images.key = cells.image
-                   WHERE file IS NULL GROUP BY image ORDER BY first"""
-        return [cell for cell, _ in self.select(query)]
+        query = f"""SELECT id, min(place) AS first FROM cells JOIN images ON key = image
+                    WHERE file IS NULL AND {_not_of(without)} GROUP BY image ORDER BY first"""
+        return [cell for cell, _ in self.select(query, *without)]
 
-    def unscored(self, encoder: str, metrics: int) -> list[int]:
+    def unscored(self, encoder: str, metrics: int, *, without: Sequence[str] = ()) -> list[int]:
         """Ids of the cells that have an image but not yet `metrics` scores by `encoder`.
 
-        They are in the order of the plan.
+        They are in the order of the plan, `without` those of some methods.
         """
-        query = """SELECT id FROM cells JOIN images ON key = image WHERE file IS NOT NULL
-                   AND (SELECT count(*) FROM scores WHERE cell = cells.id AND encoder = ?) < ?
-                   ORDER BY place"""
-        return [cell for (cell,) in self.select(query, encoder, metrics)]
+        query = f"""SELECT id FROM cells JOIN images ON key = image WHERE file IS NOT NULL
+                    AND (SELECT count(*) FROM scores WHERE cell = cells.id AND encoder = ?) < ?
+                    AND {_not_of(without)} ORDER BY place"""
+        return [cell for (cell,) in self.select(query, encoder, metrics, *without)]
 
-    def pending_count(self) -> int:
-        """Number of images that are still to be generated."""
-        ((number,),) = self.select(
-            "SELECT count(*) FROM images WHERE file IS NULL AND key IN (SELECT image FROM cells)"
-        )
+    def pending_keys(self, *, without: Sequence[str] = ()) -> list[Digest]:
+        """Keys of images that are still to be generated, `without` those of some methods."""
+        query = f"""SELECT key FROM images WHERE file IS NULL
+                    AND key IN (SELECT image FROM cells WHERE {_not_of(without)})"""
+        return [key for (key,) in self.select(query, *without)]
+
+    def pending_count(self, *, without: Sequence[str] = ()) -> int:
+        """Number of images that are still to be generated, `without` those of some methods."""
+        query = f"""SELECT count(*) FROM images WHERE file IS NULL
+                    AND key IN (SELECT image FROM cells WHERE {_not_of(without)})"""
+        ((number,),) = self.select(query, *without)
         return int(number)
 
-    def unscored_count(self, encoder: str, metrics: int) -> int:
-        """Number of cells that have not yet `metrics` scores by `encoder`."""
-        query = """SELECT count(*) FROM cells LEFT JOIN (
-                     SELECT cell, count(*) AS number FROM scores WHERE encoder = ? GROUP BY cell
-                   ) ON cell = id WHERE coalesce(number, 0) < ?"""
-        ((number,),) = self.select(query, encoder, metrics)
+    def unscored_count(self, encoder: str, metrics: int, *, without: Sequence[str] = ()) -> int:
+        """Number of cells that have not yet `metrics` scores by `encoder`.
+
+        It is `without` the cells of some methods.
+        """
+        query = f"""SELECT count(*) FROM cells LEFT JOIN (
+                      SELECT cell, count(*) AS number FROM scores WHERE encoder = ? GROUP BY cell
+                    ) ON cell = id WHERE coalesce(number, 0) < ? AND {_not_of(without)}"""
+        ((number,),) = self.select(query, encoder, metrics, *without)
         return int(number)
 
     def has_all_image_files(self) -> bool:
@@ -646,6 +655,11 @@ class Store(Database):
 
     def _rows(self, query: str) -> list[CellRow]:
         return [CellRow(**dict(zip(_CELL_ROW, row, strict=True))) for row in self.select(query)]
+
+
+def _not_of(methods: Sequence[str]) -> str:
+    """The condition on a cell that it is of none of these methods, which are the values."""
+    return f"method NOT IN ({', '.join('?' * len(methods))})"
 
 
 def _set_facts(write: sqlite3.Connection, facts: dict[str, object]) -> None:

@@ -59,6 +59,8 @@ class LeaderboardRow:
     """The reason in words why the row has no rank; empty if it may have one."""
     ranked_by: str = HEADLINE
     """The metric that ranks, see `Summary.headline`."""
+    bundle: str = ""
+    """SHA-256 digest of the bundle that its cells are from; empty: the run made them."""
 
     @property
     def headline(self) -> estimates.Estimate | None:
@@ -275,6 +277,7 @@ class Summary:
             },
             unranked=CIRCULAR if circular else _missing_cells(done, failed, planned),
             ranked_by=self.headline,
+            bundle=self.facts.bundle_of(method),
         )
 
     @cached_property
