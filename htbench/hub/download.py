@@ -80,13 +80,13 @@ def choose(repository: Repository, connection: Connection, name: str | None) -> 
         UsageError: if there is no such repository or file, or are several without a `name`.
         Missing: if the hub is out of reach.
     """
-    seen: dict[Kind, tuple[str, dict[str, RepoFile]]] = {}
+    seen: dict[Kind, dict[str, RepoFile]] = {}
     for kind in _KINDS:
         with connection.errors(repository):
             info = files.find(repository, connection, kind)
         if info is not None:
             listed = files.listed(repository, connection, kind, commit=str(info.sha))
-            seen[kind] = str(info.sha), listed
+            seen[kind] = listed
             names = [each for each in sorted(listed) if each.endswith(_ENDINGS[kind])]
             names = [each for each in names if name in (None, each)]
             if len(names) > 1:
@@ -99,7 +99,8 @@ def choose(repository: Repository, connection: Connection, name: str | None) -> 
     if not seen:
         raise connection.not_found(repository)
     if name is not None:
-        there = {each for _, listed in seen.values() for each in listed}
+        endings = tuple(_ENDINGS.values())
+        there = {each for listed in seen.values() for each in listed if each.endswith(endings)}
         raise UnknownName(f"file in repository {repository.id!r} called", name, there)
     raise UsageError(
         f"repository {repository.id!r} has no bundle and no trained file",
@@ -122,22 +123,23 @@ def pull(choice: Choice, target: Path, connection: Connection) -> Pulled:
     folder = target.parent / f"{_PARTS}{content.digest([choice.commit, target.name])}"
     try:
         with locks.locked(folder, noun=f"{str(target)[:300]!r}", activity="pulled", wait=0.0):
-            _check_room(folder, lost)
-            for path, file in lost.items():
-                _fetch(file, choice, folder / path.name, connection)
-            whole = _checked(folder if target in lost else target.parent, target.name, choice)
-            for path, file in lost.items():
-                _is_here(path, file)  # refuses one that was written meanwhile
-                (folder / path.name).replace(path)
+            try:
+                _check_room(folder, lost)
+                for path, file in lost.items():
+                    _fetch(file, choice, folder / path.name, connection)
+                whole = _checked(folder if target in lost else target.parent, target.name, choice)
+                for path, file in lost.items():
+                    _is_here(path, file)  # refuses one that was written meanwhile
+                    (folder / path.name).replace(path)
+            finally:
+                if not any(map(_size, folder.glob("[!.]*"))):  # nothing to continue from
+                    shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise UsageError(
             f"cannot write {str(target)[:300]!r}: {error.strerror}", remedy="Give another PATH."
         ) from None
-    finally:
-        if not any(map(_size, folder.glob("[!.]*"))):  # nothing that the same command continues
-            shutil.rmtree(folder, ignore_errors=True)
     return _pulled(choice, replace(whole, path=target), was_there=False)
 
 
@@ -274,9 +276,7 @@ def _request(
         with part.open("ab" if keeps else "wb") as out:
             left = file.size - (size if keeps else 0)
             try:
-                for (
-                    block
-                ) in response.iter_bytes():  # as it comes: larger blocks are lost in a break
+                for block in response.iter_bytes():  # of no fixed size: a break would lose the last
                     out.write(block[: left + 1])  # one more than is listed: the digest tells
                     left -= len(block)
                     if left < 0:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
-from kit.hub_commands import issue
 from kit.hub_server import Hub, Reply, failing
+from kit.in_process import issue
 
 
 def test_an_unknown_repository_is_told(hub: Hub) -> None:

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 from kit import edited_bundle
-from kit.hub_commands import issue
 from kit.hub_server import Asked, Hub, Reply, breaking
+from kit.in_process import issue
 
 from htbench.core import content
+from htbench.core.errors import UsageError
+from htbench.hub import download
+from htbench.hub.connection import connect
+from htbench.hub.repository import Repository
 
 NAME = "mine.bundle.zip"
 
@@ -218,6 +222,25 @@ def test_the_nearest_name_of_a_file_is_told(hub: Hub, published: bytes) -> None:
     ended = issue("pull", "ann/runs", "--file", "mine.bundel.zip")
     assert ended.code == 2
     assert f"did you mean '{NAME}'?" in ended.shown
+
+
+def test_a_pull_beside_another_of_the_same_file_is_told_and_disturbs_nothing(
+    hub: Hub, published: bytes
+) -> None:
+    there = connect(hub.url, needs_token=False)
+    choice = download.choose(Repository.parse("ann/runs"), there, None)
+    told: list[str] = []
+
+    def second(asked: Asked) -> None:
+        if asked.at_storage:
+            with pytest.raises(UsageError) as caught:
+                download.pull(choice, Path(NAME), there)
+            told.append(str(caught.value))
+
+    hub.fault = second
+    assert issue("pull", "ann/runs").code == 0
+    assert told == [f"{NAME!r} is being pulled by another process"]
+    assert here() == {NAME}
 
 
 def test_a_repository_without_a_bundle_is_told(hub: Hub) -> None:

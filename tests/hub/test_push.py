@@ -6,13 +6,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from huggingface_hub import constants
 from kit import edited_bundle
-from kit.hub_commands import issue
 from kit.hub_server import READER, STRANGER, TOKEN, Asked, Hub, Reply, Stored, failing
+from kit.in_process import issue
 
 from htbench.core import content
+from htbench.core.types import Digest, Site
+from htbench.steering.intervention import Affine, InterventionOrigin, load, save
 
 BUNDLES = ("datasets", "ann/runs")
 
@@ -150,6 +153,28 @@ def test_the_page_of_a_trained_method_says_what_its_record_says(hub: Hub, traine
         "stated no licence",
     ):
         assert text in page
+
+
+def test_an_intervention_goes_to_a_model_with_its_origin_on_the_page(hub: Hub) -> None:
+    change = Affine({Site("block.0"): torch.ones(4)}, {Site("block.0"): torch.zeros(4)})
+    origin = InterventionOrigin(model="toy", revision=Digest("0" * 16), concept="style/sepia")
+    save(change, Path("sepia.safetensors"), origin=origin)
+    assert issue("push", "sepia.safetensors", "ann/sepia").code == 0
+    files = hub.repos["models", "ann/sepia"].files
+    assert files["sepia.safetensors"].data == Path("sepia.safetensors").read_bytes()
+    assert "| Concept | `style/sepia` |" in files["README.md"].data.decode()
+    assert issue("pull", "ann/sepia", "again.safetensors").code == 0
+    assert torch.equal(load(Path("again.safetensors")).shift[Site("block.0")], torch.zeros(4))
+
+
+def test_a_changed_intervention_is_not_pushed(hub: Hub) -> None:
+    change = Affine({Site("block.0"): torch.ones(4)}, {Site("block.0"): torch.zeros(4)})
+    save(change, Path("sepia.safetensors"))
+    data = Path("sepia.safetensors").read_bytes()
+    Path("sepia.safetensors").write_bytes(data[:-1] + b"\1")
+    ended = issue("push", "sepia.safetensors", "ann/sepia")
+    assert (ended.code, hub.asked) == (5, [])
+    assert "its content does not have its digest" in ended.shown
 
 
 def test_the_page_of_a_bundle_is_in_the_format_of_the_hub(hub: Hub, bundle: Path) -> None:
