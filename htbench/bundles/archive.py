@@ -25,7 +25,7 @@ from htbench.run.concept_source import OWN_SET
 
 MANIFEST = "manifest.json"
 LEADERBOARD = "leaderboard.csv"
-PART = r"run(?:/tuning|/fit-seeds/[0-9]{1,19})?"
+PART = r"run(?:/tuning|/fit-seeds/[0-9]{1,19}|/wordings/(?:synonym|unknown|image))?"
 """Pattern of the folders of a run and of the runs within it."""
 _NAMES = re.compile(
     rf"{MANIFEST}|{re.escape(LEADERBOARD)}|images/[0-9a-f]{{32}}\.png"

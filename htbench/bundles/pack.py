@@ -77,11 +77,16 @@ def pack(run: Path, path: Path, *, with_pictures: bool = True) -> Packed:
 
 
 def parts(run: Path) -> list[Path]:
-    """The folders of a run and of the runs within it, on dev concepts and of further fit seeds.
+    """The folders of a run and of the runs within it: on dev concepts, of further fit seeds and of
+    further wordings.
 
     They are relative to the run's folder, which is the first.
     """
-    inner = [*run.glob("tuning/run.sqlite"), *run.glob("fit-seeds/*/run.sqlite")]
+    inner = [
+        *run.glob("tuning/run.sqlite"),
+        *run.glob("fit-seeds/*/run.sqlite"),
+        *run.glob("wordings/*/run.sqlite"),
+    ]
     return [Path(), *sorted(path.parent.relative_to(run) for path in inner)]
 
 

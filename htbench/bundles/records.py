@@ -21,6 +21,7 @@ from htbench.steering import baseline, concept
 from htbench.steering.baseline import Card
 from htbench.steering.concept import ConceptSet
 from htbench.steering.training import method_digest, steering_key
+from htbench.steering.wording import CANONICAL, WORDINGS, Wording, phrasings
 
 _CELL = ("method", "concept", "prompt", "seed", "strength", "image")
 _TOLERANCE = 1e-6
@@ -29,7 +30,8 @@ _CONCEPT = ("kind", "text", "digest")
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A run of the bundle: the run itself, its run on dev concepts, or that of a fit seed."""
+    """A run of the bundle: the run itself, its run on dev concepts, or that of a fit seed or of a
+    wording."""
 
     folder: Path
     title: str
@@ -37,6 +39,11 @@ class Part:
     facts: Facts
     concept_set: ConceptSet | None
     """The set that is installed or was given; None if it is not the one of the run."""
+
+    @property
+    def wording(self) -> Wording:
+        """The wording in which methods were given concepts; canonical if it is none."""
+        return next((each for each in WORDINGS if each == self.facts.wording), CANONICAL)
 
     @property
     def plan(self) -> Plan:
@@ -97,6 +104,12 @@ def check_concepts(part: Part) -> Iterator[Finding]:
             for field, (here, there) in pairs.items()
             if here != there
         ]
+        if part.wording != CANONICAL:
+            ways = phrasings(own, part.wording)[: part.plan.seeds]
+            if part.facts.phrasings.get(name) != [way.text for way in ways]:
+                differences.append(
+                    f"{part.title}concept {name!r} was said in other words than those of the set"
+                )
     yield from each_differs(differences, "concepts")
     if not differences:
         yield holds(f"{part.title}{len(part.facts.concepts):,} concepts are those of the set")
@@ -213,7 +226,8 @@ def _planned_cells(part: Part, concept_set: ConceptSet) -> Iterator[tuple[object
     tuned = {name: choice.strength for name, choice in facts.tuned.items()}
     concepts = concept_set.select(plan.concepts)[: plan.limit]
     settings = plan.model_copy(update={"methods": methods})
-    for cell in plans.cells(settings, concepts, concept_set.prompts, tuned=tuned):
+    every = plans.cells(settings, concepts, concept_set.prompts, tuned=tuned, wording=part.wording)
+    for cell in every:
         key = plans.image_key(
             cell,
             model=Digest(facts.model.revision),

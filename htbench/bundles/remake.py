@@ -18,10 +18,11 @@ from htbench.core.errors import HtbenchError
 from htbench.core.types import Digest
 from htbench.run import sessions
 from htbench.run.add_scores import add_scores
-from htbench.run.plan import map_file
+from htbench.run.plan import image_seed, map_file
 from htbench.run.store import CellRow, GeneratedImage, Store
 from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept, ConceptSet
+from htbench.steering.wording import CANONICAL, choose, phrasings
 
 if TYPE_CHECKING:
     from htbench.steering.intervention import Intervention
@@ -68,6 +69,14 @@ class Drawn:
         """Number of processor threads that made it; 0 if unknown or too large for this machine."""
         threads = self.environment.get("threads")
         return threads if isinstance(threads, int) and 1 <= threads <= _max_threads() else 0
+
+    @property
+    def number(self) -> int:
+        """The number of the image of its prompt, by which a concept's wording is chosen."""
+        if self.part.wording == CANONICAL:
+            return 0
+        seeds = range(self.part.plan.seeds)
+        return next((n for n in seeds if image_seed(self.row.prompt, n) == self.row.seed), 0)
 
     def __str__(self) -> str:
         row = self.row
@@ -151,12 +160,14 @@ def draw(parts: Sequence[Part], options: RemakeOptions) -> list[Drawn]:
 
 
 def _groups(drawn: Sequence[Drawn]) -> Iterator[list[Drawn]]:
-    """Pictures that are made in one batch: those of a part, a size of batch and of threads."""
+    """Pictures that are made in one batch: those of a part, a size of batch and of threads, and in
+    which a concept is said in one way.
+    """
 
-    def key(each: Drawn) -> tuple[str, int, int]:
-        return each.part.title, each.batch, each.threads
+    def key(each: Drawn) -> tuple[str, int, int, int]:
+        return each.part.title, each.batch, each.threads, each.number
 
-    for (_, size, _), group in groupby(sorted(drawn, key=key), key=key):
+    for (_, size, _, _), group in groupby(sorted(drawn, key=key), key=key):
         alike = list(group)
         yield from (alike[start : start + size] for start in range(0, len(alike), size))
 
@@ -198,7 +209,7 @@ class _Maker:
             each.id: each for concepts in concept_set.splits.values() for each in concepts
         }
         self._trained: dict[tuple[str, str], TrainedMethod | None] = {}
-        self._interventions: dict[tuple[str, str, str], Intervention | None] = {}
+        self._interventions: dict[tuple[str, str, Digest], Intervention | None] = {}
         self._anew: set[str] = set()
         self._from_bundle: set[str] = set()
         self._trained_there: set[str] = set()
@@ -260,12 +271,16 @@ class _Maker:
 
     def _intervention(self, drawn: Drawn) -> "Intervention | None":
         row, part = drawn.row, drawn.part
-        key = part.title, row.method, row.concept
+        if row.concept not in self._concepts:
+            raise NotHere(f"concept {row.concept[:80]!r} is not in the concept set")
+        ways = phrasings(self._concepts[row.concept], part.wording)
+        if not ways:
+            raise NotHere(f"concept {row.concept[:80]!r} has no wording {part.wording}")
+        said = choose(ways, drawn.number)
+        key = part.title, row.method, said.digest
         if key not in self._interventions:
-            if row.concept not in self._concepts:
-                raise NotHere(f"concept {row.concept[:80]!r} is not in the concept set")
             with _threads(drawn.threads):
-                self._interventions[key] = self._make(part, row.method, self._concepts[row.concept])
+                self._interventions[key] = self._make(part, row.method, said)
         return self._interventions[key]
 
     def _make(self, part: Part, method: str, concept: Concept) -> "Intervention | None":

@@ -21,7 +21,7 @@ from htbench.bundles.remake import RemakeOptions
 from htbench.core.display import Display
 from htbench.core.errors import HtbenchError, Missing
 from htbench.judging.ledger import LEDGER_FILE
-from htbench.run import study_result
+from htbench.run import study_result, wording_runs
 from htbench.run.concept_source import OWN_SET
 from htbench.run.fact_table import Facts
 from htbench.run.store import Store
@@ -175,6 +175,8 @@ def _facts(folder: Path) -> Facts:
 def _title(place: Path) -> str:
     if place == Path():
         return ""
+    if place.parent.name == wording_runs.FOLDER:
+        return f"wording {place.name}: "
     return "on dev concepts: " if place.name == _TUNING else f"fit seed {place.name}: "
 
 

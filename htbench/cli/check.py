@@ -188,7 +188,7 @@ def run(
                 "again.",
             )
         _check_rules(folder, rules, as_json=as_json)
-    raise typer.Exit(0 if result.done == result.planned else 3)
+    raise typer.Exit(0 if result.is_complete else 3)
 
 
 def _check_rules(folder: Path, rules: "Sequence[Rule]", *, as_json: bool) -> None:
@@ -221,6 +221,15 @@ def _check_rules(folder: Path, rules: "Sequence[Rule]", *, as_json: bool) -> Non
 def _print_status(result: "RunStatus", *, images: str) -> None:
     from htbench.core.display import printable
 
+    _print_cells(result, images=images)
+    for finding in result.findings:
+        typer.echo(f"{finding.kind}: {printable(finding.what, max_length=300)}")
+    for wording, status in result.wordings.items():
+        typer.echo(f"Wording {wording}:")
+        _print_status(status, images=images)
+
+
+def _print_cells(result: "RunStatus", *, images: str) -> None:
     parts = {
         "failed": result.failed,
         "not made yet": result.pending,
@@ -229,8 +238,6 @@ def _print_status(result: "RunStatus", *, images: str) -> None:
     rest = "".join(f", {number:,} {what}" for what, number in parts.items() if number)
     typer.echo(f"Cells: {result.done:,}/{result.planned:,} done{rest}")
     typer.echo(f"Images: {result.images:,} {images}")
-    for finding in result.findings:
-        typer.echo(f"{finding.kind}: {printable(finding.what, max_length=300)}")
 
 
 def _next_result(results: "Iterator[PromiseResult]", status: "Status") -> "PromiseResult | None":

@@ -59,15 +59,17 @@ def _print_diff(result: "RunDiff") -> None:
         )
     for name, (one, two) in result.settings.items():
         typer.echo(f"{name}: {printable(one, max_length=100)} -> {printable(two, max_length=100)}")
+    has_wordings = any(change.wording != "canonical" for change in result.changes)
     for change in result.changes:
         estimate, name = change.estimate, printable(change.method, max_length=40)
+        wording = f"{change.wording:<10} " if has_wordings else ""
         interval = (
             "too few independent concepts, no interval"
             if math.isnan(estimate.low)
             else f"[{estimate.low:+.4f}, {estimate.high:+.4f}]"
         )
         typer.echo(
-            f"{name:<22} {change.strength:<5g} {METRICS[change.metric]:<20} "
+            f"{name:<22} {change.strength:<5g} {wording}{METRICS[change.metric]:<20} "
             f"{estimate.mean:+.4f} {interval:<22} "
             f"{concept_count(estimate)}, {change.pairs} pairs, "
             f"{change.same_images} of the same image"

@@ -201,6 +201,20 @@ def parse_numbers(option: str, text: str) -> list[float]:
     return numbers
 
 
+def parse_wordings(text: str) -> list[str]:
+    """Names of wordings separated by commas."""
+    from htbench.steering.wording import WORDINGS
+
+    named = [part.strip() for part in text.split(",") if part.strip()]
+    for name in named:
+        if name not in WORDINGS:
+            remedy = f"Wordings are {', '.join(WORDINGS)}."
+            raise UnknownName("wording", name, WORDINGS, remedy=remedy)
+    if not named:
+        raise UsageError("--wording is empty", remedy="Write it as --wording canonical,synonym")
+    return named
+
+
 def _expand(parts: Sequence[str]) -> list[float]:
     """`a, b, ..., z` in full; raises `ValueError` where steps of b - a do not lead from a to z."""
     dots = parts.index("...")

@@ -21,6 +21,7 @@ from htbench.cli.options import (
     Wide,
     load_options,
     parse_numbers,
+    parse_wordings,
 )
 from htbench.cli.report import open_page, write_and_print
 from htbench.core.errors import Incomplete, UsageError
@@ -148,6 +149,25 @@ def run(
         typer.Option(
             metavar="SHARE",
             help="Image preservation that a chosen strength must keep on average.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    wording: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Ways to say each concept, separated by commas: canonical, synonym, unknown "
+            "(the set's paraphrases), image (its reference images).",
+            callback=lambda text: None if text is None else parse_wordings(text),
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    per_concept_words: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORDS",
+            help="Words that per-concept methods are fitted on in other wordings: canonical, "
+            "once, or the wording's own.",
             rich_help_panel=WHAT,
         ),
     ] = None,

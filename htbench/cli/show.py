@@ -218,6 +218,7 @@ def _plan(name: str) -> dict[str, object]:
 
 def _concept(name: str, concept_set: str | None) -> dict[str, object]:
     from htbench.steering import concept as concept_sets
+    from htbench.steering.wording import WORDINGS, phrasings
 
     if name in concept_sets.names():
         return _concept_set(concept_sets.load(name))
@@ -241,6 +242,7 @@ def _concept(name: str, concept_set: str | None) -> dict[str, object]:
         "template": concept.template,
         "paraphrases": list(concept.paraphrases),
         **({"synonyms": list(concept.synonyms)} if concept.synonyms else {}),
+        "wordings": [each for each in WORDINGS if phrasings(concept, each)],
         "learnt from": f"{len(concept.sources)} neutral prompts, such as {examples}",
         "references": f"{len(concept.references)} pictures",
         "digest": concept.digest,

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from htbench.run.summary import Summary
+from htbench.steering.wording import WORDINGS, Wording
 
 
 def with_methods(summary: Summary, *more: str) -> str:
@@ -16,6 +17,13 @@ def with_strengths(summary: Summary, *more: float) -> str:
     """The command of the run with more strengths."""
     strengths = sorted({*(summary.facts.plan.strengths or []), *more})
     return _with(summary, "--strength", [",".join(f"{value:g}" for value in strengths)])
+
+
+def with_wordings(summary: Summary, *more: Wording) -> str:
+    """The command of the run with more wordings."""
+    named = {*summary.facts.plan.wording, *more}
+    wordings = [wording for wording in WORDINGS if wording in named]
+    return _with(summary, "--wording", [",".join(wordings)])
 
 
 def with_flag(summary: Summary, flag: str) -> str:

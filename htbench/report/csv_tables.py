@@ -9,10 +9,12 @@ from pathlib import Path
 from htbench.core.csv_files import cell as csv_cell
 from htbench.report import leaderboard_files
 from htbench.report.once import once
-from htbench.report.sections import claims, judges, people
+from htbench.report.sections import claims, judges, people, wording
 from htbench.report.sections.vote_charts import Bounded
+from htbench.run import wording_runs
 from htbench.run.export import new_folder
 from htbench.run.summary import Summary
+from htbench.steering.wording import CANONICAL
 
 _CELLS_AT_ONCE = 5000
 _Value = str | float | int | bool | None
@@ -70,20 +72,23 @@ def _tables(summary: Summary) -> Iterator[CsvTable]:
         name="cells",
         head=[
             *("cell", "method", "concept", "prompt", "seed", "strength", "file", "flaw"),
-            *("failure", "message", *summary.metrics),
+            *("failure", "message", *summary.metrics, "wording", "words"),
         ],
         rows=_cells(summary),
     )
     yield CsvTable(
         name="scores",
-        head=["cell", "metric", "scorer", "value"],
-        rows=summary.store.iterate("SELECT cell, metric, encoder, value FROM scores ORDER BY 1, 2"),
+        head=["cell", "metric", "scorer", "value", "wording"],
+        rows=_in_every_wording(
+            summary, "SELECT cell, metric, encoder, value FROM scores ORDER BY 1, 2"
+        ),
     )
     yield CsvTable(
         name="timings",
-        head=["phase", "method", "concept", "seconds", "together", "device"],
-        rows=summary.store.iterate(
-            "SELECT phase, method, concept, seconds, together, device FROM timings ORDER BY id"
+        head=["phase", "method", "concept", "seconds", "together", "device", "wording"],
+        rows=_in_every_wording(
+            summary,
+            "SELECT phase, method, concept, seconds, together, device FROM timings ORDER BY id",
         ),
     )
     yield CsvTable(
@@ -99,6 +104,8 @@ def _tables(summary: Summary) -> Iterator[CsvTable]:
         ],
         rows=_ratings(summary),
     )
+    if section := wording.collect(summary):
+        yield CsvTable(name="wording", head=wording.csv_head(), rows=wording.csv_rows(section))
     if summary.facts.is_imported:
         return
     yield CsvTable(
@@ -110,15 +117,27 @@ def _tables(summary: Summary) -> Iterator[CsvTable]:
 
 def _cells(summary: Summary) -> Iterator[_Row]:
     """The planned cells in order, each with its scores by the headline's scorer."""
-    ids = [id_ for (id_,) in summary.store.select("SELECT id FROM cells ORDER BY place")]
-    for start in range(0, len(ids), _CELLS_AT_ONCE):
-        for cell in summary.store.cells(ids[start : start + _CELLS_AT_ONCE]):
-            scores = summary.scores.get(cell.id, {})
-            yield [
-                *(cell.id, cell.method, cell.concept, cell.prompt, cell.seed, cell.strength),
-                *(cell.file, cell.blank, cell.failure_kind, cell.failure_message),
-                *(scores.get(metric) for metric in summary.metrics),
-            ]
+    for name, store in wording_runs.every_run(summary.store, summary.facts):
+        own = summary if name == CANONICAL else Summary(store)
+        said = wording_runs.SaidWords(own.facts)
+        ids = [id_ for (id_,) in store.select("SELECT id FROM cells ORDER BY place")]
+        for start in range(0, len(ids), _CELLS_AT_ONCE):
+            for cell in store.cells(ids[start : start + _CELLS_AT_ONCE]):
+                scores = own.scores.get(cell.id, {})
+                words = said.of(cell.concept, cell.prompt, cell.seed) if cell.is_steered else ""
+                yield [
+                    *(cell.id, cell.method, cell.concept, cell.prompt, cell.seed, cell.strength),
+                    *(cell.file, cell.blank, cell.failure_kind, cell.failure_message),
+                    *(scores.get(metric) for metric in summary.metrics),
+                    *(name, words),
+                ]
+
+
+def _in_every_wording(summary: Summary, query: str) -> Iterator[_Row]:
+    """The rows of the run itself and of its other wordings, each with the wording at its end."""
+    for name, store in wording_runs.every_run(summary.store, summary.facts):
+        for row in store.iterate(query):
+            yield [*row, name]
 
 
 def _votes(summary: Summary) -> Iterator[_Row]:

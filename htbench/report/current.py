@@ -3,7 +3,13 @@
 from importlib.metadata import version
 from pathlib import Path
 
-_INPUTS = ("*.sqlite*", "studies/*.json", "fit-seeds/*/run.sqlite*", "tuning/run.sqlite*")
+_INPUTS = (
+    "*.sqlite*",
+    "studies/*.json",
+    "fit-seeds/*/run.sqlite*",
+    "tuning/run.sqlite*",
+    "wordings/*/run.sqlite*",
+)
 """Files that a report is made from, besides pictures, which have digests as names."""
 PAGES = ("report.html", "report/index.html")
 """Paths of a run's page below its folder, of which it has one."""

@@ -10,7 +10,7 @@ from htbench.report.charts import Chart, ForestPlot, ForestRow, HeatMap
 from htbench.report.gallery.grid import concept_labels
 from htbench.report.once import once
 from htbench.report.page import method_tones
-from htbench.report.sections import curves, judges, people, speed, time
+from htbench.report.sections import curves, judges, people, speed, time, wording
 from htbench.run.summary import METRICS, Summary
 
 Named = Iterator[tuple[str, Chart]]
@@ -19,7 +19,10 @@ Named = Iterator[tuple[str, Chart]]
 def collect(summary: Summary) -> dict[str, Chart]:
     """The charts of a run, without those for which it has no data."""
     tones = method_tones(summary)
-    parts = (_scores(summary, tones), _times(summary, tones), _judges(summary, tones))
+    parts = (
+        *(_scores(summary, tones), _times(summary, tones)),
+        *(_wordings(summary, tones), _judges(summary, tones)),
+    )
     return dict(chain(*parts, _people(summary, tones)))
 
 
@@ -49,6 +52,13 @@ def _times(summary: Summary, tones: Mapping[str, int]) -> Named:
         yield f"timed-total-time{ending}", times.total_time_chart
         if times.quality_chart:
             yield f"timed-gain{ending}", times.quality_chart
+
+
+def _wordings(summary: Summary, tones: Mapping[str, int]) -> Named:
+    if section := wording.collect(summary):
+        for metric, plot in section.charts(tones).items():
+            if plot.estimates:
+                yield f"wording-{metric.replace('_', '-')}", plot
 
 
 def _judges(summary: Summary, tones: Mapping[str, int]) -> Named:

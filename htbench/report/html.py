@@ -82,9 +82,12 @@ def fill_marks(
 ) -> str:
     """The page with its marks replaced: `data` for its scripts, and a `switch` to other pages."""
     script = read_files(*_SCRIPT_FILES, *content_policy.script_files)
+    images = content_policy.images
+    if ' src="data:image/' in text and "data:" not in images:  # text from a run has no raw quote
+        images = f"{images} data:"
     css = text.partition("<style>")[2].partition("</style>")[0]
     policy = (
-        f"default-src 'none'; img-src {content_policy.images}; style-src '{_hash(css)}'; "
+        f"default-src 'none'; img-src {images}; style-src '{_hash(css)}'; "
         f"script-src '{_hash(script)}'{content_policy.scripts}{content_policy.connections}; "
         "base-uri 'none'; form-action 'none'"
     )

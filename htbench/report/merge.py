@@ -12,18 +12,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from htbench.core.errors import Refused
+from htbench.run import wording_runs
 from htbench.run.fact_table import Facts
 from htbench.run.plan import SETTING_EFFECTS, comparable
 from htbench.run.sessions import Session
 from htbench.run.store import Store
 from htbench.run.summary import Summary
+from htbench.steering.wording import CANONICAL, WORDINGS
 
 _NAMELESS = "RUN"
 """Name, in the commands on a page, of a run that is kept nowhere."""
 _REPORT_SETTINGS = ("model", "weights", "model_options", "concept_set", "concepts", "limit")
 """Settings that decide to which report a run belongs."""
 _SHARED_SETTINGS = sorted(
-    frozenset().union(*SETTING_EFFECTS.values()) - {"methods", "fit_seeds", *_REPORT_SETTINGS}
+    frozenset().union(*SETTING_EFFECTS.values())
+    - {"methods", "fit_seeds", "wording", *_REPORT_SETTINGS}
 )
 """Settings that the runs of one report share."""
 _LOADED_FACTS = (("model", "revision"), ("concept_set", "version"), ("scorer", "id"))
@@ -100,6 +103,7 @@ def model_reports(folders: Sequence[Path]) -> Iterator[list[ModelReport]]:
             if len(stores) > 1:
                 folder = Path(stack.enter_context(TemporaryDirectory())) / _NAMELESS
                 store = stack.enter_context(_merge_stores(stores, folder))
+                _merge_wordings(stores, store)
             slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "board"
             slug += f"-{len(reports) + 1}" if slug in {report.slug for report in reports} else ""
             reports.append(ModelReport(name=name, slug=slug, summary=Summary(store)))
@@ -146,6 +150,28 @@ def _merge_stores(stores: Sequence[Store], folder: Path) -> Iterator[Store]:
             sources=[str(store.folder) for store in stores],
         )
         yield merged
+
+
+def _merge_wordings(stores: Sequence[Store], merged: Store) -> None:
+    """Merge the wordings of the runs that have them, into folders below that of the merged run."""
+    facts, cells = [Facts.read(store) for store in stores], {}
+    for wording in WORDINGS:
+        with ExitStack() as stack:
+            parts = [
+                stack.enter_context(Store.read(part.folder))
+                for store, own in zip(stores, facts, strict=True)
+                for name, part in wording_runs.further_runs(store, own)
+                if name == wording
+            ]
+            if parts:
+                folder = wording_runs.folder(merged.folder, wording)
+                part = stack.enter_context(_merge_stores(parts, folder))
+                part.set_facts(repeats=Facts.read(merged).grid)
+                cells[wording] = part.count()
+    if cells:
+        plan = Facts.read(merged).plan.stored
+        names = [wording for wording in WORDINGS if wording in (CANONICAL, *cells)]
+        merged.set_facts(wordings=cells, plan={**plan, "wording": names})
 
 
 def _check(first: Store, other: Store) -> None:
@@ -246,7 +272,7 @@ def _conflicting_method(merged: Store, store: Store) -> str | None:
 def _facts(runs: Sequence[Facts]) -> dict[str, object]:
     """The facts of the first run, with the methods, times and commands of all runs.
 
-    Without further fit seeds, whose cells are not merged.
+    Without further fit seeds, whose cells are not merged, and as yet without other wordings.
 
     Where runs have different values for one fact of the environment, it becomes a list of them.
     """

@@ -24,9 +24,11 @@ from htbench.report.sections import (
     thumbnails,
     time,
     trust,
+    wording,
 )
 from htbench.report.sections import judges as judges_section
 from htbench.report.sections import strengths as strengths_section
+from htbench.report.sections.claims.wording import by_construction
 from htbench.run.summary import HEADLINE, METRICS, Summary
 from htbench.scorers.metric_table import METRIC_TABLE
 
@@ -125,6 +127,7 @@ def _sections(summary: Summary, tones: dict[str, int]) -> dict[str, object]:
         "speed": "Speed-up" if not imported and (summary.planned or not timesheet) else "",
         "time": "Time" if timesheet else "",
         "strengths": "Strengths" if HEADLINE in summary.metrics else "",
+        "wording": "Wording" if wording.collect(summary) else "",
         "judges": "Judges" if judged.results or judged.problem else "",
         "people": "People" if persons.studies or persons.problems else "",
         "other-scores": "Other scores" if readings else "",
@@ -148,6 +151,9 @@ def _sections(summary: Summary, tones: dict[str, int]) -> dict[str, object]:
         "people": persons,
         "strength": strengths_section.collect(summary),
         "novelty": novelty.collect(summary, roles),
+        "wordings": wording.collect(summary),
+        "construction": by_construction(summary.facts.model.name),
+        "tones": tones,
         "modal": strengths_section.compare_modalities(summary, roles),
         "coverage": trust.coverage(summary),
         "blank": any(any(flaws.values()) for flaws in summary.blank_images.values()),

@@ -17,8 +17,17 @@ from htbench.report.format import (
     fit_seed_spread,
     interval_basis,
 )
-from htbench.report.sections import claims, equal_preservation, kinds, leaderboard, speed, strengths
+from htbench.report.sections import (
+    claims,
+    equal_preservation,
+    kinds,
+    leaderboard,
+    speed,
+    strengths,
+    wording,
+)
 from htbench.report.sections.equal_preservation import EqualPreservation
+from htbench.report.sections.wording import WordingRow
 from htbench.report.speed_up import COLUMNS, saving_cells
 from htbench.run.costs import MethodCost
 from htbench.run.summary import HEADLINE, METRICS, LeaderboardRow, Summary
@@ -56,6 +65,7 @@ def show(summary: Summary, *, wide: bool = False) -> None:
     if wide and HEADLINE in summary.metrics:
         _print_equal_preservation(summary)
     _print_costs(summary, wide=wide)
+    _print_wordings(summary)
     _print_claims(summary, wide=wide)
     for line in _problems(summary):
         print_paragraph(line)
@@ -70,6 +80,9 @@ def print_lines(summary: Summary, page: Path) -> None:
         print_json(event="headline", **row)
     for cost in () if summary.facts.is_imported else summary.costs:
         print_json(event="cost", **cost.facts())
+    if section := wording.collect(summary):
+        for row in section.rows:
+            print_json(event="wording", **asdict(row))
     for problem in summary.failures:
         print_json(event="problem", **asdict(problem))
     print_json(
@@ -187,6 +200,41 @@ def _print_costs(summary: Summary, *, wide: bool) -> None:
         print_paragraph(speed.verdict(cost))
 
 
+def _print_wordings(summary: Summary) -> None:
+    """Print presence in each wording, and its change from that in canonical words."""
+    section = wording.collect(summary)
+    if section is None:
+        return
+    print()
+    TextTable(
+        title="Presence by wording (change from canonical words)",
+        columns=("Method", *(each.capitalize() for each in section.wordings)),
+        rows=[
+            (
+                printable(name, max_length=200),
+                *(_wording_cell(section.row(name, each)) for each in section.wordings),
+            )
+            for name in section.methods
+        ],
+    ).print()
+    notes = {
+        "same": "same: fitted once, on canonical words.",
+        "absent": "-: a wording that the method cannot be given.",
+    }
+    shown = [note for how, note in notes.items() if any(r.treatment == how for r in section.rows)]
+    print_paragraph(" ".join(shown))
+
+
+def _wording_cell(row: WordingRow) -> str:
+    own = row.scores["presence"]
+    if own is None or row.treatment == "absent":
+        return "-"
+    if row.treatment == "same":
+        return f"{_number(own.score.mean)} (same)"
+    change = f" ({_signed(own.change.mean)})" if own.change else ""
+    return f"{_number(own.score.mean)}{change}"
+
+
 def _print_claims(summary: Summary, *, wide: bool) -> None:
     """Print the verdicts on the paper's claims, or how many there are of each."""
     if summary.facts.is_imported:
@@ -225,6 +273,9 @@ def _problems(summary: Summary) -> Iterator[str]:
         if shown := ", ".join(f"{number} {flaw}" for flaw, number in flaws.items() if number):
             yield f"{method} has blank images: {shown}"
     yield f"Cells done: {summary.done}/{summary.planned}"
+    for name, cells in summary.wording_cells.items():
+        failed = f", {cells.failed} failed" if cells.failed else ""
+        yield f"Cells done in wording {name}: {cells.done}/{cells.planned}{failed}"
     done, planned = (sum(cells.values()) for cells in (summary.done_cells, summary.planned_cells))
     if planned > summary.planned:
         further = f"{done - summary.done}/{planned - summary.planned}"
@@ -321,6 +372,11 @@ def _short(value: Estimate | None) -> str:
 
 def _with_interval(value: Estimate | None) -> str:
     return estimate(value, _number)
+
+
+def _signed(value: float) -> str:
+    number = _number(value)
+    return number if number.startswith("-") else f"+{number}"
 
 
 def _number(value: float) -> str:

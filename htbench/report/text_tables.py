@@ -3,15 +3,18 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from htbench.core.types import UNSTEERED
 from htbench.report import format
-from htbench.report.sections import claims
+from htbench.report.sections import claims, wording
+from htbench.report.sections.wording import WordingRow, WordingSection
 from htbench.report.speed_up import COLUMNS, saving_cells_with_intervals
 from htbench.run.export import new_folder
 from htbench.run.summary import METRICS, LeaderboardRow, Summary
+from htbench.steering.wording import CANONICAL
 
 TextFormat = Literal["latex", "markdown"]
 _SUFFIXES: dict[TextFormat, str] = {"latex": "tex", "markdown": "md"}
@@ -84,6 +87,8 @@ def write(summary: Summary, folder: Path, text_format: TextFormat) -> list[Path]
     """
     tables = [_leaderboard(summary)]
     tables += [] if summary.facts.is_imported else [_speed(summary), _claims(summary)]
+    if section := wording.collect(summary):
+        tables += [_wording(summary, section, metric) for metric in wording.WORDING_METRICS]
     names = []
     with new_folder(folder) as fresh:
         for table in tables:
@@ -150,6 +155,33 @@ def _claims(summary: Summary) -> TextTable:
         head=["Claim", "Verdict", "Evidence"],
         rows=[[claim.claim, claim.verdict, claim.reason] for claim in section.claims],
         widths=(0.3, 0.12, 0.5),
+    )
+
+
+def _wording(summary: Summary, section: WordingSection, metric: str) -> TextTable:
+    def cells(row: WordingRow) -> list[str]:
+        own = row.scores[metric]
+        score = format.estimate(own.score if own else None, format.score, missing="—")
+        if row.wording == CANONICAL:
+            return [score]
+        if row.treatment != "given":
+            return [score, {"same": "the same", "absent": "not read"}[row.treatment]]
+        change = own.change if own else None
+        return [score, format.estimate(change, partial(format.score, signed=True), missing="—")]
+
+    others = [wording for wording in section.wordings if wording != CANONICAL]
+    return TextTable(
+        name=f"wording-{metric.replace('_', '-')}",
+        caption=f"{METRICS[metric]} by wording. {_selection(summary)} A change is the score in the "
+        "wording minus that in canonical words, by concept.",
+        head=["Method", "Canonical", *(part for each in others for part in (each, "Change"))],
+        rows=[
+            [
+                name,
+                *(part for each in section.wordings for part in cells(section.row(name, each))),
+            ]
+            for name in section.methods
+        ],
     )
 
 

@@ -11,7 +11,7 @@ from htbench.core import device as devices
 from htbench.core import registry
 from htbench.core.display import Display
 from htbench.core.errors import Missing, Refused
-from htbench.run import concept_source, fit_seeds, other_scores, sessions
+from htbench.run import concept_source, fit_seeds, other_scores, sessions, wording_runs
 from htbench.run import facts as run_facts
 from htbench.run import plan as plans
 from htbench.run.context import RunContext
@@ -96,7 +96,9 @@ def add_scores(
         )
         before = _scored_cells(store)
         _score(context)
-        for further in [each.folder for each in fit_seeds.further_runs(store, facts)]:
+        further_runs = [each.folder for each in fit_seeds.further_runs(store, facts)]
+        further_runs += [each.folder for _, each in wording_runs.further_runs(store, facts)]
+        for further in further_runs:
             again = stack.enter_context(Store.open(further))
             _score(replace(context, store=again, scorers=()))
         store.set_facts(plan=plan.model_dump(mode="json"))

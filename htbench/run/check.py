@@ -1,10 +1,11 @@
 """Check of a run's folder: complete, undamaged, and of cards and concepts that have not changed."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from htbench.core.errors import HtbenchError, UsageError
+from htbench.run import wording_runs
 from htbench.run.concept_source import load_set
 from htbench.run.store import Store, image_file, read_image
 from htbench.run.summary import Summary
@@ -33,11 +34,23 @@ class RunStatus:
     images: int
     """Number of files that were checked."""
     findings: tuple[RunIssue, ...]
+    wordings: Mapping[str, "RunStatus"] = field(default_factory=dict)
+    """The status of each wording other than the canonical one; of one that was not begun, all of
+    its cells are pending."""
 
     @property
     def is_damaged(self) -> bool:
         """True if any file differs from what the run wrote."""
-        return any(finding.kind == "damaged" for finding in self.findings)
+        return any(finding.kind == "damaged" for finding in self.findings) or any(
+            status.is_damaged for status in self.wordings.values()
+        )
+
+    @property
+    def is_complete(self) -> bool:
+        """True if all cells are done, in every wording."""
+        return self.done == self.planned and all(
+            status.is_complete for status in self.wordings.values()
+        )
 
 
 def check(folder: Path, *, hashes: bool = True, images: bool = True) -> RunStatus:
@@ -74,7 +87,29 @@ def check(folder: Path, *, hashes: bool = True, images: bool = True) -> RunStatu
                 *_stale(summary),
                 *_orphans(store),
             ),
+            wordings=_wordings(summary, hashes=hashes, images=images),
         )
+
+
+def _wordings(summary: Summary, *, hashes: bool, images: bool) -> dict[str, RunStatus]:
+    folders = {
+        wording: store.folder
+        for wording, store in wording_runs.further_runs(summary.store, summary.facts)
+    }
+    return {
+        wording: check(folders[wording], hashes=hashes, images=images)
+        if wording in folders
+        else RunStatus(
+            planned=cells.planned,
+            done=0,
+            failed=0,
+            pending=cells.planned,
+            unscored=0,
+            images=0,
+            findings=(),
+        )
+        for wording, cells in summary.wording_cells.items()
+    }
 
 
 def _database(store: Store) -> Iterator[RunIssue]:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Item = TypeVar("Item")
-FitFailures = dict[tuple[str, str], Failure]
-"""Reasons why a method has no intervention for a concept, by method and concept."""
+FitFailures = dict[tuple[str, Digest], Failure]
+"""Reasons why a method has no intervention for a concept, by method and digest of the concept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,8 @@ class RunContext:
     frozen: Frozen = field(default_factory=Frozen)
     """The methods whose cells are taken from a bundle; none in a run that makes all its cells."""
     repeats: str = ""
-    """Grid of the run that this one repeats at a further fit seed; empty: none."""
+    """Grid of the run that this one repeats, at a further fit seed or in another wording; empty:
+    none."""
     failure_limit: FailureLimit = field(default_factory=lambda: FailureLimit(allowed=10**9))
 
     @property

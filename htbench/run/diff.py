@@ -4,14 +4,18 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from htbench.core.errors import UsageError
+from htbench.run import wording_runs
 from htbench.run.cell_table import IS_FAILURE
 from htbench.run.summary import METRICS, Summary
 from htbench.scorers.metric_table import METRIC_TABLE
 from htbench.stats import estimates
+from htbench.steering.wording import CANONICAL, WORDINGS, Wording
 
 _WORST = {metric.name: metric.worst for metric in METRIC_TABLE}
-CellIndex = dict[tuple[str, str, str, int, float], tuple[int, str]]
-"""Id and image key by method, concept, prompt, seed and strength."""
+CellIndex = dict[tuple[Wording, str, str, str, int, float], tuple[int, str]]
+"""Id and image key by wording, method, concept, prompt, seed and strength."""
+Outcomes = dict[tuple[Wording, int], dict[str, float]]
+"""Scores of each cell by metric, by wording and id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,7 @@ class ScoreChange:
 
     method: str
     strength: float
+    wording: Wording
     metric: str
     estimate: estimates.Estimate
     pairs: int
@@ -73,33 +78,35 @@ def compare_runs(first: Summary, second: Summary) -> RunDiff:
         raise UsageError(
             "the runs have no cell in common", remedy="See what they hold: htbench check RUN"
         )
-    groups: dict[tuple[str, float, str], dict[str, list[float]]] = defaultdict(
+    groups: dict[tuple[Wording, str, float, str], dict[str, list[float]]] = defaultdict(
         lambda: defaultdict(list)
     )
-    same: dict[tuple[str, float, str], int] = defaultdict(int)
-    failed: dict[tuple[str, float, str], int] = defaultdict(int)
+    same: dict[tuple[Wording, str, float, str], int] = defaultdict(int)
+    failed: dict[tuple[Wording, str, float, str], int] = defaultdict(int)
     identical = 0
     for cell in sorted(shared):
-        method, concept, _, _, strength = cell
-        before = before_by_cell.get(mine[cell][0], {})
-        after = after_by_cell.get(theirs[cell][0], {})
+        wording, method, concept, _, _, strength = cell
+        before = before_by_cell.get((wording, mine[cell][0]), {})
+        after = after_by_cell.get((wording, theirs[cell][0]), {})
         identical += mine[cell][1] == theirs[cell][1] and before == after
         for metric in METRICS:
             if metric in before and metric in after:
-                groups[method, strength, metric][concept].append(after[metric] - before[metric])
-                same[method, strength, metric] += mine[cell][1] == theirs[cell][1]
-                failed[method, strength, metric] += _WORST in (before, after)
+                group = wording, method, strength, metric
+                groups[group][concept].append(after[metric] - before[metric])
+                same[group] += mine[cell][1] == theirs[cell][1]
+                failed[group] += _WORST in (before, after)
     changes = [
         ScoreChange(
             method=method,
             strength=strength,
+            wording=wording,
             metric=metric,
             estimate=estimate,
             pairs=sum(map(len, values.values())),
-            same_images=same[method, strength, metric],
-            failed=failed[method, strength, metric],
+            same_images=same[wording, method, strength, metric],
+            failed=failed[wording, method, strength, metric],
         )
-        for (method, strength, metric), values in groups.items()
+        for (wording, method, strength, metric), values in groups.items()
         if any(map(any, values.values()))
         and (estimate := estimates.over_concepts(values, first.families))
     ]
@@ -108,6 +115,7 @@ def compare_runs(first: Summary, second: Summary) -> RunDiff:
         key=lambda change: (
             order[change.method],
             change.strength,
+            list(WORDINGS).index(change.wording),
             list(METRICS).index(change.metric),
         )
     )
@@ -123,14 +131,25 @@ def compare_runs(first: Summary, second: Summary) -> RunDiff:
 
 def _cells(summary: Summary) -> CellIndex:
     query = "SELECT method, concept, prompt, seed, strength, id, image FROM cells"
-    return {tuple(key): (id_, image) for *key, id_, image in summary.store.select(query)}
+    return {
+        (wording, *key): (id_, image)
+        for wording, store in wording_runs.every_run(summary.store, summary.facts)
+        for *key, id_, image in store.select(query)
+        if wording == CANONICAL or key[-1] != 0  # an unsteered image has no wording
+    }
 
 
-def _outcomes(summary: Summary) -> dict[int, dict[str, float]]:
+def _outcomes(summary: Summary) -> Outcomes:
     """Scores of each cell by metric; the worst values of a cell whose image could not be made."""
-    query = f"""SELECT id FROM failures JOIN images USING (key) JOIN cells ON image = key
-                WHERE {IS_FAILURE}"""
-    return {**summary.scores, **{cell: _WORST for (cell,) in summary.store.select(query)}}
+    scored = "SELECT cell, metric, value FROM scores WHERE encoder = ? AND value IS NOT NULL"
+    lost = f"""SELECT id FROM failures JOIN images USING (key) JOIN cells ON image = key
+               WHERE {IS_FAILURE}"""
+    outcomes: Outcomes = defaultdict(dict)
+    for wording, store in wording_runs.every_run(summary.store, summary.facts):
+        for cell, metric, value in store.iterate(scored, summary.scorer):
+            outcomes[wording, cell][metric] = value
+        outcomes |= {(wording, cell): _WORST for (cell,) in store.select(lost)}
+    return outcomes
 
 
 def _changed_settings(first: Summary, second: Summary) -> dict[str, tuple[object, object]]:

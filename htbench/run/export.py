@@ -5,14 +5,17 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING, Any, Literal
 
 from htbench.core import content
 from htbench.core.errors import Missing, UsageError, no_space
+from htbench.run import wording_runs
 from htbench.run.store import CellRow, Store
 from htbench.run.summary import Summary
+from htbench.steering.wording import CANONICAL
 
 if TYPE_CHECKING:
     import pyarrow
@@ -118,14 +121,18 @@ def _import_pyarrow() -> Any:
 def _parquet(summary: Summary, folder: Path, arrow: Any) -> Iterator[Path]:
     """Write one file each for cells, scores and timings."""
     for name, (columns, query) in _TABLES.items():
-        rows = summary.store.select(f"SELECT {', '.join(columns)} {query}")
+        rows = [
+            (*row, wording)
+            for wording, store in wording_runs.every_run(summary.store, summary.facts)
+            for row in store.iterate(f"SELECT {', '.join(columns)} {query}")
+        ]
         path = folder / f"{name}.parquet"
         _write(
             arrow,
             arrow.table(
                 {
                     column.rpartition(".")[2]: [row[k] for row in rows]
-                    for k, column in enumerate(columns)
+                    for k, column in enumerate((*columns, "wording"))
                 }
             ),
             path,
@@ -138,12 +145,10 @@ def _dataset(summary: Summary, folder: Path, arrow: Any) -> Iterator[Path]:
     (folder / "data").mkdir()
     metrics = sorted({metric for scores in summary.scores.values() for metric in scores})
     schema = _schema(arrow, metrics)
-    ids = [id_ for (id_,) in summary.store.select("SELECT id FROM cells ORDER BY place")]
-    shards = max(1, -(-len(ids) // _CELLS_PER_FILE))
-    for shard in range(shards):
-        cells = ids[shard * _CELLS_PER_FILE : (shard + 1) * _CELLS_PER_FILE]
-        rows = [_dataset_row(summary, cell, metrics) for cell in summary.store.cells(cells)]
-        path = folder / "data" / f"train-{shard:05d}-of-{shards:05d}.parquet"
+    count = -(-_cell_count(summary) // _CELLS_PER_FILE)
+    parts = _in_parts(_dataset_rows(summary, metrics))
+    for number, rows in enumerate(parts if count else [[]]):
+        path = folder / "data" / f"train-{number:05d}-of-{max(1, count):05d}.parquet"
         _write(arrow, arrow.Table.from_pylist(rows, schema=schema), path)
         yield path
     readme = folder / "README.md"
@@ -153,9 +158,39 @@ def _dataset(summary: Summary, folder: Path, arrow: Any) -> Iterator[Path]:
     yield readme
 
 
+def _cell_count(summary: Summary) -> int:
+    """Number of cells in all wordings."""
+    every = wording_runs.every_run(summary.store, summary.facts)
+    return sum(store.count() for _, store in every)
+
+
+def _in_parts(rows: Iterator[dict[str, object]]) -> Iterator[list[dict[str, object]]]:
+    while part := list(islice(rows, _CELLS_PER_FILE)):
+        yield part
+
+
+def _dataset_rows(summary: Summary, metrics: Sequence[str]) -> Iterator[dict[str, object]]:
+    """A row per cell, canonical words first, each with its scores by the headline's scorer."""
+    for wording, store in wording_runs.every_run(summary.store, summary.facts):
+        own = summary if wording == CANONICAL else Summary(store)
+        said = wording_runs.SaidWords(own.facts)
+        ids = [id_ for (id_,) in store.select("SELECT id FROM cells ORDER BY place")]
+        for start in range(0, len(ids), _CELLS_PER_FILE):
+            for cell in store.cells(ids[start : start + _CELLS_PER_FILE]):
+                words = said.of(cell.concept, cell.prompt, cell.seed)
+                yield {
+                    **_dataset_row(own, cell, metrics),
+                    "wording": wording,
+                    "words": words if cell.is_steered else "",
+                }
+
+
 def _schema(arrow: Any, metrics: Sequence[str]) -> Any:
     """Columns of a dataset, with the metadata by which `datasets` recognises images."""
-    columns = ("method", "concept", "prompt", "seed", "strength", "flaw", "failure", "message")
+    columns = (
+        *("method", "concept", "wording", "words", "prompt", "seed", "strength"),
+        *("flaw", "failure", "message"),
+    )
     text, number = arrow.string(), arrow.float64()
     types = {"seed": arrow.int64(), "strength": number}
     schema = arrow.schema(

@@ -85,6 +85,9 @@ class PlanFacts(FactGroup):
     concept_set: Text = ""
     batch: int | None = None
     tune_floor: Number = math.nan
+    wording: list[Text] = ["canonical"]
+    """The wordings in which methods are given concepts."""
+    per_concept_words: Text = "canonical"
 
 
 class ModelFacts(FactGroup):
@@ -297,7 +300,14 @@ class Facts(FactGroup):
     grid: Text = ""
     """Digest of the planned cells."""
     repeats: Text = ""
-    """Grid of the run that this one repeats at a further fit seed; empty: none."""
+    """Grid of the run that this one repeats, at a further fit seed or in another wording; empty:
+    none."""
+    wordings: dict[str, int] = {}
+    """Numbers of cells in wordings other than the canonical one, by wording."""
+    wording: Text = "canonical"
+    """The wording in which methods were given the concepts."""
+    phrasings: dict[str, list[Text]] = {}
+    """By concept, its words at images 0, 1, … of a prompt, in turn; empty in canonical words."""
     tuned: dict[str, TunedFacts] = {}
     """The chosen strengths, by method."""
     gauges: list[ScorerFacts] = []

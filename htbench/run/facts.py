@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from htbench.core import secrets
 from htbench.run.context import RemoteEncoder, RunContext
@@ -15,10 +16,12 @@ from htbench.run.fact_table import (
     PlanFacts,
     TrainingFacts,
 )
+from htbench.run.plan import cell_count
 from htbench.run.workers.messages import SteeringInfo
 from htbench.steering import concept, leakage
 from htbench.steering.baseline import Card
 from htbench.steering.leakage import LeakageAudit
+from htbench.steering.wording import CANONICAL
 
 
 def headline_encoder(context: RunContext) -> RemoteEncoder:
@@ -96,8 +99,24 @@ def run_facts(context: RunContext, audits: Mapping[str, LeakageAudit]) -> dict[s
             if plan.settings.fit_seeds > 1
         },
         repeats=context.repeats,
+        **_wording_facts(context),
     )
     return context.frozen.with_facts(facts.model_dump(mode="json"))
+
+
+def _wording_facts(context: RunContext) -> dict[str, Any]:
+    """The facts on wordings; none for a run in canonical words alone."""
+    plan = context.plan
+    if len(plan.settings.wording) == 1:
+        return {}
+    if plan.wording != CANONICAL:
+        phrasings = {id_: [each.text for each in ways] for id_, ways in plan.phrasings.items()}
+        return {"wording": plan.wording, "phrasings": phrasings}
+    return {
+        "wordings": {
+            part.wording: cell_count(part.settings, len(part.concepts)) for part in plan.wordings
+        }
+    }
 
 
 def environment(context: RunContext) -> dict[str, object]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from htbench.core import content, registry
 from htbench.core.errors import HtbenchError
 from htbench.core.types import Digest
-from htbench.run import fit_seeds, tune
+from htbench.run import fit_seeds, tune, wording_runs
 from htbench.run.fact_table import Facts
 from htbench.run.frozen import Frozen
 from htbench.run.plan import ResolvedPlan, RunOptions, grid_digest, map_file
@@ -73,7 +73,9 @@ def _is_own(group: registry.Group, name: str) -> bool:
 
 
 def _parts(plan: ResolvedPlan, folder: Path) -> Iterator[tuple[ResolvedPlan, Path]]:
-    """The plan with its folder, then those of its run on dev concepts and of further fit seeds."""
+    """The plan with its folder, then those of its run on dev concepts, of further fit seeds and of
+    further wordings.
+    """
     settings = plan.settings
     yield plan, folder
     if settings.tune_strength:
@@ -81,6 +83,8 @@ def _parts(plan: ResolvedPlan, folder: Path) -> Iterator[tuple[ResolvedPlan, Pat
     for number in range(1, settings.fit_seeds) if plan.refitted else ():
         again = plan.at_fit_seed(number)
         yield again, fit_seeds.folder(folder, again.settings.seed)
+    for part in plan.wordings:
+        yield part, wording_runs.folder(folder, part.wording)
 
 
 def _is_done(plan: ResolvedPlan, folder: Path, options: RunOptions) -> bool:
@@ -150,7 +154,7 @@ def _has_interventions(plan: ResolvedPlan, facts: Facts, folder: Path) -> bool:
         map_file(Digest(method.digest), Digest(facts.model.revision), concept) in files
         for name, method in facts.methods.items()
         if name not in facts.against.methods
-        for concept in plan.concepts
+        for concept in plan.said
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from htbench.core import content
 from htbench.core.errors import HtbenchError
-from htbench.run import fit_seeds, tune
+from htbench.run import fit_seeds, tune, wording_runs
 from htbench.run.fact_table import Facts
 from htbench.run.frozen import Frozen
 from htbench.run.plan import Plan, ResolvedPlan, cell_count, comparable
@@ -122,6 +122,16 @@ def forecast(plan: ResolvedPlan, *, folder: Path, runs: Path, against: str = "")
         place = fit_seeds.folder(folder, again.settings.seed)
         repeat = remaining_work(again.settings, tuple(again.cards), place, n_concepts=n_concepts)
         work.append((again, [repeat]))
+    for part in plan.wordings:
+        place = wording_runs.folder(folder, part.wording)
+        repeat = remaining_work(
+            part.settings,
+            tuple(part.cards),
+            place,
+            n_concepts=len(part.concepts),
+            n_fits=len(part.said),
+        )
+        work.append((part, [repeat]))
     parts = [part for _, parts in work for part in parts]
     own = list(islice(_past_runs(runs, settings.model), _MOST_RUNS))
     needed = {name for each, _ in work for name in each.cards}
@@ -156,8 +166,16 @@ def _first(values: Iterable[float | None]) -> float | None:
 
 
 def _remaining_work(
-    plan: Plan, methods: Sequence[str], folder: Path, *, n_concepts: int, against: bool
+    plan: Plan,
+    methods: Sequence[str],
+    folder: Path,
+    *,
+    n_concepts: int,
+    n_fits: int | None = None,
+    against: bool,
 ) -> _RemainingWork:
+    """The work of a plan; `n_fits` is the number of fits per method, else that of the concepts."""
+    n_fits = n_concepts if n_fits is None else n_fits
     n_strengths = sum(strength != 0 for strength in plan.strengths)
     steered = (len(plan.methods) - 1) * n_concepts * n_strengths
     units, unsteered = plan.prompts * plan.seeds, int(not against)
@@ -166,7 +184,7 @@ def _remaining_work(
         cells=cells,
         images=units * (unsteered + steered),
         scores=cells,
-        fits=dict.fromkeys(methods, n_concepts),
+        fits=dict.fromkeys(methods, n_fits),
     )
     try:
         with Store.read(folder) as store:
@@ -184,7 +202,11 @@ def _remaining_work(
                 cells=cells,
                 images=pending,
                 scores=unscored + pending,
-                fits={name: n_concepts - fitted[name] for name in methods},
+                fits={
+                    # the several phrasings of a concept have one time
+                    name: -(-n_fits * (n_concepts - fitted[name]) // n_concepts)
+                    for name in methods
+                },
             )
     except HtbenchError:
         return whole

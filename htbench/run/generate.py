@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from math import inf
 
+from htbench.core.types import Digest
 from htbench.run.context import FitFailures, RunContext, chunks
 from htbench.run.image_writer import ImageWriter
 from htbench.run.store import CellRow, Failure
@@ -17,7 +18,7 @@ from htbench.run.workers.messages import (
     Handle,
     SteeringSource,
 )
-from htbench.steering import baseline, intervention
+from htbench.steering import baseline, intervention, wording
 from htbench.steering.concept import Concept
 from htbench.steering.intervention import Intervention, InterventionOrigin
 from htbench.steering.method import FitsSideBySide
@@ -51,7 +52,7 @@ class _Schedule:
 
     def __init__(self, context: RunContext, fit_failures: FitFailures) -> None:
         self._context, self._fit_failures = context, fit_failures
-        self._concepts = context.plan.concepts_by_id
+        self._said = {concept.digest: concept for concept in context.plan.said}
         self._sources: dict[str, SteeringSource] = {
             name: context.steering_source(name) for name in context.steerings
         }
@@ -60,7 +61,7 @@ class _Schedule:
         timed = {(timing.method, timing.concept) for timing in timings}
         self._to_fit = {name: self._missing_fits(name, timed) for name in context.steerings}
         self._unfinished_fits = {
-            (name, concept.id)
+            (name, concept.digest)
             for name, groups in self._to_fit.items()
             for group in groups
             for concept in group
@@ -100,13 +101,13 @@ class _Schedule:
         for number, concept in enumerate(task.concepts):
             self._fit_progress.advance(part=method, seconds=seconds)
             if isinstance(result, Failure):
-                self._fit_failures[method, concept.id] = result
+                self._fit_failures[method, concept.digest] = result
             else:
                 together = len(task.concepts)
                 self._save(
                     method, concept, result.interventions[number], seconds, together=together
                 )
-            self._unfinished_fits.discard((method, concept.id))
+            self._unfinished_fits.discard((method, concept.digest))
 
     def _save(
         self,
@@ -155,11 +156,11 @@ class _Schedule:
         size = context.fit_together if can_group else 1
 
         def is_missing(concept: Concept) -> bool:
-            return (method, concept.id) not in self._fit_failures and (
+            return (method, concept.digest) not in self._fit_failures and (
                 (method, concept.id) not in timed or not context.map_path(method, concept).exists()
             )
 
-        groups = (tuple(filter(is_missing, group)) for group in chunks(context.plan.concepts, size))
+        groups = (tuple(filter(is_missing, group)) for group in chunks(context.plan.said, size))
         return deque(filter(None, groups))
 
     def _find_warmup_concept(self) -> Concept | None:
@@ -212,17 +213,35 @@ class _Schedule:
         return None
 
     def _cut_batches(self, pending: Sequence[int]) -> Iterator[Sequence[CellRow]]:
-        batch = self._context.plan.settings.batch
-        return (
-            rows
-            for ids in chunks(pending, 16 * batch)
-            for rows in chunks(self._context.store.cells(ids), batch)
-        )
+        context = self._context
+        batch = context.plan.settings.batch
+        for alike in self._in_one_phrasing(pending):
+            for ids in chunks(alike, 16 * batch):
+                yield from chunks(context.store.cells(ids), batch)
+
+    def _in_one_phrasing(self, pending: Sequence[int]) -> Iterator[Sequence[int]]:
+        """The cells in parts, in each of which a concept is said in one way."""
+        context = self._context
+        if all(len(ways) == 1 for ways in context.plan.phrasings.values()):
+            yield pending
+            return
+        by_number: dict[int, list[int]] = {}
+        for ids in chunks(pending, 1000):
+            for row in context.store.cells(ids):
+                by_number.setdefault(self._number(row), []).append(row.id)
+        yield from (by_number[number] for number in sorted(by_number))
+
+    def _number(self, row: CellRow) -> int:
+        return self._context.plan.number(row.prompt, row.seed)
+
+    def _fit_key(self, row: CellRow) -> tuple[str, Digest]:
+        """The method of a steered cell, and the digest of its concept as the method is given it."""
+        ways = self._context.plan.phrasings[row.concept]
+        return row.method, wording.choose(ways, self._number(row)).digest
 
     def _is_ready(self, rows: Sequence[CellRow]) -> bool:
-        return not any(
-            row.is_steered and (row.method, row.concept) in self._unfinished_fits for row in rows
-        )
+        steered = (row for row in rows if row.is_steered)
+        return not any(self._fit_key(row) in self._unfinished_fits for row in steered)
 
     def _generate_task(self, rows: Sequence[CellRow]) -> GenerateTask | None:
         """A task for those of `rows` that have their intervention; the others have failed."""
@@ -230,12 +249,12 @@ class _Schedule:
         interventions: dict[tuple[str, str], Handle] = {}
         for row in rows:
             if row.is_steered:
-                key = row.method, row.concept
+                key = self._fit_key(row)
                 if failure := self._fit_failures.get(key):
                     self._image_progress.advance()
                     self._context.record_failure([row.image], failure)
                     continue
-                interventions[key] = self._cached_handle(*key)
+                interventions[row.method, row.concept] = self._cached_handle(*key)
             cells.append(row)
         if not cells:
             return None
@@ -246,7 +265,7 @@ class _Schedule:
             batch_size=self._context.plan.settings.batch,
         )
 
-    def _load_intervention(self, method: str, concept: str) -> Handle:
+    def _load_intervention(self, method: str, concept: Digest) -> Handle:
         context = self._context
-        path = context.map_path(method, self._concepts[concept])
+        path = context.map_path(method, self._said[concept])
         return context.pool.put(intervention.load(path, model=context.model))

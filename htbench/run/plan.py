@@ -1,13 +1,13 @@
 """Plans: the settings of a run, the things they name, and the grid of cells they make."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from htbench.core import content, reading, registry
 from htbench.core.errors import UnknownName, UsageError
@@ -15,14 +15,25 @@ from htbench.core.types import UNSTEERED, Digest
 from htbench.run.settings import Settings, fill
 from htbench.scorers import scorer as scorers
 from htbench.steering import baseline
+from htbench.steering import wording as wordings
 from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept, ConceptSet
 from htbench.steering.concept import load as load_concept_set
+from htbench.steering.wording import CANONICAL, WORDINGS, Wording, Words
 
 Strength = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
 Name = Annotated[str, Field(max_length=1000)]
 MAX_CELLS = 10_000_000
 """Most cells of one run: more are a slip of the pen, and would be planned for hours."""
+
+
+_LATER_SETTINGS = ("wording", "per_concept_words")
+"""Settings that a plan is written without where they have their default."""
+_IN_ITS_OWN_WORDS: Mapping[str, object] = {
+    "wording": (CANONICAL,),
+    "per_concept_words": "canonical",
+}
+"""Changes to a plan that leave the canonical wording alone."""
 
 
 class Plan(Settings):
@@ -81,6 +92,24 @@ class Plan(Settings):
     """Number of dev concepts that strengths are chosen on: the first; None: all."""
     tune_floor: Annotated[float, Field(ge=-1, le=1)] = 0.5
     """Image preservation that a chosen strength must keep, on average."""
+    wording: Annotated[tuple[Wording, ...], Field(min_length=1)] = (CANONICAL,)
+    """Ways in which each concept is said to methods: canonical, synonym, unknown, image.
+
+    `canonical` is always among them, since the others are compared with it.
+    """
+    per_concept_words: Words = "canonical"
+    """Words that per-concept methods are fitted on in other wordings: the canonical ones, since
+    they are fitted once from examples, or the wording's own."""
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A plan in canonical words alone is written as before there were others, so that runs of
+        earlier versions keep their names and digests."""
+        values: dict[str, Any] = handler(self)
+        for name in _LATER_SETTINGS:
+            if getattr(self, name) == type(self).model_fields[name].default:
+                values.pop(name, None)
+        return values
 
     def load_options(self) -> dict[str, str]:
         """The options for loading the model, by name, its weights included."""
@@ -150,6 +179,8 @@ SETTING_EFFECTS = {
             "tune_strength",
             "tune_concepts",
             "tune_floor",
+            "wording",
+            "per_concept_words",
         }
     ),
     "image": frozenset({"model", "weights", "model_options", "batch", "seed"}),
@@ -177,6 +208,8 @@ class Cell:
     prompt: str
     seed: int
     strength: float
+    said: Concept
+    """The concept as the method is given it: itself, or in another wording."""
 
     @property
     def is_steered(self) -> bool:
@@ -194,6 +227,8 @@ class ResolvedPlan:
     """The concepts that the plan selects from the set."""
     cards: Mapping[str, Card]
     """The cards of the methods, by the label of each: the name on its card."""
+    wording: Wording = CANONICAL
+    """The wording that concepts are given in; the plan of another is a part of the whole plan."""
 
     @property
     def given_names(self) -> dict[str, str]:
@@ -244,8 +279,71 @@ class ResolvedPlan:
             "seed": self.fit_seed(number),
             "fit_seeds": 1,
             "tune_strength": False,
+            **_IN_ITS_OWN_WORDS,
         }
         return replace(self, settings=self.settings.model_copy(update=changes), cards=cards)
+
+    @cached_property
+    def phrasings(self) -> dict[str, tuple[Concept, ...]]:
+        """Each selected concept as methods are given it at the numbers of images, by id."""
+        return {
+            concept.id: wordings.phrasings(concept, self.wording)[: self.settings.seeds]
+            for concept in self.concepts
+        }
+
+    @property
+    def said(self) -> tuple[Concept, ...]:
+        """All that methods are given, in the order of the concepts."""
+        return tuple(concept for ways in self.phrasings.values() for concept in ways)
+
+    def number(self, prompt: str, seed: int) -> int:
+        """The number of the image of a prompt that has this seed."""
+        return self._numbers[prompt, seed]
+
+    @cached_property
+    def _numbers(self) -> dict[tuple[str, int], int]:
+        return {
+            (prompt, image_seed(prompt, number)): number
+            for prompt in self.prompts
+            for number in range(self.settings.seeds)
+        }
+
+    @cached_property
+    def wordings(self) -> "tuple[ResolvedPlan, ...]":
+        """The plans of the wordings other than the canonical one, of those that have any cell.
+
+        Each has the methods that are given a wording, the concepts that have it, and no strength 0,
+        where all wordings have the same images.
+        """
+        others = self.settings.wording[1:] if self.cards and self.wording == CANONICAL else ()
+        parts = map(self._at_wording, others)
+        return tuple(part for part in parts if len(part.cards) > 1 and part.settings.strengths)
+
+    def _at_wording(self, wording: Wording) -> "ResolvedPlan":
+        names, own = self.given_names, self.settings.per_concept_words
+        cards = {
+            label: card
+            for label, card in self.cards.items()
+            if label == UNSTEERED
+            or wordings.treatment(wording, kind=card.kind, reads=card.reads, per_concept_words=own)
+            == "given"
+        }
+        changes = {
+            "methods": tuple(names[label] for label in cards),
+            "strengths": tuple(strength for strength in self.settings.strengths if strength != 0),
+            "fit_seeds": 1,
+            "tune_strength": False,
+            "wording": (CANONICAL, wording),
+        }
+        return replace(
+            self,
+            settings=self.settings.model_copy(update=changes),
+            concepts=tuple(
+                concept for concept in self.concepts if wordings.phrasings(concept, wording)
+            ),
+            cards=cards,
+            wording=wording,
+        )
 
     def with_settings(self, settings: Plan) -> "ResolvedPlan":
         """This plan with other `settings` that name the same methods and the same concept set."""
@@ -293,8 +391,15 @@ def build(*layers: Mapping[str, object]) -> Plan:
         update={
             "methods": tuple(dict.fromkeys((UNSTEERED, *plan.methods))),
             "strengths": tuple(sorted({0.0 + s for s in plan.strengths})),
+            "wording": in_order((CANONICAL, *plan.wording)),
         }
     )
+
+
+def in_order(named: Iterable[Wording]) -> tuple[Wording, ...]:
+    """Wordings in their fixed order, each once."""
+    given = set(named)
+    return tuple(wording for wording in WORDINGS if wording in given)
 
 
 def run_options(*layers: Mapping[str, object]) -> RunOptions:
@@ -333,12 +438,16 @@ def cells(
     prompts: Sequence[str],
     *,
     tuned: Mapping[str, float] | None = None,
+    wording: Wording = CANONICAL,
 ) -> Iterator[Cell]:
     """All cells in their fixed order, the unsteered ones first.
 
-    Method `none` has strength 0 alone; the others also have their `tuned` one.
+    Method `none` has strength 0 alone; the others also have their `tuned` one. Concepts are given
+    in the `wording`; those that do not have it are left out.
     """
     tuned = tuned or {}
+    phrasings = {concept.id: wordings.phrasings(concept, wording) for concept in concepts}
+    concepts = [concept for concept in concepts if phrasings[concept.id]]
     for method in plan.methods:
         own = [tuned[method]] if method in tuned else []
         strengths = (0.0,) if method == UNSTEERED else sorted({*plan.strengths, *own})
@@ -350,6 +459,7 @@ def cells(
                 prompt=prompt,
                 seed=image_seed(prompt, number),
                 strength=strength,
+                said=wordings.choose(phrasings[concept.id], number),
             )
 
 
@@ -365,7 +475,7 @@ def image_seed(prompt: str, number: int) -> int:
 def image_key(cell: Cell, *, model: Digest, method_digest: Digest, batch: int) -> Digest:
     """Digest of all that can change a cell's image; unsteered cells share one image."""
     steering: Sequence[object] = (
-        [method_digest, cell.concept.digest, cell.strength] if cell.is_steered else []
+        [method_digest, cell.said.digest, cell.strength] if cell.is_steered else []
     )
     return content.digest([model, cell.prompt, cell.seed, batch, *steering])
 
@@ -384,7 +494,9 @@ def grid_digest(
     settings = plan.settings.model_copy(update={"methods": tuple(plan.cards)})
     shape = settings.model_dump(mode="json", include={"methods", "strengths", "seeds", "batch"})
     concepts = [[concept.id, concept.digest] for concept in plan.concepts]
-    return content.digest([shape, model, methods, tuned or {}, plan.prompts, concepts])
+    words = [[concept.id, concept.digest] for concept in plan.said]
+    wording = [] if plan.wording == CANONICAL else [[plan.wording, words]]
+    return content.digest([shape, model, methods, tuned or {}, plan.prompts, concepts, *wording])
 
 
 def map_file(method_digest: Digest, model: Digest, concept: Concept) -> str:
@@ -422,10 +534,29 @@ def _select_concepts(
             remedy=f"Use --prompts {available} or fewer.",
         )
     concepts = concept_set.select(plan.concepts)[: plan.limit]
-    count = cell_count(plan, len(concepts))
+    for wording in plan.wording[1:]:
+        _check_wording(wording, concept_set, concepts)
+    resolved = ResolvedPlan(settings=plan, concept_set=concept_set, concepts=concepts, cards=cards)
+    count = sum(
+        cell_count(part.settings, len(part.concepts)) for part in (resolved, *resolved.wordings)
+    )
     if count > MAX_CELLS:
         raise UsageError(
             f"the plan has {count:,} cells, one run holds at most {MAX_CELLS:,}",
             remedy="Use fewer seeds or strengths.",
         )
-    return ResolvedPlan(settings=plan, concept_set=concept_set, concepts=concepts, cards=cards)
+    return resolved
+
+
+def _check_wording(wording: Wording, concept_set: ConceptSet, concepts: Sequence[Concept]) -> None:
+    """Refuse a wording that none of the concepts has."""
+    if not any(wordings.phrasings(concept, wording) for concept in concepts):
+        source = wordings.SOURCE[wording]
+        others = ", ".join(
+            other for other in WORDINGS if any(wordings.phrasings(each, other) for each in concepts)
+        )
+        raise UsageError(
+            f"wording {wording!r} wanted, and none of the {len(concepts):,} concepts of "
+            f"{concept_set.name[:80]!r} has {source}",
+            remedy=f"These have: {others}. A set's own {source}: docs/concepts.md.",
+        )

@@ -21,9 +21,15 @@ from htbench.run.store import Store, image_file, read_image
 from htbench.scorers.metric_table import METRIC_TABLE
 from htbench.scorers.scorer import scorer_id
 from htbench.steering.training import steering_key
+from htbench.steering.wording import CANONICAL
 
-_RUNS = ("*/run.sqlite", "*/tuning/run.sqlite", "*/fit-seeds/*/run.sqlite")
-"""Stores of runs, of their runs on dev concepts and of their further fit seeds."""
+_RUNS = (
+    "*/run.sqlite",
+    "*/tuning/run.sqlite",
+    "*/fit-seeds/*/run.sqlite",
+    "*/wordings/*/run.sqlite",
+)
+"""Stores of runs, of their runs on dev concepts, of their further fit seeds and wordings."""
 ScoreKey = tuple[str, str, str, str, str]
 """The image's file, that of the unsteered image, the prompt, the concept's digest and the method.
 
@@ -91,7 +97,7 @@ class _Need:
     """The fits, images and scores that the planned cells lack."""
 
     fits: frozenset[tuple[str, str]]
-    """Methods and concepts without an intervention."""
+    """Methods and concepts without an intervention, in canonical words."""
     images: frozenset[str]
     """Keys of images."""
     unscored: Mapping[str, int]
@@ -109,7 +115,8 @@ class _Need:
                 (method, concept.id)
                 for method in context.steerings
                 for concept in context.plan.concepts
-                if not context.map_path(method, concept).exists()
+                if context.plan.wording == CANONICAL
+                and not context.map_path(method, concept).exists()
             ),
             images=frozenset(store.pending_keys(without=taken)),
             unscored={

@@ -21,6 +21,7 @@ _WIDENED = (
     "seeds",
     "fit_seeds",
     "tune_strength",
+    "wording",
 )
 """Settings of which a run can be given more, while everything that it has stays as it is."""
 _TUNING = ("tune_concepts", "tune_floor")
@@ -81,6 +82,7 @@ def widen(stored: Plan, plan: Plan) -> Plan | None:
             "seeds": max(stored.seeds, plan.seeds),
             "fit_seeds": max(stored.fit_seeds, plan.fit_seeds),
             "tune_strength": tuned.tune_strength,
+            "wording": plans.in_order((*stored.wording, *plan.wording)),
             **{name: getattr(tuned, name) for name in _TUNING},
         }
     )

@@ -9,7 +9,16 @@ from pathlib import Path
 from htbench.core import device as devices
 from htbench.core.display import Display
 from htbench.core.errors import Refused, UsageError
-from htbench.run import facts, fit_seeds, frozen, other_scores, reuse, sessions, tune
+from htbench.run import (
+    facts,
+    fit_seeds,
+    frozen,
+    other_scores,
+    reuse,
+    sessions,
+    tune,
+    wording_runs,
+)
 from htbench.run import plan as plans
 from htbench.run.context import FailureLimit, FitFailures, RunContext
 from htbench.run.fact_table import Facts
@@ -28,6 +37,7 @@ from htbench.scorers.scorer import Scorer
 from htbench.steering.leakage import LeakageAudit
 from htbench.steering.model import UNKNOWN_WORDS_REMEDY, describe_unknown_words
 from htbench.steering.text_limits import Question
+from htbench.steering.wording import MEANING
 
 
 def run(
@@ -78,6 +88,7 @@ def run_resolved(
             trained = train_methods(untrained)
             context = replace(untrained, steerings=trained.steerings)
             tuned = _run_stages(context, options, trained.failures)
+            _run_wordings(context, options, trained.failures, tuned)
             _run_further_fit_seeds(context, options, tuned)
 
 
@@ -156,6 +167,35 @@ def _run_further_fit_seeds(
             _run_stages(repeated, options, trained.failures, tuned=own)
 
 
+def _run_wordings(
+    context: RunContext,
+    options: RunOptions,
+    training_failures: Mapping[str, Failure],
+    tuned: Mapping[str, TunedStrength],
+) -> None:
+    """Repeat the steered cells in each further wording, in a folder of its own."""
+    for part in context.plan.wordings:
+        context.display.info(f"Wording {part.wording}: {MEANING[part.wording]}")
+        with Store.open(wording_runs.folder(context.store.folder, part.wording)) as store:
+            repeated = replace(
+                context,
+                plan=part,
+                store=store,
+                scorers=(),
+                steerings={
+                    name: steering
+                    for name, steering in context.steerings.items()
+                    if name in part.cards
+                },
+                repeats=Facts.read(context.store).grid,
+            )
+            failures = {
+                name: failure for name, failure in training_failures.items() if name in part.cards
+            }
+            own = {name: choice for name, choice in tuned.items() if name in part.cards}
+            _run_stages(repeated, options, failures, tuned=own)
+
+
 def _run_stages(
     context: RunContext,
     options: RunOptions,
@@ -190,9 +230,9 @@ def _run_stages(
     limit = FailureLimit(allowed=options.failures_allowed(store.count()))
     context = replace(context, failure_limit=limit)
     fit_failures: FitFailures = {
-        (name, concept.id): failure
+        (name, concept.digest): failure
         for name, failure in training_failures.items()
-        for concept in plan.concepts
+        for concept in plan.said
     }
     generate(context, fit_failures)
     if score(context):
@@ -291,6 +331,8 @@ def _plan_cells(context: RunContext, tuned: Mapping[str, TunedStrength]) -> None
             cell.strength,
             image_key(cell, model=model, method_digest=digests[cell.method], batch=settings.batch),
         )
-        for cell in cells(settings, plan.concepts, plan.prompts, tuned=strengths)
+        for cell in cells(
+            settings, plan.concepts, plan.prompts, tuned=strengths, wording=plan.wording
+        )
     )
     store.plan_cells(chain(context.frozen.rows(store), rows), grid=grid)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from htbench.core.types import UNSTEERED, encoder_name, strength_of
-from htbench.run import cell_table, score_totals
+from htbench.run import cell_table, score_totals, wording_runs
 from htbench.run.cell_table import CellGroup, CellTable
 from htbench.run.costs import (
     MethodCost,
@@ -28,6 +28,7 @@ from htbench.run.store import CellRow, Store
 from htbench.scorers.metric_table import METRIC_TABLE, PAIRED, RANGES, Metric
 from htbench.stats import durations, estimates, fit_seeds
 from htbench.stats.ranking.ranks import Ranks, rank_by_scores
+from htbench.steering.wording import WORDINGS, Wording
 
 METRICS = {metric.name: metric.title for metric in METRIC_TABLE}
 """Titles of the leaderboard's scores by name; higher is better in each."""
@@ -84,6 +85,15 @@ class FailureGroup:
     message: str
     trace: str
     cells: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordingCells:
+    """Numbers of cells in a wording."""
+
+    done: int
+    failed: int
+    planned: int
 
 
 @dataclass(frozen=True)
@@ -202,8 +212,28 @@ class Summary:
 
     @cached_property
     def is_complete(self) -> bool:
-        """True if all cells of all fit seeds have their image and all their scores."""
-        return sum(self.done_cells.values()) == sum(self.planned_cells.values())
+        """True if all cells of all fit seeds and wordings have their image and all their scores."""
+        return sum(self.done_cells.values()) == sum(self.planned_cells.values()) and all(
+            cells.done == cells.planned for cells in self.wording_cells.values()
+        )
+
+    @cached_property
+    def wording_cells(self) -> dict[Wording, WordingCells]:
+        """Numbers of cells in each wording other than the canonical one."""
+        cells = {
+            wording: WordingCells(done=0, failed=0, planned=self.facts.wordings[wording])
+            for wording in WORDINGS
+            if wording in self.facts.plan.wording and wording in self.facts.wordings
+        }
+        for wording, store in wording_runs.further_runs(self.store, self.facts):
+            unscored = store.unscored_count(self.scorer, len(METRIC_TABLE))
+            table = cell_table.read(store)
+            cells[wording] = WordingCells(
+                done=store.count() - unscored,
+                failed=int(table.failed.sum()),
+                planned=store.count(),
+            )
+        return cells
 
     @cached_property
     def failures(self) -> list[FailureGroup]:

@@ -8,6 +8,7 @@ from htbench.core.errors import UsageError
 from htbench.run.plan import Plan
 from htbench.run.summary import HEADLINE, Summary
 from htbench.stats.tradeoff import choose_strength
+from htbench.steering.wording import CANONICAL
 
 PRESERVATION = "image_preservation"
 
@@ -43,6 +44,7 @@ def dev_plan(plan: Plan) -> Plan:
             "strengths": strengths,
             "tune_strength": False,
             "fit_seeds": 1,
+            "wording": (CANONICAL,),
         }
     )
 

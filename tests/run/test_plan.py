@@ -16,7 +16,9 @@ PROMPTS = ("a cat", "a dog", "a bird")
 
 
 def _cell(concept: Concept, strength: float = 1.0, method: str = "act") -> Cell:
-    return Cell(method=method, concept=concept, prompt="a cat", seed=7, strength=strength)
+    return Cell(
+        method=method, concept=concept, prompt="a cat", seed=7, strength=strength, said=concept
+    )
 
 
 def _key(cell: Cell, model: str = "m", learnt: str = "l", batch: int = 16) -> Digest:

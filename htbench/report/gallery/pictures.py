@@ -34,6 +34,12 @@ def shrink(path: Path) -> BytesOrReason:
     return _read_or_reason(path, _webp)
 
 
+def read_small(path: Path) -> BytesOrReason:
+    """The file as it is where it is small, else `shrink`."""
+    data = read_whole(path)
+    return shrink(path) if isinstance(data, bytes) and _longest_side(data) > KEEP_UP_TO else data
+
+
 def map_pictures(
     work: Callable[[Path], BytesOrReason], paths: Sequence[Path]
 ) -> Iterator[BytesOrReason]:

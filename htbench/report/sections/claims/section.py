@@ -26,6 +26,7 @@ from htbench.report.sections.claims.verdict import (
     Verdict,
     not_tested,
 )
+from htbench.report.sections.claims.wording import check_wording
 from htbench.report.sections.judges import JudgesSection
 from htbench.report.sections.novelty import Novelty
 from htbench.report.sections.people import People
@@ -38,6 +39,7 @@ RULES: dict[str, Callable[[Evidence], RuleResult]] = {
     "people": check_people,
     "strength": check_strength,
     "pictures": check_pictures,
+    "wording": check_wording,
 }
 """The functions that apply the rules, by the names that `reports/claims` gives them."""
 
@@ -109,6 +111,8 @@ def collect(
     paper = load_claims()
     claims = []
     for name, check in RULES.items():
+        if name == "wording" and len(summary.facts.plan.wording) == 1:
+            continue  # no claim of the paper, and beside the point of a run in canonical words
         stated = paper[name]
         texts = {part: str(stated[part]) for part in ("claim", "conditions", "rule")}
         numbers = {part: each for part, each in stated.items() if isinstance(each, int | float)}
