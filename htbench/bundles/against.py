@@ -57,7 +57,8 @@ def prepare(bundle: Path, layers: Layers, options: RunOptions) -> NewcomerRun:
         UsageError: if `bundle` is no bundle, a method is one of the bundle, or a setting is not
             the bundle's.
         Missing: if the bundle has no pictures, or names files of another machine.
-        Refused: if the bundle is damaged, of imported pictures, or of another concept set.
+        Refused: if the bundle is damaged, of imported pictures, of several wordings, or of another
+            concept set.
     """
     if bundle.is_dir():
         raise UsageError(
@@ -71,6 +72,12 @@ def prepare(bundle: Path, layers: Layers, options: RunOptions) -> NewcomerRun:
                 f"bundle {bundle.name!r} has pictures of another program: htbench has no model to "
                 "make a newcomer's with",
                 remedy="Import the newcomer's pictures too: htbench import",
+            )
+        if len(facts.plan.wording) > 1:
+            raise Refused(
+                f"bundle {bundle.name!r} gives concepts in several wordings "
+                f"({', '.join(facts.plan.wording)}), and a newcomer is run in canonical words alone",
+                remedy="Run all methods together instead: htbench run --wording …",
             )
         if not archive.manifest.pictures:
             raise Missing(

@@ -274,6 +274,11 @@ def test_a_bundle_of_imported_pictures_is_refused(bundle: Path) -> None:
     assert "another program" in refusal(Refused, bundle, "linear-act")
 
 
+def test_a_bundle_of_several_wordings_is_refused(toy: Path) -> None:
+    worded = packed(toy / "worded", wording=("canonical", "unknown"))
+    assert "several wordings" in refusal(Refused, worded, "linear-act")
+
+
 def test_a_damaged_bundle_is_refused_and_leaves_no_folder(bundle: Path) -> None:
     name = next(name for name in edited_bundle.read(bundle) if name.startswith("images/"))
     edited_bundle.edit(bundle, {name: b"other bytes"})
