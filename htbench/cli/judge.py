@@ -18,9 +18,9 @@ from htbench.cli.options import (
     run_folder,
 )
 from htbench.cli.report import print_path
-from htbench.core.errors import HtbenchError, Incomplete, UnknownName
+from htbench.core.errors import HtbenchError, Incomplete, UnknownName, UsageError
 from htbench.judging.judge import JudgeContext
-from htbench.judging.schedule import ScheduleSettings
+from htbench.judging.schedule import ANCHORS, ScheduleSettings
 
 if TYPE_CHECKING:
     from htbench.judging.agreement import HumanVote
@@ -73,7 +73,9 @@ def judge(
         str,
         typer.Option(
             metavar="NAME",
-            help="Compare with this method alone, such as prompt.",
+            help="Compare with this method alone, such as prompt; or the bundle that the run was "
+            "made against: add its newcomers to the bundle's tournament, as such a run does of "
+            "itself.",
             rich_help_panel=_WHAT,
         ),
     ] = ScheduleSettings.against,
@@ -107,6 +109,16 @@ def judge(
             rich_help_panel=_HOW_MUCH,
         ),
     ] = ScheduleSettings.swiss,
+    anchors: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=100,
+            metavar="N",
+            help="Methods of the bundle that each image of a newcomer is compared with.",
+            rich_help_panel=_HOW_MUCH,
+        ),
+    ] = ANCHORS,
     controls: Annotated[
         int,
         typer.Option(
@@ -244,8 +256,9 @@ def judge(
     if batch not in (None, "submit", "collect"):
         raise UnknownName("thing to do with batches", batch, ["submit", "collect"])
     folder, card = run_folder(run, runs_dir), judge_cards.load_judge_card(judge).with_model(model)
+    bundle = _bundle(against, folder, pairs=bool(method or pairs or swiss))
     schedule = ScheduleSettings(
-        against=against,
+        against="" if bundle else against,
         pairs=pairs,
         swiss=swiss,
         controls=controls,
@@ -263,6 +276,7 @@ def judge(
         context=context,
         budget=Budget(requests=max_requests, cost=max_cost),
         prices=prices,
+        anchors=anchors,
     )
     votes = read_votes(humans) if humans else []
     display = Display(verbose=verbose, as_json=as_json)
@@ -279,6 +293,25 @@ def judge(
         raise stopped
     if result.pending:
         raise _incomplete(result, offline=offline or reparse)
+
+
+def _bundle(against: str, folder: Path, *, pairs: bool) -> bool:
+    """True if `against` is a bundle, which has to be the one of the run.
+
+    Raises:
+        UsageError: if it is not, or if pairs are chosen too.
+    """
+    from htbench.bundles import against as newcomers
+
+    if not newcomers.is_bundle_name(against):
+        return False
+    if pairs:
+        raise UsageError(
+            "a newcomer is compared with anchors of its bundle, and pairs are chosen too",
+            remedy="Leave --method, --pairs and --swiss out, or --against.",
+        )
+    newcomers.check_digest(Path(against), folder)
+    return True
 
 
 def _run_tournament(
@@ -351,10 +384,13 @@ def _print_lines(
     result: "TournamentResult", paths: list[Path], page: Path | None, more: Mapping[str, object]
 ) -> None:
     from htbench.core.display import print_json
+    from htbench.judging.newcomers import newcomer_ratings
 
     judge, model = result.metadata["judge"], result.metadata["model"]
     for criterion in result.criteria:
         print_json(event="judged", judge=judge, model=model, **criterion.facts())
+    for rating in newcomer_ratings(result):
+        print_json(event="newcomer", **asdict(rating))
     print_json(
         event="end",
         calls=result.calls,

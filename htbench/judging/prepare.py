@@ -8,16 +8,17 @@ from htbench.core import registry
 from htbench.core.display import Display
 from htbench.core.errors import Missing, UnknownName, UsageError
 from htbench.core.types import UNSTEERED
-from htbench.judging import budget
+from htbench.judging import budget, newcomers
 from htbench.judging import pairs as pairing
 from htbench.judging.budget import Budget
 from htbench.judging.card import JudgeCard
 from htbench.judging.judge import Judge, JudgeContext
 from htbench.judging.ledger import Ledger
+from htbench.judging.newcomers import NewcomerDesign
 from htbench.judging.pairs import ComparablePictures
 from htbench.judging.pictures import PictureLoader
-from htbench.judging.schedule import Design, ScheduleSettings
-from htbench.judging.tournament import Tournament
+from htbench.judging.schedule import ANCHORS, Design, ScheduleSettings
+from htbench.judging.tournament import PROTOCOL, Tournament
 from htbench.run.store import Store
 from htbench.run.summary import Summary
 
@@ -36,6 +37,14 @@ class TournamentOptions:
     budget: Budget = field(default_factory=Budget)
     prices: Path | None = None
     """A table of prices, a TOML file."""
+    anchors: int = ANCHORS
+    """Methods that each picture of a newcomer is compared with, in a run against a bundle."""
+
+    @property
+    def chooses_pairs(self) -> bool:
+        """True if the user chooses the pairs; newcomers are then methods like all others."""
+        schedule = self.schedule
+        return bool(self.methods or schedule.against or schedule.pairs or schedule.swiss)
 
 
 def prepare_tournament(
@@ -43,18 +52,28 @@ def prepare_tournament(
 ) -> Tournament:
     """The tournament, planned over the run's pictures; offline, as it was planned before.
 
+    In a run against a bundle it adds the newcomers to the bundle's tournament by the same judge,
+    unless the options choose the pairs.
+
     Raises:
         UnknownName: for an unknown criterion or method, with the nearest name.
         UsageError: for options that contradict each other.
         Missing: if the judge is offline and was never asked.
+        Refused: if the bundle was not judged by this judge.
     """
-    with Store.read(folder) as store:
-        strength = _strength(options.strength, Summary(store).full_strength)
-        pictures = pairing.find_pictures(store, methods=options.methods, strength=strength)
-    design = _design(card, options, pictures, strength)
     meter = options.budget.meter()
-    context = replace(options.context, scorer=pictures.scorer, memory=ledger.notes, meter=meter)
-    judge: Judge = registry.load("judges", card.kind)(card, context)
+    with Store.read(folder) as store:
+        summary = Summary(store)
+        context = replace(options.context, scorer=summary.scorer, memory=ledger.notes, meter=meter)
+        judge: Judge = registry.load("judges", card.kind)(card, context)
+        if summary.facts.against.methods and not options.chooses_pairs:
+            design: Design = _newcomer_design(summary, ledger, card, judge, options)
+            strength, methods = design.strength, design.methods
+            pictures = pairing.find_pictures(store, methods=methods, strength=strength)
+        else:
+            strength = _strength(options.strength, summary.full_strength)
+            pictures = pairing.find_pictures(store, methods=options.methods, strength=strength)
+            design = _design(card, options, pictures, strength)
     meter.price = budget.price_of(judge.model, options.prices, options.budget)
     tournament = Tournament(
         ledger=ledger,
@@ -79,6 +98,32 @@ def prepare_tournament(
             "--reparse reads them again and costs nothing"
         )
     return tournament
+
+
+def _newcomer_design(
+    summary: Summary, ledger: Ledger, card: JudgeCard, judge: Judge, options: TournamentOptions
+) -> NewcomerDesign:
+    """The design that adds the newcomers of a run to the tournament of its bundle."""
+    given, against = options.strength, summary.facts.against
+    basis = newcomers.find_basis(
+        ledger,
+        against,
+        card,
+        model=judge.model,
+        protocol=PROTOCOL,
+        criteria=options.criteria,
+        strength="" if given is None else _strength(given, summary.full_strength),
+    )
+    schedule = options.schedule
+    newcomers.check_same_design(basis, both_orders=schedule.both_orders, seed=schedule.seed)
+    criteria = tuple(dict.fromkeys(options.criteria or basis.design["criteria"]))
+    return newcomers.design_newcomers(
+        basis,
+        [method for method in summary.methods if method not in against.methods],
+        criteria=criteria,
+        about_concept=[each for each in criteria if card.is_about_concept(each)],
+        anchors=options.anchors,
+    )
 
 
 def _design(

@@ -16,6 +16,8 @@ itself, against noise, against a picture of another concept, or against itself w
 into it.
 """
 CONTROLS: tuple[Control, ...] = ("repeat", "identical", "noise", "decoy", "text")
+ANCHORS = 3
+"""Number of methods that each picture of a newcomer is compared with."""
 PromptSeed = tuple[str, int]
 Item = TypeVar("Item")
 _CONTROL_SAMPLE = 2000

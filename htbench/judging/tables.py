@@ -5,7 +5,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from htbench.core.tables import WIDE, TextTable, print_paragraph, terminal_width
 from htbench.judging.agreement import CorrectedRate, JudgeAgreement
 from htbench.judging.audit import MEANING, ControlResult, JudgeAudit
 from htbench.judging.leaderboard import CriterionLeaderboard, TournamentResult
+from htbench.judging.newcomers import NewcomerRating, newcomer_ratings
 from htbench.stats import crossed
 from htbench.stats.durations import Interval
 from htbench.stats.proportions import Proportion
@@ -50,7 +51,7 @@ def show(result: TournamentResult, *, wide: bool = False) -> None:
         print()
         print_paragraph(f"{criterion.name}: {_verdict(criterion)} {_pairs(criterion)}")
         _leaderboard(criterion, wide=wide).print()
-        for line in _notes(criterion, metadata, wide=wide):
+        for line in _notes(criterion, metadata, newcomer_ratings(result), wide=wide):
             print_paragraph(line)
     print()
     rankings = [criterion.ranking for criterion in result.criteria if criterion.ranking]
@@ -86,7 +87,11 @@ def _pairs(criterion: CriterionLeaderboard) -> str:
 
 
 def _notes(
-    criterion: CriterionLeaderboard, metadata: Mapping[str, Any], *, wide: bool
+    criterion: CriterionLeaderboard,
+    metadata: Mapping[str, Any],
+    newcomers: Sequence[NewcomerRating],
+    *,
+    wide: bool,
 ) -> Iterator[str]:
     """The lines below a leaderboard."""
     audit = criterion.audit
@@ -99,6 +104,7 @@ def _notes(
     if wide:
         yield preferred
         yield _audit(audit)
+    yield from (str(each) for each in newcomers if each.criterion == criterion.name)
     if criterion.ranking and criterion.unranked:
         yield f"Not ranked: {criterion.unranked}"
     if criterion.circular:

@@ -5,13 +5,14 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
+from itertools import chain
 from typing import Any
 
 from htbench.core import content
 from htbench.core.display import Display
 from htbench.core.errors import UsageError
 from htbench.core.secrets import scrub_reply
-from htbench.judging import leaderboard
+from htbench.judging import leaderboard, newcomers
 from htbench.judging.card import JudgeCard
 from htbench.judging.judge import (
     Judge,
@@ -23,6 +24,7 @@ from htbench.judging.judge import (
 )
 from htbench.judging.ledger import Ledger, PendingCall, PlannedMatch
 from htbench.judging.meter import Meter
+from htbench.judging.newcomers import NewcomerDesign
 from htbench.judging.pairs import ComparablePictures
 from htbench.judging.pictures import NOISE_PREFIX, TEXT_PREFIX, PictureLoader
 from htbench.judging.schedule import Design, Match, round_robin, swiss_round
@@ -54,6 +56,9 @@ class Tournament:
 
     def plan(self) -> None:
         """Plan the matches of the pictures so far; of a Swiss tournament, the first round."""
+        if isinstance(self.design, NewcomerDesign):
+            self._plan_newcomers(self.design)
+            return
         if self.design.swiss:
             if not self.ledger.rounds(self.id):
                 self._plan_swiss(0, {})
@@ -61,6 +66,18 @@ class Tournament:
         concepts = list(self.pictures.concepts)
         matches = round_robin(self.design, concepts, self.pictures.prompt_seeds)
         self.ledger.plan(self.id, self.metadata(), map(self._plan_match, matches))
+
+    def _plan_newcomers(self, design: NewcomerDesign) -> None:
+        """Plan the bundle's matches, whose verdicts are there, and those of the newcomers."""
+        ledger, basis = self.ledger, design.basis
+        known = list(ledger.decided(basis, design.criteria))
+        ranked = newcomers.order(
+            newcomers.Basis(id=basis, metadata=ledger.tournaments()[basis]),
+            leaderboard.ratings(ledger, basis),
+        )
+        concepts, prompt_seeds = list(self.pictures.concepts), self.pictures.prompt_seeds
+        matches = newcomers.newcomer_matches(design, ranked, concepts, prompt_seeds)
+        ledger.plan(self.id, self.metadata(), chain(known, map(self._plan_match, matches)))
 
     def next_round(self) -> bool:
         """Plan the next Swiss round by the ratings so far; False if there is none."""

@@ -37,6 +37,7 @@ ONLY_READ = {
     "check method *": "test_docs does it",
     "check scorers": "takes half a minute",
     "judge quickstart --judge *": "needs a key or a server",
+    "judge quickstart-with-mine *": "needs a newcomer to a judged bundle",
     "judge quickstart --humans *": "needs answers of people",
     "study import answers-*": "needs answers of people",
     "study report quickstart": "needs answers of people",
