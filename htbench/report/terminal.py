@@ -81,8 +81,8 @@ def print_lines(summary: Summary, page: Path) -> None:
     for cost in () if summary.facts.is_imported else summary.costs:
         print_json(event="cost", **cost.facts())
     if section := wording.collect(summary):
-        for row in section.rows:
-            print_json(event="wording", **asdict(row))
+        for each in section.rows:
+            print_json(event="wording", **asdict(each))
     for problem in summary.failures:
         print_json(event="problem", **asdict(problem))
     print_json(

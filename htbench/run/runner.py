@@ -245,12 +245,15 @@ def _run_stages(
 def _check_words(context: RunContext, options: RunOptions) -> None:
     """Refuse words that the model does not know, unless they are allowed, and texts that are cut
     where the concept stands; warn of others that are cut.
+
+    Words of other wordings than the canonical one need not be known.
     """
     plan = context.plan
     targets = (concept.target("") for concept in plan.concepts)
     questions = tuple(
         Question(concept=concept.id, prompt=prompt, target=concept.target(prompt))
-        for concept, prompt in product(plan.concepts, plan.prompts)
+        for part in (plan, *plan.wordings)
+        for concept, prompt in product(part.said, plan.prompts)
         if concept.template
     )
     task = CheckWords(texts=(*plan.prompts, *targets), questions=questions)

@@ -11,6 +11,7 @@ from htbench.bundles.pack import pack
 from htbench.bundles.remake import RemakeOptions
 from htbench.bundles.verify import VerifyOptions, verify
 from htbench.core.errors import UsageError
+from htbench.core.types import Digest
 from htbench.report import csv_tables
 from htbench.run import export, plan, runner, wording_runs
 from htbench.run.check import check
@@ -18,10 +19,11 @@ from htbench.run.diff import compare_runs
 from htbench.run.fact_table import Facts
 from htbench.run.finished import is_finished
 from htbench.run.forecast import forecast
-from htbench.run.plan import Plan, ResolvedPlan, RunOptions, build
+from htbench.run.plan import Cell, Plan, ResolvedPlan, RunOptions, build
 from htbench.run.run_folder import widen
 from htbench.run.store import CellRow, Store
 from htbench.run.summary import Summary
+from htbench.steering.concept import Concept
 from htbench.steering.wording import Wording, phrasings
 
 CONCEPTS = """\
@@ -336,3 +338,32 @@ def test_a_data_set_has_the_images_of_every_wording(whole: Path, tmp_path: Path)
         "synonym": 16,
         "unknown": 24,
     }
+
+
+def test_the_key_of_a_picture_in_canonical_words_is_what_it_was_before_other_wordings() -> None:
+    """The digest was made by the code of commit f2b7b16."""
+    fog = Concept(id="weather/fog", kind="weather", text="in fog", template="{prompt}, in fog")
+    cell = Cell(method="act", concept=fog, prompt="a cat", seed=7, strength=1.0, said=fog)
+    key = plan.image_key(cell, model=Digest("m"), method_digest=Digest("d"), batch=16)
+    assert key == "5096a5936142547e"
+
+
+def test_the_key_of_a_picture_changes_with_the_words_that_its_method_is_given() -> None:
+    fog = Concept(
+        id="weather/fog",
+        kind="weather",
+        text="in fog",
+        template="{prompt}, in fog",
+        synonyms=("in mist", "in haze"),
+    )
+    said = [*phrasings(fog, "canonical"), *phrasings(fog, "synonym")]
+    keys = {
+        plan.image_key(
+            Cell(method="act", concept=fog, prompt="a cat", seed=7, strength=1.0, said=each),
+            model=Digest("m"),
+            method_digest=Digest("d"),
+            batch=16,
+        )
+        for each in said
+    }
+    assert len(keys) == 3

@@ -232,10 +232,8 @@ def _row(
         elif how == "same":
             own = {cell: value for cell, value in canonical.items() if cell[0] in phrasings}
         mean = estimates.over_concepts(_by_concept(own), summary.families, within=RANGES[metric])
-        scores[metric] = mean and WordingScore(
-            score=mean,
-            change=None if wording == CANONICAL else _mean_difference(summary, own, canonical),
-        )
+        change = None if wording == CANONICAL else _mean_difference(summary, own, canonical)
+        scores[metric] = WordingScore(score=mean, change=change) if mean else None
     return WordingRow(
         method=name,
         strength=strength,
