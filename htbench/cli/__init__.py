@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from htbench.cli import (
+    board,
     check,
     diff,
     doctor,
@@ -226,6 +227,15 @@ _add(
     """
 htbench pull ann/quickstart
 htbench pull ann/quickstart@v1 theirs.bundle.zip
+""",
+)
+_add(
+    board.board,
+    "board",
+    _DATA,
+    """
+htbench board bundles
+htbench board bundles --out site --signers trusted.txt
 """,
 )
 _add(

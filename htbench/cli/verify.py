@@ -16,7 +16,7 @@ from htbench.cli.options import (
     load_options,
 )
 from htbench.cli.pack import BundleFile
-from htbench.core import reading
+from htbench.core import content, reading
 from htbench.core.errors import Refused
 
 _WORDS = {"holds": "hold", "differs": "differ", "unchecked": "cannot be checked here"}
@@ -65,6 +65,15 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    record: Annotated[
+        bool,
+        typer.Option(
+            "--record",
+            help="Write the findings beside the bundle, as BUNDLE.verification.json, where htbench "
+            "board reads them.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     weights: Weights = None,
     model_option: ModelOption = None,
     device: Device = None,
@@ -82,6 +91,7 @@ def verify(
     """Check that a bundle is what it says: make its scores anew from its pictures, and a sample of
     its pictures from the model. Exit code 5 if anything differs.
     """
+    from htbench.bundles import verification_record
     from htbench.bundles import verify as verification
     from htbench.bundles.remake import RemakeOptions
     from htbench.core.display import Display, print_json, printable
@@ -103,9 +113,11 @@ def verify(
         print_json(event="draw", seed=chosen, number=again)
     elif not quiet and again:
         typer.echo(f"Pictures are drawn by seed {chosen}; --seed {chosen} draws the same.")
-    counts = Counter[str]()
+    digest = content.full_file_digest(bundle) if record else ""
+    counts, findings = Counter[str](), []
     for finding in verification.verify(bundle, options, display=Display()):
         counts[finding.kind] += 1
+        findings.append(finding)
         if as_json:
             print_json(event="finding", kind=finding.kind, what=finding.what)
         elif finding.kind == "differs" or not quiet:
@@ -115,6 +127,14 @@ def verify(
     elif not quiet:
         parts = (f"{counts[kind]} {words}" for kind, words in _WORDS.items())
         typer.echo(f"Findings: {', '.join(parts)}.")
+    if record:
+        written = verification_record.write(
+            bundle, findings, sha256=digest, seed=chosen, again=again
+        )
+        if as_json:
+            print_json(event="record", path=str(written))
+        elif not quiet:
+            typer.echo(f"Record: {written}")
     if different := counts["differs"]:
         raise Refused(
             f"bundle {str(bundle)[:300]!r} is not what it says: "

@@ -99,6 +99,21 @@ def file_digest(*paths: Path) -> Digest:
     return Digest(total.hexdigest()[:16])
 
 
+def full_file_digest(path: Path) -> str:
+    """SHA-256 digest of a file in 64 hexadecimal digits, as `sha256sum` prints it.
+
+    Raises:
+        UnreadableFile: if the system refuses to read it.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise reading.UnreadableFile(
+            f"{str(path)[:300]!r} cannot be read: {error.strerror}"
+        ) from None
+
+
 def without_nan(value: object) -> object:
     """A JSON-like value with NaN and infinity as None, which strict JSON can hold."""
     if isinstance(value, Mapping):

@@ -102,11 +102,20 @@ def read(store: Store) -> CellTable:
                        coalesce({IS_FAILURE}, 0)
                 FROM cells JOIN images ON images.key = image
                 LEFT JOIN failures ON failures.key = image ORDER BY place"""
+    return of_rows(store.iterate(query))
+
+
+def of_rows(rows: Iterable[tuple[Any, ...]]) -> CellTable:
+    """The cells of rows in the order of the plan.
+
+    Each row is (id, method, concept, prompt, seed, strength, file, message of the failure, true
+    for a failed cell).
+    """
     numbers = [np.empty((0, 3))]
     coders: list[_Coder[Any]] = [_Coder() for _ in range(5)]
-    for rows in _in_parts(store.iterate(query)):
+    for part in _in_parts(rows):
         ids, methods, concepts, prompts, seeds, strengths, files, problems, failed = zip(
-            *rows, strict=True
+            *part, strict=True
         )
         numbers.append(np.array([ids, strengths, failed], float).T)
         images = list(zip(prompts, seeds, strict=True))

@@ -40,6 +40,19 @@ def read_small(path: Path) -> BytesOrReason:
     return shrink(path) if isinstance(data, bytes) and _longest_side(data) > KEEP_UP_TO else data
 
 
+def to_webp(data: bytes, *, name: str, max_side: int = MAX_SIDE) -> bytes:
+    """The picture in a file's bytes as WebP, of at most `max_side` pixels a side.
+
+    Raises:
+        UnreadablePicture: if it is none.
+    """
+    buffer = BytesIO()
+    picture = core_pictures.open_picture(data, name=name).convert("RGB")
+    picture.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    picture.save(buffer, "WEBP", quality=WEBP_QUALITY, method=2)
+    return buffer.getvalue()
+
+
 def map_pictures(
     work: Callable[[Path], BytesOrReason], paths: Sequence[Path]
 ) -> Iterator[BytesOrReason]:
@@ -117,8 +130,4 @@ def _read_checked(path: Path) -> bytes:
 
 
 def _webp(path: Path) -> bytes:
-    buffer = BytesIO()
-    picture = core_pictures.open_picture(read_image(path), name=path.name).convert("RGB")
-    picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    picture.save(buffer, "WEBP", quality=WEBP_QUALITY, method=2)
-    return buffer.getvalue()
+    return to_webp(read_image(path), name=path.name)
