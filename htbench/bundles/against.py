@@ -76,7 +76,7 @@ def prepare(bundle: Path, layers: Layers, options: RunOptions) -> NewcomerRun:
         if len(facts.plan.wording) > 1:
             raise Refused(
                 f"bundle {bundle.name!r} gives concepts in several wordings "
-                f"({', '.join(facts.plan.wording)}), and a newcomer is run in canonical words alone",
+                f"({', '.join(facts.plan.wording)}), and a newcomer is run in one alone",
                 remedy="Run all methods together instead: htbench run --wording …",
             )
         if not archive.manifest.pictures:
