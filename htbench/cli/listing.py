@@ -70,8 +70,8 @@ def _topics(concept_set: str | None, model: str, runs_dir: Path) -> Mapping[str,
     return {
         "methods": _Topic(about="Steering methods: htbench run --method NAME.", entries=_methods),
         "models": _Topic(
-            about="Text-to-image models that are steered: --model NAME.",
-            entries=lambda: _plugins("models", "model"),
+            about="Text-to-image models that are steered: --model NAME, or ./card.toml.",
+            entries=_models,
         ),
         "encoders": _Topic(
             about="CLIP-like encoders that score images and read concepts: --scorer NAME.",
@@ -153,6 +153,19 @@ def _methods() -> list[Entry]:
 
 def _plugins(group: registry.Group, option: str) -> list[Entry]:
     return [plugin_entry(group, name, option) for name in sorted(registry.plugins(group))]
+
+
+def _models() -> list[Entry]:
+    """Installed models, and the cards `models/*.toml` of the working folder."""
+    return [*_plugins("models", "model"), *map(_card_entry, sorted(Path("models").glob("*.toml")))]
+
+
+def _card_entry(path: Path) -> Entry:
+    """A model's card, or what is wrong with it."""
+    try:
+        return plugin_entry("models", str(path), "model")
+    except HtbenchError as error:
+        return Entry(name=str(path), about=str(error))
 
 
 def plugin_entry(group: registry.Group, name: str, option: str) -> Entry:

@@ -67,7 +67,10 @@ ModelOption = Annotated[
     ),
 ]
 ModelName = Annotated[
-    str, typer.Option(metavar="NAME", help="Text-to-image model; see htbench list models.")
+    str,
+    typer.Option(
+        metavar="NAME", help="Text-to-image model by name, or ./card.toml; see htbench list models."
+    ),
 ]
 ConceptSetName = Annotated[
     str,

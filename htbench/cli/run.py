@@ -79,7 +79,7 @@ def run(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Text-to-image model; see htbench list models.",
+            help="Text-to-image model by name, or ./card.toml; see htbench list models.",
             rich_help_panel=WHAT,
         ),
     ] = None,

@@ -39,7 +39,8 @@ def time(
         typer.Option(
             "--model",
             metavar="NAME",
-            help="Text-to-image model; see htbench list models. Repeatable: one after another.",
+            help="Text-to-image model by name, or ./card.toml; see htbench list models. "
+            "Repeatable: one after another.",
             show_default="emoji",
         ),
     ] = None,
@@ -199,7 +200,11 @@ def _folder_name(plan: "TimingPlan", name: str | None) -> str:
     ending = f"-{plan.weights}" if plan.weights in ("random", "tiny") else ""
     if name:
         return Path(name).stem + (ending if ending == "-tiny" else "")
-    return "-".join(["time", *plan.models]) + ending
+    return "-".join(["time", *_model_names(plan)]) + ending
+
+
+def _model_names(plan: "TimingPlan") -> tuple[str, ...]:
+    return tuple(registry.own_name("models", model) for model in plan.models)
 
 
 def _refuse_cpu(plan: "TimingPlan", name: str, display: "Display", *, is_named: bool) -> None:
@@ -266,4 +271,4 @@ def _write_report(folder: Path, plan: "TimingPlan", *, as_json: bool) -> None:
             return
     page = report.write(folder)
     with Store.read(folder) as store:
-        time_section.show(store, os.path.relpath(page), models=plan.models, as_json=as_json)
+        time_section.show(store, os.path.relpath(page), models=_model_names(plan), as_json=as_json)

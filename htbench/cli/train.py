@@ -18,7 +18,7 @@ from htbench.cli.options import (
     Weights,
     choose_model,
 )
-from htbench.core import reading
+from htbench.core import reading, registry
 from htbench.core.errors import UsageError
 
 _TOML = re.compile(r"[0-9+\-\"'\[{].*|true|false|nan|inf", re.DOTALL)
@@ -74,7 +74,8 @@ def train(
         card = card.with_settings(dict(map(_setting, setting)))
     source = choose_model(model, weights, model_option)
     selected = concept.load(concept_set, model=model).select(concepts)[:limit]
-    path = out or RUNS_DIR / "train" / f"{card.name}-{model}.safetensors"
+    name = registry.own_name("models", model)
+    path = out or RUNS_DIR / "train" / f"{card.name}-{name}.safetensors"
     if path.suffix == ".toml":
         raise UsageError(
             f"--out {str(path)!r} is where the card goes",

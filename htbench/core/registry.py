@@ -14,7 +14,9 @@ from htbench.core.errors import Missing, UnknownName, UsageError
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-Group = Literal["models", "methods", "encoders", "scorers", "calibrations", "baselines", "judges"]
+Group = Literal[
+    "models", "methods", "encoders", "scorers", "calibrations", "baselines", "judges", "cards"
+]
 _FORMER_GROUPS = {"scorers": ("gauges",), "calibrations": ("instruments",)}
 """Names of groups in version 0.1.0; read for one release."""
 
@@ -50,6 +52,9 @@ def describe(group: Group, name: str) -> Description:
     Raises:
         UnknownName: if there is none, with the nearest names.
     """
+    if is_card(group, name):
+        description: Description = load(group, name).description
+        return description
     check(group, name)
     own = _own_descriptions().get(group, {}).get(name)
     package = plugins(group)[name].dist
@@ -66,7 +71,10 @@ def missing(group: Group, name: str) -> list[str] | None:
 
     It or its module tells by a function `missing()`.
     """
-    plugin, entry = load(group, name), plugins(group)[name]
+    plugin = load(group, name)
+    if is_card(group, name):
+        return [str(part) for part in plugin.missing()]
+    entry = plugins(group)[name]
     missing_parts = getattr(plugin, "missing", None) or getattr(
         sys.modules[entry.module], "missing", None
     )
@@ -79,8 +87,24 @@ def _own_descriptions() -> dict[str, dict[str, dict[str, Any]]]:
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
+def is_card(group: Group, name: str) -> bool:
+    """True if `name` is the path of a card, which stands for a plug-in of its group."""
+    return name.endswith(".toml") and group in plugins("cards")
+
+
+def own_name(group: Group, name: str) -> str:
+    """The name of a plug-in; of a card that is given by its path, the name on it."""
+    return str(load(group, name).name) if is_card(group, name) else name
+
+
 def check(group: Group, name: str) -> None:
-    """Raise `UnknownName` if there is no plug-in `name`, with the nearest names."""
+    """Raise `UnknownName` if there is no plug-in `name`, with the nearest names.
+
+    A card that is given by its path is read, and raises what is wrong with it.
+    """
+    if is_card(group, name):
+        load(group, name)
+        return
     if name not in plugins(group):
         raise UnknownName(
             group.removesuffix("s"), name, plugins(group), remedy=f"See: htbench list {group}"
@@ -88,12 +112,17 @@ def check(group: Group, name: str) -> None:
 
 
 def load(group: Group, name: str) -> Any:
-    """The object behind plug-in `name`.
+    """The object behind plug-in `name`, or behind the card at the path `name`.
+
+    Cards of a group are read by the plug-in of that name in the group `htbench.cards`.
 
     Raises:
         UnknownName: if there is none, with the nearest names.
-        Missing: if its module cannot be imported, or lacks it.
+        Missing: if its module cannot be imported, or lacks it, or if there is no such card.
+        UsageError: if the card is not valid.
     """
+    if is_card(group, name):
+        return plugins("cards")[group].load()(name)
     check(group, name)
     try:
         return plugins(group)[name].load()

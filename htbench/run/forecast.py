@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from htbench.core import content
+from htbench.core import content, registry
 from htbench.core.errors import HtbenchError
 from htbench.run import fit_seeds, tune, wording_runs
 from htbench.run.fact_table import Facts
@@ -133,9 +133,10 @@ def forecast(plan: ResolvedPlan, *, folder: Path, runs: Path, against: str = "")
         )
         work.append((part, [repeat]))
     parts = [part for _, parts in work for part in parts]
-    own = list(islice(_past_runs(runs, settings.model), _MOST_RUNS))
+    model = registry.own_name("models", settings.model)
+    own = list(islice(_past_runs(runs, model), _MOST_RUNS))
     needed = {name for each, _ in work for name in each.cards}
-    past_runs = [*own, *_shipped_times(settings.model, needed, own)]
+    past_runs = [*own, *_shipped_times(model, needed, own)]
     images, scores = sum(part.images for part in parts), sum(part.scores for part in parts)
     per_image = _first(run.image_seconds for run in past_runs)
     per_cell = _first(run.score_seconds for run in past_runs)

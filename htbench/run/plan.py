@@ -262,9 +262,8 @@ class ResolvedPlan:
     @property
     def trained_files(self) -> list[str]:
         """Labels of the methods whose training for the model is a file beside the card."""
-        return [
-            label for label, card in self.cards.items() if self.settings.model in card.artifacts
-        ]
+        model = registry.own_name("models", self.settings.model)
+        return [label for label, card in self.cards.items() if model in card.artifacts]
 
     def fit_seed(self, number: int) -> int:
         """The seed of training and fitting at fit seed `number`, which counts from 0."""

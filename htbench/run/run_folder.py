@@ -139,7 +139,7 @@ def _stored_plan(folder: Path) -> Plan | None:
 
 
 def _start(plan: Plan, given: str | None) -> str:
-    return Path(given).stem[:40] if given else plan.model
+    return Path(given).stem[:40] if given else registry.own_name("models", plan.model)
 
 
 def _name(plan: Plan, given: str | None) -> str:

@@ -214,7 +214,7 @@ def _method_class(card: Card) -> type[Any]:
         module_name, _, name = card.method.rpartition(":")
         code = card.code_file
         try:
-            module = _import_file(code) if code else importlib.import_module(module_name)
+            module = import_file(code) if code else importlib.import_module(module_name)
         except (ImportError, SyntaxError) as error:
             remedy = f"Install the package that has it, or put {module_name}.py beside the card."
             raise registry.cannot_import(
@@ -249,7 +249,7 @@ def _former_name(kind: type[Any]) -> tuple[str, str] | None:
     return ("fit", "train") if hasattr(kind, "fit") and not hasattr(kind, "train") else None
 
 
-def _import_file(file: Path) -> ModuleType:
+def import_file(file: Path) -> ModuleType:
     """The module in `file`; it may import its neighbours, which installed modules precede."""
     name = file.stem
     if imported := sys.modules.get(name):

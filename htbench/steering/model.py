@@ -123,6 +123,18 @@ class HasDetector(Protocol):
 
 
 @runtime_checkable
+class HasTimesteps(Protocol):
+    """A model of declared timesteps, which `htbench check model` holds it to."""
+
+    @property
+    def timesteps(self) -> Sequence[float]:
+        """The timesteps that it declares, from noise to the image."""
+
+    def asked_timesteps(self, prompt: str, seed: int) -> list[float]:
+        """The timesteps that the denoiser is asked at for one image, in their order."""
+
+
+@runtime_checkable
 class HasFacts(Protocol):
     """A model with facts to report: its licence, weights, scheduler."""
 

@@ -26,8 +26,9 @@ from htbench.core import device as devices
 from htbench.core.errors import Missing, Refused, UnknownName
 from htbench.core.types import Digest, Site, SiteInfo
 from htbench.models import random_weights
-from htbench.models.published import decoder, latents, prompts, schedule
+from htbench.models.published import decoder, guidance, latents, prompts, sampling, schedule
 from htbench.models.published.families import FAMILIES, Family
+from htbench.models.published.guidance import Guidance
 from htbench.models.published.preset import LoadOptions, Preset, architecture
 from htbench.models.published.prompts import PromptCache
 from htbench.steering import hooks
@@ -48,6 +49,7 @@ class Components:
     prompts: PromptCache
     sites: Mapping[Site, SiteInfo]
     revision: Digest
+    guidance: Guidance
 
 
 class FewStepModel:
@@ -66,6 +68,7 @@ class FewStepModel:
         self.preset, self.options = preset, options
         self.size = options.size or preset.size
         self.scheduler = components.scheduler
+        self._guidance = components.guidance
         self._family = FAMILIES[preset.family]
         self._network, self._vae = components.network, components.vae
         self._prompts = components.prompts
@@ -96,14 +99,27 @@ class FewStepModel:
             for change, request in zip(changes, requests, strict=True)
         ]
         with torch.no_grad():
-            with self._steered.attach(hooks.steer(changes, strengths)):
+            with self._steered.attach(self._guidance.steer(changes, strengths)):
                 latents = self._denoise(mixtures, [request.seed for request in requests])
             return self._decode(latents)
 
     def trace(self, prompts: Sequence[str], seeds: Sequence[int], tap: Tap) -> None:
         """Run the denoiser with `tap` at every site; the decoder has no sites and does not run."""
+        tap = self._guidance.tap(tap, len(prompts))
         with self._steered.attach(tap), self._checkpointing(tap):
             self._denoise([{prompt: 1.0} for prompt in prompts], seeds)
+
+    @property
+    def timesteps(self) -> Sequence[float]:
+        """Those of the preset, or those that the scheduler chose for its number of steps."""
+        return self.preset.timesteps or [float(each) for each in self.scheduler.timesteps]
+
+    def asked_timesteps(self, prompt: str, seed: int) -> list[float]:
+        """The timesteps that the denoiser is asked at for one image, in their order."""
+        asked: list[float] = []
+        with torch.no_grad():
+            self._denoise([{prompt: 1.0}], [seed], asked=asked)
+        return asked
 
     def synchronise(self) -> None:
         if self.device.startswith("cuda"):
@@ -125,17 +141,21 @@ class FewStepModel:
             "weights": self.options.weights,
             "number format": dtype,
             "timesteps": ", ".join(f"{float(t):g}" for t in schedule.visited(self.scheduler)),
-            "guidance": self._family.guidance,
+            **({} if self.preset.guidance else {"guidance": self._family.guidance}),
             "decoder": decoder.choose_dtype(self.options, self.device),
             "size": f"{self.size} x {self.size}",
         }
 
     def _denoise(
-        self, mixtures: Sequence[Mapping[str, float]], seeds: Sequence[int]
+        self,
+        mixtures: Sequence[Mapping[str, float]],
+        seeds: Sequence[int],
+        *,
+        asked: list[float] | None = None,
     ) -> Float[Tensor, "images channels rows columns"]:
         from diffusers.utils.torch_utils import randn_tensor
 
-        words = self._prompts.encode(mixtures)
+        words = self._guidance.encode(self._prompts, mixtures)
         scheduler = copy.deepcopy(self.scheduler)
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         shape = (len(seeds), *latents.format_of(self._vae).shape(self._vae, self.size))
@@ -146,19 +166,23 @@ class FewStepModel:
         noisy = noise * getattr(scheduler, "init_noise_sigma", 1.0)
         # Schedulers of flow matching have neither.
         scale = getattr(scheduler, "scale_model_input", lambda noisy, _: noisy)
+        options = sampling.step_options(scheduler, generators)
         compiled = self._steered.runs_compiled
-        network = self._compiled if compiled else self._network
+        network = self._guidance.embed(self._compiled if compiled else self._network, len(seeds))
         with self._on_device(self._network):
             for timestep in schedule.visited(scheduler):
                 if compiled:
                     # A CUDA graph writes its output to the same memory at every step.
                     torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-                answer = self._family.predict(
-                    network, scale(noisy, timestep), timestep, words, size=self.size
+                if asked is not None:
+                    asked.append(float(timestep))
+                inputs = scale(self._guidance.inputs(noisy), timestep)
+                answer = self._guidance.combine(
+                    self._family.predict(network, inputs, timestep, words, size=self.size)
                 )
-                noisy = scheduler.step(
-                    answer, timestep, noisy, generator=generators, return_dict=False
-                )[0].to(dtype)
+                noisy = scheduler.step(answer, timestep, noisy, return_dict=False, **options)[0].to(
+                    dtype
+                )
         return noisy
 
     def _decode(
@@ -219,9 +243,9 @@ def assemble(preset: Preset, options: LoadOptions, device: str) -> Components:
         else None
     )
     configs = (
-        architecture(preset.family)
-        if files is None
-        else _configs(files.base, FAMILIES[preset.family])
+        _configs(files.base, FAMILIES[preset.family])
+        if files is not None
+        else _sketched_configs(preset, options)
     )
     sites = find_sites(preset, options, configs)
     try:
@@ -258,11 +282,13 @@ def find_sites(
     with torch.device("meta"), torch.no_grad():
         network = family.build(configs["denoiser"]).requires_grad_(False)
         example, words = family.example_inputs(configs["denoiser"])
-        timestep = torch.tensor(preset.timesteps[0])
+        timestep = torch.tensor((*preset.timesteps, 1)[0])
+        is_guided = guidance.takes_input(preset, configs["denoiser"])
+        asked = Guidance(kind="embedded" if is_guided else "none").embed(network, 1)
         candidates = hooks.find_candidate_sites(
             network,
             family.prefix,
-            lambda: family.predict(network, example, timestep, words, size=example.shape[-1]),
+            lambda: family.predict(asked, example, timestep, words, size=example.shape[-1]),
         )
     pattern = family.patterns.get(options.sites, options.sites)
     if not family.has_maps:
@@ -315,10 +341,20 @@ def _components(
         weights.check(state, network.state_dict(), files.denoiser[0])
         network.load_state_dict(state)
     settings = {**configs["scheduler"], **preset.scheduler_settings}
-    scheduler = getattr(diffusers, preset.scheduler).from_config(settings)
-    scheduler_device = "cpu" if device == "meta" else device
-    family.set_timesteps(
-        scheduler, preset.timesteps, size=options.size or preset.size, device=scheduler_device
+    scheduler_name = sampling.name_scheduler(preset, files)
+    scheduler = sampling.make_scheduler(
+        preset,
+        scheduler_name,
+        settings,
+        "cpu" if device == "meta" else device,
+        family=family,
+        size=options.size or preset.size,
+        cells=((options.size or preset.size) // latents.pixels_per_cell(vae) // 2) ** 2,
+    )
+    guided = guidance.of(
+        preset,
+        takes_input=guidance.takes_input(preset, configs["denoiser"]),
+        has_zeros=configs.get("zeros"),
     )
     text_digest = content.digest(
         [preset.family, _text_fingerprint(files), str(dtype), configs.get("words")]
@@ -341,9 +377,10 @@ def _components(
     if decoder_dtype != "float32":  # all were in float32 before, and keep their revision
         image.append(decoder_dtype)
     # As text, since settings may have an infinity, which a digest refuses.
-    sampling = [preset.scheduler, json.dumps(settings, sort_keys=True), preset.timesteps]
+    steps = [scheduler_name, json.dumps(settings, sort_keys=True), preset.timesteps]
+    own = [preset.card] if preset.card else []
     revision = content.digest(
-        [preset.name, 1, image_weights, text_digest, image, sampling, sorted(sites)]
+        [preset.name, 1, image_weights, text_digest, image, steps, sorted(sites), *own]
     )
     return Components(
         network=network,
@@ -352,6 +389,7 @@ def _components(
         sites=sites,
         prompts=prompt_cache,
         revision=revision,
+        guidance=guided,
     )
 
 
@@ -416,10 +454,27 @@ def _configs(folder: Path, family: Family) -> dict[str, Any]:
         "scheduler": "scheduler/scheduler_config.json",
     }
     configs = {part: weights.read_config(folder / path) for part, path in paths.items()}
+    index = folder / "model_index.json"
+    own = weights.read_config(index) if index.is_file() else {}
     return {
-        part: {key: value for key, value in config.items() if not key.startswith("_")}
-        for part, config in configs.items()
+        **{
+            part: {key: value for key, value in config.items() if not key.startswith("_")}
+            for part, config in configs.items()
+        },
+        "zeros": own.get("force_zeros_for_empty_prompt"),
     }
+
+
+def _sketched_configs(preset: Preset, options: LoadOptions) -> dict[str, Any]:
+    """Settings of each part without weights: published ones, or those that are here for a card."""
+    configs = dict(architecture(preset.family))
+    if guidance.is_embedded(preset):
+        configs["denoiser"] = {**configs["denoiser"], "guidance_embeds": True}
+    if not preset.card or options.weights == "random":
+        return configs
+    base = preset.base.find() if options.weights == "hub" else Path(options.weights)
+    is_here = base is not None and (base / "vae" / "config.json").is_file()
+    return {**configs, **_configs(base, FAMILIES[preset.family])} if base and is_here else configs
 
 
 @contextmanager

@@ -140,7 +140,7 @@ class FakeModel:
                 _to_fake(network)
         self._resident = parts.network, parts.vae
         stand_ins: dict[str, Any] = {
-            "scheduler": _FakeScheduler(preset.timesteps),
+            "scheduler": _FakeScheduler(preset.timesteps or tuple(range(preset.steps))),
             "prompts": _FakePromptCache(words["words"], dtype),
         }
         self._model = adapter.FewStepModel(preset, options, "cpu", replace(parts, **stand_ins))
@@ -159,7 +159,7 @@ class FakeModel:
 
         def step() -> None:
             maps = torch.zeros(1, 2, layout.channels, requires_grad=True)
-            samples = count * len(self._model.preset.timesteps)
+            samples = count * self._model.preset.step_count
             targets = Targets(samples=torch.empty(samples, layout.channels), rest=torch.zeros(()))
             EndToEnd().backward(self._model, ([""] * count, [*range(count)]), targets, maps, layout)
 

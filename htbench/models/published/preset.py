@@ -76,6 +76,19 @@ class Preset:
     """Sizes of images are multiples of it."""
     concept_encoder: str = "clip-vit-l-14"
     scorer: str = "siglip-vit-b-16"
+    steps: int = 0
+    """Number of steps whose timesteps the scheduler chooses, where `timesteps` is empty."""
+    guidance: float = 0.0
+    """diffusers' `guidance_scale`; 0: none."""
+    negative_prompt: str | None = None
+    """Prompt that guidance leads away from; None: the pipeline's own."""
+    card: str = ""
+    """Digest of the card that it was read from; empty: it is part of htbench."""
+
+    @property
+    def step_count(self) -> int:
+        """Number of steps."""
+        return len(self.timesteps) or self.steps
 
     def options(self, **values: object) -> LoadOptions:
         """`LoadOptions` with these values.
@@ -126,8 +139,8 @@ class Preset:
             "denoiser": f"{file}, revision {self.denoiser.commit}",
             "pipeline": f"{self.base.repository}, revision {self.base.commit}",
             "scheduler": ", ".join([self.scheduler, *settings]),
-            "timesteps": ", ".join(map(str, self.timesteps)),
-            "guidance": "0",
+            "timesteps": ", ".join(map(str, self.timesteps)) or f"{self.steps} of the scheduler",
+            "guidance": f"{self.guidance:g}",
             "number format": self.dtype,
             "size": f"{self.size} x {self.size}",
             "licence": self.licence,
