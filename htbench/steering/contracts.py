@@ -1,7 +1,6 @@
 """The contract of every method, as checks that `htbench check method` and our own tests run."""
 
 import dataclasses
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +10,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from htbench.core.errors import HtbenchError, Refused, UnknownName
+from htbench.core import promises
+from htbench.core.errors import UnknownName
+from htbench.core.promises import BrokenPromise, PromiseResult, check_all, require
 from htbench.core.types import Site
 from htbench.steering import baseline, intervention
 from htbench.steering.baseline import Card
@@ -24,10 +25,6 @@ from htbench.steering.model import Model, Request
 SEED = 11
 TOLERANCE = 2
 """Levels of 255 by which images that should be equal may differ off the CPU; on it, none."""
-
-
-class BrokenPromise(Refused):
-    """A promise that was not kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,56 +79,20 @@ class Case:
         return int(np.abs(difference).max()) <= tolerance
 
 
-@dataclass(frozen=True, kw_only=True)
-class PromiseResult:
-    """The result of checking one promise."""
-
-    promise: str
-    problem: str | None
-    """Why it was not kept; None if it was."""
-
-
 Promise = Callable[[Case], None]
 """Raises `BrokenPromise`, or anything else, if it is not kept; its name is the promise."""
 
 
+name = promises.name
+
+
 def check(case: Case) -> Iterator[PromiseResult]:
     """Check every promise in turn; stop if the first is broken, since the others depend on it."""
-    for promise in PROMISES:
-        result = _check_promise(promise, case)
-        yield result
-        if result.problem and promise is it_learns_a_concept:
-            return
-
-
-def name(promise: Promise) -> str:
-    """The promise in words."""
-    return promise.__name__.replace("_", " ")
-
-
-def _check_promise(promise: Promise, case: Case) -> PromiseResult:
-    try:
-        promise(case)
-    except Exception as error:
-        return PromiseResult(promise=name(promise), problem=_reason(error))
-    return PromiseResult(promise=name(promise), problem=None)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, HtbenchError):
-        return str(error)
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    text = " ".join(str(error).split())[:200]
-    return f"{type(error).__name__}: {text} ({Path(last.filename).name}, line {last.lineno})"
-
-
-def _require(kept: bool, problem: str) -> None:
-    if not kept:
-        raise BrokenPromise(problem)
+    return check_all(PROMISES, case)
 
 
 def it_learns_a_concept(case: Case) -> None:
-    _require(
+    require(
         isinstance(case.intervention, Intervention),
         f"`towards` gave a {type(case.intervention).__name__}, not an Intervention",
     )
@@ -140,13 +101,13 @@ def it_learns_a_concept(case: Case) -> None:
 def strength_0_changes_no_bit(case: Case) -> None:
     plain = case.images(*[(Intervention(), 0.0)] * 4)
     steered = case.images(*[(case.intervention, 0.0)] * 4)
-    _require(
+    require(
         all(a.tobytes() == b.tobytes() for a, b in zip(plain, steered, strict=True)),
         "images differ from those of the model left alone",
     )
     for site in case.model.sites:
         z = _activations(case, site, images=2)
-        _require(
+        require(
             torch.equal(case.intervention.apply(site, z.clone(), strength=0.0), z),
             f"`apply` changes activations of site {site!r}",
         )
@@ -157,7 +118,7 @@ def the_sign_of_the_strength_matters(case: Case) -> None:
         (Intervention(), 0.0), (case.intervention, 1.0), (case.intervention, -1.0)
     )
     does_nothing = up.tobytes() == plain.tobytes() == down.tobytes()
-    _require(
+    require(
         does_nothing or up.tobytes() != down.tobytes(), "strengths 1 and -1 give the same image"
     )
 
@@ -166,7 +127,7 @@ def an_image_depends_on_its_own_request_alone(case: Case) -> None:
     neighbours = [(Intervention(), 0.0), (case.intervention, -0.5), (case.intervention, 2.0)]
     first = case.images((case.intervention, 1.0), *neighbours)[0]
     last = case.images(*reversed(neighbours), (case.intervention, 1.0))[-1]
-    _require(
+    require(
         case.images_match(first, last),
         "an image changed with its place and neighbours in the batch",
     )
@@ -178,7 +139,7 @@ def inputs_are_not_written_to(case: Case) -> None:
         before = z.clone()
         case.intervention.apply(site, z, strength=1.0)
         steer([case.intervention, case.intervention], [1.0, 0.5])(site, z)
-        _require(torch.equal(z, before), f"the input of site {site!r} was written to")
+        require(torch.equal(z, before), f"the input of site {site!r} was written to")
 
 
 def a_batch_is_steered_as_each_image_alone(case: Case) -> None:
@@ -192,7 +153,7 @@ def a_batch_is_steered_as_each_image_alone(case: Case) -> None:
                 for k, strength in enumerate(strengths)
             ]
         )
-        _require(
+        require(
             torch.allclose(together, alone, rtol=1e-5, atol=1e-5),
             f"at site {site!r} a batch is steered by other amounts than its images",
         )
@@ -202,7 +163,7 @@ def a_saved_and_loaded_steering_gives_the_same_images(case: Case) -> None:
     path = case.folder / "checked-steering"
     case.steering.save(path)
     again = case.method.load(case.model, path, seed=0).towards(case.concept)
-    _require(
+    require(
         case.images_match(*case.images((again, 1.0), (case.intervention, 1.0))),
         "after saving and loading the image is another one",
     )
@@ -211,7 +172,7 @@ def a_saved_and_loaded_steering_gives_the_same_images(case: Case) -> None:
 def a_saved_and_loaded_intervention_gives_the_same_images(case: Case) -> None:
     path = case.folder / "checked-change.safetensors"
     intervention.save(case.intervention, path)
-    _require(
+    require(
         case.images_match(*case.images((intervention.load(path), 0.7), (case.intervention, 0.7))),
         "after saving and loading the image is another one",
     )
@@ -229,7 +190,7 @@ def hooks_are_gone_after_an_exception(case: Case) -> None:
         case.images((case.intervention, 1.0), (Breaks(), 1.0))
     except _PlannedFailure:
         (after,) = case.images((Intervention(), 0.0))
-        _require(
+        require(
             before.tobytes() == after.tobytes(), "the model is still steered after an exception"
         )
     else:
@@ -238,7 +199,7 @@ def hooks_are_gone_after_an_exception(case: Case) -> None:
 
 def it_acts_only_on_sites_of_the_model(case: Case) -> None:
     strange = sorted(case.intervention.sites - case.model.sites.keys())
-    _require(not strange, f"it acts on {strange[:3]}, which {case.model.name} does not have")
+    require(not strange, f"it acts on {strange[:3]}, which {case.model.name} does not have")
 
 
 def a_site_of_no_model_is_refused_with_the_nearest_names(case: Case) -> None:
@@ -264,7 +225,7 @@ def a_setting_sites_that_matches_nothing_is_refused(case: Case) -> None:
 def every_site_it_acts_on_fires(case: Case) -> None:
     fired = activations(case.model, case.concepts.prompts[:1], [SEED])
     silent = sorted(case.intervention.sites - fired.keys())
-    _require(not silent, f"nothing passes through {silent[:3]}")
+    require(not silent, f"nothing passes through {silent[:3]}")
 
 
 def it_declares_what_it_was_trained_on(case: Case) -> None:
@@ -272,10 +233,8 @@ def it_declares_what_it_was_trained_on(case: Case) -> None:
     strange = sorted(
         set(training.concepts) - {concept.id for concept in case.concepts.splits["train"]}
     )
-    _require(
-        not strange, f"it was trained on {strange[:3]}, which are not among the train concepts"
-    )
-    _require(
+    require(not strange, f"it was trained on {strange[:3]}, which are not among the train concepts")
+    require(
         bool(training.concepts) == bool(training.seconds),
         f"{len(training.concepts)} training concepts, but {training.seconds} seconds of training",
     )
@@ -294,12 +253,12 @@ def concepts_fitted_side_by_side_get_what_each_gets_alone(case: Case) -> None:
     for order in (1, -1):
         together = method.fit_many(case.model, pair[::order], seed=0)[::order]
         for change, own in zip(map(_numbers, together), alone, strict=True):
-            _require(
+            require(
                 float((change - own).abs().mean()) <= 0.01 * gap + 1e-6,
                 "its maps are others than those of a concept alone",
             )
     (single,) = method.fit_many(case.model, pair[:1], seed=0)
-    _require(torch.equal(_numbers(single), alone[0]), "one concept has not the bits of `fit`")
+    require(torch.equal(_numbers(single), alone[0]), "one concept has not the bits of `fit`")
 
 
 def it_reads_what_its_card_says(case: Case) -> None:
@@ -308,7 +267,7 @@ def it_reads_what_its_card_says(case: Case) -> None:
 
 
 def its_settings_cannot_be_changed(case: Case) -> None:
-    _require(
+    require(
         type(case.method).__dataclass_params__.frozen,  # type: ignore[attr-defined]
         "write @dataclass(frozen=True, kw_only=True)",
     )
@@ -360,7 +319,7 @@ def _require_unknown_name(act: Callable[[], object], nearest: Site) -> None:
     try:
         act()
     except UnknownName as error:
-        _require(
+        require(
             nearest in str(error),
             f"the message does not name the nearest site, {nearest!r}: {error}",
         )
