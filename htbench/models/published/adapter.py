@@ -111,8 +111,12 @@ class FewStepModel:
 
     @property
     def timesteps(self) -> Sequence[float]:
-        """Those of the preset, or those that the scheduler chose for its number of steps."""
-        return self.preset.timesteps or [float(each) for each in self.scheduler.timesteps]
+        """Those of the preset, or those that the scheduler chose or shifted."""
+        config = self.scheduler.config
+        is_shifted = config.get("use_dynamic_shifting") or config.get("shift", 1.0) != 1.0
+        if self.preset.timesteps and not is_shifted:
+            return self.preset.timesteps
+        return [float(each) for each in schedule.visited(self.scheduler)]
 
     def asked_timesteps(self, prompt: str, seed: int) -> list[float]:
         """The timesteps that the denoiser is asked at for one image, in their order."""
