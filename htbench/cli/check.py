@@ -1,4 +1,6 @@
-"""`htbench check`: a method against its promises, scorers against known scenes, a run's files."""
+"""`htbench check`: methods, models, encoders and judges against their promises, scorers against
+known scenes, and a run's files.
+"""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -28,9 +30,18 @@ from htbench.core.errors import Refused, UsageError
 if TYPE_CHECKING:
     from rich.status import Status
 
+    from htbench.core.promises import PromiseResult
     from htbench.report.requirements import Rule
     from htbench.run.check import RunStatus
-    from htbench.steering.contracts import PromiseResult
+
+
+CheckDevice = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="cpu, cuda or cuda:1; on a CPU promises about images hold to the bit.",
+    ),
+]
 
 
 class _RunByDefault(HelpGroup):
@@ -47,8 +58,10 @@ app = typer.Typer(
     cls=_RunByDefault,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Check a run, a method or the scorers. A run: htbench check RUN.",
-    epilog="htbench check quickstart\nhtbench check method ./mine.toml\nhtbench check scorers",
+    help="Check a run, a method, a model, an encoder, a judge or the scorers. A run: htbench check "
+    "RUN.",
+    epilog="htbench check quickstart\nhtbench check method ./mine.toml\n"
+    "htbench check model ./mine.toml\nhtbench check scorers",
 )
 
 
@@ -61,13 +74,7 @@ def method(
     weights: Weights = None,
     model_option: ModelOption = None,
     concept_set: ConceptSetName = "emoji",
-    device: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="cpu, cuda or cuda:1; on a CPU promises about images hold to the bit.",
-        ),
-    ] = "cpu",
+    device: CheckDevice = "cpu",
 ) -> None:
     """Test a method against every promise that methods give. Exit code 5 if it breaks one."""
     from htbench.steering import baseline, concept
@@ -80,25 +87,142 @@ def method(
     from htbench.steering import contracts
 
     baseline.load_method(card)
-    status, broken = Console(stderr=True).status(f"{card.name} on {model}"), 0
+    status = Console(stderr=True).status(f"{card.name} on {model}")
     with tempfile.TemporaryDirectory() as folder:
         with status:
             case = contracts.Case(
                 card=card, model=source.load(device), concepts=concepts, folder=Path(folder)
             )
-        results = contracts.check(case)
-        while result := _next_result(results, status):
-            if result.problem is None:
-                typer.echo(f"✓ {result.promise}")
-            else:
-                typer.echo(f"✗ {result.promise}: {result.problem}")
-                broken += 1
-    if broken:
-        raise Refused(
-            f"{card.name} breaks {broken} promise{'s' if broken > 1 else ''}",
+        _print_results(
+            card.name,
+            contracts.check(case),
+            status,
             remedy="What methods promise: docs/add-a-method.md",
         )
-    typer.echo(f"{card.name} keeps every promise.")
+
+
+@app.command(
+    cls=HelpCommand,
+    epilog="htbench check model emoji\nhtbench check model ./mine.toml\n"
+    "htbench check model dmd2 --weights tiny",
+)
+def model(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="Name of a model, or the path of its card."),
+    ],
+    weights: Weights = None,
+    model_option: ModelOption = None,
+    concept_set: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Concept set whose prompts the model gets."),
+    ] = "emoji",
+    device: CheckDevice = "cpu",
+) -> None:
+    """Test a model against every promise that models give. Exit code 5 if it breaks one."""
+    from htbench.steering import concept
+
+    source = choose_model(name, weights, model_option)
+    prompts = concept.load(concept_set).prompts
+    if len(prompts) < 2:
+        raise UsageError(
+            f"concept set {concept_set!r} has one prompt, and two are needed",
+            remedy="Name another with --concept-set.",
+        )
+    from rich.console import Console
+
+    from htbench.steering import model_contracts
+
+    status = Console(stderr=True).status(f"check {name}")
+    with status:
+        case = model_contracts.ModelCase(model=source.load(device), prompts=prompts)
+    _print_results(
+        case.model.name,
+        model_contracts.check(case),
+        status,
+        remedy="What models promise: docs/add-a-model.md",
+    )
+
+
+@app.command(cls=HelpCommand, epilog="htbench check encoder emoji-clip-b")
+def encoder(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="ENCODER", help="Name of an encoder; see htbench list encoders."),
+    ],
+    device: CheckDevice = "cpu",
+) -> None:
+    """Test an encoder against every promise that encoders give. Exit code 5 if it breaks one."""
+    registry.check("encoders", name)
+    from rich.console import Console
+
+    from htbench.steering import encoder_contracts
+
+    status = Console(stderr=True).status(f"check {name}")
+    with status:
+        case = encoder_contracts.EncoderCase(encoder=registry.load("encoders", name)(device))
+    _print_results(
+        name,
+        encoder_contracts.check(case),
+        status,
+        remedy="What encoders promise: docs/add-a-model.md",
+    )
+
+
+@app.command(
+    cls=HelpCommand, epilog="htbench check judge clip\nhtbench check judge ./my-judge --ask"
+)
+def judge(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="JUDGE", help="Name of a judge, or the path of its folder or its card.toml."
+        ),
+    ],
+    ask: Annotated[
+        bool,
+        typer.Option(
+            "--ask",
+            help="Also ask a judge behind an API: three questions, which may cost money. Without "
+            "it nothing is sent.",
+        ),
+    ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Model of the judge's endpoint, or its encoder.",
+            show_default="that of the judge's card",
+        ),
+    ] = None,
+    prices: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Table of prices in TOML that has to be readable too."),
+    ] = None,
+    device: CheckDevice = "cpu",
+) -> None:
+    """Test a judge against every promise that judges give. Exit code 5 if it breaks one."""
+    from rich.console import Console
+
+    from htbench.judging import card as judge_cards
+    from htbench.judging import contracts
+
+    folder = name.removesuffix("card.toml") or "."
+    if folder not in judge_cards.judge_names() and not (Path(folder) / "card.toml").is_file():
+        judge_cards.load_judge_card(folder)  # says that there is none
+    status = Console(stderr=True).status(f"check {name}")
+    case = contracts.JudgeCase(
+        name=folder,
+        model=model,
+        prices=prices,
+        device=device,
+        may_ask=ask,
+    )
+    _print_results(
+        name, contracts.check(case), status, remedy="What judges promise: docs/add-a-model.md"
+    )
+    if not case.is_asked:
+        typer.echo("Nothing was sent. With --ask it is asked three questions.", err=True)
 
 
 @app.command("instruments", hidden=True, help="Former name of `htbench check scorers`.")
@@ -238,6 +362,26 @@ def _print_cells(result: "RunStatus", *, images: str) -> None:
     rest = "".join(f", {number:,} {what}" for what, number in parts.items() if number)
     typer.echo(f"Cells: {result.done:,}/{result.planned:,} done{rest}")
     typer.echo(f"Images: {result.images:,} {images}")
+
+
+def _print_results(
+    name: str, results: "Iterator[PromiseResult]", status: "Status", *, remedy: str
+) -> None:
+    """Print a line per promise.
+
+    Raises:
+        Refused: if one is broken.
+    """
+    broken = 0
+    while result := _next_result(results, status):
+        if result.problem is None:
+            typer.echo(f"✓ {result.promise}")
+        else:
+            typer.echo(f"✗ {result.promise}: {result.problem}")
+            broken += 1
+    if broken:
+        raise Refused(f"{name} breaks {broken} promise{'s' if broken > 1 else ''}", remedy=remedy)
+    typer.echo(f"{name} keeps every promise.")
 
 
 def _next_result(results: "Iterator[PromiseResult]", status: "Status") -> "PromiseResult | None":

@@ -209,7 +209,7 @@ class CardGenerator(PublishedGenerator):
     def missing(self) -> list[str]:
         """Repositories, or the folder, whose files are not on this machine."""
         if not self.folder:
-            return super().missing()
+            return list(dict.fromkeys(super().missing()))
         return [] if Path(self.folder).is_dir() else [self.folder]
 
     def fetch(self) -> dict[str, Path]:

@@ -11,6 +11,14 @@ from htbench.models.emoji.pretrained import restore
 from htbench.steering.encoder import ClipEncoder
 
 
+class EmojiEncoder(ClipEncoder):
+    """An embedded CLIP: all words that it does not know share one token."""
+
+    def unknown_words(self, text: str) -> list[str]:
+        """Words of `text` that the encoder has never seen, in their order."""
+        return vocabulary.unknown_words(text)
+
+
 def load_a(device: str) -> ClipEncoder:
     """CLIP `a`, with which hypernetworks embed concepts."""
     return _load("clip-a", device)
@@ -24,7 +32,7 @@ def load_b(device: str) -> ClipEncoder:
 def _load(name: str, device: str) -> ClipEncoder:
     network = clip.build(name)
     revision = restore(network, name)
-    return ClipEncoder(
+    return EmojiEncoder(
         f"emoji-{name}",
         revision,
         network,

@@ -138,7 +138,7 @@ class Preset:
         return {
             "denoiser": f"{file}, revision {self.denoiser.commit}",
             "pipeline": f"{self.base.repository}, revision {self.base.commit}",
-            "scheduler": ", ".join([self.scheduler, *settings]),
+            "scheduler": ", ".join([self.scheduler or "that of the pipeline", *settings]),
             "timesteps": ", ".join(map(str, self.timesteps)) or f"{self.steps} of the scheduler",
             "guidance": f"{self.guidance:g}",
             "number format": self.dtype,
