@@ -5,16 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit import chromium, claims_run, judged_run, report_run
+from kit import chromium, claims_run, crawler, judged_run, report_run
 from kit.judge_servers import Endpoint, fair, serving
 
 from htbench import report
 from htbench.report import merge, multi_run
 
 pytestmark = pytest.mark.browser
-CONTROLS = "button, select, input, textarea, summary, a[href^='#']"
-LINKS = "[...document.links].map((link) => link.href)"
-HIDDEN = "(each) => !each.isConnected || !each.checkVisibility() || each.disabled"
 
 
 def plain(folder: Path) -> Path:
@@ -78,46 +75,4 @@ def browser(pages: dict[str, Path]) -> Iterator[Any]:
 def test_no_control_of_the_page_ends_in_an_error(
     browser: Any, pages: dict[str, Path], kind: str
 ) -> None:
-    problems: list[str] = []
-    tab = browser.new_page(viewport={"width": 1280, "height": 900})
-    tab.on("console", lambda text: problems.append(text.text) if text.type == "error" else None)
-    tab.on("pageerror", lambda error: problems.append(str(error)))
-    tab.on("requestfailed", lambda request: note_failure(request, problems))
-    first = pages[kind].as_uri()
-    waiting, seen = [first], {first}
-    while waiting:
-        tab.goto(waiting.pop())
-        tab.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
-        links = {link.partition("#")[0] for link in tab.evaluate(LINKS)}
-        more = {link for link in links if link.startswith("file:")} - seen
-        waiting, seen = [*waiting, *more], seen | more
-        for control in tab.query_selector_all(CONTROLS):
-            if not control.evaluate(HIDDEN):
-                use(tab, control)
-                assert problems == [], control.evaluate("(element) => element.outerHTML")[:200]
-    assert problems == []
-    tab.close()
-
-
-def note_failure(request: Any, problems: list[str]) -> None:
-    """Note a failed request, unless the page itself gave it up for another picture."""
-    if request.failure != "net::ERR_ABORTED":
-        problems.append(f"{request.failure}: {request.url[:200]}")
-
-
-def use(tab: Any, control: Any) -> None:
-    """Use a control as its kind wants it, twice where it is pressed."""
-    kind = control.evaluate("(element) => element.type || element.tagName.toLowerCase()")
-    if kind.startswith("select"):
-        for k in range(control.evaluate("(element) => element.options.length")):
-            control.select_option(index=k)
-    elif kind == "range":
-        for key in ("Home", "ArrowRight", "End", "ArrowLeft"):
-            control.press(key)
-    elif kind in ("search", "text", "number", "textarea"):
-        for text in ("lemon", "(", ""):
-            control.fill(text)
-    else:
-        for _ in range(2):
-            control.evaluate("(element) => element.click()")
-            tab.evaluate("() => new Promise(requestAnimationFrame)")
+    crawler.use_every_control(browser, pages[kind])
