@@ -10,7 +10,8 @@ import torch
 import yaml
 from huggingface_hub import constants
 from kit import edited_bundle
-from kit.hub_server import READER, STRANGER, TOKEN, Asked, Hub, Reply, Stored, failing
+from kit.hub_repos import Stored
+from kit.hub_server import READER, STRANGER, TOKEN, Asked, Hub, Reply, failing
 from kit.in_process import issue
 
 from htbench.core import content
