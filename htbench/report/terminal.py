@@ -218,6 +218,7 @@ def _print_wordings(summary: Summary) -> None:
         ],
     ).print()
     notes = {
+        "given": "Changes are over the concepts that have the wording.",
         "same": "same: fitted once, on canonical words.",
         "absent": "-: a wording that the method cannot be given.",
     }

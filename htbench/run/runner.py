@@ -37,7 +37,7 @@ from htbench.scorers.scorer import Scorer
 from htbench.steering.leakage import LeakageAudit
 from htbench.steering.model import UNKNOWN_WORDS_REMEDY, describe_unknown_words
 from htbench.steering.text_limits import Question
-from htbench.steering.wording import MEANING
+from htbench.steering.wording import CANONICAL, MEANING
 
 
 def run(
@@ -212,7 +212,7 @@ def _run_stages(
     context = replace(context, frozen=taken, steerings=own)
     audits = facts.leakage_audits(context)
     for name, audit in audits.items():
-        if audit.unverified:
+        if audit.unverified and plan.wording == CANONICAL:
             context.display.warn(f"training concepts of {name} are unverified: {audit.unverified}")
     if not options.allow_leak:
         _refuse_leaks(audits)

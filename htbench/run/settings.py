@@ -95,8 +95,17 @@ def origins(
     return [
         ResolvedSetting(name=name, value=value, origin=origin(name))
         for part in settings
-        for name, value in part.model_dump(mode="json").items()
+        for name, value in _written(part).items()
     ]
+
+
+def _written(settings: Settings) -> dict[str, object]:
+    """All settings as JSON-like values, also those that are not written where they have their
+    default.
+    """
+    values = {name: getattr(settings, name) for name in type(settings).model_fields}
+    plain = {name: list(each) if isinstance(each, tuple) else each for name, each in values.items()}
+    return {**plain, **settings.model_dump(mode="json")}
 
 
 def environment(variables: Mapping[str, str], *settings_types: type[Settings]) -> dict[str, object]:

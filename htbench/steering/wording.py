@@ -16,7 +16,7 @@ CANONICAL: Wording = "canonical"
 MEANING: dict[Wording, str] = {
     "canonical": "its own words",
     "synonym": "words that the encoder that reads concepts knows and the generator never saw",
-    "unknown": "words that nothing was trained on",
+    "unknown": "the set’s paraphrases: in a set with synonyms, words that nothing was trained on",
     "image": "its reference images, without words",
 }
 """The words, or images, that a concept of a set is said in, by wording."""

@@ -21,6 +21,7 @@ from htbench.run.finished import is_finished
 from htbench.run.forecast import forecast
 from htbench.run.plan import Cell, Plan, ResolvedPlan, RunOptions, build
 from htbench.run.run_folder import widen
+from htbench.run.settings import origins
 from htbench.run.store import CellRow, Store
 from htbench.run.summary import Summary
 from htbench.steering.concept import Concept
@@ -367,3 +368,9 @@ def test_the_key_of_a_picture_changes_with_the_words_that_its_method_is_given() 
         for each in said
     }
     assert len(keys) == 3
+
+
+def test_the_shown_settings_of_a_plan_have_the_wording_also_where_it_is_not_written() -> None:
+    shown = {each.name: (each.value, each.origin) for each in origins([Plan()], {})}
+    assert shown["wording"] == (["canonical"], "default")
+    assert shown.keys() == Plan.model_fields.keys()

@@ -199,7 +199,7 @@ def difference(
 ) -> Estimate | None:
     """A score of the first of two methods minus that of the second, on the cells that both have."""
     own, other = (section.outcomes.get((wording, name, metric), {}) for name in pair)
-    return _mean_difference(summary, own, other)
+    return _mean_difference(summary, own, other, metric)
 
 
 def _treatment(summary: Summary, method: str, wording: Wording) -> Treatment:
@@ -232,7 +232,7 @@ def _row(
         elif how == "same":
             own = {cell: value for cell, value in canonical.items() if cell[0] in phrasings}
         mean = estimates.over_concepts(_by_concept(own), summary.families, within=RANGES[metric])
-        change = None if wording == CANONICAL else _mean_difference(summary, own, canonical)
+        change = None if wording == CANONICAL else _mean_difference(summary, own, canonical, metric)
         scores[metric] = WordingScore(score=mean, change=change) if mean else None
     return WordingRow(
         method=name,
@@ -244,9 +244,14 @@ def _row(
     )
 
 
-def _mean_difference(summary: Summary, own: Outcomes, other: Outcomes) -> Estimate | None:
+def _mean_difference(
+    summary: Summary, own: Outcomes, other: Outcomes, metric: str
+) -> Estimate | None:
     differences = {cell: own[cell] - other[cell] for cell in own if cell in other}
-    return estimates.over_concepts(_by_concept(differences), summary.families)
+    low, high = RANGES[metric]
+    return estimates.over_concepts(
+        _by_concept(differences), summary.families, within=(low - high, high - low)
+    )
 
 
 def _by_concept(outcomes: Outcomes) -> dict[str, list[float]]:

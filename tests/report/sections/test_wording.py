@@ -155,3 +155,11 @@ def test_methods_of_two_runs_stand_in_one_section(tmp_path: Path) -> None:
         assert [merged.row(each.method, "synonym").scores for each in alone] == [
             each.scores for each in alone
         ]
+
+
+def test_no_change_of_presence_is_below_minus_1(tmp_path: Path) -> None:
+    run = worded_run.build(tmp_path / "run", PLANTED, concepts=4, noise=0.4)
+    own = section(run).row("prompt", "synonym").scores["presence"]
+    assert own is not None
+    assert own.change is not None
+    assert (own.change.n, own.change.low) == (3, -1.0)
