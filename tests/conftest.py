@@ -61,7 +61,7 @@ def toy_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Tiny twins of the published generators as saved pipelines, by family."""
-    from kit.tiny_llm_twins import save_sana, save_z_image
+    from kit.tiny_llm_twins import save_flux2, save_qwen_image, save_sana, save_z_image
     from kit.tiny_twins import save_flux, save_pixart, save_sdxl
 
     savers = {
@@ -70,6 +70,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "flux": save_flux,
         "sana-sprint": save_sana,
         "z-image": save_z_image,
+        "qwen-image": save_qwen_image,
+        "flux2-klein": save_flux2,
     }
     saved = {family: tmp_path_factory.mktemp(family) for family in savers}
     for family, save in savers.items():

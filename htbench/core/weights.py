@@ -125,9 +125,18 @@ class LocalFiles:
     base: Path
     """A folder in the layout of a saved diffusers pipeline."""
     denoiser: tuple[Path, ...]
+    lora: Path | None = None
+    """Low-rank updates of the denoiser's weights."""
 
 
-def locate(base: HubFiles, denoiser: HubFiles, *, location: str, name: str) -> LocalFiles:
+def locate(
+    base: HubFiles,
+    denoiser: HubFiles,
+    *,
+    location: str,
+    name: str,
+    lora: HubFiles | None = None,
+) -> LocalFiles:
     """A generator's files: downloaded ones, or a folder's.
 
     The folder `location` has the pipeline and, beside it, the denoiser's weights; `hub` stands for
@@ -149,19 +158,18 @@ def locate(base: HubFiles, denoiser: HubFiles, *, location: str, name: str) -> L
                 remedy="The folder must have a pipeline as diffusers saves it, and the denoiser's "
                 "weights beside it.",
             )
-        return LocalFiles(base=folder, denoiser=denoiser.shards(folder))
-    folders = base.find(), denoiser.find()
-    if folders[0] is None or folders[1] is None:
-        lost = [
-            source.repository
-            for source, folder_or_none in zip((base, denoiser), folders, strict=True)
-            if folder_or_none is None
-        ]
+        updates = lora.shards(folder)[0] if lora else None
+        return LocalFiles(base=folder, denoiser=denoiser.shards(folder), lora=updates)
+    sources = [base, denoiser, *([lora] if lora else [])]
+    folders = {source: path for source in sources if (path := source.find()) is not None}
+    if lost := [source.repository for source in sources if source not in folders]:
         raise Missing(
-            f"the weights of {name} are not on this machine: {', '.join(lost)}",
+            f"the weights of {name} are not on this machine: {', '.join(dict.fromkeys(lost))}",
             remedy=f"Get them: htbench fetch --model {name}",
         )
-    return LocalFiles(base=folders[0], denoiser=denoiser.shards(folders[1]))
+    updates = lora.shards(folders[lora])[0] if lora else None
+    shards = denoiser.shards(folders[denoiser])
+    return LocalFiles(base=folders[base], denoiser=shards, lora=updates)
 
 
 def missing_files(folder: Path, patterns: tuple[str, ...] | list[str]) -> list[str]:

@@ -70,6 +70,8 @@ def test_what_cannot_be_fetched_is_refused(words: list[str], kind: type[Exceptio
         "flux-schnell",
         "sana-sprint",
         "z-image-turbo",
+        "qwen-image-lightning",
+        "flux2-klein",
     ],
 )
 @pytest.mark.parametrize(

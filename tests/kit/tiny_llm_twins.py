@@ -10,21 +10,31 @@ import torch
 from diffusers import (
     AutoencoderDC,
     AutoencoderKL,
+    AutoencoderKLFlux2,
+    AutoencoderKLQwenImage,
     FlowMatchEulerDiscreteScheduler,
+    Flux2KleinPipeline,
+    Flux2Transformer2DModel,
+    QwenImagePipeline,
+    QwenImageTransformer2DModel,
     SanaSprintPipeline,
     SanaTransformer2DModel,
     SCMScheduler,
     ZImagePipeline,
     ZImageTransformer2DModel,
 )
+from safetensors.torch import save_file
 from tokenizers import AddedToken
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
     Gemma2Config,
     Gemma2Model,
     GemmaTokenizer,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
     Qwen2Tokenizer,
     Qwen3Config,
+    Qwen3ForCausalLM,
     Qwen3Model,
 )
 
@@ -49,11 +59,37 @@ QWEN = {
     "num_key_value_heads": 1,
     "head_dim": 8,
 }
+QWEN_VL = {
+    "text_config": {
+        "vocab_size": 260,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "rope_parameters": {"rope_type": "default", "mrope_section": [2, 1, 1]},
+    },
+    "vision_config": {
+        "depth": 1,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_heads": 2,
+        "out_hidden_size": 16,
+    },
+}
 TEXT = {
     "sana-sprint": [{"kind": "Gemma2Model", "tokens": 300, **GEMMA}],
     "z-image": [{"kind": "Qwen3Model", "tokens": 512, **QWEN}],
+    "qwen-image": [{"kind": "Qwen2_5_VLForConditionalGeneration", "tokens": 512, **QWEN_VL}],
+    "flux2-klein": [{"kind": "Qwen3ForCausalLM", "tokens": 512, **QWEN}],
 }
-WORDS = {"sana-sprint": {"states": [300, 16], "mask": [300]}, "z-image": {"states": [40, 16]}}
+WORDS = {
+    "sana-sprint": {"states": [300, 16], "mask": [300]},
+    "z-image": {"states": [40, 16]},
+    "qwen-image": {"states": [40, 16]},
+    "flux2-klein": {"states": [40, 48]},
+}
+LORA = "Qwen-Image-Lightning-8steps-V1.0.safetensors"
 CHAT = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n"
@@ -138,6 +174,82 @@ def save_z_image(folder: Path) -> None:
         text_encoder=Qwen3Model(Qwen3Config(**QWEN)),
         tokenizer=_chat_tokeniser(),
         transformer=transformer,
+    ).save_pretrained(folder, max_shard_size="60KB")
+
+
+def save_qwen_image(folder: Path) -> None:
+    """Save the pipeline of Qwen-Image in `folder`, and beside it the updates of its distillation.
+
+    The updates have another scale for each matrix.
+    """
+    torch.manual_seed(1)
+    transformer = QwenImageTransformer2DModel(
+        in_channels=16,
+        out_channels=4,
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=16,
+        axes_dims_rope=(4, 2, 2),
+    )
+    QwenImagePipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(**architecture("qwen-image")["scheduler"]),
+        vae=AutoencoderKLQwenImage(
+            base_dim=4,
+            z_dim=4,
+            dim_mult=[1, 2],
+            num_res_blocks=1,
+            temperal_downsample=[False],
+            latents_mean=[-0.7, 0.1, 0.9, 1.5],
+            latents_std=[2.8, 1.4, 0.6, 1.9],
+        ),
+        text_encoder=Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(**QWEN_VL)),
+        tokenizer=_chat_tokeniser(),
+        transformer=transformer,
+    ).save_pretrained(folder)
+    updates: dict[str, torch.Tensor] = {}
+    matrices = [
+        (name.removesuffix(".weight"), weight.shape)
+        for name, weight in transformer.named_parameters()
+        if "transformer_blocks" in name and weight.ndim == 2
+    ]
+    for k, (name, (rows, columns)) in enumerate(matrices):
+        updates[f"{name}.lora_down.weight"] = 0.1 * torch.randn(3, columns)
+        updates[f"{name}.lora_up.weight"] = torch.randn(rows, 3)
+        updates[f"{name}.alpha"] = torch.tensor(1.0 + k % 3)
+    save_file(updates, folder / LORA)
+
+
+def save_flux2(folder: Path) -> None:
+    """Save the pipeline of FLUX.2 [klein] in `folder`, with its transformer in parts."""
+    torch.manual_seed(1)
+    transformer = Flux2Transformer2DModel(
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=2,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=48,
+        axes_dims_rope=(4, 4, 4, 4),
+        guidance_embeds=False,
+    )
+    vae = AutoencoderKLFlux2(
+        block_out_channels=(4, 8),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        latent_channels=4,
+        norm_num_groups=2,
+        sample_size=32,
+    )
+    vae.bn.running_mean.normal_()
+    vae.bn.running_var.uniform_(0.5, 4)
+    Flux2KleinPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(**architecture("flux2-klein")["scheduler"]),
+        vae=vae,
+        text_encoder=Qwen3ForCausalLM(Qwen3Config(**QWEN | {"num_hidden_layers": 28})),
+        tokenizer=_chat_tokeniser(),
+        transformer=transformer,
+        is_distilled=True,
     ).save_pretrained(folder, max_shard_size="60KB")
 
 

@@ -26,7 +26,15 @@ from htbench.core import device as devices
 from htbench.core.errors import Missing, Refused, UnknownName
 from htbench.core.types import Digest, Site, SiteInfo
 from htbench.models import random_weights
-from htbench.models.published import decoder, guidance, latents, prompts, sampling, schedule
+from htbench.models.published import (
+    decoder,
+    guidance,
+    latents,
+    lora,
+    prompts,
+    sampling,
+    schedule,
+)
 from htbench.models.published.families import FAMILIES, Family
 from htbench.models.published.guidance import Guidance
 from htbench.models.published.preset import LoadOptions, Preset, architecture
@@ -242,7 +250,13 @@ def assemble(preset: Preset, options: LoadOptions, device: str) -> Components:
     """
     numbers = options.weights != "random" and device != "meta"
     files = (
-        weights.locate(preset.base, preset.denoiser, location=options.weights, name=preset.name)
+        weights.locate(
+            preset.base,
+            preset.denoiser,
+            lora=preset.lora,
+            location=options.weights,
+            name=preset.name,
+        )
         if numbers
         else None
     )
@@ -271,7 +285,10 @@ def verify(preset: Preset, files: weights.LocalFiles) -> None:
     family = FAMILIES[preset.family]
     with torch.device("meta"):
         network = family.build(_configs(files.base, family)["denoiser"])
-    weights.check(weights.read(*files.denoiser), network.state_dict(), files.denoiser[0])
+    expected = network.state_dict()
+    weights.check(weights.read(*files.denoiser), expected, files.denoiser[0])
+    if files.lora:
+        lora.read(files.lora, expected)
 
 
 def find_sites(
@@ -344,16 +361,20 @@ def _components(
         state = weights.read(*files.denoiser)
         weights.check(state, network.state_dict(), files.denoiser[0])
         network.load_state_dict(state)
+        if files.lora:
+            lora.add(network, lora.read(files.lora, state))
     settings = {**configs["scheduler"], **preset.scheduler_settings}
     scheduler_name = sampling.name_scheduler(preset, files)
+    size = options.size or preset.size
+    _, side, _ = latents.format_of(vae).shape(vae, size)
     scheduler = sampling.make_scheduler(
         preset,
         scheduler_name,
         settings,
         "cpu" if device == "meta" else device,
         family=family,
-        size=options.size or preset.size,
-        cells=((options.size or preset.size) // latents.pixels_per_cell(vae) // 2) ** 2,
+        side=side,
+        cells=(size // latents.pixels_per_cell(vae) // 2) ** 2,
     )
     guided = guidance.of(
         preset,
@@ -372,7 +393,7 @@ def _components(
         batch=1 if torch.device(device).type == "cpu" else PROMPT_BATCH,
     )
     image_weights = (
-        weights.fingerprint(*files.denoiser, files.base / "vae")
+        weights.fingerprint(*files.denoiser, files.base / "vae", *filter(None, [files.lora]))
         if files
         else f"random, drawn on {torch.device(home).type}"
     )

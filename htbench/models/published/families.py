@@ -9,9 +9,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from htbench.models.published import schedule
+from htbench.models.published.flux2 import Flux2Klein
 from htbench.models.published.pipeline_text_encoder import PipelineTextEncoder, variant
 from htbench.models.published.preset import TINY
 from htbench.models.published.prompts import PromptEmbeds, TextEncoder
+from htbench.models.published.qwen_image import QwenImage
 from htbench.models.published.sana import SanaSprint
 from htbench.models.published.z_image import ZImage
 
@@ -45,9 +47,9 @@ class Family(Protocol):
         """Number format of its latents between steps; None: that of encoded prompts."""
 
     def set_timesteps(
-        self, scheduler: Any, timesteps: Sequence[float], *, size: int, device: str
+        self, scheduler: Any, timesteps: Sequence[float], *, side: int, device: str
     ) -> None:
-        """Set a scheduler to the pipeline's timesteps for images of `size` rows and columns."""
+        """Set a scheduler to the pipeline's timesteps for latents of `side` rows and columns."""
 
     def build(self, config: Mapping[str, Any]) -> nn.Module:
         """The denoiser, with random weights."""
@@ -274,6 +276,8 @@ _KINDS: Mapping[str, Family] = {
     "flux": Flux(),
     "sana-sprint": SanaSprint(),
     "z-image": ZImage(),
+    "qwen-image": QwenImage(),
+    "flux2-klein": Flux2Klein(),
 }
 FAMILIES = {f"{name}{ending}": family for name, family in _KINDS.items() for ending in ("", TINY)}
 

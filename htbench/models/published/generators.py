@@ -1,5 +1,6 @@
 """The published few-step generators that can be steered; torch is imported when one is called."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,11 +81,13 @@ class PublishedGenerator(Preset):
 
     def fetch(self) -> dict[str, Path]:
         """Download what is missing and check it; returns the folder of each repository."""
-        folders = {source.repository: source.download() for source in (self.base, self.denoiser)}
+        folders = {source.repository: source.download() for source in self.sources}
         from htbench.models.published.adapter import verify
 
         shards = self.denoiser.shards(folders[self.denoiser.repository])
-        verify(self, LocalFiles(base=folders[self.base.repository], denoiser=shards))
+        updates = self.lora.shards(folders[self.lora.repository])[0] if self.lora else None
+        files = LocalFiles(base=folders[self.base.repository], denoiser=shards, lora=updates)
+        verify(self, files)
         return folders
 
 
@@ -152,6 +155,8 @@ _SANA_SPRINT = HubFiles(
     ),
 )
 _Z_IMAGE = replace(_SANA_SPRINT, repository="Tongyi-MAI/Z-Image-Turbo")
+_QWEN_IMAGE = replace(_SANA_SPRINT, repository="Qwen/Qwen-Image")
+_FLUX2_KLEIN = replace(_SANA_SPRINT, repository="black-forest-labs/FLUX.2-klein-4B")
 _TRANSFORMER = ("transformer/*.safetensors", "transformer/*.index.json")
 _DMD2_LICENCE = "CC BY-NC-SA 4.0: no commercial use; base: CreativeML Open RAIL++-M"
 
@@ -237,6 +242,37 @@ z_image_turbo = PublishedGenerator(
     licence="Apache-2.0",
     reference="https://arxiv.org/abs/2511.22699",
 )
+qwen_image_lightning = PublishedGenerator(
+    name="qwen-image-lightning",
+    family="qwen-image",
+    base=_QWEN_IMAGE,
+    denoiser=HubFiles(repository=_QWEN_IMAGE.repository, files=_TRANSFORMER),
+    lora=HubFiles(
+        repository="lightx2v/Qwen-Image-Lightning",
+        files=("Qwen-Image-Lightning-8steps-V1.0.safetensors",),
+    ),
+    scheduler="FlowMatchEulerDiscreteScheduler",
+    scheduler_settings={
+        "base_shift": math.log(3),
+        "max_shift": math.log(3),
+        "shift_terminal": None,
+    },
+    timesteps=(1000, 875, 750, 625, 500, 375, 250, 125),
+    dtype="bfloat16",
+    licence="Apache-2.0",
+    reference="https://arxiv.org/abs/2508.02324",
+)
+flux2_klein = PublishedGenerator(
+    name="flux2-klein",
+    family="flux2-klein",
+    base=_FLUX2_KLEIN,
+    denoiser=HubFiles(repository=_FLUX2_KLEIN.repository, files=_TRANSFORMER),
+    scheduler="FlowMatchEulerDiscreteScheduler",
+    timesteps=(1000, 750, 500, 250),
+    dtype="bfloat16",
+    licence="Apache-2.0",
+    reference="the model card of black-forest-labs/FLUX.2-klein-4B",
+)
 GENERATORS = {
     preset.name: preset
     for preset in (
@@ -247,5 +283,7 @@ GENERATORS = {
         flux_schnell,
         sana_sprint,
         z_image_turbo,
+        qwen_image_lightning,
+        flux2_klein,
     )
 }

@@ -60,7 +60,7 @@ def padded(rows: Sequence[Float[Tensor, "words width"]], count: int) -> PromptEm
     The mask tells which are words. `count` is the same for all, so that prompts can be mixed.
     """
     states = torch.stack(
-        [nn.functional.pad(row[:count], (0, 0, 0, count - len(row[:count]))) for row in rows]
+        [nn.functional.pad(row[:count], [0, 0, 0, count - len(row[:count])]) for row in rows]
     )
     lengths = torch.tensor([len(row) for row in rows], device=states.device)
     return PromptEmbeds(

@@ -71,6 +71,8 @@ class Preset:
     reference: str
     scheduler_settings: Mapping[str, object] = field(default_factory=dict)
     """Changes to the pipeline's settings of the scheduler."""
+    lora: HubFiles | None = None
+    """Low-rank updates that are added to the denoiser's weights; None: the denoiser as it is."""
     size: int = 1024
     size_step: int = 16
     """Sizes of images are multiples of it."""
@@ -125,10 +127,14 @@ class Preset:
             )
         return options
 
+    @property
+    def sources(self) -> list[HubFiles]:
+        """All files of the generator."""
+        return [self.base, self.denoiser, *([self.lora] if self.lora else [])]
+
     def missing(self) -> list[str]:
         """Repositories whose files are not on this machine."""
-        sources = (self.base, self.denoiser)
-        lost = [source.repository for source in sources if source.find() is None]
+        lost = [source.repository for source in self.sources if source.find() is None]
         return list(dict.fromkeys(lost))
 
     def facts(self) -> dict[str, str]:
@@ -137,6 +143,7 @@ class Preset:
         settings = [f"{name} {value}" for name, value in self.scheduler_settings.items()]
         return {
             "denoiser": f"{file}, revision {self.denoiser.commit}",
+            **self._lora_fact(),
             "pipeline": f"{self.base.repository}, revision {self.base.commit}",
             "scheduler": ", ".join([self.scheduler or "that of the pipeline", *settings]),
             "timesteps": ", ".join(map(str, self.timesteps)) or f"{self.steps} of the scheduler",
@@ -146,6 +153,12 @@ class Preset:
             "licence": self.licence,
             "reference": self.reference,
         }
+
+    def _lora_fact(self) -> dict[str, str]:
+        if self.lora is None:
+            return {}
+        file = f"{self.lora.repository}/{self.lora.files[0]}"
+        return {"low-rank updates": f"{file}, revision {self.lora.commit}"}
 
 
 TINY = "-tiny"

@@ -214,7 +214,7 @@ class RandomTextEncoder:
         }
         tensors = {name: values.to(self.dtype) for name, values in tensors.items()}
         for encoder, length in self.encoders:
-            words = encoder.config.vocab_size
+            words = encoder.config.get_text_config().vocab_size
             tokens = torch.stack(
                 [torch.randint(words, (length,), generator=random) for random in generators]
             )

@@ -39,7 +39,7 @@ def make_scheduler(
     device: str,
     *,
     family: Family,
-    size: int,
+    side: int,
     cells: int,
 ) -> Any:
     """diffusers' scheduler `name`, set to the timesteps or the number of steps of `preset`.
@@ -47,7 +47,7 @@ def make_scheduler(
     Args:
         settings: settings of the pipeline with those of the preset over them.
         family: the family of the preset, whose pipeline says how given timesteps are set.
-        size: rows and columns of an image.
+        side: rows and columns of its latents.
         cells: number of cells that the denoiser reads, on which some shift their timesteps.
 
     Raises:
@@ -74,7 +74,7 @@ def make_scheduler(
         )
     try:
         if preset.timesteps:
-            family.set_timesteps(scheduler, preset.timesteps, size=size, device=device)
+            family.set_timesteps(scheduler, preset.timesteps, side=side, device=device)
         else:
             shift = {"mu": _shift(scheduler.config, cells)} if is_shifted else {}
             scheduler.set_timesteps(device=device, **_steps(preset.steps, name), **shift)

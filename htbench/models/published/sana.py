@@ -40,7 +40,7 @@ class SanaSprint:
     }
 
     def set_timesteps(
-        self, scheduler: Any, timesteps: Sequence[float], *, size: int, device: str
+        self, scheduler: Any, timesteps: Sequence[float], *, side: int, device: str
     ) -> None:
         scheduler.register_to_config(sigma_data=1.0)
         scheduler.set_timesteps(

@@ -6,8 +6,8 @@ from typing import Any
 from torch import Tensor
 
 
-def set_listed(scheduler: Any, timesteps: Sequence[float], *, size: int, device: str) -> None:
-    """The timesteps as they are listed, for images of any size."""
+def set_listed(scheduler: Any, timesteps: Sequence[float], *, side: int, device: str) -> None:
+    """The timesteps as they are listed, for latents of any number of rows."""
     scheduler.set_timesteps(timesteps=list(timesteps), device=device)
 
 
@@ -22,15 +22,17 @@ def set_shifted(
     scheduler.set_timesteps(sigmas=[step / scale for step in timesteps], device=device, mu=mu)
 
 
-def set_by_size(scheduler: Any, timesteps: Sequence[float], *, size: int, device: str) -> None:
-    """The timesteps after a shift whose exponent is linear in the number of cells of an image.
+def set_by_size(scheduler: Any, timesteps: Sequence[float], *, side: int, device: str) -> None:
+    """The timesteps after a shift whose exponent is linear in the number of an image's tokens.
+
+    A token is of 2 x 2 latents, of which there are `side` rows and columns.
 
     Settings without dynamic shifting have a shift of their own, and the exponent is not used.
     """
     config = scheduler.config
     fewest, most = config.base_image_seq_len, config.max_image_seq_len
     slope = (config.max_shift - config.base_shift) / (most - fewest)
-    mu = (size // 16) ** 2 * slope + (config.base_shift - slope * fewest)
+    mu = (side // 2) ** 2 * slope + (config.base_shift - slope * fewest)
     set_shifted(scheduler, timesteps, device=device, mu=mu)
 
 

@@ -29,8 +29,10 @@ from htbench.models.published.generators import (
     PublishedGenerator,
     dmd2,
     dmd2_4step,
+    flux2_klein,
     flux_schnell,
     nitro_1_pixart,
+    qwen_image_lightning,
     sana_sprint,
     sdxl_lightning_4step,
     z_image_turbo,
@@ -46,7 +48,7 @@ from htbench.steering.model import Request
 
 NOT_LLM = [dmd2, dmd2_4step, nitro_1_pixart, sdxl_lightning_4step, flux_schnell]
 """Generators whose prompts no language model reads; `test_pipelines.py` has the others."""
-GENERATORS = [*NOT_LLM, sana_sprint, z_image_turbo]
+GENERATORS = [*NOT_LLM, sana_sprint, z_image_turbo, qwen_image_lightning, flux2_klein]
 NAMES = [preset.name for preset in GENERATORS]
 
 

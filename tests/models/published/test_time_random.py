@@ -85,6 +85,8 @@ def test_without_weights_concepts_are_read_by_an_encoder_without_weights() -> No
         ("flux", [123, 4762]),
         ("sana-sprint", [2614]),
         ("z-image", [4022]),
+        ("qwen-image", [8292]),
+        ("flux2-klein", [4022]),
     ],
 )
 def test_text_encoders_without_weights_are_as_large_as_the_published_ones(
