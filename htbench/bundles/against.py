@@ -294,6 +294,8 @@ def _mark(archive: Archive, part: Path, run: NewcomerRun) -> None:
                 "methods": methods,
                 "given": facts.plan.methods,
                 "grid": facts.grid,
+                "encoders": [each.id for each in facts.scorers],
+                "scorers": {each.id: each.digest for each in facts.gauges},
                 "reasons": {each.id: each.reasons for each in facts.gauges if each.reasons},
             }
         )

@@ -272,6 +272,10 @@ class AgainstFacts(FactGroup):
     """Its methods as its plan names them."""
     grid: Text = ""
     """Digest of its planned cells."""
+    encoders: list[Text] = []
+    """Ids of its encoders that score."""
+    scorers: dict[str, Text] = {}
+    """Digests of the cards of its other scorers by id; empty in bundles of version 0.1.0."""
     reasons: dict[str, dict[str, int]] = {}
     """Numbers of its pictures without a score by reason, by the id of a scorer."""
 

@@ -13,7 +13,7 @@ from htbench.core import content
 from htbench.core.errors import Refused, UsageError
 from htbench.core.types import Digest
 from htbench.run import fit_seeds
-from htbench.run.fact_table import AgainstFacts, Facts, ScorerFacts
+from htbench.run.fact_table import AgainstFacts, Facts
 from htbench.run.plan import ResolvedPlan
 from htbench.run.store import Store
 
@@ -173,11 +173,11 @@ def check_parts(
             f"{model} {revision}",
             remedy="Give its weights with --weights, or install what the bundle was made with.",
         )
-    there = {each.id: each for each in facts.gauges}
-    _check_same("encoders", [each.id for each in facts.scorers], encoders)
-    _check_same("scorers", list(there), list(scorers))
+    there = facts.against
+    _check_same("encoders", there.encoders, encoders)
+    _check_same("scorers", list(there.scorers), list(scorers))
     for id_, digest in scorers.items():
-        if _is_other_card(there[id_], digest):
+        if there.scorers[id_] not in ("", digest):
             raise Refused(
                 f"scorer {id_} has another card or other files here than in the bundle",
                 remedy=_BUNDLE_REMEDY,
@@ -191,11 +191,6 @@ def _check_same(noun: str, there: Sequence[str], here: Sequence[str]) -> None:
             f"{', '.join(sorted(here)) or 'none'}",
             remedy=_BUNDLE_REMEDY,
         )
-
-
-def _is_other_card(fact: ScorerFacts, digest: str) -> bool:
-    """True if a card differs; runs of version 0.1.0 keep no digest."""
-    return bool(fact.digest) and fact.digest != digest
 
 
 def repeat_grid(store: Store) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from kit import edited_bundle
+from kit.commands import htbench
 
+from htbench import run
 from htbench.bundles import against
 from htbench.bundles.pack import pack
 from htbench.bundles.unpack import unpack
@@ -66,10 +68,10 @@ def placed(bundle: Path, *methods: str, **settings: object) -> Path:
     options = RunOptions(
         threads=1, reuse=False, runs=str(bundle.parent / "runs"), **_names(settings)
     )
-    run = against.prepare(bundle, [{"methods": list(methods), **settings}], options)
-    with against.seeding(run):
-        runner.run_resolved(run.plan, run.folder, options, against=run.sha256)
-    return run.folder
+    newcomer = against.prepare(bundle, [{"methods": list(methods), **settings}], options)
+    with against.seeding(newcomer):
+        runner.run_resolved(newcomer.plan, newcomer.folder, options, against=newcomer.sha256)
+    return newcomer.folder
 
 
 def _names(settings: dict[str, Any]) -> Mapping[str, Any]:
@@ -183,10 +185,9 @@ def test_the_same_command_again_makes_nothing(bundle: Path, toy: Path) -> None:
     before = images(newcomer), generated(toy)
     placed(bundle, "linear-act")
     assert (images(newcomer), generated(toy)) == before
-    settings = [{"methods": ["linear-act"]}]
     options = RunOptions(runs=str(toy / "runs"))
-    run = against.prepare(bundle, settings, options)
-    left = forecast(run.plan, folder=run.folder, runs=toy / "runs", against=run.sha256)
+    asked = against.prepare(bundle, [{"methods": ["linear-act"]}], options)
+    left = forecast(asked.plan, folder=newcomer, runs=toy / "runs", against=asked.sha256)
     assert (left.images, left.cells) == (0, 3 * CELLS)
 
 
@@ -198,13 +199,47 @@ def test_a_finished_newcomer_of_the_embedded_model_is_known_without_its_model(
     bundle = pack(tmp_path / "base", tmp_path / "base.zip").path
     newcomer = placed(bundle, "prompt-prefix")
     options = RunOptions(runs=str(tmp_path / "runs"))
-    run = against.prepare(bundle, [{"methods": ["prompt-prefix"]}], options)
-    assert is_finished(run.plan, newcomer, options, against=run.sha256)
-    assert not is_finished(run.plan, newcomer, options)
+    asked = against.prepare(bundle, [{"methods": ["prompt-prefix"]}], options)
+    assert is_finished(asked.plan, newcomer, options, against=asked.sha256)
+    assert not is_finished(asked.plan, newcomer, options)
     with Store.open(newcomer) as store, store.writing() as (write, _):
         own = "(SELECT id FROM cells WHERE method = 'prompt-prefix')"
         write.execute(f"DELETE FROM scores WHERE cell IN {own}")
-    assert not is_finished(run.plan, newcomer, options, against=run.sha256)
+    assert not is_finished(asked.plan, newcomer, options, against=asked.sha256)
+
+
+def test_a_newcomer_that_was_killed_goes_on_and_ends_like_an_undisturbed_one(
+    bundle: Path, toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (toy / "poison").touch()
+    monkeypatch.setenv("TOY_POISON", str(toy / "poison"))
+    words = ["run", "--against", bundle.name, "--method", "linear-act", "--no-reuse"]
+    assert htbench(*words, "--threads", "1", cwd=toy).returncode == 1
+    assert None in images(toy / "runs" / "base-with-linear-act").values()
+    newcomer = placed(bundle, "linear-act")
+    whole = made(toy / "whole", methods=["prompt", "mean-shift", "linear-act"])
+    assert images(newcomer) == images(whole)
+    assert figures(newcomer) == figures(whole)
+
+
+def test_the_report_marks_the_rows_of_the_bundle(bundle: Path, toy: Path) -> None:
+    result = run(against=bundle, methods=["linear-act"], runs=str(toy / "runs"), threads=1)
+    digest = against.file_sha256(bundle)
+    page = (result.folder / "report.html").read_text()
+    table = (result.folder / "leaderboard.md").read_text()
+    assert digest in page
+    assert page.count(f"from bundle {digest[:16]}") == 3
+    assert "`prompt`*" in table
+    assert "`linear-act` |" in table
+    assert f"from bundle base.bundle.zip, SHA-256 {digest[:16]}" in table
+
+
+def test_a_newcomer_goes_on_after_another_scorer_was_added(bundle: Path) -> None:
+    newcomer = placed(bundle, "linear-act")
+    with Store.open(newcomer) as store:
+        own = [each.stored for each in Facts.read(store).scorers]
+        store.set_facts(scorers=[*own, {"name": "other", "id": "other@1"}])
+    assert placed(bundle, "linear-act") == newcomer
 
 
 def test_a_picture_of_the_bundle_that_is_lost_or_damaged_is_taken_from_it_again(
@@ -264,13 +299,11 @@ def test_a_bundle_without_pictures_is_refused(toy: Path) -> None:
 
 
 def test_a_bundle_of_imported_pictures_is_refused(bundle: Path) -> None:
-    imported = {"name": "imported", "value": '{"source": "pictures.csv"}'}
-    edited_bundle.forge(
-        bundle,
-        edited_bundle.table(
-            bundle, "facts", lambda row: row["name"] == "repeats" and row.update(imported)
-        ),
-    )
+    def rename(row: dict[str, object]) -> None:
+        if row["name"] == "repeats":
+            row.update(name="imported", value='{"source": "pictures.csv"}')
+
+    edited_bundle.forge(bundle, edited_bundle.table(bundle, "facts", rename))
     assert "another program" in refusal(Refused, bundle, "linear-act")
 
 
@@ -297,18 +330,23 @@ def test_a_file_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
     [
         ("model", {"name": "toy", "revision": "0123"}, "the bundle's model is toy 0123"),
         ("concept_set", {"name": "emoji", "version": "0"}, "the bundle has concept set emoji 0"),
-        ("scorers", [{"id": "toy-clip@0"}], "the bundle's encoders are toy-clip@0"),
         ("gauges", [{"id": "lpips@1", "name": "lpips"}], "the bundle's scorers are lpips@1"),
     ],
 )
 def test_another_model_concept_set_or_scorer_is_refused_by_name(
     bundle: Path, fact: str, value: object, problem: str
 ) -> None:
-    scores = edited_bundle.table(bundle, "scores", lambda row: row.update(encoder="toy-clip@0"))
-    other_scores = scores if fact == "scorers" else {}
-    edited_bundle.forge(bundle, {**changed(bundle, fact, value), **other_scores})
+    edited_bundle.forge(bundle, changed(bundle, fact, value))
     assert problem in refusal(Refused, bundle, "linear-act")
     assert not list((bundle.parent / "runs").glob("*"))
+
+
+def test_encoders_of_another_revision_are_refused_by_name(bundle: Path) -> None:
+    scores = edited_bundle.table(bundle, "scores", lambda row: row.update(encoder="toy-clip@0"))
+    facts = changed(bundle, "scorers", [{"id": "toy-clip@0"}])
+    edited_bundle.forge(bundle, {**facts, **scores})
+    problem = refusal(Refused, bundle, "linear-act")
+    assert "the bundle's encoders are toy-clip@0, and here are toy-clip@" in problem
 
 
 def changed(bundle: Path, fact: str, value: object) -> dict[str, bytes | None]:
@@ -331,21 +369,22 @@ def test_a_concept_of_other_words_is_refused(bundle: Path) -> None:
     assert "1 concepts are not those of the bundle" in refusal(Refused, bundle, "linear-act")
 
 
-@pytest.mark.parametrize(
-    ("table", "problem"),
-    [("images", "cells of its run have no image yet"), ("scores", "have no scores yet")],
-)
-def test_an_unfinished_bundle_is_refused(bundle: Path, table: str, problem: str) -> None:
-    rest = edited_bundle.rows(bundle, table)[-1:]
-    if table == "images":
-        file = rest[0]["file"]
-        changes = edited_bundle.table(
-            bundle, table, lambda row: row.update(file=None) if row["file"] == file else None
-        )
-        edited_bundle.forge(bundle, {**changes, f"images/{file}": None})
-    else:
-        edited_bundle.forge(bundle, edited_bundle.kept(bundle, table, lambda row: row not in rest))
-    assert problem in refusal(Refused, bundle, "linear-act")
+def test_a_bundle_with_cells_that_were_not_tried_is_refused(bundle: Path) -> None:
+    file = edited_bundle.rows(bundle, "images")[-1]["file"]
+
+    def lose(image: dict[str, object]) -> None:
+        image["file"] = None if image["file"] == file else image["file"]
+
+    edited_bundle.forge(
+        bundle, {**edited_bundle.table(bundle, "images", lose), f"images/{file}": None}
+    )
+    assert "cells of its run have no image yet" in refusal(Refused, bundle, "linear-act")
+
+
+def test_a_bundle_with_cells_that_were_not_scored_is_refused(bundle: Path) -> None:
+    last = edited_bundle.rows(bundle, "scores")[-1]
+    edited_bundle.forge(bundle, edited_bundle.kept(bundle, "scores", lambda row: row != last))
+    assert "1 cells of its run have no scores yet" in refusal(Refused, bundle, "linear-act")
 
 
 def test_the_folder_of_another_run_is_left_alone(bundle: Path, toy: Path) -> None:
