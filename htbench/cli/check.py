@@ -222,7 +222,11 @@ def judge(
         name, contracts.check(case), status, remedy="What judges promise: docs/add-a-model.md"
     )
     if not case.is_asked:
-        typer.echo("Nothing was sent. With --ask it is asked three questions.", err=True)
+        typer.echo(
+            f"Nothing was sent, so {len(contracts.PROMISES_OF_ANSWERS)} promises of its answers "
+            "are not checked. With --ask it is asked three questions.",
+            err=True,
+        )
 
 
 @app.command("instruments", hidden=True, help="Former name of `htbench check scorers`.")

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from htbench.core import content, registry
+from htbench.core import content, promises, registry
 from htbench.core.errors import HtbenchError, Missing
-from htbench.core.promises import PromiseResult, check_all, require
+from htbench.core.promises import PromiseResult, check_all, check_one, require
 from htbench.judging import budget
 from htbench.judging.budget import Budget
 from htbench.judging.card import VERDICTS, JudgeCard, load_judge_card
@@ -84,9 +84,7 @@ class JudgeCase:
 
     @cached_property
     def answers(self) -> dict[str, JudgeAnswer]:
-        """The answers to the questions, by key; none if the judge is not asked."""
-        if not self.is_asked:
-            return {}
+        """The answers to the questions, by key."""
         answers: dict[str, JudgeAnswer] = {}
         for answer in self.judge.answers(iter(self.questions.values())):
             require(
@@ -137,8 +135,16 @@ class JudgeCase:
 
 
 def check(case: JudgeCase) -> Iterator[PromiseResult]:
-    """Check every promise in turn; stop if the first is broken, since the others depend on it."""
-    return check_all(PROMISES, case)
+    """Check every promise in turn, those of answers only if the judge may be asked.
+
+    Stop if the first is broken, since the others depend on it.
+    """
+    is_readable = True
+    for result in check_all(PROMISES[: -len(PROMISES_OF_ANSWERS)], case):
+        is_readable = is_readable and not (result.problem and result.promise == _FIRST)
+        yield result
+    if is_readable and case.is_asked:
+        yield from (check_one(promise, case) for promise in PROMISES_OF_ANSWERS)
 
 
 def its_card_can_be_read(case: JudgeCase) -> None:
@@ -222,10 +228,9 @@ def every_verdict_can_be_read(case: JudgeCase) -> None:
 
 
 def it_answers_each_question_once(case: JudgeCase) -> None:
-    if case.is_asked:
-        for name in case.questions:
-            outcome = case.verdict(name).outcome
-            require(outcome in FINAL_OUTCOMES, f"question {name!r}: {outcome}")
+    for question in case.questions:
+        outcome = case.verdict(question).outcome
+        require(outcome in FINAL_OUTCOMES, f"question {question!r}: {outcome}")
 
 
 def it_charges_no_less_than_nothing(case: JudgeCase) -> None:
@@ -238,8 +243,6 @@ def it_charges_no_less_than_nothing(case: JudgeCase) -> None:
 
 
 def the_same_picture_wins_in_both_orders(case: JudgeCase) -> None:
-    if not case.is_asked:
-        return
     first, second = case.verdict("first"), case.verdict("second")
     turned = {"A": "B", "B": "A"}.get(first.choice or "", first.choice)
     require(
@@ -250,8 +253,6 @@ def the_same_picture_wins_in_both_orders(case: JudgeCase) -> None:
 
 
 def one_picture_twice_is_a_tie(case: JudgeCase) -> None:
-    if not case.is_asked:
-        return
     verdict = case.verdict("same")
     require(
         verdict.choice in ("tie", None),
@@ -259,6 +260,12 @@ def one_picture_twice_is_a_tie(case: JudgeCase) -> None:
     )
 
 
+PROMISES_OF_ANSWERS = (
+    it_answers_each_question_once,
+    it_charges_no_less_than_nothing,
+    the_same_picture_wins_in_both_orders,
+    one_picture_twice_is_a_tie,
+)
 PROMISES = (
     its_card_can_be_read,
     its_words_for_readers_are_there,
@@ -268,8 +275,6 @@ PROMISES = (
     it_has_the_parts_of_a_judge,
     what_is_no_answer_is_unusable,
     every_verdict_can_be_read,
-    it_answers_each_question_once,
-    it_charges_no_less_than_nothing,
-    the_same_picture_wins_in_both_orders,
-    one_picture_twice_is_a_tie,
+    *PROMISES_OF_ANSWERS,
 )
+_FIRST = promises.name(its_card_can_be_read)

@@ -11,11 +11,13 @@ from PIL import Image
 from htbench.core.errors import UsageError
 from htbench.models.model_card import CardGenerator, load_card
 from htbench.models.published.adapter import FewStepModel
+from htbench.steering import baseline, concept, model_contracts
 from htbench.steering.fitting.steered_means import arriving_means, steer_means
 from htbench.steering.hooks import activations
 from htbench.steering.intervention import Affine, Intervention
 from htbench.steering.layout import Layout
 from htbench.steering.model import Request
+from htbench.steering.model_contracts import ModelCase
 
 PIPELINES = {"sdxl": "StableDiffusionXLPipeline", "pixart-sigma": "PixArtSigmaPipeline"}
 CARD = """\
@@ -172,3 +174,27 @@ def test_checkpointing_gives_the_same_gradients_with_guidance(
         steer_means(means.flatten(0, 1)[None], maps).square().sum().backward()
         gradients.append(maps.grad)
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("family", PIPELINES)
+def test_a_guided_model_keeps_every_promise_of_models(
+    family: str, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    model = load(card(tmp_path, family, folders[family], guidance=4.0))
+    results = model_contracts.check(ModelCase(model=model, prompts=("a cat", "seven dogs")))
+    assert {each.promise: each.problem for each in results if each.problem} == {}
+
+
+def test_end_to_end_learning_goes_through_guidance(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    model = load(card(tmp_path, "pixart-sigma", folders["pixart-sigma"], guidance=4.0))
+    concepts = concept.load("emoji").splits["train"][:1]
+    settings = {"steps": 2, "samples": 4, "batch": 2}
+    change = (
+        baseline.load_method(baseline.load_card("lineas").with_settings(settings))
+        .train(model, concepts, seed=0)
+        .towards(concepts[0])
+    )
+    assert change.sites == frozenset(model.sites)
+    assert any(part.abs().max() > 0 for part in change.shift.values())
