@@ -69,7 +69,8 @@ class QwenImage:
         rows, columns = latents.shape[2] // 2, latents.shape[3] // 2
         states = nn.utils.rnn.pad_sequence(embeds.rows(), batch_first=True)
         cells: Tensor = network(
-            nn.functional.pixel_unshuffle(latents, 2).flatten(2).transpose(1, 2),
+            # contiguous, as in the pipeline: a matrix product rounds by the layout
+            nn.functional.pixel_unshuffle(latents, 2).flatten(2).transpose(1, 2).contiguous(),
             timestep=timestep.expand(len(latents)).to(latents.dtype) / 1000,
             guidance=None,
             encoder_hidden_states=states,
