@@ -7,34 +7,31 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
-
-from pydantic import BaseModel, ValidationError
+from typing import Any
 
 from htbench.core import reading
 from htbench.judging.judge import Choice, Verdict
+from htbench.judging.judges.answer import (
+    Answer,
+    NoVerdict,
+    find_answer,
+    split_thoughts,
+    unquoted,
+)
 from htbench.judging.meter import NO_USAGE, Usage
 
-PARSER = "chat-1"
+PARSER = "chat-2"
 MIN_COVERAGE = 0.8
 """Total probability of the verdicts' tokens below which the written verdict counts."""
-_MARKS = r"""[\s*_#>"'`.:!-]*"""
-_LAST_LINE = re.compile(
-    rf"^{_MARKS}(?:(?:my |the |final )*(?:verdict|answer|winner|choice)(?: is)?{_MARKS})?"
-    rf"(?:picture |image )?(A|B|tie|cannot[_ ]judge){_MARKS}$",
-    re.IGNORECASE,
-)
 MAX_TOKENS = 10_000_000
 """A larger count of tokens is taken for none: it is more than any model reads."""
-_MAX_LENGTH = 1 << 18
-"""The longest answer, without thoughts, that a verdict is searched for in, in characters."""
-_THOUGHT_BEGINS, _THOUGHT_ENDS = "<think>", "</think>"
+_THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking")
+"""Fields of a message in which servers put thoughts."""
+_TEXT_PARTS = (None, "text", "output_text")
+"""Types of the parts of a message that are the answer; the others are thoughts."""
+_AFTER_ANSWER = re.compile(r"(?:\s|<\|[A-Za-z_]{1,40}\|>|</s>|<eos>|<end_of_turn>)*")
+"""Text that may follow the answer in the tokens of a reply."""
 _CANNOT_JUDGE = "cannot_judge"
-
-
-class _ParsedReply(BaseModel):
-    verdict: Literal["A", "B", "tie", "cannot_judge"]
-    reason: str = ""
 
 
 def read(body: str) -> Verdict:
@@ -46,7 +43,7 @@ def read(body: str) -> Verdict:
         choice = _parsed(body)["choices"][0]
         message = choice["message"]
         finish, refusal = choice.get("finish_reason"), message.get("refusal")
-        text = _text(message.get("content"))
+        text = unquoted(_text(message.get("content")))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return Verdict(outcome="unusable", reason="not a chat completion")
     if finish == "content_filter":
@@ -55,17 +52,54 @@ def read(body: str) -> Verdict:
         return Verdict(outcome="refused", reason=str(refusal)[:500])
     if finish == "length":
         return Verdict(outcome="truncated", reason=f"the reply was cut off after {text[-60:]!r}")
-    return _verdict(text, choice.get("logprobs"))
+    return _verdict(text, message, choice.get("logprobs"))
 
 
-def _verdict(text: str, logprobs: object) -> Verdict:
-    parsed = _parse(text)
-    if parsed is None:
-        reason = f"no verdict in {text[:200]!r}" if text.strip() else "the reply is empty"
+def _verdict(text: str, message: Mapping[str, Any], logprobs: object) -> Verdict:
+    try:
+        answer = find_answer(text)
+    except NoVerdict as error:
+        is_thought = not text.strip() and _thought_fields(message)
+        reason = "the reply is only a thought" if is_thought else str(error)
         return Verdict(outcome="unusable", reason=reason)
-    if parsed.verdict == "cannot_judge":
-        return Verdict(outcome="cannot judge", reason=parsed.reason)
-    return _weighted_verdict(parsed.verdict, parsed.reason, logprobs)
+    if answer.word == _CANNOT_JUDGE:
+        return Verdict(outcome="cannot judge", reason=answer.reason)
+    return _weighted_verdict(answer.word, answer, text, logprobs)
+
+
+def thought(body: str) -> str:
+    """What the model thought before its answer in a chat completion; empty if it shows nothing."""
+    try:
+        message = _parsed(body)["choices"][0]["message"]
+        content = message.get("content")
+        parts = content if isinstance(content, list) else []
+        in_parts = [
+            _all_text(part)
+            for part in parts
+            if isinstance(part, dict) and part.get("type") not in _TEXT_PARTS
+        ]
+        in_text = split_thoughts(_text(content)).thought
+        texts = [_thought_fields(message), *in_parts, in_text]
+        return "\n\n".join(text.strip() for text in texts if text.strip())
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return ""
+
+
+def _thought_fields(message: Mapping[str, Any]) -> str:
+    """The thought that a server keeps in a field of its own, of several the longest."""
+    return max((_all_text(message.get(name)) for name in _THOUGHT_FIELDS), key=len)
+
+
+def _all_text(value: object) -> str:
+    """All text in a part of a message, or in a list of them."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(map(_all_text, value))
+    if isinstance(value, dict):
+        names = ("text", "thinking", "reasoning", "summary", "content")
+        return "".join(_all_text(value[name]) for name in names if name in value)
+    return ""
 
 
 def usage(body: str, *, worst: Usage = NO_USAGE) -> Usage:
@@ -118,64 +152,45 @@ def _count(value: object) -> int | None:
 def _text(content: object) -> str:
     """The text of a message, which some servers send in parts."""
     if isinstance(content, list):
-        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+        return "".join(
+            str(part.get("text", ""))
+            for part in content
+            if isinstance(part, dict) and part.get("type") in _TEXT_PARTS
+        )
     return content if isinstance(content, str) else ""
 
 
-def _parse(text: str) -> _ParsedReply | None:
-    """The verdict in a reply: in a JSON object anywhere in it, else alone on the last line."""
-    text = _without_thoughts(text).strip()
-    if len(text) > _MAX_LENGTH:
-        return None
-    for start in (match.start() for match in re.finditer(r"\{", text)):
-        try:
-            _, end = json.JSONDecoder().raw_decode(text, start)
-            return _ParsedReply.model_validate(reading.parse_json(text[start:end]))
-        except (ValueError, ValidationError, RecursionError):
-            continue
-    last = _LAST_LINE.match(text.rpartition("\n")[2].strip())
-    if last is None:
-        return None
-    word = last[1].lower().replace(" ", "_")
-    return _ParsedReply.model_validate(
-        {
-            "verdict": word.upper() if word in "ab" else word,
-            "reason": text.rpartition("\n")[0].strip()[:500],
-        }
+def _weighted_verdict(choice: Choice, answer: Answer, text: str, logprobs: object) -> Verdict:
+    """The verdict weighted by token probabilities, if their total suffices.
+
+    Where another verdict is more probable than the written one, the written one counts.
+    """
+    by_verdict = (
+        _verdict_probabilities(logprobs, answer, text) if isinstance(logprobs, Mapping) else {}
     )
-
-
-def _without_thoughts(text: str) -> str:
-    """`text` without all that stands between the tags of a thought, in linear time."""
-    parts, start = [], 0
-    while (begin := text.find(_THOUGHT_BEGINS, start)) >= 0:
-        end = text.find(_THOUGHT_ENDS, begin)
-        if end < 0:
-            break
-        parts.append(text[start:begin])
-        start = end + len(_THOUGHT_ENDS)
-    return "".join([*parts, text[start:]])
-
-
-def _weighted_verdict(choice: Choice, reason: str, logprobs: object) -> Verdict:
-    """The verdict weighted by token probabilities, if their total suffices."""
-    by_verdict = _verdict_probabilities(logprobs, choice) if isinstance(logprobs, Mapping) else {}
     total = sum(by_verdict.values())
     decided = total - by_verdict.get(_CANNOT_JUDGE, 0.0)
     preference, coverage = {"A": 1.0, "B": 0.0, "tie": 0.5}[choice], None
-    if total >= MIN_COVERAGE and decided > 0:
+    agrees = by_verdict.get(choice, 0.0) >= max(by_verdict.values(), default=0.0)
+    if agrees and total >= MIN_COVERAGE and decided > 0:
         preference = (by_verdict.get("A", 0.0) + 0.5 * by_verdict.get("tie", 0.0)) / decided
         coverage = min(1.0, total)
     return Verdict(
-        outcome="answered", choice=choice, preference=preference, coverage=coverage, reason=reason
+        outcome="answered",
+        choice=choice,
+        preference=preference,
+        coverage=coverage,
+        reason=answer.reason,
     )
 
 
-def _verdict_probabilities(logprobs: Mapping[str, Any], choice: Choice) -> dict[str, float]:
+def _verdict_probabilities(
+    logprobs: Mapping[str, Any], answer: Answer, text: str
+) -> dict[str, float]:
     """Probabilities of the verdicts at the first token of the written one; empty if not found."""
     try:
         tokens: Sequence[Mapping[str, Any]] = logprobs["content"] or []
-        index = _verdict_index([str(token["token"]) for token in tokens], choice)
+        index = _verdict_index([str(token["token"]) for token in tokens], answer, text)
         if index is None:
             return {}
         by_verdict: dict[str, float] = {}
@@ -189,18 +204,29 @@ def _verdict_probabilities(logprobs: Mapping[str, Any], choice: Choice) -> dict[
         return by_verdict
 
 
-def _verdict_index(tokens: Sequence[str], choice: Choice) -> int | None:
-    """The index of the token with the verdict's first letter: after its JSON key, else the last."""
-    text = "".join(tokens)
-    after = re.search(r'"verdict"\s*:\s*"', text)
-    start = after.end() if after else text.lower().rfind(choice.lower())
-    if start < 0:
-        return None
+def _verdict_index(tokens: Sequence[str], answer: Answer, text: str) -> int | None:
+    """The index of the token with the first letter of the verdict that the answer was read from.
+
+    Tokens may begin with a thought that is not in `text`, and end with markers.
+    """
+    whole = "".join(tokens)
+    place = whole.rfind(text.strip()) if text.strip() else -1
+    end = place + len(text.strip())
+    if place >= 0 and _AFTER_ANSWER.fullmatch(whole, end):
+        start = place + answer.start - (len(text) - len(text.lstrip()))
+    else:
+        try:
+            found = find_answer(whole)
+        except NoVerdict:
+            return None
+        if found.word != answer.word:
+            return None
+        start = found.start
     end = 0
     for index, token in enumerate(tokens):
         end += len(token)
         if end > start:
-            return index
+            return index if _verdict_of_token(token) == answer.word else None
     return None
 
 
