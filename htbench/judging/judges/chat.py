@@ -24,6 +24,7 @@ from htbench.judging.connection import (
     was_sent,
 )
 from htbench.judging.judge import (
+    FINAL_OUTCOMES,
     BatchResult,
     JudgeAnswer,
     JudgeContext,
@@ -33,14 +34,14 @@ from htbench.judging.judge import (
     SubmittedBatch,
     Verdict,
 )
-from htbench.judging.judges import reply
+from htbench.judging.judges import refusals, reply
 from htbench.judging.judges.batch import Batches, BatchRequest
 from htbench.judging.judges.capability import Capability
 from htbench.judging.meter import NO_USAGE, Usage
 from htbench.judging.pictures import encode
 
 if TYPE_CHECKING:
-    from openai import APIStatusError, AsyncOpenAI
+    from openai import AsyncOpenAI
 
 _IN_WORDS = "Then end with one line that holds nothing but your verdict: A, B, tie or cannot_judge."
 _IN_JSON = (
@@ -63,6 +64,8 @@ _MAX_BACKOFF = 8.0
 """The longest wait in seconds between requests where the endpoint does not name one."""
 _MAX_MESSAGE = 2000
 """The part of an endpoint's message that is looked at, in characters."""
+_MAX_REFUSALS = 5
+"""Calls in a row that have no verdict, before there is any, after which no further one is made."""
 _CHAT_PATH = "/chat/completions"
 
 
@@ -107,6 +110,7 @@ class Chat:
         self._is_ending = False
         self._has_answers = False
         self._failures = 0
+        self._has_verdict, self._refusals = False, 0
         self._resume_at = 0.0
 
     @property
@@ -280,13 +284,16 @@ class Chat:
             answer = cast("JudgeAnswer", work.answer)
             if answer.failure or capability.sure or capability != self.capability:
                 break
-            unusable = self.read(answer.body).outcome == "unusable"
-            weaker = capability.next_form() if unusable else None
+            outcome = self.read(answer.body).outcome
+            weaker = capability.next_form() if outcome == "unusable" else None
+            if weaker is None and outcome in ("unusable", "truncated"):
+                break  # which form it takes is still not known
             self._save_capability(weaker or replace(capability, sure=True))
             if weaker is None:
                 break
         if work.answer:
             self._count_failures(work.answer)
+            self._count_refusals(work.answer)
 
     async def _send(self, client: "AsyncOpenAI", work: _Work) -> bool:
         """Send requests until one is answered or has failed for good; False if none may go out."""
@@ -324,6 +331,7 @@ class Chat:
         capability, charged, sent = self.capability, worst, True
         work.answer = self._failure(work.question, "timeout", "the command ended before the reply")
         more = {name: value for name, value in body.items() if name not in ("model", "messages")}
+        parameters = {name: value for name, value in more.items() if name != "response_format"}
         try:
             with known_errors():
                 raw = await client.chat.completions.with_raw_response.create(
@@ -333,6 +341,11 @@ class Chat:
                     extra_headers={"Idempotency-Key": work.question.key},
                 )
             text = raw.http_response.content.decode("utf-8", "replace")
+            if error_in := refusals.error_in(text):
+                charged = reply.usage(text)
+                return self._after_status(
+                    client, work, error_in.status, error_in.message, {}, capability, parameters
+                )
             charged = reply.usage(text, worst=worst)
             self._has_answers = True
             text = secrets.scrub_reply(text)
@@ -353,8 +366,11 @@ class Chat:
             return self._again(work, failure)
         except openai.APIStatusError as error:
             charged = NO_USAGE
-            parameters = [name for name in more if name != "response_format"]
-            return self._after_status(client, work, error, capability, parameters)
+            words = refusals.words(error.response.text) or str(error)
+            headers = error.response.headers
+            return self._after_status(
+                client, work, error.status_code, words, headers, capability, parameters
+            )
         finally:
             work.requests -= not sent
             work.usage += charged
@@ -372,42 +388,64 @@ class Chat:
         self,
         client: "AsyncOpenAI",
         work: _Work,
-        error: "APIStatusError",
+        status: int,
+        message: str,
+        headers: Mapping[str, str],
         capability: Capability,
-        parameters: list[str],
+        parameters: Mapping[str, object],
     ) -> "_Attempt":
         """The failure, or another request where that may help."""
-        message, status = str(error)[:_MAX_MESSAGE], error.status_code
-        shown, headers = secrets.scrub(message)[:200], error.response.headers
-        failure = self._failure(work.question, "rejected", message)
+        message = message[:_MAX_MESSAGE]
+        failure = self._failure(work.question, "rejected", f"{status}: {message}")
         filtered = "content" in message and ("filter" in message or "policy" in message)
         if 300 <= status < 400:
             return self._after_redirect(client, work, headers.get("location", ""))
-        if status in (401, 403):
-            self._stop = Missing(
-                f"{self.endpoint} refuses the key: {shown}",
-                remedy=f"Set {self._card.endpoint.key_variable}.",
-            )
-        elif status == 404:
-            self._stop = UsageError(
-                f"{self.endpoint} has no model {self.model!r}: {shown}",
-                remedy="Name another with --model.",
-            )
+        if 400 <= status < 500 and status not in (401, 404, 429):
+            if capability != self.capability:  # another call has found out already
+                return _Attempt(answer=failure, is_final=False)
+            weaker = capability.without_named(message, parameters)
+            if status in (400, 422) and not filtered:
+                weaker = capability.after_refusal(message, parameters)
+            if weaker and not refusals.is_about_credit(status, message):
+                self._save_capability(weaker)
+                return _Attempt(answer=failure, is_final=False)
+        if hopeless := self._hopeless(status, message):
+            self._stop = hopeless
         elif status == 429:
             return self._after_rate_limit(work, failure, headers)
         elif status in (400, 422) and filtered:
             failure = replace(failure, failure="filtered")
-        elif status in (400, 422):
-            if capability != self.capability:  # another call has found out already
-                return _Attempt(answer=failure, is_final=False)
-            if weaker := capability.after_refusal(message, parameters):
-                self._save_capability(weaker)
-                return _Attempt(answer=failure, is_final=False)
         elif status >= 500 or status in (408, 409):
             failure = replace(failure, failure="down")
             if headers.get("x-should-retry") != "false":
                 return self._again(work, failure, retry_after_seconds(headers))
         return _Attempt(answer=failure)
+
+    def _hopeless(self, status: int, message: str) -> HtbenchError | None:
+        """The error that ends the command where no further request can be answered."""
+        shown, variable = secrets.scrub(message)[:200], self._card.endpoint.url_variable
+        if refusals.is_about_credit(status, message):
+            return Missing(
+                f"{self.endpoint} wants to be paid first: {shown}",
+                remedy="Pay there, or use another endpoint. The same command goes on.",
+            )
+        if status in (401, 403):
+            return Missing(
+                f"{self.endpoint} refuses the key: {shown}",
+                remedy=f"Set {self._card.endpoint.key_variable}.",
+            )
+        if status in (404, 405) and refusals.is_about_model(message, self.model):
+            return UsageError(
+                f"{self.endpoint} has no model {self.model!r}: {shown}",
+                remedy="Name another with --model.",
+            )
+        if status in (404, 405):
+            missing = "" if "/v1" in self.endpoint else "Is there no /v1 at the end? "
+            return UsageError(
+                f"{self.endpoint} answers no questions, with {status}: {shown or 'no words'}",
+                remedy=f"{missing}Set {variable} to its address, or name another --model.",
+            )
+        return None
 
     def _after_rate_limit(
         self, work: _Work, failure: JudgeAnswer, headers: Mapping[str, str]
@@ -454,6 +492,32 @@ class Chat:
                 f"{self.endpoint} does not answer: {answer.message[:200]}",
                 remedy=f"Start the server, or set {variable}. The same command goes on.",
             )
+
+    def _count_refusals(self, answer: JudgeAnswer) -> None:
+        """Stop after a few calls without a verdict, if none has had one yet."""
+        if self._has_verdict or self._stop is not None:
+            return
+        verdict = None if answer.failure else self.read(answer.body)
+        outcome = verdict.outcome if verdict else answer.failure
+        self._has_verdict = outcome in FINAL_OUTCOMES
+        if outcome not in ("rejected", "unusable", "truncated"):
+            return
+        self._refusals += 1
+        if self._refusals < _MAX_REFUSALS:
+            return
+        if outcome == "truncated":
+            limit = self.capability.reply_limit(self._card.decoding)
+            self._stop = Incomplete(
+                f"the first {self._refusals} replies were cut off"
+                + (f" at {limit:,} tokens" if limit else " by the endpoint"),
+                remedy=f"Give the judge more room: --max-tokens {max(4096, 4 * (limit or 0))}",
+            )
+            return
+        shown = " ".join(secrets.scrub(verdict.reason if verdict else answer.message).split())
+        self._stop = Missing(
+            f"{self.endpoint} gave no verdict {self._refusals} times, {outcome}: {shown[:300]}",
+            remedy="Mend that, or use another endpoint or --model. The same command goes on.",
+        )
 
     def _connection(self) -> Connection:
         """The connection to the endpoint.

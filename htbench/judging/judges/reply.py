@@ -11,6 +11,7 @@ from typing import Any
 
 from htbench.core import reading
 from htbench.judging.judge import Choice, Verdict
+from htbench.judging.judges import refusals
 from htbench.judging.judges.answer import (
     Answer,
     NoVerdict,
@@ -45,7 +46,8 @@ def read(body: str) -> Verdict:
         finish, refusal = choice.get("finish_reason"), message.get("refusal")
         text = unquoted(_text(message.get("content")))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return Verdict(outcome="unusable", reason="not a chat completion")
+        shown = refusals.words(body)[:200]
+        return Verdict(outcome="unusable", reason=f"not a chat completion: {shown!r}")
     if finish == "content_filter":
         return Verdict(outcome="filtered", reason="the endpoint's filter took the reply away")
     if refusal:
@@ -62,7 +64,7 @@ def _verdict(text: str, message: Mapping[str, Any], logprobs: object) -> Verdict
         is_thought = not text.strip() and _thought_fields(message)
         reason = "the reply is only a thought" if is_thought else str(error)
         return Verdict(outcome="unusable", reason=reason)
-    if answer.word == _CANNOT_JUDGE:
+    if answer.word == "cannot_judge":
         return Verdict(outcome="cannot judge", reason=answer.reason)
     return _weighted_verdict(answer.word, answer, text, logprobs)
 

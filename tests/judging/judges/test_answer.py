@@ -176,7 +176,8 @@ def statements(draw: st.DrawFn, verdict: str) -> str:
     word = draw(SPELLINGS).format(word)
     if draw(st.booleans()):
         return draw(st.sampled_from(["{}", "Verdict: {}", "> {}", "My answer is {}"])).format(word)
-    left, right = draw(QUOTES)
+    quotes = draw(QUOTES)
+    left, right = quotes[0], quotes[1]
     key = left + draw(st.sampled_from(["verdict", "Verdict", "VERDICT"])) + right
     parts = [f"{key}: {left}{word}{right}"]
     reason = draw(REASONS)

@@ -139,23 +139,117 @@ def test_a_judge_that_writes_prose_is_understood(
     assert play(run, judge)[0].outcomes == {"answered": 8}
 
 
-@pytest.mark.parametrize(
-    ("finish", "outcome"), [("length", "truncated"), ("content_filter", "filtered")]
-)
 def test_replies_without_a_verdict_are_missing_data_with_their_reason(
-    finish: str, outcome: str, run: Path, judge: JudgeCard, endpoint: Endpoint
+    run: Path, judge: JudgeCard, endpoint: Endpoint
 ) -> None:
-    endpoint.finish = lambda number: finish
+    endpoint.finish = lambda number: "content_filter"
     found, stopped = play(run, judge)
-    assert (found.outcomes, found.pending, stopped) == ({outcome: 8}, 8, None)
-    assert found.criteria[0].audit.missing == {"good": {outcome: 4}, "none": {outcome: 4}}
+    assert (found.outcomes, found.pending, stopped) == ({"filtered": 8}, 8, None)
+    assert found.criteria[0].audit.missing == {"good": {"filtered": 4}, "none": {"filtered": 4}}
 
 
-def test_a_reply_that_is_no_completion_is_unusable(
+def test_a_judge_that_is_always_cut_off_is_stopped_with_the_option_that_helps(
+    run: Path, judge: JudgeCard, endpoint: Endpoint
+) -> None:
+    endpoint.finish = lambda number: "length"
+    found, stopped = play(run, judge)
+    assert (found.outcomes, endpoint.calls) == ({"truncated": 5}, 5)
+    assert isinstance(stopped, Incomplete)
+    assert str(stopped) == "the first 5 replies were cut off at 300 tokens"
+    assert "--max-tokens 4096" in stopped.remedy
+
+
+def test_what_is_no_completion_is_unusable_and_ends_the_command_after_a_few(
     run: Path, judge: JudgeCard, endpoint: Endpoint
 ) -> None:
     endpoint.ill = nonsense
-    assert play(run, judge)[0].outcomes == {"unusable": 8}
+    found, stopped = play(run, judge)
+    assert found.outcomes == {"unusable": 5}
+    assert isinstance(stopped, Missing)
+    assert "welcome" in str(stopped)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words", "calls"),
+    [
+        (402, {"error": {"message": "needs more credits"}}, "paid first: needs more credits", 1),
+        (429, {"error": {"message": "exceeded your current quota"}}, "current quota", 1),
+        (200, {"error": {"message": "no credits left", "code": 402}}, "no credits left", 1),
+        (403, [{"error": {"message": "who are you?"}}], "the key: who are you?", 1),
+        (404, {"detail": "Not Found"}, "answers no questions, with 404: Not Found", 1),
+        (404, {"error": {"message": "model 'x' not found"}}, "has no model 'scripted'", 1),
+        (413, "<html><title>Too large</title><p>Ask for less", "Too large Ask for less", 5),
+        (418, {"message": "I am a teapot"}, "I am a teapot", 5),
+        (200, {"object": "error", "message": "no such thing", "code": 418}, "no such thing", 5),
+    ],
+)
+def test_a_refusal_that_holds_for_every_call_ends_the_command_with_its_words(
+    status: int,
+    body: Any,
+    words: str,
+    calls: int,
+    run: Path,
+    judge: JudgeCard,
+    endpoint: Endpoint,
+) -> None:
+    endpoint.ill = lambda number, ask: (status, {}, body)
+    _, stopped = play(run, judge)
+    assert stopped
+    assert words in str(stopped)
+    assert endpoint.calls == calls
+
+
+def test_a_refusal_of_a_context_that_is_too_long_says_so_once(
+    run: Path, judge: JudgeCard, endpoint: Endpoint
+) -> None:
+    message = "The model's context is 2048 tokens; this request has 2604."
+    endpoint.ill = lambda number, ask: (400, {}, {"error": {"message": message}})
+    found, stopped = play(run, judge)
+    assert found.outcomes == {"rejected": 5}
+    assert message in str(stopped)
+
+
+@pytest.mark.parametrize("status", [400, 403, 422])
+def test_a_parameter_that_is_refused_by_name_is_left_out_whatever_the_status(
+    status: int, run: Path, judge: JudgeCard, endpoint: Endpoint
+) -> None:
+    message = "You may not use 'logprobs' with this model."
+    endpoint.ill = lambda number, ask: (
+        (status, {}, {"error": {"message": message}}) if "logprobs" in ask.body else None
+    )
+    assert play(run, judge)[0].outcomes == {"answered": 8}
+    assert endpoint.calls == 9
+
+
+@pytest.mark.parametrize(
+    ("message", "most", "calls"),
+    [
+        ("Invalid 'top_logprobs': must be at most 5", 5, 9),
+        ("top_logprobs: Input should be less than or equal to 3", 3, 9),
+        ("Expected top_logprobs to be <= 5, but got 20", 5, 9),
+        ("Expected a value between 0 and 8 for top_logprobs", 8, 9),
+        ("top_logprobs is too large", 1, 10),
+    ],
+)
+def test_as_many_alternatives_are_requested_as_the_endpoint_gives(
+    message: str, most: int, calls: int, run: Path, judge: JudgeCard, endpoint: Endpoint
+) -> None:
+    endpoint.ill = lambda number, ask: (
+        (400, {}, {"error": {"message": message}})
+        if ask.body.get("top_logprobs", 0) > most
+        else None
+    )
+    assert play(run, judge)[0].outcomes == {"answered": 8}
+    assert (last(endpoint)["top_logprobs"], last(endpoint)["logprobs"]) == (most, True)
+    assert endpoint.calls == calls
+
+
+def test_probabilities_that_are_refused_altogether_are_not_requested(
+    run: Path, judge: JudgeCard, endpoint: Endpoint
+) -> None:
+    endpoint.ill = refuses("top_logprobs")
+    assert play(run, judge)[0].outcomes == {"answered": 8}
+    assert not {"logprobs", "top_logprobs"} & set(last(endpoint))
 
 
 def test_missing_data_is_asked_again_next_time_and_the_rest_is_not(
@@ -233,13 +327,12 @@ def test_without_a_model_the_endpoints_first_is_asked(run: Path, judge: JudgeCar
 
 def test_abilities_are_told_by_what_a_refusal_names() -> None:
     able = Capability()
-    lesser = able.after_refusal("Unknown parameter: 'seed'", ["seed", "temperature"])
+    lesser = able.after_refusal("Unknown parameter: 'seed'", {"seed": 0, "temperature": 0})
     assert lesser
     assert (lesser.without, lesser.form) == (("seed",), "strict")
     assert Capability.from_json(lesser.to_json()) == lesser
 
 
 def test_a_refusal_that_names_nothing_does_not_degrade_an_endpoint_that_was_found_able() -> None:
-    assert (
-        Capability(sure=True).after_refusal("the request could not be processed", ["seed"]) is None
-    )
+    able, message = Capability(sure=True), "the request could not be processed"
+    assert able.after_refusal(message, {"seed": 0}) is None
