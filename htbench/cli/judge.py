@@ -24,6 +24,7 @@ from htbench.judging.schedule import ANCHORS, ScheduleSettings
 
 if TYPE_CHECKING:
     from htbench.judging.agreement import HumanVote
+    from htbench.judging.card import JudgeCard
     from htbench.judging.leaderboard import TournamentResult
     from htbench.judging.tournament import Tournament
 
@@ -146,6 +147,28 @@ def judge(
             rich_help_panel=_HOW_MUCH,
         ),
     ] = ScheduleSettings.seed,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1_000_000,
+            metavar="N",
+            help="Most tokens of a reply, thoughts included.",
+            show_default="those of the judge's card",
+            rich_help_panel=_CALLS,
+        ),
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Parameter of the calls, such as temperature=0.5, reasoning_effort=low or "
+            "chat_template_kwargs.enable_thinking=false; null takes one away. Repeatable.",
+            show_default="those of the judge's card",
+            rich_help_panel=_CALLS,
+        ),
+    ] = None,
     max_requests: Annotated[
         int | None,
         typer.Option(
@@ -230,6 +253,14 @@ def judge(
             rich_help_panel=_VERDICTS,
         ),
     ] = False,
+    thoughts: Annotated[
+        bool,
+        typer.Option(
+            "--thoughts",
+            help="Show also what the model thought before each answer.",
+            rich_help_panel=_VERDICTS,
+        ),
+    ] = False,
     humans: Annotated[
         Path | None,
         typer.Option(
@@ -251,11 +282,15 @@ def judge(
     from htbench.judging.agreement import read_votes
     from htbench.judging.budget import Budget
     from htbench.judging.ledger import Ledger
+    from htbench.judging.parameters import read_parameters
     from htbench.judging.prepare import TournamentOptions, prepare_tournament
 
     if batch not in (None, "submit", "collect"):
         raise UnknownName("thing to do with batches", batch, ["submit", "collect"])
     folder, card = run_folder(run, runs_dir), judge_cards.load_judge_card(judge).with_model(model)
+    card = card.with_parameters(read_parameters(parameter or ()))
+    if max_tokens is not None:
+        card = card.with_max_tokens(max_tokens)
     bundle = _bundle(against, folder, pairs=bool(method or pairs or swiss))
     schedule = ScheduleSettings(
         against="" if bundle else against,
@@ -289,10 +324,12 @@ def judge(
         result = _print_result(
             tournament, votes, run=None if offline else folder, wide=wide, as_json=as_json
         )
+        if thoughts:
+            _print_thoughts(tournament, as_json=as_json)
     if stopped:
         raise stopped
     if result.pending:
-        raise _incomplete(result, offline=offline or reparse)
+        raise _incomplete(result, tournament.card, offline=offline or reparse)
 
 
 def _bundle(against: str, folder: Path, *, pairs: bool) -> bool:
@@ -402,7 +439,27 @@ def _print_lines(
     )
 
 
-def _incomplete(result: "TournamentResult", *, offline: bool) -> Incomplete:
+def _print_thoughts(tournament: "Tournament", *, as_json: bool) -> None:
+    """Print the thought and the verdict of each reply that shows a thought, the oldest first."""
+    from htbench.core.display import print_json
+    from htbench.core.secrets import scrub_reply
+    from htbench.judging.judge import ShowsThoughts
+
+    judge = tournament.judge
+    if not isinstance(judge, ShowsThoughts):
+        return
+    for _, key, body in tournament.ledger.raw_replies(tournament.id):
+        if not (thought := scrub_reply(judge.thought(body))):
+            continue
+        verdict = judge.read(body)
+        said = verdict.choice or verdict.outcome
+        if as_json:
+            print_json(event="thought", key=key, verdict=said, thought=thought)
+        else:
+            typer.echo(f"\nThought before {said} ({key}):\n{thought}")
+
+
+def _incomplete(result: "TournamentResult", card: "JudgeCard", *, offline: bool) -> Incomplete:
     from htbench.judging.judge import FINAL_OUTCOMES
 
     lost = {
@@ -421,6 +478,10 @@ def _incomplete(result: "TournamentResult", *, offline: bool) -> Incomplete:
         else "The same command asks them again; a larger --max-requests or --max-cost if that was "
         "the end."
     )
+    if lost.get("truncated"):
+        limits = [card.decoding.get(name) for name in ("max_tokens", "max_completion_tokens")]
+        limit = max((each for each in limits if isinstance(each, int)), default=1024)
+        remedy = f"Replies were cut off at their limit; --max-tokens {4 * limit} gives more room."
     return Incomplete(
         f"{result.pending:,} of {result.calls:,} calls have no verdict: {', '.join(parts)}",
         remedy=remedy,

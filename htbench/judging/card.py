@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, field
 from htbench.core import content, reading, registry, secrets
 from htbench.core.errors import Missing, UnknownName, UsageError
 from htbench.core.types import Digest
-from htbench.judging import rubric
+from htbench.judging import parameters, rubric
 
 VERDICTS = ["A", "B", "tie", "cannot_judge"]
 _OWN_PARAMETERS = ("model", "messages", "stream", "n", "response_format")
@@ -76,13 +76,15 @@ class JudgeCard(_CardModel):
     pictures: PictureSettings = PictureSettings()
     decoding: dict[str, JsonValue] = {}
     """Parameters of the call; those that the endpoint refuses are left out."""
+    thinking: dict[str, JsonValue] = {}
+    """Parameters in place of those, for models that think before they answer."""
     settings: dict[str, JsonValue] = {}
     """Settings of the judge's kind."""
     endpoint: Endpoint = Endpoint()
     paper: str = ""
     _folder: Path = PrivateAttr(Path())
 
-    @field_validator("decoding")
+    @field_validator("decoding", "thinking")
     @classmethod
     def _check_parameters(cls, decoding: dict[str, JsonValue]) -> dict[str, JsonValue]:
         for name in _OWN_PARAMETERS:
@@ -94,7 +96,7 @@ class JudgeCard(_CardModel):
     def digest(self) -> Digest:
         """Digest of everything that could change a verdict."""
         rubrics = {name: self.rubric(name) for name in self.known_criteria}
-        unrelated = {"summary", "label", "endpoint", "criteria", "paper"}
+        unrelated = {"summary", "label", "endpoint", "criteria", "paper", "thinking"}
         settings = self.model_dump(mode="json", exclude=unrelated)
         return content.digest([settings, rubrics, self.reply_schema])
 
@@ -167,6 +169,40 @@ class JudgeCard(_CardModel):
         """This card with another model."""
         return self.model_copy(update={"model": model}) if model else self
 
+    def with_parameters(self, changes: Mapping[str, JsonValue]) -> "JudgeCard":
+        """This card with other parameters of its calls, whatever the model; None takes one away.
+
+        Raises:
+            UsageError: for a parameter that no card can set, and if its judge makes no calls.
+        """
+        if not changes:
+            return self
+        if not self.decoding:
+            raise UsageError(
+                f"judge {self.name!r} makes no calls with parameters",
+                remedy="Leave --max-tokens and --set out, or give another --judge.",
+            )
+        for name in _OWN_PARAMETERS:
+            if name in changes:
+                remedy = "Give --model." if name == "model" else ""
+                raise UsageError(f"{name!r} is set by htbench itself", remedy=remedy)
+        _hide_secrets(changes)
+        thinking = {name: value for name, value in self.thinking.items() if name not in changes}
+        return self.model_copy(
+            update={"decoding": _merged(self.decoding, changes), "thinking": thinking}
+        )
+
+    def with_max_tokens(self, limit: int) -> "JudgeCard":
+        """This card with another limit to its replies, in tokens."""
+        name = "max_completion_tokens" if "max_completion_tokens" in self.decoding else "max_tokens"
+        return self.with_parameters({name: limit})
+
+    def for_model(self, model: str) -> "JudgeCard":
+        """This card with the parameters for `model`: those of `thinking` if it thinks."""
+        if not self.thinking or not parameters.thinks(model):
+            return self
+        return self.with_parameters(self.thinking)
+
 
 def judge_names() -> list[str]:
     """Names of the shipped judges."""
@@ -206,9 +242,23 @@ def _read_card(folder: Path) -> JudgeCard:
     for criterion in card.criteria:
         card.render_rubric(criterion, concept="with lemon", prompt="a cat")
     card.reply_schema  # noqa: B018 - raises where it is not valid
-    for values in (card.decoding, card.settings):
+    for values in (card.decoding, card.thinking, card.settings):
         _hide_secrets(values)
     return card
+
+
+def _merged(
+    decoding: Mapping[str, JsonValue], changes: Mapping[str, JsonValue]
+) -> dict[str, JsonValue]:
+    """Parameters with changes, also within objects; what is None is taken away."""
+    merged = dict(decoding)
+    for name, value in changes.items():
+        before = merged.get(name)
+        if isinstance(before, dict) and isinstance(value, dict):
+            merged[name] = {**before, **value}
+        else:
+            merged[name] = value
+    return {name: value for name, value in merged.items() if value is not None}
 
 
 def _hide_secrets(values: Mapping[str, JsonValue]) -> None:

@@ -186,3 +186,11 @@ class HasSize(Protocol):
 
     def size(self, question: Question) -> int:
         """The size of a call in bytes."""
+
+
+@runtime_checkable
+class ShowsThoughts(Protocol):
+    """A judge whose replies may hold what the model thought before its answer."""
+
+    def thought(self, body: str) -> str:
+        """The thought in a reply, apart from its answer; empty without one."""

@@ -66,6 +66,9 @@ def prepare_tournament(
         summary = Summary(store)
         context = replace(options.context, scorer=summary.scorer, memory=ledger.notes, meter=meter)
         judge: Judge = registry.load("judges", card.kind)(card, context)
+        if (tuned := card.for_model(judge.model)) is not card:
+            card = tuned.with_model(judge.model)
+            judge = registry.load("judges", card.kind)(card, context)
         if summary.facts.against.methods and not options.chooses_pairs:
             design: Design = _newcomer_design(summary, ledger, card, judge, options)
             strength, methods = design.strength, design.methods

@@ -95,6 +95,38 @@ def test_missing_verdicts_end_it_with_3_and_their_reasons(
         judge(tmp_path, "--controls", "0")
 
 
+def test_replies_that_are_cut_off_name_the_option_that_helps(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    endpoint.finish = lambda number: "length" if number <= 2 else "stop"
+    with pytest.raises(Incomplete) as stopped:
+        judge(tmp_path, "--controls", "0")
+    assert "--max-tokens 1200" in stopped.value.remedy
+
+
+def test_parameters_of_the_calls_are_given_on_the_command_line(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    words = ["--max-tokens", "5000", "--set", "reasoning.effort=low", "--set", "seed=null"]
+    judge(tmp_path, "--controls", "0", *words)
+    body = endpoint.bodies[-1]
+    assert (body["max_tokens"], body["reasoning"]) == (5000, {"effort": "low"})
+    assert "seed" not in body
+    assert body["temperature"] == 0
+
+
+def test_thoughts_are_shown_if_asked_and_are_no_part_of_an_answer(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    endpoint.mind = lambda ask: {
+        "content": '<think>A has it</think>{"verdict": "B", "reason": "fine"}'
+    }
+    assert "A has it" not in judge(tmp_path, "--controls", "0").stdout
+    shown = judge(tmp_path, "--controls", "0", "--offline", "--thoughts").stdout
+    assert shown.count("A has it") == 24
+    assert "Thought before B" in shown
+
+
 def test_a_budget_that_is_spent_says_what_was_not_asked(endpoint: Endpoint, tmp_path: Path) -> None:
     with pytest.raises(Incomplete, match="14 of 24 calls have no verdict: 14 not asked"):
         judge(tmp_path, "--controls", "0", "--max-requests", "10")

@@ -127,6 +127,10 @@ class Chat:
         """The verdict in a chat completion."""
         return reply.read(body)
 
+    def thought(self, body: str) -> str:
+        """The thought in a chat completion, apart from its answer; empty without one."""
+        return reply.thought(body)
+
     def answers(self, questions: Iterator[Question]) -> Iterator[JudgeAnswer]:
         """Answers in the order of their arrival, with up to `concurrency` questions in flight.
 

@@ -38,7 +38,7 @@ def error_in(body: str) -> EndpointError | None:
         return None
     codes = [error.get("code"), error.get("status")] if isinstance(error, dict) else []
     codes += [value.get("code"), value.get("status"), value.get("status_code")]
-    numbers = [int(code) for code in codes if re.fullmatch(r"[45]\d\d", str(code))]
+    numbers = [int(str(code)) for code in codes if re.fullmatch(r"[45]\d\d", str(code))]
     return EndpointError(status=numbers[0] if numbers else 400, message=message)
 
 
