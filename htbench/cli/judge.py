@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from htbench.cli.judge_probe import print_probe
 from htbench.cli.options import (
     RUNS_DIR,
     Json,
@@ -237,6 +238,15 @@ def judge(
             rich_help_panel=_VERDICTS,
         ),
     ] = False,
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe",
+            help="Ask about known pictures and for one comparison; show the call, the reply and "
+            "what the endpoint can do.",
+            rich_help_panel=_VERDICTS,
+        ),
+    ] = False,
     offline: Annotated[
         bool,
         typer.Option(
@@ -287,6 +297,11 @@ def judge(
 
     if batch not in (None, "submit", "collect"):
         raise UnknownName("thing to do with batches", batch, ["submit", "collect"])
+    if probe and (offline or reparse or batch or dry_run):
+        raise UsageError(
+            "--probe asks the endpoint, and another option says what else to do",
+            remedy="Leave --offline, --reparse, --batch and --dry-run out.",
+        )
     folder, card = run_folder(run, runs_dir), judge_cards.load_judge_card(judge).with_model(model)
     card = card.with_parameters(read_parameters(parameter or ()))
     if max_tokens is not None:
@@ -317,6 +332,9 @@ def judge(
     display = Display(verbose=verbose, as_json=as_json)
     with Ledger.read(folder) if offline else Ledger.open(folder) as ledger, display.showing():
         tournament = prepare_tournament(folder, ledger, card, options, display)
+        if probe:
+            print_probe(tournament, as_json=as_json)
+            return
         if dry_run:
             _print_forecast(tournament, as_json=as_json)
             return

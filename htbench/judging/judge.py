@@ -1,8 +1,8 @@
 """The interface of judges: questions on two pictures, answers and verdicts."""
 
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 from htbench.judging.meter import NO_USAGE, Meter, Usage
 
@@ -194,3 +194,15 @@ class ShowsThoughts(Protocol):
 
     def thought(self, body: str) -> str:
         """The thought in a reply, apart from its answer; empty without one."""
+
+
+@runtime_checkable
+class ShowsCalls(Protocol):
+    """A judge that makes calls and can show them."""
+
+    @property
+    def abilities(self) -> Mapping[str, object]:
+        """The requests that the endpoint takes, by name, as far as is known."""
+
+    def request(self, question: Question) -> dict[str, Any]:
+        """The body of a call, in the form that the endpoint accepts."""

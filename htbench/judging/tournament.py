@@ -136,6 +136,23 @@ class Tournament:
             self._save_answer(answer)
             stage.advance()
 
+    def ask_question(self, question: Question) -> JudgeAnswer | None:
+        """The recorded answer to one question, which may be none of the schedule's.
+
+        None if the meter leaves no request for it.
+
+        Raises:
+            HtbenchError: if the judge cannot be asked.
+        """
+        self._start_meter()
+        if not self.meter.has_room:
+            return None
+        given = None
+        for answer in self.judge.answers(iter([question])):
+            self._save_answer(answer)
+            given = answer
+        return given
+
     def play(self) -> None:
         """Make all calls that the meter allows; of a Swiss tournament, round by round."""
         self.ask()
@@ -226,19 +243,20 @@ class Tournament:
         return self.judge
 
     def _save_answer(self, answer: JudgeAnswer, *, batch: str = "") -> None:
-        verdict = (
-            Verdict(outcome=answer.failure, reason=answer.message)
-            if answer.failure
-            else self._read(answer.body)
-        )
         self.ledger.add_answer(
             answer,
-            verdict,
+            self.verdict(answer),
             model=self.judge.model,
             endpoint=self.judge.endpoint,
             parser=self.judge.parser,
             batch=batch,
         )
+
+    def verdict(self, answer: JudgeAnswer) -> Verdict:
+        """The verdict in an answer, or its failure."""
+        if answer.failure:
+            return Verdict(outcome=answer.failure, reason=answer.message)
+        return self._read(answer.body)
 
     def _read(self, body: str) -> Verdict:
         verdict = self.judge.read(body)

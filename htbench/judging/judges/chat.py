@@ -247,6 +247,21 @@ class Chat:
         return len(json.dumps(self.request(question)))
 
     @property
+    def abilities(self) -> Mapping[str, object]:
+        """The requests that the endpoint takes, by name, as far as is known."""
+        known = self.capability
+        return {
+            "reply_form": {
+                "strict": "strict JSON schema",
+                "schema": "JSON schema",
+                "object": "JSON",
+                "plain": "words",
+            }[known.form],
+            "pictures": "several per message" if known.several else "one per message",
+            "refused_parameters": list(known.without),
+        }
+
+    @property
     def capability(self) -> Capability:
         """The capability of the endpoint, as far as it is known."""
         if self._capability is None:
