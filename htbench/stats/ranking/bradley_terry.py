@@ -45,7 +45,9 @@ class BradleyTerryFit:
     prior: float
     limits: tuple[Limit | None, ...]
     """The sides on which only the prior bounds a rating, which is then no measurement: `above` for
-    a contender that beat everybody, `below` for one that beat nobody."""
+    a contender whom no other ever beat or drew with, `below` for one that never beat the others."""
+    beaten: Bool[np.ndarray, "contenders contenders"]
+    """True where the row beat the column, or beat one who did, and so on; ties count if they do."""
 
     @property
     def bounded(self) -> bool:
@@ -95,7 +97,8 @@ def fit(votes: Votes, *, ties: TieRule = "half", prior: float = PRIOR) -> Bradle
         raise ValueError(f"the prior is {prior!r} votes, which is below 0")
     votes.check()
     tally = votes.tally()
-    limits = _limits(_win_graph(tally, ties))
+    beaten = _chains_of_wins(_win_graph(tally, ties))
+    limits = _limits(beaten)
     if any(limits) and not prior:
         names = ", ".join(name for name, limit in zip(votes.names, limits, strict=True) if limit)
         raise Unbounded(
@@ -109,6 +112,7 @@ def fit(votes: Votes, *, ties: TieRule = "half", prior: float = PRIOR) -> Bradle
         tie_parameter=tie_parameter,
         prior=prior,
         limits=limits,
+        beaten=beaten,
     )
 
 
@@ -269,25 +273,35 @@ def _win_graph(tally: VoteTally, ties: TieRule) -> Bool[np.ndarray, "*draws cont
     return np.asarray((tally.wins > 0) | ((tally.ties > 0) & (ties != "drop")))
 
 
-def _limits(win_graph: Bool[np.ndarray, "contenders contenders"]) -> tuple[Limit | None, ...]:
-    """The sides on which the votes do not bound each rating.
-
-    Bounded are the contenders of the largest group whose members all reach each other by wins; none
-    if that group has one member.
-    """
+def _chains_of_wins(
+    win_graph: Bool[np.ndarray, "contenders contenders"],
+) -> Bool[np.ndarray, "contenders contenders"]:
+    """True where wins lead from the row to the column; each contender reaches itself."""
     reaches = win_graph | np.eye(len(win_graph), dtype=bool)
     for k in range(len(win_graph)):
         reaches |= reaches[:, [k]] & reaches[[k]]
-    both = reaches & reaches.T
+    return reaches
+
+
+def _limits(beaten: Bool[np.ndarray, "contenders contenders"]) -> tuple[Limit | None, ...]:
+    """The sides on which the votes do not bound each rating.
+
+    Bounded are the contenders of the largest group whose members all reach each other by wins; none
+    if that group has one member, or another group is as large.
+    """
+    both = beaten & beaten.T
     if both.all():
-        return (None,) * len(win_graph)
-    core = both[np.argmax(both.sum(1))]
-    inside = core if core.sum() > 1 else np.zeros_like(core)
-    others = core if core.sum() > 1 else np.ones_like(core)
+        return (None,) * len(beaten)
+    sizes = both.sum(1)
+    core = both[np.argmax(sizes)]
+    if (sizes == sizes.max()).sum() > core.sum() or core.sum() == 1:
+        inside, others = np.zeros_like(core), np.ones_like(core)
+    else:
+        inside, others = core, core
     limits: list[Limit | None] = []
-    for k in range(len(win_graph)):
-        over = bool((reaches[k] & others & ~both[k]).any())
-        under = bool((reaches[:, k] & others & ~both[k]).any())
+    for k in range(len(beaten)):
+        over = bool((beaten[k] & others & ~both[k]).any())
+        under = bool((beaten[:, k] & others & ~both[k]).any())
         if inside[k]:
             limits.append(None)
         else:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
+from jaxtyping import Bool
 
 from htbench.core.content import without_nan
 from htbench.stats import durations
@@ -18,6 +19,8 @@ from htbench.stats.ranking.win_rates import WinRates, win_rates
 
 FEW_CLUSTERS = 20
 """Number of clusters below which intervals are rough."""
+_MAX_NAMES = 8
+"""The most contenders that a warning names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +74,9 @@ class Ranking:
             warnings.append(f"Only {clusters} {what}: no intervals, and nothing is told apart.")
         elif self.clusters < FEW_CLUSTERS:
             warnings.append(f"Only {clusters} {what}: intervals are widened for it, and rough.")
-        reasons = {"above": "lost to nobody", "below": "beat nobody", "both": "met no equal"}
-        warnings += [
-            f"{entry.name} {reasons[entry.limit]}: "
-            "how far it is from the others is the prior's choice."
-            for entry in self.entries
-            if entry.limit
-        ]
+        warnings += dict.fromkeys(
+            self._unbounded(entry.name, entry.limit) for entry in self.entries if entry.limit
+        )
         if self.unbounded_draws:
             share = f"{self.unbounded_draws:,} of {self.rounds:,} resamples"
             warnings.append(f"In {share} only the prior held a rating.")
@@ -85,6 +84,28 @@ class Ranking:
             share = f"{self.missing:,} of {self.votes + self.missing:,} comparisons"
             warnings.append(f"{share} have no verdict.")
         return tuple(warnings)
+
+    def _unbounded(self, name: str, limit: Limit) -> str:
+        """The reason why only the prior bounds the rating of a contender and its equals."""
+        beaten, k = self.rating.beaten, self.rating.names.index(name)
+        equals = beaten[k] & beaten[:, k]
+        below, above = beaten[k] & ~equals, beaten[:, k] & ~equals
+        alone = {(True, False): "lost to nobody", (False, True): "beat nobody"}
+        if equals.sum() == 1:
+            reason = alone.get((bool(below.any()), bool(above.any())), "met no equal")
+            return f"{name} {reason}: how far it is from the others is the prior's choice."
+        winners, losers = (equals, below) if limit == "above" else (above, equals)
+        return (
+            f"nobody of {self._names(losers)} ever beat one of {self._names(winners)}: "
+            "the distance between the two groups is the prior's choice."
+        )
+
+    def _names(self, chosen: Bool[np.ndarray, " contenders"]) -> str:
+        names = [
+            entry.name for entry in self.entries if chosen[self.rating.names.index(entry.name)]
+        ]
+        more = f" and {len(names) - _MAX_NAMES:,} more" if len(names) > _MAX_NAMES else ""
+        return ", ".join(names[:_MAX_NAMES]) + more
 
     @property
     def caption(self) -> str:

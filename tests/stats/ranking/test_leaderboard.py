@@ -185,6 +185,47 @@ def test_who_lost_to_nobody_is_said_to_be_held_by_the_prior() -> None:
     assert found.unbounded_draws == 50
 
 
+EVEN = tuple(
+    (one, two, outcome, f"c{k}")
+    for k in range(4)
+    for one, two, outcome in (("a", "b", k % 2), ("c", "d", k % 2), ("a", "c", 1), ("b", "d", 1))
+)
+"""Two groups of equals: a and b, and c and d, who never beat one of the first."""
+
+
+def test_no_rating_of_two_groups_of_one_size_is_quoted() -> None:
+    found = rank(votes(*EVEN), rounds=50)
+    limits = {entry.name: entry.limit for entry in found.entries}
+    assert limits == {"a": "above", "b": "above", "c": "below", "d": "below"}
+    (warning,) = (each for each in found.warnings if "prior's choice" in each)
+    assert sorted(warning.partition(" ever beat one of ")[0][len("nobody of ") :].split(", ")) == [
+        "c",
+        "d",
+    ]
+    assert "beat nobody" not in warning
+
+
+def test_three_groups_in_a_line_are_each_told_from_the_next() -> None:
+    lower = [("e", "f", k % 2, f"c{k}") for k in range(4)] + [("d", "e", 1, "c0")]
+    found = rank(votes(*EVEN, *lower), rounds=50)
+    assert all(entry.limit for entry in found.entries)
+    assert sum("ever beat one of" in each for each in found.warnings) == 3
+
+
+def test_who_beat_one_below_is_not_said_to_have_beaten_nobody() -> None:
+    rows = [("a", "b", k % 2, "x") for k in range(2)] + [("a", "c", 1, "y"), ("c", "d", 1, "z")]
+    found = rank(votes(*rows), rounds=50)
+    (middle,) = (each for each in found.warnings if each.startswith("c "))
+    assert middle.startswith("c met no equal")
+    assert any(each.startswith("d beat nobody") for each in found.warnings)
+
+
+def test_a_group_larger_than_the_other_keeps_its_ratings() -> None:
+    rows = [("a", "e", k % 2, f"c{k}") for k in range(4)]
+    limits = {e.name: e.limit for e in rank(votes(*EVEN, *rows), rounds=50).entries}
+    assert limits == {"a": None, "b": None, "e": None, "c": "below", "d": "below"}
+
+
 def test_a_ranking_is_the_same_again_and_whatever_the_order_of_rows() -> None:
     rows = [("ab"[k % 2], "ba"[k % 2], float(k % 3 > 0), f"c{k % 5}") for k in range(30)]
     assert (
