@@ -449,6 +449,104 @@ def report(
     typer.echo(f"{kept}; see {study / writeup.REPORT_FILE}", err=True)
 
 
+@app.command(
+    cls=HelpCommand,
+    epilog="htbench study forget 921849c128\nhtbench study forget rater1.tsv --study mine",
+)
+def forget(
+    person: Annotated[
+        str,
+        typer.Argument(
+            metavar="PERSON",
+            help="Pseudonym, identifier on the platform, or file with one person's answers.",
+        ),
+    ],
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RUN",
+            help="Run that holds results of the study, if it is in no folder of --runs-dir.",
+        ),
+    ] = None,
+    secret: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Secret that pseudonyms are made with.",
+            show_default="beside the study's folder",
+        ),
+    ] = None,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            min=100, max=100_000, metavar="N", help="Resamples of the reports that are rewritten."
+        ),
+    ] = 1000,
+    seed: Seed = 0,
+    study: Study = Path("study"),
+    runs_dir: RunsDir = RUNS_DIR,
+    as_json: Json = False,
+) -> None:
+    """Remove a person who withdraws: their identifiers and answers leave every file of the study,
+    and all results and reports made from them are written again. Later imports leave them out.
+    """
+    from dataclasses import asdict
+
+    from htbench.core.display import print_json
+    from htbench.report.study_page import PAGE
+    from htbench.run.study_result import FOLDER
+    from htbench.study.analyse import publish, writeup
+    from htbench.study.collect import withdrawal
+
+    name = publish.file_name(study)
+    runs = [path.parent.parent for path in runs_dir.glob(f"*/{FOLDER}/{name}")]
+    if run and (folder := run_folder(run, runs_dir)) not in runs:
+        runs.append(folder)
+    reports = (*writeup.FILES, PAGE)
+    summary = withdrawal.forget(
+        study,
+        person,
+        secret=secret or study.with_name(f"{study.resolve().name}.secret"),
+        reports=reports,
+    )
+    pages = []
+    if not summary.people:
+        pages = _remove_results([*(study / each for each in reports)], runs, name)
+    elif runs or any((study / each).exists() for each in reports):
+        homes: list[Path | None] = [*runs] or [None]
+        for own_run in homes:
+            result = writeup.write(study, own_run, rounds=rounds, seed=seed)
+            pages += _write_pages(writeup.record(result, study), study, own_run)
+    if as_json:
+        print_json(**asdict(summary), pages=list(map(str, dict.fromkeys(pages))))
+        return
+    if summary.answers or summary.files:
+        typer.echo(
+            f"{summary.answers:,} answers of 1 person removed, and {summary.files:,} imported "
+            f"files changed; {summary.people:,} people are left"
+        )
+    else:
+        typer.echo("That person has withdrawn before; nothing of theirs was left.")
+    for page in dict.fromkeys(pages):
+        print_path(page)
+    if any(any((each / "judged").glob("*.json")) for each in runs):
+        typer.echo(
+            "Rates of judges that were corrected by people's votes are those of before: "
+            "repeat htbench judge --humans.",
+            err=True,
+        )
+
+
+def _remove_results(files: list[Path], runs: list[Path], name: str) -> list[Path]:
+    """Delete the reports of a study without people, and write the reports of its runs again."""
+    from htbench import report
+    from htbench.run.study_result import FOLDER
+
+    for file in (*files, *(run / FOLDER / name for run in runs)):
+        file.unlink(missing_ok=True)
+    return [report.write(run) for run in runs]
+
+
 def _write_pages(record: "StudyRecord", study: Path, run: Path | None) -> list[Path]:
     """Write the page of a study, and the report of its run unless the study is a rehearsal."""
     from htbench import report

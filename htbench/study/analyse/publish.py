@@ -45,7 +45,7 @@ def write_to_run(result: StudyResult, run: Path, *, study: Path, rules_changed: 
         Missing: if the folder cannot be written.
     """
     record = study_record(result, study=study, rules_changed=rules_changed)
-    path = run / FOLDER / _file_name(record.study, key=study / intake.KEY_FILE)
+    path = run / FOLDER / file_name(study)
     facts = content.without_nan(record.model_dump(by_alias=True))
     text = json.dumps(facts, indent=1, sort_keys=True, allow_nan=False) + "\n"
     try:
@@ -59,6 +59,13 @@ def write_to_run(result: StudyResult, run: Path, *, study: Path, rules_changed: 
             remedy="Leave the run out, or make its folder writable.",
         ) from None
     return path
+
+
+def file_name(study: Path) -> str:
+    """The name of the result's file: the study's, with a digest of its key, as namesakes differ."""
+    name, key = study.resolve().name, study / intake.KEY_FILE
+    safe = "".join(char if char.isalnum() or char in "-_" else "-" for char in name)[:80]
+    return f"{safe or 'study'}-{(file_digest(key) if key.is_file() else digest(name))[:8]}.json"
 
 
 def _criterion(criterion: CriterionResult, result: StudyResult) -> CriterionRecord:
@@ -120,9 +127,3 @@ def _preference(preference: Preference) -> PreferenceRecord:
 
 def _interval(interval: Interval) -> IntervalRecord:
     return IntervalRecord.model_validate(interval)
-
-
-def _file_name(study: str, *, key: Path) -> str:
-    """The study's name as a file name, with a digest of its key, by which namesakes differ."""
-    safe = "".join(char if char.isalnum() or char in "-_" else "-" for char in study)[:80]
-    return f"{safe or 'study'}-{(file_digest(key) if key.is_file() else digest(study))[:8]}.json"

@@ -38,7 +38,7 @@ from htbench.study.collect import intake
 from htbench.study.collect.log import ImportLog
 from htbench.study.exclusions import Flow, Rules, apply_rules
 
-REPORT_FILE, JSON_FILE, VOTES_FILE = "report.md", "report.json", "votes.csv"
+FILES = REPORT_FILE, JSON_FILE, VOTES_FILE = "report.md", "report.json", "votes.csv"
 _VOTE_COLUMNS = ("criterion", "concept", "prompt", "seed", "left", "right", "choice", "rater")
 _REHEARSAL_NOTICE = "**A rehearsal: these answers are made up.**\n\n"
 _ABOUT_TITLES = {
@@ -123,7 +123,12 @@ def _write(folder: Path, run: Path | None, *, rounds: int, seed: int) -> StudyRe
     result = compute_result(flow, evaluators, origin.families, rounds=rounds, seed=seed)
     changed = log.rules != rules.digest
     answer.write_rows(folder / VOTES_FILE, _VOTE_COLUMNS, _votes(flow.kept))
-    facts = {"rehearsal": origin.rehearsal, "rules": rules.model_dump(), "rules_changed": changed}
+    facts = {
+        "rehearsal": origin.rehearsal,
+        "rules": rules.model_dump(),
+        "rules_changed": changed,
+        "withdrawn": len(log.withdrawn),
+    }
     serialised = json.dumps(
         content.without_nan({**facts, **_facts(result)}), indent=1, sort_keys=True, allow_nan=False
     )
@@ -147,6 +152,9 @@ def text(result: StudyResult, study: str, rules: Rules, log: ImportLog, about: A
     """The report of the study of a name as Markdown."""
     changed = log.rules != rules.digest
     parts = [f"# Study {_markdown(study)}", "", *_flow(result, rules, changed=changed)]
+    if log.withdrawn:
+        people = "1 person" if len(log.withdrawn) == 1 else f"{len(log.withdrawn):,} people"
+        parts += ["", f"{people} withdrew; their answers were removed and are in no number here."]
     if reason := nobody_left(result.flow):
         parts += ["", f"**{reason[0].upper()}{reason[1:]}.**"]
     everybody = {criterion.name: criterion for criterion in result.without_exclusions}

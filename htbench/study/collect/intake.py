@@ -27,7 +27,7 @@ ANSWERS_FILE, KEY_FILE, RULES_FILE, PARTICIPANTS_FILE, ABOUT_FILE = (
     "participants.csv",
     "about.toml",
 )
-_COLUMNS_OF_PARTICIPANTS = ("rater", "status", "minutes", "age", "sex")
+PARTICIPANTS_COLUMNS = ("rater", "status", "minutes", "age", "sex")
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")
 _PARTICIPANT_COLUMNS = {
     "rater": ("Participant id", "participant_id", "Participant Id", "WorkerId"),
@@ -108,13 +108,19 @@ def _import(
         pseudonym=names.pseudonym,
     )
     read = new = 0
+    withdrawn = set(log.withdrawn)
+
+    def remains(rater: str) -> bool:
+        return not withdrawn or names.mark(rater) not in withdrawn
+
     unused: dict[str, None] = {}
     with Table() as table:
         if (folder / ANSWERS_FILE).exists():
             table.add(answer.read(folder / ANSWERS_FILE))
         for path in files:
             row_file = _row_file(path, profile)
-            added, added_new = table.add(mapper.answers(row_file))
+            given = (each for each in mapper.answers(row_file) if remains(each.rater))
+            added, added_new = table.add(given)
             read, new = read + added, new + added_new
             unused.update(dict.fromkeys(_unused_columns(row_file, profile)))
         _refuse_rehearsed(names, folder)
@@ -123,7 +129,8 @@ def _import(
                 f"no answers in {', '.join(path.name for path in files)}",
                 remedy="Are the rows finished ones, and is the profile right?",
             )
-        rows = _participants(participants, names, folder) if participants else []
+        people = _participants(participants, names, folder) if participants else []
+        rows = [cells for cells in people if remains(cells[0])]
         text = "\n".join(map(",".join, rows))
         privacy.refuse_identifiers([*table.texts(), ("people", text)], names.identifiers)
         summary = ImportSummary(
@@ -137,7 +144,7 @@ def _import(
         if not (folder / RULES_FILE).is_file() or rules:
             content.write_whole(folder / RULES_FILE, declared.text())
         if rows:
-            answer.write_rows(folder / PARTICIPANTS_FILE, _COLUMNS_OF_PARTICIPANTS, rows)
+            answer.write_rows(folder / PARTICIPANTS_FILE, PARTICIPANTS_COLUMNS, rows)
         own = FileRecord(profile=profile.name, digest=profile.digest)
         log.with_files({file_digest(file): own for file in files}, sides=profile.sides).write(
             folder
@@ -200,7 +207,7 @@ def _participants(path: Path, pseudonyms: Pseudonyms, folder: Path) -> list[list
     if (folder / PARTICIPANTS_FILE).exists():
         with records.refusing("Restore it, or delete it and import all people again."):
             for _, known in csv_rows.read_own(
-                folder / PARTICIPANTS_FILE, _COLUMNS_OF_PARTICIPANTS, noun="table of people"
+                folder / PARTICIPANTS_FILE, PARTICIPANTS_COLUMNS, noun="table of people"
             ):
                 rows[known[0]] = known
     columns: dict[str, str] = {}

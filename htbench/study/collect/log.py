@@ -34,6 +34,8 @@ class ImportLog(BaseModel):
     files: dict[str, FileRecord] = {}
     """By the digests of the files, since their names may hold identifiers."""
     sides: Sides = "shown"
+    withdrawn: tuple[str, ...] = ()
+    """A keyed digest of each person who withdrew, by which no import brings them back."""
 
     @classmethod
     def read(cls, study: Path) -> Self | None:
@@ -58,6 +60,10 @@ class ImportLog(BaseModel):
                 "sides": "unknown" if unknown else "shown",
             }
         )
+
+    def with_withdrawn(self, mark: str) -> Self:
+        """The log with the digest of one more person who withdrew; the same one counts once."""
+        return self.model_copy(update={"withdrawn": tuple(sorted({*self.withdrawn, mark}))})
 
     def write(self, study: Path) -> None:
         """Write the log into the folder of its study."""

@@ -18,6 +18,7 @@ from htbench.core.secrets import Secret
 
 PSEUDONYM_LENGTH = 10
 """Hexadecimal digits of a pseudonym; 10,000 people collide with probability 1 in 20,000."""
+_MARK_LENGTH = 16
 _EMAIL = re.compile(
     r"""(?<=[\w.!#$%&'*+/=?^`{|}~"-])@(?:\[[\da-f]|(?:[\w-]{1,63}\.){1,10}[^\W\d_])"""
 )
@@ -30,7 +31,7 @@ _IPV4 = re.compile(
 )
 _IPV6_LIKE = re.compile(r"(?<![\w:.])[0-9a-f:]{0,40}:[0-9a-f:.]{1,40}(?![\w:])")
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
-_MIN_IDENTIFIER_CHARS = 5
+MIN_IDENTIFIER_CHARS = 5
 """Length below which an identifier may occur in a text by chance."""
 _MAX_SECRET_BYTES = 1 << 16
 
@@ -50,9 +51,15 @@ class Pseudonyms:
     def pseudonym(self, identifier: str) -> str:
         """The pseudonym of a person."""
         self.identifiers.add(identifier)
+        return self._keyed_digest(identifier.strip())[:PSEUDONYM_LENGTH]
+
+    def mark(self, pseudonym: str) -> str:
+        """The digest that is kept of a person who withdrew; it does not give the pseudonym."""
+        return self._keyed_digest(f"withdrawn\n{pseudonym}")[:_MARK_LENGTH]
+
+    def _keyed_digest(self, text: str) -> str:
         key = self.secret.reveal().encode("utf-8", "surrogateescape")
-        code = hmac.new(key, identifier.strip().encode(), sha256)
-        return code.hexdigest()[:PSEUDONYM_LENGTH]
+        return hmac.new(key, text.encode(), sha256).hexdigest()
 
 
 def load_or_create_secret(path: Path, *, shared_folder: Path) -> Secret:
@@ -108,7 +115,7 @@ def refuse_identifiers(texts: Iterable[tuple[str, str]], identifiers: Iterable[s
         Refused: if a column does; the message names it and does not repeat the text.
     """
     normalised = {_normalised(name.strip()) for name in identifiers}
-    index = _Identifiers({name for name in normalised if len(name) >= _MIN_IDENTIFIER_CHARS})
+    index = _Identifiers({name for name in normalised if len(name) >= MIN_IDENTIFIER_CHARS})
     remedy = (
         "Nothing was written. Take it out of the study's own texts, or tell the profile another "
         "column."
@@ -134,7 +141,7 @@ class _Identifiers:
         self._names = names
         lengths: dict[str, set[int]] = defaultdict(set)
         for name in names:
-            lengths[name[:_MIN_IDENTIFIER_CHARS]].add(len(name))
+            lengths[name[:MIN_IDENTIFIER_CHARS]].add(len(name))
         self._lengths = {start: sorted(own) for start, own in lengths.items()}
 
     def occur_in(self, text: str) -> bool:
@@ -144,8 +151,8 @@ class _Identifiers:
         """Places and lengths at which one of the texts may be."""
         if not self._lengths:
             return
-        for at in range(len(text) - _MIN_IDENTIFIER_CHARS + 1):
-            for length in self._lengths.get(text[at : at + _MIN_IDENTIFIER_CHARS], ()):
+        for at in range(len(text) - MIN_IDENTIFIER_CHARS + 1):
+            for length in self._lengths.get(text[at : at + MIN_IDENTIFIER_CHARS], ()):
                 yield at, length
 
 
