@@ -68,9 +68,9 @@ def read(table: str, lines: Iterable[bytes]) -> Iterator[dict[str, object]]:
     Raises:
         Refused: for the first line that is no row.
     """
-    rows = _rows(table, lines)
-    columns = [str(name) for name in next(rows, ())]
-    for row in rows:
+    values = rows(table, lines)
+    columns = [str(name) for name in next(values, ())]
+    for row in values:
         if len(row) != len(columns):
             raise Refused(f"table {table} has a row that no run has")
         yield dict(zip(columns, row, strict=True))

@@ -52,7 +52,9 @@ def detect_profile(path: Path) -> Guess:
     return Guess(
         profile=adjusted,
         columns=columns,
-        sign_count=sum(sign in columns for sign in best.signs),
+        sign_count=round(_sign_share(best, columns) * len(best.signs))
+        if "score" in best.fields
+        else sum(sign in columns for sign in best.signs),
         unknown_choices=_unknown_choices(adjusted, path),
     )
 
@@ -89,6 +91,9 @@ def text(guess: Guess) -> str:
 
 
 def _sign_share(candidate: Profile, columns: tuple[str, ...]) -> float:
+    if "score" in candidate.fields:
+        names = (candidate.fields.get(sign, ()) for sign in candidate.signs)  # type: ignore[call-overload]
+        return float(all(any(name in columns for name in each) for each in names))
     share = sum(sign in columns for sign in candidate.signs) / len(candidate.signs)
     has_trials = candidate.header_rows == 1 and any(
         re.search(candidate.trials or "$^", name[:1000]) for name in columns

@@ -1,5 +1,6 @@
 """Mapping of the rows of an export to canonical answers, by a profile and a key."""
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -91,6 +92,9 @@ class Mapper:
             UsageError: if a column is missing, or if texts are not known; the latter is raised
                 after the last row and names all of them.
         """
+        if "score" in self.profile.fields:
+            yield from self._answers_from_scores(row_file)
+            return
         trials: list[TrialColumns] = []
         columns: list[str] = []
         unknown = UnknownTexts()
@@ -98,15 +102,19 @@ class Mapper:
             if self.profile.ratings:
                 yield from self._answers_from_ratings(row_file, number, row, unknown)
                 continue
-            kept = all(
-                row.get(column, values[0]) in values for column, values in self.profile.keep.items()
-            )
+            kept = self._is_kept(row)
             if kept and (not trials or (row_file.has_varying_columns and list(row) != columns)):
                 trials, columns = self._trial_columns(row_file, row), list(row)
             for trial in trials if kept else ():
                 if answer := self._answer(row_file, number, row, trial, unknown):
                     yield answer
         unknown.check(row_file)
+
+    def _is_kept(self, row: Row) -> bool:
+        """True if the row has only values that the profile keeps."""
+        return all(
+            row.get(column, values[0]) in values for column, values in self.profile.keep.items()
+        )
 
     def _trial_columns(self, row_file: RowFile, row: Row) -> list[TrialColumns]:
         """The columns of each trial in a row.
@@ -261,6 +269,92 @@ class Mapper:
                     source_row=number,
                 )
 
+    def _answers_from_scores(self, row_file: RowFile) -> Iterator[Answer]:
+        """An answer for each pair of methods that a person scored on an item, wherever the rows.
+
+        Raises:
+            UsageError: also for a second, different score of the same method.
+        """
+        unknown, sets = UnknownTexts(), dict[tuple[str, str, Item], dict[str, tuple[float, int]]]()
+        columns: dict[FieldName, str] = {}
+        for number, row in row_file.rows():
+            if any(
+                row.get(name, texts[0]) not in texts for name, texts in self.profile.keep.items()
+            ):
+                continue
+            if not columns or row_file.has_varying_columns:
+                columns = self._score_columns(row_file, row)
+            cells = {name: row[column].strip() for name, column in columns.items()}
+            item = self._scored_item(row_file, number, cells, unknown)
+            score = _score(row_file, number, cells["score"]) if cells["score"] else None
+            if item is None or score is None:
+                continue
+            rater = self.pseudonym(cells["rater"])
+            scores = sets.setdefault((rater, cells.get("criterion") or "overall", item), {})
+            known, _ = scores.setdefault(cells["method"], (score, number))
+            if known != score:
+                raise row_file.error(
+                    number, f"{cells['method'][:40]!r} has the scores {known:g} and {score:g}"
+                )
+            if len(scores) > _MAX_METHODS:
+                raise row_file.error(number, f"scores of more than {_MAX_METHODS} methods")
+        unknown.check(row_file)
+        for (rater, criterion, item), scores in sets.items():
+            for left, right in combinations(sorted(scores), 2):
+                difference = scores[left][0] - scores[right][0]
+                yield Answer(
+                    study=self.study,
+                    criterion=criterion,
+                    concept=item.concept,
+                    prompt=item.prompt,
+                    seed=item.seed,
+                    left=left,
+                    right=right,
+                    choice="left" if difference > 0 else "right" if difference < 0 else "tie",
+                    rater=rater,
+                    source_row=max(scores[left][1], scores[right][1]),
+                )
+
+    def _score_columns(self, row_file: RowFile, row: Row) -> dict[FieldName, str]:
+        """The columns of the fields of a file with a row per person, item and method."""
+        columns: dict[FieldName, str] = {}
+        for field_name, names in self.profile.fields.items():
+            if column := next((name for name in names if name in row), None):
+                columns[field_name] = column
+        required: tuple[FieldName, ...] = ("rater", "item", "method", "score")
+        for field_name in required:
+            if field_name not in columns:
+                raise self._missing_column(row_file, row, {}, field_name)
+        return columns
+
+    def _scored_item(
+        self,
+        row_file: RowFile,
+        number: int,
+        cells: Mapping[FieldName, str],
+        unknown: UnknownTexts,
+    ) -> Item | None:
+        """The item of a row, from the key or else of its own name; methods stay empty."""
+        required: tuple[FieldName, ...] = ("rater", "item", "method")
+        for name in required:
+            if not cells[name]:
+                raise row_file.error(number, f"no {name}")
+        if long := [name for name, text in cells.items() if len(text) > _MAX_CHARS]:
+            raise row_file.error(number, f"{long[0]} has more than {_MAX_CHARS:,} characters")
+        id_ = cells["item"]
+        if self.key and id_ not in self.key:
+            unknown.add("item", id_, number)
+            return None
+        known = self.key.get(id_)
+        return Item(
+            item=id_,
+            concept=known.concept if known else cells.get("concept") or id_,
+            prompt=known.prompt if known else cells.get("prompt", ""),
+            seed=known.seed if known else 0,
+            left="",
+            right="",
+        )
+
     def _parse_ratings(self, row_file: RowFile, number: int, name: str, text: str) -> list[float]:
         try:
             values = [float(value) for value in reading.parse_json(text)]
@@ -283,6 +377,16 @@ class Mapper:
         if not least <= time <= most:
             raise row_file.error(number, f"{text[:40]!r} is no time of an answer in {unit}")
         return time
+
+
+def _score(row_file: RowFile, number: int, text: str) -> float:
+    try:
+        score = float(text)
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score):
+        raise row_file.error(number, f"score {text[:40]!r} is no number")
+    return score
 
 
 def _integer(row_file: RowFile, number: int, field_name: str, text: str) -> int | None:

@@ -29,8 +29,13 @@ FieldName = Literal[
     "rt",
     "position",
     "time",
+    "method",
+    "score",
 ]
-"""The fields of an answer; those of its item are taken from the key if no column has them."""
+"""The fields of an answer; those of its item are taken from the key if no column has them.
+
+`method` and `score` are those of ratings in long form, from which pairs are derived.
+"""
 
 
 _GROUP = re.compile(r"\{(\w+)\}")

@@ -4,12 +4,14 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TextIO
 
 from htbench.core import reading
 from htbench.core.errors import UsageError
 from htbench.study import csv_rows
+from htbench.study.collect import potato
 
 Row = dict[str, str]
 _CHUNK = 1 << 16
@@ -39,7 +41,13 @@ class RowFile:
     @property
     def has_varying_columns(self) -> bool:
         """True if rows may differ in their columns."""
-        return self.is_json or bool(self.unpack)
+        return self.is_json or bool(self.unpack) or self._is_potato
+
+    @cached_property
+    def _is_potato(self) -> bool:
+        """True if columns of a CSV file have the names of Potato's labels."""
+        header = csv_rows.header(self.path, delimiter=self.delimiter)
+        return any(potato.MARK in name for name in header)
 
     def error(self, number: int, message: str, *, remedy: str = "") -> UsageError:
         """The error for a row."""
@@ -60,9 +68,11 @@ class RowFile:
 
     def _csv_rows(self) -> Iterator[tuple[int, Row]]:
         header: list[str] = []
+        is_potato = False
         for number, cells in csv_rows.read(self.path, delimiter=self.delimiter):
             if not header:
                 header = self._header(number, cells)
+                is_potato = any(potato.MARK in name for name in header)
             elif number > self.header_rows:
                 if len(cells) != len(header):
                     raise self.error(
@@ -70,7 +80,11 @@ class RowFile:
                         f"{len(cells)} cells under {len(header)} columns",
                         remedy="Is the delimiter right, and every quote closed?",
                     )
-                yield number, self._unpack_json(number, dict(zip(header, cells, strict=True)))
+                row = dict(zip(header, cells, strict=True))
+                if not is_potato:
+                    yield number, self._unpack_json(number, row)
+                elif labelled := potato.merged(row):
+                    yield number, self._unpack_json(number, labelled)
         if not header:
             raise self.error(1, "the file is empty")
 
@@ -93,8 +107,9 @@ class RowFile:
                 for flat in _flatten(value):
                     self._check_text(number, flat)
                     yield number, self._unpack_json(number, flat)
-            except (AttributeError, TypeError):
-                raise self.error(number, "annotations are not as Label Studio has them") from None
+            except (AttributeError, KeyError, TypeError, ValueError):
+                platform = "Potato" if potato.is_native(value) else "Label Studio"
+                raise self.error(number, f"annotations are not as {platform} has them") from None
             except RecursionError:
                 raise self.error(number, "too many lists or objects within each other") from None
 
@@ -144,6 +159,9 @@ def _json_values(file: TextIO, row_file: RowFile) -> Iterator[object]:
 
 def _flatten(value: dict[str, object]) -> Iterator[Row]:
     """An object as a row of text; a Label Studio task as one row per annotation."""
+    if potato.is_native(value):
+        yield from potato.rows(value)
+        return
     annotations, data = value.get("annotations"), value.get("data")
     if not (isinstance(annotations, list) and isinstance(data, dict)):
         yield {name: _cell_text(part) for name, part in value.items()}
