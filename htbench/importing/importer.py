@@ -70,7 +70,8 @@ class Imported:
     def __str__(self) -> str:
         sizes = [f"{number:,} of {size}" for size, number in islice(self.sizes.items(), 3)]
         more = f" and {len(self.sizes) - 3} other sizes" if len(self.sizes) > 3 else ""
-        text = f"{self.added:,} cells added, {self.cells:,} in all"
+        noun = "cell" if self.added == 1 else "cells"
+        text = f"{self.added:,} {noun} added, {self.cells:,} in all"
         converted = f"; {self.converted:,} converted to PNG" if self.converted else ""
         return f"{text}; files: {', '.join(sizes)}{more}{converted}" if sizes else text
 
