@@ -299,7 +299,7 @@ def gradients_are_those_of_finite_differences(case: ModelCase) -> None:
         gradient = probe.gradients[site]
         slope, measured = float(gradient @ direction), probe.difference(site, direction)
         typical = max(abs(slope), float(gradient.norm()) * case.sizes[site])
-        is_near = abs(slope - measured) <= probe.error * typical
+        is_near = abs(slope - measured) <= probe.error * typical + probe.rounding
         told = f"the gradient is {slope:.3g}, and {measured:.3g} by finite differences"
         require(is_near or slope * measured > 0, f"at site {site!r} of the wrong sign: {told}")
         require(is_near, f"at site {site!r} {told}")
@@ -401,6 +401,7 @@ class _Probe:
         }
         self._weights = _signs(case.model.sites[self._last].channels, 0).double()
         self._dtype = torch.float32
+        self._size = 0.0
 
     @cached_property
     def gradients(self) -> dict[Site, Float[Tensor, " channels"]]:
@@ -421,6 +422,11 @@ class _Probe:
         """Relative error that the number format allows."""
         return ERROR if self._dtype in (torch.float32, torch.float64) else _COARSE_ERROR
 
+    @property
+    def rounding(self) -> float:
+        """Error of a difference by the rounding of the sum's terms to float32."""
+        return torch.finfo(torch.float32).eps * self._size / STEP
+
     def difference(self, site: Site, direction: Float[Tensor, " channels"]) -> float:
         """The slope of the sum along a shift at `site`, by a central difference."""
         both = torch.stack([STEP * direction, -STEP * direction]).float().to(self._model.device)
@@ -435,6 +441,7 @@ class _Probe:
             if site == self._last:
                 self._dtype = z.dtype
                 reached.append(mean_pool(z).double())
+                self._size = float(reached[-1][0].abs().sum())
             elif site in shifts:
                 return z + shifts[site][:, None].to(z.dtype)
             return z
