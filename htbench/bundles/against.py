@@ -77,7 +77,7 @@ def prepare(bundle: Path, layers: Layers, options: RunOptions) -> NewcomerRun:
             raise Refused(
                 f"bundle {bundle.name!r} gives concepts in several wordings "
                 f"({', '.join(facts.plan.wording)}), and a newcomer is run in one alone",
-                remedy="Run all methods together instead: htbench run --wording …",
+                remedy="Run all methods together: htbench run --wording canonical,unknown",
             )
         if not archive.manifest.pictures:
             raise Missing(
