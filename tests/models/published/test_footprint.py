@@ -16,7 +16,6 @@ from htbench.models.published.generators import GENERATORS, PublishedGenerator
 from htbench.steering.intervention import Intervention
 from htbench.steering.model import Request
 
-
 TOLERANCES = {"qwen-image-lightning": 0.15}
 """Shares by which a calculated peak may differ, where it is not a tenth."""
 
