@@ -69,8 +69,8 @@ def prepare(bundle: Path, layers: Layers, options: RunOptions) -> NewcomerRun:
         facts = _read_facts(archive)
         if facts.is_imported or not facts.model.revision:
             raise Refused(
-                f"bundle {bundle.name!r} has pictures of another program: htbench has no model to "
-                "make a newcomer's with",
+                f"bundle {bundle.name!r} has pictures of another program, and no model here makes "
+                "a newcomer's",
                 remedy="Import the newcomer's pictures too: htbench import",
             )
         if len(facts.plan.wording) > 1:
