@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from htbench.steering.concept import Concept, ConceptSet
     from htbench.steering.concept import load as load_concepts
     from htbench.steering.encoder import Encoder
-    from htbench.steering.hooks import activations
+    from htbench.steering.hooks import SteeredModules, activations, check_sites
+    from htbench.steering.hooks import steer as steering_tap
     from htbench.steering.intervention import Affine, Interpolate, Intervention, LowRank, Rewrite
     from htbench.steering.intervention import load as load_intervention
     from htbench.steering.intervention import save as save_intervention
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
         fitting_images,
         load_or_train,
     )
-    from htbench.steering.model import Model, Request, select_sites
+    from htbench.steering.model import Model, Request, Tap, check_finite, select_sites
     from htbench.steering.steer import concept_from_images, concept_from_words
     from htbench.steering.training import Training
 
@@ -59,11 +60,15 @@ __all__ = [
     "Site",
     "SiteInfo",
     "SteeredImages",
+    "SteeredModules",
     "Steering",
+    "Tap",
     "Training",
     "UsageError",
     "activations",
     "average",
+    "check_finite",
+    "check_sites",
     "compose",
     "concept_from_images",
     "concept_from_words",
@@ -80,6 +85,7 @@ __all__ = [
     "save_intervention",
     "select_sites",
     "steer",
+    "steering_tap",
 ]
 _ORIGINS = {
     "Affine": "steering.intervention:Affine",
@@ -107,11 +113,15 @@ _ORIGINS = {
     "Site": "core.types:Site",
     "SiteInfo": "core.types:SiteInfo",
     "SteeredImages": "results.steered:SteeredImages",
+    "SteeredModules": "steering.hooks:SteeredModules",
     "Steering": "steering.method:Steering",
+    "Tap": "steering.model:Tap",
     "Training": "steering.training:Training",
     "UsageError": "core.errors:UsageError",
     "activations": "steering.hooks:activations",
     "average": "steering.algebra:average",
+    "check_finite": "steering.model:check_finite",
+    "check_sites": "steering.hooks:check_sites",
     "compose": "steering.algebra:compose",
     "concept_from_images": "steering.steer:concept_from_images",
     "concept_from_words": "steering.steer:concept_from_words",
@@ -128,6 +138,7 @@ _ORIGINS = {
     "save_intervention": "steering.intervention:save",
     "select_sites": "steering.model:select_sites",
     "steer": "results.steered:steer",
+    "steering_tap": "steering.hooks:steer",
 }
 """Module below `htbench` and name there, by public name."""
 

@@ -441,7 +441,7 @@ class _Probe:
             if site == self._last:
                 self._dtype = z.dtype
                 reached.append(mean_pool(z).double())
-                self._size = float(reached[-1][0].abs().sum())
+                self._size = float(reached[-1][0].detach().abs().sum())
             elif site in shifts:
                 return z + shifts[site][:, None].to(z.dtype)
             return z
