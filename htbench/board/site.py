@@ -40,7 +40,7 @@ class Built:
     concepts: int
     files: int
     problems: tuple[Problem, ...]
-    """What is not on it."""
+    """Bundles and files that are not on it."""
 
 
 def build(

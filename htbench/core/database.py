@@ -156,7 +156,7 @@ class Database:
 
     def _migrate(self, version: int) -> None:
         """Bring a file of an older `version` up to date; only schemas with an `oldest` need it."""
-        raise NotImplementedError(f"{type(self).__name__} reads no older version")
+        raise RuntimeError(f"{type(self).__name__} claims an oldest version that it cannot migrate")
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -21,7 +21,7 @@ class PromiseResult:
 
     promise: str
     problem: str | None
-    """Why it was not kept; None if it was."""
+    """The reason that it was not kept; None if it was."""
 
 
 def check_all(promises: Sequence[Callable[[Case], None]], case: Case) -> Iterator[PromiseResult]:

@@ -42,7 +42,7 @@ class Content:
     base: str
     """Repository of the model's denoiser; empty where it has none, or it is not known."""
     rows: tuple[tuple[str, str], ...]
-    """What the record says, by heading."""
+    """Facts of the record, by heading."""
     companion: Path | None = None
     """The file that belongs to it: a bundle's signature, or the card of a trained method."""
 

@@ -77,7 +77,7 @@ class ModelCase:
         }
 
     def traced_states(self, change: Intervention, strength: float) -> "dict[Site, list[_State]]":
-        """What each site leaves in fitting, step by step."""
+        """Activations that each site leaves in fitting, step by step."""
         states: dict[Site, list[_State]] = {}
         steered = steer([change], [strength])
 
@@ -91,7 +91,7 @@ class ModelCase:
         return states
 
     def generated_states(self, change: Intervention) -> "dict[Site, list[_State]]":
-        """What each site leaves in generating at strength 1, step by step."""
+        """Activations that each site leaves in generating at strength 1, step by step."""
         recorder = _Recorder(change, frozenset(self.model.sites))
         self.images(self.request(recorder, 1.0))
         return recorder.states

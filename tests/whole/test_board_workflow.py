@@ -44,8 +44,6 @@ def test_the_commands_are_those_of_the_task() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_the_right_options_and_arguments(command: str) -> None:
     name, *words = shlex.split(command)[1:]
-    if name not in KNOWN.commands:
-        pytest.skip(f"htbench {name} is not installed")
     context = KNOWN.make_context("htbench", [name, *words])
     KNOWN.commands[name].make_context(name, words, parent=context)
 

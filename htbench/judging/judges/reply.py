@@ -70,7 +70,7 @@ def _verdict(text: str, message: Mapping[str, Any], logprobs: object) -> Verdict
 
 
 def thought(body: str) -> str:
-    """What the model thought before its answer in a chat completion; empty if it shows nothing."""
+    """The model's thoughts before its answer in a chat completion; empty if it shows none."""
     try:
         message = _parsed(body)["choices"][0]["message"]
         content = message.get("content")
