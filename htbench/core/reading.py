@@ -48,6 +48,8 @@ _BOMS = {
 }
 _START = 4096
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
+_MAY_OVERFLOW = re.compile(rb"[eE]\+?\d{3}|\d{300}")
+"""In every JSON text with a number that is too large for a float."""
 _LONG_NUMBER = re.compile(rf"\d{{{MAX_DIGITS + 1}}}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 Record = TypeVar("Record", bound="BaseModel")
@@ -184,7 +186,9 @@ def parse_flat_lists(lines: Sequence[bytes]) -> list[list[Any]] | None:
         return None
     try:
         rows: list[list[Any]] = json.loads(
-            b"[%b]" % text, parse_float=_finite, parse_constant=_finite
+            b"[%b]" % text,
+            parse_float=_finite if _MAY_OVERFLOW.search(text) else None,
+            parse_constant=_finite,
         )
     except ValueError:
         return None

@@ -153,6 +153,8 @@ def test_flat_lists_are_parsed_at_once_as_one_by_one(lines: list[bytes]) -> None
         [b"[1]", b"[2] x"],
         [b" [1]"],
         [b"[1,NaN]"],
+        [b"[%b.0]" % (b"1" * 310)],
+        [b"[10.1e+0308]"],
         [b"[1e999]"],
         [b"[" + b"1" * 5000 + b"]"],
         [b"[1]", b"]["],
