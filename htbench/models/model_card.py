@@ -29,7 +29,7 @@ from htbench.core.registry import Description
 from htbench.core.types import Digest
 from htbench.core.weights import HubFiles
 from htbench.models.published.generators import PublishedGenerator
-from htbench.models.published.preset import Dtype
+from htbench.models.published.preset import ADDED_GUIDANCE, EMBEDDED_GUIDANCE, Dtype
 from htbench.steering import baseline
 
 if TYPE_CHECKING:
@@ -58,6 +58,16 @@ class _Pipeline:
     tokenisers: tuple[str, ...]
 
 
+def _read_by_one(family: str) -> _Pipeline:
+    """A transformer whose prompts one language model reads."""
+    return _Pipeline(
+        family=family,
+        denoiser="transformer",
+        text_encoders=("text_encoder",),
+        tokenisers=("tokenizer",),
+    )
+
+
 PIPELINES = {
     "StableDiffusionXLPipeline": _Pipeline(
         family="sdxl",
@@ -65,22 +75,19 @@ PIPELINES = {
         text_encoders=("text_encoder", "text_encoder_2"),
         tokenisers=("tokenizer", "tokenizer_2"),
     ),
-    "PixArtSigmaPipeline": _Pipeline(
-        family="pixart-sigma",
-        denoiser="transformer",
-        text_encoders=("text_encoder",),
-        tokenisers=("tokenizer",),
-    ),
+    "PixArtSigmaPipeline": _read_by_one("pixart-sigma"),
     "FluxPipeline": _Pipeline(
         family="flux",
         denoiser="transformer",
         text_encoders=("text_encoder", "text_encoder_2"),
         tokenisers=("tokenizer", "tokenizer_2"),
     ),
+    "SanaSprintPipeline": _read_by_one("sana-sprint"),
+    "ZImagePipeline": _read_by_one("z-image"),
+    "QwenImagePipeline": _read_by_one("qwen-image"),
+    "Flux2KleinPipeline": _read_by_one("flux2-klein"),
 }
 """Pipelines that a card can name, by their classes; all else is a class of its own."""
-_UNGUIDED = ("flux",)
-"""Families without classifier-free guidance, whose guidance has no lowest effective value."""
 
 
 class DenoiserFile(BaseModel):
@@ -158,17 +165,20 @@ class ModelCard(BaseModel):
             raise ValueError("a pipeline has either timesteps or steps")
         if list(self.timesteps) != sorted(set(self.timesteps), reverse=True):
             raise ValueError("timesteps fall from noise to the image: 999, 749, 499, 249")
-        self._check_guidance()
+        known = PIPELINES.get(self.pipeline)
+        if self.timesteps and known and known.family == "sana-sprint":
+            raise ValueError("times of SANA-Sprint are angles; give a number of steps")
+        self._check_guidance(known)
         return self
 
-    def _check_guidance(self) -> None:
-        known = PIPELINES.get(self.pipeline)
-        if known and known.family in _UNGUIDED:
+    def _check_guidance(self, known: _Pipeline | None) -> None:
+        if known and known.family in EMBEDDED_GUIDANCE:
             return
-        if 0 < self.guidance <= 1:
+        least = 0 if known and known.family in ADDED_GUIDANCE else 1
+        if 0 < self.guidance <= least:
             raise ValueError("guidance from 0 to 1 is none in diffusers; write 0, or more than 1")
-        if self.negative_prompt is not None and self.guidance <= 1:
-            raise ValueError("negative_prompt has no effect without guidance above 1")
+        if self.negative_prompt is not None and self.guidance <= least:
+            raise ValueError(f"negative_prompt has no effect without guidance above {least}")
 
     def digest(self, folder: Path) -> Digest:
         """Changes with all that the card says of images, and with the code beside it in `folder`.
@@ -355,6 +365,7 @@ def _generator(card: ModelCard, folder: Path) -> CardGenerator:
     return CardGenerator(
         name=card.name,
         family=pipeline.family,
+        size_step=32 if pipeline.family == "sana-sprint" else 16,
         base=base,
         denoiser=denoiser,
         scheduler=card.scheduler,

@@ -9,7 +9,7 @@ from kit.commands import htbench, imports_torch
 
 from htbench.core import registry
 from htbench.core.errors import HtbenchError, Missing, UsageError
-from htbench.models.model_card import CardGenerator, load_card, read_card
+from htbench.models.model_card import PIPELINES, CardGenerator, load_card, read_card
 from htbench.run import plan as plans
 from htbench.run.plan import RunOptions
 from htbench.run.run_folder import find_folder
@@ -76,6 +76,14 @@ def test_a_card_of_a_pipeline_is_a_generator(tmp_path: Path) -> None:
     assert made.denoiser.files[0] == "transformer/*.safetensors"
 
 
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_each_pipeline_is_of_a_family_with_a_tiny_twin(pipeline: str, tmp_path: Path) -> None:
+    text = PIPELINE.replace("timesteps = [400]", "steps = 2")
+    made = generator(write(tmp_path, text.replace("PixArtSigmaPipeline", pipeline)))
+    model = made("meta", weights="tiny")
+    assert (len(list(model.timesteps)), model.size) == (2, 64)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -90,6 +98,7 @@ def test_a_card_of_a_pipeline_is_a_generator(tmp_path: Path) -> None:
         (('name = "mine"', 'name = "emoji"'), "has the name of an installed model, 'emoji'"),
         (('name = "mine"', 'name = "../x"'), "name: String should match pattern"),
         (('scorer = "emoji-clip-b"', 'scorer = "emoji-clip-c"'), "did you mean 'emoji-clip-"),
+        (("PixArtSigmaPipeline", "SanaSprintPipeline"), "times of SANA-Sprint are angles"),
         (('scorer = "', 'model = "a:B"\nscorer = "'), "either a pipeline or a model"),
     ],
 )

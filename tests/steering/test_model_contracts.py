@@ -7,7 +7,7 @@ import pytest
 import torch
 from kit.toy import MAPS, TOKENS, Toy
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from htbench.core import registry
 from htbench.core.promises import name
@@ -123,6 +123,17 @@ class HasGradientsOfTheWrongSign(_TurnsGradients):
 
 class HasGradientsOfTheWrongSize(_TurnsGradients):
     factor = 1.5
+
+
+class _Wave(nn.Module):
+    def forward(self, z: Tensor) -> Tensor:
+        return z + (300 * z).sin() / 20
+
+
+def test_a_model_whose_answers_are_straight_over_small_steps_alone_keeps_every_promise() -> None:
+    model = Toy()
+    model.network.maps["enter"] = nn.Sequential(model.network.maps["enter"], _Wave())
+    assert broken(model) == {}
 
 
 class ChangesABitAtStrength0(Toy):

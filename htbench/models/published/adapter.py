@@ -376,11 +376,7 @@ def _components(
         side=side,
         cells=(size // latents.pixels_per_cell(vae) // 2) ** 2,
     )
-    guided = guidance.of(
-        preset,
-        takes_input=guidance.takes_input(preset, configs["denoiser"]),
-        has_zeros=configs.get("zeros"),
-    )
+    guided = guidance.of(preset, denoiser=configs["denoiser"], pipeline=configs.get("pipeline", {}))
     text_digest = content.digest(
         [preset.family, _text_fingerprint(files), str(dtype), configs.get("words")]
     )
@@ -486,7 +482,7 @@ def _configs(folder: Path, family: Family) -> dict[str, Any]:
             part: {key: value for key, value in config.items() if not key.startswith("_")}
             for part, config in configs.items()
         },
-        "zeros": own.get("force_zeros_for_empty_prompt"),
+        "pipeline": {key: value for key, value in own.items() if not key.startswith("_")},
     }
 
 

@@ -46,6 +46,9 @@ class Family(Protocol):
     def latent_dtype(self) -> torch.dtype | None:
         """Number format of its latents between steps; None: that of encoded prompts."""
 
+    def timesteps(self, steps: int) -> Sequence[float]:
+        """The pipeline's timesteps, where it is given only their number; empty: the scheduler's."""
+
     def set_timesteps(
         self, scheduler: Any, timesteps: Sequence[float], *, side: int, device: str
     ) -> None:
@@ -82,6 +85,7 @@ class Sdxl:
     guidance = "0"
     autoencoder = "AutoencoderKL"
     latent_dtype = None
+    timesteps = staticmethod(schedule.left_to_scheduler)
     set_timesteps = staticmethod(schedule.set_listed)
     patterns: ClassVar[Mapping[str, str]] = {
         "norms": r"unet\..*norm.*",
@@ -147,6 +151,7 @@ class PixArtSigma:
     guidance = "0"
     autoencoder = "AutoencoderKL"
     latent_dtype = None
+    timesteps = staticmethod(schedule.left_to_scheduler)
     set_timesteps = staticmethod(schedule.set_listed)
     patterns: ClassVar[Mapping[str, str]] = {
         "norms": r"transformer\..*norm(1|2|_out)",
@@ -212,6 +217,7 @@ class Flux:
     guidance = "0"
     autoencoder = "AutoencoderKL"
     latent_dtype = None
+    timesteps = staticmethod(schedule.left_to_scheduler)
     set_timesteps = staticmethod(schedule.set_listed)
     patterns: ClassVar[Mapping[str, str]] = {
         "norms": r"transformer\..*\.norm(1|1_context)?\.norm"

@@ -35,6 +35,7 @@ class Flux2Klein:
     guidance = "0"
     autoencoder = "AutoencoderKLFlux2"
     latent_dtype = None
+    timesteps = staticmethod(schedule.evenly_spaced)
     patterns: ClassVar[Mapping[str, str]] = {
         "norms": r"transformer\.transformer_blocks\.\d+\.norm[12](_context)?"
         r"|transformer\.single_transformer_blocks\.\d+\.norm"

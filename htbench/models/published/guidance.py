@@ -5,12 +5,16 @@ past the answer to the prompt: with :math:`\epsilon_c` and :math:`\epsilon_u`,
 
 .. math:: \epsilon = \epsilon_u + g\,(\epsilon_c - \epsilon_u)
 
-Both are rows of one batch, as in diffusers. Interventions act on the rows with the prompt alone: an
+Pipelines differ: that of Z-Image adds g times the difference to the answer to the prompt, and that
+of Qwen-Image gives each cell of the result the norm of the answer to the prompt.
+
+Both are rows of one batch. Interventions act on the rows with the prompt alone: an
 intervention stands in for words of the prompt, which have no part in the negative one. One that
 gives the activations of a prompt with the concept then gives the image of that prompt, at any g.
 Steered too, the negative rows would take back most of what guidance adds to the concept.
 
-Denoisers with embedded guidance, such as FLUX.1 [dev], take g as an input, and are asked once.
+Denoisers with embedded guidance, such as FLUX.1 [dev] and SANA-Sprint, take g as an input, and are
+asked once.
 
 References:
     Ho and Salimans. Classifier-Free Diffusion Guidance. 2022. https://arxiv.org/abs/2207.12598
@@ -27,15 +31,24 @@ from torch import Tensor, nn
 
 from htbench.core.errors import UsageError
 from htbench.core.types import Site
-from htbench.models.published.preset import TINY, Preset
+from htbench.models.published import sana
+from htbench.models.published.preset import ADDED_GUIDANCE, EMBEDDED_GUIDANCE, TINY, Preset
 from htbench.models.published.prompts import PromptCache, PromptEmbeds
 from htbench.steering import hooks
 from htbench.steering.intervention import Intervention
 from htbench.steering.model import Tap
 
 Kind = Literal["none", "classifier-free", "embedded"]
-_EMBEDDED = ("flux",)
-"""Families whose denoisers take guidance as an input, if any."""
+Formula = Literal["", "added", "rescaled"]
+_PUBLISHED = {"sana-sprint": sana.GUIDANCE}
+"""Scales of families that are never without guidance, where none is asked for."""
+_FORMULAS: Mapping[str, Formula] = {
+    **dict.fromkeys(ADDED_GUIDANCE, "added"),
+    "qwen-image": "rescaled",
+}
+"""Families whose pipelines combine the two answers in another way than the usual one."""
+_NEGATIVE_PROMPTS = {"qwen-image": " "}
+"""What the authors of a family's weights write for no negative prompt, unless it is nothing."""
 _ZEROED = ("sdxl",)
 """Families whose pipelines have zeros for a negative prompt that is not given, unless their own
 settings say otherwise."""
@@ -47,7 +60,12 @@ class Guidance:
 
     kind: Kind
     scale: float = 0.0
-    """diffusers' `guidance_scale`."""
+    """diffusers' `guidance_scale`, or its `true_cfg_scale` where it has both."""
+    factor: float = 0.0
+    """Factor of an embedded scale, in the denoiser's number format; 0: the scale in float32."""
+    formula: Formula = ""
+    """Empty: past the answer to the negative prompt; `added`: past that to the prompt; `rescaled`:
+    as the first, with the norm per cell of 2 x 2 latents of the answer to the prompt."""
     negative_prompt: str = ""
     has_zeros: bool = False
     """True if the encoding of the negative prompt is zeros."""
@@ -95,8 +113,11 @@ class Guidance:
         """The denoiser, with guidance among its inputs if it takes it there."""
         if self.kind != "embedded":
             return network
-        device = next(network.parameters()).device
-        scale = torch.full([1], self.scale, dtype=torch.float32, device=device).expand(images)
+        weight = next(network.parameters())
+        scale = torch.full([1], self.scale, dtype=torch.float32, device=weight.device)
+        scale = scale.expand(images)
+        if self.factor:
+            scale = scale.to(weight.dtype) * self.factor
         return cast(nn.Module, partial(cast(Callable[..., Any], network), guidance=scale))
 
     def combine(
@@ -106,34 +127,45 @@ class Guidance:
         if self.kind != "classifier-free":
             return answer
         negative, prompted = answer.chunk(2)
-        return negative + self.scale * (prompted - negative)
+        if self.formula == "added":
+            return prompted + self.scale * (prompted - negative)
+        combined = negative + self.scale * (prompted - negative)
+        if self.formula != "rescaled":
+            return combined
+        own, other = (
+            torch.linalg.vector_norm(nn.functional.pixel_unshuffle(each, 2), dim=1, keepdim=True)
+            for each in (prompted, combined)
+        )
+        return combined * nn.functional.interpolate(own / other, scale_factor=2, mode="nearest")
 
 
 def is_embedded(preset: Preset) -> bool:
     """True if a preset has guidance, and its family takes it as an input of the denoiser."""
-    return bool(preset.guidance) and preset.family.removesuffix(TINY) in _EMBEDDED
+    return bool(preset.guidance) and preset.family.removesuffix(TINY) in EMBEDDED_GUIDANCE
 
 
 def takes_input(preset: Preset, config: Mapping[str, Any]) -> bool:
     """True if the denoiser with these settings has guidance among its inputs, for the caller to
     give it."""
-    return preset.family.removesuffix(TINY) in _EMBEDDED and bool(config.get("guidance_embeds"))
+    return preset.family.removesuffix(TINY) in EMBEDDED_GUIDANCE and bool(
+        config.get("guidance_embeds")
+    )
 
 
-def of(preset: Preset, *, takes_input: bool, has_zeros: bool | None) -> Guidance:
+def of(preset: Preset, *, denoiser: Mapping[str, Any], pipeline: Mapping[str, Any]) -> Guidance:
     """The guidance of a preset.
 
     Args:
-        takes_input: True if the denoiser has guidance among its inputs.
-        has_zeros: whether the pipeline has zeros for a negative prompt that is not given; None:
-            it does not say.
+        denoiser: settings of the denoiser.
+        pipeline: settings of the pipeline, as far as they are known.
 
     Raises:
         UsageError: for guidance that the denoiser cannot have.
     """
     family = preset.family.removesuffix(TINY)
-    if family in _EMBEDDED:
-        if preset.guidance and not takes_input:
+    if family in EMBEDDED_GUIDANCE:
+        is_input = takes_input(preset, denoiser)
+        if preset.guidance and not is_input:
             raise UsageError(
                 f"{preset.name} has no guidance: its denoiser takes none, not {preset.guidance:g}",
                 remedy="Write guidance = 0 in its card.",
@@ -143,13 +175,25 @@ def of(preset: Preset, *, takes_input: bool, has_zeros: bool | None) -> Guidance
                 f"{preset.name} takes no negative prompt: its guidance is an input of its denoiser",
                 remedy="Leave negative_prompt out of its card.",
             )
-        return Guidance(kind="embedded" if takes_input else "none", scale=preset.guidance)
-    if preset.guidance <= 1:
+        return Guidance(
+            kind="embedded" if is_input else "none",
+            scale=preset.guidance or _PUBLISHED.get(family, 0.0),
+            factor=denoiser.get("guidance_embeds_scale", 0.0),
+        )
+    if preset.guidance <= (0 if family in ADDED_GUIDANCE else 1):
         return Guidance(kind="none")
-    zeros = family in _ZEROED if has_zeros is None else has_zeros
+    if pipeline.get("is_distilled"):
+        raise UsageError(
+            f"{preset.name} has no guidance: its pipeline says that it is distilled, so that "
+            f"diffusers would ignore {preset.guidance:g}",
+            remedy="Write guidance = 0 in its card.",
+        )
+    zeros = pipeline.get("force_zeros_for_empty_prompt", True)
+    given = preset.negative_prompt
     return Guidance(
         kind="classifier-free",
         scale=preset.guidance,
-        negative_prompt=preset.negative_prompt or "",
-        has_zeros=family in _ZEROED and zeros and preset.negative_prompt is None,
+        formula=_FORMULAS.get(family, ""),
+        negative_prompt=_NEGATIVE_PROMPTS.get(family, "") if given is None else given,
+        has_zeros=bool(family in _ZEROED and zeros and given is None),
     )

@@ -161,6 +161,11 @@ class Preset:
         return {"low-rank updates": f"{file}, revision {self.lora.commit}"}
 
 
+EMBEDDED_GUIDANCE = ("flux", "sana-sprint")
+"""Families whose denoisers take guidance as an input, if any."""
+ADDED_GUIDANCE = ("z-image",)
+"""Families whose pipelines add the guided difference to the answer to the prompt, at any `guidance`
+above 0; those of others have classifier-free guidance above 1."""
 TINY = "-tiny"
 """Ending of a family's name for its modules with few channels, in which a CPU makes an image at
 once: to rehearse, since neither images nor times mean anything."""

@@ -38,6 +38,7 @@ class QwenImage:
     guidance = "0"
     autoencoder = "AutoencoderKLQwenImage"
     latent_dtype = None
+    timesteps = staticmethod(schedule.evenly_spaced)
     set_timesteps = staticmethod(schedule.set_by_size)
     patterns: ClassVar[Mapping[str, str]] = {
         "norms": r"transformer\..*\.img_norm[12]|transformer\.norm_out\.norm",

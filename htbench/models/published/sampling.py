@@ -16,6 +16,10 @@ _PUBLISHED = {
     "sdxl": "EulerDiscreteScheduler",
     "pixart-sigma": "DPMSolverMultistepScheduler",
     "flux": "FlowMatchEulerDiscreteScheduler",
+    "sana-sprint": "SCMScheduler",
+    "z-image": "FlowMatchEulerDiscreteScheduler",
+    "qwen-image": "FlowMatchEulerDiscreteScheduler",
+    "flux2-klein": "FlowMatchEulerDiscreteScheduler",
 }
 """Schedulers of the families' pipelines."""
 _SCHEDULER_FILE = "scheduler/scheduler_config.json"
@@ -73,8 +77,8 @@ def make_scheduler(
             remedy="Give the card `steps` instead, or use_dynamic_shifting = false.",
         )
     try:
-        if preset.timesteps:
-            family.set_timesteps(scheduler, preset.timesteps, side=side, device=device)
+        if timesteps := preset.timesteps or family.timesteps(preset.steps):
+            family.set_timesteps(scheduler, timesteps, side=side, device=device)
         else:
             shift = {"mu": _shift(scheduler.config, cells)} if is_shifted else {}
             scheduler.set_timesteps(device=device, **_steps(preset.steps, name), **shift)

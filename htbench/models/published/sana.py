@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -38,6 +39,12 @@ class SanaSprint:
         "attention": r"transformer\..*\.attn[12]",
         "mlp": r"transformer\..*\.ff",
     }
+
+    def timesteps(self, steps: int) -> Sequence[float]:
+        if steps == 2:
+            return 1.5708, 1.3
+        angles: list[float] = np.linspace(1.5708, 0.0, steps + 1)[:-1].tolist()
+        return angles
 
     def set_timesteps(
         self, scheduler: Any, timesteps: Sequence[float], *, side: int, device: str
@@ -76,18 +83,15 @@ class SanaSprint:
         *,
         size: int,
     ) -> Float[Tensor, "images channels rows columns"]:
-        angles, dtype = timestep.expand(len(latents)), embeds.states.dtype
+        angles = timestep.expand(len(latents))
         times = torch.sin(angles) / (torch.cos(angles) + torch.sin(angles))
-        guidance = torch.full((len(latents),), GUIDANCE, dtype=dtype, device=latents.device)
-        config: Any = network.config
         time = times.view(-1, 1, 1, 1)
         norm = torch.sqrt(time**2 + (1 - time) ** 2)
         scaled = latents * norm
         flow = network(
-            scaled.to(dtype),
+            scaled.to(embeds.states.dtype),
             encoder_hidden_states=embeds.states,
             encoder_attention_mask=embeds.mask,
-            guidance=guidance * config.guidance_embeds_scale,
             timestep=times,
             return_dict=False,
         )[0]

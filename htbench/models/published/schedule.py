@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 
@@ -34,6 +35,17 @@ def set_by_size(scheduler: Any, timesteps: Sequence[float], *, side: int, device
     slope = (config.max_shift - config.base_shift) / (most - fewest)
     mu = (side // 2) ** 2 * slope + (config.base_shift - slope * fewest)
     set_shifted(scheduler, timesteps, device=device, mu=mu)
+
+
+def evenly_spaced(steps: int) -> Sequence[float]:
+    """Timesteps from 1000 to 1000 / steps, before a shift."""
+    levels: list[float] = np.linspace(1000.0, 1000.0 / steps, steps).tolist()
+    return levels
+
+
+def left_to_scheduler(steps: int) -> Sequence[float]:
+    """No timesteps: the scheduler chooses them by their number."""
+    return ()
 
 
 def visited(scheduler: Any) -> Iterable[Tensor]:

@@ -39,6 +39,7 @@ class ZImage:
     guidance = "0"
     autoencoder = "AutoencoderKL"
     latent_dtype = torch.float32
+    timesteps = staticmethod(schedule.evenly_spaced)
     set_timesteps = staticmethod(schedule.set_by_size)
     patterns: ClassVar[Mapping[str, str]] = {
         "norms": r"transformer\..*\.(attention|ffn)_norm[12]|transformer\..*\.norm_final",

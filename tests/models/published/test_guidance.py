@@ -1,7 +1,10 @@
 """Guidance, on tiny twins: against diffusers' own pipelines, and what interventions act on."""
 
+import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline, FluxPipeline, FluxTransformer2DModel
@@ -20,6 +23,13 @@ from htbench.steering.model import Request
 from htbench.steering.model_contracts import ModelCase
 
 PIPELINES = {"sdxl": "StableDiffusionXLPipeline", "pixart-sigma": "PixArtSigmaPipeline"}
+OTHERS = {
+    "flux": "FluxPipeline",
+    "sana-sprint": "SanaSprintPipeline",
+    "z-image": "ZImagePipeline",
+    "qwen-image": "QwenImagePipeline",
+    "flux2-klein": "Flux2KleinPipeline",
+}
 CARD = """\
 name = "guided"
 pipeline = "{pipeline}"
@@ -34,7 +44,7 @@ scorer = "emoji-clip-b"
 
 
 def card(path: Path, family: str, folder: Path, *, guidance: float, more: str = "") -> Path:
-    pipeline = {**PIPELINES, "flux": "FluxPipeline"}[family]
+    pipeline = {**PIPELINES, **OTHERS}[family]
     text = CARD.format(pipeline=pipeline, folder=folder, guidance=guidance, size=SIZE)
     (path / "guided.toml").write_text(text + more)
     return path / "guided.toml"
@@ -82,6 +92,84 @@ def test_a_guided_image_is_that_of_the_plain_pipeline(
         **({} if family == "sdxl" else {"use_resolution_binning": False}),
     ).images
     assert image(model).tobytes() == wanted.tobytes()
+
+
+def undistilled(folder: Path, copy: Path) -> Path:
+    """A copy of a saved pipeline that does not say that it is distilled."""
+    shutil.copytree(folder, copy)
+    index = copy / "model_index.json"
+    settings = json.loads(index.read_text())
+    settings.pop("is_distilled", None)
+    index.write_text(json.dumps(settings))
+    return copy
+
+
+@pytest.mark.parametrize("negative", [None, "dog"])
+@pytest.mark.parametrize(
+    ("family", "guidance", "arguments"),
+    [
+        ("z-image", 0.5, {"guidance_scale": 0.5}),
+        ("qwen-image", 4.0, {"true_cfg_scale": 4.0}),
+        ("flux2-klein", 4.0, {"guidance_scale": 4.0}),
+    ],
+)
+def test_a_guided_image_is_within_a_level_of_that_of_a_pipeline_that_asks_twice(
+    family: str,
+    guidance: float,
+    arguments: dict[str, float],
+    negative: str | None,
+    folders: dict[str, Path],
+    tmp_path: Path,
+) -> None:
+    more = "" if negative is None else f'negative_prompt = "{negative}"\n'
+    folder = undistilled(folders[family], tmp_path / "pipeline")
+    model = load(card(tmp_path, family, folder, guidance=guidance, more=more))
+    pipeline = DiffusionPipeline.from_pretrained(folder)
+    if family == "flux2-klein":
+        given = pipeline.encode_prompt(prompt=[negative or ""], max_sequence_length=512)[0]
+        words = {"negative_prompt_embeds": given}
+    else:
+        words = {"negative_prompt": negative or (" " if family == "qwen-image" else "")}
+    (wanted,) = pipeline(
+        prompt="a cat",
+        num_inference_steps=3,
+        height=SIZE,
+        width=SIZE,
+        generator=[torch.Generator().manual_seed(7)],
+        **arguments,
+        **words,
+    ).images
+    made = np.asarray(image(model), dtype=int)
+    assert np.abs(made - np.asarray(wanted, dtype=int)).max() <= 1
+    plain = load(card(tmp_path, family, folder, guidance=0.0))
+    assert (made != np.asarray(image(plain), dtype=int)).any()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_sana_sprint_of_a_card_has_the_guidance_and_the_steps_of_the_plain_pipeline(
+    steps: int, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    path = card(tmp_path, "sana-sprint", folders["sana-sprint"], guidance=3.0)
+    path.write_text(path.read_text().replace("steps = 3", f"steps = {steps}"))
+    (wanted,) = DiffusionPipeline.from_pretrained(folders["sana-sprint"])(
+        "a cat",
+        num_inference_steps=steps,
+        guidance_scale=3.0,
+        height=SIZE,
+        width=SIZE,
+        generator=[torch.Generator().manual_seed(7)],
+        use_resolution_binning=False,
+        **({} if steps == 2 else {"intermediate_timesteps": None}),
+    ).images
+    assert image(load(path)).tobytes() == wanted.tobytes()
+
+
+def test_guidance_of_a_pipeline_that_says_it_is_distilled_is_refused(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    path = card(tmp_path, "flux2-klein", folders["flux2-klein"], guidance=4.0)
+    with pytest.raises(UsageError, match="guided has no guidance: its pipeline says"):
+        load(path)
 
 
 @pytest.fixture
