@@ -7,18 +7,19 @@ import threading
 import time
 from dataclasses import dataclass, field
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from htbench import report
 from htbench.core.display import printable
 from htbench.core.errors import HtbenchError, UsageError
+from htbench.core.http_server import BoundedServer
 from htbench.run.store import read_image
 
 HOST = "127.0.0.1"
 MAX_CONNECTIONS = 64
-"""Number of connections at a time; further ones are closed at once."""
+"""Number of connections at a time; further ones get status 503."""
 SECONDS = 30.0
 """The longest wait for a browser, to ask or to take what it asked for."""
 _POLL_SECONDS = 1.0
@@ -108,40 +109,13 @@ def serve(folder: Path, *, port: int) -> None:
             stop.set()
 
 
-def make_server(live_report: LiveReport, port: int) -> ThreadingHTTPServer:
+def make_server(live_report: LiveReport, port: int) -> BoundedServer:
     """A server on the local address, at another port if that one is taken."""
     handler = type("Handler", (_Handler,), {"live_report": live_report})
     try:
-        return _Server((HOST, port), handler)
+        return BoundedServer((HOST, port), handler, max_connections=MAX_CONNECTIONS)
     except OSError:
-        return _Server((HOST, 0), handler)
-
-
-class _Server(ThreadingHTTPServer):
-    """A server of few connections at a time, which browsers may break off as they like."""
-
-    daemon_threads = True
-
-    def __init__(self, *args: Any) -> None:
-        self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
-        super().__init__(*args)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        error = sys.exception()
-        if not isinstance(error, OSError):  # of a connection that was broken off, or too slow
-            sys.stderr.write(f"htbench: a request failed: {printable(repr(error))}\n")
+        return BoundedServer((HOST, 0), handler, max_connections=MAX_CONNECTIONS)
 
 
 class _Handler(BaseHTTPRequestHandler):

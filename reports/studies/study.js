@@ -5,22 +5,35 @@
   const asked = new URLSearchParams(location.search);
   const columns = ["study", "sheet", "rater", "position", "item", "choice", "rt_ms", "time"];
   const keys = { 1: "left", ArrowLeft: "left", 2: "right", ArrowRight: "right", 3: "tie", 4: "skip" };
-  const store = `htbench ${data.study} ${asked.get("sheet") || ""} ${asked.get("PROLIFIC_PID") || asked.get("rater") || ""}`;
+  const served = data.served || null;
+  const person = asked.get("PROLIFIC_PID") || asked.get("rater") || "";
+  const store = served ? `htbench ${data.study} ${location.pathname}` : `htbench ${data.study} ${asked.get("sheet") || ""} ${person}`;
   let state = { rater: "", sheet: 0, answers: [] };
   let shownAt = 0, ready = false;
 
-  const keep = () => { try { localStorage.setItem(store, JSON.stringify(state)); } catch { at("problem").textContent = "This browser keeps nothing: do not close or reload the page."; at("problem").hidden = false; } };
+  const problem = (text) => { at("problem").textContent = text; at("problem").hidden = !text; };
+  const keep = () => { try { localStorage.setItem(store, JSON.stringify(state)); return true; } catch { return false; } };
+  const save = () => { if (!keep() && !served) problem("This browser keeps nothing: do not close or reload the page."); };
   const recall = () => { try { return JSON.parse(localStorage.getItem(store)); } catch { return null; } };
   const only = (id) => { for (const part of ["start", "trial", "end"]) at(part).hidden = part !== id; };
-  const sheet = () => data.sheets[state.sheet - 1];
+  const sheet = () => data.sheets[served ? 0 : state.sheet - 1];
   const drawn = () => {
+    if (served) return served.sheet;
     const wanted = Number(asked.get("sheet"));
     if (Number.isInteger(wanted) && wanted >= 1 && wanted <= data.sheets.length) return wanted;
     return 1 + crypto.getRandomValues(new Uint32Array(1))[0] % data.sheets.length;
   };
 
+  // The index of the first trial without an answer.
+  const place = () => {
+    const given = new Set(state.answers.map((one) => one.position));
+    let index = 0;
+    while (given.has(index + 1)) index++;
+    return index;
+  };
+
   function show() {
-    const trials = sheet(), number = state.answers.length;
+    const trials = sheet(), number = place();
     if (number >= trials.length) return finish();
     const trial = trials[number];
     ready = false;
@@ -40,21 +53,25 @@
       return picture.decode();
     });
     Promise.all(loading).then(() => {
-      if (state.answers.length !== number) return;
-      at("problem").hidden = true;
+      if (place() !== number) return;
+      problem("");
       for (const id of ["left", "right", "tie", "skip"]) at(id).disabled = false;
       shownAt = performance.now();
       ready = true;
-    }, () => { at("problem").textContent = "A picture could not be loaded. Check your connection and reload the page: nothing is lost."; at("problem").hidden = false; });
+    }, () => {
+      problem("A picture could not be loaded. Check your connection: it is tried again, and nothing is lost.");
+      setTimeout(() => { if (place() === number) show(); }, 3000);
+    });
     const next = trials[number + 1];
     if (next) for (const side of ["left", "right"]) new Image().src = `pictures/${next[side]}`;
   }
 
   function answer(choice) {
     if (!ready || (choice === "tie" && !data.ties)) return;
-    const position = state.answers.length + 1;
-    state.answers.push({ item: sheet()[position - 1].item, choice, rt_ms: Math.round(performance.now() - shownAt), position, time: new Date().toISOString() });
-    keep();
+    const position = place() + 1;
+    state.answers.push({ item: sheet()[position - 1].item, choice, rt_ms: Math.round(performance.now() - shownAt), position, time: new Date().toISOString(), revision: 0 });
+    save();
+    if (served) server.send();
     show();
   }
 
@@ -68,24 +85,95 @@
     only("end");
     at("save").href = URL.createObjectURL(new Blob([table()], { type: "text/csv" }));
     at("save").download = `answers-${data.study.slice(0, 6)}-${state.sheet}.csv`;
-    if (data.done) { at("done").href = data.done; at("done").hidden = false; }
-    if (!data.post || state.sent) return;
-    at("state").textContent = "Sending your answers …";
+    if (data.done) at("done").href = data.done;
+    if (served) return finishServed();
+    at("done").hidden = !data.done;
+    if (data.post) post();
+  }
+
+  function finishServed() {
+    const waiting = server.unsent().length > 0;
+    at("save").hidden = !waiting;
+    at("done").hidden = waiting || !data.done;
+    at("state").textContent = waiting ? "Saving your answers …" : "Your answers are saved. You may close this page.";
+    if (!waiting && data.post) post();
+  }
+
+  function post() {
+    if (state.sent) return;
+    if (!served) at("state").textContent = "Sending your answers …";
     fetch(data.post, { method: "POST", headers: { "Content-Type": "text/csv" }, body: table() }).then((reply) => {
       if (!reply.ok) throw new Error(String(reply.status));
       state.sent = true;
-      keep();
-      at("state").textContent = "Your answers were sent. You may close this page.";
-    }).catch(() => { at("state").textContent = "Your answers could not be sent. Save them, and send the file to whoever invited you; or reload the page to try again."; });
+      save();
+      if (!served) at("state").textContent = "Your answers were sent. You may close this page.";
+    }).catch(() => { if (!served) at("state").textContent = "Your answers could not be sent. Save them, and send the file to whoever invited you; or reload the page to try again."; });
   }
 
-  at("start").addEventListener("submit", (event) => {
-    event.preventDefault();
-    state = { rater: at("person").value.trim(), sheet: drawn(), answers: [] };
+  // The server has an answer when its reply names the answer's position and revision.
+  const server = served && (() => {
+    const visit = [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    const saved = new Map((served.session ? served.session.answers : []).map((one) => [one.position, one.revision]));
+    const most = 100, waits = [1, 2, 4, 8, 15];
+    let busy = false, isNoted = false, isOver = false, failures = 0;
+    const unsent = () => state.answers.filter((one) => !(saved.get(one.position) >= one.revision));
+    const refusals = {
+      403: "This link is no longer valid. Ask whoever invited you for a new one.",
+      409: "Somebody else has begun with this link. Ask whoever invited you for one of your own.",
+      410: "Your answers were withdrawn, and nothing of them is kept.",
+    };
+
+    async function send() {
+      if (busy || isOver || (isNoted && !unsent().length)) return;
+      busy = true;
+      let wait = 0;
+      try {
+        const reply = await fetch("answers", {
+          method: "POST", headers: { "Content-Type": "application/json" }, keepalive: true,
+          body: JSON.stringify({ visit, rater: state.rater, answers: unsent().slice(0, most) }),
+        });
+        if (reply.ok) accept(await reply.json());
+        else if (reply.status in refusals || reply.status === 400) refuse(reply.status, await reply.text());
+        else throw new Error(String(reply.status));
+        failures = 0;
+      } catch {
+        wait = waits[Math.min(failures++, waits.length - 1)];
+        if (failures > 1) problem(at("start").hidden ? "The server does not answer. Your answers are kept in this browser and sent as soon as it does; you can go on." : "The server does not answer. Trying again …");
+      }
+      busy = false;
+      if (wait) setTimeout(send, 1000 * wait);
+      else send();
+    }
+
+    function accept(reply) {
+      if (failures > 1) problem("");
+      isNoted = true;
+      for (const [position, revision] of Object.entries(reply.saved)) saved.set(Number(position), revision);
+      state.rater = reply.rater;
+      save();
+      if (!at("start").hidden) show();
+      else if (!at("end").hidden) finishServed();
+    }
+
+    function refuse(status, text) {
+      isOver = true;
+      problem(refusals[status] || text);
+      if (status === 410) try { localStorage.removeItem(store); } catch { /* nothing is kept */ }
+      only("");
+    }
+
+    return { send, unsent };
+  })();
+
+  function begin() {
+    state = { rater: served ? "" : at("person").value.trim(), sheet: drawn(), answers: [] };
+    if (served) { state.rater = person.slice(0, 100); return server.send(); }
     if (!state.rater) return;
-    keep();
+    save();
     show();
-  });
+  }
+
+  at("start").addEventListener("submit", (event) => { event.preventDefault(); begin(); });
   for (const id of ["left", "right", "tie", "skip"]) at(id).addEventListener("click", () => answer(id));
   document.addEventListener("keydown", (event) => {
     if (at("trial").hidden || event.repeat || event.ctrlKey || event.metaKey || event.altKey || !(event.key in keys)) return;
@@ -93,7 +181,21 @@
     answer(keys[event.key]);
   });
 
-  const before = recall();
-  if (before && before.rater && data.sheets[before.sheet - 1]) { state = before; show(); }
-  else { at("person").value = asked.get("PROLIFIC_PID") || asked.get("rater") || ""; only("start"); }
+  // What the server has comes first; answers that it lacks are taken from this browser.
+  function resume() {
+    const before = recall(), own = served && served.session;
+    if (!served) return before && before.rater && data.sheets[before.sheet - 1] ? before : null;
+    if (own && person && person !== own.rater) return null;
+    const local = before && before.rater && (!own || own.rater === before.rater) ? before.answers : [];
+    if (!own && !local.length) return null;
+    const merged = new Map(own ? own.answers.map((one) => [one.position, one]) : []);
+    for (const one of local) if (!merged.has(one.position) || merged.get(one.position).revision < one.revision) merged.set(one.position, one);
+    const answers = [...merged.values()].sort((one, other) => one.position - other.position);
+    return { rater: own ? own.rater : before.rater, sheet: served.sheet, answers, sent: before ? before.sent : false };
+  }
+
+  const before = resume();
+  if (before) { state = before; show(); if (served) server.send(); }
+  else if (served && served.session) problem("Somebody else has begun with this link. Ask whoever invited you for one of your own.");
+  else { at("person").value = person; at("person-label").hidden = at("person").disabled = Boolean(served); only("start"); }
 })();

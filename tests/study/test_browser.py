@@ -10,7 +10,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from kit import judged_run
+from kit import judged_run, served_study
 from kit import study_exports as exports
 
 from htbench.study import answer, manifest
@@ -18,6 +18,7 @@ from htbench.study.analyse import writeup
 from htbench.study.ask import export, page, platforms, rehearsal
 from htbench.study.ask.options import StudyOptions
 from htbench.study.collect import intake, profile
+from htbench.study.collect.sessions import Session, SessionFiles
 
 pytestmark = pytest.mark.browser
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -289,6 +290,65 @@ def test_answers_are_sent_once_where_the_study_says(
     tab.reload()
     tab.wait_for_selector("#end:not([hidden])")
     assert got == [saved(tab, tmp_path).read_bytes()]
+
+
+def wait_for_answers(tab: Any, study: Path, number: int) -> Session:
+    """The session of the first sheet, once so many answers are on the disk."""
+    for _ in range(600):
+        session = SessionFiles(study).read(1)
+        if session and len(session.answers) >= number:
+            return session
+        tab.wait_for_timeout(50)
+    raise AssertionError(f"{number} answers were never saved")
+
+
+def test_a_served_session_goes_on_after_its_server_was_gone(browser: Any, tmp_path: Path) -> None:
+    """By keys and mouse, with an answer while the server is away, a reload, and a second device."""
+    study = served_study.build(tmp_path)
+    trials = page.read(study).sheets[0]
+    context = browser.new_context(viewport={"width": 1280, "height": 860})
+    tab, given = context.new_page(), []
+    with served_study.serving(study) as server:
+        port = server.server_port
+        address = f"{server.base_url}{server.site.links.participants[1]}"
+        tab.goto(address)
+        assert not tab.is_visible("#person")
+        tab.click("#agree")
+        tab.keyboard.press("Enter")
+        given += [give(tab, k, len(trials), trials[k - 1]) for k in (1, 2, 3)]
+        tab.wait_for_selector(READY)
+        wait_for_answers(tab, study, 3)
+    given.append(give(tab, 4, len(trials), trials[3]))
+    tab.wait_for_timeout(200)
+    assert len(wait_for_answers(tab, study, 3).answers) == 3
+    with served_study.serving(study, port=port):
+        wait_for_answers(tab, study, 4)
+        tab.reload()
+        given += [
+            give(tab, k, len(trials), trial) for k, trial in enumerate(trials, start=1) if k > 4
+        ]
+        tab.wait_for_selector("#state:has-text('are saved')")
+        session = wait_for_answers(tab, study, len(trials))
+        second = browser.new_context().new_page()
+        second.goto(address)
+        second.wait_for_selector("#state:has-text('are saved')")
+        second.context.close()
+    context.close()
+    assert [each.choice for each in session.answers] == given
+    assert [each.item for each in session.answers] == [trial["item"] for trial in trials]
+    assert (len(session.visits), bool(session.finished)) == (2, True)
+    answers = imported(tmp_path / "study" / "collected" / "sheet-001.json", study, tmp_path)
+    assert [each.choice for each in answers] == given
+
+
+def test_a_link_that_another_person_began_says_so(tab: Any, tmp_path: Path) -> None:
+    study = served_study.build(tmp_path)
+    with served_study.serving(study) as server:
+        link = server.site.links.participants[1]
+        served_study.post(server.server_port, link, rater="person-one")
+        tab.goto(f"{server.base_url}{link}?PROLIFIC_PID=person-two")
+        tab.wait_for_selector("#problem:has-text('Somebody else')")
+        assert not tab.is_visible("#trial")
 
 
 def test_a_hit_of_mturk_comes_back_as_it_was_given(tab: Any, study: Path, tmp_path: Path) -> None:

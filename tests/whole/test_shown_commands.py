@@ -43,6 +43,8 @@ ONLY_READ = {
     "judge quickstart-with-mine *": "needs a newcomer to a judged bundle",
     "judge quickstart --humans *": "needs answers of people",
     "study import answers-*": "needs answers of people",
+    "study import study/collected/*": "needs answers of people",
+    "study serve study": "answers until Ctrl-C",
     "study report quickstart": "needs answers of people",
     "import hosted.toml *": "needs a server",
     "import samples *": "watches until Ctrl-C",

@@ -88,7 +88,8 @@ def write(run: Path, folder: Path, options: StudyOptions) -> ExportSummary:
         seed=options.seed,
     )
     items = _BlindedItems(run=run, candidates=candidates, matches=matches, options=options)
-    text = page.render(_page([[items.trial(task) for task in sheet] for sheet in sheets], options))
+    trials = [[items.trial(task) for task in sheet] for sheet in sheets]
+    text = page.render(_page(trials, options)).html
     with records.locked(folder):
         _refuse_another_study(folder)
         sizes = _write_files(folder, text, items.pictures())

@@ -4,7 +4,7 @@ import html
 import json
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +20,7 @@ Trial = dict[str, str]
 """Item, concept, prompt, the choice that a check asks for, and the files of both pictures."""
 _TRIAL_FIELDS = ("item", "concept", "prompt", "check", "left", "right")
 _MAX_BYTES = 1 << 28
+_NOTHING = "'none'"
 _DATA = re.compile(r'<script id="data" type="application/json">(.*?)</script>', re.DOTALL)
 
 
@@ -47,8 +48,30 @@ class Page:
 _PAGE = TypeAdapter(Page)
 
 
-def render(page: Page) -> str:
-    """The page as HTML.
+@dataclass(frozen=True, kw_only=True)
+class ServedSheet:
+    """The sheet that a server gives to a participant, with the answers that it has kept so far."""
+
+    study: str
+    """The digest of the whole study."""
+    number: int
+    """The number of the sheet in the study, from 1."""
+    session: Mapping[str, object] | None
+    """The participant's identifier and answers so far; None before consent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderedPage:
+    """The page as HTML, with its content security policy for servers that send one."""
+
+    html: str
+    policy: str
+
+
+def render(page: Page, *, served: ServedSheet | None = None) -> RenderedPage:
+    """The page of all sheets, or with `served` that of the only one in `page`.
+
+    Without a server it keeps its answers in the browser; with one they are sent there.
 
     Raises:
         UsageError: if `post` is not a web address.
@@ -57,12 +80,17 @@ def render(page: Page) -> str:
     markup, css, script = (
         (folder / f"study.{suffix}").read_text(encoding="utf-8") for suffix in ("html", "css", "js")
     )
-    study = sha256(json.dumps(page.sheets, sort_keys=True).encode()).hexdigest()[:16]
-    data = json.dumps({**asdict(page), "study": study}, ensure_ascii=True, sort_keys=True)
+    facts = {**asdict(page), "study": served.study if served else study_digest(page)}
+    if served:
+        facts["served"] = {"sheet": served.number, "session": served.session}
+    data = json.dumps(facts, ensure_ascii=True, sort_keys=True)
+    origins = ["'self'"] if served else []
+    if page.post:
+        origins.append(_web_origin(page.post))
     policy = (
-        "default-src 'none'; img-src 'self' file:; "
-        f"style-src 'sha256-{_csp_hash(css)}'; script-src 'sha256-{_csp_hash(script)}'; "
-        f"connect-src {_web_origin(page.post)}; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src 'self'{'' if served else ' file:'}; "
+        f"style-src 'sha256-{csp_hash(css)}'; script-src 'sha256-{csp_hash(script)}'; "
+        f"connect-src {' '.join(origins or [_NOTHING])}; base-uri 'none'; form-action 'none'"
     )
     values = {
         "POLICY": html.escape(policy, quote=True).replace("&#x27;", "'"),
@@ -71,7 +99,18 @@ def render(page: Page) -> str:
         "DATA": data.replace("<", "\\u003c").replace("&", "\\u0026"),
         "JS": script,
     }
-    return re.sub("@@([A-Z]+)@@", lambda match: values[match[1]], markup)
+    text = re.sub("@@([A-Z]+)@@", lambda match: values[match[1]], markup)
+    return RenderedPage(html=text, policy=policy)
+
+
+def study_digest(page: Page) -> str:
+    """The digest by which answers name the study that they belong to."""
+    return sha256(json.dumps(page.sheets, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def csp_hash(text: str) -> str:
+    """The hash by which a content security policy allows an inline script or style."""
+    return b64encode(sha256(text.encode()).digest()).decode()
 
 
 def read(study: Path) -> Page:
@@ -108,14 +147,8 @@ def _changed(path: Path, problem: str) -> UsageError:
     return UsageError(f"{str(path)!r} is not as it was exported: {problem}")
 
 
-def _csp_hash(text: str) -> str:
-    return b64encode(sha256(text.encode()).digest()).decode()
-
-
 def _web_origin(address: str) -> str:
     """The origin that the page may send to, in terms of a content security policy."""
-    if not address:
-        return "'none'"
     scheme, _, rest = address.partition("://")
     if "@" in rest.partition("/")[0]:
         raise UsageError(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -57,6 +58,17 @@ def detect_profile(path: Path) -> Guess:
         else sum(sign in columns for sign in best.signs),
         unknown_choices=_unknown_choices(adjusted, path),
     )
+
+
+def detect_common_profile(paths: Sequence[Path]) -> Profile:
+    """The profile of files of one platform, by the first that has any columns.
+
+    A session in which nothing was answered yet has none.
+
+    Raises:
+        UsageError: as `detect_profile` does.
+    """
+    return detect_profile(next(filter(_columns, paths), paths[0])).profile
 
 
 def with_header_rows(candidate: Profile, path: Path) -> Profile:

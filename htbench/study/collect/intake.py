@@ -100,7 +100,9 @@ def _import(
     key = key or (folder / KEY_FILE if (folder / KEY_FILE).is_file() else None)
     has_rules = rules or (folder / RULES_FILE).is_file()
     declared = Rules.read(rules or folder / RULES_FILE) if has_rules else Rules()
-    log = ImportLog.read(folder) or ImportLog(rules=declared.digest)
+    log = ImportLog.read(folder) or ImportLog(rules="")
+    if not log.files:
+        log = log.model_copy(update={"rules": declared.digest})
     mapper = Mapper(
         study=folder.resolve().name,
         profile=profile,

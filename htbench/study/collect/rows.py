@@ -11,7 +11,7 @@ from typing import TextIO
 from htbench.core import reading
 from htbench.core.errors import UsageError
 from htbench.study import csv_rows
-from htbench.study.collect import potato
+from htbench.study.collect import potato, sessions
 
 Row = dict[str, str]
 _CHUNK = 1 << 16
@@ -108,8 +108,9 @@ class RowFile:
                     self._check_text(number, flat)
                     yield number, self._unpack_json(number, flat)
             except (AttributeError, KeyError, TypeError, ValueError):
-                platform = "Potato" if potato.is_native(value) else "Label Studio"
-                raise self.error(number, f"annotations are not as {platform} has them") from None
+                raise self.error(
+                    number, f"annotations are not as {_platform(value)} has them"
+                ) from None
             except RecursionError:
                 raise self.error(number, "too many lists or objects within each other") from None
 
@@ -158,7 +159,13 @@ def _json_values(file: TextIO, row_file: RowFile) -> Iterator[object]:
 
 
 def _flatten(value: dict[str, object]) -> Iterator[Row]:
-    """An object as a row of text; a Label Studio task as one row per annotation."""
+    """An object as a row of text; a Label Studio task as one row per annotation, a session of
+    `htbench study serve` as one per answer.
+    """
+    if sessions.is_session(value):
+        for answer in sessions.rows(value):
+            yield {name: _cell_text(part) for name, part in answer.items()}
+        return
     if potato.is_native(value):
         yield from potato.rows(value)
         return
@@ -174,6 +181,13 @@ def _flatten(value: dict[str, object]) -> Iterator[Row]:
         for result in annotation.get("result", ()):
             row[result.get("from_name", "")] = result.get("value", {})
         yield {name: _cell_text(part) for name, part in row.items()}
+
+
+def _platform(value: dict[str, object]) -> str:
+    """The platform whose export an object is like."""
+    if sessions.is_session(value):
+        return "htbench study serve"
+    return "Potato" if potato.is_native(value) else "Label Studio"
 
 
 def _cell_text(value: object) -> str:

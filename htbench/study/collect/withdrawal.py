@@ -3,7 +3,8 @@
 import csv
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -15,6 +16,7 @@ from htbench.study.collect import intake, privacy, profile
 from htbench.study.collect.log import FILE as LOG_FILE
 from htbench.study.collect.log import ImportLog
 from htbench.study.collect.privacy import MIN_IDENTIFIER_CHARS, Pseudonyms
+from htbench.study.collect.sessions import SessionFiles
 
 OWN_FILES = (
     intake.ANSWERS_FILE,
@@ -39,6 +41,8 @@ class Withdrawal:
     """Number of people whose answers are left."""
     files: int
     """Number of imported files in the study's folder that were rewritten or deleted."""
+    sessions: int
+    """Number of sessions that a server had kept and that were deleted."""
     withdrawn: int
     """Number of people who have withdrawn so far."""
 
@@ -78,22 +82,25 @@ class _Person:
 
 
 def forget(folder: Path, person: str, *, secret: Path, reports: Collection[str] = ()) -> Withdrawal:
-    """Remove a person from a study's tables and from the imported files that lie in its folder.
+    """Remove a person from a study's tables, from the imported files that lie in its folder, and
+    from the sessions that a server keeps there, which takes no further answers of theirs.
 
     The log of imports keeps a keyed digest, by which a later import leaves the person out. Every
     file is checked before the first is written; a killed process is made good by the same call.
 
     Args:
-        person: a pseudonym, an identifier as the platform exported it, or the name of a file that
-            holds the answers of one person.
+        person: a pseudonym, an identifier as the platform exported it, the code that a server drew,
+            or the name of a file that holds the answers of one person.
         reports: names of files that are not looked at, since the caller writes them again.
 
     Raises:
-        Missing: if nothing was imported, or the secret is not there.
+        Missing: if there are no answers, or the secret is not there.
         UnknownName: if there is no such person, with the nearest pseudonyms.
         Refused: if another file in the folder holds the person's name and cannot be rewritten.
     """
-    if not (folder / LOG_FILE).exists():
+    sessions = SessionFiles(folder)
+    is_served = sessions.folder.is_dir()
+    if not ((folder / LOG_FILE).exists() or is_served):
         raise Missing(
             f"no answers in study {str(folder)!r}", remedy="htbench study import reads them."
         )
@@ -103,21 +110,33 @@ def forget(folder: Path, person: str, *, secret: Path, reports: Collection[str] 
             remedy="Give --secret the file that the votes were imported with.",
         )
     names = Pseudonyms(secret=privacy.load_or_create_secret(secret, shared_folder=folder))
-    with records.locked(folder):
-        return _forget(folder, person, names=names, reports=reports)
+    with records.locked(folder), sessions.locked() if is_served else nullcontext():
+        sessions.remove_stale()
+        return _forget(folder, person, names=names, sessions=sessions, reports=reports)
 
 
 def _forget(
-    folder: Path, person: str, *, names: Pseudonyms, reports: Collection[str]
+    folder: Path,
+    person: str,
+    *,
+    names: Pseudonyms,
+    sessions: SessionFiles,
+    reports: Collection[str],
 ) -> Withdrawal:
     log = ImportLog.read(folder) or ImportLog(rules="")
     table = folder / intake.ANSWERS_FILE
     answers = list(answer.read(table)) if table.exists() else []
-    found = _find(person, {each.rater for each in answers}, log, names, folder)
+    codes = {path: session.rater for path, session in sessions.all()}
+    found = _find(person, {each.rater for each in answers}, codes, log, names, folder)
     kept = [each for each in answers if each.rater != found.pseudonym]
-    cleaned = dict(_cleaned_files(folder, found, reports=reports))
+    own_sessions = [
+        path for path, code in codes.items() if names.pseudonym(code) == found.pseudonym
+    ]
+    cleaned = dict(_cleaned_files(folder, found, deleted=own_sessions, reports=reports))
     log = log.with_withdrawn(names.mark(found.pseudonym))
     log.write(folder)
+    for path in own_sessions:
+        path.unlink()
     for path, text in cleaned.items():
         if text is None:
             path.unlink()
@@ -132,19 +151,27 @@ def _forget(
         answers=len(answers) - len(kept),
         people=len({each.rater for each in kept}),
         files=len(cleaned),
+        sessions=len(own_sessions),
         withdrawn=len(log.withdrawn),
     )
 
 
 def _find(
-    person: str, raters: set[str], log: ImportLog, names: Pseudonyms, folder: Path
+    person: str,
+    raters: set[str],
+    codes: Mapping[Path, str],
+    log: ImportLog,
+    names: Pseudonyms,
+    folder: Path,
 ) -> _Person:
-    """The person of a name, who has answers or statuses, or has withdrawn before."""
-    known = raters | set(intake.read_statuses(folder))
-    for name in dict.fromkeys((person.strip(), Path(person).stem)):
+    """The person of a name, who has answers, statuses or a session, or has withdrawn before."""
+    identifiers = {names.pseudonym(code): code for code in codes.values()}
+    known = raters | set(intake.read_statuses(folder)) | identifiers.keys()
+    by_file = [code for path, code in codes.items() if path.stem == Path(person).stem]
+    for name in dict.fromkeys((person.strip(), Path(person).stem, *by_file)):
         for pseudonym in (name, names.pseudonym(name)):
             if pseudonym in known or names.mark(pseudonym) in log.withdrawn:
-                identifier = name if pseudonym != name else ""
+                identifier = name if pseudonym != name else identifiers.get(pseudonym, "")
                 return _Person(pseudonym=pseudonym, names=names, identifier=identifier)
     raise UnknownName(
         "person",
@@ -155,14 +182,17 @@ def _find(
 
 
 def _cleaned_files(
-    folder: Path, person: _Person, *, reports: Collection[str]
+    folder: Path, person: _Person, *, deleted: Collection[Path], reports: Collection[str]
 ) -> Iterator[tuple[Path, str | None]]:
     """Each further file in the folder with its text without the person; None to delete it.
+
+    Those in `deleted` and `reports` are not looked at.
 
     Raises:
         Refused: for a file that holds the person's name and has no rows to remove.
     """
     written = {folder / name for name in (*reports, intake.ANSWERS_FILE, intake.PARTICIPANTS_FILE)}
+    written |= set(deleted)
     for path in sorted(folder.rglob("*")):
         if not path.is_file() or path.is_symlink() or path in written:
             continue

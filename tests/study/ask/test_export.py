@@ -134,9 +134,8 @@ def test_words_of_concepts_cannot_end_the_script() -> None:
         "left": "a.png",
         "right": "b.png",
     }
-    assert "<script>alert" not in render(
-        Page(sheets=[[trial]], question="Which?", consent="</p><script>alert")
-    )
+    page = Page(sheets=[[trial]], question="Which?", consent="</p><script>alert")
+    assert "<script>alert" not in render(page).html
 
 
 def test_answers_of_the_page_come_back_as_votes_on_methods(study: Path, tmp_path: Path) -> None:

@@ -328,7 +328,7 @@ def test_a_hit_that_mturk_would_not_take_is_refused(tmp_path: Path) -> None:
     }
     (study / "page").mkdir(parents=True)
     (study / page.FILE).write_text(
-        page.render(page.Page(sheets=[[trial] * 200], question="Which?", consent=""))
+        page.render(page.Page(sheets=[[trial] * 200], question="Which?", consent="")).html
     )
     with pytest.raises(UsageError, match=r"200 trials makes a HIT of .* MTurk takes 65,535"):
         platforms.write(study, "mturk", pictures_url=WEB)

@@ -1,0 +1,47 @@
+"""Links of a served study: an unguessable token for each participant, and one for the researcher.
+
+Tokens follow from the study's secret, so that a server that starts anew knows the same links, and
+no file holds them.
+"""
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+
+from htbench.core.secrets import Secret
+
+TOKEN_LENGTH = 32
+"""Hexadecimal digits of a token: 128 bits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Links:
+    """The links of a study of `sheets` participants, of which each has one sheet."""
+
+    secret: Secret
+    study: str
+    """The digest of the study: no other study has the same tokens."""
+    sheets: int
+
+    @cached_property
+    def researcher(self) -> str:
+        """The path of the overview."""
+        return f"r/{self._token('researcher')}/"
+
+    @cached_property
+    def participants(self) -> Mapping[int, str]:
+        """The path of each participant's page, by the number of the sheet from 1."""
+        return {number: f"p/{self._token(str(number))}/" for number in range(1, self.sheets + 1)}
+
+    @cached_property
+    def by_path(self) -> Mapping[str, int]:
+        """The number of the sheet by the path of a page."""
+        return {path: number for number, path in self.participants.items()}
+
+    def _token(self, holder: str) -> str:
+        """The digest of the holder's name, keyed by the secret."""
+        key = self.secret.reveal().encode("utf-8", "surrogateescape")
+        text = f"htbench link\n{self.study}\n{holder}"
+        return hmac.new(key, text.encode(), sha256).hexdigest()[:TOKEN_LENGTH]

@@ -1,0 +1,139 @@
+"""The researcher's overview of a served study: who began, who came back, who finished, and when."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from htbench.core import content
+from htbench.core.tables import TextTable
+from htbench.study.ask.page import csp_hash
+from htbench.study.collect.sessions import Session
+
+State = Literal["not begun", "begun", "finished"]
+_STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Participant:
+    """The progress of the participant of one sheet. Times are in UTC; empty: not yet."""
+
+    sheet: int
+    link: str
+    trials: int
+    answers: int = 0
+    began: str = ""
+    visits: int = 0
+    """Number of times that the page was opened, the first included."""
+    returned: str = ""
+    """Time of the last visit after the first."""
+    saved: str = ""
+    """Time at which the last new answer was saved."""
+    finished: str = ""
+
+    @property
+    def state(self) -> State:
+        """The progress in a word."""
+        return "finished" if self.finished else "begun" if self.began else "not begun"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """The participants of a study in the order of their sheets."""
+
+    study: str
+    """The name of the study's folder."""
+    participants: Sequence[Participant]
+
+    @property
+    def sentence(self) -> str:
+        """The numbers of participants who began and finished, and of answers."""
+        began = sum(bool(each.began) for each in self.participants)
+        finished = sum(bool(each.finished) for each in self.participants)
+        answers = sum(each.answers for each in self.participants)
+        total = len(self.participants)
+        return f"{began:,} of {total:,} began, {finished:,} finished; {answers:,} answers"
+
+    def table(self) -> TextTable:
+        """The progress of each participant with the link."""
+        return TextTable(
+            columns=("link", "sheet", "state", "answers", "visits", "last answer (UTC)"),
+            rows=[
+                (
+                    each.link,
+                    str(each.sheet),
+                    each.state,
+                    f"{each.answers} of {each.trials}",
+                    str(each.visits),
+                    minute(each.saved),
+                )
+                for each in self.participants
+            ],
+        )
+
+    def html(self) -> str:
+        """The page, which a browser loads again every half minute."""
+        return _template().render(overview=self, minute=minute)
+
+
+def build(
+    study: str,
+    *,
+    links: Mapping[int, str],
+    trials: Sequence[int],
+    sessions: Iterable[Session],
+) -> Overview:
+    """The overview of a study, from the links and the numbers of trials of all sheets."""
+    known = {session.sheet: session for session in sessions}
+    participants = [
+        _participant(known.get(sheet), sheet=sheet, link=link, trials=number)
+        for (sheet, link), number in zip(links.items(), trials, strict=True)
+    ]
+    return Overview(study=study, participants=participants)
+
+
+def policy() -> str:
+    """The content security policy of the page."""
+    source = (content.folder("reports") / "studies" / "overview.html").read_text(encoding="utf-8")
+    (style,) = _STYLE.findall(source)
+    return (
+        f"default-src 'none'; style-src 'sha256-{csp_hash(style)}'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def minute(time: str) -> str:
+    """A time to the minute, without the time zone: 2026-11-02 10:05."""
+    return time[:16].replace("T", " ")
+
+
+def _participant(session: Session | None, *, sheet: int, link: str, trials: int) -> Participant:
+    if session is None:
+        return Participant(sheet=sheet, link=link, trials=trials)
+    visits = session.visits
+    return Participant(
+        sheet=sheet,
+        link=link,
+        trials=trials,
+        answers=len(session.answers),
+        began=visits[0].time if visits else session.saved,
+        visits=len(visits),
+        returned=visits[-1].time if len(visits) > 1 else "",
+        saved=session.saved,
+        finished=session.finished,
+    )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(content.folder("reports") / "studies"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("overview.html")
