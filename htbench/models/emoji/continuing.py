@@ -1,6 +1,7 @@
 """Training that continues from the weights of another world, word by word."""
 
 import json
+import math
 from pathlib import Path
 
 import torch
@@ -39,7 +40,11 @@ def start_from(network: nn.Module, name: str, folder: Path) -> dict[str, object]
             if keys ^ named.keys():
                 raise RuntimeError(f"it has {len(keys)} tensors, not {len(named)}")
             for key, own in named.items():
-                _copy(own, file.get_tensor(key).float(), rows, len(former))
+                tensor = file.get_tensor(key).float()
+                if key.startswith("transformer.proj_out.") and own.shape != tensor.shape:
+                    _copy_drawings(own, tensor)
+                else:
+                    _copy(own, tensor, rows, len(former))
             record: dict[str, object] = json.loads(file.metadata()["recipe"])
     except (SafetensorError, RuntimeError, KeyError) as error:
         raise Refused(
@@ -67,3 +72,15 @@ def _copy(own: Tensor, former: Tensor, rows: list[tuple[int, int]], words: int) 
     own[new] = former[old]
     if after:
         own[-after:] = former[-after:]
+
+
+def _copy_drawings(own: Tensor, former: Tensor) -> None:
+    """Copy the layer that draws cells: the pixels that both draw, which are in the middle."""
+    own_side, side = (math.isqrt(len(tensor) // 3) for tensor in (own, former))
+    rim = (own_side - side) // 2
+    inner = slice(rim, own_side - rim)
+    if own.shape[1:] != former.shape[1:] or 2 * rim + side != own_side or rim < 0:
+        raise RuntimeError(f"a tensor has shape {tuple(former.shape)}, not {tuple(own.shape)}")
+    own.unflatten(0, (3, own_side, own_side))[:, inner, inner] = former.unflatten(
+        0, (3, side, side)
+    )

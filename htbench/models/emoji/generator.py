@@ -2,8 +2,9 @@
 
 It is a small relative of Nitro-1-PixArt: a PixArt transformer at a fixed timestep and a T5 encoder,
 of diffusers' and transformers' own classes. The noise is a latent of 8 x 8 cells, and a cell's
-output is its 8 x 8 pixels, so the decoder is a pixel shuffle without weights: scenes are aligned
-with the grid of cells, and a convolutional decoder trained more slowly without being sharper.
+output is its 8 x 8 pixels with a rim around them, which is mixed with those of its neighbours: the
+decoder has no weights. Scenes are aligned with the grid of cells, and a convolutional decoder
+trained more slowly without being sharper.
 
 Word embeddings have an embedding of the word's role in the caption added: without it the network
 took thousands of steps to distinguish the noun from its companion. The transformer gets the
@@ -24,6 +25,7 @@ from transformers import T5Config, T5EncoderModel
 from htbench.models.emoji import vocabulary
 from htbench.models.emoji.canvas import SIZE
 from htbench.models.emoji.scenes import LATENT
+from htbench.models.emoji.worlds import SHIPPED
 
 TIMESTEP = 400  # Nitro-1's
 WIDTH, HEADS, BLOCKS = 192, 6, 8
@@ -45,10 +47,14 @@ class CaptionEmbeds:
 
 
 class Generator(nn.Module):
-    """The network from words and noise to images."""
+    """The network from words and noise to images.
 
-    def __init__(self) -> None:
+    Each cell is drawn with `rim` pixels beyond its own on every side.
+    """
+
+    def __init__(self, *, rim: int = SHIPPED.rim) -> None:
         super().__init__()
+        self.rim = rim
         self.text_encoder = T5EncoderModel(
             T5Config(
                 vocab_size=vocabulary.size(),
@@ -65,7 +71,7 @@ class Generator(nn.Module):
             sample_size=LATENT[1],
             patch_size=1,
             in_channels=LATENT[0],
-            out_channels=3 * CELL**2,
+            out_channels=3 * (CELL + 2 * rim) ** 2,
             num_layers=BLOCKS,
             num_attention_heads=HEADS,
             attention_head_dim=WIDTH // HEADS,
@@ -106,4 +112,24 @@ class Generator(nn.Module):
             timestep=torch.full((len(latents),), TIMESTEP, device=latents.device),
             added_cond_kwargs={"resolution": None, "aspect_ratio": None},
         ).sample
-        return nn.functional.pixel_shuffle(cells, CELL)
+        return join_cells(cells, rim=self.rim)
+
+
+def join_cells(
+    cells: Float[Tensor, "images channels 8 8"], *, rim: int
+) -> Float[Tensor, "images rgb 64 64"]:
+    """Images of the drawings of their cells, which overlap by twice the rim.
+
+    Where drawings overlap, one fades linearly into the other. A step between two drawings of the
+    same shift is spread over `2 * rim` pixels.
+    """
+    side = CELL + 2 * rim
+    ramp = ((torch.arange(side, device=cells.device) + 0.5) / (2 * rim)).clamp(max=1)
+    window = torch.minimum(ramp, ramp.flip(0)).outer(torch.minimum(ramp, ramp.flip(0))).flatten()
+    weights = window[:, None].expand(-1, cells[0, 0].numel())
+
+    def joined(drawings: Float[Tensor, "images values cells"]) -> Tensor:
+        return nn.functional.fold(drawings, SIZE, side, padding=rim, stride=CELL)
+
+    drawings = cells.float().flatten(2).unflatten(1, (3, side * side)) * weights
+    return joined(drawings.flatten(1, 2)) / joined(weights[None])

@@ -64,6 +64,9 @@ class World:
     has_word_groups: bool = False
     """True if values have synonyms, which the CLIPs learn, and words that nothing learns; concepts
     are then held out by words. False: values have no words but their names."""
+    rim: int = 0
+    """Pixels that each cell of the generator draws beyond its own on every side, mixed with those
+    of its neighbours, so that no steering can leave a step between cells."""
 
     @cached_property
     def values(self) -> Mapping[str, tuple[str, ...]]:
@@ -130,6 +133,7 @@ WORLD_4 = World(
     frames=tuple(FRAMES),
     weathers=tuple(WEATHERS),
     has_word_groups=True,
+    rim=2,
 )
 """The next world; no shipped model is trained on it yet."""
 WORLDS = {world.version: world for world in (WORLD_3, WORLD_4)}

@@ -12,6 +12,7 @@ from htbench.core.errors import Missing, Refused
 from htbench.models.emoji import clip, train, vocabulary
 from htbench.models.emoji.clip_training import untrained_clip
 from htbench.models.emoji.continuing import start_from
+from htbench.models.emoji.generator import Generator
 from htbench.models.emoji.generator_training import untrained_generator
 from htbench.models.emoji.icons import WEIGHTS_FOLDER
 from htbench.models.emoji.pretrained import recipe
@@ -52,6 +53,14 @@ def test_rows_of_words_follow_their_word_and_new_words_keep_their_own(
             row = former[key][WORDS.index(word) + 2] if word in WORDS else before[key][token]
             assert torch.equal(own[token], row)
         assert torch.equal(own[:2], former[key][:2])
+
+
+def test_a_generator_with_a_rim_draws_the_former_pixels_in_the_middle(tmp_path: Path) -> None:
+    former, network = _former("generator", tmp_path), Generator(rim=2)
+    start_from(network, "generator", tmp_path)
+    for key in ("transformer.proj_out.weight", "transformer.proj_out.bias"):
+        own = dict(network.named_parameters())[key].unflatten(0, (3, 12, 12))
+        assert torch.equal(own[:, 2:-2, 2:-2], former[key].unflatten(0, (3, 8, 8)))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
