@@ -9,7 +9,7 @@ from pathlib import Path
 from htbench.core.csv_files import cell as csv_cell
 from htbench.report import leaderboard_files
 from htbench.report.once import once
-from htbench.report.sections import claims, judges, people, wording
+from htbench.report.sections import claims, judges, losses, people, wording
 from htbench.report.sections.vote_charts import Bounded
 from htbench.run import wording_runs
 from htbench.run.export import new_folder
@@ -106,6 +106,8 @@ def _tables(summary: Summary) -> Iterator[CsvTable]:
     )
     if section := wording.collect(summary):
         yield CsvTable(name="wording", head=wording.csv_head(), rows=wording.csv_rows(section))
+    if lost := losses.collect(summary):
+        yield CsvTable(name="flaws", head=losses.csv_head(), rows=losses.csv_rows(lost))
     if summary.facts.is_imported:
         return
     yield CsvTable(

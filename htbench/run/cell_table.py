@@ -145,7 +145,23 @@ def read_scores(store: Store, cells: CellTable, scorer: str) -> Float[np.ndarray
         f"max(CASE metric WHEN '{metric.name}' THEN value END)" for metric in METRIC_TABLE
     )
     query = f"SELECT cell, {columns} FROM scores WHERE encoder = ? GROUP BY cell"
-    scores = np.full((len(cells.ids), len(METRIC_TABLE)), np.nan)
+    return _in_order(store, cells, query, scorer, columns=len(METRIC_TABLE))
+
+
+def read_values(store: Store, cells: CellTable, scorer: str) -> Float[np.ndarray, " cells"]:
+    """The one score of each cell by a scorer that is no encoder, in the order of `cells`.
+
+    NaN where a cell has none.
+    """
+    query = "SELECT cell, value FROM scores WHERE encoder = ?"
+    return _in_order(store, cells, query, scorer, columns=1)[:, 0]
+
+
+def _in_order(
+    store: Store, cells: CellTable, query: str, scorer: str, *, columns: int
+) -> Float[np.ndarray, "cells columns"]:
+    """The rows of a query, each a cell and its values, in the order of `cells`."""
+    scores = np.full((len(cells.ids), columns), np.nan)
     order = cells.ids.argsort()
     for part in _in_parts(store.iterate(query, scorer)) if len(order) else ():
         rows = np.array(part, float)

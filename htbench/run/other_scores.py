@@ -70,12 +70,13 @@ def _score(context: RunContext, scorer: Scorer) -> Reasons:
     reasons: Reasons = Counter()
     for ids in chunks(todo, _CHUNK_SIZE):
         rows = _known(context, scorer, store.cells(ids), unsteered)
-        paired = [row for row in rows if (row.prompt, row.seed) in unsteered]
+        alone = scorer.card.against == "nothing"
+        paired = [row for row in rows if alone or (row.prompt, row.seed) in unsteered]
         reasons += Counter({"its unsteered picture is missing": len(rows) - len(paired)})
         inputs = {
             row.id: ScorerInput(
                 image=store.image_path(str(row.file)).absolute(),
-                unsteered=unsteered[row.prompt, row.seed],
+                unsteered=unsteered.get((row.prompt, row.seed), NO_PICTURE),
                 prompt=row.prompt,
                 concept=concepts[row.concept].text,
                 target=concepts[row.concept].target(row.prompt),
@@ -105,10 +106,11 @@ def _known(
 ) -> list[CellRow]:
     """The cells whose prompt and concept the scorer knows; the others get an undefined score.
 
-    So do cells without an unsteered picture, unless the scorer is a command that needs none.
+    So do cells without an unsteered picture, unless the scorer compares with nothing, or is a
+    command that needs none.
     """
     concepts, card = context.plan.concepts_by_id, scorer.card
-    needs_pair = not card.command or card.against == "unsteered"
+    needs_pair = card.against != "nothing" and (not card.command or card.against == "unsteered")
     known = {
         row.id: row
         for row in rows
@@ -144,4 +146,4 @@ def _measure(scorer: Scorer, inputs: Sequence[ScorerInput]) -> list[float | str]
 
 
 def _input_key(scorer: Scorer, item: ScorerInput) -> tuple[object, ...]:
-    return item.image, getattr(item, scorer.card.against)
+    return item.image, getattr(item, scorer.card.against, None)

@@ -12,9 +12,9 @@ from htbench.core.errors import Missing, UnknownName, UsageError
 from htbench.core.types import Digest
 from htbench.scorers.metric_table import METRIC_TABLE
 
-Against = Literal["target", "concept", "prompt", "unsteered"]
+Against = Literal["target", "concept", "prompt", "unsteered", "nothing"]
 """What a picture is compared with: the prompt with the concept, the concept's words, the plain
-prompt, or the unsteered picture of the same seed."""
+prompt, the unsteered picture of the same seed, or nothing, where it is measured by itself."""
 Better = Literal["higher", "lower"]
 
 

@@ -1,9 +1,13 @@
 """Proportions with their intervals."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.special import stdtrit
+
+from htbench.stats.families import MIN_CLUSTERS, Families, FamiliesByConcept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,3 +47,25 @@ class Proportion:
         reach = t * math.sqrt(share * (1 - share) / n + (t / (2 * n)) ** 2)
         scale = 1 + t * t / n
         return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
+
+
+def share_over_concepts(
+    counts: Mapping[str, tuple[int, int]], families: FamiliesByConcept | None = None
+) -> Proportion:
+    """The share of all trials that count, from each concept's number of those and of trials.
+
+    The trials of a concept, and of concepts of one family, may vary together: the interval is that
+    of as many independent trials as have the standard error of the concepts' mean share. A share
+    that is the same for every concept rests on one trial for each independent cluster.
+    """
+    concepts = {name: count for name, count in counts.items() if count[1]}
+    count, of = (sum(each[k] for each in concepts.values()) for k in (0, 1))
+    mean = Families.of(list(concepts), families).mean
+    if not concepts or mean.clusters < MIN_CLUSTERS:
+        return Proportion(count=count, of=of, trials=math.nan)
+    shares = np.array([flagged / trials for flagged, trials in concepts.values()])
+    error, value = float(mean.error(shares)), count / of
+    # fewer trials than clusters, or more than there are, is chance
+    trials = value * (1 - value) / error**2 if error else mean.clusters
+    trials = min(max(trials, mean.clusters), float(of))
+    return Proportion(count=count, of=of, trials=trials, df=mean.degrees_of_freedom)

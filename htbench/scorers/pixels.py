@@ -1,0 +1,159 @@
+r"""Scores of a picture's pixels alone: what steering does to them beside adding a concept.
+
+Each pixel has a red, green and blue level from 0 to 1 and the luminance
+:math:`Y = .299 R + .587 G + .114 B`; transparent pixels stand on white. No weights are needed.
+
+References:
+    Peli. Contrast in Complex Images. 1990. https://doi.org/10.1364/JOSAA.7.002032
+    Immerkær. Fast Noise Variance Estimation. 1996. https://doi.org/10.1006/cviu.1996.0060
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float
+
+from htbench.core import pictures
+from htbench.scorers.scorer import Better, ScorerCard, ScorerInput, ScorerVersion
+
+VERSION = "1"
+"""To be raised with any change of the functions below, which makes other scores."""
+MAX_PIXELS = 1 << 22
+"""A picture of more pixels, such as 4096 x 4096, is reduced by means over squares."""
+MIN_SIDE = 3
+"""Least width and height of a picture, in pixels: that of the noise estimate's mask."""
+_LUMINANCE = np.array([0.299, 0.587, 0.114])
+_END = 1.5 / 255
+"""Distance from an end of the scale within which a level counts as clipped: one level of 255."""
+
+Levels = Float[np.ndarray, "height width rgb"]
+"""Red, green and blue levels from 0 to 1."""
+
+
+def contrast(levels: Levels) -> float:
+    """Standard deviation of the luminance, 0 to .5: the root-mean-square contrast.
+
+    0 for a picture of one luminance; a washed-out picture has little of it.
+    """
+    return float((levels @ _LUMINANCE).std())
+
+
+def clipping(levels: Levels) -> float:
+    """Share of all levels, of all channels, that are at an end of the scale, 0 to 1.
+
+    A picture that is burnt out, or of colours more saturated than can be shown, has much of it.
+    """
+    return float(((levels <= _END) | (levels >= 1 - _END)).mean())
+
+
+def noise(levels: Levels) -> float:
+    r"""Standard deviation of the noise in the luminance, by Immerkær's estimate; 0 and above.
+
+    .. math:: \sqrt{\frac{\pi}{2}} \frac{1}{6 (W - 2)(H - 2)} \sum |Y * N|
+
+    where :math:`N`, the difference of two Laplacians, is 0 on planes and straight edges.
+    """
+    y = levels @ _LUMINANCE
+    rows = y[:-2] - 2 * y[1:-1] + y[2:]
+    both = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
+    return float(math.sqrt(math.pi / 2) / 6 * np.abs(both).mean())
+
+
+def sharpness(levels: Levels) -> float:
+    """Root-mean-square difference of the luminance of neighbouring pixels, by the contrast.
+
+    0 for a picture of one luminance; the square root of 2 for independent pixels. Of two pictures
+    with the same contents the blurred one has less, whatever their contrast.
+    """
+    y = levels @ _LUMINANCE
+    deviation = float(y.std())
+    if deviation < 1e-9:
+        return 0.0
+    squares = [np.square(np.diff(y, axis=axis)).mean() for axis in (0, 1)]
+    return float(math.sqrt(sum(squares) / 2) / deviation)
+
+
+class PixelScorer:
+    """Implements `htbench.scorers.scorer.Scorer` for a function of a picture's levels.
+
+    It works on the CPU, whatever the device.
+    """
+
+    name: ClassVar[str]
+    better: ClassVar[Better]
+    summary: ClassVar[str]
+    paper: ClassVar[str] = ""
+    function: ClassVar[Callable[[Levels], float]]
+
+    def __init__(
+        self, device: str, *, weights: str = "hub", card: ScorerCard | None = None
+    ) -> None:
+        self.card = card or ScorerCard(
+            name=self.name,
+            gauge=self.name,
+            better=self.better,
+            against="nothing",
+            licence="Apache-2.0, with htbench",
+            summary=self.summary,
+            paper=self.paper,
+        )
+        self.declared = ScorerVersion(name=self.card.name, version=VERSION, weights="none")
+
+    def measure(self, inputs: Sequence[ScorerInput]) -> list[float | str]:
+        return [self._measure(item.image) for item in inputs]
+
+    def close(self) -> None:
+        """Nothing: what was read is kept for the next of these scorers."""
+
+    def _measure(self, path: Path) -> float | str:
+        file = path.stat()
+        scores = _scores(path, file.st_mtime_ns, file.st_size)
+        return scores if isinstance(scores, str) else scores[self.name]
+
+
+class Contrast(PixelScorer):
+    """Contrast as a scorer."""
+
+    name, better, function = "contrast", "higher", contrast
+    summary = "Contrast: standard deviation of the luminance, 0 to .5; low where washed out"
+    paper = "https://doi.org/10.1364/JOSAA.7.002032"
+
+
+class Clipping(PixelScorer):
+    """Clipping as a scorer."""
+
+    name, better, function = "clipping", "lower", clipping
+    summary = "Clipping: share of the colour levels at an end of the scale; high where burnt out"
+
+
+class Noise(PixelScorer):
+    """Noise as a scorer."""
+
+    name, better, function = "noise", "lower", noise
+    summary = "Noise: standard deviation of the luminance's noise, by Immerkær's estimate"
+    paper = "https://doi.org/10.1006/cviu.1996.0060"
+
+
+class Sharpness(PixelScorer):
+    """Sharpness as a scorer."""
+
+    name, better, function = "sharpness", "higher", sharpness
+    summary = "Sharpness: difference of neighbouring pixels by the contrast; low where blurred"
+
+
+@lru_cache(maxsize=1 << 16)
+def _scores(path: Path, modified: int, size: int) -> dict[str, float] | str:
+    """All scores of a picture by scorer, so that it is read once for several; or a reason."""
+    picture = pictures.read_picture(path, within=path.parent, pixels=MAX_PIXELS)
+    picture = pictures.on_background(picture)
+    if min(picture.size) < MIN_SIDE:
+        return f"the picture is smaller than {MIN_SIDE} x {MIN_SIDE} pixels"
+    levels = np.asarray(picture, float) / 255
+    return {scorer.name: scorer.function(levels) for scorer in _SCORERS}
+
+
+_SCORERS: tuple[type[PixelScorer], ...] = (Contrast, Clipping, Noise, Sharpness)
