@@ -21,10 +21,10 @@ def export(
         str,
         typer.Option(
             metavar="FORMAT",
-            help="csv: leaderboard, cells, scores, timings, votes, ratings and claims; latex or "
-            "markdown: leaderboard, speed-up and claims for papers and notes; figures: all charts "
-            "as PDF and SVG, one column wide; parquet: cells, scores and timings; datasets: a "
-            "folder for Hugging Face datasets, with the images.",
+            help="csv: leaderboard, cells, scores, flaws, timings, votes, ratings and claims; "
+            "latex or markdown: leaderboard, speed-up and claims for papers and notes; figures: "
+            "all charts as PDF and SVG, one column wide; parquet: cells, scores and timings; "
+            "datasets: a folder for Hugging Face datasets, with the images.",
         ),
     ],
     out: Annotated[

@@ -29,6 +29,8 @@ def fetch(
     """Download weights and check them. Those that are there are only checked."""
     from rich.console import Console
 
+    from htbench.scorers.scorer import other_group
+
     if (model, encoder, scorer).count(None) != 2:
         raise UsageError(
             "give one of --model, --encoder and --scorer",
@@ -36,7 +38,7 @@ def fetch(
         )
     alone: tuple[Group, str] = ("encoders", encoder or "")
     if scorer is not None:
-        alone = ("scorers", scorer)
+        alone = (other_group(scorer), scorer)
     for group, name in _needed(model) if model else [alone]:
         plugin = registry.load(group, name)
         if not hasattr(plugin, "fetch"):

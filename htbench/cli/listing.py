@@ -78,8 +78,11 @@ def _topics(concept_set: str | None, model: str, runs_dir: Path) -> Mapping[str,
             entries=lambda: _plugins("encoders", "encoder"),
         ),
         "scorers": _Topic(
-            about="Other scores of images: --scorer NAME.",
-            entries=lambda: _plugins("scorers", "scorer"),
+            about="Other scores of images, and of sets of images: --scorer NAME.",
+            entries=lambda: [
+                *_plugins("scorers", "scorer"),
+                *_plugins("set_scorers", "scorer"),
+            ],
         ),
         "concepts": _Topic(
             about="Sets of concepts to steer towards: --concept-set NAME.",

@@ -49,6 +49,7 @@ def show(
     needs neither its weights nor a GPU.
     """
     from htbench.core.display import print_json
+    from htbench.scorers import scorer
 
     if (needs or model_option) and what != "model":
         raise UsageError(
@@ -60,7 +61,7 @@ def show(
         "method": _method,
         "model": lambda name: _model(name, load_options(None, model_option), needs=needs),
         "encoder": lambda name: _plugin("encoders", name, "encoder"),
-        "scorer": lambda name: _plugin("scorers", name, "scorer"),
+        "scorer": lambda name: _plugin(scorer.other_group(name), name, "scorer"),
         "concept": lambda name: _concept(name, concept_set),
         "metric": _metric,
         "judge": _judge,

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 Group = Literal[
-    "models", "methods", "encoders", "scorers", "calibrations", "baselines", "judges", "cards"
+    "models",
+    "methods",
+    "encoders",
+    "scorers",
+    "set_scorers",
+    "calibrations",
+    "baselines",
+    "judges",
+    "cards",
 ]
 _FORMER_GROUPS = {"scorers": ("gauges",), "calibrations": ("instruments",)}
 """Names of groups in version 0.1.0; read for one release."""

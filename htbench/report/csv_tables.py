@@ -11,7 +11,7 @@ from htbench.report import leaderboard_files
 from htbench.report.once import once
 from htbench.report.sections import claims, judges, losses, people, wording
 from htbench.report.sections.vote_charts import Bounded
-from htbench.run import wording_runs
+from htbench.run import cell_sets, wording_runs
 from htbench.run.export import new_folder
 from htbench.run.summary import Summary
 from htbench.steering.wording import CANONICAL
@@ -106,8 +106,12 @@ def _tables(summary: Summary) -> Iterator[CsvTable]:
     )
     if section := wording.collect(summary):
         yield CsvTable(name="wording", head=wording.csv_head(), rows=wording.csv_rows(section))
-    if lost := losses.collect(summary):
+    if (lost := losses.collect(summary)) and lost.flaws.thresholds:
         yield CsvTable(name="flaws", head=losses.csv_head(), rows=losses.csv_rows(lost))
+    if summary.facts.set_scores:
+        yield CsvTable(
+            name="set_scores", head=cell_sets.FILE_COLUMNS, rows=cell_sets.file_rows(summary.facts)
+        )
     if summary.facts.is_imported:
         return
     yield CsvTable(

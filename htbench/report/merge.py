@@ -296,6 +296,7 @@ def _facts(runs: Sequence[Facts]) -> dict[str, object]:
             "paired": any(each.paired for each in imported),
             "notes": list(dict.fromkeys(note for each in imported for note in each.notes)),
         }
+    together["set_scores"] = _merge_set_scores(runs)
     environments = [facts.environment.stored for facts in runs]
     names = dict.fromkeys(name for environment in environments for name in environment)
     together["environment"] = {
@@ -304,6 +305,17 @@ def _facts(runs: Sequence[Facts]) -> dict[str, object]:
     }
     together["command"] = "\n".join(dict.fromkeys(facts.command for facts in runs))
     return together
+
+
+def _merge_set_scores(runs: Sequence[Facts]) -> list[dict[str, object]]:
+    """The scores of sets of all runs; of two of one method and strength the first."""
+    scorers: dict[str, dict[str, object]] = {}
+    rows: dict[str, dict[tuple[str, float], object]] = {}
+    for each in (each for facts in runs for each in facts.set_scores):
+        scorers.setdefault(each.id, dict(each.stored))
+        for row in each.rows:
+            rows.setdefault(each.id, {}).setdefault((row.method, row.strength), row.stored)
+    return [{**each, "rows": list(rows.get(id_, {}).values())} for id_, each in scorers.items()]
 
 
 def _common_value(values: Sequence[object]) -> object:

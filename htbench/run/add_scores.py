@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -11,7 +11,14 @@ from htbench.core import device as devices
 from htbench.core import registry
 from htbench.core.display import Display
 from htbench.core.errors import Missing, Refused
-from htbench.run import concept_source, fit_seeds, other_scores, sessions, wording_runs
+from htbench.run import (
+    concept_source,
+    fit_seeds,
+    other_scores,
+    sessions,
+    set_scores,
+    wording_runs,
+)
 from htbench.run import facts as run_facts
 from htbench.run import plan as plans
 from htbench.run.context import RunContext
@@ -23,16 +30,21 @@ from htbench.run.workers.local import LocalPool
 from htbench.run.workers.worker import EncoderWorker
 from htbench.scorers import scorer
 from htbench.scorers.scorer import Scorer
+from htbench.scorers.set_scorer import load_set_scorer
 
 
 @dataclass(frozen=True, kw_only=True)
 class AddedScores:
-    """Numbers of cells that were scored, by scorer."""
+    """Numbers of what was scored, by scorer."""
 
     cells: dict[str, int]
+    sets: dict[str, int] = field(default_factory=dict)
+    """Numbers of sets of pictures, each those of a method at a strength."""
 
     def __str__(self) -> str:
-        return "; ".join(f"{name}: {cells:,} cells scored" for name, cells in self.cells.items())
+        cells = [f"{name}: {number:,} cells scored" for name, number in self.cells.items()]
+        sets = [f"{name}: {number:,} sets scored" for name, number in self.sets.items()]
+        return "; ".join([*cells, *sets])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +62,12 @@ class LoadedScorers:
             Missing: if something that a scorer needs is not there.
         """
         chosen = devices.choose(device)
-        plugins = [name for name in names if scorer.is_scorer_plugin(name)]
-        encoders = [registry.load("encoders", name) for name in names if name not in plugins]
+        encoders = [registry.load("encoders", name) for name in names if scorer.is_encoder(name)]
         return cls(
             worker=EncoderWorker([encoder(chosen) for encoder in encoders], device=chosen),
-            scorers=tuple(scorer.load(name, chosen) for name in plugins),
+            scorers=tuple(
+                scorer.load(name, chosen) for name in names if scorer.is_scorer_plugin(name)
+            ),
         )
 
 
@@ -84,7 +97,9 @@ def add_scores(
     with Store.open(folder) as store, ExitStack() as stack, display.showing():
         facts = Facts.read(store)
         plan = _wider_plan(facts, names)
-        loaded = loaded or LoadedScorers.load(names, device)
+        set_names = [name for name in names if scorer.is_set_scorer(name)]
+        added = [name for name in _headline(facts, set_names) if name not in names]
+        loaded = loaded or LoadedScorers.load([*names, *added], device)
         context = RunContext(
             plan=_resolve(plan, facts, folder),
             store=store,
@@ -92,6 +107,7 @@ def add_scores(
             display=display,
             runs=folder.absolute().parent,
             scorers=loaded.scorers,
+            set_scorers=tuple(map(load_set_scorer, set_names)),
             command=command or sessions.command_line(),
         )
         before = _scored_cells(store)
@@ -101,11 +117,13 @@ def add_scores(
         for further in further_runs:
             again = stack.enter_context(Store.open(further))
             _score(replace(context, store=again, scorers=()))
+        sets = _score_sets(context)
         store.set_facts(plan=plan.model_dump(mode="json"))
-        ids = {encoder.id: encoder.name for encoder in context.encoders}
+        ids = {each.id: each.name for each in context.encoders if each.name not in added}
         ids |= {scorer.scorer_id(each): each.card.name for each in context.scorers}
         after = _scored_cells(store)
-        return AddedScores(cells={name: after[id_] - before[id_] for id_, name in ids.items()})
+        cells = {name: after[id_] - before[id_] for id_, name in ids.items()}
+        return AddedScores(cells=cells, sets=sets)
 
 
 def _wider_plan(facts: Facts, names: Sequence[str]) -> Plan:
@@ -117,13 +135,36 @@ def _wider_plan(facts: Facts, names: Sequence[str]) -> Plan:
         raise Missing("the run has no images to score", remedy="Issue its command first.")
     plan = plans.build(facts.plan.stored)
     own = list(plan.scorers)
-    if any(not scorer.is_scorer_plugin(name) for name in names) and all(
-        scorer.is_scorer_plugin(name) for name in own
-    ):
+    if any(map(scorer.is_encoder, names)) and not any(map(scorer.is_encoder, own)):
         own = [encoder.name for encoder in facts.scorers] + own
         installed = registry.plugins("scorers")
         own += [each.name for each in facts.gauges if each.name in installed]
     return plan.model_copy(update={"scorers": tuple(dict.fromkeys((*own, *names)))})
+
+
+def _headline(facts: Facts, set_names: Sequence[str]) -> list[str]:
+    """The encoder of the headline, whose embeddings scorers of sets read; none without these."""
+    return [facts.scorer.name] if set_names and facts.scorer.name else []
+
+
+def _score_sets(context: RunContext) -> dict[str, int]:
+    """Score sets of pictures by the encoder of the headline.
+
+    Raises:
+        Refused: if it is another here than in the run, or is not loaded.
+    """
+    if not context.set_scorers:
+        return {}
+    headline = Facts.read(context.store).scorer
+    encoder = next((each for each in context.encoders if each.id == headline.id), None)
+    if encoder is None:
+        here = ", ".join(each.id for each in context.encoders) or "none"
+        raise Refused(
+            f"sets of pictures are scored by the encoder of the headline, "
+            f"{headline.id or 'which the run does not have yet'}, and here is {here}",
+            remedy="Score the run by that encoder first: htbench score RUN --scorer ENCODER",
+        )
+    return set_scores.score(context, encoder)
 
 
 def _resolve(plan: Plan, facts: Facts, folder: Path) -> ResolvedPlan:

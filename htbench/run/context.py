@@ -21,6 +21,7 @@ from htbench.run.workers.messages import (
     run_one,
 )
 from htbench.scorers.scorer import Scorer
+from htbench.scorers.set_scorer import SetScorer
 from htbench.steering.concept import Concept
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ class RunContext:
     """Folder of the run and of others beside it."""
     scorers: tuple[Scorer, ...] = ()
     """Scorers other than encoders; they stay in this process."""
+    set_scorers: tuple[SetScorer, ...] = ()
+    """Scorers of sets of pictures; they stay in this process too."""
     steerings: Mapping[str, SteeringInfo] = field(default_factory=dict)
     """The trained methods; without those whose training failed."""
     command: str = ""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from htbench.core import content
 from htbench.core.errors import Missing, UsageError, no_space
-from htbench.run import wording_runs
+from htbench.run import cell_sets, wording_runs
 from htbench.run.store import CellRow, Store
 from htbench.run.summary import Summary
 from htbench.steering.wording import CANONICAL
@@ -119,7 +119,7 @@ def _import_pyarrow() -> Any:
 
 
 def _parquet(summary: Summary, folder: Path, arrow: Any) -> Iterator[Path]:
-    """Write one file each for cells, scores and timings."""
+    """Write one file each for cells, scores, timings, and scores of sets if there are any."""
     for name, (columns, query) in _TABLES.items():
         rows = [
             (*row, wording)
@@ -137,6 +137,14 @@ def _parquet(summary: Summary, folder: Path, arrow: Any) -> Iterator[Path]:
             ),
             path,
         )
+        yield path
+    if summary.facts.set_scores:
+        sets = list(cell_sets.file_rows(summary.facts))
+        path = folder / "set_scores.parquet"
+        by_column = {
+            name: [row[k] for row in sets] for k, name in enumerate(cell_sets.FILE_COLUMNS)
+        }
+        _write(arrow, arrow.table(by_column), path)
         yield path
 
 

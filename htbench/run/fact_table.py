@@ -226,6 +226,51 @@ class ScorerFacts(FactGroup):
     """Numbers of pictures without a score, by reason."""
 
 
+class SetScoreRowFacts(FactGroup):
+    """The score of a set of pictures: those of a method at a strength."""
+
+    method: Text = ""
+    strength: Number = math.nan
+    value: Number = math.nan
+    """NaN for a set that has no score."""
+    low: Number = math.nan
+    high: Number = math.nan
+    """Ends of the 95 % interval over concepts; NaN for none."""
+    concepts: int = 0
+    clusters: Number = math.nan
+    """Effective number of independent clusters of concepts."""
+    floor: Number = math.nan
+    """The score of two random halves of the set; NaN for none."""
+    pictures: int = 0
+    planned: int = 0
+    """Numbers of pictures in the set, and of its cells."""
+    reason: Text = ""
+    """The reason why there is no score."""
+    digest: Text = ""
+    """Digest of the pictures and of the families of their concepts."""
+
+
+class SetScoreFacts(FactGroup):
+    """A scorer of sets of pictures, and its scores."""
+
+    id: Text = ""
+    """`name@version`."""
+    name: Text = ""
+    title: Text = ""
+    summary: Text = ""
+    better: Text = ""
+    """`higher` or `lower`."""
+    encoder: Text = ""
+    """Id of the encoder whose embeddings it reads."""
+    paper: Text = ""
+    rows: list[SetScoreRowFacts] = []
+    """Methods in the order of the plan, each at its strengths, ascending."""
+
+    def row(self, method: str, strength: float) -> SetScoreRowFacts | None:
+        """The score of a method at a strength; None if there is no such row."""
+        return next((r for r in self.rows if (r.method, r.strength) == (method, strength)), None)
+
+
 class ImportFacts(FactGroup):
     """The pictures of a run that other programs made, see `htbench.importing`."""
 
@@ -316,6 +361,8 @@ class Facts(FactGroup):
     """The chosen strengths, by method."""
     gauges: list[ScorerFacts] = []
     """Scorers that are no encoders."""
+    set_scores: list[SetScoreFacts] = []
+    """Scorers of sets of pictures, at the first fit seed and in canonical words."""
     timing: dict[str, FactGroup] = {}
     """Sessions of `htbench time`, see `run.timing.figures.Session`."""
     sources: list[Text] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 from htbench.core import content, registry
 from htbench.core.errors import HtbenchError
 from htbench.core.types import Digest
-from htbench.run import fit_seeds, tune, wording_runs
+from htbench.run import cell_sets, fit_seeds, tune, wording_runs
 from htbench.run.fact_table import Facts
 from htbench.run.frozen import Frozen
 from htbench.run.plan import ResolvedPlan, RunOptions, grid_digest, map_file
@@ -35,6 +35,7 @@ def is_finished(
         return (
             _can_be_told(plan)
             and _has_scorer_cards(plan, folder)
+            and _has_set_scores(plan, folder)
             and _is_against(folder, against)
             and all(_is_done(part, place, options) for part, place in _parts(plan, folder))
         )
@@ -55,7 +56,7 @@ def _can_be_told(plan: ResolvedPlan) -> bool:
         ("models", settings.model),
         *(("methods", card.method) for card in plan.cards.values() if not card.code_file),
         *(
-            ("encoders" if name in registry.plugins("encoders") else "scorers", name)
+            (scorers.plugin_group(name), name)
             for name in settings.scorers
             if not name.endswith(".toml")
         ),
@@ -145,6 +146,13 @@ def _has_scorer_cards(plan: ResolvedPlan, folder: Path) -> bool:
     cards = {(card.name, card.digest) for card in map(scorers.read, paths)}
     with Store.read(folder) as store:
         return cards <= {(gauge.name, gauge.digest) for gauge in Facts.read(store).gauges}
+
+
+def _has_set_scores(plan: ResolvedPlan, folder: Path) -> bool:
+    """True if the sets of the run's present pictures were scored by the plan's scorers of sets."""
+    names = [name for name in plan.settings.scorers if scorers.is_set_scorer(name)]
+    with Store.read(folder) as store:
+        return not names or cell_sets.are_scored(store, Facts.read(store), names)
 
 
 def _has_interventions(plan: ResolvedPlan, facts: Facts, folder: Path) -> bool:

@@ -16,6 +16,7 @@ from htbench.run import (
     other_scores,
     reuse,
     sessions,
+    set_scores,
     tune,
     wording_runs,
 )
@@ -34,6 +35,7 @@ from htbench.run.workers import pool
 from htbench.run.workers.messages import CheckWords, UnknownWords, WorkerSetup, run_one
 from htbench.scorers import scorer
 from htbench.scorers.scorer import Scorer
+from htbench.scorers.set_scorer import load_set_scorer
 from htbench.steering.leakage import LeakageAudit
 from htbench.steering.model import UNKNOWN_WORDS_REMEDY, describe_unknown_words
 from htbench.steering.text_limits import Question
@@ -102,7 +104,7 @@ def _open_context(
     setup = WorkerSetup(
         model=settings.model,
         load_options=settings.load_options(),
-        encoders=tuple(name for name in settings.scorers if not scorer.is_scorer_plugin(name)),
+        encoders=tuple(name for name in settings.scorers if scorer.is_encoder(name)),
         training_concepts=plan.concept_set.splits["train"],
     )
     maps = store.folder / "maps"
@@ -116,6 +118,9 @@ def _open_context(
             display=display,
             runs=store.folder.absolute().parent,
             scorers=scorers,
+            set_scorers=tuple(
+                load_set_scorer(name) for name in settings.scorers if scorer.is_set_scorer(name)
+            ),
             fit_together=options.fit_together,
         )
 
@@ -129,7 +134,7 @@ def _load_scorers(plan: ResolvedPlan, options: RunOptions, *, detector: str) -> 
     names = plan.settings.scorers
     device = devices.choose(None if pool.uses_workers(options) else options.device)
     loaded = [scorer.load(name, device) for name in names if scorer.is_scorer_plugin(name)]
-    if detector and detector not in names and len(loaded) == len(names):
+    if detector and detector not in names and not any(map(scorer.is_encoder, names)):
         own = scorer.load(detector, device)
         pairs = product(plan.prompts, (concept.text for concept in plan.concepts))
         if any(scorer.knows(own, prompt, text) for prompt, text in pairs):
@@ -160,6 +165,7 @@ def _run_further_fit_seeds(
                 plan=again,
                 store=store,
                 scorers=(),
+                set_scorers=(),
                 steerings=trained.steerings,
                 repeats=Facts.read(context.store).grid,
             )
@@ -182,6 +188,7 @@ def _run_wordings(
                 plan=part,
                 store=store,
                 scorers=(),
+                set_scorers=(),
                 steerings={
                     name: steering
                     for name, steering in context.steerings.items()
@@ -239,6 +246,7 @@ def _run_stages(
         generate(context, fit_failures)
         score(context)
     other_scores.score(context)
+    set_scores.score(context, facts.headline_encoder(context))
     return tuned
 
 
@@ -296,7 +304,7 @@ def _tune(
             remedy="Choose test concepts.",
         )
     with Store.open(context.store.folder / "tuning") as store:
-        dev_context = replace(context, plan=dev, store=store, scorers=())
+        dev_context = replace(context, plan=dev, store=store, scorers=(), set_scorers=())
         _check_words(dev_context, options)
         _run_stages(dev_context, options, training_failures)
         chosen = tune.choose_strengths(Summary(store), floor=plan.settings.tune_floor)

@@ -140,12 +140,35 @@ def is_scorer_plugin(name: str) -> bool:
     return name.endswith(".toml") or name in registry.plugins("scorers")
 
 
+def is_set_scorer(name: str) -> bool:
+    """True if `name` is an installed scorer of sets of pictures."""
+    return name in registry.plugins("set_scorers")
+
+
+def is_encoder(name: str) -> bool:
+    """True if `name` is neither a scorer of pictures nor one of sets of pictures."""
+    return plugin_group(name) == "encoders"
+
+
+def plugin_group(name: str) -> registry.Group:
+    """The group of plug-ins that `name` belongs to; encoders if there is none of that name."""
+    if is_scorer_plugin(name):
+        return "scorers"
+    return "set_scorers" if is_set_scorer(name) else "encoders"
+
+
+def other_group(name: str) -> registry.Group:
+    """The group of a scorer that is no encoder: of pictures if there is none of that name."""
+    return "set_scorers" if is_set_scorer(name) else "scorers"
+
+
 def check(name: str) -> None:
     """Raise unless `name` is an encoder, an installed scorer, or the path of a valid card."""
     if name.endswith(".toml"):
         read(Path(name))
-    elif name not in registry.plugins("encoders") and not is_scorer_plugin(name):
-        names = [*registry.plugins("encoders"), *registry.plugins("scorers")]
+    elif is_encoder(name) and name not in registry.plugins("encoders"):
+        groups: tuple[registry.Group, ...] = ("encoders", "scorers", "set_scorers")
+        names = [each for group in groups for each in registry.plugins(group)]
         raise UnknownName("scorer", name, names, remedy="See: htbench list encoders")
 
 

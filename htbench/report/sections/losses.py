@@ -10,7 +10,8 @@ from htbench.core.types import strength_of
 from htbench.report import format
 from htbench.report.once import once
 from htbench.run import flaws
-from htbench.run.flaws import MIN_UNSTEERED, TAIL, FlawRow, FlawTable, FlawThreshold
+from htbench.run.fact_table import SetScoreFacts, SetScoreRowFacts
+from htbench.run.flaws import MIN_UNSTEERED, TAIL, FlawTable, FlawThreshold
 from htbench.run.summary import Summary
 from htbench.stats.proportions import Proportion
 
@@ -20,51 +21,116 @@ class LossSection:
     """What the pictures of every method lose."""
 
     flaws: FlawTable
-    full: list[FlawRow]
+    sets: list[SetScoreFacts]
+    """Scores of sets of pictures."""
+    full: list[tuple[str, float]]
     """Each method at full strength, in the order of the plan."""
+
+    @property
+    def other(self) -> list[tuple[str, float]]:
+        """Each method at its other strengths."""
+        return [row for row in self._keys if row not in self.full]
 
     @property
     def notes(self) -> list[str]:
         """Sentences on the thresholds of this run."""
         return list(_notes(self.flaws))
 
+    def has_set(self, method: str, strength: float) -> bool:
+        """True if the pictures of a method at a strength were scored as a set."""
+        return any(each.row(method, strength) for each in self.sets)
+
     @property
-    def other_rows(self) -> list[FlawRow]:
-        """The rows at other strengths."""
-        return [row for row in self.flaws.rows if row not in self.full]
+    def set_problems(self) -> list[str]:
+        """Sentences on the sets of pictures that have no score."""
+        reasons: dict[str, list[str]] = {}
+        for each in self.sets:
+            for row in each.rows:
+                if row.reason:
+                    place = f"{row.method} at {format.strength(row.strength)}"
+                    reasons.setdefault(f"{each.title}: {row.reason}", []).append(place)
+        return [
+            f"No {reason} ({', '.join(places[:6])}{', …' if places[6:] else ''})."
+            for reason, places in reasons.items()
+        ]
+
+    @property
+    def _keys(self) -> list[tuple[str, float]]:
+        keys = [(row.method, row.strength) for row in self.flaws.rows]
+        keys += [(row.method, row.strength) for each in self.sets for row in each.rows]
+        return list(dict.fromkeys(keys))
 
 
 @once
 def collect(summary: Summary) -> LossSection | None:
     """The losses of a run; None where nothing was measured for them."""
-    table = flaws.flaw_table(summary)
-    if not table.thresholds:
+    table, sets = flaws.flaw_table(summary), summary.facts.set_scores
+    if not table.thresholds and not sets:
         return None
-    rows = {(row.method, row.strength): row for row in table.rows}
     full = [(method, strength_of(method, summary.full_strength)) for method in summary.methods]
-    return LossSection(flaws=table, full=[rows[key] for key in full if key in rows])
+    return LossSection(flaws=table, sets=sets, full=full)
 
 
 def show(section: LossSection | None) -> None:
-    """Print the rates at full strength to stdout."""
+    """Print the rates and the scores of sets at full strength to stdout."""
     if section is None:
         return
-    print()
     columns = section.flaws.flaws
-    TextTable(
-        title="Flawed pictures, in percent: fewer are better",
-        columns=("Method", "Strength", *(flaw.title for flaw in columns)),
+    rows = [row for key in section.full if (row := section.flaws.row(*key))]
+    if section.flaws.thresholds:
+        print()
+        TextTable(
+            title="Flawed pictures, in percent: fewer are better",
+            columns=("Method", "Strength", *(flaw.title for flaw in columns)),
+            rows=[
+                (
+                    printable(row.method, max_length=200),
+                    f"{row.strength:g}",
+                    *(share_text(row.shares[flaw.name]) for flaw in columns),
+                )
+                for row in rows
+            ],
+        ).print()
+        for note in section.notes:
+            print_paragraph(note)
+    if section.sets:
+        print()
+        _set_table(section).print()
+        for better in ("higher", "lower"):
+            if names := [each.name for each in section.sets if each.better == better]:
+                print_paragraph(f"{better.capitalize()} is better: {', '.join(names)}.")
+        print_paragraph("In brackets: the distance of two random halves, by chance alone.")
+        for problem in section.set_problems:
+            print_paragraph(printable(problem, max_length=300))
+
+
+def _set_table(section: LossSection) -> TextTable:
+    return TextTable(
+        title="Sets of pictures",
+        columns=(
+            *("Method", "Strength"),
+            *(each.name for each in section.sets),
+        ),
         rows=[
-            (
-                printable(row.method, max_length=200),
-                f"{row.strength:g}",
-                *(share_text(row.shares[flaw.name]) for flaw in columns),
-            )
-            for row in section.full
+            (printable(method, max_length=200), f"{strength:g}", *values)
+            for method, strength in section.full
+            if section.has_set(method, strength)
+            for values in [[_set_text(each.row(method, strength)) for each in section.sets]]
         ],
-    ).print()
-    for note in section.notes:
-        print_paragraph(note)
+    )
+
+
+def _set_text(row: SetScoreRowFacts | None) -> str:
+    """A score with its interval and floor, such as `1.2 [0.9, 1.5] (0.2)`."""
+    if row is None or math.isnan(row.value):
+        return "-"
+    around = "" if math.isnan(row.low) else f" {format.interval(row.low, row.high, _number)}"
+    floor = "" if math.isnan(row.floor) else f" ({_number(row.floor)})"
+    return _number(row.value) + around + floor
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"
 
 
 def print_lines(section: LossSection | None) -> None:
@@ -82,6 +148,10 @@ def print_lines(section: LossSection | None) -> None:
             failed=row.failed,
             **shares,
         )
+    for each in section.sets:
+        about = {name: each.stored.get(name) for name in ("name", "better", "encoder")}
+        for scored in each.rows:
+            print_json(event="set_score", **about, **scored.stored)
 
 
 def csv_head() -> list[str]:

@@ -1,7 +1,7 @@
 """Messages between a run and its workers: tasks and their results, plain values that may travel
 to another machine."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -224,9 +224,10 @@ class Pool(Protocol):
 
 
 def run_all(
-    pool: Pool, tasks: Sequence[AnyTask], result_type: type[AnyResult]
+    pool: Pool, tasks: Iterable[AnyTask], result_type: type[AnyResult]
 ) -> Iterator[tuple[AnyTask, AnyResult]]:
-    """Each of `tasks` with its result, in the order of completion.
+    """Each of `tasks` with its result, in the order of completion; a task is taken when a worker is
+    free for it.
 
     Raises:
         TypeError: for a result that is not of `result_type`.

@@ -8,7 +8,7 @@ from kit import report_run
 from kit.html_page import Page
 
 from htbench import report
-from htbench.report import csv_tables
+from htbench.report import csv_tables, merge
 from htbench.report.sections import losses
 from htbench.run.store import Store
 
@@ -83,3 +83,60 @@ def test_a_csv_file_has_a_row_per_method_strength_and_flaw(run: Path, tmp_path: 
     ]
     assert lineas == pytest.approx([1 / 3, 1 / 3])
     assert len(rows) == (1 + 21 * 2) * 3
+
+
+def set_scores(**values: object) -> dict[str, object]:
+    row = {"method": "lineas", "strength": 1.0, "value": 3.25, "low": 2.5, "high": 4.0, **values}
+    plain = {"method": "none", "strength": 0.0, "value": 0.0, "floor": 0.5}
+    return {
+        "id": "cmmd@1",
+        "name": "cmmd",
+        "title": "CMMD",
+        "better": "lower",
+        "encoder": "emoji-clip-b@1",
+        "rows": [plain, row],
+    }
+
+
+@pytest.fixture
+def scored_sets(tmp_path: Path) -> Path:
+    """A run whose sets of pictures have scores, and whose pictures have no further ones."""
+    folder = report_run.build(tmp_path / "run", concepts=2, prompts=("a cat",), size=8)
+    with Store.open(folder) as store:
+        store.set_facts(set_scores=[set_scores(floor=0.75)])
+    return folder
+
+
+def test_a_distance_stands_beside_its_interval_and_its_floor(scored_sets: Path) -> None:
+    page = Page(report.write(scored_sets).read_text(encoding="utf-8"))
+    section = page.text.partition("Sets of pictures diversity")[2]
+    assert "CMMD, lower is better" in section
+    assert "lineas 1 3.25 [2.50, 4.00] halves 0.750" in " ".join(section.split())
+    assert "Flawed pictures" not in page.text
+
+
+def test_the_terminal_has_scores_of_sets(
+    scored_sets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with report.open_run(scored_sets) as summary:
+        losses.show(losses.collect(summary))
+    assert "3.25 [2.5, 4] (0.75)" in capsys.readouterr().out
+
+
+def test_merged_runs_have_the_sets_of_all(scored_sets: Path, tmp_path: Path) -> None:
+    other = report_run.build(
+        tmp_path / "other", methods=("none", "iti-c"), concepts=2, prompts=("a cat",), size=8
+    )
+    with Store.open(other) as store:
+        store.set_facts(set_scores=[set_scores(method="iti-c", value=9.5)])
+    with merge.model_reports([scored_sets, other]) as reports:
+        (section,) = [losses.collect(each.summary) for each in reports]
+    assert section is not None
+    (scores,) = section.sets
+    assert [row.method for row in scores.rows] == ["none", "lineas", "iti-c"]
+
+
+def test_damaged_scores_of_sets_read_as_none(scored_sets: Path) -> None:
+    with Store.open(scored_sets) as store:
+        store.set_facts(set_scores=[{"id": 3, "rows": "many"}, "what"])
+    assert 'id="losses"' in report.write(scored_sets).read_text(encoding="utf-8")

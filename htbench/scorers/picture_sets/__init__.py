@@ -1,0 +1,1 @@
+"""Scores of sets of pictures: diversity, and distances between steered and unsteered pictures."""
