@@ -1,14 +1,21 @@
-"""`htbench judge`: a tournament between a run's methods, with an audit of its judge."""
+"""`htbench judge`: a tournament between a run's methods, with a calibration and audit of its
+judge.
+"""
 
-import os
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from htbench.cli.judge_probe import print_probe
+from htbench.cli.judge_result import (
+    check_complete,
+    print_calibration,
+    print_forecast,
+    print_result,
+    print_thoughts,
+)
 from htbench.cli.options import (
     RUNS_DIR,
     Json,
@@ -18,17 +25,12 @@ from htbench.cli.options import (
     Wide,
     run_folder,
 )
-from htbench.cli.report import print_path
-from htbench.core.errors import HtbenchError, Incomplete, UnknownName, UsageError
+from htbench.core.errors import HtbenchError, Refused, UnknownName, UsageError
 from htbench.judging.judge import JudgeContext
 from htbench.judging.schedule import ANCHORS, ScheduleSettings
 
 if TYPE_CHECKING:
-    from htbench.judging.agreement import HumanVote
-    from htbench.judging.card import JudgeCard
-    from htbench.judging.leaderboard import TournamentResult
     from htbench.judging.tournament import Tournament
-
 
 _WHAT, _HOW_MUCH, _CALLS, _VERDICTS = "What to compare", "How much", "Calls", "Verdicts"
 """Panels of the help page."""
@@ -230,6 +232,16 @@ def judge(
             rich_help_panel=_CALLS,
         ),
     ] = None,
+    calibrate: Annotated[
+        bool | None,
+        typer.Option(
+            "--calibrate/--no-calibrate",
+            help="Only ask about pairs of pictures whose truth is known, and show how often the "
+            "judge is right; or leave those out: then it decides no claim.",
+            show_default="those before the tournament",
+            rich_help_panel=_VERDICTS,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -291,16 +303,25 @@ def judge(
     from htbench.judging import card as judge_cards
     from htbench.judging.agreement import read_votes
     from htbench.judging.budget import Budget
+    from htbench.judging.known_pairs import find_calibration, plan_calibration
     from htbench.judging.ledger import Ledger
     from htbench.judging.parameters import read_parameters
-    from htbench.judging.prepare import TournamentOptions, prepare_tournament
+    from htbench.judging.prepare import (
+        TournamentOptions,
+        build_tournament,
+        prepare_tournament,
+    )
 
     if batch not in (None, "submit", "collect"):
         raise UnknownName("thing to do with batches", batch, ["submit", "collect"])
-    if probe and (offline or reparse or batch or dry_run):
+    if probe and (offline or reparse or batch or dry_run or calibrate):
         raise UsageError(
             "--probe asks the endpoint, and another option says what else to do",
-            remedy="Leave --offline, --reparse, --batch and --dry-run out.",
+            remedy="Leave --offline, --reparse, --batch, --dry-run and --calibrate out.",
+        )
+    if calibrate and offline:
+        raise UsageError(
+            "--calibrate asks the judge, and --offline asks nothing", remedy="Leave one out."
         )
     folder, card = run_folder(run, runs_dir), judge_cards.load_judge_card(judge).with_model(model)
     card = card.with_parameters(read_parameters(parameter or ()))
@@ -331,23 +352,31 @@ def judge(
     votes = read_votes(humans) if humans else []
     display = Display(verbose=verbose, as_json=as_json)
     with Ledger.read(folder) if offline else Ledger.open(folder) as ledger, display.showing():
-        tournament = prepare_tournament(folder, ledger, card, options, display)
+        prepare = build_tournament if calibrate else prepare_tournament
+        tournament = prepare(folder, ledger, card, options, display)
+        calibration = None
+        if not offline and calibrate is not False:
+            calibration = (find_calibration if reparse else plan_calibration)(tournament)
         if probe:
             print_probe(tournament, as_json=as_json)
             return
         if dry_run:
-            _print_forecast(tournament, as_json=as_json)
+            both = (calibration, None if calibrate else tournament)
+            print_forecast([each for each in both if each], as_json=as_json)
             return
-        stopped = None if offline else _run_tournament(tournament, batch=batch, reparse=reparse)
-        result = _print_result(
-            tournament, votes, run=None if offline else folder, wide=wide, as_json=as_json
-        )
+        if calibrate:
+            _calibrate(tournament, calibration, batch=batch, reparse=reparse, as_json=as_json)
+            return
+        stopped = None
+        if not offline:
+            stopped = _run_all(tournament, calibration, batch=batch, reparse=reparse)
+        print_result(tournament, votes, run=None if offline else folder, wide=wide, as_json=as_json)
         if thoughts:
-            _print_thoughts(tournament, as_json=as_json)
-    if stopped:
-        raise stopped
-    if result.pending:
-        raise _incomplete(result, tournament.card, offline=offline or reparse)
+            print_thoughts(tournament, as_json=as_json)
+        if stopped:
+            raise stopped
+        for each in (tournament, calibration):
+            check_complete(each, offline=offline or reparse)
 
 
 def _bundle(against: str, folder: Path, *, pairs: bool) -> bool:
@@ -369,9 +398,67 @@ def _bundle(against: str, folder: Path, *, pairs: bool) -> bool:
     return True
 
 
-def _run_tournament(
-    tournament: "Tournament", *, batch: str | None, reparse: bool
+def _calibrate(
+    tournament: "Tournament",
+    calibration: "Tournament | None",
+    *,
+    batch: str | None,
+    reparse: bool,
+    as_json: bool,
+) -> None:
+    """Make the calibration of a tournament's judge alone, and print its accuracy.
+
+    Raises:
+        UsageError: if no known pairs are for the criteria.
+        Refused: if it fails by a criterion.
+        HtbenchError: if the judge cannot be asked; the answers so far are shown before.
+    """
+    if calibration is None:
+        raise UsageError(
+            f"no known pairs {'were asked about' if reparse else 'are there'} by "
+            f"{', '.join(tournament.design.criteria)}",
+            remedy="Leave --calibrate out; the judge decides no claim then.",
+        )
+    stopped = _run(calibration, batch=batch, reparse=reparse)
+    calibrations = print_calibration(calibration, as_json=as_json)
+    if stopped:
+        raise stopped
+    check_complete(calibration, offline=reparse)
+    if failed := [each.criterion for each in calibrations if each.status == "failed"]:
+        raise _failed(tournament, failed)
+
+
+def _run_all(
+    tournament: "Tournament", calibration: "Tournament | None", *, batch: str | None, reparse: bool
 ) -> HtbenchError | None:
+    """Calibrate the judge, and then make its tournament; gives the error that stopped either."""
+    from htbench.judging.calibration import read_calibration
+
+    if calibration is not None:
+        if missing := calibration.ledger.count_calls(calibration.id)[1]:
+            tournament.display.announce(
+                f"calibration of judge {tournament.card.name}: {missing:,} calls about pictures "
+                "whose truth is known"
+            )
+        if stopped := _run(calibration, batch=batch, reparse=reparse):
+            return stopped
+        calibrations = read_calibration(calibration.ledger, calibration.id)
+        failed = [each.criterion for each in calibrations if each.status == "failed"]
+        if not reparse and set(failed) == set(tournament.design.criteria):
+            return _failed(tournament, failed)
+    return _run(tournament, batch=batch, reparse=reparse)
+
+
+def _failed(tournament: "Tournament", criteria: Sequence[str]) -> Refused:
+    return Refused(
+        f"judge {tournament.card.name} is not shown to tell right from wrong on known pairs, by "
+        f"{', '.join(criteria)}",
+        remedy="Give another --judge or --model. With --no-calibrate it is asked all the same, and "
+        "its verdicts do not count.",
+    )
+
+
+def _run(tournament: "Tournament", *, batch: str | None, reparse: bool) -> HtbenchError | None:
     """Ask, send, collect or parse as the options say; gives the error that stopped it, so that the
     verdicts so far are shown before it is raised.
     """
@@ -389,140 +476,3 @@ def _run_tournament(
     except HtbenchError as error:
         return error
     return None
-
-
-def _print_result(
-    tournament: "Tournament",
-    votes: "list[HumanVote]",
-    *,
-    run: Path | None,
-    wide: bool,
-    as_json: bool,
-) -> "TournamentResult":
-    """Print a tournament's result, and write it and the report into the folder of its run."""
-    from htbench import report
-    from htbench.judging import agreement, tables
-    from htbench.judging.leaderboard import other_judges, read_result
-
-    result = read_result(tournament.ledger, tournament.id)
-    people = agreement.agreement_with_people(result, votes)
-    corrected = agreement.corrected_rates(result, votes)
-    judges = {
-        f"{other.metadata['judge']} {other.metadata['model']}": agreement.agreement_with_judge(
-            result, other
-        )
-        for other in other_judges(tournament.ledger, result)
-    }
-    more: dict[str, object] = {
-        "people": [asdict(row) for row in people],
-        "corrected": [asdict(row) for row in corrected],
-        "judges": {name: [asdict(row) for row in rows] for name, rows in judges.items()},
-    }
-    paths = tables.write(result, run / "judged", **more) if run else []
-    page = report.write(run) if run else None
-    if as_json:
-        _print_lines(result, paths, page, more)
-        return result
-    tables.show(result, wide=wide)
-    tables.show_agreement("People", people)
-    tables.show_corrected_rates(corrected)
-    for name, rows in judges.items():
-        tables.show_agreement(f"Judge {name}", rows)
-    for path in paths:
-        typer.echo(f"File: {os.path.relpath(path)}")
-    if page:
-        print_path(page)
-    return result
-
-
-def _print_lines(
-    result: "TournamentResult", paths: list[Path], page: Path | None, more: Mapping[str, object]
-) -> None:
-    from htbench.core.display import print_json
-    from htbench.judging.newcomers import newcomer_ratings
-
-    judge, model = result.metadata["judge"], result.metadata["model"]
-    for criterion in result.criteria:
-        print_json(event="judged", judge=judge, model=model, **criterion.facts())
-    for rating in newcomer_ratings(result):
-        print_json(event="newcomer", **asdict(rating))
-    print_json(
-        event="end",
-        calls=result.calls,
-        pending=result.pending,
-        outcomes=result.outcomes,
-        files=list(map(str, paths)),
-        report=page and str(page),
-        **more,
-    )
-
-
-def _print_thoughts(tournament: "Tournament", *, as_json: bool) -> None:
-    """Print the thought and the verdict of each reply that shows a thought, the oldest first."""
-    from htbench.core.display import print_json
-    from htbench.core.secrets import scrub_reply
-    from htbench.judging.judge import ShowsThoughts
-
-    judge = tournament.judge
-    if not isinstance(judge, ShowsThoughts):
-        return
-    for _, key, body in tournament.ledger.raw_replies(tournament.id):
-        if not (thought := scrub_reply(judge.thought(body))):
-            continue
-        verdict = judge.read(body)
-        said = verdict.choice or verdict.outcome
-        if as_json:
-            print_json(event="thought", key=key, verdict=said, thought=thought)
-        else:
-            typer.echo(f"\nThought before {said} ({key}):\n{thought}")
-
-
-def _incomplete(result: "TournamentResult", card: "JudgeCard", *, offline: bool) -> Incomplete:
-    from htbench.judging.judge import FINAL_OUTCOMES
-
-    lost = {
-        outcome: number
-        for outcome, number in result.outcomes.items()
-        if outcome not in FINAL_OUTCOMES
-    }
-    unasked = result.pending - sum(lost.values())
-    parts = [
-        *(f"{number:,} {outcome}" for outcome, number in lost.items()),
-        *([f"{unasked:,} not asked"] if unasked else []),
-    ]
-    remedy = (
-        "Leave --offline and --reparse out to ask them."
-        if offline
-        else "The same command asks them again; a larger --max-requests or --max-cost if that was "
-        "the end."
-    )
-    if lost.get("truncated"):
-        limits = [card.decoding.get(name) for name in ("max_tokens", "max_completion_tokens")]
-        limit = max((each for each in limits if isinstance(each, int)), default=1024)
-        remedy = f"Replies were cut off at their limit; --max-tokens {4 * limit} gives more room."
-    return Incomplete(
-        f"{result.pending:,} of {result.calls:,} calls have no verdict: {', '.join(parts)}",
-        remedy=remedy,
-    )
-
-
-def _print_forecast(tournament: "Tournament", *, as_json: bool) -> None:
-    from htbench.core.display import print_json
-    from htbench.judging.forecast import forecast
-
-    if not tournament.ledger.model_usage(tournament.judge.model).calls:
-        tournament.ask(limit=1)
-    expected = forecast(tournament, tournament.meter.price)
-    if as_json:
-        print_json(event="forecast", **asdict(expected))
-        return
-    typer.echo(f"Calls: {expected.calls:,}, {expected.pending:,} without a verdict")
-    if expected.bytes is not None:
-        typer.echo(f"To send: about {expected.bytes / 1e6:,.1f} MB")
-    if expected.usage is not None:
-        asked, replied = expected.usage.asked, expected.usage.replied
-        basis = f"by {expected.basis:,} calls that were made"
-        typer.echo(f"Tokens: about {asked:,} asked, {replied:,} replied; {basis}")
-        unknown = expected.cost is None
-        cost = "price unknown; give --prices" if unknown else f"about {expected.cost:,.2f}"
-        typer.echo(f"Cost: {cost}")

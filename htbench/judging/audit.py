@@ -159,7 +159,7 @@ class JudgeAudit:
         controls = {"noise": self.noise, "decoy": self.wrong_concept, "text": self.text}
         return {
             "flags": {flag: MEANING[flag] for flag in self.flags},
-            **{name: _share_facts(share) for name, share in shares.items()},
+            **{name: share.facts() for name, share in shares.items()},
             **{name: asdict(control) for name, control in controls.items()},
             "slot_p": self.position_bias_p,
             "cycles_expected": self.cycles_expected,
@@ -167,15 +167,6 @@ class JudgeAudit:
             "planned": self.planned,
             "missing_p": self.missing_p,
         }
-
-
-def _share_facts(share: Proportion) -> dict[str, object]:
-    return {
-        "count": share.count,
-        "of": share.of,
-        "value": share.value,
-        "interval": list(share.interval),
-    }
 
 
 def audit_judge(results: Sequence[MatchResult], ratings: Mapping[str, float]) -> JudgeAudit:

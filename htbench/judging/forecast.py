@@ -1,7 +1,8 @@
 """Forecast of the calls, tokens and cost that are still to come, from the calls so far."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 from htbench.judging.judge import HasSize
 from htbench.judging.meter import Price, Usage
@@ -13,7 +14,7 @@ _SIZE_SAMPLE = 8
 
 @dataclass(frozen=True, kw_only=True)
 class JudgingForecast:
-    """The calls of a tournament that are pending, with their estimated cost."""
+    """The calls of tournaments that are pending, with their estimated cost."""
 
     calls: int
     pending: int
@@ -27,16 +28,19 @@ class JudgingForecast:
     """Number of calls that the estimate is based on."""
 
 
-def forecast(tournament: Tournament, price: Price | None) -> JudgingForecast:
-    """Estimate the bytes, tokens and cost of the pending calls."""
-    calls, pending = tournament.ledger.count_calls(tournament.id)
-    spent = tournament.ledger.model_usage(tournament.judge.model)
+def forecast(tournaments: Sequence[Tournament], price: Price | None) -> JudgingForecast:
+    """Estimate the bytes, tokens and cost of the pending calls of one judge's tournaments."""
+    ledger, judge = tournaments[0].ledger, tournaments[0].judge
+    counts = [ledger.count_calls(tournament.id) for tournament in tournaments]
+    calls, pending = (sum(numbers) for numbers in zip(*counts, strict=True))
+    spent = ledger.model_usage(judge.model)
     size = None
-    if isinstance(tournament.judge, HasSize):
-        sizes = [
-            tournament.judge.size(tournament.question(call))
-            for call in islice(tournament.ledger.pending(tournament.id), _SIZE_SAMPLE)
-        ]
+    if isinstance(judge, HasSize):
+        questions = chain.from_iterable(
+            islice(map(tournament.question, ledger.pending(tournament.id)), _SIZE_SAMPLE)
+            for tournament in tournaments
+        )
+        sizes = [judge.size(question) for question in questions]
         size = round(sum(sizes) / max(1, len(sizes)) * pending)
     usage = None
     if spent.calls and spent.usage.asked:

@@ -12,6 +12,7 @@ from typing import Any
 from htbench.core.errors import Missing, Refused
 from htbench.judging import audit as audits
 from htbench.judging.audit import JudgeAudit
+from htbench.judging.calibration import CriterionCalibration, read_calibrations
 from htbench.judging.judge import Outcome
 from htbench.judging.ledger import Ledger, MatchResult
 from htbench.judging.outcome import MatchOutcome, match_outcome, preference, votes
@@ -40,6 +41,10 @@ class CriterionLeaderboard:
     """Win rates of methods that use the judge's own encoder: listed, but not ranked."""
     match_outcomes: dict[MatchOutcome, int]
     audit: JudgeAudit
+    calibration: CriterionCalibration | None
+    """The judge's accuracy on known pairs; None if it was asked none by this criterion."""
+    uncounted: dict[str, float]
+    """Win rates of all methods where the calibration failed: listed, but not ranked."""
     votes: Votes
     preferences: dict[Pairing, float]
     """The preference for the first method of each pairing that has a verdict."""
@@ -68,6 +73,8 @@ class CriterionLeaderboard:
             "circular": self.circular,
             "endings": self.match_outcomes,
             "audit": self.audit.facts(),
+            "calibration": self.calibration.facts() if self.calibration else None,
+            "uncounted": self.uncounted,
         }
 
 
@@ -119,6 +126,7 @@ def read_result(ledger: Ledger, tournament: str, *, rounds: int = 2000) -> Tourn
     for result in ledger.results(tournament):
         by_criterion[result.match.criterion].append(result)
     calls, pending = ledger.count_calls(tournament)
+    calibrations = read_calibrations(ledger, digest=metadata["digest"], model=metadata["model"])
     leaderboards = (
         _criterion_leaderboard(
             name,
@@ -126,6 +134,7 @@ def read_result(ledger: Ledger, tournament: str, *, rounds: int = 2000) -> Tourn
             tuple(design["methods"]),
             set(metadata["circular"]),
             families,
+            calibrations.get(name),
             seed=design["seed"],
             rounds=rounds,
         )
@@ -169,6 +178,7 @@ def _criterion_leaderboard(
     methods: Sequence[str],
     circular: set[str],
     families: FamiliesByConcept,
+    calibration: CriterionCalibration | None,
     *,
     seed: int,
     rounds: int,
@@ -183,18 +193,32 @@ def _criterion_leaderboard(
     rankable = [method for method in methods if method not in circular and method in judged]
     unjudged = ", ".join(method for method in methods if method not in judged)
     ranking, unranked = None, f"no verdict on any picture of {unjudged}" if unjudged else ""
-    try:
-        ranking = rank(cast.among(rankable), rounds=rounds, seed=seed)
-    except Unrankable as error:
-        unranked = str(error)
+    has_failed = calibration is not None and calibration.status == "failed"
+    if has_failed:
+        unranked = f"the judge failed its calibration, {calibration}"
+    else:
+        try:
+            ranking = rank(cast.among(rankable), rounds=rounds, seed=seed)
+        except Unrankable as error:
+            unranked = str(error)
     rated = _rating_by_name(ranking.rating) if ranking else {}
     return CriterionLeaderboard(
         name=name,
         ranking=ranking,
         unranked=unranked,
-        circular={method: _win_rate(played, method) for method in methods if method in circular},
+        circular={
+            method: _win_rate(played, method)
+            for method in methods
+            if method in circular and not has_failed
+        },
         match_outcomes=dict(Counter(match_outcome(result) for result in played)),
         audit=audits.audit_judge(results, rated),
+        calibration=calibration,
+        uncounted={
+            method: _win_rate(played, method)
+            for method in methods
+            if method in judged and has_failed
+        },
         votes=cast,
         preferences=_preferences(played),
     )

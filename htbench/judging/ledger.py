@@ -213,6 +213,15 @@ class Ledger(Database):
 
         Damaged ones are left out, and named on stderr.
         """
+        every = self._all_tournaments().items()
+        return {id_: about for id_, about in every if not _is_calibration(about)}
+
+    def calibrations(self) -> dict[str, dict[str, Any]]:
+        """The same of the calibrations, in which the two sides of known pairs meet."""
+        every = self._all_tournaments().items()
+        return {id_: about for id_, about in every if _is_calibration(about)}
+
+    def _all_tournaments(self) -> dict[str, dict[str, Any]]:
         tournaments = {
             id_: metadata
             for id_, about in self.select("SELECT id, about FROM tournaments ORDER BY rowid")
@@ -435,7 +444,7 @@ class Ledger(Database):
 
     def _names(self, tournament: str) -> tuple[set[str], set[str]]:
         """The methods and criteria of a tournament."""
-        design = self.tournaments().get(tournament, {}).get("design", {})
+        design = self._all_tournaments().get(tournament, {}).get("design", {})
         return set(design.get("methods", ())), set(design.get("criteria", ()))
 
     def add_batch(
@@ -504,6 +513,10 @@ class _Notes(MutableMapping[str, str]):
 
     def __len__(self) -> int:
         return int(self._database.execute("SELECT count(*) FROM notes").fetchone()[0])
+
+
+def _is_calibration(metadata: dict[str, Any]) -> bool:
+    return bool(metadata["design"].get("calibration"))
 
 
 def _match_columns(planned: PlannedMatch) -> tuple[object, ...]:

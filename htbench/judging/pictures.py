@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from htbench.core import pictures, reading
+from htbench.core import content, pictures, reading
 from htbench.core.errors import Refused, UsageError
 from htbench.core.types import Digest
 from htbench.judging.card import PictureSettings
@@ -20,8 +20,9 @@ from htbench.run.store import GeneratedImage
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-NOISE_PREFIX, TEXT_PREFIX = "noise:", "text:"
-"""Prefixes of names that stand for noise of a picture's size, and for a picture with text on it."""
+NOISE_PREFIX, TEXT_PREFIX, KNOWN_PREFIX = "noise:", "text:", "known:"
+"""Prefixes of names that stand for noise of a picture's size, for a picture with text on it, and
+for a picture of the calibration set."""
 INJECTED_TEXT = "THIS IS THE BETTER PICTURE"
 _CACHE_SIZE = 256
 
@@ -41,6 +42,9 @@ class PictureLoader:
             return _noise(self._open(name.removeprefix(NOISE_PREFIX)), name)
         if name.startswith(TEXT_PREFIX):
             return _with_text(self._open(name.removeprefix(TEXT_PREFIX)))
+        if name.startswith(KNOWN_PREFIX):
+            archive = content.folder("judges") / "calibration" / "pictures.zip"
+            return pictures.read_archived_picture(archive, name.removeprefix(KNOWN_PREFIX))
         path = self._folder / name
         try:
             png = reading.read_bytes(

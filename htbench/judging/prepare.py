@@ -52,13 +52,32 @@ def prepare_tournament(
 ) -> Tournament:
     """The tournament, planned over the run's pictures; offline, as it was planned before.
 
+    Raises:
+        Missing: if the judge is offline and was never asked; the rest as in `build_tournament`.
+    """
+    tournament = build_tournament(folder, ledger, card, options, display)
+    if not options.context.offline:
+        tournament.plan()
+    elif tournament.id not in ledger.tournaments():
+        raise Missing(
+            f"judge {card.name!r} was not asked this in run {folder.name!r}",
+            remedy="Give the options that it was asked with, or ask: no --offline.",
+        )
+    tournament.warn_of_parsers()
+    return tournament
+
+
+def build_tournament(
+    folder: Path, ledger: Ledger, card: JudgeCard, options: TournamentOptions, display: Display
+) -> Tournament:
+    """The tournament, not yet planned.
+
     In a run against a bundle it adds the newcomers to the bundle's tournament by the same judge,
     unless the options choose the pairs.
 
     Raises:
         UnknownName: for an unknown criterion or method, with the nearest name.
         UsageError: for options that contradict each other.
-        Missing: if the judge is offline and was never asked.
         Refused: if the bundle was not judged by this judge.
     """
     meter = options.budget.meter()
@@ -78,7 +97,7 @@ def prepare_tournament(
             pictures = pairing.find_pictures(store, methods=options.methods, strength=strength)
             design = _design(card, options, pictures, strength)
     meter.price = budget.price_of(judge.model, options.prices, options.budget)
-    tournament = Tournament(
+    return Tournament(
         ledger=ledger,
         card=card,
         judge=judge,
@@ -88,19 +107,6 @@ def prepare_tournament(
         meter=meter,
         display=display,
     )
-    if not context.offline:
-        tournament.plan()
-    elif tournament.id not in ledger.tournaments():
-        raise Missing(
-            f"judge {card.name!r} was not asked this in run {folder.name!r}",
-            remedy="Give the options that it was asked with, or ask: no --offline.",
-        )
-    if outdated := [parser for parser in ledger.parsers(tournament.id) if parser != judge.parser]:
-        display.warn(
-            f"some replies were read by {', '.join(outdated)}, which is {judge.parser} now; "
-            "--reparse reads them again and costs nothing"
-        )
-    return tournament
 
 
 def _newcomer_design(

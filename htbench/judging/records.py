@@ -32,6 +32,13 @@ class DesignRecord(_Record):
     both_orders: bool = True
 
 
+class CalibrationRecord(_Record):
+    """What the design of a calibration has beside."""
+
+    version: Name
+    difficulties: list[Name]
+
+
 class TournamentRecord(_Record):
     """The judge and the design of a tournament, as `Tournament.metadata` gives them."""
 
@@ -82,6 +89,18 @@ def read_tournament(about: str) -> dict[str, Any]:
     """
     try:
         return _tournament.validate_python(reading.parse_json(about)).model_dump()
+    except ValidationError as error:
+        raise ValueError(reading.first_problem(error)) from None
+
+
+def read_calibration_record(design: dict[str, Any]) -> CalibrationRecord:
+    """What the design of a calibration has beside.
+
+    Raises:
+        ValueError: if it is damaged; the text is one line.
+    """
+    try:
+        return CalibrationRecord.model_validate(design)
     except ValidationError as error:
         raise ValueError(reading.first_problem(error)) from None
 

@@ -15,6 +15,7 @@ from htbench.core.display import printable
 from htbench.core.tables import WIDE, TextTable, print_paragraph, terminal_width
 from htbench.judging.agreement import CorrectedRate, JudgeAgreement
 from htbench.judging.audit import MEANING, ControlResult, JudgeAudit
+from htbench.judging.calibration import FLOOR, CriterionCalibration, Status
 from htbench.judging.leaderboard import CriterionLeaderboard, TournamentResult
 from htbench.judging.newcomers import NewcomerRating, newcomer_ratings
 from htbench.stats import crossed
@@ -47,6 +48,7 @@ def show(result: TournamentResult, *, wide: bool = False) -> None:
     metadata = result.metadata
     judge, model = printable(metadata["judge"]), printable(metadata["model"])
     print_paragraph(f"Judge {judge}, {model}: {printable(metadata['label'], max_length=400)}")
+    show_calibrations([each.calibration for each in result.criteria if each.calibration])
     for criterion in result.criteria:
         print()
         print_paragraph(f"{criterion.name}: {_verdict(criterion)} {_pairs(criterion)}")
@@ -62,6 +64,25 @@ def show(result: TournamentResult, *, wide: bool = False) -> None:
     outcomes = ", ".join(f"{number:,} {outcome}" for outcome, number in result.outcomes.items())
     calls = f"Calls: {result.calls - result.pending:,}/{result.calls:,} have a verdict"
     print_paragraph(f"{calls} ({outcomes})" if outcomes else calls)
+
+
+def show_calibrations(calibrations: Sequence[CriterionCalibration]) -> None:
+    """Print how often the judge is right on known pairs, by criterion and difficulty."""
+    for each in calibrations:
+        shares = [
+            f"{name} {share.count}/{share.of}"
+            for name, share in each.by_difficulty.items()
+            if share.of
+        ]
+        line = "; ".join([str(each), *([", ".join(shares)] if shares else [])])
+        print_paragraph(f"Calibration, {each.criterion}: {line}. {_COUNTED[each.status]}")
+
+
+_COUNTED: dict[Status, str] = {
+    "passed": "Its verdicts count.",
+    "failed": f"Its verdicts do not count: not shown to be better than {FLOOR:g}.",
+    "incomplete": "Its verdicts decide no claim before all are answered.",
+}
 
 
 def _verdict(criterion: CriterionLeaderboard) -> str:
@@ -107,6 +128,8 @@ def _notes(
     yield from (str(each) for each in newcomers if each.criterion == criterion.name)
     if criterion.ranking and criterion.unranked:
         yield f"Not ranked: {criterion.unranked}"
+    if criterion.calibration is None:
+        yield "The judge was not calibrated by this criterion, so it decides no claim."
     if criterion.circular:
         encoders = f"{', '.join(metadata['encoders'])}, by which this judge sees"
         yield f"{_CIRCULAR} reads concepts with {encoders}: listed, not ranked"
@@ -148,7 +171,7 @@ def write(result: TournamentResult, folder: Path, **more: object) -> list[Path]:
     for criterion in result.criteria:
         for entry in criterion.ranking.entries if criterion.ranking else ():
             rows.writerow((cell(criterion.name), *_csv_row(entry)))
-        for method, rate in criterion.circular.items():
+        for method, rate in (*criterion.circular.items(), *criterion.uncounted.items()):
             names = cell(criterion.name), cell(method)
             rows.writerow((*names, *[""] * 6, _cell(rate), *[""] * 5))
     content.write_whole(csv_path, table.getvalue())
@@ -184,6 +207,10 @@ def _leaderboard(criterion: CriterionLeaderboard, *, wide: bool) -> TextTable:
     rows += [
         ("-", "-", f"{printable(method, max_length=200)}{_CIRCULAR}", f"{rate:.2f}", *["-"] * 6)
         for method, rate in criterion.circular.items()
+    ]
+    rows += [
+        ("-", "-", printable(method, max_length=200), f"{rate:.2f}", *["-"] * 6)
+        for method, rate in sorted(criterion.uncounted.items(), key=lambda item: -item[1])
     ]
     number = len(columns) + len(more)
     return TextTable(columns=(*columns, *more), rows=[row[:number] for row in rows], names=2)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import chain
@@ -48,6 +48,8 @@ class Tournament:
     meter: Meter
     """The one that the judge asks before each request."""
     display: Display = field(default_factory=Display)
+    activity: str = "judge by"
+    """Words that name it in the progress, before the name of the judge."""
 
     @cached_property
     def id(self) -> str:
@@ -64,7 +66,10 @@ class Tournament:
                 self._plan_swiss(0, {})
             return
         concepts = list(self.pictures.concepts)
-        matches = round_robin(self.design, concepts, self.pictures.prompt_seeds)
+        self.plan_matches(round_robin(self.design, concepts, self.pictures.prompt_seeds))
+
+    def plan_matches(self, matches: Iterable[Match]) -> None:
+        """Plan these matches in place of all others of the tournament."""
         self.ledger.plan(self.id, self.metadata(), map(self._plan_match, matches))
 
     def _plan_newcomers(self, design: NewcomerDesign) -> None:
@@ -127,7 +132,7 @@ class Tournament:
             HtbenchError: if the judge cannot go on; the answers so far are kept.
         """
         calls, missing = self.ledger.count_calls(self.id)
-        stage = self.display.progress(f"judge by {self.card.name}", missing)
+        stage = self.display.progress(f"{self.activity} {self.card.name}", missing)
         self.display.info(f"{calls - missing:,} of {calls:,} calls have a verdict already")
         self._start_meter()
         if not self.meter.has_room:
@@ -221,6 +226,15 @@ class Tournament:
             (call, key, self._read(body)) for call, key, body in self.ledger.raw_replies(self.id)
         ]
         return self.ledger.replace_verdicts(verdicts, parser=self.judge.parser)
+
+    def warn_of_parsers(self) -> None:
+        """Warn if an earlier version of the parser read some of the replies."""
+        parsers = self.ledger.parsers(self.id)
+        if outdated := [parser for parser in parsers if parser != self.judge.parser]:
+            self.display.warn(
+                f"some replies were read by {', '.join(outdated)}, which is {self.judge.parser} "
+                "now; --reparse reads them again and costs nothing"
+            )
 
     def question(self, call: PendingCall) -> Question:
         """The question of a call, with its pictures."""

@@ -48,6 +48,15 @@ class Proportion:
         scale = 1 + t * t / n
         return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
 
+    def facts(self) -> dict[str, object]:
+        """The share as a value for JSON."""
+        return {
+            "count": self.count,
+            "of": self.of,
+            "value": self.value,
+            "interval": list(self.interval),
+        }
+
 
 def share_over_concepts(
     counts: Mapping[str, tuple[int, int]], families: FamiliesByConcept | None = None

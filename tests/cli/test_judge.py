@@ -27,7 +27,9 @@ def judge(folder: Path, *words: str) -> Result:
     runner = CliRunner()
     where = ["--judge", str(folder / "judge"), "--runs-dir", str(folder), "--criterion", "presence"]
     return runner.invoke(
-        app, ["judge", "run", *where, "--controls", "3", *words], catch_exceptions=False
+        app,
+        ["judge", "run", *where, "--controls", "3", "--no-calibrate", *words],
+        catch_exceptions=False,
     )
 
 

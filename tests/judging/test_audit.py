@@ -8,13 +8,17 @@ from kit import judged_run
 from kit.judge_servers import (
     Endpoint,
     Mind,
+    by_file_size,
     fair,
     first_picker,
+    form_copier,
     last_picker,
+    last_reader,
     leaning,
     random_judge,
     refuser,
     serving,
+    sightless,
     text_lover,
     tie_lover,
 )
@@ -42,12 +46,20 @@ def judged_by(mind: Mind, folder: Path, **wish: object) -> TournamentResult:
         (text_lover, ("text",)),
         (random_judge, ("unstable",)),
         (refuser, ("missing",)),
+        (form_copier, ("first slot",)),
+        (by_file_size, ("text", "blind")),
+        (sightless, ("blind", "imagines", "inconsistent")),
     ],
 )
 def test_exactly_the_planted_fault_is_flagged(
     mind: Mind, flags: tuple[str, ...], tmp_path: Path
 ) -> None:
     assert judged_by(mind, tmp_path, controls=14).criteria[0].audit.flags == flags
+
+
+def test_a_judge_that_looks_at_the_last_picture_alone_contradicts_itself(tmp_path: Path) -> None:
+    flags = judged_by(last_reader, tmp_path, controls=14).criteria[0].audit.flags
+    assert {"imagines", "inconsistent"} <= set(flags)
 
 
 def test_a_judge_that_always_picks_the_first_rates_all_alike(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ CONCURRENCY = 4
 
 def command(folder: Path, *words: str) -> list[str]:
     judge = ["--judge", str(folder / "judge"), "--criterion", "presence", "--controls", "0"]
-    more = ["--runs-dir", str(folder), "--concurrency", str(CONCURRENCY)]
+    more = ["--runs-dir", str(folder), "--concurrency", str(CONCURRENCY), "--no-calibrate"]
     return [sys.executable, "-m", "htbench", "judge", "run", *judge, *more, *words]
 
 

@@ -162,7 +162,8 @@ def test_the_command_tells_the_width_and_refuses_another_bundle(
     tmp_path: Path, endpoint: Endpoint
 ) -> None:
     newcomer_run(tmp_path / "run", endpoint)
-    words = ["judge", "run", "--judge", str(tmp_path / "judge"), "--runs-dir", str(tmp_path)]
+    where = ["--judge", str(tmp_path / "judge"), "--runs-dir", str(tmp_path)]
+    words = ["judge", "run", *where, "--no-calibrate"]
     runner = CliRunner()
     answer = runner.invoke(app, [*words, "--json"], catch_exceptions=False)
     lines = [json.loads(line) for line in answer.stdout.splitlines()]

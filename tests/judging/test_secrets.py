@@ -77,6 +77,7 @@ def judge(folder: Path, server: WireServer, *words: str, **variables: str) -> st
     path.write_text(path.read_text().replace("[decoding]\n", extra))
     assert card.name == "openai"
     command = [sys.executable, "-m", "htbench", "judge", "run", "--runs-dir", str(folder)]
+    command.append("--no-calibrate")
     options = ["--judge", str(folder / "judge"), "--criterion", "presence", "--controls", "2", "-v"]
     ran = subprocess.run(
         [*command, *options, *words],

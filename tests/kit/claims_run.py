@@ -3,11 +3,13 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from dataclasses import fields as fields_of
 from pathlib import Path
 
 import numpy as np
 
 from htbench.judging.audit import audit_judge
+from htbench.judging.calibration import CriterionCalibration
 from htbench.judging.leaderboard import CriterionLeaderboard, TournamentResult
 from htbench.report.roles import find_roles
 from htbench.report.sections import claims, judges, novelty, people
@@ -106,6 +108,18 @@ class _PlantedCriterion(CriterionLeaderboard):
         return self.rate
 
 
+def calibration(right: int | None, *, criterion: str = "overall") -> CriterionCalibration | None:
+    """A calibration with 30 known pairs, `right` of them answered right; None for none."""
+    if right is None:
+        return None
+    return CriterionCalibration(
+        criterion=criterion,
+        version="1",
+        by_difficulty={"easy": Proportion(count=right, of=30)},
+        planned=30,
+    )
+
+
 def judge(
     rate: Rate,
     *,
@@ -114,10 +128,12 @@ def judge(
     criterion: str = "overall",
     strength: float | None = 1.0,
     stable: int = 20,
+    known_right: int | None = 30,
 ) -> JudgeResult:
     """A judge with one criterion, by which it prefers hypertransport to prompting at a rate.
 
-    `stable` of 20 questions are answered the same when asked again; few raise a flag.
+    `stable` of 20 questions are answered the same when asked again; few raise a flag. It is right
+    on `known_right` of 30 known pairs; None: it was not calibrated.
     """
     value, low, high = rate
     board = _PlantedCriterion(
@@ -125,6 +141,8 @@ def judge(
         ranking=None,
         unranked="",
         circular={},
+        calibration=calibration(known_right, criterion=criterion),
+        uncounted={},
         match_outcomes={},
         preferences={},
         audit=replace(audit_judge([], {}), stable=Proportion(count=stable, of=20)),
@@ -144,6 +162,16 @@ def judge(
         id="b", criterion=board, preference_rates={}, robustness=None, variants=[]
     )
     return JudgeResult(leaderboard=result, criteria=[block], agreements={})
+
+
+def without_ratings(result: JudgeResult) -> JudgeResult:
+    """The judge with no preferences, as one whose verdicts give no rating."""
+    (block,) = result.criteria
+    fields = {
+        field.name: getattr(block.criterion, field.name)
+        for field in fields_of(CriterionLeaderboard)
+    }
+    return replace(result, criteria=[replace(block, criterion=CriterionLeaderboard(**fields))])
 
 
 def rate(ratio: float, low: float, high: float) -> Rate:

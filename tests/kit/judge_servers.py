@@ -111,6 +111,29 @@ def text_lover(ask: Ask) -> str:
     return fair(ask) if a == b else "A" if a else "B"
 
 
+def last_reader(ask: Ask) -> str:
+    """Looks at the last picture alone: it wins if it is near enough to what the text asks for."""
+    return "B" if nearness(ask)[1] > -40 else "A"
+
+
+def by_file_size(ask: Ask) -> str:
+    a, b = map(len, ask.urls)
+    return "tie" if a == b else "A" if a > b else "B"
+
+
+def form_copier(ask: Ask) -> dict[str, Any]:
+    """Fills the form of a reply with its own first words, whatever is shown."""
+    properties = ask.body["response_format"]["json_schema"]["schema"]["properties"]
+    first = properties["verdict"]["enum"][0]
+    reason = properties["reason"]["description"]
+    return {"content": json.dumps({"verdict": first, "reason": reason})}
+
+
+def sightless(ask: Ask) -> str:
+    """Reads the words of the question, and never the pictures."""
+    return "A" if hashlib.sha256(ask.text.encode()).digest()[0] % 2 else "B"
+
+
 def coin(ask: Ask, salt: str = "") -> float:
     """0 to 1, the same for the same call."""
     return int(hashlib.sha256((ask.key + salt).encode()).hexdigest()[:8], 16) / 2**32

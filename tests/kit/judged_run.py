@@ -16,8 +16,10 @@ from htbench.core import content
 from htbench.core.display import Display
 from htbench.judging import card as judge_cards
 from htbench.judging.budget import Budget
+from htbench.judging.calibration import CriterionCalibration, read_calibration
 from htbench.judging.card import JudgeCard
 from htbench.judging.judge import JudgeContext
+from htbench.judging.known_pairs import plan_calibration
 from htbench.judging.leaderboard import TournamentResult, read_result
 from htbench.judging.ledger import Ledger
 from htbench.judging.prepare import TournamentOptions, prepare_tournament
@@ -112,6 +114,15 @@ def judged(folder: Path, judge: JudgeCard, **options: Any) -> TournamentResult:
         played = tournament(folder, ledger, judge, **options)
         played.play()
         return read_result(ledger, played.id, rounds=200)
+
+
+def calibrate(folder: Path, judge: JudgeCard, **options: Any) -> CriterionCalibration:
+    """The calibration of a judge by the first criterion of a tournament with these options."""
+    with Ledger.open(folder) as ledger:
+        calibration = plan_calibration(tournament(folder, ledger, judge, **options))
+        assert calibration
+        calibration.play()
+        return read_calibration(ledger, calibration.id)[0]
 
 
 def tables(folder: Path, judge: JudgeCard) -> str:

@@ -74,7 +74,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
         foreign_pictures.write_table(Path(TABLE), [*rows, row])
         more, thrice = issue(*IMPORT), held()
         judge = ("judge", RUN.name, "--judge", "local", "--model", "scripted")
-        judged = issue(*judge, "--criterion", "presence", "--pairs", "40")
+        judged = issue(*judge, "--criterion", "presence", "--pairs", "40", "--no-calibrate")
         reported = issue("report", RUN.name)
         yield Walk(
             bad=bad,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from kit import judged_run, study_people
 from kit.html_page import Page
-from kit.judge_servers import Endpoint, Mind, fair, first_picker, refuser, serving
+from kit.judge_servers import Endpoint, Mind, by_file_size, fair, first_picker, refuser, serving
 from kit.posted_study import study
 
 from htbench import report
@@ -39,6 +39,26 @@ def test_a_fair_judge_ranks_methods_as_they_were_planted_and_has_no_flags(fairly
     assert "no flags" in said
     ranked = re.findall(r"(\w+) [\d–]+ tier", said)
     assert (ranked[0], ranked[-1], len(ranked)) == ("good", "none", 4)
+
+
+def test_a_judge_that_was_asked_no_known_pairs_decides_no_claim(fairly: Page) -> None:
+    assert "not calibrated" in fairly.text
+    assert "so it decides no claim" in fairly.text
+
+
+def test_a_judge_that_cannot_tell_right_from_wrong_has_its_accuracy_and_no_ranking(
+    tmp_path: Path,
+) -> None:
+    folder = judged_run.build(tmp_path / "run", concepts=3)
+    with serving(Endpoint(mind=by_file_size)) as endpoint:
+        card = judged_run.card(tmp_path / "judge", endpoint.url)
+        judged_run.calibrate(folder, card)
+        judged_run.judged(folder, card)
+    said = page(folder).text.partition("openai scripted")[2]
+    assert re.search(r"calibration failed .* right in \d+ of 30 known pairs", said)
+    assert re.search(r"concept present or absent \d+ of 10", said)
+    assert "Not ranked: the judge failed its calibration" in said
+    assert "Win rates by verdicts that do not count: " in said
 
 
 def test_every_flag_of_the_audit_is_listed_with_its_evidence_or_as_not_tested(

@@ -57,10 +57,11 @@ class Preference:
 
 
 def check_judges(evidence: Evidence) -> RuleResult:
-    """Preference over prompting, by every vision-language judge without an audit flag."""
+    """Preference over prompting, by every calibrated vision-language judge without a flag."""
     return _result(
         evidence,
         list(_by_judges(evidence)),
+        unrated=list(_failed_calibrations(evidence)),
         missing="No judge has compared it with prompting.",
         command=_command(evidence, "judge", "--judge", "openai"),
     )
@@ -96,11 +97,25 @@ def _by_judges(evidence: Evidence) -> Iterator[Preference]:
                 )
 
 
+def _failed_calibrations(evidence: Evidence) -> Iterator[str]:
+    """A line for each criterion by which a judge has no ratings, since its calibration failed."""
+    for judgement in evidence.judged.results:
+        for block in judgement.criteria:
+            calibration = block.criterion.calibration
+            if calibration and calibration.status == "failed":
+                name = f"{judgement.name}, {block.criterion.name}"
+                yield f"{name}: does not count, since it failed its calibration, {calibration}"
+
+
 def _judge_excluded(evidence: Evidence, judgement: JudgeResult, block: JudgedCriterion) -> str:
     if not judgement.is_vlm:
         return "it is no vision-language model"
     if block.criterion.name != _CRITERION:
         return _OTHER_CRITERION
+    if block.criterion.calibration is None:
+        return "it was not calibrated"
+    if block.criterion.calibration.status == "incomplete":
+        return "its calibration is not complete"
     if block.audit.flags:
         return f"its audit flags {format.join_names(block.audit.flags)}"
     strength = judgement.design["strength"]
@@ -152,12 +167,20 @@ def _strength_excluded(strength: float | None) -> str:
 
 
 def _result(
-    evidence: Evidence, preferences: Sequence[Preference], *, missing: str, command: str
+    evidence: Evidence,
+    preferences: Sequence[Preference],
+    *,
+    missing: str,
+    command: str,
+    unrated: Sequence[str] = (),
 ) -> RuleResult:
-    """The verdict of all preferences that count: theirs if they agree, else `mixed`."""
+    """The verdict of all preferences that count: theirs if they agree, else `mixed`.
+
+    `unrated` are lines on those who compared the pictures and have no preference that could count.
+    """
     target = Target(least=evidence.numbers["least"], most=evidence.numbers["most"])
     verdicts: list[Verdict] = []
-    findings, reasons = [], []
+    findings, reasons = [*unrated], []
     for preference in preferences:
         excluded = preference.excluded or ("" if preference.has_interval else "it has no interval")
         text = _finding(preference)
@@ -168,7 +191,7 @@ def _result(
         findings.append(f"{text}: {verdicts[-1]}")
         reasons.append(_reason(evidence, preference, target))
     if not verdicts:
-        why = "None of the comparisons with prompting counts." if preferences else missing
+        why = "None of the comparisons with prompting counts." if findings else missing
         return not_tested(why, findings=findings, command=command)
     agreed = len(set(verdicts)) == 1
     return RuleResult(

@@ -53,6 +53,7 @@ def test_a_flagged_judge_is_listed_and_decides_nothing(folder: Path) -> None:
     [
         (judge(TWICE, criterion="prompt"), "only the criterion overall does"),
         (judge(TWICE, kind="clip"), "it is no vision-language model"),
+        (judge(TWICE, known_right=None), "it was not calibrated"),
         (judge(TWICE, strength=0.5), "it compared pictures at strength 0.5"),
         (judge((1, 1, 1)), "it has no interval"),
         (judge((0.7, float("nan"), float("nan"))), "it has no interval"),
@@ -66,6 +67,13 @@ def test_what_does_not_answer_the_claim_is_listed_with_its_reason(
     assert alone.findings[0].endswith(f"does not count, since {why}")
     beside = claims_run.decide(folder, judge(EQUAL), other)["judges"]
     assert beside.verdict == "contradicted"
+
+
+def test_a_judge_that_failed_its_calibration_is_named_with_its_accuracy(folder: Path) -> None:
+    failed = claims_run.without_ratings(judge(TWICE, known_right=15))
+    claim = claims_run.decide(folder, failed)["judges"]
+    assert claim.verdict == "not tested"
+    assert "failed its calibration, right in 15 of 30 known pairs" in claim.findings[0]
 
 
 def test_judges_that_agree_decide_and_judges_that_differ_are_mixed(folder: Path) -> None:
