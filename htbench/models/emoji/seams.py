@@ -3,8 +3,10 @@ are drawn in, against true pictures of what was asked for."""
 
 import argparse
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Self
 
 import numpy as np
 from PIL import Image
@@ -25,14 +27,31 @@ METHODS = ("mean-shift", "linear-act", "hypertransport", "prompt")
 _NOUNS = 4
 
 
-def seam_energy(images: Sequence[Image.Image]) -> float:
-    """Mean squared difference of neighbouring pixels of two cells, in squared levels of 255."""
-    pixels = np.stack([np.asarray(image, float) for image in images])
-    squares = [
-        (np.diff(pixels, axis=axis) ** 2).take(range(CELL - 1, pixels.shape[axis] - 1, CELL), axis)
-        for axis in (1, 2)
-    ]
-    return float(np.mean([each.mean() for each in squares]))
+@dataclass(frozen=True)
+class Steps:
+    """Mean squared differences of neighbouring pixels, in squared levels of 255."""
+
+    between: float
+    """Of pixels of two cells."""
+    within: float
+    """Of pixels of one cell."""
+
+    @property
+    def ratio(self) -> float:
+        """Differences between cells in units of those within: 1 where no grid can be seen."""
+        return self.between / self.within if self.within else np.nan
+
+    @classmethod
+    def of(cls, images: Sequence[Image.Image]) -> Self:
+        """Those of all neighbouring pixels of some pictures, down and across alike."""
+        pixels = np.stack([np.asarray(image, float) for image in images])
+        down, across = (
+            (np.diff(pixels, axis=axis) ** 2).mean(axis=tuple({0, 1, 2, 3} - {axis}))
+            for axis in (1, 2)
+        )
+        squares = (down + across) / 2
+        is_between = np.arange(len(squares)) % CELL == CELL - 1
+        return cls(float(squares[is_between].mean()), float(squares[~is_between].mean()))
 
 
 def steered_images(
@@ -73,7 +92,7 @@ def _chosen_nouns() -> Sequence[str]:
 
 
 def main() -> None:
-    """Print the energy of each method's pictures, and its ratio to that of the truth."""
+    """Print the steps in each method's pictures, and those in true ones."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--concepts", type=int, default=40, help="of the dev concepts")
     parser.add_argument("--method", action="append", metavar="NAME")
@@ -81,16 +100,19 @@ def main() -> None:
     every = concept.load("emoji").splits["dev"]
     concepts = every[:: max(1, len(every) // options.concepts)][: options.concepts]
     model = registry.load("models", "emoji")("cpu")
-    truth = seam_energy(true_images(concepts))
-    print(f"true scenes of {len(concepts)} concepts: {truth:.0f}\n")
-    print("| method | strength 0.5 | of the truth | strength 1 | of the truth |")
-    print("|---|--:|--:|--:|--:|")
+    truth = Steps.of(true_images(concepts))
+    print("| pictures | strength | between cells | of the true | ratio to within | of the true |")
+    print("|---|--:|--:|--:|--:|--:|")
+    print(f"| true, {len(concepts)} concepts | | {truth.between:.0f} | | {truth.ratio:.2f} | |")
     for name in options.method or METHODS:
         changes = interventions(model, name, concepts)
-        energies = [
-            seam_energy(steered_images(model, changes, strength=strength)) for strength in (0.5, 1)
-        ]
-        print(f"| {name} |", *(f"{energy:.0f} | {energy / truth:.2f} |" for energy in energies))
+        for strength in (0.0, 0.5, 1.0):
+            steps = Steps.of(steered_images(model, changes, strength=strength))
+            print(
+                f"| {name} | {strength:g} | {steps.between:.0f} | "
+                f"{steps.between / truth.between:.2f} | {steps.ratio:.2f} | "
+                f"{steps.ratio / truth.ratio:.2f} |"
+            )
 
 
 if __name__ == "__main__":

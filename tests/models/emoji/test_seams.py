@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from htbench.models.emoji.seams import seam_energy
+from htbench.models.emoji.seams import Steps
 
 
 def picture(step: int, *, start: int) -> Image.Image:
@@ -15,13 +15,17 @@ def picture(step: int, *, start: int) -> Image.Image:
 
 def test_a_step_between_two_cells_counts_with_its_square() -> None:
     # one of 7 edges between columns, none of 7 between rows
-    assert seam_energy([picture(7, start=8)]) == pytest.approx(49 / 14)
+    steps = Steps.of([picture(7, start=8)])
+    assert (steps.between, steps.within) == (pytest.approx(49 / 14), 0)
 
 
 @pytest.mark.parametrize("start", [4, 7, 9])
-def test_a_step_within_a_cell_does_not_count(start: int) -> None:
-    assert seam_energy([picture(7, start=start)]) == 0
+def test_a_step_within_a_cell_is_none_between_cells(start: int) -> None:
+    # 56 neighbours in a cell down and as many across
+    steps = Steps.of([picture(7, start=start)])
+    assert (steps.between, steps.within) == (0, pytest.approx(49 / 112))
 
 
-def test_pictures_of_one_colour_have_no_seams() -> None:
-    assert seam_energy([picture(0, start=8)] * 2) == 0
+def test_noise_has_no_grid() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), np.uint8)
+    assert Steps.of([Image.fromarray(each) for each in noise]).ratio == pytest.approx(1, abs=0.02)
