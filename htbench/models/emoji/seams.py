@@ -23,7 +23,7 @@ from htbench.steering.intervention import Intervention
 from htbench.steering.method import load_or_train
 from htbench.steering.model import Model, Request
 
-METHODS = ("mean-shift", "linear-act", "hypertransport", "prompt")
+METHODS = ("prompt", "mean-shift", "linear-act", "hypertransport")
 _NOUNS = 4
 
 
