@@ -243,8 +243,8 @@ def scorers(
     ] = 20,
     device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda or cuda:1.")] = "cpu",
 ) -> None:
-    """Test scorers on scenes that are known to show a concept or not. Exit code 5 if a scorer
-    misses one.
+    """Test scorers on scenes that are known to show a concept or not, and on flaws, lost diversity
+    and strengths planted into them. Exit code 5 if a scorer misses one.
     """
     registry.check("models", model)
     if model not in registry.plugins("calibrations"):
@@ -263,8 +263,9 @@ def scorers(
     typer.echo(table)
     if not trusted:
         raise Refused(
-            "not every concept can be told",
-            remedy="The concepts above are no test of a method: leave them out.",
+            "not every concept or loss can be told",
+            remedy="The concepts above are no test of a method, and the scorers of losses above no "
+            "measure: leave them out.",
         )
 
 

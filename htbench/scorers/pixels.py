@@ -43,11 +43,15 @@ def contrast(levels: Levels) -> float:
 
 
 def clipping(levels: Levels) -> float:
-    """Share of all levels, of all channels, that are at an end of the scale, 0 to 1.
+    """Share of the levels of all channels that are at an end of the scale, 0 to 1.
 
-    A picture that is burnt out, or of colours more saturated than can be shown, has much of it.
+    White and black pixels are left out, since backgrounds of drawings are often white; 0 for a
+    picture of these alone. A picture that is burnt out, or of colours more saturated than can be
+    shown, has much of it.
     """
-    return float(((levels <= _END) | (levels >= 1 - _END)).mean())
+    low, high = levels <= _END, levels >= 1 - _END
+    coloured = ~(low.all(-1) | high.all(-1))
+    return float((low | high)[coloured].mean()) if coloured.any() else 0.0
 
 
 def noise(levels: Levels) -> float:
@@ -127,7 +131,7 @@ class Clipping(PixelScorer):
     """Clipping as a scorer."""
 
     name, better, function = "clipping", "lower", clipping
-    summary = "Clipping: share of the colour levels at an end of the scale; high where burnt out"
+    summary = "Clipping: share of colours' levels at an end of the scale; high where burnt out"
 
 
 class Noise(PixelScorer):

@@ -43,6 +43,13 @@ def test_clipping_counts_channels_at_either_end() -> None:
     assert pixels.clipping(levels) == pytest.approx(3 / 12)
 
 
+def test_clipping_leaves_white_and_black_pixels_out() -> None:
+    levels = np.full((2, 2, 3), 0.5)
+    levels[0, 0], levels[0, 1], levels[1, 0] = 0.0, 1.0, (1.0, 0.5, 0.5)
+    assert pixels.clipping(levels) == pytest.approx(1 / 6)
+    assert pixels.clipping(np.ones((2, 2, 3))) == 0
+
+
 def test_the_noise_is_that_of_the_mask_in_the_paper(textured: np.ndarray) -> None:
     mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]])
     total = np.abs(convolve2d(textured @ np.array(LUMINANCE), mask, mode="valid")).sum()
@@ -92,7 +99,7 @@ def test_transparent_pixels_stand_on_white(tmp_path: Path) -> None:
     Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(tmp_path / "clear.png")
     item = scorer_input("t", tmp_path, image="clear.png")
     assert scorer.load("contrast", "cpu").measure([item]) == [pytest.approx(0, abs=1e-12)]
-    assert scorer.load("clipping", "cpu").measure([item]) == [1]
+    assert scorer.load("clipping", "cpu").measure([item]) == [0]
 
 
 def test_a_picture_too_small_for_the_mask_has_a_reason_in_place_of_a_score(tmp_path: Path) -> None:

@@ -1,0 +1,277 @@
+"""Calibration of the scorers of losses: flaws, lost diversity and known strengths, planted.
+
+They are planted into scenes that the composer draws, so that the truth is known. A scorer of pixels
+has to tell flawed pictures from the others, and each scorer has to follow the planted strength.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image, ImageFilter
+from scipy.stats import spearmanr
+
+from htbench.core import registry
+from htbench.models.emoji.calibration import KnownScenes, auc, calibration_table
+from htbench.scorers import pixels
+from htbench.scorers.picture_sets.cmmd import Cmmd
+from htbench.scorers.picture_sets.diversity import PairwiseDistance, Vendi
+from htbench.scorers.picture_sets.frechet import Frechet
+from htbench.scorers.picture_sets.wasserstein import Wasserstein
+from htbench.scorers.set_scorer import PictureSet, Rows, SetScorer
+from htbench.steering import concept
+from htbench.steering.encoder import Encoder
+
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Strengths at which flaws are planted; 1 is a flaw that nobody overlooks."""
+MIN_AUC = MIN_CORRELATION = 0.95
+"""Least figures of a scorer that can be trusted."""
+CONCEPTS, PROMPTS, SEEDS = 6, 8, 8
+"""Numbers of concepts that are drawn, of prompts with each, and of seeds of a prompt."""
+
+Levels = pixels.Levels
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossCalibration:
+    """How well a scorer sees what was planted."""
+
+    scorer: str
+    planted: str
+    """What was planted, in words."""
+    auc: float
+    """Chance that a flawed picture, or a set that lost half of its pictures, is told from one as it
+    was drawn; NaN for a distance, which has no such pairs."""
+    correlation: float
+    """Spearman's correlation with the planted strength: the mean over pictures, or that of sets."""
+
+    @property
+    def is_trusted(self) -> bool:
+        """True if both figures are high enough."""
+        return self.correlation >= MIN_CORRELATION and not self.auc < MIN_AUC
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PlantedFlaw:
+    scorer: str
+    function: Callable[[Levels], float]
+    rises: bool
+    """True if the flaw makes the score higher."""
+    planted: str
+    plant: Callable[[Image.Image, float], Image.Image]
+
+
+def instrument_tables(device: str, *, split: str = "test", scenes: int = 20) -> tuple[str, bool]:
+    """The tables of `calibration_table`, and that of the scorers of losses.
+
+    Also true if every scorer can be trusted.
+    """
+    table, trusted = calibration_table(device, split=split, scenes=scenes)
+    encoder = registry.load("encoders", "emoji-clip-b")(device)
+    found = [*calibrate_pixels(split=split), *calibrate_sets(encoder, split=split)]
+    poor = [f"{each.scorer} on {each.planted}" for each in found if not each.is_trusted]
+    lines = [
+        "losses:",
+        "",
+        *_lines(found),
+        "",
+        f"losses below {MIN_AUC:g}: {'; '.join(poor) or 'none'}",
+    ]
+    return "\n".join([table, "", *lines]), trusted and not poor
+
+
+def calibrate_pixels(
+    *, split: str = "test", concepts: int = CONCEPTS, prompts: int = PROMPTS
+) -> list[LossCalibration]:
+    """The scorers of pixels on flaws that are planted into scenes with and without concepts."""
+    drawn = known_scenes(split, concepts, prompts)
+    pictures = [each for scenes in drawn for each in (*scenes.without, *scenes.with_concept)]
+    return [_calibrate_flaw(flaw, pictures) for flaw in _FLAWS]
+
+
+def calibrate_sets(
+    encoder: Encoder,
+    *,
+    split: str = "test",
+    concepts: int = CONCEPTS,
+    prompts: int = PROMPTS,
+    seeds: int = SEEDS,
+) -> list[LossCalibration]:
+    """The scorers of sets on pictures of seeds that were made alike, and on sets of which a growing
+    share shows concepts.
+    """
+    drawn = known_scenes(split, concepts, prompts)
+    nouns = [scenes.prompts[0] for scenes in drawn]
+    collapsed = [
+        embed(KnownScenes(scenes.concept, [noun] * seeds, k).without, encoder)
+        for k, (scenes, noun) in enumerate(zip(drawn, nouns, strict=True))
+    ]
+    pairs = [(embed(each.without, encoder), embed(each.with_concept, encoder)) for each in drawn]
+    mixtures = [[mix(*pair, share, first=k) for k, pair in enumerate(pairs)] for share in STRENGTHS]
+    return [
+        *(_calibrate_diversity(scorer, collapsed) for scorer in (Vendi(), PairwiseDistance())),
+        *(_calibrate_distance(each, mixtures) for each in (Cmmd(), Frechet(), Wasserstein())),
+    ]
+
+
+def known_scenes(split: str, concepts: int, prompts: int) -> list[KnownScenes]:
+    """Scenes of concepts drawn at random, each with the same prompts."""
+    concept_set = concept.load("emoji")
+    random = np.random.default_rng(5)
+    chosen = concept_set.select(split)
+    numbers = random.choice(len(chosen), min(concepts, len(chosen)), replace=False)
+    named = " ".join(chosen[k].text for k in numbers)
+    nouns = [noun for noun in concept_set.prompts if noun not in named]
+    drawn = random.choice(nouns, min(prompts, len(nouns)), replace=False).tolist()
+    return [KnownScenes(chosen[number], drawn, 0) for number in numbers]
+
+
+def embed(pictures: Sequence[Image.Image], encoder: Encoder) -> Rows:
+    """The encoder's embeddings of pictures."""
+    return np.asarray(encoder.images(pictures).float().cpu().numpy())
+
+
+def wash_out(picture: Image.Image, strength: float) -> Image.Image:
+    """The picture with its contrast reduced to a tenth at strength 1."""
+    mean = Image.new("RGB", picture.size, (round(float(np.asarray(picture).mean())),) * 3)
+    return Image.blend(picture, mean, 0.9 * strength)
+
+
+def burn_out(picture: Image.Image, strength: float) -> Image.Image:
+    """The picture with its levels pulled from the middle to the ends, eight times at strength 1."""
+    levels = np.asarray(picture, float) / 255
+    return _picture(0.5 + (1 + 7 * strength) * (levels - 0.5))
+
+
+def add_noise(picture: Image.Image, strength: float) -> Image.Image:
+    """The picture with normal noise of a fifth of the scale at strength 1."""
+    levels = np.asarray(picture, float) / 255
+    noise = np.random.default_rng(0).normal(0, 0.2, levels.shape)
+    return _picture(levels + strength * noise)
+
+
+def blur(picture: Image.Image, strength: float) -> Image.Image:
+    """The picture behind a Gaussian blur of a twelfth of its width at strength 1."""
+    return picture.filter(ImageFilter.GaussianBlur(strength * picture.width / 12))
+
+
+def collapse(rows: Rows, strength: float) -> Rows:
+    """The rows with this share of all but the first replaced by the first."""
+    lost = round(strength * (len(rows) - 1))
+    return np.concatenate([np.repeat(rows[:1], lost, axis=0), rows[: len(rows) - lost]])
+
+
+def mix(without: Rows, with_concept: Rows, share: float, *, first: int) -> Rows:
+    """Rows of which this share is with the concept, counted round from the row `first`."""
+    order = (np.arange(len(without)) - first) % len(without)
+    return np.where(order[:, None] < round(share * len(without)), with_concept, without)
+
+
+_FLAWS = (
+    _PlantedFlaw(
+        scorer="contrast",
+        function=pixels.contrast,
+        rises=False,
+        planted="washed out",
+        plant=wash_out,
+    ),
+    _PlantedFlaw(
+        scorer="clipping",
+        function=pixels.clipping,
+        rises=True,
+        planted="burnt out",
+        plant=burn_out,
+    ),
+    _PlantedFlaw(
+        scorer="noise", function=pixels.noise, rises=True, planted="noise", plant=add_noise
+    ),
+    _PlantedFlaw(
+        scorer="sharpness",
+        function=pixels.sharpness,
+        rises=False,
+        planted="blurred",
+        plant=blur,
+    ),
+)
+
+
+def _calibrate_flaw(flaw: _PlantedFlaw, pictures: Sequence[Image.Image]) -> LossCalibration:
+    sign = 1 if flaw.rises else -1
+    scores: Float[np.ndarray, "strengths pictures"] = sign * np.array(
+        [
+            [
+                flaw.function(np.asarray(flaw.plant(picture, strength), float) / 255)
+                for picture in pictures
+            ]
+            for strength in STRENGTHS
+        ]
+    )
+    return LossCalibration(
+        scorer=flaw.scorer,
+        planted=flaw.planted,
+        auc=auc(scores[-1], scores[0]),
+        correlation=float(np.mean([_correlation(column) for column in scores.T])),
+    )
+
+
+def _calibrate_diversity(scorer: SetScorer, groups: Sequence[Rows]) -> LossCalibration:
+    scores = np.array(
+        [
+            scorer.measure(
+                _as_set([collapse(rows, strength) for rows in groups], seeds=True)
+            ).by_concept
+            for strength in STRENGTHS
+        ]
+    )
+    return LossCalibration(
+        scorer=scorer.card.name,
+        planted="seeds made alike",
+        auc=auc(-scores[len(STRENGTHS) // 2], -scores[0]),
+        correlation=float(np.mean([_correlation(-column) for column in scores.T])),
+    )
+
+
+def _calibrate_distance(scorer: SetScorer, mixtures: Sequence[Sequence[Rows]]) -> LossCalibration:
+    scores = [
+        scorer.measure(_as_set(groups, unsteered=mixtures[0][0], seeds=False)).value
+        for groups in mixtures
+    ]
+    return LossCalibration(
+        scorer=scorer.card.name,
+        planted="pictures with concepts",
+        auc=math.nan,
+        correlation=_correlation(np.array(scores)),
+    )
+
+
+def _as_set(groups: Sequence[Rows], *, seeds: bool, unsteered: Rows | None = None) -> PictureSet:
+    """Groups of pictures, each of a concept: of the seeds of one prompt, or of several prompts."""
+    size = len(groups[0])
+    number = np.tile(np.arange(size), len(groups))
+    return PictureSet(
+        steered=np.concatenate(groups),
+        unsteered=groups[0] if unsteered is None else unsteered,
+        pair=number,
+        concept=np.repeat(np.arange(len(groups)), size),
+        prompt=np.zeros_like(number) if seeds else number,
+    )
+
+
+def _correlation(scores: Float[np.ndarray, " strengths"]) -> float:
+    """Spearman's correlation with the strengths; 0 for scores that do not change."""
+    return float(spearmanr(STRENGTHS, scores).statistic) if np.ptp(scores) else 0.0
+
+
+def _picture(levels: Levels) -> Image.Image:
+    return Image.fromarray((255 * levels.clip(0, 1)).round().astype(np.uint8))
+
+
+def _lines(found: Sequence[LossCalibration]) -> list[str]:
+    rows = [
+        f"| {each.scorer} | {each.planted} | "
+        f"{'-' if math.isnan(each.auc) else f'{each.auc:.3f}'} | {each.correlation:.3f} |"
+        for each in found
+    ]
+    return ["| scorer | planted | AUC | correlation with strength |", "|" + "---|" * 4, *rows]
