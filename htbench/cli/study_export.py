@@ -29,7 +29,7 @@ def export(
         str,
         typer.Option(
             metavar="TEXT",
-            help="Question to ask.",
+            help="Question to ask, with {prompt} and {concept} for the words of a pair.",
             show_default="that of the criterion",
             rich_help_panel=_WHAT,
         ),
@@ -140,6 +140,12 @@ def export(
             metavar="FILE", help="Text that participants agree to.", rich_help_panel=_PAGE
         ),
     ] = None,
+    debrief: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Text that participants read at the end.", rich_help_panel=_PAGE
+        ),
+    ] = None,
     post: Annotated[
         str,
         typer.Option(
@@ -177,12 +183,13 @@ def export(
     from htbench.study.ask import export as page
 
     text = reading.read_text(consent, noun="consent") if consent else StudyOptions.consent
+    end = reading.read_text(debrief, noun="debrief") if debrief else StudyOptions.debrief
     options = StudyOptions(
         methods=tuple(method or ()), criterion=criterion, question=question, against=against,
         strength=strength, pairs=pairs, raters=raters,
         votes=votes or min(StudyOptions.votes, raters), checks=checks,
-        sentinels=sentinels, repeats=repeats, ties=not forced, consent=text, post=post, done=done,
-        size=size, seed=seed,
+        sentinels=sentinels, repeats=repeats, ties=not forced, consent=text, debrief=end, post=post,
+        done=done, size=size, seed=seed,
     )  # fmt: skip
     summary = page.write(run_folder(run, runs_dir), study, options)
     if as_json:

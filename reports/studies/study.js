@@ -4,18 +4,19 @@
   const at = (id) => document.getElementById(id);
   const asked = new URLSearchParams(location.search);
   const columns = ["study", "sheet", "rater", "position", "item", "choice", "rt_ms", "time"];
-  const keys = { 1: "left", ArrowLeft: "left", 2: "right", ArrowRight: "right", 3: "tie", 4: "skip" };
+  const keys = { 1: "left", ArrowLeft: "left", 2: "right", ArrowRight: "right", 3: "tie", 4: "skip", b: "back", B: "back", Backspace: "back" };
+  const choices = ["left", "right", "tie", "skip"], typicalSeconds = 8;
   const served = data.served || null;
   const person = asked.get("PROLIFIC_PID") || asked.get("rater") || "";
   const store = served ? `htbench ${data.study} ${location.pathname}` : `htbench ${data.study} ${asked.get("sheet") || ""} ${person}`;
   let state = { rater: "", sheet: 0, answers: [] };
-  let shownAt = 0, ready = false;
+  let shownAt = 0, ready = false, current = 0;
 
   const problem = (text) => { at("problem").textContent = text; at("problem").hidden = !text; };
   const keep = () => { try { localStorage.setItem(store, JSON.stringify(state)); return true; } catch { return false; } };
   const save = () => { if (!keep() && !served) problem("This browser keeps nothing: do not close or reload the page."); };
   const recall = () => { try { return JSON.parse(localStorage.getItem(store)); } catch { return null; } };
-  const only = (id) => { for (const part of ["start", "trial", "end"]) at(part).hidden = part !== id; };
+  const only = (id) => { for (const part of ["start", "practice", "trial", "end"]) at(part).hidden = part !== id; };
   const sheet = () => data.sheets[served ? 0 : state.sheet - 1];
   const drawn = () => {
     if (served) return served.sheet;
@@ -32,44 +33,78 @@
     return index;
   };
 
-  function show() {
-    const trials = sheet(), number = place();
-    if (number >= trials.length) return finish();
-    const trial = trials[number];
+  const given = (index) => state.answers.find((one) => one.position === index + 1);
+  const minutes = (seconds) => { const number = Math.max(1, Math.round(seconds / 60)); return `about ${number} ${number === 1 ? "minute" : "minutes"}`; };
+
+  // The question with the words of a trial emphasised in the place of {prompt} and {concept}.
+  function ask(trial) {
+    if (trial.check) return at("question").replaceChildren(data.instruction.replace("SIDE", trial.check));
+    const parts = data.question.split(/(\{prompt\}, \{concept\}|\{prompt\}|\{concept\})/);
+    at("question").replaceChildren(...parts.map((part, index) => {
+      if (index % 2 === 0) return part;
+      const words = document.createElement("em");
+      words.textContent = part.replace("{prompt}", () => trial.prompt).replace("{concept}", () => trial.concept);
+      return words;
+    }));
+  }
+
+  function tellTimeLeft(left) {
+    const times = state.answers.slice(-20).map((one) => one.rt_ms).sort((one, other) => one - other);
+    at("remaining").textContent = times.length < 5 ? "" : `${minutes(left * (times[times.length >> 1] / 1000 + 0.5))} left`;
+  }
+
+  function show(index = place()) {
+    const trials = sheet();
+    if (index >= trials.length) return finish();
+    const trial = trials[index], before = given(index);
+    current = index;
     ready = false;
     only("trial");
-    at("count").textContent = `${number + 1} of ${trials.length}`;
+    at("count").textContent = `${index + 1} of ${trials.length}`;
     at("bar").max = trials.length;
-    at("bar").value = number;
-    at("question").textContent = trial.check ? data.instruction.replace("SIDE", trial.check) : data.question;
+    at("bar").value = state.answers.length;
+    tellTimeLeft(trials.length - state.answers.length);
+    ask(trial);
     at("concept").textContent = trial.concept;
     at("idea").hidden = !data.concept;
     at("prompt").textContent = trial.prompt;
     at("tie").hidden = !data.ties;
-    for (const id of ["left", "right", "tie", "skip"]) at(id).disabled = true;
+    at("back").disabled = index === 0;
+    at("forward").hidden = !before;
+    for (const id of choices) {
+      at(id).disabled = true;
+      at(id).setAttribute("aria-pressed", String(Boolean(before) && before.choice === id));
+    }
     const loading = ["left", "right"].map((side) => {
       const picture = at(`${side}-picture`);
       picture.src = `pictures/${trial[side]}`;
       return picture.decode();
     });
     Promise.all(loading).then(() => {
-      if (place() !== number) return;
+      if (current !== index || at("trial").hidden) return;
       problem("");
-      for (const id of ["left", "right", "tie", "skip"]) at(id).disabled = false;
+      for (const id of choices) at(id).disabled = false;
+      for (const side of ["left", "right"]) { const picture = at(`${side}-picture`); picture.className = picture.naturalWidth < picture.clientWidth ? "coarse" : ""; }
       shownAt = performance.now();
       ready = true;
     }, () => {
       problem("A picture could not be loaded. Check your connection: it is tried again, and nothing is lost.");
-      setTimeout(() => { if (place() === number) show(); }, 3000);
+      setTimeout(() => { if (current === index && !ready) show(index); }, 3000);
     });
-    const next = trials[number + 1];
+    const next = trials[index + 1];
     if (next) for (const side of ["left", "right"]) new Image().src = `pictures/${next[side]}`;
   }
 
+  // A changed answer has the time that its pair was shown in all.
   function answer(choice) {
+    if (choice === "back") { if (current > 0) show(current - 1); return; }
     if (!ready || (choice === "tie" && !data.ties)) return;
-    const position = place() + 1;
-    state.answers.push({ item: sheet()[position - 1].item, choice, rt_ms: Math.round(performance.now() - shownAt), position, time: new Date().toISOString(), revision: 0 });
+    const position = current + 1, before = given(current);
+    if (before && before.choice === choice) return show();
+    const rt_ms = Math.round(performance.now() - shownAt) + (before ? before.rt_ms : 0);
+    state.answers = state.answers.filter((one) => one !== before);
+    state.answers.push({ item: sheet()[current].item, choice, rt_ms, position, time: new Date().toISOString(), revision: before ? before.revision + 1 : 0 });
+    state.answers.sort((one, other) => one.position - other.position);
     save();
     if (served) server.send();
     show();
@@ -83,6 +118,7 @@
 
   function finish() {
     only("end");
+    at("code").textContent = state.rater;
     at("save").href = URL.createObjectURL(new Blob([table()], { type: "text/csv" }));
     at("save").download = `answers-${data.study.slice(0, 6)}-${state.sheet}.csv`;
     if (data.done) at("done").href = data.done;
@@ -151,7 +187,7 @@
       for (const [position, revision] of Object.entries(reply.saved)) saved.set(Number(position), revision);
       state.rater = reply.rater;
       save();
-      if (!at("start").hidden) show();
+      if (!at("start").hidden) practise();
       else if (!at("end").hidden) finishServed();
     }
 
@@ -170,15 +206,40 @@
     if (served) { state.rater = person.slice(0, 100); return server.send(); }
     if (!state.rater) return;
     save();
-    show();
+    practise();
+  }
+
+  function practise() { only("practice"); }
+
+  function tryOut(side) {
+    const fits = side === "right";
+    at("practice-state").textContent = fits ? "That is how it works." : "Here the right picture fits better. Try again.";
+    at("practice-right").setAttribute("aria-pressed", String(fits));
+    at("go").hidden = !fits;
+    if (fits) at("go").focus();
   }
 
   at("start").addEventListener("submit", (event) => { event.preventDefault(); begin(); });
-  for (const id of ["left", "right", "tie", "skip"]) at(id).addEventListener("click", () => answer(id));
+  for (const id of [...choices, "back"]) at(id).addEventListener("click", () => answer(id));
+  at("forward").addEventListener("click", () => show());
+  at("go").addEventListener("click", () => show());
+  for (const side of ["left", "right"]) {
+    at(`practice-${side}`).addEventListener("click", () => tryOut(side));
+    at(`enlarge-${side}`).addEventListener("click", () => {
+      if (!ready) return;
+      at("zoomed").src = at(`${side}-picture`).src;
+      at("zoomed").alt = at(`${side}-picture`).alt;
+      at("zoom").showModal();
+    });
+  }
+  for (const id of ["zoomed", "close"]) at(id).addEventListener("click", () => at("zoom").close());
   document.addEventListener("keydown", (event) => {
-    if (at("trial").hidden || event.repeat || event.ctrlKey || event.metaKey || event.altKey || !(event.key in keys)) return;
+    if (at("zoom").open || event.repeat || event.ctrlKey || event.metaKey || event.altKey || !(event.key in keys)) return;
+    const choice = keys[event.key];
+    if (!at("trial").hidden) answer(choice);
+    else if (!at("practice").hidden && (choice === "left" || choice === "right")) tryOut(choice);
+    else return;
     event.preventDefault();
-    answer(keys[event.key]);
   });
 
   // What the server has comes first; answers that it lacks are taken from this browser.
@@ -194,8 +255,13 @@
     return { rater: own ? own.rater : before.rater, sheet: served.sheet, answers, sent: before ? before.sent : false };
   }
 
+  function tellLength() {
+    const number = Math.max(...data.sheets.map((trials) => trials.length));
+    at("length").textContent = `${number} ${number === 1 ? "pair" : "pairs"} of pictures, ${minutes(number * typicalSeconds)}.`;
+  }
+
   const before = resume();
   if (before) { state = before; show(); if (served) server.send(); }
   else if (served && served.session) problem("Somebody else has begun with this link. Ask whoever invited you for one of your own.");
-  else { at("person").value = person; at("person-label").hidden = at("person").disabled = Boolean(served); only("start"); }
+  else { at("person").value = person; at("person-label").hidden = at("person").disabled = Boolean(served); only("start"); tellLength(); }
 })();

@@ -85,6 +85,16 @@ def begin(tab: Any, address: str) -> None:
     tab.keyboard.type(PERSON)
     tab.click("#agree")
     tab.keyboard.press("Enter")
+    practise(tab)
+
+
+def practise(tab: Any) -> None:
+    """Through the example: a wrong answer, the right one, and on."""
+    tab.wait_for_selector("#practice:not([hidden])")
+    tab.keyboard.press("1")
+    assert not tab.is_visible("#go")
+    tab.keyboard.press("2")
+    tab.keyboard.press("Enter")
 
 
 def give(tab: Any, number: int, of: int, trial: page.Trial) -> str:
@@ -194,6 +204,7 @@ def _press_all(tab: Any, folder: Path, path: Path, sheet: int) -> None:
     tab.goto(f"{(folder / 'study' / page.FILE).as_uri()}?sheet={sheet}&rater={rows[0]['rater']}")
     tab.click("#agree")
     tab.keyboard.press("Enter")
+    practise(tab)
     for number, row in enumerate(rows, start=1):
         tab.wait_for_selector(f"#count:text-is('{number} of {len(rows)}')")
         tab.wait_for_selector(READY)
@@ -315,6 +326,7 @@ def test_a_served_session_goes_on_after_its_server_was_gone(browser: Any, tmp_pa
         assert not tab.is_visible("#person")
         tab.click("#agree")
         tab.keyboard.press("Enter")
+        practise(tab)
         given += [give(tab, k, len(trials), trials[k - 1]) for k in (1, 2, 3)]
         tab.wait_for_selector(READY)
         wait_for_answers(tab, study, 3)
@@ -339,6 +351,75 @@ def test_a_served_session_goes_on_after_its_server_was_gone(browser: Any, tmp_pa
     assert (len(session.visits), bool(session.finished)) == (2, True)
     answers = imported(tmp_path / "study" / "collected" / "sheet-001.json", study, tmp_path)
     assert [each.choice for each in answers] == given
+
+
+def test_an_answer_can_be_changed_by_going_back(tab: Any, tmp_path: Path) -> None:
+    """Twice back by key, another choice, and one that is kept."""
+    study = served_study.build(tmp_path)
+    trials = page.read(study).sheets[0]
+    with served_study.serving(study) as server:
+        tab.goto(f"{server.base_url}{server.site.links.participants[1]}")
+        tab.click("#agree")
+        tab.keyboard.press("Enter")
+        practise(tab)
+        given = [give(tab, k, len(trials), trials[k - 1]) for k in (1, 2, 3)]
+        tab.wait_for_selector(READY)
+        tab.keyboard.press("b")
+        tab.wait_for_selector(f"#count:text-is('3 of {len(trials)}')")
+        tab.click("#back")
+        tab.wait_for_selector(f"#count:text-is('2 of {len(trials)}')")
+        tab.wait_for_selector(READY)
+        assert tab.get_attribute(f"#{given[1]}", "aria-pressed") == "true"
+        changed = "skip" if given[1] != "skip" else "tie"
+        tab.click(f"#{changed}")
+        tab.wait_for_selector(f"#count:text-is('4 of {len(trials)}')")
+        tab.click("#back")
+        tab.wait_for_selector(f"#count:text-is('3 of {len(trials)}')")
+        tab.click("#forward")
+        give(tab, 4, len(trials), trials[3])
+        session = wait_for_answers(tab, study, 4)
+    assert [each.choice for each in session.answers[:3]] == [given[0], changed, given[2]]
+    assert [each.revision for each in session.answers] == [0, 1, 0, 0]
+
+
+def test_a_picture_is_enlarged_with_crisp_pixels_and_keys_do_not_answer_meanwhile(
+    tab: Any, study: Path
+) -> None:
+    begin(tab, f"{(study / page.FILE).as_uri()}?sheet=1")
+    tab.wait_for_selector(READY)
+    tab.click("#enlarge-right")
+    tab.wait_for_selector("#zoom[open]")
+    zoomed = tab.locator("#zoomed")
+    assert zoomed.get_attribute("src").endswith(tab.get_attribute("#right-picture", "src"))
+    assert zoomed.evaluate("picture => getComputedStyle(picture).imageRendering") == "pixelated"
+    assert zoomed.bounding_box()["width"] > tab.locator("#right-picture").bounding_box()["width"]
+    tab.keyboard.press("2")
+    tab.keyboard.press("Escape")
+    tab.wait_for_selector("#zoom:not([open])", state="hidden")
+    assert tab.text_content("#count").startswith("1 of")
+
+
+def test_the_question_has_the_words_of_its_pair(tab: Any, study: Path) -> None:
+    begin(tab, f"{(study / page.FILE).as_uri()}?sheet=1")
+    tab.wait_for_selector(READY)
+    trials = page.read(study).sheets[0]
+    number = next(k for k, trial in enumerate(trials, start=1) if not trial["check"])
+    for k in range(1, number):
+        give(tab, k, len(trials), trials[k - 1])
+    tab.wait_for_selector(READY)
+    words = f"{trials[number - 1]['prompt']}, {trials[number - 1]['concept']}"
+    assert tab.text_content("#question") == f"Which picture looks more like {words}?"
+    assert tab.text_content("#question em") == words
+
+
+def test_time_consent_debrief_and_withdrawal_are_told(tab: Any, study: Path) -> None:
+    number = max(map(len, page.read(study).sheets))
+    tab.goto((study / page.FILE).as_uri())
+    assert tab.text_content("#length").startswith(f"{number} pairs of pictures, about ")
+    assert "voluntary" in tab.text_content("#start")
+    session(tab, study, f"{(study / page.FILE).as_uri()}?sheet=1", middle=3)
+    assert "two different ways" in tab.text_content("#end")
+    assert PERSON in tab.text_content("#withdrawal")
 
 
 def test_a_link_that_another_person_began_says_so(tab: Any, tmp_path: Path) -> None:

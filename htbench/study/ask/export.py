@@ -28,10 +28,10 @@ from htbench.study.exclusions import Rules
 from htbench.study.manifest import Manifest
 
 QUESTIONS = {
-    "presence": "Which picture shows the concept better?",
-    "preservation": "Which picture fits the description better?",
-    "quality": "Which picture has the better quality?",
-    "overall": "Which picture is better overall?",
+    "presence": "Which picture looks more like {prompt}, {concept}?",
+    "preservation": "Which picture looks more like {prompt}?",
+    "quality": "Which picture is of better quality?",
+    "overall": "Which is the better picture of {prompt}, {concept}?",
 }
 _ABOUT_TEMPLATE = """# What the report says of the study; fill in.
 task = {task}
@@ -147,6 +147,7 @@ def _page(sheets: Sequence[Sequence[Trial]], options: StudyOptions) -> Page:
         sheets=sheets,
         question=_question(options),
         consent=options.consent,
+        debrief=options.debrief,
         concept=options.criterion != "quality",
         ties=options.ties,
         post=options.post,

@@ -4,8 +4,14 @@ from dataclasses import dataclass
 
 CONSENT = (
     "You will compare pictures that a computer made. Taking part is voluntary: you can stop at any "
-    "time by closing this page. We keep your answers, how long each took, and the participant id "
-    "you give, which is replaced by a pseudonym when the answers are read."
+    "time by closing this page. We keep your answers, how long each took, and your participant id, "
+    "which is replaced by a pseudonym when the answers are read. You can have your answers removed "
+    "later by naming that id, which the last page shows."
+)
+DEBRIEF = (
+    "The pictures of each pair were made by the same program from the same description, changed in "
+    "two different ways. Your answers show which way works better. Some pairs may have been there "
+    "twice, or with a picture of noise, to see how steady answers are."
 )
 
 
@@ -32,6 +38,8 @@ class StudyOptions:
     repeats: int = 4
     ties: bool = True
     consent: str = CONSENT
+    """Text that people agree to; likewise `debrief`, which they read at the end."""
+    debrief: str = DEBRIEF
     post: str = ""
     """Address that answers are also sent to."""
     done: str = ""

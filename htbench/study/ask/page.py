@@ -31,11 +31,14 @@ class Page:
     sheets: Sequence[Sequence[Trial]]
     """The trials of each person."""
     question: str
+    """`{prompt}` and `{concept}` stand for the words of the trial."""
     instruction: str = (
         "To show that you are reading: please choose the SIDE picture here, whatever it shows."
     )
     """The question of an attention check; SIDE is left or right."""
     consent: str
+    debrief: str = ""
+    """Text at the end."""
     concept: bool = True
     """True if the concept is shown."""
     ties: bool = True
@@ -96,11 +99,20 @@ def render(page: Page, *, served: ServedSheet | None = None) -> RenderedPage:
         "POLICY": html.escape(policy, quote=True).replace("&#x27;", "'"),
         "CSS": css,
         "CONSENT": html.escape(page.consent),
+        "DEBRIEF": html.escape(page.debrief),
         "DATA": data.replace("<", "\\u003c").replace("&", "\\u0026"),
         "JS": script,
     }
     text = re.sub("@@([A-Z]+)@@", lambda match: values[match[1]], markup)
     return RenderedPage(html=text, policy=policy)
+
+
+def question_text(page: Page, trial: Trial) -> str:
+    """The question of a trial, or the instruction of an attention check."""
+    if trial["check"]:
+        return page.instruction.replace("SIDE", trial["check"])
+    words = {"{prompt}": trial["prompt"], "{concept}": trial["concept"]}
+    return re.sub(r"\{prompt\}|\{concept\}", lambda match: words[match[0]], page.question)
 
 
 def study_digest(page: Page) -> str:

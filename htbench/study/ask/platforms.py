@@ -17,7 +17,7 @@ from markupsafe import Markup
 from htbench.core import content, csv_files
 from htbench.core.errors import UnknownName, UsageError
 from htbench.study import records
-from htbench.study.ask.page import Page, Trial, read
+from htbench.study.ask.page import Page, Trial, question_text, read
 
 FOLDER = "templates"
 _OPTIONS = (("left", "Left"), ("right", "Right"), ("tie", "No difference"), ("skip", "Cannot say"))
@@ -78,7 +78,7 @@ class _TemplateContext:
         return [
             {
                 **trial,
-                "question": self._question_text(trial),
+                "question": question_text(self.page, trial),
                 "left": self.base_url + trial["left"],
                 "right": self.base_url + trial["right"],
             }
@@ -99,11 +99,6 @@ class _TemplateContext:
         return environment.get_template(name).render(
             concept=self.page.concept, options=self.options, **values
         )
-
-    def _question_text(self, trial: Trial) -> str:
-        if not trial["check"]:
-            return self.page.question
-        return self.page.instruction.replace("SIDE", trial["check"])
 
 
 def _label_studio(context: _TemplateContext) -> dict[str, str]:

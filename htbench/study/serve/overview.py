@@ -55,7 +55,7 @@ class Overview:
         finished = sum(bool(each.finished) for each in self.participants)
         answers = sum(each.answers for each in self.participants)
         total = len(self.participants)
-        return f"{began:,} of {total:,} began, {finished:,} finished; {answers:,} answers"
+        return f"{began:,} of {total:,} began, {finished:,} finished; answers so far: {answers:,}"
 
     def table(self) -> TextTable:
         """The progress of each participant with the link."""
