@@ -56,7 +56,8 @@ def serve(
     """
     from htbench.core.display import print_json
     from htbench.study.collect import sessions
-    from htbench.study.serve.server import Address, make_server
+    from htbench.study.serve.address import Address
+    from htbench.study.serve.server import make_server
 
     address = Address(host=host, port=port, public_url=url)
     server = make_server(study, secret=secret_file(study, secret), address=address)
@@ -64,13 +65,15 @@ def serve(
     with server:
         overview = server.site.overview(server.base_url)
         researcher = f"{server.base_url}{server.site.links.researcher}"
+        common = f"{server.base_url}{server.site.links.common}?PROLIFIC_PID="
         if as_json:
             _print_participants(overview)
-            print_json(event="serving", overview=researcher, answers=str(files))
+            print_json(event="serving", overview=researcher, common=common, answers=str(files))
         else:
             overview.table().print()
             typer.echo(
                 f"{overview.sentence}\n"
+                f"Or one link for all, with each person's id at its end: {common}\n"
                 f"Answers are kept in {files}; htbench study import reads them.\n"
                 f"Overview, for you alone: {researcher} (Ctrl-C ends)"
             )

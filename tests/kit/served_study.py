@@ -11,7 +11,8 @@ from typing import Any
 
 from htbench.study.ask import export, page
 from htbench.study.ask.options import StudyOptions
-from htbench.study.serve.server import Address, StudyServer, make_server
+from htbench.study.serve.address import Address
+from htbench.study.serve.server import StudyServer, make_server
 from kit import judged_run
 
 SMALL = StudyOptions(pairs=12, raters=4, votes=2, checks=1, sentinels=1, repeats=1, size=16)

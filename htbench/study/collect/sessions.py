@@ -16,6 +16,7 @@ from htbench.study.answer import NUMBER_RANGES, Choice
 FOLDER = "collected"
 MAX_VISITS = 500
 """Number of visits to a page that are recorded; further ones are not."""
+MAX_RATER_CHARS = 100
 _NAME = "sheet-{:03}.json"
 _STALE = ".*-sheet-*.json"
 """Files that a killed process was writing."""
@@ -56,7 +57,7 @@ class Session(_Strict):
 
     study: str
     sheet: int = Field(ge=1)
-    rater: str = Field(min_length=1, max_length=100)
+    rater: str = Field(min_length=1, max_length=MAX_RATER_CHARS)
     """The participant's identifier: that of the link, or a code that the server drew."""
     visits: tuple[Visit, ...]
     saved: str = ""

@@ -1,4 +1,5 @@
-"""Links of a served study: an unguessable token for each participant, and one for the researcher.
+"""Links of a served study: an unguessable token for each participant, one for the researcher, and
+one that leads each person with an identifier to a participant's.
 
 Tokens follow from the study's secret, so that a server that starts anew knows the same links, and
 no file holds them.
@@ -29,6 +30,11 @@ class Links:
     def researcher(self) -> str:
         """The path of the overview."""
         return f"r/{self._token('researcher')}/"
+
+    @cached_property
+    def common(self) -> str:
+        """The path that leads people with an identifier to a sheet of their own."""
+        return f"j/{self._token('everybody')}/"
 
     @cached_property
     def participants(self) -> Mapping[int, str]:

@@ -74,9 +74,9 @@ class Overview:
             ],
         )
 
-    def html(self) -> str:
+    def html(self, *, common_link: str) -> str:
         """The page, which a browser loads again every half minute."""
-        return _template().render(overview=self, minute=minute)
+        return _template().render(overview=self, common_link=common_link, minute=minute)
 
 
 def build(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import parse_qsl, urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,10 +17,17 @@ from htbench.study import manifest
 from htbench.study.ask import page
 from htbench.study.collect import log, privacy
 from htbench.study.collect.privacy import Pseudonyms
-from htbench.study.collect.sessions import GivenAnswer, Session, SessionFiles, Visit
+from htbench.study.collect.sessions import (
+    MAX_RATER_CHARS,
+    GivenAnswer,
+    Session,
+    SessionFiles,
+    Visit,
+)
 from htbench.study.serve import overview
 from htbench.study.serve.links import TOKEN_LENGTH, Links
 from htbench.study.serve.overview import Overview
+from htbench.study.serve.places import Places
 from htbench.study.serve.rate_limit import RateLimit
 
 MAX_BODY_BYTES = 1 << 16
@@ -27,7 +35,7 @@ MAX_POSTS_AT_ONCE, POSTS_PER_SECOND = 60, 5.0
 """Requests of one link: so many at once, and so many more in each second."""
 _MAX_ANSWERS = 200
 _TEXT, _JSON, _HTML = "text/plain; charset=utf-8", "application/json", "text/html; charset=utf-8"
-_ADDRESS = re.compile(rf"/([pr]/[^/]{{1,{4 * TOKEN_LENGTH}}})(?:/(.{{0,100}}))?", re.DOTALL)
+_ADDRESS = re.compile(rf"/([jpr]/[^/]{{1,{4 * TOKEN_LENGTH}}})(?:/(.{{0,100}}))?", re.DOTALL)
 _PICTURE = re.compile(r"pictures/([0-9a-f]{1,64}\.png)")
 _CODE_LETTERS = "23456789abcdefghjkmnpqrstuvwxyz"
 """Letters and digits that nobody takes for another."""
@@ -67,7 +75,7 @@ class _PostedAnswers(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     visit: str = Field(pattern=r"^[0-9a-f]{16}$")
-    rater: str = Field(default="", max_length=100)
+    rater: str = Field(default="", max_length=MAX_RATER_CHARS)
     """Empty: the server draws a code."""
     answers: tuple[GivenAnswer, ...] = Field(default=(), max_length=_MAX_ANSWERS)
 
@@ -88,6 +96,7 @@ class StudySite:
         self.links = Links(secret=key, study=self._digest, sheets=len(self._page.sheets))
         self.sessions = SessionFiles(study)
         self._limit = RateLimit(per_second=POSTS_PER_SECOND, burst=MAX_POSTS_AT_ONCE)
+        self._places = Places(self.links.sheets)
         self._withdrawn = _WithdrawnPeople(study, self._names)
         trials = [trial for sheet in self._page.sheets for trial in sheet]
         texts = {trial[name] for trial in trials for name in ("concept", "prompt", "item")}
@@ -114,11 +123,13 @@ class StudySite:
         if path == "/favicon.ico":
             return Reply(status=204)
         sheet, rest = self._resolve(path)
+        if path == f"/{self.links.common}":
+            return self._lead(query)
         if rest is None:
             place = f"{path.rpartition('/')[2]}/{query and f'?{query}'}"
             return Reply(status=308, headers={"Location": place, "Cache-Control": "no-store"})
-        if sheet is None and not rest:
-            text = self.overview(base_url).html()
+        if path == f"/{self.links.researcher}":
+            text = self.overview(base_url).html(common_link=f"{base_url}{self.links.common}")
             return _html(text, overview.policy())
         if sheet is not None and not rest:
             return self._participant_page(sheet)
@@ -190,6 +201,25 @@ class StudySite:
         if not is_usable:
             raise Refusal(400, "this participant id cannot be used; ask for another link")
 
+    def _lead(self, query: str) -> Reply:
+        """Lead a person to a sheet of their own, by the identifier in the query."""
+        given = dict(parse_qsl(query, max_num_fields=100, errors="replace"))
+        rater = (given.get("PROLIFIC_PID") or given.get("rater") or "").strip()
+        if not rater or len(rater) > MAX_RATER_CHARS:
+            raise Refusal(
+                400, "this link needs your id at its end: ?PROLIFIC_PID=... or ?rater=..."
+            )
+        if self._withdrawn.has(rater):
+            raise Refusal(410, "this participant has withdrawn; nothing is kept")
+        self._check_rater(rater)
+        sheet = self._places.take(
+            rater, lambda: {each.sheet: each.rater for _, each in self.sessions.all()}
+        )
+        if sheet is None:
+            raise Refusal(409, "all places of this study are taken; thank you for coming")
+        place = f"../../{self.links.participants[sheet]}?{urlencode({'rater': rater})}"
+        return Reply(status=303, headers={"Location": place, "Cache-Control": "no-store"})
+
     def _participant_page(self, sheet: int) -> Reply:
         session = self.sessions.read(sheet)
         known = session.model_dump(include={"rater", "answers"}, mode="json") if session else None
@@ -219,7 +249,8 @@ class StudySite:
         if not match:
             raise Refusal(404, "there is no such page; open the whole link that you were sent")
         own = f"{match[1]}/"
-        if own != self.links.researcher and own not in self.links.by_path:
+        is_known = own in self.links.by_path or own in (self.links.researcher, self.links.common)
+        if not is_known:
             raise Refusal(403, "this link is not one of this study; ask for yours")
         return self.links.by_path.get(own), match[2]
 

@@ -17,8 +17,10 @@ from htbench.study.ask import page
 from htbench.study.ask.options import StudyOptions
 from htbench.study.collect import intake, privacy, profile, withdrawal
 from htbench.study.collect.sessions import SessionFiles
+from htbench.study.serve.address import Address
+from htbench.study.serve.places import RESERVED_SECONDS, Places
 from htbench.study.serve.rate_limit import RateLimit
-from htbench.study.serve.server import Address, StudyServer, make_server
+from htbench.study.serve.server import StudyServer, make_server
 from htbench.study.serve.site import MAX_BODY_BYTES
 
 JSON = {"Content_Type": "application/json"}
@@ -312,6 +314,61 @@ def test_another_person_cannot_continue_a_link(server: StudyServer, study: Path)
     before = kept(study)
     reply = post(server.server_port, link(server), answers(study, 1, [2]), rater="person-two")
     assert (reply.status, kept(study)) == (409, before)
+
+
+def led(server: StudyServer, rater: str) -> tuple[int, str]:
+    """Status and place to which the common link leads a person."""
+    reply = ask(server.server_port, f"/{server.site.links.common}?PROLIFIC_PID={rater}&STUDY_ID=1")
+    return reply.status, reply.headers.get("Location", "")
+
+
+def test_the_common_link_leads_each_id_to_a_sheet_of_its_own(server: StudyServer) -> None:
+    people = ["5f0c1", "5f0c2", "5f0c3", "5f0c4"]
+    with ThreadPoolExecutor(8) as pool:
+        places = list(pool.map(lambda rater: led(server, rater), people * 2))
+    assert [status for status, _ in places] == [303] * 8
+    assert places[:4] == places[4:]
+    assert {_number(server, place) for _, place in places} == {1, 2, 3, 4}
+    assert [place.partition("?")[2] for _, place in places[:4]] == [
+        f"rater={each}" for each in people
+    ]
+    assert led(server, "5f0c5")[0] == 409
+
+
+def _number(server: StudyServer, place: str) -> int:
+    """The sheet that a place is the page of."""
+    return server.site.links.by_path[place.removeprefix("../../").partition("?")[0]]
+
+
+def test_the_common_link_leads_a_person_back_after_a_restart(study: Path) -> None:
+    for path in (study / "collected").glob("*.json"):
+        path.unlink()
+    with served_study.serving(study) as server:
+        led(server, "person-one")
+        _, before = led(server, "person-two")
+        own = before.removeprefix("../../").partition("?")[0]
+        assert post(server.server_port, own, rater="person-two").status == 200
+    with served_study.serving(study) as server:
+        assert led(server, "person-two") == (303, before)
+
+
+@pytest.mark.parametrize(
+    "query", ["", "?rater=", "?rater=+", f"?rater={'x' * 101}", "?rater=a+cat"]
+)
+def test_the_common_link_without_a_usable_id_is_400(server: StudyServer, query: str) -> None:
+    assert ask(server.server_port, f"/{server.site.links.common}{query}").status == 400
+
+
+def test_a_place_that_nobody_takes_is_free_again_after_half_an_hour() -> None:
+    clock = [0.0]
+    places = Places(1, clock=lambda: clock[0])
+    begun: dict[int, str] = {}
+    assert [places.take(name, lambda: begun) for name in ("one", "two")] == [1, None]
+    clock[0] = RESERVED_SECONDS + 1
+    assert places.take("two", lambda: begun) == 1
+    begun[1] = "two"
+    clock[0] *= 3
+    assert [places.take(name, lambda: begun) for name in ("one", "two")] == [None, 1]
 
 
 def test_a_person_without_an_id_gets_a_code_that_stays(server: StudyServer) -> None:
