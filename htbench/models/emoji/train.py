@@ -42,7 +42,7 @@ CONTINUED_FINISH_RECIPE = replace(FINISH_RECIPE, steps=700)
 CONTINUED_RECIPES = {
     "clip-a": replace(RECIPES["clip-a"], steps=1000, seed=5, cooldown=0.5),
     "generator": replace(RECIPES["generator"], steps=3400, seed=6, rate=5e-4, matrix_rate=7e-3),
-    "clip-b": replace(RECIPES["clip-b"], steps=2200, seed=7, cooldown=0.5),
+    "clip-b": replace(RECIPES["clip-b"], steps=2000, seed=7, cooldown=0.5),
 }
 """Recipes that continue from trained weights of another world (`--start`)."""
 
