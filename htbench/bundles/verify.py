@@ -18,6 +18,7 @@ from htbench.bundles.findings import Finding, differs, each_differs, holds, unch
 from htbench.bundles.pack import leaderboard, parts
 from htbench.bundles.records import Part
 from htbench.bundles.remake import RemakeOptions
+from htbench.bundles.set_scores import rescore_sets
 from htbench.core.display import Display
 from htbench.core.errors import HtbenchError, Missing
 from htbench.judging.ledger import LEDGER_FILE
@@ -135,6 +136,7 @@ def _check_run(
         rescored = rescore.rescore(every, device=options.again.device, display=display)
         yield from rescored.findings
         scorers = rescored.scorers
+        yield from rescore_sets(every, device=options.again.device, display=display)
     if options.again.number:
         yield from remake.remake(every, options.again, scorers=scorers, display=display)
 
