@@ -150,6 +150,7 @@ def _sections(summary: Summary, tones: dict[str, int]) -> dict[str, object]:
         "paper_columns": time.PAPER_COLUMNS,
         "readings": readings,
         "losses": losses.collect(summary),
+        "worst": losses.worst_pictures(summary),
         "judged": judged,
         "people": persons,
         "strength": strengths_section.collect(summary),

@@ -78,6 +78,9 @@ class FlawRow:
     """By name of the flaw, `blank` and `any` included; failed cells count as flawed."""
     failed: int
     """Number of cells without an image after a try."""
+    worst: Mapping[str, int]
+    """Id of the cell whose picture is furthest beyond the threshold, by name of the flaw; flaws
+    that no picture has are left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +131,7 @@ def flaw_table(summary: Summary) -> FlawTable:
                     for name, each in counts.items()
                 },
                 failed=int(failed[list(concepts.values())].sum()),
+                worst=_worst(table, flags.excess, method, strength),
             )
             for (method, strength), concepts in sorted(
                 rows.items(), key=lambda row: (order[row[0][0]], row[0][1])
@@ -143,12 +147,15 @@ class _Flags:
     thresholds: list[FlawThreshold]
     flagged: dict[str, tuple[Bool[np.ndarray, " cells"], Bool[np.ndarray, " cells"]]]
     """By flaw: the cells that have it, and the cells of which it is known."""
+    excess: dict[str, Float[np.ndarray, " cells"]]
+    """By flaw: how far each cell's picture is beyond the threshold; NaN for one that is not."""
 
 
 def _flags(summary: Summary) -> _Flags:
     table, blank = summary.table, _blank(summary.store, summary.table)
     tried = table.made | table.failed
-    thresholds, flagged = [], {BLANK.name: (blank | table.failed, tried)}
+    thresholds, excess = [], {}
+    flagged = {BLANK.name: (blank | table.failed, tried)}
     any_flaw, known = flagged[BLANK.name]
     for flaw in FLAWS:
         ids = [gauge.id for gauge in summary.facts.gauges if gauge.name == flaw.scorer]
@@ -158,12 +165,30 @@ def _flags(summary: Summary) -> _Flags:
         thresholds.append(_threshold(flaw, table, values, blank))
         if math.isnan(thresholds[-1].value):
             continue
-        has_flaw = thresholds[-1].flags(values) | table.failed
+        is_beyond = thresholds[-1].flags(values) & table.made
+        distance = np.abs(values - thresholds[-1].value)
+        excess[flaw.name] = np.where(is_beyond, distance, np.nan)
+        has_flaw = is_beyond | table.failed
         is_known = (table.made & ~np.isnan(values)) | table.failed
         flagged[flaw.name] = has_flaw, is_known
         any_flaw, known = any_flaw | has_flaw, known & is_known
         flagged[ANY.name] = any_flaw, known
-    return _Flags(thresholds=thresholds, flagged=flagged)
+    return _Flags(thresholds=thresholds, flagged=flagged, excess=excess)
+
+
+def _worst(
+    table: CellTable,
+    excess: Mapping[str, Float[np.ndarray, " cells"]],
+    method: str,
+    strength: float,
+) -> dict[str, int]:
+    cells = table.method_cells(method)
+    cells = cells[table.strength[cells] == strength]
+    return {
+        name: int(table.ids[cells[np.nanargmax(values[cells])]])
+        for name, values in excess.items()
+        if not np.isnan(values[cells]).all()
+    }
 
 
 def _threshold(

@@ -113,6 +113,19 @@ def test_blank_pictures_fix_no_threshold_and_are_flaws_without_any_scorer(store:
     assert row.shares["blank"].value == pytest.approx(1 / 40)
 
 
+def test_the_worst_picture_is_the_one_that_is_furthest_beyond(store: Store) -> None:
+    cells = steered(store, "lineas")
+    values = dict.fromkeys([row.id for row in cells], 0.2)
+    values |= {cells[3].id: 0.05, cells[7].id: 0.01, cells[9].id: 0.02}
+    add(store, [(row, values[row.id]) for row in cells])
+    add(store, [(row, 0.3) for row in steered(store, "prompt")])
+    found = table(store)
+    lineas, prompt = (found.row(method, 1.0) for method in ("lineas", "prompt"))
+    assert lineas is not None
+    assert prompt is not None
+    assert (lineas.worst, prompt.worst) == ({"washed_out": cells[7].id}, {})
+
+
 def test_too_few_unsteered_pictures_fix_no_threshold(tmp_path: Path) -> None:
     folder = report_run.build(tmp_path / "small", concepts=3, strengths=(0.0, 1.0), size=8)
     with Store.open(folder) as store:

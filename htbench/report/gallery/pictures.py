@@ -74,6 +74,12 @@ def data_uri(picture: bytes) -> str:
     return f"data:image/{kind};base64,{b64encode(picture).decode()}"
 
 
+def small_address(path: Path) -> str:
+    """The `data:` address of a picture, small if it is large; empty if it cannot be read."""
+    data = read_small(path)
+    return data_uri(data) if isinstance(data, bytes) else ""
+
+
 def save_into(path: Path, folder: Path) -> str:
     """Save the picture in `folder` and return its name there.
 

@@ -8,12 +8,17 @@ from htbench.core.display import print_json, printable
 from htbench.core.tables import TextTable, print_paragraph
 from htbench.core.types import strength_of
 from htbench.report import format
+from htbench.report.gallery import pictures
 from htbench.report.once import once
 from htbench.run import flaws
 from htbench.run.fact_table import SetScoreFacts, SetScoreRowFacts
 from htbench.run.flaws import MIN_UNSTEERED, TAIL, FlawTable, FlawThreshold
+from htbench.run.store import CellRow
 from htbench.run.summary import Summary
 from htbench.stats.proportions import Proportion
+
+_MAX_SHOWN = 40
+"""Largest number of methods of which pictures are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +64,54 @@ class LossSection:
         keys = [(row.method, row.strength) for row in self.flaws.rows]
         keys += [(row.method, row.strength) for each in self.sets for row in each.rows]
         return list(dict.fromkeys(keys))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorstPicture:
+    """The picture of a method that is furthest beyond the threshold of a flaw."""
+
+    address: str
+    unsteered: str
+    """`data:` addresses; empty for a picture that cannot be read."""
+    text: str
+    """Its concept and prompt."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorstRow:
+    """The worst pictures of one method, by name of the flaw."""
+
+    method: str
+    strength: float
+    pictures: Mapping[str, WorstPicture]
+
+
+def worst_pictures(summary: Summary) -> list[WorstRow]:
+    """The worst pictures of every method at full strength; of a method without a flaw none."""
+    section = collect(summary)
+    rows = [section.flaws.row(*key) for key in section.full] if section else []
+    flawed = [row for row in rows if row and row.worst and row.strength][:_MAX_SHOWN]
+    ids = sorted({cell for row in flawed for cell in row.worst.values()})
+    store, cells = summary.store, {cell.id: cell for cell in summary.store.cells(ids)}
+    unsteered = store.unsteered_images() if ids else {}
+
+    def picture(cell: CellRow) -> WorstPicture:
+        concept = summary.facts.concepts.get(cell.concept)
+        pair = unsteered.get((cell.prompt, cell.seed))
+        return WorstPicture(
+            address=pictures.small_address(store.image_path(str(cell.file))),
+            unsteered=pictures.small_address(store.image_path(pair[1])) if pair else "",
+            text=f"{cell.prompt} · {concept.text if concept else cell.concept}",
+        )
+
+    return [
+        WorstRow(
+            method=row.method,
+            strength=row.strength,
+            pictures={name: picture(cells[cell]) for name, cell in row.worst.items()},
+        )
+        for row in flawed
+    ]
 
 
 @once

@@ -316,7 +316,7 @@ def _pictures(
             continue
         source = CANONICAL if row.treatment == "same" else row.wording
         path = files.get(source, {}).get((row.method, cell))
-        address = _address(path) if path and row.treatment != "absent" else ""
+        address = pictures.small_address(path) if path and row.treatment != "absent" else ""
         note = "" if address else "not read" if row.treatment == "absent" else "not made"
         shown.setdefault(row.method, []).append(
             WordingPicture(
@@ -348,12 +348,6 @@ def _middle_concept(
     means = {concept: math.fsum(changes[concept]) / len(changes[concept]) for concept in in_all}
     by_change = sorted(means, key=lambda concept: means[concept])
     return by_change[(len(by_change) - 1) // 2] if by_change else None
-
-
-def _address(path: Path) -> str:
-    """The `data:` address of a picture, small if it is large; empty if it cannot be read."""
-    data = pictures.read_small(path)
-    return pictures.data_uri(data) if isinstance(data, bytes) else ""
 
 
 def csv_head() -> list[str]:

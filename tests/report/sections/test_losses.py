@@ -1,6 +1,7 @@
 """The section on what pictures lose, in the page, on the terminal and in files."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,23 @@ def test_the_page_has_a_row_per_method_at_full_strength_and_the_threshold(run: P
     assert section.count("variant-") == 19
     assert "33.3 %" in section
     assert "washed out is contrast below 0.300 (0 of 24 unsteered pictures)" in page.text
+
+
+def test_the_worst_picture_stands_beside_its_unsteered_one(run: Path) -> None:
+    page = Page(report.write(run).read_text(encoding="utf-8"))
+    shown = [attributes["alt"] for tag, attributes in page.tags if tag == "img"]
+    assert shown == [f"{name}, scene 0 · with lemon" for name in ("unsteered", "lineas")]
+
+
+def test_a_picture_that_cannot_be_read_is_left_out(run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    with Store.open(copy) as store:
+        lineas = [row for row in store.rows() if row.method == "lineas" and row.strength == 1]
+        store.image_path(str(lineas[0].file)).write_bytes(b"no picture")
+    with report.open_run(copy) as summary:
+        (row,) = losses.worst_pictures(summary)
+    worst = row.pictures["washed_out"]
+    assert (worst.address, worst.unsteered[:15]) == ("", "data:image/png;")
 
 
 def test_a_run_without_these_scores_has_no_such_section(tmp_path: Path) -> None:
