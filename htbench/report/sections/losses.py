@@ -46,6 +46,11 @@ class LossSection:
         return any(each.row(method, strength) for each in self.sets)
 
     @property
+    def encoders(self) -> list[str]:
+        """Ids of the encoders whose embeddings scores of sets are made of."""
+        return list(dict.fromkeys(each.encoder or "an unknown encoder" for each in self.sets))
+
+    @property
     def set_problems(self) -> list[str]:
         """Sentences on the sets of pictures that have no score."""
         reasons: dict[str, list[str]] = {}
