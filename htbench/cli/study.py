@@ -77,14 +77,15 @@ def rehearse(
         ),
     ] = Path("rehearsal"),
     bots: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=0,
             metavar="N",
             help="Participants that are bots, whose answers the rules should leave out: one always "
             "takes the left, one presses any key, and so on.",
+            show_default="3, or a quarter of a small study's participants",
         ),
-    ] = 3,
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:

@@ -30,12 +30,17 @@ def assign(
     with their sides swapped; `checks` and `catch_trials` are spread evenly.
 
     Raises:
-        UsageError: if there are fewer people than votes per pair.
+        UsageError: if there are fewer people than votes per pair, or fewer votes than people.
     """
     if votes > raters:
         raise UsageError(
             f"{votes} votes a pair need as many people, there are {raters}",
             remedy="Give fewer --votes or more --raters.",
+        )
+    if pairs * votes < raters:
+        raise UsageError(
+            f"{pairs} pairs with {votes} votes each leave some of {raters} people without any",
+            remedy="Give fewer --raters, or more --pairs or --votes.",
         )
     dice = random.Random(f"sheets {seed}")
     order = list(range(pairs))

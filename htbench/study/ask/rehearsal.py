@@ -42,8 +42,11 @@ class RehearsalSummary:
     files: tuple[Path, ...]
 
 
-def write(study: Path, folder: Path, *, bots: int = 3, seed: int = 0) -> RehearsalSummary:
+def write(study: Path, folder: Path, *, bots: int | None = None, seed: int = 0) -> RehearsalSummary:
     """Write a rehearsal: a new study with the answers of simulated people, one file per sheet.
+
+    Args:
+        bots: number of people who are bots; None: three, or a quarter of a small study's people.
 
     Raises:
         UsageError: if the folder is not empty, or there are more bots than sheets.
@@ -57,6 +60,8 @@ def write(study: Path, folder: Path, *, bots: int = 3, seed: int = 0) -> Rehears
             f"the study's key has no item {unknown[0][:40]!r}, which its page shows",
             remedy="Restore the key.",
         )
+    if bots is None:
+        bots = min(len(BOTS), len(sheets) // 4)
     if bots > len(sheets):
         raise UsageError(f"{bots} bots are more than the study's {len(sheets)} sheets")
     with records.locked(folder):

@@ -18,8 +18,14 @@ from htbench.study.collect.rows import Row, RowFile
 _TIME_FORMATS = (
     "%m/%d/%Y %H:%M:%S",
     "%m/%d/%Y %H:%M",
-    "%a %b %d %H:%M:%S %Z %Y",
-    "%Y/%m/%d %I:%M:%S %p %Z",
+    "%a %b %d %H:%M:%S %z %Y",
+    "%Y/%m/%d %I:%M:%S %p %z",
+)
+_ZONES = {"UTC": 0, "GMT": 0, "PST": -8, "PDT": -7}
+"""Hours from UTC of the zones that MTurk and Google Forms name; other names are not guessed."""
+_ZONE = re.compile(
+    r"\b(?:(?:GMT|UTC)(?P<sign>[+-])(?P<hours>\d{1,2})(?::?(?P<minutes>\d\d))?"
+    rf"|(?P<name>{'|'.join(_ZONES)}))(?![\w+-])"
 )
 _DAY_AND_MONTH = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}\b.*)", re.DOTALL)
 _MAX_CHARS = 20_000
@@ -420,8 +426,16 @@ def _parse_time(text: str) -> datetime | None:
         if month > 12:
             month, day = day, month
         text = f"{month}/{day}/{date[3]}"
+    zoned = _ZONE.sub(_offset, text)
     for form in _TIME_FORMATS:
-        zoned = text.replace("PST", "UTC").replace("PDT", "UTC") if "%Z" in form else text
         with suppress(ValueError):
             return datetime.strptime(zoned, form)
     return None
+
+
+def _offset(zone: re.Match[str]) -> str:
+    """A time zone as hours and minutes from UTC: GMT+5:30 is +0530."""
+    if name := zone["name"]:
+        hours = _ZONES[name]
+        return f"{'-' if hours < 0 else '+'}{abs(hours):02}00"
+    return f"{zone['sign']}{int(zone['hours']):02}{zone['minutes'] or '00'}"

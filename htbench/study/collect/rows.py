@@ -193,8 +193,8 @@ def _platform(value: dict[str, object]) -> str:
 def _cell_text(value: object) -> str:
     """A JSON value as the text of a cell.
 
-    A list of one option becomes the option, a mapping of options to true or false those that are
-    true.
+    A list of one option becomes the option, as does the label of a crowd classifier; a mapping of
+    options to true or false becomes those that are true.
     """
     match value:
         case None:
@@ -203,7 +203,7 @@ def _cell_text(value: object) -> str:
             return str(value).lower()
         case str() | int() | float():
             return str(value)
-        case [option] | {"selected": option} | {"choices": [option]}:
+        case [option] | {"selected": option} | {"choices": [option]} | {"label": str(option)}:
             return _cell_text(option)
         case dict() if value and all(isinstance(part, bool) for part in value.values()):
             return " ".join(str(name) for name, part in value.items() if part)

@@ -85,6 +85,11 @@ def test_more_votes_than_people_are_refused() -> None:
         assign(10, raters=3, votes=5, checks=0, catch_trials=0, repeats=0, seed=0)
 
 
+def test_more_people_than_votes_are_refused() -> None:
+    with pytest.raises(UsageError, match="3 pairs with 5 votes each leave some of 16 people"):
+        assign(3, raters=16, votes=5, checks=0, catch_trials=0, repeats=0, seed=0)
+
+
 def test_the_page_names_no_method_and_no_file_of_the_run(study: Path) -> None:
     names = {item.left for item in Key.read(study / "key.csv").values() if item.kind == "vote"}
     assert names == set(judged_run.SKILL)

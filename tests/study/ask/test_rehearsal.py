@@ -112,3 +112,11 @@ def test_a_folder_with_something_in_it_is_not_written_over(
 def test_more_bots_than_people_are_refused(study: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="30 bots"):
         rehearsal.write(study, tmp_path / "bots", bots=30)
+
+
+@pytest.mark.parametrize(("raters", "bots"), [(3, 0), (8, 2), (20, 3)])
+def test_bots_fit_the_number_of_people(tmp_path: Path, raters: int, bots: int) -> None:
+    run = judged_run.build(tmp_path / "run", methods=("none", "good"))
+    options = StudyOptions(pairs=8, raters=raters, votes=3, checks=0, repeats=0, size=8)
+    export.write(run, tmp_path / "study", options)
+    assert rehearsal.write(tmp_path / "study", tmp_path / "rehearsal").bots == bots

@@ -11,7 +11,7 @@ import pytest
 from htbench.core.errors import HtbenchError, UsageError
 from htbench.study import answer
 from htbench.study.analyse import writeup
-from htbench.study.collect import detect, intake
+from htbench.study.collect import detect, intake, profile
 from htbench.study.collect.profile import Profile
 
 KEY = "item,concept,left,right\ni1,c1,a,b\ni2,c2,b,a\ni3,c3,a,b\n"
@@ -250,3 +250,161 @@ def test_a_participants_file_of_prolific_is_not_taken_for_answers(tmp_path: Path
     path.write_text("Submission id,Participant id,Status\n1,person-one,APPROVED\n")
     with pytest.raises(UsageError, match="like no known platform"):
         guessed(path)
+
+
+def table_text(head: list[str], *rows: list[object]) -> str:
+    """A table with every cell quoted, as MTurk and jsPsych write theirs."""
+    lines = [
+        ",".join(f'"{str(cell).replace(chr(34), chr(34) * 2)}"' for cell in row)
+        for row in (head, *rows)
+    ]
+    return "\r\n".join(lines) + "\r\n"
+
+
+OF_ALL = ["trial_type", "trial_index", "time_elapsed", "rt", "stimulus", "task", "item"]
+JSPSYCH = {
+    "6": (["internal_node_id", "button_pressed", "subject_id"], "html-button-response", (0, 1)),
+    "7": (["internal_node_id", "response", "prolific_pid"], "html-button-response", (0, 1)),
+    "8": (
+        ["plugin_version", "response", "participant_id"],
+        "image-keyboard-response",
+        ("ArrowLeft", "ArrowRight"),
+    ),
+}
+"""Columns of each version beside those of all, the plugin, and the responses left and right."""
+
+
+@pytest.mark.parametrize("version", JSPSYCH)
+def test_each_version_of_jspsych_is_read(version: str, tmp_path: Path) -> None:
+    own, plugin, responses = JSPSYCH[version]
+    rows = [
+        [plugin, k, 9, 1500, "<p>", "pair", f"i{k + 1}", "0.0-3.0", response, "person-one"]
+        for k, response in enumerate(responses)
+    ]
+    path = tmp_path / "data.csv"
+    path.write_text(table_text([*OF_ALL, *own], *rows))
+    assert guessed(path).name == "jspsych"
+    found = take(tmp_path, path, key=True)
+    assert sorted((each.concept, each.choice, each.rt_ms) for each in found) == [
+        ("c1", "left", 1500),
+        ("c2", "right", 1500),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("time", "mail", "when"),
+    [
+        ("Timestamp", "Username", "2026/11/02 11:00:00 AM GMT+1"),
+        ("Zeitstempel", "Nutzername", "2026/11/02 11:00:00 AM GMT+1"),
+        ("Horodateur", "Nom d'utilisateur", "2026/11/02 5:00:00 AM GMT-5"),
+        ("Marca temporal", "Dirección de correo electrónico", "2026/11/02 7:00:00 AM GMT-3"),
+        ("タイムスタンプ", "ユーザー名", "2026/11/02 7:00:00 PM GMT+9"),
+    ],
+)
+def test_google_forms_of_each_language_give_the_same_rows(
+    time: str, mail: str, when: str, tmp_path: Path
+) -> None:
+    questions = [f"[i000000{k}] ?" for k in (1, 2)]
+    path = tmp_path / "answers.csv"
+    path.write_text(
+        table_text([time, mail, *questions], [when, "mara@example.org", "Left", "Right"]),
+        encoding="utf-8",
+    )
+    (tmp_path / "key.csv").write_text(KEY.replace("\ni", "\ni000000"))
+    intake.import_answers(
+        [path],
+        tmp_path / "study",
+        profile=guessed(path),
+        key=tmp_path / "key.csv",
+        secret=tmp_path / "study.secret",
+        rules=None,
+    )
+    rows = list(answer.read(tmp_path / "study" / "answers.csv"))
+    assert sorted((each.concept, each.choice) for each in rows) == [("c1", "left"), ("c2", "right")]
+    assert {each.time for each in rows} == {"2026-11-02T10:00:00"}
+
+
+MTURK = ["HITId", "AssignmentId", "WorkerId", "AssignmentStatus", "SubmitTime", "Input.item1"]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [
+        ("Answer.choice1", "left"),
+        ("Answer.choice1.label", "Left"),
+        ("Answer.taskAnswers", '[{"choice1":{"left":true,"right":false}}]'),
+        ("Answer.taskAnswers", '[{"choice1":{"label":"Left"}}]'),
+    ],
+)
+def test_each_form_of_mturk_gives_the_same_row(column: str, cell: str, tmp_path: Path) -> None:
+    own = ["H", "A", "AWORKER7", "Approved", "Mon Nov 02 02:00:00 PST 2026", "i1"]
+    rejected = ["H", "B", "AWORKER8", "Rejected", "Mon Nov 02 02:00:00 PST 2026", "i1"]
+    path = tmp_path / "batch.csv"
+    path.write_text(
+        table_text(
+            [*MTURK, column, "Approve", "Reject"], [*own, cell, "", ""], [*rejected, cell, "", "x"]
+        )
+    )
+    (row,) = take(tmp_path, path, key=True)
+    assert (row.concept, row.choice, row.time) == ("c1", "left", "2026-11-02T10:00:00")
+
+
+LABELS_OF_STUDIO: dict[str, object] = {
+    "JSON": [
+        {
+            "id": 1,
+            "data": {"item": "i1"},
+            "annotations": [
+                {
+                    "completed_by": 7,
+                    "was_cancelled": False,
+                    "lead_time": 2.5,
+                    "created_at": "2026-11-02T10:00:00.123456Z",
+                    "result": [
+                        {
+                            "from_name": "comparison",
+                            "type": "pairwise",
+                            "value": {"selected": "left"},
+                        }
+                    ],
+                }
+            ],
+        }
+    ],
+    "JSON_MIN": [
+        {
+            "item": "i1",
+            "id": 1,
+            "annotator": 7,
+            "annotation_id": 3,
+            "created_at": "2026-11-02T10:00:00.123456Z",
+            "updated_at": "2026-11-02T10:00:00.123456Z",
+            "lead_time": 2.5,
+            "choice": "Left",
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize("form", [*LABELS_OF_STUDIO, "CSV"])
+def test_each_export_of_label_studio_gives_the_same_row(form: str, tmp_path: Path) -> None:
+    path = tmp_path / f"project.{'csv' if form == 'CSV' else 'json'}"
+    if form == "CSV":
+        head = ["annotation_id", "annotator", "choice", "created_at", "id", "item", "lead_time"]
+        row: list[object] = [3, 7, "Left", "2026-11-02T10:00:00.123456Z", 1, "i1", 2.5]
+        path.write_text(table_text(head, row))
+    else:
+        path.write_text(json.dumps(LABELS_OF_STUDIO[form]))
+    assert form == "JSON" or guessed(path).name == "label-studio"
+    (tmp_path / "key.csv").write_text(KEY)
+    intake.import_answers(
+        [path],
+        tmp_path / "study",
+        profile=profile.find("label-studio"),
+        key=tmp_path / "key.csv",
+        secret=tmp_path / "study.secret",
+        rules=None,
+    )
+    (found,) = answer.read(tmp_path / "study" / "answers.csv")
+    assert (found.concept, found.choice, found.rt_ms) == ("c1", "left", 2500)
+    assert found.time == "2026-11-02T10:00:00"
