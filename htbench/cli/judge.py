@@ -2,20 +2,12 @@
 judge.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from htbench.cli.judge_probe import print_probe
-from htbench.cli.judge_result import (
-    check_complete,
-    print_calibration,
-    print_forecast,
-    print_result,
-    print_thoughts,
-)
+from htbench.cli.judge_request import JudgeRequest, conduct
 from htbench.cli.options import (
     RUNS_DIR,
     Json,
@@ -25,12 +17,9 @@ from htbench.cli.options import (
     Wide,
     run_folder,
 )
-from htbench.core.errors import HtbenchError, Refused, UnknownName, UsageError
+from htbench.core.errors import UsageError
 from htbench.judging.judge import JudgeContext
 from htbench.judging.schedule import ANCHORS, ScheduleSettings
-
-if TYPE_CHECKING:
-    from htbench.judging.tournament import Tournament
 
 _WHAT, _HOW_MUCH, _CALLS, _VERDICTS = "What to compare", "How much", "Calls", "Verdicts"
 """Panels of the help page."""
@@ -242,6 +231,15 @@ def judge(
             rich_help_panel=_VERDICTS,
         ),
     ] = None,
+    pointwise: Annotated[
+        bool,
+        typer.Option(
+            "--pointwise",
+            help="Ask about each image alone, such as whether it shows the concept, and score "
+            "it by the probability of yes; --pairs is then the number of images per criterion.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -303,7 +301,6 @@ def judge(
     from htbench.judging import card as judge_cards
     from htbench.judging.agreement import read_votes
     from htbench.judging.budget import Budget
-    from htbench.judging.known_pairs import find_calibration, plan_calibration
     from htbench.judging.ledger import Ledger
     from htbench.judging.parameters import read_parameters
     from htbench.judging.prepare import (
@@ -312,17 +309,21 @@ def judge(
         prepare_tournament,
     )
 
-    if batch not in (None, "submit", "collect"):
-        raise UnknownName("thing to do with batches", batch, ["submit", "collect"])
-    if probe and (offline or reparse or batch or dry_run or calibrate):
-        raise UsageError(
-            "--probe asks the endpoint, and another option says what else to do",
-            remedy="Leave --offline, --reparse, --batch, --dry-run and --calibrate out.",
-        )
-    if calibrate and offline:
-        raise UsageError(
-            "--calibrate asks the judge, and --offline asks nothing", remedy="Leave one out."
-        )
+    request = JudgeRequest(
+        calibrate=calibrate,
+        pointwise=pointwise,
+        probe=probe,
+        dry_run=dry_run,
+        batch=batch,
+        offline=offline,
+        reparse=reparse,
+        thoughts=thoughts,
+        wide=wide,
+        as_json=as_json,
+    )
+    request.check(
+        {"--against": against, "--swiss": swiss, "--one-order": one_order, "--humans": humans}
+    )
     folder, card = run_folder(run, runs_dir), judge_cards.load_judge_card(judge).with_model(model)
     card = card.with_parameters(read_parameters(parameter or ()))
     if max_tokens is not None:
@@ -352,31 +353,8 @@ def judge(
     votes = read_votes(humans) if humans else []
     display = Display(verbose=verbose, as_json=as_json)
     with Ledger.read(folder) if offline else Ledger.open(folder) as ledger, display.showing():
-        prepare = build_tournament if calibrate else prepare_tournament
-        tournament = prepare(folder, ledger, card, options, display)
-        calibration = None
-        if not offline and calibrate is not False:
-            calibration = (find_calibration if reparse else plan_calibration)(tournament)
-        if probe:
-            print_probe(tournament, as_json=as_json)
-            return
-        if dry_run:
-            both = (calibration, None if calibrate else tournament)
-            print_forecast([each for each in both if each], as_json=as_json)
-            return
-        if calibrate:
-            _calibrate(tournament, calibration, batch=batch, reparse=reparse, as_json=as_json)
-            return
-        stopped = None
-        if not offline:
-            stopped = _run_all(tournament, calibration, batch=batch, reparse=reparse)
-        print_result(tournament, votes, run=None if offline else folder, wide=wide, as_json=as_json)
-        if thoughts:
-            print_thoughts(tournament, as_json=as_json)
-        if stopped:
-            raise stopped
-        for each in (tournament, calibration):
-            check_complete(each, offline=offline or reparse)
+        prepare = prepare_tournament if request.compares_pairs else build_tournament
+        conduct(prepare(folder, ledger, card, options, display), request, votes)
 
 
 def _bundle(against: str, folder: Path, *, pairs: bool) -> bool:
@@ -396,83 +374,3 @@ def _bundle(against: str, folder: Path, *, pairs: bool) -> bool:
         )
     newcomers.check_digest(Path(against), folder)
     return True
-
-
-def _calibrate(
-    tournament: "Tournament",
-    calibration: "Tournament | None",
-    *,
-    batch: str | None,
-    reparse: bool,
-    as_json: bool,
-) -> None:
-    """Make the calibration of a tournament's judge alone, and print its accuracy.
-
-    Raises:
-        UsageError: if no known pairs are for the criteria.
-        Refused: if it fails by a criterion.
-        HtbenchError: if the judge cannot be asked; the answers so far are shown before.
-    """
-    if calibration is None:
-        raise UsageError(
-            f"no known pairs {'were asked about' if reparse else 'are there'} by "
-            f"{', '.join(tournament.design.criteria)}",
-            remedy="Leave --calibrate out; the judge decides no claim then.",
-        )
-    stopped = _run(calibration, batch=batch, reparse=reparse)
-    calibrations = print_calibration(calibration, as_json=as_json)
-    if stopped:
-        raise stopped
-    check_complete(calibration, offline=reparse)
-    if failed := [each.criterion for each in calibrations if each.status == "failed"]:
-        raise _failed(tournament, failed)
-
-
-def _run_all(
-    tournament: "Tournament", calibration: "Tournament | None", *, batch: str | None, reparse: bool
-) -> HtbenchError | None:
-    """Calibrate the judge, and then make its tournament; gives the error that stopped either."""
-    from htbench.judging.calibration import read_calibration
-
-    if calibration is not None:
-        if missing := calibration.ledger.count_calls(calibration.id)[1]:
-            tournament.display.announce(
-                f"calibration of judge {tournament.card.name}: {missing:,} calls about pictures "
-                "whose truth is known"
-            )
-        if stopped := _run(calibration, batch=batch, reparse=reparse):
-            return stopped
-        calibrations = read_calibration(calibration.ledger, calibration.id)
-        failed = [each.criterion for each in calibrations if each.status == "failed"]
-        if not reparse and set(failed) == set(tournament.design.criteria):
-            return _failed(tournament, failed)
-    return _run(tournament, batch=batch, reparse=reparse)
-
-
-def _failed(tournament: "Tournament", criteria: Sequence[str]) -> Refused:
-    return Refused(
-        f"judge {tournament.card.name} is not shown to tell right from wrong on known pairs, by "
-        f"{', '.join(criteria)}",
-        remedy="Give another --judge or --model. With --no-calibrate it is asked all the same, and "
-        "its verdicts do not count.",
-    )
-
-
-def _run(tournament: "Tournament", *, batch: str | None, reparse: bool) -> HtbenchError | None:
-    """Ask, send, collect or parse as the options say; gives the error that stopped it, so that the
-    verdicts so far are shown before it is raised.
-    """
-    try:
-        if reparse:
-            tournament.display.info(f"{tournament.reparse():,} replies read again")
-        elif batch == "submit":
-            for shard in tournament.send_batches():
-                typer.echo(f"batch {shard.id}: {len(shard.keys):,} calls", err=True)
-        elif batch == "collect":
-            for name, state in tournament.collect_batches().items():
-                typer.echo(f"batch {name}: {state}", err=True)
-        else:
-            tournament.play()
-    except HtbenchError as error:
-        return error
-    return None

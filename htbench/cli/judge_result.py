@@ -104,6 +104,29 @@ def print_thoughts(tournament: "Tournament", *, as_json: bool) -> None:
             typer.echo(f"\nThought before {said} ({key}):\n{thought}")
 
 
+def print_pointwise(tournament: "Tournament", *, run: Path | None, as_json: bool) -> None:
+    """Print pointwise scores, and write them and the report into the folder of their run."""
+    from htbench import report
+    from htbench.core.display import print_json
+    from htbench.judging import pointwise_tables
+    from htbench.judging.pointwise import read_pointwise
+
+    result = read_pointwise(tournament.ledger, tournament.id)
+    paths = pointwise_tables.write(result, run / "judged") if run else []
+    page = report.write(run) if run else None
+    if as_json:
+        names = {"judge": result.metadata["judge"], "model": result.metadata["model"]}
+        for criterion in result.criteria:
+            print_json(event="pointwise", **names, **criterion.facts())
+        print_json(event="end", calls=result.calls, pending=result.pending)
+        return
+    pointwise_tables.show(result)
+    for path in paths:
+        typer.echo(f"File: {os.path.relpath(path)}")
+    if page:
+        print_path(page)
+
+
 def print_calibration(calibration: "Tournament", *, as_json: bool) -> "list[CriterionCalibration]":
     """Print how often a judge is right on known pairs."""
     from htbench.core.display import print_json

@@ -6,7 +6,7 @@ one concept are not quite: wider ones would flag a faulty judge later.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Literal
@@ -169,8 +169,16 @@ class JudgeAudit:
         }
 
 
-def audit_judge(results: Sequence[MatchResult], ratings: Mapping[str, float]) -> JudgeAudit:
-    """The audit of one judge's matches by one criterion; `ratings` were fitted to them."""
+def audit_judge(
+    results: Sequence[MatchResult],
+    ratings: Mapping[str, float],
+    *,
+    without: Collection[str] = (),
+) -> JudgeAudit:
+    """The audit of one judge's matches by one criterion; `ratings` were fitted to them.
+
+    Missing verdicts are counted for all methods but those in `without`.
+    """
     by_control: dict[str, list[MatchResult]] = defaultdict(list)
     for result in results:
         by_control[result.match.control].append(result)
@@ -178,7 +186,7 @@ def audit_judge(results: Sequence[MatchResult], ratings: Mapping[str, float]) ->
     swaps = [both for result in played if len(both := choices(result)) == 2]
     firsts = sum(both == ("A", "B") for both in swaps)
     lasts = sum(both == ("B", "A") for both in swaps)
-    lost, planned = _missing(played)
+    lost, planned = _missing(played, without)
     cycles, expected = _cycles(played, ratings)
     all_choices = [choice for result in played for choice in choices(result)]
     failed = {
@@ -248,12 +256,16 @@ def _match_key(result: MatchResult) -> tuple[object, ...]:
     return match.concept, match.prompt, match.seed, match.one, match.two
 
 
-def _missing(played: Iterable[MatchResult]) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
+def _missing(
+    played: Iterable[MatchResult], without: Collection[str]
+) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
     lost: dict[str, Counter[str]] = defaultdict(Counter)
     planned: Counter[str] = Counter()
     for result in played:
         reason = missing_reason(result)
         for method in (result.match.one, result.match.two):
+            if method in without:
+                continue
             planned[method] += 1
             if reason:
                 lost[method][reason] += 1

@@ -115,7 +115,7 @@ class JudgeCard(_CardModel):
     @property
     def known_criteria(self) -> list[str]:
         """Criteria that have a rubric."""
-        return sorted(path.stem for path in self._rubric_folder.glob("*.jinja"))
+        return _rubric_names(self._rubric_folder)
 
     def rubric(self, criterion: str) -> str:
         """The text of the rubric, with its placeholders.
@@ -123,18 +123,15 @@ class JudgeCard(_CardModel):
         Raises:
             UnknownName: if there is none, with the nearest criterion.
         """
-        path = self._rubric_folder / f"{criterion}.jinja"
-        if criterion not in self.known_criteria:
-            raise UnknownName(
-                "criterion",
-                criterion,
-                self.known_criteria,
-                remedy=f"See the rubrics in {str(self._rubric_folder)!r}.",
-            )
-        text = reading.read_text(
-            path, noun="rubric", within=self._rubric_folder, most=rubric.MAX_BYTES
-        )
-        return text.replace("\r\n", "\n").replace("\r", "\n")
+        return _read_rubric(self._rubric_folder, criterion)
+
+    def pointwise_rubric(self, criterion: str) -> str:
+        """The text of the yes-or-no question on one picture, with its placeholders.
+
+        Raises:
+            UnknownName: if there is none, with the nearest criterion.
+        """
+        return _read_rubric(self._rubric_folder / "pointwise", criterion)
 
     def render_rubric(self, criterion: str, *, concept: str, prompt: str) -> str:
         """The rubric with its placeholders filled in.
@@ -142,11 +139,19 @@ class JudgeCard(_CardModel):
         Raises:
             UsageError: if it has anything else than placeholders, or is too long.
         """
+        return self._render(self.rubric(criterion), criterion, concept=concept, prompt=prompt)
+
+    def render_pointwise(self, criterion: str, *, concept: str, prompt: str) -> str:
+        """The yes-or-no question on one picture, likewise."""
+        text = self.pointwise_rubric(criterion)
+        return self._render(text, f"pointwise/{criterion}", concept=concept, prompt=prompt)
+
+    def _render(self, text: str, name: str, *, concept: str, prompt: str) -> str:
         try:
-            return rubric.render(self.rubric(criterion), concept=concept, prompt=prompt)
+            return rubric.render(text, concept=concept, prompt=prompt)
         except rubric.InvalidRubric as error:
             raise UsageError(
-                f"rubric {criterion!r} of judge {self.name!r} is not valid: {error}",
+                f"rubric {name!r} of judge {self.name!r} is not valid: {error}",
                 remedy="It may use {{ concept }} and {{ prompt }}, and nothing else.",
             ) from None
 
@@ -245,6 +250,21 @@ def _read_card(folder: Path) -> JudgeCard:
     for values in (card.decoding, card.thinking, card.settings):
         _hide_secrets(values)
     return card
+
+
+def _rubric_names(folder: Path) -> list[str]:
+    return sorted(path.stem for path in folder.glob("*.jinja"))
+
+
+def _read_rubric(folder: Path, criterion: str) -> str:
+    names = _rubric_names(folder)
+    if criterion not in names:
+        raise UnknownName(
+            "criterion", criterion, names, remedy=f"See the rubrics in {str(folder)!r}."
+        )
+    path = folder / f"{criterion}.jinja"
+    text = reading.read_text(path, noun="rubric", within=folder, most=rubric.MAX_BYTES)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _merged(

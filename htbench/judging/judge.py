@@ -40,7 +40,8 @@ class Question:
     concept: str
     prompt: str
     first: "ShownPicture"
-    second: "ShownPicture"
+    second: "ShownPicture | None"
+    """None: a question about one picture, to which A or B stands for yes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,6 +163,13 @@ class Judge(Protocol):
 
     def read(self, body: str) -> Verdict:
         """The verdict in a reply; needs neither network nor model."""
+
+
+@runtime_checkable
+class TakesSinglePictures(Protocol):
+    """A judge that also answers questions about one picture."""
+
+    takes_single_pictures: bool
 
 
 @runtime_checkable

@@ -120,7 +120,7 @@ def read_result(ledger: Ledger, tournament: str, *, rounds: int = 2000) -> Tourn
             f"ledger {str(ledger.folder)!r} has no tournament {tournament!r} that can be read",
             remedy="Judge it again.",
         )
-    families = _families(ledger)
+    families = read_families(ledger)
     design = metadata["design"]
     by_criterion: dict[str, list[MatchResult]] = defaultdict(list)
     for result in ledger.results(tournament):
@@ -224,7 +224,8 @@ def _criterion_leaderboard(
     )
 
 
-def _families(ledger: Ledger) -> FamiliesByConcept:
+def read_families(ledger: Ledger) -> FamiliesByConcept:
+    """Families of the concepts of a ledger's run; none for a ledger without a run."""
     with suppress(Missing), Store.read(ledger.folder) as store:
         return Facts.read(store).families
     return {}

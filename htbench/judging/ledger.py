@@ -214,12 +214,24 @@ class Ledger(Database):
         Damaged ones are left out, and named on stderr.
         """
         every = self._all_tournaments().items()
-        return {id_: about for id_, about in every if not _is_calibration(about)}
+        kinds = ("calibration", "pointwise")
+        return {
+            id_: about
+            for id_, about in every
+            if not any(about["design"].get(kind) for kind in kinds)
+        }
 
     def calibrations(self) -> dict[str, dict[str, Any]]:
         """The same of the calibrations, in which the two sides of known pairs meet."""
+        return self._of_kind("calibration")
+
+    def pointwise(self) -> dict[str, dict[str, Any]]:
+        """The same of pointwise questions, in which each picture meets nothing."""
+        return self._of_kind("pointwise")
+
+    def _of_kind(self, kind: str) -> dict[str, dict[str, Any]]:
         every = self._all_tournaments().items()
-        return {id_: about for id_, about in every if _is_calibration(about)}
+        return {id_: about for id_, about in every if about["design"].get(kind)}
 
     def _all_tournaments(self) -> dict[str, dict[str, Any]]:
         tournaments = {
@@ -513,10 +525,6 @@ class _Notes(MutableMapping[str, str]):
 
     def __len__(self) -> int:
         return int(self._database.execute("SELECT count(*) FROM notes").fetchone()[0])
-
-
-def _is_calibration(metadata: dict[str, Any]) -> bool:
-    return bool(metadata["design"].get("calibration"))
 
 
 def _match_columns(planned: PlannedMatch) -> tuple[object, ...]:

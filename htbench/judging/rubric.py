@@ -35,5 +35,10 @@ def render(text: str, *, concept: str, prompt: str) -> str:
     return _PLACEHOLDER.sub(lambda match: values[match[1]], text).strip()
 
 
+def names_concept(text: str) -> bool:
+    """True if `{{ concept }}` is in the text."""
+    return any(match[1] == "concept" for match in _PLACEHOLDER.finditer(text))
+
+
 def _blank(match: re.Match[str]) -> str:
     return " " * len(match[0])

@@ -20,6 +20,7 @@ from htbench.judging.leaderboard import CriterionLeaderboard, TournamentResult
 from htbench.judging.newcomers import NewcomerRating, newcomer_ratings
 from htbench.stats import crossed
 from htbench.stats.durations import Interval
+from htbench.stats.estimates import Estimate
 from htbench.stats.proportions import Proportion
 from htbench.stats.ranking.leaderboard import LeaderboardEntry
 
@@ -159,8 +160,7 @@ def show_corrected_rates(rates: list[CorrectedRate]) -> None:
 def write(result: TournamentResult, folder: Path, **more: object) -> list[Path]:
     """Write a result as a JSON and a CSV file in `folder`; gives their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    judge = _NO_FILE_NAME.sub("-", result.metadata["judge"])[:60]
-    name = f"{judge}-{result.tournament[:8]}"
+    name = file_name(result.metadata["judge"], result.tournament)
     json_path, csv_path = folder / f"{name}.json", folder / f"{name}.csv"
     facts = content.without_nan({**result.facts(), **more})
     text = json.dumps(facts, indent=1, sort_keys=True, allow_nan=False)
@@ -176,6 +176,16 @@ def write(result: TournamentResult, folder: Path, **more: object) -> list[Path]:
             rows.writerow((*names, *[""] * 6, _cell(rate), *[""] * 5))
     content.write_whole(csv_path, table.getvalue())
     return [json_path, csv_path]
+
+
+def file_name(judge: str, id_: str) -> str:
+    """The stem of the files of a judge's tournament."""
+    return f"{_NO_FILE_NAME.sub('-', judge)[:60]}-{id_[:8]}"
+
+
+def estimate_text(estimate: Estimate) -> str:
+    """A mean with its interval, such as `0.62 [0.55, 0.70]`."""
+    return _interval(Interval(value=estimate.mean, low=estimate.low, high=estimate.high))
 
 
 def _csv_row(entry: LeaderboardEntry) -> tuple[object, ...]:

@@ -130,7 +130,7 @@ def _sections(summary: Summary, tones: dict[str, int]) -> dict[str, object]:
         "strengths": "Strengths" if HEADLINE in summary.metrics else "",
         "losses": "What is lost" if losses.collect(summary) else "",
         "wording": "Wording" if wording.collect(summary) else "",
-        "judges": "Judges" if judged.results or judged.problem else "",
+        "judges": "Judges" if judged.results or judged.pointwise or judged.problem else "",
         "people": "People" if persons.studies or persons.problems else "",
         "other-scores": "Other scores" if readings else "",
         "kinds": "Kinds",

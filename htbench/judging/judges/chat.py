@@ -92,6 +92,7 @@ class Chat:
     """Asks an endpoint many questions at once; the first ones find out its capability."""
 
     parser = reply.PARSER
+    takes_single_pictures = True
     encoders: tuple[str, ...] = ()
 
     def __init__(self, card: JudgeCard, context: JudgeContext) -> None:
@@ -180,7 +181,9 @@ class Chat:
         keys = ", ".join(f'"{key}"' for key in properties)
         instruction = _IN_WORDS if capability.form == "plain" else _IN_JSON.format(keys=keys)
         parts: list[dict[str, Any]] = [_text_part(question.text)]
-        if capability.several and self._card.pictures.layout == "separate":
+        if question.second is None:
+            parts.append(_image_part(question.first))
+        elif capability.several and self._card.pictures.layout == "separate":
             parts += [
                 _text_part("Picture A:"),
                 _image_part(question.first),
@@ -232,9 +235,11 @@ class Chat:
             len(text.encode("utf-8", "replace")) for text in [*texts, json.dumps(parameters)]
         )
         one, two = question.first, question.second
-        sizes = [(one.width, one.height), (two.width, two.height)]
-        if len(parts) - len(texts) == 1:
+        sizes = [(one.width, one.height)]
+        if two is not None and len(parts) - len(texts) == 1:
             sizes = [(one.width + two.width, max(one.height, two.height))]
+        elif two is not None:
+            sizes.append((two.width, two.height))
         patches = sum(
             math.ceil(width / PATCH) * math.ceil(height / PATCH) for width, height in sizes
         )

@@ -18,7 +18,7 @@ from htbench.core.errors import Missing, Refused, UsageError
 from htbench.core.pictures import open_picture
 from htbench.core.types import encoder_name
 from htbench.judging.card import JudgeCard
-from htbench.judging.judge import Choice, JudgeAnswer, JudgeContext, Question, Verdict
+from htbench.judging.judge import Choice, JudgeAnswer, JudgeContext, Question, ShownPicture, Verdict
 from htbench.judging.meter import Usage
 
 if TYPE_CHECKING:
@@ -89,14 +89,10 @@ class Clip:
                     f"the run was scored by {self.model}, and here is {encoder.id}",
                     remedy="Run it again first: scores are made anew.",
                 )
-            pictures = {
-                shown.name: shown.data
-                for question in batch
-                for shown in (question.first, question.second)
-            }
+            pictures = {shown.name: shown.data for question in batch for shown in _both(question)}
             vectors = encoder.embed_pictures(pictures)
             for question in batch:
-                text, both = encoder.embed_text(question.text), (question.first, question.second)
+                text, both = encoder.embed_text(question.text), _both(question)
                 reply = {
                     "encoder": encoder.id,
                     "scale": encoder.encoder.scale,
@@ -124,6 +120,12 @@ class Clip:
         if abs(first - 0.5) <= reply.tie:
             choice = "tie"
         return Verdict(outcome="answered", choice=choice, preference=first, coverage=1.0)
+
+
+def _both(question: Question) -> tuple[ShownPicture, ShownPicture]:
+    if question.second is None:
+        raise UsageError("judges of kind 'clip' compare two pictures, and this is a single one")
+    return question.first, question.second
 
 
 class _CachedEncoder:

@@ -1,9 +1,9 @@
 """Results of the judges of a run, by judge and criterion, from the ledger beside the run."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from htbench.judging.agreement import JudgeAgreement, agreement_with_judge
 from htbench.judging.audit import MEANING, ControlResult, Flag, JudgeAudit
 from htbench.judging.leaderboard import CriterionLeaderboard, TournamentResult, read_result
 from htbench.judging.ledger import LEDGER_FILE, Ledger
+from htbench.judging.pointwise import PointwiseResult, read_pointwise
 from htbench.report import format
 from htbench.report.charts import ForestPlot, HeatMap
 from htbench.report.sections.vote_charts import Tone, rating_plot, win_matrix
@@ -123,6 +124,8 @@ class JudgesSection:
     results: list[JudgeResult]
     problem: str
     """The reason why the ledger cannot be read; empty if it can, or if there is none."""
+    pointwise: list[PointwiseResult] = field(default_factory=list)
+    """The scores of single pictures, the latest of each judge and model at each strength."""
 
 
 def judge_name(leaderboard: TournamentResult) -> str:
@@ -152,15 +155,22 @@ def _read(folder: Path, rounds: int, state: tuple[tuple[int, int], ...]) -> Judg
     """
     try:
         with Ledger.read(folder) as ledger:
-            latest = {
-                (metadata["judge"], metadata["model"], metadata["design"]["strength"]): id_
-                for id_, metadata in ledger.tournaments().items()
-            }
-            tournaments = [read_result(ledger, id_, rounds=rounds) for id_ in latest.values()]
+            latest = _latest(ledger.tournaments())
+            tournaments = [read_result(ledger, id_, rounds=rounds) for id_ in latest]
+            pointwise = [read_pointwise(ledger, id_) for id_ in _latest(ledger.pointwise())]
     except HtbenchError as error:
         return JudgesSection(results=[], problem=str(error))
     results = [_judge_result(each, tournaments) for each in tournaments if each.criteria]
-    return JudgesSection(results=results, problem="")
+    return JudgesSection(results=results, problem="", pointwise=pointwise)
+
+
+def _latest(tournaments: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Ids of the latest of each judge and model at each strength."""
+    latest = {
+        (metadata["judge"], metadata["model"], metadata["design"]["strength"]): id_
+        for id_, metadata in tournaments.items()
+    }
+    return list(latest.values())
 
 
 def _judge_result(own: TournamentResult, tournaments: Sequence[TournamentResult]) -> JudgeResult:
