@@ -28,22 +28,24 @@ def print_result(
 ) -> "TournamentResult":
     """Print a tournament's result, and write it and the report into the folder of its run."""
     from htbench import report
-    from htbench.judging import agreement, tables
+    from htbench.judging import agreement, panel, tables
     from htbench.judging.leaderboard import other_judges, read_result
 
     result = read_result(tournament.ledger, tournament.id)
     people = agreement.agreement_with_people(result, votes)
     corrected = agreement.corrected_rates(result, votes)
-    judges = {
-        f"{other.metadata['judge']} {other.metadata['model']}": agreement.agreement_with_judge(
-            result, other
-        )
+    others = {
+        f"{other.metadata['judge']} {other.metadata['model']}": other
         for other in other_judges(tournament.ledger, result)
     }
+    judges = {name: agreement.agreement_with_judge(result, other) for name, other in others.items()}
+    own = f"{result.metadata['judge']} {result.metadata['model']}"
+    panels = panel.panels({own: result, **others}, votes)
     more: dict[str, object] = {
         "people": [asdict(row) for row in people],
         "corrected": [asdict(row) for row in corrected],
         "judges": {name: [asdict(row) for row in rows] for name, rows in judges.items()},
+        "panels": [each.facts() for each in panels],
     }
     paths = tables.write(result, run / "judged", **more) if run else []
     page = report.write(run) if run else None
@@ -55,6 +57,7 @@ def print_result(
     tables.show_corrected_rates(corrected)
     for name, rows in judges.items():
         tables.show_agreement(f"Judge {name}", rows)
+    tables.show_panels(panels)
     for path in paths:
         typer.echo(f"File: {os.path.relpath(path)}")
     if page:

@@ -18,6 +18,7 @@ from htbench.judging.audit import MEANING, ControlResult, JudgeAudit
 from htbench.judging.calibration import FLOOR, CriterionCalibration, Status
 from htbench.judging.leaderboard import CriterionLeaderboard, TournamentResult
 from htbench.judging.newcomers import NewcomerRating, newcomer_ratings
+from htbench.judging.panel import Panel
 from htbench.stats import crossed
 from htbench.stats.durations import Interval
 from htbench.stats.estimates import Estimate
@@ -155,6 +156,34 @@ def show_corrected_rates(rates: list[CorrectedRate]) -> None:
         print_paragraph(
             f"{rate.criterion}: {rate.one} preferred to {rate.two}: {alone}, {corrected}"
         )
+
+
+def show_panels(panels: Sequence[Panel]) -> None:
+    """Print the pooled ranking of several judges by each criterion."""
+    for panel in panels:
+        names = ", ".join(
+            f"{printable(each.judge, max_length=60)} {each.weight:.0%}" for each in panel.members
+        )
+        print()
+        print_paragraph(
+            f"Panel, {panel.criterion}: {names}; {panel.pairs:,} pairs that all judged, members "
+            f"differ on {_share(panel.disagreement)} that two decide."
+        )
+        for judge, reason in panel.left_out.items():
+            print_paragraph(f"Not in the panel: {printable(judge, max_length=60)}, {reason}.")
+        if panel.ranking is None:
+            print_paragraph(f"Not ranked: {panel.unranked}")
+            continue
+        rows: list[tuple[str, ...]] = [
+            (
+                entry.rank_range,
+                str(entry.tier),
+                printable(entry.name, max_length=200),
+                _interval(entry.win_rate),
+            )
+            for entry in panel.ranking.entries
+        ]
+        TextTable(columns=("#", "Tier", "Method", "Win rate"), rows=rows, names=2).print()
 
 
 def write(result: TournamentResult, folder: Path, **more: object) -> list[Path]:

@@ -13,6 +13,7 @@ from htbench.judging.agreement import JudgeAgreement, agreement_with_judge
 from htbench.judging.audit import MEANING, ControlResult, Flag, JudgeAudit
 from htbench.judging.leaderboard import CriterionLeaderboard, TournamentResult, read_result
 from htbench.judging.ledger import LEDGER_FILE, Ledger
+from htbench.judging.panel import Panel, panels
 from htbench.judging.pointwise import PointwiseResult, read_pointwise
 from htbench.report import format
 from htbench.report.charts import ForestPlot, HeatMap
@@ -126,6 +127,8 @@ class JudgesSection:
     """The reason why the ledger cannot be read; empty if it can, or if there is none."""
     pointwise: list[PointwiseResult] = field(default_factory=list)
     """The scores of single pictures, the latest of each judge and model at each strength."""
+    panels: list[Panel] = field(default_factory=list)
+    """Several judges pooled, by strength and criterion; each counts equally."""
 
 
 def judge_name(leaderboard: TournamentResult) -> str:
@@ -161,7 +164,20 @@ def _read(folder: Path, rounds: int, state: tuple[tuple[int, int], ...]) -> Judg
     except HtbenchError as error:
         return JudgesSection(results=[], problem=str(error))
     results = [_judge_result(each, tournaments) for each in tournaments if each.criteria]
-    return JudgesSection(results=results, problem="", pointwise=pointwise)
+    return JudgesSection(
+        results=results,
+        problem="",
+        pointwise=pointwise,
+        panels=_panels(tournaments, rounds=rounds),
+    )
+
+
+def _panels(tournaments: Sequence[TournamentResult], *, rounds: int) -> list[Panel]:
+    """The panels of the judges at each strength."""
+    by_strength: dict[float | None, dict[str, TournamentResult]] = {}
+    for each in tournaments:
+        by_strength.setdefault(each.metadata["design"]["strength"], {})[judge_name(each)] = each
+    return [panel for named in by_strength.values() for panel in panels(named, rounds=rounds)]
 
 
 def _latest(tournaments: Mapping[str, Mapping[str, Any]]) -> list[str]:

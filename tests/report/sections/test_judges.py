@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kit import judged_run, study_people
+from kit import judged_run, known_answers, study_people
 from kit.html_page import Page
 from kit.judge_servers import Endpoint, Mind, by_file_size, fair, first_picker, refuser, serving
 from kit.posted_study import study
@@ -152,6 +152,19 @@ def test_a_judge_that_comes_later_is_on_the_next_page_beside_the_first(tmp_path:
     text = page(folder).text
     assert "openai scripted" in text
     assert "Agreement with openai second on presence: the same choice in 100 % of" in text
+
+
+def test_judges_that_passed_are_pooled(tmp_path: Path) -> None:
+    folder = judged_run.build(tmp_path / "run", concepts=3)
+    with serving(Endpoint()) as endpoint:
+        card = judged_run.card(tmp_path / "judge", endpoint.url)
+        endpoint.mind = known_answers.knowing(card)
+        for name in ("first", "second"):
+            judged_run.calibrate(folder, card.with_model(name))
+            judged_run.judged(folder, card.with_model(name))
+    said = page(folder).text.partition("Panel: presence")[2]
+    assert re.search(r"over the 18 pairs .* differ on 0 % .* of the 18 that they decide", said)
+    assert re.findall(r"(\w+) [\d–]+ tier", said)[0] == "good"
 
 
 def test_what_a_study_leaves_in_its_run_is_read_whole(tmp_path: Path) -> None:
