@@ -135,7 +135,7 @@ WORLD_4 = World(
     has_word_groups=True,
     rim=2,
 )
-"""The next world; no shipped model is trained on it yet."""
+"""The next world, whose generator and CLIPs are in `weights-next`."""
 WORLDS = {world.version: world for world in (WORLD_3, WORLD_4)}
 SHIPPED = WORLD_3
 """The world that the shipped weights, vocabulary and concepts are of."""
