@@ -46,6 +46,38 @@ class CaptionEmbeds:
         return CaptionEmbeds(states=self.states[index], mask=self.mask[index])
 
 
+class JoinCells(nn.Module):
+    """Turns the drawings of cells, which overlap by twice the rim, into images.
+
+    Where drawings overlap, one fades linearly into the other. A step between two drawings of the
+    same shift is spread over `2 * rim` pixels.
+    """
+
+    weights: Tensor
+    total: Tensor
+
+    def __init__(self, rim: int) -> None:
+        super().__init__()
+        self.rim, self.side = rim, CELL + 2 * rim
+        ramp = ((torch.arange(self.side) + 0.5) / (2 * rim)).clamp(max=1)
+        window = torch.minimum(ramp, ramp.flip(0))
+        weights = window.outer(window).flatten()[:, None]
+        self.register_buffer("weights", weights, persistent=False)
+        every = weights.expand(-1, (SIZE // CELL) ** 2)[None]
+        self.register_buffer("total", self._fold(every), persistent=False)
+
+    def forward(
+        self, cells: Float[Tensor, "images channels 8 8"]
+    ) -> Float[Tensor, "images rgb 64 64"]:
+        if not self.rim:
+            return nn.functional.pixel_shuffle(cells, CELL)
+        drawings = cells.float().flatten(2).unflatten(1, (3, self.side**2)) * self.weights
+        return self._fold(drawings.flatten(1, 2)) / self.total
+
+    def _fold(self, drawings: Float[Tensor, "images values cells"]) -> Tensor:
+        return nn.functional.fold(drawings, SIZE, self.side, padding=self.rim, stride=CELL)
+
+
 class Generator(nn.Module):
     """The network from words and noise to images.
 
@@ -54,7 +86,7 @@ class Generator(nn.Module):
 
     def __init__(self, *, rim: int = SHIPPED.rim) -> None:
         super().__init__()
-        self.rim = rim
+        self.join_cells = JoinCells(rim)
         self.text_encoder = T5EncoderModel(
             T5Config(
                 vocab_size=vocabulary.size(),
@@ -112,24 +144,5 @@ class Generator(nn.Module):
             timestep=torch.full((len(latents),), TIMESTEP, device=latents.device),
             added_cond_kwargs={"resolution": None, "aspect_ratio": None},
         ).sample
-        return join_cells(cells, rim=self.rim)
-
-
-def join_cells(
-    cells: Float[Tensor, "images channels 8 8"], *, rim: int
-) -> Float[Tensor, "images rgb 64 64"]:
-    """Images of the drawings of their cells, which overlap by twice the rim.
-
-    Where drawings overlap, one fades linearly into the other. A step between two drawings of the
-    same shift is spread over `2 * rim` pixels.
-    """
-    side = CELL + 2 * rim
-    ramp = ((torch.arange(side, device=cells.device) + 0.5) / (2 * rim)).clamp(max=1)
-    window = torch.minimum(ramp, ramp.flip(0)).outer(torch.minimum(ramp, ramp.flip(0))).flatten()
-    weights = window[:, None].expand(-1, cells[0, 0].numel())
-
-    def joined(drawings: Float[Tensor, "images values cells"]) -> Tensor:
-        return nn.functional.fold(drawings, SIZE, side, padding=rim, stride=CELL)
-
-    drawings = cells.float().flatten(2).unflatten(1, (3, side * side)) * weights
-    return joined(drawings.flatten(1, 2)) / joined(weights[None])
+        pixels: Tensor = self.join_cells(cells)
+        return pixels

@@ -49,5 +49,5 @@ class Links:
     def _token(self, holder: str) -> str:
         """The digest of the holder's name, keyed by the secret."""
         key = self.secret.reveal().encode("utf-8", "surrogateescape")
-        text = f"htbench link\n{self.study}\n{holder}"
+        text = f"link of a study\n{self.study}\n{holder}"
         return hmac.new(key, text.encode(), sha256).hexdigest()[:TOKEN_LENGTH]
