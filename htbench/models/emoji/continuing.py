@@ -81,6 +81,5 @@ def _copy_drawings(own: Tensor, former: Tensor) -> None:
     inner = slice(rim, own_side - rim)
     if own.shape[1:] != former.shape[1:] or 2 * rim + side != own_side or rim < 0:
         raise RuntimeError(f"a tensor has shape {tuple(former.shape)}, not {tuple(own.shape)}")
-    own.unflatten(0, (3, own_side, own_side))[:, inner, inner] = former.unflatten(
-        0, (3, side, side)
-    )
+    pixels = own.view(3, own_side, own_side, *own.shape[1:])
+    pixels[:, inner, inner] = former.view(3, side, side, *own.shape[1:])

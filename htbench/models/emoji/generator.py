@@ -71,7 +71,7 @@ class JoinCells(nn.Module):
     ) -> Float[Tensor, "images rgb 64 64"]:
         if not self.rim:
             return nn.functional.pixel_shuffle(cells, CELL)
-        drawings = cells.float().flatten(2).unflatten(1, (3, self.side**2)) * self.weights
+        drawings = cells.float().reshape(len(cells), 3, self.side**2, -1) * self.weights
         return self._fold(drawings.flatten(1, 2)) / self.total
 
     def _fold(self, drawings: Float[Tensor, "images values cells"]) -> Tensor:
