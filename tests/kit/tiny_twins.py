@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from diffusers import (
     AutoencoderKL,
+    DiffusionPipeline,
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
@@ -219,3 +220,16 @@ def _clip_words(folder: Path) -> int:
     (folder / "vocab.json").write_text(json.dumps({word: k for k, word in enumerate(words)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
     return len(words)
+
+
+def load_pipeline(folder: Path, **parts: object) -> DiffusionPipeline:
+    """The plain pipeline in a folder, with the denoiser and the decoder in memory of their own.
+
+    Those of models are so too. In a mapped file weights lie where some CPUs round matrix products
+    in another way.
+    """
+    pipeline = DiffusionPipeline.from_pretrained(folder, **parts)
+    for name in {"unet", "transformer", "vae"} & pipeline.components.keys():
+        for weight in pipeline.components[name].parameters():
+            weight.data = weight.data.clone()
+    return pipeline

@@ -11,13 +11,11 @@ import torch
 from diffusers import (
     DiffusionPipeline,
     EulerDiscreteScheduler,
-    FluxPipeline,
     LCMScheduler,
-    PixArtSigmaPipeline,
     PixArtTransformer2DModel,
     UNet2DConditionModel,
 )
-from kit.tiny_twins import SIZE
+from kit.tiny_twins import SIZE, load_pipeline
 from PIL import Image
 from safetensors.torch import load_file
 from torch._dynamo.utils import counters
@@ -80,15 +78,15 @@ def as_documented(preset: PublishedGenerator, folder: Path) -> DiffusionPipeline
     if preset.family == "pixart-sigma":
         transformer = PixArtTransformer2DModel.from_config(folder / "transformer" / "config.json")
         transformer.load_state_dict(load_file(folder / "nitro.safetensors"))
-        return PixArtSigmaPipeline.from_pretrained(folder, transformer=transformer)
+        return load_pipeline(folder, transformer=transformer)
     if preset.family == "flux":
-        return FluxPipeline.from_pretrained(folder)
+        return load_pipeline(folder)
     unet, file = (
         UNet2DConditionModel.from_config(folder / "unet" / "config.json"),
         folder / preset.denoiser.files[0],
     )
     unet.load_state_dict(load_file(file) if file.suffix == ".safetensors" else torch.load(file))
-    pipeline = DiffusionPipeline.from_pretrained(folder, unet=unet)
+    pipeline = load_pipeline(folder, unet=unet)
     if preset is sdxl_lightning_4step:
         pipeline.scheduler = EulerDiscreteScheduler.from_config(
             pipeline.scheduler.config, timestep_spacing="trailing"

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import DiffusionPipeline, FluxPipeline, FluxTransformer2DModel
-from kit.tiny_twins import SIZE
+from diffusers import FluxTransformer2DModel
+from kit.tiny_twins import SIZE, load_pipeline
 from PIL import Image
 
 from htbench.core.errors import UsageError
@@ -80,7 +80,7 @@ def test_a_guided_image_is_that_of_the_plain_pipeline(
 ) -> None:
     more = "" if negative is None else f'negative_prompt = "{negative}"\n'
     model = load(card(tmp_path, family, folders[family], guidance=4.0, more=more))
-    pipeline = DiffusionPipeline.from_pretrained(folders[family])
+    pipeline = load_pipeline(folders[family])
     (wanted,) = pipeline(
         "a cat",
         negative_prompt=negative if negative or family == "sdxl" else "",
@@ -124,7 +124,7 @@ def test_a_guided_image_is_within_a_level_of_that_of_a_pipeline_that_asks_twice(
     more = "" if negative is None else f'negative_prompt = "{negative}"\n'
     folder = undistilled(folders[family], tmp_path / "pipeline")
     model = load(card(tmp_path, family, folder, guidance=guidance, more=more))
-    pipeline = DiffusionPipeline.from_pretrained(folder)
+    pipeline = load_pipeline(folder)
     if family == "flux2-klein":
         given = pipeline.encode_prompt(prompt=[negative or ""], max_sequence_length=512)[0]
         words = {"negative_prompt_embeds": given}
@@ -151,7 +151,7 @@ def test_sana_sprint_of_a_card_has_the_guidance_and_the_steps_of_the_plain_pipel
 ) -> None:
     path = card(tmp_path, "sana-sprint", folders["sana-sprint"], guidance=3.0)
     path.write_text(path.read_text().replace("steps = 3", f"steps = {steps}"))
-    (wanted,) = DiffusionPipeline.from_pretrained(folders["sana-sprint"])(
+    (wanted,) = load_pipeline(folders["sana-sprint"])(
         "a cat",
         num_inference_steps=steps,
         guidance_scale=3.0,
@@ -175,7 +175,7 @@ def test_guidance_of_a_pipeline_that_says_it_is_distilled_is_refused(
 @pytest.fixture
 def flux_dev(folders: dict[str, Path], tmp_path: Path) -> Path:
     """A twin of FLUX.1 [dev]: guidance is an input, and timesteps shift with the image's size."""
-    pipeline = FluxPipeline.from_pretrained(folders["flux"])
+    pipeline = load_pipeline(folders["flux"])
     torch.manual_seed(2)
     transformer = FluxTransformer2DModel.from_config(
         {**pipeline.transformer.config, "guidance_embeds": True}
@@ -192,7 +192,7 @@ def test_guidance_that_is_an_input_gives_the_image_of_the_plain_pipeline(
     flux_dev: Path, tmp_path: Path
 ) -> None:
     model = load(card(tmp_path, "flux", flux_dev, guidance=3.5))
-    (wanted,) = FluxPipeline.from_pretrained(flux_dev)(
+    (wanted,) = load_pipeline(flux_dev)(
         "a cat",
         num_inference_steps=3,
         guidance_scale=3.5,

@@ -11,7 +11,7 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler
 from kit.tiny_llm_twins import LORA
-from kit.tiny_twins import SIZE
+from kit.tiny_twins import SIZE, load_pipeline
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -38,7 +38,7 @@ class Documented:
     prepare: Callable[[DiffusionPipeline, Path], None] = lambda pipeline, folder: None
 
     def images(self, folder: Path, prompts: list[str], **more: object) -> list[Image.Image]:
-        pipeline = DiffusionPipeline.from_pretrained(folder)
+        pipeline = load_pipeline(folder)
         pipeline.set_progress_bar_config(disable=True)
         self.prepare(pipeline, folder)
         generators = [torch.Generator().manual_seed(seed) for seed, _ in enumerate(prompts)]
@@ -206,9 +206,7 @@ def test_in_bfloat16_an_image_is_that_of_the_plain_pipeline(
     documented: Documented, folders: dict[str, Path]
 ) -> None:
     folder = folders[documented.preset.family]
-    pipeline = DiffusionPipeline.from_pretrained(
-        folder, torch_dtype={"vae": torch.float32, "default": torch.bfloat16}
-    )
+    pipeline = load_pipeline(folder, torch_dtype={"vae": torch.float32, "default": torch.bfloat16})
     documented.prepare(pipeline, folder)
     (wanted,) = pipeline(
         prompt=["a cat"],
