@@ -33,7 +33,7 @@ class DesignRecord(_Record):
 
 
 class CalibrationRecord(_Record):
-    """What the design of a calibration has beside."""
+    """The settings that a calibration has beside those of any design."""
 
     version: Name
     difficulties: list[Name]
@@ -94,7 +94,7 @@ def read_tournament(about: str) -> dict[str, Any]:
 
 
 def read_calibration_record(design: dict[str, Any]) -> CalibrationRecord:
-    """What the design of a calibration has beside.
+    """The settings that a calibration has beside those of any design.
 
     Raises:
         ValueError: if it is damaged; the text is one line.

@@ -88,7 +88,7 @@ class FlawTable:
     """All flaws of a run."""
 
     thresholds: list[FlawThreshold]
-    """Of the flaws that the run has scores for."""
+    """One per flaw that the run has scores for."""
     rows: list[FlawRow]
     """Methods in the order of the plan, each at its strengths, ascending."""
 

@@ -50,7 +50,7 @@ def lines_until(process: "subprocess.Popen[str]", pattern: str) -> tuple[list[st
 
 
 def end(process: "subprocess.Popen[str]", how: int) -> str:
-    """What the process wrote to stderr until it ended."""
+    """The text that the process wrote to stderr until it ended."""
     process.send_signal(how)
     return process.communicate(timeout=60)[1]
 

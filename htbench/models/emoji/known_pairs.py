@@ -136,7 +136,7 @@ class Composer:
 
 @dataclass(frozen=True, kw_only=True)
 class _Cell:
-    """What one candidate is composed of."""
+    """The parts that one candidate is composed of."""
 
     random: np.random.Generator
     latent: np.ndarray

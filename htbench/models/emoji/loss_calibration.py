@@ -36,11 +36,11 @@ Levels = pixels.Levels
 
 @dataclass(frozen=True, kw_only=True)
 class LossCalibration:
-    """How well a scorer sees what was planted."""
+    """The agreement of a scorer with what was planted."""
 
     scorer: str
     planted: str
-    """What was planted, in words."""
+    """The planted loss, in words."""
     auc: float
     """Chance that a flawed picture, or a set that lost half of its pictures, is told from one as it
     was drawn; NaN for a distance, which has no such pairs."""

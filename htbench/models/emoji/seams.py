@@ -32,9 +32,9 @@ class Steps:
     """Mean squared differences of neighbouring pixels, in squared levels of 255."""
 
     between: float
-    """Of pixels of two cells."""
+    """The mean over neighbours in two cells."""
     within: float
-    """Of pixels of one cell."""
+    """The mean over neighbours in one cell."""
 
     @property
     def ratio(self) -> float:

@@ -48,7 +48,7 @@ _FORMULAS: Mapping[str, Formula] = {
 }
 """Families whose pipelines combine the two answers in another way than the usual one."""
 _NEGATIVE_PROMPTS = {"qwen-image": " "}
-"""What the authors of a family's weights write for no negative prompt, unless it is nothing."""
+"""Texts that the authors of a family's weights write for no negative prompt; others write none."""
 _ZEROED = ("sdxl",)
 """Families whose pipelines have zeros for a negative prompt that is not given, unless their own
 settings say otherwise."""

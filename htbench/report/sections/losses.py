@@ -23,7 +23,7 @@ _MAX_SHOWN = 40
 
 @dataclass(frozen=True, kw_only=True)
 class LossSection:
-    """What the pictures of every method lose."""
+    """The losses of the pictures of every method."""
 
     flaws: FlawTable
     sets: list[SetScoreFacts]

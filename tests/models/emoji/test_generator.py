@@ -1,4 +1,4 @@
-"""How the drawings of the generator's cells become a picture."""
+"""The drawings of the generator's cells, joined to a picture."""
 
 import pytest
 import torch
