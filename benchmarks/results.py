@@ -1,12 +1,27 @@
-"""The tables of docs/results.md from a finished run: `python benchmarks/results.py RUN`."""
+"""The tables of docs/results.md, from nothing: `python benchmarks/results.py`.
+
+It runs the plan `equal-terms` and a tournament of its methods by the judge `clip`, or continues
+them, and prints every table. With `--write docs/results.md` each goes to its place in that page,
+between the comments `<!-- table: NAME -->` and `<!-- end -->`.
+"""
 
 import argparse
 import statistics
+import subprocess
+import sys
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 
+import judge
+
+from htbench.core.display import Display
 from htbench.core.types import UNSTEERED
+from htbench.judging.card import load_judge_card
+from htbench.judging.leaderboard import read_result
+from htbench.judging.ledger import Ledger
+from htbench.judging.prepare import TournamentOptions, prepare_tournament
+from htbench.judging.schedule import ScheduleSettings
 from htbench.report import format
 from htbench.report.rival import find_rival
 from htbench.report.roles import find_roles
@@ -16,6 +31,7 @@ from htbench.report.sections import (
     novelty,
     other_scores,
     strengths,
+    wording,
 )
 from htbench.report.sections.novelty import NoveltyScore
 from htbench.run.ranking import Ranking
@@ -26,6 +42,10 @@ from htbench.stats.estimates import Estimate
 from htbench.stats.families import Families, FamiliesByConcept
 from htbench.stats.paired import compare
 from htbench.stats.tradeoff import Policy
+
+PLAN = "equal-terms"
+PAIRS = 35_070
+"""Each of the 210 pairs of methods once on each of the 167 concepts."""
 
 
 def number(value: float) -> str:
@@ -42,22 +62,25 @@ def interval(value: Interval | None) -> str:
     return f"{number(value.value)} [{number(value.low)}, {number(value.high)}]" if value else ""
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table of Markdown, numbers to the right."""
-    print(f"| {' | '.join(head)} |\n|---|{'--:|' * (len(head) - 1)}")
-    print("".join(f"| {' | '.join(row)} |\n" for row in rows))
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of Markdown, numbers to the right."""
+    lines = [f"| {' | '.join(head)} |", f"|---|{'--:|' * (len(head) - 1)}"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
-def scores(summary: Summary) -> None:
-    """All scores, ranks and times: of all methods at full strength, then by the default ranking."""
+def full_strength(summary: Summary) -> str:
+    """All scores, ranks and times at full strength."""
     basis = f"concept gain at strength {summary.full_strength:g}"
-    full = summary.rank_by(HEADLINE, name="full-strength", title="Gain", basis=basis)
-    _scores(summary, full)
-    if summary.tuned:
-        _scores(summary, summary.ranking)
+    ranking = summary.rank_by(HEADLINE, name="full-strength", title="Gain", basis=basis)
+    return _scores(summary, ranking)
 
 
-def _scores(summary: Summary, ranking: Ranking) -> None:
+def tuned(summary: Summary) -> str:
+    """All scores, ranks and times at the strengths chosen on dev concepts."""
+    return _scores(summary, summary.ranking)
+
+
+def _scores(summary: Summary, ranking: Ranking) -> str:
     costs, ranks = {cost.method: cost for cost in summary.costs}, ranking.ranks or {}
     rows = []
     for method, strength in {**ranking.strengths, UNSTEERED: 0.0}.items():
@@ -75,14 +98,15 @@ def _scores(summary: Summary, ranking: Ranking) -> None:
             ]
         )
     metrics = [title.lower() for title in METRICS.values()]
-    table(["method", "rank", "tier", *metrics, "time per concept", "training"], rows)
+    own = table(["method", "rank", "tier", *metrics, "time per concept", "training"], rows)
     cells = f"{summary.done:,} of {summary.planned:,} cells done"
     clusters = Families.of(list(summary.facts.concepts), summary.families).clusters
     concepts = f"{summary.concepts} concepts, {clusters:.3g} independent of each other"
-    print(f"Ranked by {ranking.basis}. Mean over {concepts} [95 % interval]; {cells}.\n")
+    basis = f"Ranked by {ranking.basis}. Mean over {concepts} [95 % interval]; {cells}."
+    return f"{own}\n\n{basis}"
 
 
-def equal_preservation_gains(summary: Summary) -> None:
+def equal_preservation_gains(summary: Summary) -> str:
     """Gain of all methods where they keep equally much of the image."""
     found = equal_preservation.collect(summary)
     rows = [
@@ -94,18 +118,20 @@ def equal_preservation_gains(summary: Summary) -> None:
         ]
         for each in found.methods
     ]
-    table(["method", "rank", "tier", f"gain at {found.level:g} of the image kept", ""], rows)
+    return table(["method", "rank", "tier", f"gain at {found.level:g} of the image kept", ""], rows)
 
 
-def other_scorers(summary: Summary) -> None:
+def other_scorers(summary: Summary) -> str:
     """Scores of scorers that are no encoders, and how far they agree with the leaderboard's."""
+    parts = []
     for board in other_scores.collect(summary):
         rows = [[f"`{line.method}`", estimate(line.estimate)] for line in board.lines]
-        table(["method", board.name], rows)
-        print("".join(f"{agreement.sentence}.\n" for agreement in board.agreements))
+        parts.append(table(["method", board.name], rows))
+        parts += [f"- {agreement.sentence}." for agreement in board.agreements]
+    return "\n\n".join(parts)
 
 
-def kinds(summary: Summary) -> None:
+def kinds(summary: Summary) -> str:
     """Presence by kind of concept, the commonest kind first."""
     kind_of = {concept: fact.kind for concept, fact in summary.facts.concepts.items()}
     counts = Counter(kind_of.values())
@@ -121,10 +147,10 @@ def kinds(summary: Summary) -> None:
             [f"`{line.method}`", *(number(statistics.fmean(by_kind[name])) for name in names)]
         )
     title = f"presence at strength {summary.full_strength:g}"
-    table([title, *(f"{name} ({counts[name]})" for name in names)], rows)
+    return table([title, *(f"{name} ({counts[name]})" for name in names)], rows)
 
 
-def new_words(summary: Summary) -> None:
+def new_words(summary: Summary) -> str:
     """Presence of concepts whose words were all in training and of others.
 
     Beside it that of the best per-concept method.
@@ -144,15 +170,35 @@ def new_words(summary: Summary) -> None:
         [f"`{line.method}`", *cells(line.known), *cells(line.novel), estimate(line.loss)]
         for line in methods
     ]
-    if methods:
-        first = methods[0]
-        known, new = (score.score.n if score else 0 for score in (first.known, first.novel))
-        beside = [f"`{first.reference}`", "difference"]
-        heads = [f"known words ({known})", *beside, f"new words ({new})", *beside]
-        table(["presence", *heads, "lost on new words"], rows)
+    if not methods:
+        return ""
+    first = methods[0]
+    known, new = (score.score.n if score else 0 for score in (first.known, first.novel))
+    beside = [f"`{first.reference}`", "difference"]
+    heads = [f"known words ({known})", *beside, f"new words ({new})", *beside]
+    return table(["presence", *heads, "lost on new words"], rows)
 
 
-def policies(summary: Summary) -> None:
+def wordings(summary: Summary) -> str:
+    """Presence of methods that are given other words, in each wording."""
+    section = wording.collect(summary)
+    if section is None:
+        return ""
+    methods = [name for name in section.methods if name in section.has("given")]
+    rows = []
+    for name in methods:
+        own = [section.row(name, each) for each in section.wordings]
+        scores = [row.scores["presence"] for row in own]
+        counted = [row.concepts for row in own]
+        cells = [
+            f"{estimate(score.score)} ({concepts})" if score and row.treatment == "given" else ""
+            for row, score, concepts in zip(own, scores, counted, strict=True)
+        ]
+        rows.append([f"`{name}` at {own[0].strength:g}", *cells])
+    return table(["presence", *section.wordings], rows)
+
+
+def policies(summary: Summary) -> str:
     """Gain and preservation at two choices of the strength, and over all strengths."""
     responses = strengths.collect(summary)
 
@@ -174,37 +220,55 @@ def policies(summary: Summary) -> None:
     ]
     floor = f"best that keeps {responses.floor:g}"
     head = ["method", "chosen on dev", "gain", "kept", floor, "gain", "kept", "hypervolume"]
-    table(head, rows)
+    return table(head, rows)
 
 
-def paired(summary: Summary, method: str, reference: str) -> None:
-    """Differences of two methods, at full strength and at the strengths chosen for them.
+def paired(summary: Summary) -> str:
+    """HyperTransport less the best per-concept method and LinEAS with the same penalty.
 
-    On all concepts, and on those in words that `method` was trained with or not.
+    At full strength and at the strengths chosen for them; on all concepts, and on those in words
+    that HyperTransport was trained with or not.
     """
-    tuned = {line.method: line.strength for line in summary.tuned}
-    novel = summary.facts.methods[method].audit.novel
+    rival = find_rival(summary, find_roles(summary, claims.load_claims()["paper"]))
+    references = [rival.method] if rival else []
+    method, rows = "hypertransport", []
+    for reference in dict.fromkeys([*references, "lineas-l2"]):
+        for at in _strengths(summary, (method, reference)):
+            rows += _differences(summary, method, reference, at)
+    head = ["less", "strengths", "concepts", "score", "", "", "difference", "margin", "equivalent"]
+    return table(head, rows)
+
+
+def _strengths(summary: Summary, methods: Sequence[str]) -> list[dict[str, float]]:
+    """Full strength for all, and the strengths chosen on dev concepts."""
+    chosen = {line.method: line.strength for line in summary.tuned}
+    full = dict.fromkeys(methods, summary.full_strength)
+    return [full, chosen] if chosen.keys() >= set(methods) else [full]
+
+
+def _differences(
+    summary: Summary, method: str, reference: str, at: Mapping[str, float]
+) -> list[list[str]]:
     concepts = set(summary.facts.concepts)
-    sorts = {"all words": concepts}
-    if novel is not None:
-        sorts |= {"known words": concepts - set(novel), "new words": concepts & set(novel)}
-    both = (method, reference)
-    choices = [dict.fromkeys(both, summary.full_strength)]
-    if tuned.keys() >= set(both):
-        choices.append(tuned)
-    for at in choices:
-        title = f"`{method}` at {at[method]:g} less `{reference}` at {at[reference]:g}"
-        for sort, selection in sorts.items():
-            texts = [
-                difference(
-                    metric,
-                    _means(summary, method, at[method], metric, selection),
-                    _means(summary, reference, at[reference], metric, selection),
-                    summary.families,
-                )
-                for metric in ("presence", "concept_gain", "image_preservation")
-            ]
-            print(f"{title}, {sort} [90 % interval]: {'; '.join(texts)}.\n")
+    novel = set(summary.facts.methods[method].audit.novel or ())
+    sorts = {"all": concepts, "known words": concepts - novel, "new words": concepts & novel}
+    return [
+        [
+            f"`{reference}`",
+            f"{at[method]:g}, {at[reference]:g}",
+            f"{sort} ({len(selection)})",
+            METRICS[metric].lower(),
+            *difference(
+                metric,
+                _means(summary, method, at[method], metric, selection),
+                _means(summary, reference, at[reference], metric, selection),
+                summary.families,
+            ),
+        ]
+        for sort, selection in sorts.items()
+        for metric in ("presence", "concept_gain", "image_preservation")
+        if selection
+    ]
 
 
 def _means(
@@ -220,11 +284,10 @@ def difference(
     scores: Mapping[str, float],
     reference: Mapping[str, float],
     families: FamiliesByConcept,
-) -> str:
-    """`scores` less those of the reference, and whether the two are equivalent.
+) -> list[str]:
+    """Both means, their difference with a 90 % interval, the margin, and whether it holds.
 
-    They are if the difference is within 0.05, or for the concept gain within a tenth of the
-    reference's mean.
+    The margin is 0.05, or for the concept gain a tenth of the reference's mean.
     """
     first, second = statistics.fmean(scores.values()), statistics.fmean(reference.values())
     margin = abs(second) / 10 if metric == "concept_gain" else 0.05
@@ -233,28 +296,65 @@ def difference(
     )
     test = comparison.equivalence
     assert test, "a margin was given, and concepts are many"
-    means = f"{METRICS[metric].lower()} {number(first)} less {number(second)}"
     gap = f"{test.difference:.3f} [{test.low:.3f}, {test.high:.3f}]"
-    verdict = "equivalent" if test.holds else "not equivalent"
-    return f"{means}: {gap}, {verdict} within {margin:.3f}"
+    return [
+        number(first), number(second), gap, f"{margin:.3f}", "yes" if test.holds else "no"
+    ]  # fmt: skip
+
+
+TABLES: dict[str, Callable[[Summary], str]] = {
+    "full strength": full_strength,
+    "chosen strengths": tuned,
+    "equal preservation": equal_preservation_gains,
+    "detector": other_scorers,
+    "kinds": kinds,
+    "words": new_words,
+    "differences": paired,
+    "wordings": wordings,
+    "strengths": policies,
+}
+
+
+def tournament(run: Path) -> str:
+    """Leaderboards of all methods by the judge `clip`, each pair once on each concept."""
+    options = TournamentOptions(schedule=ScheduleSettings(pairs=PAIRS))
+    with Ledger.open(run) as ledger:
+        played = prepare_tournament(run, ledger, load_judge_card("clip"), options, Display())
+        played.play()
+        return judge.markdown(read_result(ledger, played.id))
+
+
+def write(page: Path, tables: Mapping[str, str]) -> None:
+    """Put each table in its place in `page`."""
+    text = page.read_text(encoding="utf-8")
+    for name, own in tables.items():
+        start, end = f"<!-- table: {name} -->\n", "<!-- end -->"
+        before, found, rest = text.partition(start)
+        if not found:
+            raise SystemExit(f"{page} has no place {start.strip()}")
+        text = f"{before}{start}\n{own}\n\n{end}{rest.partition(end)[2]}"
+    page.write_text(text, encoding="utf-8")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, help="folder of the run")
-    with Store.read(parser.parse_args().run) as store:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
+    parser.add_argument("--workers", default="2")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables in this page")
+    options = parser.parse_args()
+    command = [sys.executable, "-m", "htbench", "run", PLAN, "--workers", options.workers]
+    subprocess.run([*command, "--runs-dir", str(options.runs_dir), "--name", PLAN], check=True)
+    run = options.runs_dir / PLAN
+    with Store.read(run) as store:
         summary = Summary(store)
-        scores(summary)
-        if len(summary.strengths) > 2:
-            equal_preservation_gains(summary)
-        other_scorers(summary)
-        kinds(summary)
-        new_words(summary)
-        if len(summary.strengths) > 2:
-            policies(summary)
-        rival = find_rival(summary, find_roles(summary, claims.load_claims()["paper"]))
-        if rival and "hypertransport" in summary.methods:
-            paired(summary, "hypertransport", rival.method)
+        tables = {name: make(summary) for name, make in TABLES.items()}
+    tables["tournament"] = tournament(run)
+    if options.write:
+        write(options.write, tables)
+    else:
+        print("\n\n".join(f"{name}\n\n{own}" for name, own in tables.items()))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 _LONG_RUN = 60.0
 """Seconds from which a run is announced."""
+_MANY_METHODS = 3
+"""Methods above which those whose times are unknown are counted, not named."""
 _MANY_IMAGES = 100
 """Images from which a run of unknown duration is announced."""
 
@@ -28,7 +30,7 @@ def announce(plan: "ResolvedPlan", folder: Path, *, against: str = "") -> str:
     if seconds is None:
         time = "time not known"
     elif expected.lacking:
-        time = f"about {duration(seconds)} and the {' and the '.join(expected.lacking)}"
+        time = f"about {duration(seconds)} and {_lacking_in_short(expected)}"
     else:
         time = f"about {duration(seconds)}"
     fit_seeds = f" × {plan.settings.fit_seeds} fit seeds" if plan.settings.fit_seeds > 1 else ""
@@ -61,6 +63,14 @@ def print_forecast(
         typer.echo(f"Time and disk: not known, since no run in {runs} has used {model}")
         return
     _print_time(expected)
+
+
+def _lacking_in_short(expected: "RunForecast") -> str:
+    """The parts of the work of which no seconds are known; of many methods, their number."""
+    *parts, last = expected.lacking
+    if len(expected.unknown) > _MANY_METHODS:
+        last = f"learning of {len(expected.unknown)} more methods"
+    return " and ".join(f"the {part}" for part in [*parts, last])
 
 
 def _print_time(expected: "RunForecast") -> None:

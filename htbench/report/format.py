@@ -96,7 +96,7 @@ def estimate(value: Estimate | None, number: Callable[[float], str], *, missing:
 
 def concept_count(value: Estimate) -> str:
     """The concepts of an estimate and how many of them are independent, such as `167 concepts,
-    18.5 independent of each other`.
+    53.7 independent of each other`.
     """
     text = f"{value.n:,} concept" + ("s" if value.n != 1 else "")
     return (
@@ -105,7 +105,7 @@ def concept_count(value: Estimate) -> str:
 
 
 def sample_size(value: Estimate) -> str:
-    """`concept_count` for a table's cell, such as `n = 167 (18.5 independent)`."""
+    """`concept_count` for a table's cell, such as `n = 167 (53.7 independent)`."""
     independent = f" ({value.clusters:.1f} independent)" if _has_related(value) else ""
     return f"n = {value.n:,}{independent}"
 

@@ -59,10 +59,8 @@ class RunForecast:
     @property
     def lacking(self) -> list[str]:
         """Parts of the work of which no seconds are known."""
-        return [
-            *(name for name in ("images", "scores") if name not in self.stages),
-            *(f"learning of {name}" for name in self.unknown),
-        ]
+        parts = [name for name in ("images", "scores") if name not in self.stages]
+        return [*parts, f"learning of {', '.join(self.unknown)}"] if self.unknown else parts
 
     @property
     def seconds(self) -> float | None:

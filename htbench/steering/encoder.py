@@ -37,10 +37,19 @@ class Encoder(Protocol):
     """The logit scale: the factor of a cosine before a softmax."""
 
     def images(self, images: "Sequence[Image]") -> Float[Tensor, "images features"]:
-        """Embeddings of length 1 in the order of `images`, on the CPU, in float32."""
+        """Embeddings of length 1 in the order of `images`, on the CPU, in float32.
+
+        Raises:
+            UsageError: if it reads words alone, see `reads_images`.
+        """
 
     def texts(self, texts: Sequence[str]) -> Float[Tensor, "texts features"]:
         """Embeddings of length 1 in the order of `texts`, on the CPU, in float32."""
+
+
+def reads_images(encoder: Encoder) -> bool:
+    """False for an encoder of words alone, which declares `reads_images = False`."""
+    return bool(getattr(encoder, "reads_images", True))
 
 
 def embed(
@@ -51,7 +60,8 @@ def embed(
     Means of several embeddings are shorter than 1.
 
     Raises:
-        UsageError: if `condition` is `image` and a concept has no reference images.
+        UsageError: if `condition` is `image` and a concept has no reference images, or the encoder
+            reads words alone.
     """
     if condition == "text":
         return encoder.texts([concept.text for concept in concepts])

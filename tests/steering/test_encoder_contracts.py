@@ -170,8 +170,8 @@ def broken(encoder: Encoder) -> dict[str, str]:
     return {each.promise: each.problem for each in results if each.problem}
 
 
-@pytest.mark.parametrize("encoder", ["emoji-clip-a", "emoji-clip-b"])
-def test_the_embedded_encoders_keep_every_promise(encoder: str) -> None:
+@pytest.mark.parametrize("encoder", ["emoji-clip-a", "emoji-clip-b", "wordllama"])
+def test_encoders_that_bring_their_weights_keep_every_promise(encoder: str) -> None:
     assert broken(registry.load("encoders", encoder)("cpu")) == {}
 
 

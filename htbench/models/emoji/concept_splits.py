@@ -1,12 +1,11 @@
-"""Values of a world in three splits, for concepts: split by value, or by the words of values."""
+"""Values of a world in three splits, for concepts: split by the words of values."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from htbench.models.emoji.styles import STYLES
-from htbench.models.emoji.worlds import WORLD_3, WORLD_4, World
+from htbench.models.emoji.worlds import World
 
 N_COMPANIONS = 160
 """Companions among all nouns: per-channel maps cannot localise a companion, so this kind is kept to
@@ -15,51 +14,18 @@ Splits = Mapping[str, Sequence[str]]
 """Values by split: `test`, `dev` and `train`."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ConceptPlan:
-    """The make-up of a world's concept set."""
-
-    totals: Mapping[str, int]
-    """Concepts of each split; looks are added until there are as many."""
-    backgrounds: Mapping[str, int] = field(default_factory=dict)
-    """Most backgrounds of a split that are concepts of their own."""
-
-
-PLANS = {
-    WORLD_3.version: ConceptPlan(totals={"test": 167, "dev": 60, "train": 447}),
-    WORLD_4.version: ConceptPlan(
-        totals={"test": 167, "dev": 60, "train": 600},
-        backgrounds={"test": 20, "dev": 8},
-    ),
-}
+N_CONCEPTS = {"test": 167, "dev": 60, "train": 600}
+"""Concepts of each split; looks are added until there are as many."""
+MAX_BACKGROUNDS = {"test": 20, "dev": 8}
+"""Most backgrounds of a split that are concepts of their own."""
 
 
 def split_values(world: World, rng: np.random.Generator) -> dict[str, Splits]:
     """Every kind's values by split.
 
-    In world 3 whole values are held out, and only the words of some are new. Later ones hold out
-    half of all words of backgrounds, frames and weather, and 50 styles: a value is in the split
-    `train` if all of its words are, and in `test` if one of its words is.
+    Half of all words of backgrounds, frames and weather are held out, and 50 styles: a value is in
+    the split `train` if all of its words are, and in `test` if one of its words is.
     """
-    return _split_by_word(world, rng) if world.has_word_groups else _split_by_value(world, rng)
-
-
-def _split_by_value(world: World, rng: np.random.Generator) -> dict[str, Splits]:
-    limits = {"companion": N_COMPANIONS}
-    return {
-        kind: _shares(rng.permutation(values).tolist()[: limits.get(kind)])
-        for kind, values in world.values.items()
-    }
-
-
-def _shares(values: Sequence[str]) -> Splits:
-    """Values in the proportions of the first world's splits."""
-    totals = PLANS[WORLD_3.version].totals
-    test, dev = (round(len(values) * totals[k] / sum(totals.values())) for k in ("test", "dev"))
-    return {"test": values[:test], "dev": values[test : test + dev], "train": values[test + dev :]}
-
-
-def _split_by_word(world: World, rng: np.random.Generator) -> dict[str, Splits]:
     values = world.values
     shaped = [frame for frame in world.frames if frame not in world.colours]
     halves = [
@@ -70,7 +36,9 @@ def _split_by_word(world: World, rng: np.random.Generator) -> dict[str, Splits]:
     ]  # fmt: skip
     split_of = {word: split for half in halves for split, words in half.items() for word in words}
     return {
-        "companion": _shares(rng.permutation(values["companion"]).tolist()[:N_COMPANIONS]),
+        "companion": _cut(
+            rng.permutation(values["companion"]).tolist()[:N_COMPANIONS], test=40, dev=14
+        ),
         "style": _split_styles(world.styles, rng),
         **{
             kind: _by_hardest_word(values[kind], split_of)

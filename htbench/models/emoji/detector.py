@@ -30,7 +30,7 @@ from htbench.models.emoji.scenes import LATENT, N_ARRANGEMENTS, Scene, phrase
 from htbench.models.emoji.worlds import SHIPPED, WORDINGS
 from htbench.scorers.scorer import ScorerCard, ScorerInput, ScorerVersion
 
-VERSION = "1"
+VERSION = "2"
 """To be raised with any change of the settings below, which makes other scores."""
 SIDE = 16
 """Pictures are compared at this size: a generator draws edges softer than the composer."""
@@ -39,6 +39,8 @@ POWER, FLOOR = 24, 2e-3
 MIN_EFFECT = 0.04
 """Another value counts if it changes the scene by this share of what the concept itself changes:
 under some styles, such as woodcut, one background looks as another."""
+NEAREST_RIVALS, SPREAD_RIVALS = 32, 64
+"""Of more rivals, the nearest to the concept are compared, and as many as cover the others."""
 CARD = ScorerCard(
     name="emoji-detector",
     gauge="emoji-detector",
@@ -139,7 +141,7 @@ def _layout_of(unsteered: Path, noun: str) -> Layout:
         return nearest_layout(image, noun)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=2048)
 def _scenes(noun: str, facts: Facts, layout: Layout) -> UInt8[np.ndarray, "scenes side side rgb"]:
     """The scene with all modifiers, then without any, with some of them, and with rivals."""
     some = [facts[:k] + facts[k + 1 :] for k in range(len(facts))]
@@ -156,13 +158,30 @@ def _rivals(facts: Facts) -> list[Facts]:
         for other in SHIPPED.values[kind]
         if other != value
     ]
-    own, *scenes = (_draw(nouns()[0], each, (0, 0)) for each in (facts, (), *changed))
-    effect, *others = _differences(np.stack(scenes), own)
-    pairs = zip(changed, others, strict=True)
-    return [rival for rival, difference in pairs if difference > MIN_EFFECT * effect]
+    own, plain, *scenes = (_draw(nouns()[0], each, (0, 0)) for each in (facts, (), *changed))
+    effect, *others = _differences(np.stack([plain, *scenes]), own)
+    visible = [k for k, difference in enumerate(others) if difference > MIN_EFFECT * effect]
+    by_distance = sorted(visible, key=lambda k: others[k])
+    near, rest = by_distance[:NEAREST_RIVALS], by_distance[NEAREST_RIVALS:]
+    kept = [*near, *_spread(scenes, near, rest)]
+    return [changed[k] for k in kept]
 
 
-@lru_cache(maxsize=65536)
+def _spread(scenes: Sequence[Picture], near: Sequence[int], rest: Sequence[int]) -> list[int]:
+    """At most `SPREAD_RIVALS` of `rest`, each the farthest from `near` and those before it."""
+    if len(rest) <= SPREAD_RIVALS:
+        return list(rest)
+    left = np.stack([scenes[k] for k in rest])
+    distance = np.min([_differences(left, scenes[k]) for k in near], axis=0)
+    spread: list[int] = []
+    while len(spread) < SPREAD_RIVALS:
+        chosen = int(distance.argmax())
+        spread.append(rest[chosen])
+        distance = np.minimum(distance, _differences(left, left[chosen]))
+    return spread
+
+
+@lru_cache(maxsize=8192)
 def _draw(noun: str, facts: Facts, layout: Layout) -> Picture:
     """A small picture of a scene; concepts share most of their rivals, and so their scenes."""
     latent = np.zeros(LATENT, np.float32)

@@ -71,7 +71,8 @@ class JoinCells(nn.Module):
     ) -> Float[Tensor, "images rgb 64 64"]:
         if not self.rim:
             return nn.functional.pixel_shuffle(cells, CELL)
-        drawings = cells.float().reshape(len(cells), 3, self.side**2, -1) * self.weights
+        exact = cells.to(torch.promote_types(cells.dtype, torch.float32))
+        drawings = exact.reshape(len(cells), 3, self.side**2, -1) * self.weights
         return self._fold(drawings.flatten(1, 2)) / self.total
 
     def _fold(self, drawings: Float[Tensor, "images values cells"]) -> Tensor:

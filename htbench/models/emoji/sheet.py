@@ -1,4 +1,4 @@
-"""`python -m htbench.models.emoji.sheet --world 4 OUT`: a picture of all values of a world."""
+"""`python -m htbench.models.emoji.sheet OUT`: a picture of all values of the world."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from htbench.models.emoji.scenes import LATENT, Scene
 from htbench.models.emoji.styles import STYLES
-from htbench.models.emoji.worlds import SHIPPED, WORLDS, World
+from htbench.models.emoji.worlds import SHIPPED, World
 
 COLUMNS = 16
 _STEP_X, _STEP_Y, _HEADING = 68, 78, 18
@@ -53,9 +53,8 @@ def draw_sheet(world: World, scenes: Sequence[Mapping[str, str]]) -> Image.Image
 
 
 def main() -> None:
-    """Write the sheet of one world."""
+    """Write the sheet."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--world", choices=sorted(WORLDS), default=SHIPPED.version)
     parser.add_argument("--noun", default="panda", help="of the scenes")
     parser.add_argument("--companion", default="strawberry", help="of the scenes")
     parser.add_argument("--background", action="append", help="of a further scene beside the plain")
@@ -63,7 +62,7 @@ def main() -> None:
     options = parser.parse_args()
     scene = {"noun": options.noun, "companion": options.companion}
     scenes = [scene, *({**scene, "background": value} for value in options.background or ())]
-    draw_sheet(WORLDS[options.world], scenes).save(options.out, optimize=True)
+    draw_sheet(SHIPPED, scenes).save(options.out, optimize=True)
 
 
 if __name__ == "__main__":

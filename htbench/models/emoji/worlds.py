@@ -61,9 +61,6 @@ class World:
     patterns: tuple[str, ...]
     frames: tuple[str, ...]
     weathers: tuple[str, ...]
-    has_word_groups: bool = False
-    """True if values have synonyms, which the CLIPs learn, and words that nothing learns; concepts
-    are then held out by words. False: values have no words but their names."""
     rim: int = 0
     """Pixels that each cell of the generator draws beyond its own on every side, mixed with those
     of its neighbours, so that no steering can leave a step between cells."""
@@ -92,11 +89,11 @@ class World:
 
     def synonyms(self, kind: str, value: str) -> tuple[str, ...]:
         """Other words for a value, which the CLIPs learn; nouns have none."""
-        return other_words.synonyms(kind, value) if self.has_word_groups else ()
+        return other_words.synonyms(kind, value)
 
     def unknown_words(self, kind: str, value: str) -> tuple[str, ...]:
         """Other words for a value, which nothing is trained on; nouns have none."""
-        return other_words.unknown(kind, value) if self.has_word_groups else ()
+        return other_words.unknown(kind, value)
 
     def vocabulary(self) -> list[str]:
         """Every word that the CLIPs read, sorted: those of the generator, and synonyms.
@@ -112,30 +109,13 @@ class World:
         return sorted({*self.words(), *(word for text in texts for word in text.split())})
 
 
-WORLD_3 = World(
-    version="3",
-    styles=(
-        "pixelated", "mosaic", "blurred", "sketch", "grayscale", "negative", "sepia", "halftone",
-        "poster", "emboss", "thermal", "cyanotype", "matrix", "infrared", "golden", "neon", "faded",
-        "dim", "solarized", "woodcut", "glitch", "scanline", "vignette", "comic", "duotone",
-        "watercolor",
-    ),
-    colours=tuple(COLOURS)[:16],
-    patterns=tuple(PATTERNS)[:6],
-    frames=tuple(COLOURS)[:16],
-    weathers=tuple(WEATHERS)[:8],
-)  # fmt: skip
-WORLD_4 = World(
+SHIPPED = World(
     version="4",
     styles=tuple(STYLES),
     colours=tuple(COLOURS),
     patterns=tuple(PATTERNS),
     frames=tuple(FRAMES),
     weathers=tuple(WEATHERS),
-    has_word_groups=True,
     rim=2,
 )
-"""The next world, whose generator and CLIPs are in `weights-next`."""
-WORLDS = {world.version: world for world in (WORLD_3, WORLD_4)}
-SHIPPED = WORLD_3
 """The world that the shipped weights, vocabulary and concepts are of."""

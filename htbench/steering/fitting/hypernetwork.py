@@ -20,7 +20,7 @@ from htbench.core.phase import phase
 from htbench.core.types import Digest
 from htbench.steering import steering_file
 from htbench.steering.concept import Concept
-from htbench.steering.encoder import Condition, Encoder, embed
+from htbench.steering.encoder import Condition, Encoder, embed, reads_images
 from htbench.steering.fitting.map_network import Hypernetwork, Maps
 from htbench.steering.fitting.trainer import Recipe, Trainer, TrainingTask
 from htbench.steering.intervention import Affine, Intervention
@@ -263,7 +263,8 @@ def train_hypernetwork(
     over distributed processes.
 
     Raises:
-        UsageError: for fewer than two concepts, or fewer concepts per step than processes.
+        UsageError: for fewer than two concepts, fewer concepts per step than processes, or images
+            that the encoder does not read.
     """
     if len(concepts) < 2:
         raise UsageError(
@@ -279,6 +280,11 @@ def train_hypernetwork(
     began = time.perf_counter()
     load_encoder = registry.load("encoders", config.encoder or model.concept_encoder)
     encoder: Encoder = load_encoder(model.device)
+    if config.learn_from != "text" and not reads_images(encoder):
+        raise UsageError(
+            f"encoder {encoder.name!r} reads words alone",
+            remedy="Learn from words: --set learn_from=text",
+        )
     sites = {site: model.sites[site].channels for site in select_sites(model, config.sites)}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -364,7 +370,10 @@ def embed_training_concepts(
     unit_means: bool = False,
     learn_synonyms: bool = False,
 ) -> ConceptEmbeddings:
-    """Embed the training concepts; the network's buffers get their mean and standard deviation."""
+    """Embed the training concepts; the network's buffers get their mean and standard deviation.
+
+    An encoder of words alone gives no embeddings of images.
+    """
 
     def embed_images(group: Sequence[Concept]) -> list[Float[Tensor, "pictures features"]]:
         images = [fitting_images(concept, _OWN_IMAGES, seed=seed)[1] for concept in group]
@@ -387,7 +396,11 @@ def embed_training_concepts(
         vectors = encoder.images([picture for own in pictures for picture in own]).cpu()
         return [own.clone() for own in torch.split(vectors, [len(own) for own in pictures])]
 
-    groups = distributed.map_sharded(embed_images, full_batches(concepts, _OWN_IMAGES))
+    groups = (
+        distributed.map_sharded(embed_images, full_batches(concepts, _OWN_IMAGES))
+        if reads_images(encoder)
+        else []
+    )
     embeddings = ConceptEmbeddings(
         texts=encoder.texts([concept.text for concept in concepts]).cpu(),
         images=[own for group in groups for own in group],
@@ -396,8 +409,10 @@ def embed_training_concepts(
         else None,
         unit_means=unit_means,
     )
-    means = torch.stack([embeddings.mean(vectors) for vectors in embeddings.images])
-    for modality, vectors in (("text", embeddings.texts), ("image", means)):
+    centred = {"text": embeddings.texts}
+    if embeddings.images:
+        centred["image"] = torch.stack([embeddings.mean(own) for own in embeddings.images])
+    for modality, vectors in centred.items():
         network.get_buffer(f"{modality}_mean").copy_(vectors.mean(0))
         network.get_buffer(f"{modality}_deviation").copy_(
             (vectors - vectors.mean(0)).square().mean().sqrt()

@@ -27,10 +27,11 @@ WORDS = ["zebra-like", *vocabulary.token_ids()][:400]
 """Another vocabulary: other tokens for 399 known words, and a word that is not known now."""
 
 
-def _former(name: str, folder: Path) -> dict[str, torch.Tensor]:
-    """Random weights with the vocabulary `WORDS`, in `folder`."""
+def _former(name: str, folder: Path, network: nn.Module | None = None) -> dict[str, torch.Tensor]:
+    """Random weights of `network`, or of one as it is trained, with the vocabulary `WORDS`."""
     torch.manual_seed(7)
-    tensors = {key: torch.randn(own.shape) for key, own in NETWORKS[name]().named_parameters()}
+    parameters = (network or NETWORKS[name]()).named_parameters()
+    tensors = {key: torch.randn(own.shape) for key, own in parameters}
     after = len(clip.build("clip-a").token_embedding.weight) - vocabulary.size()
     for key in TABLES[name]:
         rows = len(WORDS) + 2 + (after if name == "clip-a" else 0)
@@ -56,7 +57,8 @@ def test_rows_of_words_follow_their_word_and_new_words_keep_their_own(
 
 
 def test_a_generator_with_a_rim_draws_the_former_pixels_in_the_middle(tmp_path: Path) -> None:
-    former, network = _former("generator", tmp_path), Generator(rim=2)
+    former = _former("generator", tmp_path, Generator(rim=0))
+    network = Generator(rim=2)
     start_from(network, "generator", tmp_path)
     for key in ("transformer.proj_out.weight", "transformer.proj_out.bias"):
         own = dict(network.named_parameters())[key].unflatten(0, (3, 12, 12))

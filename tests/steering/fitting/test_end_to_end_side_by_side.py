@@ -80,7 +80,7 @@ def test_on_the_embedded_model_they_are_equal_within_a_ten_thousandth(
     exact_emoji: EmojiModel,
 ) -> None:
     concepts = concept.load("emoji").splits["test"][:2]
-    settings = EndToEnd(steps=20, batch=4, samples=16, rate=0.01)
+    settings = EndToEnd(steps=8, batch=4, samples=16, rate=0.01)
     alone = [settings.optimise(exact_emoji, each, start=None, seed=0) for each in concepts]
     assert_equal(optimise_many(settings, exact_emoji, concepts, seed=0), alone, most=1e-4)
 
