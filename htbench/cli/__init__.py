@@ -15,6 +15,7 @@ from htbench.cli import (
     import_pictures,
     judge,
     listing,
+    maps,
     pack,
     power,
     pull,
@@ -154,6 +155,7 @@ htbench train hypertransport --concept-set ./mine.csv --out mine.safetensors
 """,
 )
 app.add_typer(check.app, name="check", rich_help_panel=_EXTEND)
+app.add_typer(maps.app, name="maps", rich_help_panel=_EXTEND)
 _add(
     show.show,
     "show",

@@ -50,6 +50,14 @@ def steer(
         list[Path] | None,
         typer.Option(metavar="FILE", help="Picture of the concept instead. Repeatable."),
     ] = None,
+    maps: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Steer with the maps in this file, of htbench maps, instead of learning a "
+            "concept; several make a row each. Repeatable.",
+        ),
+    ] = None,
     prompt: Annotated[
         list[str] | None,
         typer.Option(
@@ -97,14 +105,20 @@ def steer(
     """Show images at rising strengths of any concept, given in words or as pictures. Each prompt,
     seed and method makes a row, each strength a column.
     """
-    from htbench.steering import baseline
+    from htbench.steering import baseline, intervention
     from htbench.steering import concept as concept_sets
     from htbench.steering import steer as steering
 
-    cards = [baseline.load_card(name) for name in dict.fromkeys(method or [_METHOD])]
+    if maps and (method or template is not None):
+        raise UsageError(
+            "--maps are learnt already; --method and --template are for learning",
+            remedy="Leave them out.",
+        )
+    names = [] if maps else dict.fromkeys(method or [_METHOD])
+    cards = [baseline.load_card(name) for name in names]
     source = choose_model(model, weights, model_option)
     concepts = concept_sets.load(concept_set, model=model)
-    target = _target_concept(concept, image, template, concepts)
+    target = _target_concept(concept, image, template, maps, concepts)
     for card in cards:
         steering.check_readable(card, target)
     request = steering.FilmstripRequest(
@@ -113,8 +127,8 @@ def steer(
         seeds=_seeds(seed),
         batch=batch,
     )
-    names = "+".join(card.name for card in cards)
-    path = _check_writable(out or FOLDER / f"{_slug(target)}-{names[:100]}.png")
+    methods = "+".join(card.name for card in cards) or "maps"
+    path = _check_writable(out or FOLDER / f"{_slug(target)}-{methods[:100]}.png")
 
     from rich.console import Console
 
@@ -132,15 +146,19 @@ def steer(
             if not allow_unknown:
                 raise UsageError(problem, remedy=UNKNOWN_WORDS_REMEDY)
             typer.echo(f"htbench: {problem}", err=True)
-        status.update(f"{names} learns {target.text or 'from pictures'}")
-        total = request.count_images(methods=len(cards), concept=target)
+        if maps:
+            learnt = {path.stem: intervention.load(path, model=loaded) for path in maps}
+        else:
+            status.update(f"{methods} learns {target.text or 'from pictures'}")
+            learnt = steering.learn(
+                cards, loaded, target, concepts=concepts, folder=FOLDER / "learnt"
+            )
+        total = request.count_images(methods=len(learnt), concept=target)
         film = steering.make_filmstrip(
-            cards,
+            learnt,
             loaded,
             target,
             request,
-            concepts=concepts,
-            folder=FOLDER / "learnt",
             advance=lambda done: status.update(f"make images: {done} of {total}"),
         )
         if path.suffix.lower() == ".html":
@@ -153,13 +171,17 @@ def steer(
 
 
 def _target_concept(
-    concept: str | None, image: list[Path] | None, template: str | None, concept_set: "ConceptSet"
+    concept: str | None,
+    image: list[Path] | None,
+    template: str | None,
+    maps: list[Path] | None,
+    concept_set: "ConceptSet",
 ) -> "Concept":
     from htbench.steering import steer as steering
 
-    if (concept is None) == (not image):
+    if sum(each is not None for each in (concept, image or None, maps or None)) != 1:
         raise UsageError(
-            "give either --concept or --image",
+            "give either --concept, --image or --maps",
             remedy='Such as: htbench steer --concept "woodcut style" --prompt panda',
         )
     if image and template is not None:
@@ -169,6 +191,8 @@ def _target_concept(
         )
     if image:
         return steering.concept_from_images(image)
+    if maps:
+        return steering.concept_of_maps(maps)
     return steering.concept_from_words(concept or "", concept_set, template=template)
 
 

@@ -29,7 +29,7 @@ from htbench.judging.pictures import encode, standardise
 from htbench.judging.tournament import Tournament
 from htbench.steering import concept
 
-WORDS = ("cat", "sun", "house")
+WORDS = ("cat", "sun", "rocket")
 """Companions of the embedded world that are asked about."""
 MAX_WRONG = 1
 """The most wrong answers, of two for each pair of words, with which a judge is held to see."""

@@ -97,9 +97,8 @@ def steer(
         seeds=(seed,),
     )
     loaded = _load_model(model, devices.choose(device))
-    filmstrip = steering.make_filmstrip(
-        [card], loaded, target, request, concepts=concepts, folder=_FOLDER
-    )
+    learnt = steering.learn([card], loaded, target, concepts=concepts, folder=_FOLDER)
+    filmstrip = steering.make_filmstrip(learnt, loaded, target, request)
     return SteeredImages(filmstrip=filmstrip)
 
 

@@ -1,6 +1,6 @@
 """Steering towards a concept of a set, any words, or images, shown at several strengths."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -15,6 +15,7 @@ from htbench.steering.filmstrip import Filmstrip, FilmstripRow
 if TYPE_CHECKING:
     from PIL import Image
 
+    from htbench.steering.intervention import Intervention
     from htbench.steering.model import Model
 
 DEFAULT_TEMPLATE = "{prompt}, {concept}"
@@ -75,6 +76,19 @@ def concept_from_images(paths: Sequence[Path]) -> Concept:
     )
 
 
+def concept_of_maps(paths: Sequence[Path]) -> Concept:
+    """The concept that files of maps were learnt for, as a title; no prompt asks for it.
+
+    Raises:
+        UnknownName: if a file does not exist, with the nearest ones beside it.
+        Refused: if a file is damaged, or has no affine maps.
+    """
+    from htbench.steering.map_files import MapFile
+
+    text = ", ".join(MapFile.read(path).name for path in paths)
+    return Concept(id=f"maps/{text}", kind="maps", text=text, template="")
+
+
 def check_readable(card: Card, concept: Concept) -> None:
     """Raise `UsageError`, which names other methods, if a method cannot read words or images."""
     values = (("text", concept.text), ("image", concept.references))
@@ -108,38 +122,53 @@ class FilmstripRequest:
         return len(self.prompts) * len(self.seeds) * columns
 
 
-def make_filmstrip(
+def learn(
     cards: Sequence[Card],
     model: "Model",
     concept: Concept,
-    request: FilmstripRequest,
     *,
     concepts: ConceptSet,
     folder: Path,
-    advance: Callable[[int], None] = lambda _: None,
-) -> Filmstrip:
-    """Images of a concept at several strengths, by one method or more.
-
-    Where the concept has words, the unsteered image of the prompt that asks for it stands beside
-    each row.
+    seed: int = 0,
+) -> "dict[str, Intervention]":
+    """The interventions of methods towards a concept, by the name of the card.
 
     Args:
         concepts: the set whose train split methods are trained on.
         folder: where trained methods are kept, and found again.
-        advance: called after each batch with the number of images generated so far.
     """
-    from htbench.steering.intervention import Intervention
     from htbench.steering.method import load_or_train
-    from htbench.steering.model import Request
 
     folder.mkdir(parents=True, exist_ok=True)
     train = concepts.splits["train"]
-    interventions = {
-        card.name: load_or_train(card, model, train, folder=folder, seed=0).steering.towards(
+    return {
+        card.name: load_or_train(card, model, train, folder=folder, seed=seed).steering.towards(
             concept
         )
         for card in cards
     }
+
+
+def make_filmstrip(
+    interventions: "Mapping[str, Intervention]",
+    model: "Model",
+    concept: Concept,
+    request: FilmstripRequest,
+    *,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Filmstrip:
+    """Images at several strengths of one intervention towards a concept or more.
+
+    Where the concept has a template, the unsteered image of the prompt that asks for it stands
+    beside each row.
+
+    Args:
+        interventions: by the name of the method.
+        advance: called after each batch with the number of images generated so far.
+    """
+    from htbench.steering.intervention import Intervention
+    from htbench.steering.model import Request
+
     starts = list(product(request.prompts, request.seeds))
     requests = [
         Request(prompt=prompt, seed=seed, intervention=intervention, strength=strength)
@@ -169,7 +198,7 @@ def make_filmstrip(
         strengths=request.strengths,
         rows=tuple(
             FilmstripRow(
-                label=_label(prompt, seed, method, request=request, methods=len(cards)),
+                label=_label(prompt, seed, method, request=request, methods=len(interventions)),
                 prompt=prompt,
                 images=tuple(images[k * columns : (k + 1) * columns]),
                 prompted=prompted.get((prompt, seed)),

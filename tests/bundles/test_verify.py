@@ -259,10 +259,10 @@ def test_a_run_of_another_version_of_htbench_may_word_methods_in_another_way(bun
 
 def test_a_leak_that_is_not_told_is_found(bundle: Path) -> None:
     def change(methods: dict[str, Any]) -> None:
-        methods["hypertransport"]["training"]["concepts"].append("companion/fireworks")
+        methods["hypertransport"]["training"]["concepts"].append("companion/eggplant")
 
     text = differences(forged(bundle, edited_bundle.fact(bundle, "methods", change)))
-    assert "'hypertransport' was trained on 'companion/fireworks', and the bundle does not" in text
+    assert "'hypertransport' was trained on 'companion/eggplant', and the bundle does not" in text
 
 
 def test_a_forged_training_is_not_that_of_the_shipped_file(bundle: Path) -> None:

@@ -54,8 +54,11 @@ def test_methods_and_seeds_make_a_page_with_a_slider(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        ([], "give either --concept or --image"),
-        (["--concept", "lemon", "--image", "photo.png"], "give either --concept or --image"),
+        ([], "give either --concept, --image or --maps"),
+        (
+            ["--concept", "lemon", "--image", "photo.png"],
+            "give either --concept, --image or --maps",
+        ),
         (["--concept", ""], "the concept is empty"),
         (["--image", "foto.png"], "did you mean 'photo.png'"),
         (["--image", "photo.png", "--method", "lineas"], "These methods can: "),

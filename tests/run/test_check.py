@@ -75,7 +75,7 @@ def test_methods_and_concepts_that_have_changed_since_are_stale(run: Path) -> No
         store.set_facts(
             methods={"mean-shift": {"card": "old"}, "gone": {}},
             concept_set={"name": "emoji"},
-            concepts={"companion/bread": {"digest": "old"}},
+            concepts={"companion/lemon": {"digest": "old"}},
         )
     what = " ".join(
         finding.what for finding in check.check(run).findings if finding.kind == "stale"

@@ -1,5 +1,6 @@
 """Steering towards concepts of a set, words and images."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ from PIL import Image
 
 from htbench.core.errors import UsageError
 from htbench.steering import baseline, steer
+from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept, ConceptSet
+from htbench.steering.filmstrip import Filmstrip
 from htbench.steering.steer import FilmstripRequest
 
 
@@ -84,18 +87,25 @@ def test_a_method_that_reads_pictures_alone_cannot_be_given_new_words(fruit: Con
         )
 
 
+def film(
+    cards: Sequence[Card],
+    concept: Concept,
+    strip: FilmstripRequest,
+    fruit: ConceptSet,
+    folder: Path,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Filmstrip:
+    toy = Toy()
+    learnt = steer.learn(cards, toy, concept, concepts=fruit, folder=folder)
+    return steer.make_filmstrip(learnt, toy, concept, strip, advance=advance)
+
+
 def test_a_film_has_a_row_a_prompt_and_a_column_a_strength(
     fruit: ConceptSet, lemon: Concept, tmp_path: Path
 ) -> None:
     strip = FilmstripRequest(prompts=("cat", "horse"), strengths=(-1.0, 0.0, 1.5), batch=4)
-    made = steer.make_filmstrip(
-        [baseline.load_card("mean-shift").with_settings({"samples": 2})],
-        Toy(),
-        lemon,
-        strip,
-        concepts=fruit,
-        folder=tmp_path / "new",
-    )
+    card = baseline.load_card("mean-shift").with_settings({"samples": 2})
+    made = film([card], lemon, strip, fruit, tmp_path / "new")
     assert [len(row.images) for row in made.rows] == [3, 3]
     assert len({image.tobytes() for row in made.rows for image in row.pictures}) == 8
     assert (made.title, tuple(row.label for row in made.rows), made.strengths) == (
@@ -110,8 +120,7 @@ def test_a_film_of_methods_and_seeds_has_a_row_for_each_and_the_prompted_picture
 ) -> None:
     strip = FilmstripRequest(prompts=("cat",), strengths=(0.0, 1.0), seeds=(0, 1))
     cards = [baseline.load_card(name) for name in ("none", "prompt")]
-    toy = Toy()
-    made = steer.make_filmstrip(cards, toy, lemon, strip, concepts=fruit, folder=tmp_path)
+    made = film(cards, lemon, strip, fruit, tmp_path)
     assert [row.label for row in made.rows] == [
         f"cat, seed {seed}, {method}" for seed in (0, 1) for method in ("none", "prompt")
     ]
@@ -121,27 +130,13 @@ def test_a_film_of_methods_and_seeds_has_a_row_for_each_and_the_prompted_picture
 
 def test_a_film_of_pictures_shows_them(fruit: ConceptSet, photo: Path, tmp_path: Path) -> None:
     strip = FilmstripRequest(prompts=("cat",), strengths=(1.0,))
-    made = steer.make_filmstrip(
-        [baseline.load_card("none")],
-        Toy(),
-        steer.concept_from_images([photo, photo]),
-        strip,
-        concepts=fruit,
-        folder=tmp_path,
-    )
+    shown = steer.concept_from_images([photo, photo])
+    made = film([baseline.load_card("none")], shown, strip, fruit, tmp_path)
     assert len(made.references) == 2
 
 
 def test_progress_is_told(fruit: ConceptSet, lemon: Concept, tmp_path: Path) -> None:
     told: list[int] = []
     strip = FilmstripRequest(prompts=("cat",), strengths=(0.0, 0.5, 1.0), batch=2)
-    steer.make_filmstrip(
-        [baseline.load_card("prompt")],
-        Toy(),
-        lemon,
-        strip,
-        concepts=fruit,
-        folder=tmp_path,
-        advance=told.append,
-    )
+    film([baseline.load_card("prompt")], lemon, strip, fruit, tmp_path, advance=told.append)
     assert told == [2, 4]

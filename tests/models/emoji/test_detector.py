@@ -1,5 +1,6 @@
 """The detector: words to scenes, the posterior over scenes by hand, and known scenes."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,13 @@ from PIL import Image, ImageFilter
 from htbench.models.emoji.concepts import modifiers
 from htbench.models.emoji.detector import (
     FLOOR,
+    MIN_EFFECT,
+    NEAREST_RIVALS,
     POWER,
     SIDE,
+    SPREAD_RIVALS,
     Detector,
+    _rivals,
     detected,
     nearest_layout,
     posterior,
@@ -19,7 +24,7 @@ from htbench.models.emoji.detector import (
 )
 from htbench.models.emoji.quality import calibration_error, render_scenes
 from htbench.models.emoji.scenes import Scene
-from htbench.models.emoji.worlds import WORDINGS
+from htbench.models.emoji.worlds import SHIPPED, WORDINGS
 from htbench.scorers.scorer import ScorerInput
 from htbench.steering import concept
 
@@ -106,6 +111,29 @@ def test_backgrounds_that_a_style_makes_alike_are_taken_for_each_other(
     image = picture(style="woodcut", background=shown)
     found = probability(image, {"style": "woodcut", "background": "maroon"})
     assert (found > 0.95) if alike else (found < 0.05)
+
+
+def test_a_rival_that_is_left_out_is_nearer_to_one_that_is_compared_than_to_the_concept() -> None:
+    look = {"style": "bokeh", "background": "magenta dots"}
+
+    def small(facts: Mapping[str, str]) -> np.ndarray:
+        image = picture(**facts).resize((SIDE, SIDE), Image.Resampling.BOX)
+        return np.asarray(image, float) / 255
+
+    kept = [dict(rival) for rival in _rivals(tuple(look.items()))]
+    others = [
+        {**look, kind: value}
+        for kind in look
+        for value in SHIPPED.values[kind]
+        if value != look[kind]
+    ]
+    assert len(kept) == NEAREST_RIVALS + SPREAD_RIVALS < len(others)
+    own, compared = small(look), np.stack([small(facts) for facts in kept])
+    effect = np.square(small({}) - own).mean()
+    for drawn in (small(facts) for facts in others if facts not in kept):
+        from_concept = np.square(drawn - own).mean()
+        from_compared = np.square(compared - drawn).mean((1, 2, 3)).min()
+        assert from_compared < from_concept or from_concept <= MIN_EFFECT * effect
 
 
 def test_inputs_are_scored_from_their_files_and_unknown_words_give_a_reason(tmp_path: Path) -> None:

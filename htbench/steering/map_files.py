@@ -1,0 +1,99 @@
+"""Saved maps: read, described, and calculated with as `htbench.steering.algebra` does."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from htbench.core.errors import Refused, UnknownName, UsageError
+from htbench.steering import algebra, intervention
+from htbench.steering.intervention import Affine, Intervention, InterventionOrigin, OnMeans
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapFile:
+    """The affine maps of a file."""
+
+    path: Path
+    maps: Affine
+    on_means: bool
+    """True if they are applied to means over positions, at all of their sites."""
+    origin: InterventionOrigin | None
+    """None where the file does not say."""
+
+    @classmethod
+    def read(cls, path: Path) -> "MapFile":
+        """The maps in the file `path`.
+
+        Raises:
+            UnknownName: if there is no such file, with the nearest ones beside it.
+            Refused: if it is damaged, or an intervention that is not affine.
+        """
+        if not path.is_file():
+            beside = [str(each) for each in path.parent.glob("*.safetensors")]
+            raise UnknownName("file", str(path), beside)
+        change = intervention.load(path)
+        maps = change.change if isinstance(change, OnMeans) else change
+        if not isinstance(maps, Affine) or not (
+            maps is change or change.on_means == maps.sites  # type: ignore[attr-defined]
+        ):
+            raise Refused(
+                f"{str(path)!r} is an intervention of kind {change.kind!r}, which is not affine",
+                remedy="Give maps of a method that fits affine ones, such as lineas.",
+            )
+        origin = intervention.read_origin(path)
+        return cls(path=path, maps=maps, on_means=maps is not change, origin=origin)
+
+    @property
+    def name(self) -> str:
+        """Its concept, or the file's name where that is not known."""
+        return self.origin.concept if self.origin and self.origin.concept else self.path.stem
+
+    def strongest_sites(self, count: int) -> list[tuple[str, float]]:
+        """The sites that are changed most, with the root mean square of `scale - 1` and shift."""
+        sizes = {
+            site: float(
+                ((self.maps.scale[site] - 1).square() + self.maps.shift[site].square())
+                .mean()
+                .sqrt()
+            )
+            for site in self.maps.sites
+        }
+        return sorted(sizes.items(), key=lambda pair: (-pair[1], pair[0]))[:count]
+
+
+def compose(files: Sequence[MapFile], path: Path) -> None:
+    """Write to `path` the maps that act as those of all files in turn, at strength 1."""
+    _write(files, algebra.compose(*(file.maps for file in files)), " then ".join, path)
+
+
+def average(files: Sequence[MapFile], path: Path) -> None:
+    """Write to `path` the means of the scales and shifts of all files."""
+    _write(files, algebra.average([file.maps for file in files]), " and ".join, path)
+
+
+def invert(file: MapFile, path: Path) -> None:
+    """Write to `path` the maps that undo those of `file` at strength 1."""
+    _write([file], algebra.invert(file.maps), lambda names: f"not {next(iter(names))}", path)
+
+
+def _write(
+    files: Sequence[MapFile], maps: Affine, name: Callable[[Sequence[str]], str], path: Path
+) -> None:
+    models = {(each.origin.model, each.origin.revision) for each in files if each.origin}
+    if len(models) > 1:
+        raise Refused(
+            f"the maps are for different models: {', '.join(sorted(name for name, _ in models))}",
+            remedy="Give maps that were learnt for one model and revision.",
+        )
+    if len({each.on_means for each in files}) > 1:
+        raise UsageError(
+            "some of the maps are applied to means over positions, others to each position",
+            remedy="Give maps of methods that do the same, as htbench maps show says.",
+        )
+    change: Intervention = OnMeans(maps) if files[0].on_means else maps
+    concept = name([each.name for each in files])
+    origins = [
+        InterventionOrigin(model=model, revision=revision, method="maps", concept=concept)
+        for model, revision in models
+    ]
+    intervention.save(change, path, origin=next(iter(origins), None))
