@@ -6,6 +6,7 @@ between the comments `<!-- table: NAME -->` and `<!-- end -->`.
 """
 
 import argparse
+import math
 import statistics
 import subprocess
 import sys
@@ -34,6 +35,8 @@ from htbench.report.sections import (
     wording,
 )
 from htbench.report.sections.novelty import NoveltyScore
+from htbench.report.sections.wording import WordingRow
+from htbench.run import wording_runs
 from htbench.run.ranking import Ranking
 from htbench.run.store import Store
 from htbench.run.summary import HEADLINE, METRICS, Summary
@@ -44,8 +47,6 @@ from htbench.stats.paired import compare
 from htbench.stats.tradeoff import Policy
 
 PLAN = "equal-terms"
-PAIRS = 35_070
-"""Each of the 210 pairs of methods once on each of the 167 concepts."""
 
 
 def number(value: float) -> str:
@@ -180,22 +181,25 @@ def new_words(summary: Summary) -> str:
 
 
 def wordings(summary: Summary) -> str:
-    """Presence of methods that are given other words, in each wording."""
-    section = wording.collect(summary)
+    """Presence at full strength in each wording, and the change on the concepts that have it."""
+    given = [method for method in summary.methods if method != UNSTEERED]
+    section = wording.collect_at(summary, dict.fromkeys(given, summary.full_strength))
     if section is None:
         return ""
-    methods = [name for name in section.methods if name in section.has("given")]
     rows = []
-    for name in methods:
+    for name in (name for name in section.methods if name in section.has("given")):
         own = [section.row(name, each) for each in section.wordings]
-        scores = [row.scores["presence"] for row in own]
-        counted = [row.concepts for row in own]
-        cells = [
-            f"{estimate(score.score)} ({concepts})" if score and row.treatment == "given" else ""
-            for row, score, concepts in zip(own, scores, counted, strict=True)
-        ]
-        rows.append([f"`{name}` at {own[0].strength:g}", *cells])
-    return table(["presence", *section.wordings], rows)
+        cells = [_in_wording(row) for row in own]
+        rows.append([f"`{name}`", *cells])
+    return table([f"presence at strength {summary.full_strength:g}", *section.wordings], rows)
+
+
+def _in_wording(row: WordingRow) -> str:
+    score = row.scores["presence"]
+    if score is None or row.treatment != "given":
+        return ""
+    change = f"; change {estimate(score.change)}" if score.change else ""
+    return f"{estimate(score.score)} ({row.concepts} concepts){change}"
 
 
 def policies(summary: Summary) -> str:
@@ -315,9 +319,9 @@ TABLES: dict[str, Callable[[Summary], str]] = {
 }
 
 
-def tournament(run: Path) -> str:
-    """Leaderboards of all methods by the judge `clip`, each pair once on each concept."""
-    options = TournamentOptions(schedule=ScheduleSettings(pairs=PAIRS))
+def tournament(run: Path, pairs: int, methods: tuple[str, ...] = ()) -> str:
+    """Leaderboards of these methods, or of all, by the judge `clip`."""
+    options = TournamentOptions(methods=methods, schedule=ScheduleSettings(pairs=pairs))
     with Ledger.open(run) as ledger:
         played = prepare_tournament(run, ledger, load_judge_card("clip"), options, Display())
         played.play()
@@ -350,7 +354,10 @@ def main() -> None:
     with Store.read(run) as store:
         summary = Summary(store)
         tables = {name: make(summary) for name, make in TABLES.items()}
-    tables["tournament"] = tournament(run)
+        pairs = math.comb(len(summary.methods), 2) * summary.concepts
+    tables["tournament"] = tournament(run, pairs)
+    synonyms, both = wording_runs.folder(run, "synonym"), ("prompt", "hypertransport")
+    tables["judged synonyms"] = tournament(synonyms, 10 * summary.concepts, both)
     if options.write:
         write(options.write, tables)
     else:

@@ -105,7 +105,7 @@ def steer(
     """Show images at rising strengths of any concept, given in words or as pictures. Each prompt,
     seed and method makes a row, each strength a column.
     """
-    from htbench.steering import baseline, intervention
+    from htbench.steering import baseline
     from htbench.steering import concept as concept_sets
     from htbench.steering import steer as steering
 
@@ -132,6 +132,7 @@ def steer(
 
     from rich.console import Console
 
+    from htbench.steering import intervention
     from htbench.steering.model import (
         UNKNOWN_WORDS_REMEDY,
         describe_unknown_words,

@@ -93,7 +93,6 @@ def test_more_steps_of_lineas_lower_its_loss(emoji: EmojiModel) -> None:
         ("lineas", "6d2a79caa6b25f27"),
         ("lineas-1000", "f016f4874d99538d"),
         ("lineas-50", "c17daec12cf96985"),
-        ("hypertransport", "ebb71c7e03eaaef3"),
         ("hypertransport-image", "3fa9c04f6a1a4b5d"),
         ("hypertransport-warm", "85f65dd4c0b7fa21"),
         ("regression", "2af24394a3fa22f3"),

@@ -20,7 +20,7 @@ KEPT = Path(__file__).parents[1] / "kit" / "kept"
 COMMAND = (
     "run --model toy --concept-set ./words --prompts 2 --seeds 1 --strength 0,1 --name kept"
     " --method none --method prompt --method prompt-interp --method mean-shift"
-    " --method linear-act-support --method bures-ot --method mean-of-maps"
+    " --method linear-act-support --method bures-ot"
 )
 CLASSES = {
     "affine": Affine,
@@ -80,6 +80,12 @@ def test_a_kept_run_issued_again_fits_nothing(kept: Path) -> None:
         sorted(path.relative_to(folder) for path in folder.rglob("*")) for folder in folders
     )
     assert before == after
+
+
+def test_maps_that_were_chosen_by_another_encoder_are_refused(kept: Path) -> None:
+    answer = htbench(f"{COMMAND} --method mean-of-maps", kept)
+    assert answer.returncode == 5
+    assert "was made with another encoder" in answer.stderr
 
 
 @pytest.mark.parametrize("command", ["check kept", "diff kept kept"])

@@ -28,7 +28,6 @@ SMALL = {
 }
 """Variables that make every run of a page small, whatever its plan says; no browser opens."""
 ONLY_READ = {
-    "run equal-terms*": "takes an hour",
     "run emoji-full*": "takes hours",
     "run dmd2*": "needs weights and a GPU",
     "run --method hypertransport --method lineas-l2*": "takes minutes",

@@ -145,9 +145,14 @@ class WordingSection:
 @once
 def collect(summary: Summary) -> WordingSection | None:
     """The section of a run; None where it has canonical words alone, or nothing is scored."""
+    rows = (row for row in summary.leaderboard if row.method != UNSTEERED)
+    return collect_at(summary, {row.method: row.strength for row in rows})
+
+
+def collect_at(summary: Summary, strengths: Mapping[str, float]) -> WordingSection | None:
+    """The same at these strengths, by method."""
     facts = summary.facts
     wordings = [wording for wording in WORDINGS if wording in facts.plan.wording]
-    strengths = {row.method: row.strength for row in summary.leaderboard if row.method != UNSTEERED}
     if len(wordings) < 2 or not strengths:
         return None
     order = [method for method in summary.methods if method in strengths]
