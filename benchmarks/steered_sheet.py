@@ -28,7 +28,7 @@ def main() -> None:
     run = htbench.open(options.run)
     cells = run.cells()
     ids = list(cells["concept"].unique())[: options.concepts]
-    columns = ["true", "none", *options.method]
+    columns = ["true scene", "none", *options.method]
     rows = -(-len(ids) // BLOCKS)
     width = LABEL + len(columns) * TILE
     page = Image.new("RGB", (BLOCKS * width, HEADING + rows * TILE), "white")
@@ -38,7 +38,8 @@ def main() -> None:
             pen.text((block * width + LABEL + k * TILE, 2), name[:14], fill="black", font=font)
     for k, concept in enumerate(ids):
         left, top = k // rows * width, HEADING + k % rows * TILE
-        prompt = cells.loc[cells["concept"] == concept, "prompt"].iloc[0]
+        prompts = cells.loc[cells["concept"] == concept, "prompt"].unique()
+        prompt = prompts[k % len(prompts)]
         modifier = modifiers()[concept]
         label = modifier.text().replace(", ", ",\n")
         pen.multiline_text((left + 4, top + 20), label, fill="black", font=font)
