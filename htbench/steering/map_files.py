@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from htbench.core.errors import Refused, UnknownName, UsageError
+from htbench.core.types import Site
 from htbench.steering import algebra, intervention
 from htbench.steering.intervention import Affine, Intervention, InterventionOrigin, OnMeans
 
@@ -48,7 +49,7 @@ class MapFile:
         """Its concept, or the file's name where that is not known."""
         return self.origin.concept if self.origin and self.origin.concept else self.path.stem
 
-    def strongest_sites(self, count: int) -> list[tuple[str, float]]:
+    def strongest_sites(self, count: int) -> list[tuple[Site, float]]:
         """The sites that are changed most, with the root mean square of `scale - 1` and shift."""
         sizes = {
             site: float(

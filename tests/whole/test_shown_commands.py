@@ -37,7 +37,7 @@ ONLY_READ = {
     "check model ./sdxl-30.toml*": "takes minutes: 30 steps",
     "steer --model ./sdxl-30.toml*": "takes minutes: 30 steps",
     "run --model ./sdxl-30.toml*": "needs weights and a GPU",
-    "check scorers": "takes half a minute",
+    "check scorers": "takes minutes",
     "judge quickstart --judge *": "needs a key or a server",
     "judge quickstart-with-mine *": "needs a newcomer to a judged bundle",
     "judge quickstart --humans *": "needs answers of people",

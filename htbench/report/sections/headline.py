@@ -9,13 +9,15 @@ import numpy as np
 from htbench.core.types import UNSTEERED
 from htbench.report import format
 from htbench.report.roles import Roles
-from htbench.report.sections import provenance
+from htbench.report.sections import equal_preservation, provenance
+from htbench.report.sections.equal_preservation import EqualPreservation, MethodAtLevel
 from htbench.report.speed_up import RULES
 from htbench.run.costs import MethodCost
 from htbench.run.summary import HEADLINE, METRICS, LeaderboardRow, Summary
 from htbench.stats.durations import Saving
 from htbench.stats.estimates import Estimate
 from htbench.stats.families import MIN_CLUSTERS
+from htbench.stats.ranking.ranks import Ranks
 
 _PRESERVATION = "image_preservation"
 _NO_AMORTISED = "No method that is trained once for all concepts is ranked in this run."
@@ -61,9 +63,11 @@ def _best(summary: Summary, kind: str) -> LeaderboardRow | None:
 def _how_good(summary: Summary, roles: Roles, own: LeaderboardRow | None) -> Card:
     fit = _best(summary, "per-concept")
     number, unit, sentences = "", "", []
-    if own and fit:
+    if equal := _where_equally_kept(summary):
+        number, unit, sentences = equal
+    elif own and fit:
         number, unit = _share(own, fit)
-        difference = _difference(summary, own.method, fit.method)
+        difference = _difference(summary.ranks, own.method, fit.method)
         sentences = [
             f"{own.method} gains {_gain(own)}, {fit.method} {_gain(fit)}{difference}.",
             f"They keep {_kept(own)} and {_kept(fit)} of the image.",
@@ -82,6 +86,36 @@ def _how_good(summary: Summary, roles: Roles, own: LeaderboardRow | None) -> Car
     if prompt and prompt.headline:
         sentences.append(f"Prompting gains {_gain(prompt)} and keeps {_kept(prompt)}.")
     return Card(question="How good?", number=number, unit=unit, sentences=sentences)
+
+
+def _where_equally_kept(summary: Summary) -> tuple[str, str, list[str]] | None:
+    """The answer of a run that chose strengths, where both methods keep equally much of the image.
+
+    At the chosen strengths, of a grid, the one that happens to keep less would be favoured. None
+    without chosen strengths, or where one kind of method does not reach the level.
+    """
+    if not summary.tuned:
+        return None
+    found = equal_preservation.collect(summary)
+    own, fit = (_best_at_level(found, summary, kind) for kind in ("amortised", "per-concept"))
+    if not (own and own.matched and fit and fit.matched) or fit.matched.gain.mean <= 0:
+        return None
+    gain, reference = own.matched.gain.mean, fit.matched.gain.mean
+    share = format.percent(gain / reference)
+    gains = [format.score(value, signed=True) for value in (gain, reference)]
+    difference = _difference(found.ranks, own.method, fit.method)
+    sentences = [
+        f"{own.method} gains {gains[0]}, {fit.method} {gains[1]}{difference}.",
+        f"Both keep {format.score(found.level)} of the image, between strengths that were run.",
+    ]
+    return share, "of the concept gain of the best per-concept method", sentences
+
+
+def _best_at_level(found: EqualPreservation, summary: Summary, kind: str) -> MethodAtLevel | None:
+    """The best ranked method of a kind at the level."""
+    cards = summary.facts.methods
+    ranked = (each for each in found.methods if each.rank and each.method in cards)
+    return next((each for each in ranked if cards[each.method].kind == kind), None)
 
 
 def _how_good_is_best(summary: Summary) -> Card:
@@ -121,9 +155,9 @@ def _kept(row: LeaderboardRow) -> str:
     return format.score(_mean(row, _PRESERVATION))
 
 
-def _difference(summary: Summary, own: str, fit: str) -> str:
+def _difference(ranks: Ranks | None, own: str, fit: str) -> str:
     """The verdict of the test of two ranked methods' gains; empty without a test."""
-    tests = summary.ranks.pairwise_tests if summary.ranks else ()
+    tests = ranks.pairwise_tests if ranks else ()
     pair = next((pair for pair in tests if {pair.better, pair.worse} == {own, fit}), None)
     if pair is None or math.isnan(pair.p):
         return ""

@@ -38,6 +38,25 @@ def test_how_good_is_told_as_a_share_of_the_best_per_concept_method(tmp_path: Pa
     ]
 
 
+def test_where_strengths_were_chosen_methods_are_compared_where_both_keep_as_much(
+    tmp_path: Path,
+) -> None:
+    curves = {
+        "lineas": {0.5: (0.1, 0.8), 1.0: (0.3, 0.4)},
+        "hypertransport": {0.5: (0.05, 0.9), 1.0: (0.25, 0.4)},
+    }
+    folder = planted(tmp_path / "run", curves, strengths=(0.0, 0.5, 1.0))
+    with Store.open(folder) as store:
+        store.set_facts(tuned={"lineas": {"strength": 0.5}, "hypertransport": {"strength": 1.0}})
+    good, _, _ = cards(folder)
+    # At .5: lineas is at .25 and hypertransport at .21, each between its two strengths.
+    assert good.number == "84 %"
+    assert good.sentences[:2] == [
+        "hypertransport gains +.21, lineas +.25 (a significant difference).",
+        "Both keep .50 of the image, between strengths that were run.",
+    ]
+
+
 def test_how_much_cheaper_is_told_for_the_concept_and_with_ten_images(tmp_path: Path) -> None:
     curves = {"lineas": FIT, "hypertransport": OWN}
     _, cheaper, _ = cards(planted(tmp_path / "run", curves, strengths=STRENGTHS))
