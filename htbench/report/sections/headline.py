@@ -62,7 +62,8 @@ def _best(summary: Summary, kind: str) -> LeaderboardRow | None:
 
 def _how_good(summary: Summary, roles: Roles, own: LeaderboardRow | None) -> Card:
     fit = _best(summary, "per-concept")
-    number, unit, sentences = "", "", []
+    number, unit = "", ""
+    sentences: list[str] = []
     if equal := _where_equally_kept(summary):
         number, unit, sentences = equal
     elif own and fit:
