@@ -1,5 +1,7 @@
 """Methods against procedures that are written another way."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -93,9 +95,7 @@ def test_more_steps_of_lineas_lower_its_loss(emoji: EmojiModel) -> None:
         ("lineas", "6d2a79caa6b25f27"),
         ("lineas-1000", "f016f4874d99538d"),
         ("lineas-50", "c17daec12cf96985"),
-        ("hypertransport-image", "3fa9c04f6a1a4b5d"),
         ("hypertransport-warm", "85f65dd4c0b7fa21"),
-        ("regression", "2af24394a3fa22f3"),
         ("ridge", "dd4ba8e9bdbc7479"),
         ("nearest-concept", "704d495b61272906"),
         ("mean-of-maps", "4b994688bca1e6fa"),
@@ -103,6 +103,20 @@ def test_more_steps_of_lineas_lower_its_loss(emoji: EmojiModel) -> None:
 )
 def test_a_card_of_version_0_1_0_has_the_same_digest(name: str, digest: str) -> None:
     assert baseline.load_card(name).digest == digest
+
+
+@pytest.mark.parametrize("other", ["hypertransport-image", "regression", "regression-l2"])
+def test_hypernetworks_learn_from_the_same_words(other: str) -> None:
+    names = ("learn_from", "learn_synonyms", "noise", "width", "rank")
+    own, reference = (baseline.load_method(name) for name in (other, "hypertransport"))
+    assert [getattr(own, name) for name in names] == [getattr(reference, name) for name in names]
+
+
+def test_words_and_pictures_are_read_by_one_training_of_hypertransport() -> None:
+    words, pictures = (
+        baseline.load_method(name) for name in ("hypertransport", "hypertransport-image")
+    )
+    assert replace(pictures, condition="text") == words
 
 
 def test_maps_learnt_end_to_end_have_one_objective() -> None:
