@@ -93,13 +93,14 @@ def show(files: Files, as_json: Json = False) -> None:
     for path in files:
         file = MapFile.read(path)
         strongest, origin = file.strongest_sites(5), file.origin
+        applied_to = "means over positions" if file.on_means else "each position"
         if as_json:
             print_json(
                 file=str(path),
                 concept=file.name,
                 model=origin.model if origin else None,
                 method=origin.method if origin else None,
-                applied_to="means over positions" if file.on_means else "each position",
+                applied_to=applied_to,
                 sites=len(file.maps.sites),
                 channels=file.maps.layout.channels,
                 strongest=dict(strongest),
@@ -107,9 +108,8 @@ def show(files: Files, as_json: Json = False) -> None:
             continue
         made = f", by {origin.method} for {origin.model}" if origin else ", of unknown origin"
         typer.echo(f"{path}: {printable(file.name)}{made}")
-        how = "means over positions" if file.on_means else "each position"
         sites, channels = len(file.maps.sites), file.maps.layout.channels
-        typer.echo(f"  {sites} sites, {channels:,} channels, applied to {how}")
+        typer.echo(f"  {sites} sites, {channels:,} channels, applied to {applied_to}")
         for site, size in strongest:
             typer.echo(f"  {size:8.3f}  {site}")
 

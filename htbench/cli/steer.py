@@ -148,7 +148,7 @@ def steer(
                 raise UsageError(problem, remedy=UNKNOWN_WORDS_REMEDY)
             typer.echo(f"htbench: {problem}", err=True)
         if maps:
-            learnt = {path.stem: intervention.load(path, model=loaded) for path in maps}
+            learnt = {str(each): intervention.load(each, model=loaded) for each in maps}
         else:
             status.update(f"{methods} learns {target.text or 'from pictures'}")
             learnt = steering.learn(

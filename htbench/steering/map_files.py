@@ -33,10 +33,10 @@ class MapFile:
             beside = [str(each) for each in path.parent.glob("*.safetensors")]
             raise UnknownName("file", str(path), beside)
         change = intervention.load(path)
-        maps = change.change if isinstance(change, OnMeans) else change
-        if not isinstance(maps, Affine) or not (
-            maps is change or change.on_means == maps.sites  # type: ignore[attr-defined]
-        ):
+        maps = change
+        if isinstance(change, OnMeans) and change.on_means == change.sites:
+            maps = change.change
+        if not isinstance(maps, Affine):
             raise Refused(
                 f"{str(path)!r} is an intervention of kind {change.kind!r}, which is not affine",
                 remedy="Give maps of a method that fits affine ones, such as lineas.",

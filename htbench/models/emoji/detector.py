@@ -40,7 +40,7 @@ MIN_EFFECT = 0.04
 """Another value counts if it changes the scene by this share of what the concept itself changes:
 under some styles, such as woodcut, one background looks as another."""
 NEAREST_RIVALS, SPREAD_RIVALS = 32, 64
-"""Of more rivals, the nearest to the concept are compared, and as many as cover the others."""
+"""Most rivals that are compared: those nearest to the concept, and others spread over the rest."""
 CARD = ScorerCard(
     name="emoji-detector",
     gauge="emoji-detector",
