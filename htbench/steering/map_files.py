@@ -12,12 +12,10 @@ from htbench.steering.intervention import Affine, Intervention, InterventionOrig
 
 @dataclass(frozen=True, kw_only=True)
 class MapFile:
-    """The affine maps of a file."""
+    """The maps of a file; only affine ones can be calculated with."""
 
     path: Path
-    maps: Affine
-    on_means: bool
-    """True if they are applied to means over positions, at all of their sites."""
+    change: Intervention
     origin: InterventionOrigin | None
     """None where the file does not say."""
 
@@ -27,22 +25,43 @@ class MapFile:
 
         Raises:
             UnknownName: if there is no such file, with the nearest ones beside it.
-            Refused: if it is damaged, or an intervention that is not affine.
+            Refused: if it is damaged.
         """
         if not path.is_file():
             beside = [str(each) for each in path.parent.glob("*.safetensors")]
             raise UnknownName("file", str(path), beside)
-        change = intervention.load(path)
-        maps = change
-        if isinstance(change, OnMeans) and change.on_means == change.sites:
-            maps = change.change
-        if not isinstance(maps, Affine):
-            raise Refused(
-                f"{str(path)!r} is an intervention of kind {change.kind!r}, which is not affine",
-                remedy="Give maps of a method that fits affine ones, such as lineas.",
-            )
-        origin = intervention.read_origin(path)
-        return cls(path=path, maps=maps, on_means=maps is not change, origin=origin)
+        return cls(path=path, change=intervention.load(path), origin=intervention.read_origin(path))
+
+    @property
+    def on_means(self) -> bool:
+        """True if they are applied to means over positions, at all of their sites."""
+        return isinstance(self.change, OnMeans) and self.change.on_means == self.change.sites
+
+    @property
+    def is_affine(self) -> bool:
+        """True if they are affine, at each position or on means over positions."""
+        return isinstance(self._inner, Affine)
+
+    @property
+    def maps(self) -> Affine:
+        """The affine maps.
+
+        Raises:
+            Refused: if they are not affine.
+        """
+        if isinstance(self._inner, Affine):
+            return self._inner
+        raise Refused(
+            f"{str(self.path)!r} is an intervention of kind {self.change.kind!r}, "
+            "which is not affine",
+            remedy="Give maps of a method that fits affine ones, such as lineas.",
+        )
+
+    @property
+    def _inner(self) -> Intervention:
+        if isinstance(self.change, OnMeans) and self.on_means:
+            return self.change.change
+        return self.change
 
     @property
     def name(self) -> str:
