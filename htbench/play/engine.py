@@ -14,11 +14,11 @@ from torch import Tensor
 
 from htbench.core import content, pictures
 from htbench.core.errors import UnknownName, UsageError
-from htbench.play.combine import combine
 from htbench.play.view import ConceptSource, View
 from htbench.scorers import metrics
 from htbench.steering import steer
 from htbench.steering.baseline import Card
+from htbench.steering.combined import Part, combine
 from htbench.steering.concept import REFERENCE_PIXELS, Concept, ConceptSet, ImageFile
 from htbench.steering.encoder import Encoder
 from htbench.steering.intervention import Intervention, Rewrite
@@ -278,8 +278,11 @@ class Engine:
             for change, s in zip(changes, point, strict=True)
         )
         acting = tuple((source, s) for source, s in zip(sources, signs, strict=True) if s)
-        change, strength = combine(list(zip(changes, signs, strict=True)))
-        return _Shot(method if acting else "none", acting, change, strength)
+        parts = [
+            Part(intervention=change, strength=s) for change, s in zip(changes, signs, strict=True)
+        ]
+        whole = combine(parts, "sum")
+        return _Shot(method if acting else "none", acting, whole.intervention, whole.strength)
 
     def _make(
         self, view: View, shots: "Sequence[_Shot]", is_stale: Callable[[], bool]

@@ -303,17 +303,19 @@
       ...state.methods.map((method) => `--method ${quoted(method)}`),
       ...state.concepts.map((each) => `--concept ${quoted(each.words)}`),
       `--prompt ${quoted(state.prompt)} --seed ${state.seed}`,
-      `--strength ${list().join()}`,
+      `--strength ${state.concepts.length > 1 ? point().join() : list().join()}`,
     ].join(" "),
     python: () => {
-      const [first] = state.concepts;
-      const methods = state.methods.map((method) => `    htbench.steer(${JSON.stringify(state.prompt)}, ${JSON.stringify(first.words)}, method=${JSON.stringify(method)}, strengths=[${list().join(", ")}], seed=${state.seed}, model=${JSON.stringify(playFacts.model)}),`);
-      return ["import htbench", "", "pictures = [", ...methods, "]"].join("\n");
+      const words = state.concepts.map((each) => JSON.stringify(each.words));
+      const several = words.length > 1;
+      const strengths = several ? `(${point().join(", ")})` : list().join(", ");
+      const calls = state.methods.map((method) => `    htbench.steer(${JSON.stringify(state.prompt)}, ${several ? `[${words.join(", ")}]` : words}, method=${JSON.stringify(method)}, strengths=[${strengths}], seed=${state.seed}, model=${JSON.stringify(playFacts.model)}),`);
+      return ["import htbench", "", "pictures = [", ...calls, "]"].join("\n");
     },
   };
   const copy = async (kind) => {
-    if (kind !== "link" && state.concepts.some((each) => each.picture || (kind === "python" && state.concepts.length > 1))) {
-      status.textContent = "This takes one concept in words.";
+    if (state.concepts.some((each) => each.picture)) {
+      status.textContent = "This takes concepts in words; a dropped picture stays on this machine.";
       return;
     }
     const text = texts[kind]();

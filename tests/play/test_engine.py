@@ -89,12 +89,6 @@ def test_two_concepts_act_together(engine: Engine) -> None:
     assert _pixels(both.images[0]) != _pixels(one.images[0])
 
 
-def test_a_method_of_one_concept_says_that_two_are_too_many(engine: Engine) -> None:
-    concepts = (LEMON, ConceptSource(words="in red"))
-    _, row = _rows(engine, "prompt-interp", concepts=concepts, points=((1.0, 1.0),))
-    assert "one concept at a time" in row.note
-
-
 def test_a_newer_request_ends_an_older_one_before_its_next_pictures(engine: Engine) -> None:
     answers = iter([False, True])
     view = View(prompt="horse", methods=("prompt",), concepts=(LEMON,), points=((1.0,),))
