@@ -15,12 +15,13 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-POSITIONS, WORDS = 20, ("sepia style", "woodcut style", "golden style", "in the rain")
-START = "#prompt=panda&seed=3&concept=woodcut+style&strength=0&method=hypertransport&method=prompt"
+POSITIONS, WORDS = 20, ("sepia style", "golden style", "comic style", "gameboy style")
+START = "#prompt=panda&seed=3&concept=woodcut+style&strength=1&method=hypertransport&method=prompt"
 TIME = """([selector, value]) => new Promise((resolve) => {
     const field = document.querySelector(selector);
     const began = performance.now();
@@ -37,6 +38,8 @@ TIME = """([selector, value]) => new Promise((resolve) => {
 })"""
 IDLE = """() => [...document.querySelectorAll(".play-frame")]
     .every((frame) => !frame.classList.contains("behind"))"""
+
+DROPPED = f"() => document.querySelector('.play-concept img') && ({IDLE})()"
 
 
 def main() -> None:
@@ -64,7 +67,8 @@ def main() -> None:
             report("words typed", [type_words(page, words) for words in WORDS])
             page.wait_for_timeout(4000)  # the other strengths of the last words
             report("slider", drag(page))
-            report("slider at once after new words", drag_at_once(page))
+            report("slider, at once after new words", drag_at_once(page))
+            report("a picture dropped", [drop_picture(page)])
             if options.screens:
                 keep_screens(page, options.screens)
             browser.close()
@@ -74,7 +78,7 @@ def main() -> None:
 
 
 def type_words(page: Any, words: str) -> float:
-    """Milliseconds to the pictures of these words at the slider's place."""
+    """Milliseconds to the pictures of these words at strength 1."""
     return float(page.evaluate(TIME, ["#words-0", words]))
 
 
@@ -88,6 +92,15 @@ def drag_at_once(page: Any) -> list[float]:
     """The same without waiting for the pictures of the other positions."""
     page.evaluate(TIME, ["#words-0", "comic style"])
     return drag(page)
+
+
+def drop_picture(page: Any) -> float:
+    """Milliseconds to the pictures of a concept that is given as a picture."""
+    picture = Path(__file__).parents[1] / "docs" / "examples" / "golden.png"
+    began = time.perf_counter()
+    page.set_input_files("[data-picture]", picture)
+    page.wait_for_function(DROPPED, polling=5)
+    return 1000 * (time.perf_counter() - began)
 
 
 def report(what: str, times: Sequence[float]) -> None:

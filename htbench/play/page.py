@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from htbench.play.engine import Engine
 from htbench.play.view import MAX_CONCEPTS, MAX_LETTERS
 from htbench.report import html
-from htbench.steering.baseline import Card
+from htbench.steering.baseline import Card, Modality
 
 _POLICY = html.ContentPolicy(
     images="data: blob:",
@@ -45,9 +45,17 @@ def facts(engine: Engine, cards: Sequence[Card]) -> dict[str, object]:
             }
             for card in cards
         ],
-        "shown_methods": [card.name for card in cards if card.kind != "per-concept"]
-        or [cards[0].name],
+        "shown_methods": _shown(cards, "text"),
+        "shown_for_pictures": _shown(cards, "image"),
         "prompts": list(engine.concepts.prompts),
         "examples": [text for text in dict.fromkeys(examples) if text][:_MAX_EXAMPLES],
         "most_concepts": MAX_CONCEPTS,
     }
+
+
+def _shown(cards: Sequence[Card], modality: Modality) -> list[str]:
+    """The methods that are chosen at first: those that need no fit, and read words or pictures."""
+    able = [card for card in cards if modality in card.reads]
+    return [card.name for card in able if card.kind != "per-concept"] or [
+        card.name for card in able[:1] or cards[:1]
+    ]

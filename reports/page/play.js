@@ -284,7 +284,10 @@
         reader.readAsDataURL(file);
       });
       moving = 0;
-      change((now) => (now.concepts = [{ words: "", picture, name: address, strength: 1 }]));
+      change((now) => {
+        now.concepts = [{ words: "", picture, name: address, strength: 1 }];
+        if (!now.methods.some((method) => methodOf(method).reads.includes("image"))) now.methods = playFacts.shown_for_pictures;
+      });
       build();
       status.textContent = "";
     } catch (error) {
@@ -360,7 +363,10 @@
   });
   find("surprise").addEventListener("click", () => {
     moving = 0;
-    change((now) => Object.assign(now, surprising()));
+    change((now) => {
+      Object.assign(now, surprising());
+      if (!now.methods.some((method) => methodOf(method).reads.includes("text"))) now.methods = playFacts.shown_methods;
+    });
     build();
   });
   find("undo").addEventListener("click", () => {
