@@ -260,6 +260,8 @@ def _note(
     seeds = ", ".join(map(str, request.seeds))
     plural = "s" if len(request.seeds) > 1 else ""
     note = f"{', '.join(learnt)} on {model.name}, seed{plural} {seeds}"
+    if len(edits.edits) > 1:
+        note += ", strengths in the order of the title"
     removed = [edit.removed.id for edit in edits.edits if edit.removed]
     if any(changes[concept].sites for changes in learnt.values() for concept in removed):
         by = "inverse maps" if edits.remove_by == "inverse" else "negative strength"
