@@ -137,7 +137,7 @@ class Edits:
         count = len(self.edits)
         columns: list[Strength] = []
         for strength in strengths:
-            each = (strength,) if isinstance(strength, int | float) else tuple(strength)
+            each = tuple(strength) if isinstance(strength, Iterable) else (strength,)
             if len(each) not in (1, count):
                 number = f"{len(each)} strength{'s' if len(each) != 1 else ''}"
                 concepts = f"{count} concept{'s' if count > 1 else ''}"

@@ -171,6 +171,7 @@ def test_a_film_of_a_removal_says_how_maps_remove(
     made = steer.make_filmstrip(learnt, Toy(), Edits(edits=(Edit(removed=lemon),)), strip)
     assert (made.title, made.note) == (
         "without lemon",
-        "mean-shift on toy, seed 0, removal by inverse maps",
+        "mean-shift on toy, seed 0, "
+        "removal by inverse maps (greatest gain of a channel: mean-shift 1)",
     )
     assert made.columns == ("0", "1")
