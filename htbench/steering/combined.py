@@ -95,6 +95,15 @@ def inverse(change: Intervention) -> Intervention:
     )
 
 
+def largest_gain(change: Intervention) -> float:
+    """The greatest factor by which the inverse of affine maps amplifies a channel; else 1."""
+    if isinstance(change, OnMeans):
+        return largest_gain(change.change)
+    if not isinstance(change, Affine) or not change.sites:
+        return 1.0
+    return float(1 / change.maps[0].abs().min())
+
+
 class LeaveOut(Intervention):
     """Prompting the other way round: a concept's words are left out of prompts that have them.
 

@@ -85,9 +85,11 @@ class Edits:
                     f"{_title(concept)!r} is given twice", remedy="Give it once, with its strength."
                 )
         if combine not in COMBINATIONS:
-            raise UnknownName("combination", combine, COMBINATIONS)
+            remedy = "Choose sum, which has no order, or sequence."
+            raise UnknownName("combination", combine, COMBINATIONS, remedy=remedy)
         if remove_by not in REMOVALS:
-            raise UnknownName("way to remove a concept", remove_by, REMOVALS)
+            remedy = "Choose inverse, for affine maps, or negative, for any."
+            raise UnknownName("way to remove a concept", remove_by, REMOVALS, remedy=remedy)
         return cls(edits=tuple(edits), combine=combine, remove_by=remove_by)
 
     @property
@@ -135,7 +137,7 @@ class Edits:
         count = len(self.edits)
         columns: list[Strength] = []
         for strength in strengths:
-            each = (strength,) if isinstance(strength, int | float) else tuple(strength)
+            each = tuple(strength) if isinstance(strength, Iterable) else (strength,)
             if len(each) not in (1, count):
                 number = f"{len(each)} strength{'s' if len(each) != 1 else ''}"
                 concepts = f"{count} concept{'s' if count > 1 else ''}"

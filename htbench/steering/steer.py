@@ -256,15 +256,32 @@ def _note(
     edits: Edits,
     request: FilmstripRequest,
 ) -> str:
-    """The methods, model and seeds of a filmstrip, and the way that maps remove a concept."""
+    """The methods, model and seeds of a filmstrip, and the way that maps remove a concept.
+
+    An inverse amplifies channels that the maps nearly silence, which can destroy the picture.
+    """
+    from htbench.steering.combined import largest_gain
+
     seeds = ", ".join(map(str, request.seeds))
     plural = "s" if len(request.seeds) > 1 else ""
     note = f"{', '.join(learnt)} on {model.name}, seed{plural} {seeds}"
+    if len(edits.edits) > 1:
+        note += ", strengths in the order of the title"
     removed = [edit.removed.id for edit in edits.edits if edit.removed]
-    if any(changes[concept].sites for changes in learnt.values() for concept in removed):
-        by = "inverse maps" if edits.remove_by == "inverse" else "negative strength"
-        note += f", removal by {by}"
-    return note
+    undone = {
+        method: [changes[concept] for concept in removed if changes[concept].sites]
+        for method, changes in learnt.items()
+    }
+    if not any(undone.values()):
+        return note
+    if edits.remove_by == "negative":
+        return f"{note}, removal by negative strength"
+    gains = ", ".join(
+        f"{method} {max(map(largest_gain, changes)):.2g}"
+        for method, changes in undone.items()
+        if changes
+    )
+    return f"{note}, removal by inverse maps (greatest gain of a channel: {gains})"
 
 
 def _label(prompt: str, seed: int, method: str, *, request: FilmstripRequest, methods: int) -> str:

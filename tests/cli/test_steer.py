@@ -72,7 +72,10 @@ def test_concepts_are_added_removed_and_replaced_at_once(tmp_path: Path) -> None
         (["--replace", "sepia style"], "does not name two concepts"),
         (["--remove", "rain", "--concept", "lemon", "--strength", "1,2,3"], "3 strengths for 2"),
         (["--concept", "lemon", "--combine", "sums"], "did you mean 'sum'"),
-        (["--remove", "lemon", "--remove-by", "minus"], "known: inverse, negative"),
+        (
+            ["--remove", "lemon", "--remove-by", "minus"],
+            "Choose inverse, for affine maps, or negative",
+        ),
         (["--concept", ""], "the concept is empty"),
         (["--image", "foto.png"], "did you mean 'photo.png'"),
         (["--image", "photo.png", "--method", "lineas"], "These methods can: "),

@@ -8,7 +8,7 @@ import torch
 
 from htbench.core.errors import UsageError
 from htbench.core.types import Site
-from htbench.steering.combined import Combined, Part, apply_edits, combine, inverse
+from htbench.steering.combined import Combined, Part, apply_edits, combine, inverse, largest_gain
 from htbench.steering.concept import Concept
 from htbench.steering.edits import Combine, Edit, Edits
 from htbench.steering.intervention import (
@@ -123,6 +123,11 @@ def test_maps_without_an_exact_inverse_are_refused(change: Intervention) -> None
     with pytest.raises(UsageError, match="only affine maps without a support") as caught:
         inverse(change)
     assert "--remove-by negative" in caught.value.remedy
+
+
+@pytest.mark.parametrize("change", [affine(0), OnMeans(affine(0))])
+def test_the_largest_gain_of_an_inverse_is_told(change: Intervention) -> None:
+    assert largest_gain(change) == pytest.approx(1 / SCALES[0].min())
 
 
 def test_a_replacement_removes_one_concept_and_adds_the_other(lemon: Concept) -> None:

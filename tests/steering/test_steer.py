@@ -157,6 +157,7 @@ def test_a_film_of_two_concepts_has_each_alone_and_both(
         [card], lemon, FilmstripRequest(prompts=("cat",), strengths=(0.0, 1.0)), fruit, tmp_path
     )
     assert made.columns == ("0, 0", "1, 0", "1, 0.5", "prompted")
+    assert made.note.endswith(", strengths in the order of the title")
     assert made.rows[0].images[:2] == alone.rows[0].images
     assert made.rows[0].images[2] != made.rows[0].images[1]
 
@@ -170,6 +171,7 @@ def test_a_film_of_a_removal_says_how_maps_remove(
     made = steer.make_filmstrip(learnt, Toy(), Edits(edits=(Edit(removed=lemon),)), strip)
     assert (made.title, made.note) == (
         "without lemon",
-        "mean-shift on toy, seed 0, removal by inverse maps",
+        "mean-shift on toy, seed 0, "
+        "removal by inverse maps (greatest gain of a channel: mean-shift 1)",
     )
     assert made.columns == ("0", "1")
