@@ -29,6 +29,7 @@ _CONTENT_TYPES = {
     "": "text/html; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
     "png": "image/png",
+    "html": "text/html; charset=utf-8",
     "version": "text/plain; charset=utf-8",
 }
 
