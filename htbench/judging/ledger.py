@@ -14,6 +14,8 @@ from htbench.judging import ledger_tables
 from htbench.judging.judge import FINAL_OUTCOMES, OUTCOMES, JudgeAnswer, Outcome, Verdict
 from htbench.judging.ledger_tables import IS_CHARGED, TABLES, Notes
 from htbench.judging.matches import (
+    COMPARED_COLUMNS,
+    MATCH_COLUMNS,
     Comparison,
     MatchResult,
     PendingCall,
@@ -42,14 +44,6 @@ _CALLS = """
     WHERE tournament = :id AND place >= :from AND place < :until
     UNION ALL SELECT place, 1, criterion, concept, prompt, second, first, back FROM matches
     WHERE tournament = :id AND place >= :from AND place < :until"""
-_MATCH = (
-    *("control", "seed", "criterion", "concept", "prompt", "one", "two", "other"),
-    *("matches.first IS NOT NULL AND second IS NOT NULL", "back IS NOT NULL"),
-    *("f.outcome", "f.choice", "f.first", "f.covered"),
-    *("b.outcome", "b.choice", "b.first", "b.covered"),
-)
-"""Columns of a `MatchRecord`."""
-_COMPARED = ("matches.first", "second", "forth", "back", "f.reason", "b.reason")
 _WINDOW = 256
 """Number of matches per query for pending calls."""
 
@@ -98,6 +92,13 @@ class Ledger(Database):
                 remedy=f"Judge it: htbench judge {folder.name}",
             )
         return cls._open_read_only(folder)
+
+    @classmethod
+    def read_quietly(cls, folder: Path) -> Self:
+        """`read` for a second look, which names no damaged record again."""
+        ledger = cls.read(folder)
+        ledger.damage.mute()
+        return ledger
 
     @cached_property
     def damage(self) -> Damage:
@@ -362,7 +363,7 @@ class Ledger(Database):
 
     def comparisons(self, tournament: str) -> Iterator[Comparison]:
         """The matches without controls, with the files of their pictures and what verdicts say."""
-        for record, more in self._records(tournament, _COMPARED):
+        for record, more in self._records(tournament, COMPARED_COLUMNS):
             if not record.control:
                 first, second, order_ab, order_ba, reason_ab, reason_ba = map(_text_or_none, more)
                 yield Comparison(
@@ -382,14 +383,14 @@ class Ledger(Database):
         self, tournament: str, more: Sequence[str] = ()
     ) -> Iterator[tuple[MatchRecord, tuple[Any, ...]]]:
         """The matches of a tournament that can be read, with `more` columns as they are."""
-        columns = ", ".join([*_MATCH, *more])
+        columns = ", ".join([*MATCH_COLUMNS, *more])
         query = f"""SELECT {columns} FROM matches LEFT JOIN verdicts AS f ON f.key = forth
                                                LEFT JOIN verdicts AS b ON b.key = back
                     WHERE tournament = ? ORDER BY place"""
         methods, criteria = self._names(tournament)
         for number, row in enumerate(self._database.execute(query, (tournament,))):
             record: MatchRecord | None = self.damage.read(
-                f"match of tournament {tournament}", number, read_match, row[: len(_MATCH)]
+                f"match of tournament {tournament}", number, read_match, row[: len(MATCH_COLUMNS)]
             )
             if record is None:
                 continue
@@ -399,7 +400,7 @@ class Ledger(Database):
                     f"{number}: the design does not have its methods or criterion",
                 )
                 continue
-            yield record, row[len(_MATCH) :]
+            yield record, row[len(MATCH_COLUMNS) :]
         self.damage.tell()
 
     def _names(self, tournament: str) -> tuple[set[str], set[str]]:

@@ -7,6 +7,16 @@ from htbench.judging.judge import Choice, Outcome, Verdict
 from htbench.judging.records import MatchRecord
 from htbench.judging.schedule import Match
 
+MATCH_COLUMNS = (
+    *("control", "seed", "criterion", "concept", "prompt", "one", "two", "other"),
+    *("matches.first IS NOT NULL AND second IS NOT NULL", "back IS NOT NULL"),
+    *("f.outcome", "f.choice", "f.first", "f.covered"),
+    *("b.outcome", "b.choice", "b.first", "b.covered"),
+)
+"""Columns of a `MatchRecord`."""
+COMPARED_COLUMNS = ("matches.first", "second", "forth", "back", "f.reason", "b.reason")
+"""Further columns of a `Comparison`."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedMatch:
