@@ -22,6 +22,7 @@ from htbench.judging.matches import (
     PlannedMatch,
     match_columns,
     match_result,
+    read_comparison,
 )
 from htbench.judging.meter import ModelUsage, Usage
 from htbench.judging.records import Damage, MatchRecord, read_match, read_tournament
@@ -365,13 +366,7 @@ class Ledger(Database):
         """The matches without controls, with the files of their pictures and what verdicts say."""
         for record, more in self._records(tournament, COMPARED_COLUMNS):
             if not record.control:
-                first, second, order_ab, order_ba, reason_ab, reason_ba = map(_text_or_none, more)
-                yield Comparison(
-                    result=match_result(record),
-                    files=(first, second),
-                    keys=(order_ab, order_ba),
-                    reasons=(reason_ab or "", reason_ba or ""),
-                )
+                yield read_comparison(record, more)
 
     def replies(self, keys: Iterable[str]) -> dict[str, str]:
         """The raw replies that verdicts were read from, by the keys of their calls."""
@@ -494,7 +489,3 @@ def _sum(column: str) -> str:
 def _storable(text: str) -> str:
     """The text with what no database holds, lone surrogates, as a question mark."""
     return text.encode("utf-8", "replace").decode()
-
-
-def _text_or_none(value: object) -> str | None:
-    return value if isinstance(value, str) else None

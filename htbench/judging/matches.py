@@ -1,5 +1,6 @@
 """Matches of a tournament: as they are planned, asked for, and answered."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from sys import intern
 
@@ -104,3 +105,16 @@ def _verdict(
     if outcome is None:
         return None
     return Verdict(outcome=outcome, choice=choice, preference=preference, coverage=coverage)
+
+
+def read_comparison(record: MatchRecord, more: Sequence[object]) -> Comparison:
+    """The comparison of a record and its `COMPARED_COLUMNS`, of which a damaged one is None."""
+    first, second, order_ab, order_ba, reason_ab, reason_ba = (
+        value if isinstance(value, str) else None for value in more
+    )
+    return Comparison(
+        result=match_result(record),
+        files=(first, second),
+        keys=(order_ab, order_ba),
+        reasons=(reason_ab or "", reason_ba or ""),
+    )

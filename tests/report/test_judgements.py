@@ -31,6 +31,7 @@ def saying(**message: str) -> Mind:
 
 def judge(folder: Path, *minds: Mind, concepts: int = 2) -> Path:
     """A run with a judge of each mind, named `model-0` and so on."""
+    folder.mkdir(exist_ok=True)
     run = judged_run.build(folder / "run", methods=("none", "good", "poor"), concepts=concepts)
     with serving(Endpoint()) as endpoint:
         card = judged_run.card(folder / "judge", endpoint.url)
@@ -193,11 +194,13 @@ def test_more_pairs_than_fit_are_half_those_that_differ_and_half_a_sample(
 def test_the_page_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = judge(tmp_path, saying(reasoning_content="<" * 3000))
     monkeypatch.setattr(judgements, "MAX_BYTES", 60_000)
-    assert len(states(page(run))) == 1
+    assert len(states(page(run))) == 2
     assert (run / PAGE).stat().st_size < 60_000 + 45_000  # and the style and scripts
 
 
-@pytest.mark.parametrize("name", ["../../key.csv", "javascript:alert(1)", "a b", "x" * 5000])
+@pytest.mark.parametrize(
+    "name", ["../../key.csv", "javascript:alert(1)", "broken name.png", "x" * 5000]
+)
 def test_a_damaged_name_of_a_picture_is_no_link(tmp_path: Path, name: str) -> None:
     run = judge(tmp_path, fair)
     with sqlite3.connect(run / "judge.sqlite") as database:
@@ -208,7 +211,10 @@ def test_a_damaged_name_of_a_picture_is_no_link(tmp_path: Path, name: str) -> No
 
 
 def test_verdicts_that_are_missing_have_their_reason(tmp_path: Path) -> None:
-    seen = page(judge(tmp_path, saying(content="I would rather not say.")))
+    def shy(ask: Ask) -> str | dict[str, str]:
+        return {"content": "I would rather not say."} if '"in green"' in ask.text else fair(ask)
+
+    seen = page(judge(tmp_path, shy, concepts=4))
     assert "presence: unusable" in seen.text
     assert "I would rather not say." in seen.text
 
