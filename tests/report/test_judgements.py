@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from kit import judged_run, known_answers
+from kit import chromium, judged_run, known_answers
 from kit.html_page import Page
 from kit.judge_servers import Ask, Endpoint, Mind, fair, first_picker, serving
 from kit.posted_study import study
@@ -23,6 +23,10 @@ HOSTILE = '</pre><script>alert(1)</script><img src=x onerror="alert(2)">'
 
 def unfair(ask: Ask) -> str:
     return {"A": "B", "B": "A"}.get(fair(ask), "tie")
+
+
+def unfair_on_red(ask: Ask) -> str:
+    return unfair(ask) if '"in red"' in ask.text else fair(ask)
 
 
 def saying(**message: str) -> Mind:
@@ -181,10 +185,7 @@ def test_people_against_a_judge_are_marked(
 def test_more_pairs_than_fit_are_half_those_that_differ_and_half_a_sample(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def half(ask: Ask) -> str:
-        return unfair(ask) if '"in red"' in ask.text else fair(ask)
-
-    run = judge(tmp_path, fair, half, concepts=4)
+    run = judge(tmp_path, fair, unfair_on_red, concepts=4)
     monkeypatch.setattr(judgements, "MAX_PAIRS", 4)
     seen = page(run)
     assert sorted(states(seen)) == ["", "", "judges", "judges"]
@@ -232,3 +233,25 @@ def test_a_panel_weighs_its_members_by_people_s_votes(tmp_path: Path) -> None:
     said = Page(report.write(run).read_text()).text.partition("Panel: presence")[2]
     assert "pooled by how often they decide a pair as people do" in said
     assert len(re.findall(r"openai (?:first|second) 50 % 1.00 1 of 1 pairs", said)) == 2
+
+
+@pytest.mark.browser
+def test_filters_choose_pairs_and_are_in_the_address_of_the_page(tmp_path: Path) -> None:
+    run, problems = judge(tmp_path, fair, unfair_on_red, concepts=4), []
+    report.write(run)
+    with chromium.opened() as browser:
+        tab = browser.new_page()
+        tab.on("console", lambda message: problems.append(message.text))
+        tab.on("pageerror", lambda error: problems.append(str(error)))
+        tab.goto((run / PAGE).as_uri())
+        assert tab.inner_text("output") == "12 of 12 pairs"
+        tab.select_option("[name=only]", "judges")
+        assert tab.inner_text("output") == "3 of 12 pairs"
+        address = tab.url
+        tab.select_option("[name=method]", "poor")
+        assert tab.inner_text("output") == "2 of 12 pairs"
+        tab.goto("about:blank")
+        tab.goto(address)
+        assert tab.inner_text("output") == "3 of 12 pairs"
+        assert tab.evaluate("[...document.images].some((each) => each.naturalWidth === 32)")
+    assert problems == []
