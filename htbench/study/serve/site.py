@@ -137,9 +137,10 @@ class StudySite:
         if session.finished or session.link >= MAX_SPARE:
             return False
         last = max([session.saved, *(visit.time for visit in session.visits)])
-        if not last:
-            return True
-        waited = datetime.now(UTC) - datetime.fromisoformat(last)
+        try:
+            waited = datetime.now(UTC) - datetime.fromisoformat(last)
+        except (ValueError, TypeError):  # a file that a hand has edited
+            return False
         return waited > timedelta(hours=self._overdue_hours)
 
     def _check_link(self, link: SheetLink, session: Session | None) -> None:
