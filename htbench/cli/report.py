@@ -222,7 +222,7 @@ def _print_tables(summary: "Summary", page: Path, *, wide: bool, as_json: bool) 
         other_scores.show(boards)
         losses.show(losses.collect(summary))
         print_path(page)
-    is_scored = all(board.done == board.planned for board in boards)
+    is_scored = all(board.judge or board.done == board.planned for board in boards)
     return 0 if summary.is_complete and is_scored else 3
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import expit
 
-from htbench.judging.ledger import MatchResult
+from htbench.judging.matches import MatchResult
 from htbench.judging.outcome import choices, match_outcome, missing_reason, preference
 from htbench.stats.proportions import Proportion
 

@@ -159,6 +159,8 @@ def _other_score(summary: Summary, rule: Rule, board: other_scores.ScoreTable) -
     """A score by a scorer that is no encoder, at full strength."""
     method, at = _method(summary, rule)
     lines = {line.method: line for line in board.lines}
+    if method not in lines:
+        return _Figure(name="", interval=None, problem=f"{method} has no such score")
     if at is not None and at != lines[method].strength:
         raise UsageError(
             f"{rule.quantity} is known at strength {lines[method].strength:g} alone",
@@ -166,7 +168,9 @@ def _other_score(summary: Summary, rule: Rule, board: other_scores.ScoreTable) -
         )
     line = lines[method]
     rest = line.planned - line.done - line.failed
-    problem = f"{rest:,} of {line.planned:,} cells have no scores yet" if rest else ""
+    problem = f"{rest:,} of {line.planned:,} cells have no scores yet" if rest else board.problem
+    if line.circular:
+        problem = f"{method} reads concepts with an encoder of {board.judge}"
     return _Figure(name="", interval=_interval(line.estimate), problem=problem)
 
 

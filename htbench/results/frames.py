@@ -8,6 +8,7 @@ import pandas as pd
 
 from htbench.core.errors import Missing, UnknownName
 from htbench.core.types import encoder_name
+from htbench.judging import pointwise_scores
 from htbench.judging.ledger import Ledger
 from htbench.judging.outcome import match_outcome, preference
 from htbench.report import leaderboard_files
@@ -98,7 +99,9 @@ def strengths(summary: Summary) -> "DataFrame":
 
 
 def cells(summary: Summary, *, scorer: str | None) -> "DataFrame":
-    """A row per planned cell, with the scores of an encoder and of all other scorers."""
+    """A row per planned cell, with the scores of an encoder, of all other scorers, and of judges
+    that were asked about one picture at a time.
+    """
     query = """SELECT method, concept, concept, prompt, seed, strength, file, seconds, session,
                       flaw, CASE WHEN file IS NULL THEN failures.kind END, cells.id
                FROM cells JOIN images ON images.key = image
@@ -113,9 +116,23 @@ def cells(summary: Summary, *, scorer: str | None) -> "DataFrame":
     for cell, metric, by, value in summary.store.scores():
         if by == encoder or by in others:
             columns[metric][cell] = value
-    for name, values in columns.items():
+    for name, values in {**columns, **_pointwise(summary)}.items():
         frame[name] = pd.Series(values, dtype="float64").reindex(frame.index)
     return frame.reset_index(drop=True)
+
+
+def _pointwise(summary: Summary) -> dict[str, dict[int, float]]:
+    """The probability of yes of each cell, by the name of the score."""
+    columns: dict[str, dict[int, float]] = {}
+    scores = pointwise_scores.read_scores(summary)
+    if scores:
+        query = "SELECT method, strength, concept, prompt, seed, id FROM cells"
+        ids = {tuple(key): id_ for *key, id_ in summary.store.select(query)}
+        for each in scores:
+            column = columns.setdefault(each.name, {})
+            own = pointwise_scores.values(summary, each)
+            column |= {ids[key]: value for key, value in own.items() if key in ids}
+    return columns
 
 
 def timings(summary: Summary) -> "DataFrame":

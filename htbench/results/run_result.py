@@ -94,6 +94,8 @@ class RunResult:
                 (float64): as in `leaderboard`; NaN where there is no score.
             a column per further scorer (float64), with the scorer's name; its range and direction
                 are its own.
+            a column per criterion of a judge that was asked about one picture at a time (float64),
+                `yes-CRITERION-JUDGE-MODEL`: the probability of yes, 0 to 1.
         """
         with report.open_run(self.folder) as summary:
             return frames.cells(summary, scorer=scorer)

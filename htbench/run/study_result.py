@@ -101,6 +101,20 @@ class AgreementRecord(_Record):
     ac1: IntervalRecord
 
 
+class PairVotesRecord(_Record):
+    """The votes on one pair of pictures, without names of people."""
+
+    one: str
+    two: str
+    """Methods, in alphabetical order."""
+    concept: str
+    prompt: str
+    seed: int
+    for_one: int = Field(ge=0, le=10**6)
+    ties: int = Field(ge=0, le=10**6)
+    for_two: int = Field(ge=0, le=10**6)
+
+
 class CriterionRecord(_Record):
     """The result for one question."""
 
@@ -124,6 +138,8 @@ class CriterionRecord(_Record):
     catch_trials: ShareRecord = Field(alias="sentinels")
     left: ShareRecord
     agreement: list[AgreementRecord]
+    pair_votes: list[PairVotesRecord] = []
+    """The votes on each pair of pictures; earlier versions of htbench wrote none."""
 
 
 class StudyRecord(_Record):

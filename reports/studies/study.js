@@ -110,14 +110,20 @@
     show();
   }
 
+  function goBackFromEnd() { if (!state.over) show(sheet().length - 1); }
+
   function table() {
     const cell = (value) => /[",\r\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value);
     const rows = state.answers.map((one) => ({ ...one, study: data.study, sheet: state.sheet, rater: state.rater }));
     return [columns, ...rows.map((row) => columns.map((name) => cell(row[name])))].map((row) => row.join(",")).join("\r\n") + "\r\n";
   }
 
+  // Answers can be changed until the person says that they have finished.
   function finish() {
     only("end");
+    at("review").hidden = Boolean(state.over);
+    at("over").hidden = !state.over;
+    if (!state.over) return;
     at("code").textContent = state.rater;
     at("save").href = URL.createObjectURL(new Blob([table()], { type: "text/csv" }));
     at("save").download = `answers-${data.study.slice(0, 6)}-${state.sheet}.csv`;
@@ -188,7 +194,7 @@
       state.rater = reply.rater;
       save();
       if (!at("start").hidden) practise();
-      else if (!at("end").hidden) finishServed();
+      else if (!at("end").hidden && state.over) finishServed();
     }
 
     function refuse(status, text) {
@@ -222,6 +228,8 @@
   at("start").addEventListener("submit", (event) => { event.preventDefault(); begin(); });
   for (const id of [...choices, "back"]) at(id).addEventListener("click", () => answer(id));
   at("forward").addEventListener("click", () => show());
+  at("return").addEventListener("click", goBackFromEnd);
+  at("finish").addEventListener("click", () => { state.over = true; save(); finish(); });
   at("go").addEventListener("click", () => show());
   for (const side of ["left", "right"]) {
     at(`practice-${side}`).addEventListener("click", () => tryOut(side));
@@ -238,6 +246,7 @@
     const choice = keys[event.key];
     if (!at("trial").hidden) answer(choice);
     else if (!at("practice").hidden && (choice === "left" || choice === "right")) tryOut(choice);
+    else if (!at("end").hidden && choice === "back") goBackFromEnd();
     else return;
     event.preventDefault();
   });
@@ -252,7 +261,7 @@
     const merged = new Map(own ? own.answers.map((one) => [one.position, one]) : []);
     for (const one of local) if (!merged.has(one.position) || merged.get(one.position).revision < one.revision) merged.set(one.position, one);
     const answers = [...merged.values()].sort((one, other) => one.position - other.position);
-    return { rater: own ? own.rater : before.rater, sheet: served.sheet, answers, sent: before ? before.sent : false };
+    return { rater: own ? own.rater : before.rater, sheet: served.sheet, answers, sent: before ? before.sent : false, over: before ? before.over : false };
   }
 
   function tellLength() {

@@ -2,6 +2,7 @@
 
 import errno
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from htbench.core import content
@@ -13,6 +14,7 @@ from htbench.run.study_result import (
     AgreementRecord,
     CriterionRecord,
     IntervalRecord,
+    PairVotesRecord,
     PreferenceRecord,
     ShareRecord,
     StandingRecord,
@@ -22,7 +24,9 @@ from htbench.run.study_result import (
 from htbench.stats.durations import Interval
 from htbench.stats.ranking.leaderboard import LeaderboardEntry
 from htbench.study import manifest
+from htbench.study.analyse.agreement import collect_pair_votes
 from htbench.study.analyse.result import CriterionResult, Preference, StudyResult
+from htbench.study.answer import Answer
 from htbench.study.collect import intake
 
 
@@ -94,7 +98,25 @@ def _criterion(criterion: CriterionResult, result: StudyResult) -> CriterionReco
         sentinels=ShareRecord.from_proportion(criterion.catch_trials),
         left=ShareRecord.from_proportion(criterion.left_share),
         agreement=[AgreementRecord.model_validate(each) for each in criterion.agreement],
+        pair_votes=_pair_votes(votes),
     )
+
+
+def _pair_votes(answers: Sequence[Answer]) -> list[PairVotesRecord]:
+    """The numbers of votes on each pair of pictures, for the page that shows them beside it."""
+    return [
+        PairVotesRecord(
+            one=pair.one,
+            two=pair.two,
+            concept=pair.concept,
+            prompt=pair.prompt,
+            seed=pair.seed,
+            for_one=sum(value > 0.5 for value in votes.values()),
+            ties=sum(value == 0.5 for value in votes.values()),
+            for_two=sum(value < 0.5 for value in votes.values()),
+        )
+        for pair, votes in sorted(collect_pair_votes(answers).items())
+    ]
 
 
 def _standing(entry: LeaderboardEntry) -> StandingRecord:
