@@ -11,7 +11,7 @@ from htbench.report import leaderboard_files
 from htbench.report.once import once
 from htbench.report.sections import claims, judges, losses, people, wording
 from htbench.report.sections.vote_charts import Bounded
-from htbench.run import cell_sets, wording_runs
+from htbench.run import activation_rows, cell_sets, wording_runs
 from htbench.run.export import new_folder
 from htbench.run.summary import Summary
 from htbench.steering.wording import CANONICAL
@@ -111,6 +111,12 @@ def _tables(summary: Summary) -> Iterator[CsvTable]:
     if summary.facts.set_scores:
         yield CsvTable(
             name="set_scores", head=cell_sets.FILE_COLUMNS, rows=cell_sets.file_rows(summary.facts)
+        )
+    if summary.facts.activation_scores:
+        yield CsvTable(
+            name="activation_scores",
+            head=activation_rows.FILE_COLUMNS,
+            rows=activation_rows.file_rows(summary.facts),
         )
     if summary.facts.is_imported:
         return
