@@ -158,6 +158,6 @@ def test_a_turn_of_the_channels_is_a_shift_by_120_degrees(textured: np.ndarray) 
 def test_the_hue_shift_of_files_is_from_the_unsteered_one(tmp_path: Path) -> None:
     for name, colour in (("steered", (0, 200, 0)), ("plain", (200, 0, 0))):
         Image.new("RGB", (8, 8), colour).save(tmp_path / f"{name}.png")
-    item = scorer_input(tmp_path / "steered.png", unsteered=tmp_path / "plain.png")
+    item = scorer_input("target", tmp_path, image="steered.png", unsteered="plain.png")
     (shift,) = pixels.HueShift("cpu").measure([item])
     assert shift == pytest.approx(120)
