@@ -131,10 +131,8 @@ def _score(
     name = scorer.card.name
     for concept, result in results.items():
         found = result.problems[name]
-        for label in ("targets", "unsteered", method):
-            if label in found and not problem:
-                whose = "" if label == method else f"{label}: "
-                problem = f"{whose}{found[label]} (concept {concept})"
+        if reason := found.get("") or found.get(method):
+            problem = problem or f"{reason} (concept {concept})"
     if problem:
         return {"reason": problem}
     steered = {concept: each.steered[name][method] for concept, each in results.items()}

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from htbench.core import device
 from htbench.core.types import Site
 from htbench.run.workers.messages import ActivationScores, MeasureActivations
 from htbench.scorers.activation_scorer import Samples, load_activation_scorer
@@ -16,8 +17,6 @@ from htbench.steering.method import PromptsAndSeeds
 from htbench.steering.model import Model
 
 _BySite = Mapping[Site, Samples]
-UNSTEERED, HALVES = "unsteered", "targets"
-"""Names of the activations that are no method's, where they have no score."""
 
 
 def measure(
@@ -37,12 +36,10 @@ def measure(
     problems: dict[str, dict[str, str]] = {name: {} for name in scorers}
     for name, function in scorers.items():
         try:
-            label = HALVES
             halves[name] = _mean(function, [(first, second), (second, first)])
-            label = UNSTEERED
             unsteered[name] = _mean(function, [(plain, first), (plain, second)])
         except UndefinedScore as reason:
-            problems[name][label] = str(reason)
+            problems[name][""] = f"without steering {reason}"
     for method, (change, strength) in changes.items():
         try:
             own = _steer(model, task.source, change, strength, task.batch_size)
@@ -96,7 +93,15 @@ def _trace(
             return z
         return change.apply(site, z, strength=strength)
 
-    values = hooks.activations(model, *images, change=tap, batch=batch)
+    try:
+        values = hooks.activations(model, *images, change=tap, batch=batch)
+    except Exception as error:
+        if batch == 1 or not device.is_out_of_memory(error):
+            raise
+        values = {}
+    if not values:
+        torch.cuda.empty_cache()
+        return _trace(model, images, batch // 2, change, strength)
     return {site: rows.double().cpu().numpy() for site, rows in values.items()}
 
 

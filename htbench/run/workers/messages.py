@@ -217,7 +217,7 @@ class ActivationScores:
     halves: Mapping[str, Sequence[float]]
     """Scores of the two halves of the targets beside each other."""
     problems: Mapping[str, Mapping[str, str]]
-    """Reasons why there is no score, by scorer and method."""
+    """Reasons why there is no score, by scorer and method; that of no name is of all methods."""
 
 
 Task = (
