@@ -137,6 +137,9 @@ def _check_run(
         yield from rescored.findings
         scorers = rescored.scorers
         yield from rescore_sets(every, device=options.again.device, display=display)
+    for part in every:
+        if number := sum(len(each.rows) for each in part.facts.activation_scores):
+            yield unchecked(f"{number:,} scores of activations: they are not made anew")
     if options.again.number:
         yield from remake.remake(every, options.again, scorers=scorers, display=display)
 

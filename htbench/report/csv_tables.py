@@ -9,9 +9,9 @@ from pathlib import Path
 from htbench.core.csv_files import cell as csv_cell
 from htbench.report import leaderboard_files
 from htbench.report.once import once
-from htbench.report.sections import claims, judges, losses, people, wording
+from htbench.report.sections import claims, judges, losses, people, requested, wording
 from htbench.report.sections.vote_charts import Bounded
-from htbench.run import cell_sets, wording_runs
+from htbench.run import activation_rows, cell_sets, wording_runs
 from htbench.run.export import new_folder
 from htbench.run.summary import Summary
 from htbench.steering.wording import CANONICAL
@@ -108,9 +108,19 @@ def _tables(summary: Summary) -> Iterator[CsvTable]:
         yield CsvTable(name="wording", head=wording.csv_head(), rows=wording.csv_rows(section))
     if (lost := losses.collect(summary)) and lost.flaws.thresholds:
         yield CsvTable(name="flaws", head=losses.csv_head(), rows=losses.csv_rows(lost))
+    if attributes := requested.collect(summary):
+        yield CsvTable(
+            name="requested", head=requested.csv_head(), rows=requested.csv_rows(attributes)
+        )
     if summary.facts.set_scores:
         yield CsvTable(
             name="set_scores", head=cell_sets.FILE_COLUMNS, rows=cell_sets.file_rows(summary.facts)
+        )
+    if summary.facts.activation_scores:
+        yield CsvTable(
+            name="activation_scores",
+            head=activation_rows.FILE_COLUMNS,
+            rows=activation_rows.file_rows(summary.facts),
         )
     if summary.facts.is_imported:
         return

@@ -271,6 +271,55 @@ class SetScoreFacts(FactGroup):
         return next((r for r in self.rows if (r.method, r.strength) == (method, strength)), None)
 
 
+class ActivationRowFacts(FactGroup):
+    """The score of the activations that a method steers at full strength."""
+
+    method: Text = ""
+    strength: Number = math.nan
+    value: Number = math.nan
+    """Mean over sites and concepts; NaN where there is no score."""
+    low: Number = math.nan
+    high: Number = math.nan
+    """Ends of the 95 % interval over concepts; NaN for none."""
+    concepts: int = 0
+    clusters: Number = math.nan
+    """Effective number of independent clusters of concepts."""
+    unsteered: Number = math.nan
+    """The score of unsteered activations on the same images."""
+    floor: Number = math.nan
+    """The score of two halves of the target activations beside each other."""
+    sites: dict[str, tuple[Number, Number, Number]] = {}
+    """Value, unsteered value and floor of each site."""
+    reason: Text = ""
+    """The reason why there is no score."""
+    digest: Text = ""
+    """Digest of the interventions, the images and the families of the concepts."""
+
+
+class ActivationScoreFacts(FactGroup):
+    """A scorer of activations, and its scores."""
+
+    id: Text = ""
+    """`name@version`."""
+    name: Text = ""
+    title: Text = ""
+    summary: Text = ""
+    best: Number = math.nan
+    """The value of activations that are those of the targets."""
+    paper: Text = ""
+    model: Text = ""
+    """Name and revision of the model."""
+    images: int = 0
+    """Number of images that are steered for a concept, and of those in either half of its targets.
+    """
+    rows: list[ActivationRowFacts] = []
+    """Methods in the order of the plan."""
+
+    def row(self, method: str) -> ActivationRowFacts | None:
+        """The score of a method; None if there is no such row."""
+        return next((row for row in self.rows if row.method == method), None)
+
+
 class ImportFacts(FactGroup):
     """The pictures of a run that other programs made, see `htbench.importing`."""
 
@@ -363,6 +412,8 @@ class Facts(FactGroup):
     """Scorers that are no encoders."""
     set_scores: list[SetScoreFacts] = []
     """Scorers of sets of pictures, at the first fit seed and in canonical words."""
+    activation_scores: list[ActivationScoreFacts] = []
+    """Scorers of activations, at full strength, the first fit seed and in canonical words."""
     timing: dict[str, FactGroup] = {}
     """Sessions of `htbench time`, see `run.timing.figures.Session`."""
     sources: list[Text] = []

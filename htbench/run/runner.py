@@ -10,6 +10,7 @@ from htbench.core import device as devices
 from htbench.core.display import Display
 from htbench.core.errors import Refused, UsageError
 from htbench.run import (
+    activation_scores,
     facts,
     fit_seeds,
     frozen,
@@ -34,6 +35,7 @@ from htbench.run.tune import TunedStrength
 from htbench.run.workers import pool
 from htbench.run.workers.messages import CheckWords, UnknownWords, WorkerSetup, run_one
 from htbench.scorers import scorer
+from htbench.scorers.activation_scorer import load_activation_scorer
 from htbench.scorers.scorer import Scorer
 from htbench.scorers.set_scorer import load_set_scorer
 from htbench.steering.leakage import LeakageAudit
@@ -121,6 +123,11 @@ def _open_context(
             set_scorers=tuple(
                 load_set_scorer(name) for name in settings.scorers if scorer.is_set_scorer(name)
             ),
+            activation_scorers=tuple(
+                load_activation_scorer(name)
+                for name in settings.scorers
+                if scorer.is_activation_scorer(name)
+            ),
             fit_together=options.fit_together,
         )
 
@@ -166,6 +173,7 @@ def _run_further_fit_seeds(
                 store=store,
                 scorers=(),
                 set_scorers=(),
+                activation_scorers=(),
                 steerings=trained.steerings,
                 repeats=Facts.read(context.store).grid,
             )
@@ -189,6 +197,7 @@ def _run_wordings(
                 store=store,
                 scorers=(),
                 set_scorers=(),
+                activation_scorers=(),
                 steerings={
                     name: steering
                     for name, steering in context.steerings.items()
@@ -247,6 +256,7 @@ def _run_stages(
         score(context)
     other_scores.score(context)
     set_scores.score(context, facts.headline_encoder(context))
+    activation_scores.score(context)
     return tuned
 
 
@@ -304,7 +314,9 @@ def _tune(
             remedy="Choose test concepts.",
         )
     with Store.open(context.store.folder / "tuning") as store:
-        dev_context = replace(context, plan=dev, store=store, scorers=(), set_scorers=())
+        dev_context = replace(
+            context, plan=dev, store=store, scorers=(), set_scorers=(), activation_scorers=()
+        )
         _check_words(dev_context, options)
         _run_stages(dev_context, options, training_failures)
         chosen = tune.choose_strengths(Summary(store), floor=plan.settings.tune_floor)
