@@ -9,7 +9,15 @@ from pathlib import Path
 from htbench.core.csv_files import cell as csv_cell
 from htbench.report import leaderboard_files
 from htbench.report.once import once
-from htbench.report.sections import claims, judges, losses, people, wording
+from htbench.report.sections import (
+    claims,
+    judges,
+    losses,
+    people,
+    strength_ranges,
+    strength_scales,
+    wording,
+)
 from htbench.report.sections.vote_charts import Bounded
 from htbench.run import cell_sets, wording_runs
 from htbench.run.export import new_folder
@@ -111,6 +119,18 @@ def _tables(summary: Summary) -> Iterator[CsvTable]:
     if summary.facts.set_scores:
         yield CsvTable(
             name="set_scores", head=cell_sets.FILE_COLUMNS, rows=cell_sets.file_rows(summary.facts)
+        )
+    if ranges := strength_ranges.collect(summary):
+        yield CsvTable(
+            name="strength_ranges",
+            head=strength_ranges.csv_head(),
+            rows=strength_ranges.csv_rows(ranges),
+        )
+    if scales := strength_scales.collect(summary):
+        yield CsvTable(
+            name="strength_scale",
+            head=strength_scales.csv_head(),
+            rows=strength_scales.csv_rows(scales),
         )
     if summary.facts.is_imported:
         return

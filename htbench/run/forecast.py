@@ -110,7 +110,7 @@ def forecast(plan: ResolvedPlan, *, folder: Path, runs: Path, against: str = "")
     settings, methods, n_concepts = plan.settings, tuple(plan.cards), len(plan.concepts)
     remaining_work = partial(_remaining_work, against=bool(against))
     first = [remaining_work(settings, methods, folder, n_concepts=n_concepts)]
-    dev = plan.with_settings(tune.dev_plan(settings)) if settings.tune_strength else None
+    dev = plan.with_settings(tune.dev_plan(settings)) if settings.needs_dev_run else None
     if dev:
         tuning = folder / "tuning"
         first.append(remaining_work(dev.settings, methods, tuning, n_concepts=len(dev.concepts)))

@@ -67,7 +67,10 @@ def learn_scale(strengths: ArrayLike, effects: ArrayLike) -> StrengthScale | Non
     shares = curve / curve[-1]
     blocks = np.split(np.arange(len(own)), np.flatnonzero(np.diff(shares) > _SAME) + 1)
     points = [
-        (float(shares[block[-1]]), float(own[block[0]] if block is blocks[-1] else own[block].mean()))
+        (
+            float(shares[block[-1]]),
+            float(own[block[0]] if block is blocks[-1] else own[block].mean()),
+        )
         for block in blocks
         if shares[block[-1]] > _SAME
     ]

@@ -44,7 +44,9 @@ class UsefulRange:
         """Length of the range; 0 where it ends before the effect is noticeable, infinite where its
         end is not reached.
         """
-        return max(0.0, self.end.value - self.onset.value) if math.isfinite(self.onset.value) else 0.0
+        return (
+            max(0.0, self.end.value - self.onset.value) if math.isfinite(self.onset.value) else 0.0
+        )
 
 
 def measure_range(
@@ -103,9 +105,7 @@ def measure_range(
     )
 
 
-def _is_rising(
-    gain: Rows, concepts: Sequence[str], families: FamiliesByConcept | None
-) -> bool:
+def _is_rising(gain: Rows, concepts: Sequence[str], families: FamiliesByConcept | None) -> bool:
     """True if the mean gain rises with the last step, by its 95 % interval."""
     steps = (gain[:, -1] - gain[:, -2]).tolist()
     mean = estimates.over_concepts({k: [v] for k, v in zip(concepts, steps, strict=True)}, families)
