@@ -10,7 +10,7 @@ from htbench.core.errors import Missing, UnknownName
 from htbench.core.types import encoder_name
 from htbench.judging.ledger import Ledger
 from htbench.judging.outcome import match_outcome, preference
-from htbench.report import leaderboard_files
+from htbench.report import csv_tables, leaderboard_files
 from htbench.run.summary import METRICS, Summary
 
 if TYPE_CHECKING:
@@ -81,6 +81,24 @@ _SESSIONS: Types = {
     "started": "datetime64[ns, UTC]",
     "ended": "datetime64[ns, UTC]",
 }
+_NAMES = (
+    *("method", "concept", "kind", "prompt", "flaw", "failure", "wording", "metric", "scorer"),
+    *("phase", "device", "judge", "criterion", "one", "two", "source", "claim", "verdict"),
+    *("treatment", "policy", "score", "better", "encoder"),
+)
+_TEXTS = ("text", "file", "message", "words", "unranked", "evidence", "reason")
+_COUNTS = (
+    *("cell", "seed", "together", "rank", "rank_low", "rank_high", "tier", "votes", "concepts"),
+    *("pictures", "flawed", "planned", "done", "failed", "scored", "curves", "flat", "incomplete"),
+    "fits",
+)
+_TYPES: Types = {
+    **dict.fromkeys(_NAMES, "category"),
+    **dict.fromkeys(_TEXTS, "string"),
+    **dict.fromkeys(_COUNTS, "Int64"),
+    **dict.fromkeys(("circular", "keeps_floor", "gain_still_rises"), "boolean"),
+}
+"""Types of the columns of `table` that hold no `float64`."""
 
 
 def leaderboard(summary: Summary) -> "DataFrame":
@@ -165,6 +183,21 @@ def votes(summary: Summary) -> "DataFrame":
                     )
                 )
     return _frame(rows, _VOTES, summary)
+
+
+def table_names(summary: Summary) -> list[str]:
+    """Names of the tables that the run has something for."""
+    return [each.name for each in csv_tables.tables(summary)]
+
+
+def table(summary: Summary, name: str) -> "DataFrame":
+    """A table of the report by its name."""
+    every = {each.name: each for each in csv_tables.tables(summary)}
+    if name not in every:
+        raise UnknownName("table of the run", name, every)
+    chosen = every[name]
+    types = {column: _TYPES.get(column, "float64") for column in chosen.head}
+    return _frame(chosen.rows, types, summary)
 
 
 def _frame(rows: Iterable[Sequence[object]], types: Types, summary: Summary) -> "DataFrame":

@@ -143,7 +143,7 @@ def flaw_table(summary: Summary) -> FlawTable:
 def flawed_cells(
     summary: Summary,
 ) -> tuple[Flaw, Bool[np.ndarray, " cells"], Bool[np.ndarray, " cells"]]:
-    """The widest flaw that the run can tell, the cells that have it, and those of which it is known.
+    """The widest flaw that the run can tell, the cells that have it, and those where it is known.
 
     It is `ANY`, or `BLANK` in a run without scores of flaws. Cells are in the order of the table of
     the first fit seed, which `summary` is to be of.

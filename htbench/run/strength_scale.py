@@ -38,7 +38,7 @@ class MethodScale:
     strengths: list[float]
     """The method's own strength for each; none for a method without effect on dev concepts."""
     shares: list[float]
-    """Points of the scale, see `stats.strength_scale.StrengthScale`: shares of the largest effect."""
+    """Points of the scale, as shares of the largest effect, see `stats.strength_scale`."""
     points: list[float]
     """The method's own strength at each of them."""
     curve: list[tuple[float, float]]

@@ -99,7 +99,7 @@ def evenness(
     steps = np.diff(requested, prepend=0.0)
     if len(steps) < 2 or not (steps > 0).all():
         raise ValueError(
-            f"evenness needs two strengths or more, ascending from above 0, not {requested.tolist()}"
+            f"evenness needs two strengths, ascending from above 0, not {requested.tolist()}"
         )
     asked = steps / steps.sum()
     moved = np.diff(gains, axis=1, prepend=0.0)

@@ -12,15 +12,15 @@ from htbench.run.summary import Summary
 
 STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0)
 ENCODER = "emoji-clip-b@1"
-PRESENCE = {0.5: 0.2, 1.0: 0.9, 1.5: 0.9, 2.0: 0.9}
+PRESENCE = {0.5: 0.02, 1.0: 0.9, 1.5: 0.9, 2.0: 0.9}
 GAIN = {0.0: 0.0, 0.5: 0.1, 1.0: 0.3, 1.5: 0.4, 2.0: 0.4}
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """A run of 6 concepts and 20 prompts; presence of the unsteered pictures is .01, .02, … .20 for
-    every concept, and that of the steered ones is above .5 from strength 1 on."""
-    prompts = [f"scene {k}" for k in range(20)]
+    """A run of 6 concepts and 4 prompts; presence of the unsteered pictures is .01, .02, .03 and .04
+    for every concept, and that of the steered ones is .9 from strength 1 on."""
+    prompts = [f"scene {k}" for k in range(4)]
     folder = report_run.build(
         tmp_path / "run",
         methods=("none", "lineas"),
@@ -30,10 +30,19 @@ def store(tmp_path: Path) -> Iterator[Store]:
         size=8,
     )
     with Store.open(folder) as opened:
-        for row in opened.rows():
-            presence = PRESENCE.get(row.strength, 0.01 * (1 + prompts.index(row.prompt)))
-            values = {"presence": presence, "concept_gain": GAIN[row.strength]}
-            opened.add_scores((row.id, name, ENCODER, value) for name, value in values.items())
+        rows = opened.rows()
+        presence = [
+            PRESENCE.get(row.strength, 0.01 * (1 + prompts.index(row.prompt))) for row in rows
+        ]
+        opened.add_scores(
+            [
+                *((row.id, "concept_gain", ENCODER, GAIN[row.strength]) for row in rows),
+                *(
+                    (row.id, "presence", ENCODER, value)
+                    for row, value in zip(rows, presence, strict=True)
+                ),
+            ]
+        )
         yield opened
 
 
@@ -47,7 +56,7 @@ def found(store: Store) -> MethodRange:
 def test_the_threshold_has_a_twentieth_of_the_unsteered_pictures_above_it(store: Store) -> None:
     table = range_table(Summary(store))
     assert table
-    assert (table.threshold, table.unsteered) == (pytest.approx(0.20), 120)
+    assert (table.threshold, table.unsteered) == (pytest.approx(0.04), 24)
 
 
 def test_the_range_goes_from_half_of_the_pictures_noticed_to_saturation(store: Store) -> None:

@@ -42,10 +42,12 @@ def dev(tmp_path: Path) -> Summary:
     images = [GeneratedImage(key=row.image, png=b"png") for row in rows]
     store.add_images(images, seconds=2.0, batch=1)
     store.add_timing("towards", "act", "c0", 10.0, "cpu")
-    for row in rows:
-        at = min(row.strength, 1.0)
-        for encoder, gain in (("b@1", at**2), ("a@1", at**0.5)):
-            store.add_scores((row.id, metric, encoder, gain) for metric in METRICS)
+    store.add_scores(
+        (row.id, metric, encoder, min(row.strength, 1.0) ** power)
+        for row in rows
+        for metric in METRICS
+        for encoder, power in (("b@1", 2.0), ("a@1", 0.5))
+    )
     return Summary(store)
 
 

@@ -32,7 +32,7 @@ class ScaleRow:
     """Mean gain at the method's own strength for each."""
     comparison: EvennessComparison | None
     p: float
-    """p of equal evenness, adjusted for all methods of the run (Holm); NaN where it is not known."""
+    """p of equal evenness, adjusted for all methods of the run (Holm); NaN if it is not known."""
 
     @property
     def verdict(self) -> str:
@@ -79,8 +79,8 @@ class ScaleSection:
         """The sentences below the table."""
         learnt = (
             f"Each scale was learnt on {max((r.scale.concepts for r in self.rows), default=0):,} "
-            f"dev concepts, by the concept gain that encoder {self.encoder} measures, and is tested "
-            f"on this run’s concepts by the gain that {self.scorer} measures. "
+            f"dev concepts, by the concept gain that encoder {self.encoder} measures, and is "
+            f"tested on this run’s concepts by the gain that {self.scorer} measures. "
         )
         same = "" if self.is_independent else "The run has no second encoder to learn it by. "
         return (
@@ -133,7 +133,8 @@ def collect(summary: Summary) -> ScaleSection | None:
 def _compare(
     summary: Summary, method: str, scale: ScaleFacts, requested: list[float]
 ) -> tuple[ConceptCurves, ConceptCurves, EvennessComparison | None]:
-    """Mean curves of the concepts on the plain and on the perceptual scale, of the same pictures."""
+    """Mean curves of the concepts on the plain and on the perceptual scale, of the same prompts
+    and seeds."""
     if len(scale.strengths) != len(requested):
         return {}, {}, None
     both = [gain_curves(summary, method, at) for at in (requested, scale.strengths)]
