@@ -7,7 +7,6 @@ thresholds are fixed on the unsteered pictures of the run, so none depends on it
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -16,7 +15,7 @@ from htbench.core.types import UNSTEERED
 from htbench.run.cell_table import CellGroup
 from htbench.run.flaws import MIN_UNSTEERED, flawed_cells
 from htbench.run.summary import HEADLINE, METRICS, Summary
-from htbench.stats.useful_range import Rows, UsefulRange, measure_range
+from htbench.stats.useful_range import UsefulRange, concept_ranges, measure_range
 
 FALSE_ALARMS = 0.05
 """Share of the unsteered pictures whose presence is above the threshold of noticed pictures."""
@@ -54,7 +53,7 @@ class RangeTable:
     threshold: float
     """Presence above which a picture is noticed."""
     unsteered: int
-    """Number of unsteered cells that it is fixed on."""
+    """Number of unsteered cells, each a picture and a concept, that it is fixed on."""
     flaw: str
     """Name of the flaw by which collapse is told."""
     methods: list[MethodRange]
@@ -128,21 +127,16 @@ def _method_range(
     ]
     if not concepts:
         return None
-    gain = np.array([[0.0, *(gains[at][name] for at in strengths[1:])] for name in concepts])
-    measure = partial(
-        _measure,
-        strengths=strengths,
-        noticed=_rows(noticed, list(groups.values()), concepts),
-        gain=gain,
-        flawed=_rows(flawed, list(groups.values()), concepts),
-        concepts=concepts,
-        summary=summary,
-    )
+    rows = {
+        "noticed": _rows(noticed, list(groups.values()), concepts),
+        "gain": np.array([[0.0, *(gains[at][name] for at in strengths[1:])] for name in concepts]),
+        "flawed": _rows(flawed, list(groups.values()), concepts),
+    }
     return MethodRange(
         method=method,
         strengths=strengths,
-        all_concepts=measure(np.arange(len(concepts))),
-        by_concept={name: measure(np.array([k])) for k, name in enumerate(concepts)},
+        all_concepts=measure_range(strengths, **rows, concepts=concepts, families=summary.families),
+        by_concept=concept_ranges(strengths, **rows, concepts=concepts),
     )
 
 
@@ -150,26 +144,6 @@ def _rows(
     shares: Mapping[CellGroup, float], pairs: Sequence[tuple[str, float]], concepts: Sequence[str]
 ) -> Float[np.ndarray, "concepts strengths"]:
     return np.array([[shares[*pair, concept] for pair in pairs] for concept in concepts])
-
-
-def _measure(
-    chosen: np.ndarray,
-    *,
-    strengths: Sequence[float],
-    noticed: Rows,
-    gain: Rows,
-    flawed: Rows,
-    concepts: Sequence[str],
-    summary: Summary,
-) -> UsefulRange:
-    return measure_range(
-        strengths,
-        noticed=noticed[chosen],
-        gain=gain[chosen],
-        flawed=flawed[chosen],
-        concepts=[concepts[k] for k in chosen],
-        families=summary.families,
-    )
 
 
 def range_facts(found: UsefulRange) -> dict[str, object]:

@@ -77,23 +77,17 @@ def measure_range(
     Raises:
         ValueError: for fewer than three strengths, or where they do not ascend from 0.
     """
-    at = np.array(strengths, float)
-    if len(at) < 3 or at[0] != 0 or not (np.diff(at) > 0).all():
-        raise ValueError(f"a range needs 0 and two strengths above it, not {at.tolist()}")
+    at = _checked(strengths)
     related = Families.of(list(concepts), families)
     weights = np.full((1, len(concepts)), 1 / len(concepts))
     tail = related.tail
     if not math.isnan(tail):
         draws = related.resamples(seed=seed, rounds=rounds)
         weights = np.vstack([weights, draws / draws.sum(1, keepdims=True)])
-    gains, flaws = weights @ gain, weights @ flawed
     is_rising = _is_rising(gain, concepts, families)
-    onset = _crossings(at, weights @ noticed, np.full(len(weights), NOTICED))
-    saturation = _crossings(at, gains, SATURATED * gains.max(1))
-    saturation[gains.max(1) <= 0] = math.inf
+    onset, saturation, collapse = _ends(at, weights @ noticed, weights @ gain, weights @ flawed)
     if is_rising:
         saturation[0] = math.inf
-    collapse = _crossings(at, flaws - flaws[:, :1], np.full(len(weights), COLLAPSED))
     ends = np.minimum(saturation, collapse)
     return UsefulRange(
         onset=_interval(onset, tail),
@@ -102,6 +96,61 @@ def measure_range(
         end=_interval(ends, tail, is_open=is_rising and math.isinf(ends[0])),
         is_rising=is_rising,
         concepts=len(concepts),
+    )
+
+
+def concept_ranges(
+    strengths: Sequence[float],
+    *,
+    noticed: Rows,
+    gain: Rows,
+    flawed: Rows,
+    concepts: Sequence[str],
+) -> dict[str, UsefulRange]:
+    """The range of each concept by itself, without intervals; arguments as in `measure_range`.
+
+    Without an interval, a gain that still rises counts as saturated where it is largest.
+
+    Raises:
+        ValueError: for fewer than three strengths, or where they do not ascend from 0.
+    """
+    ends = _ends(_checked(strengths), noticed, gain, flawed)
+    return {
+        name: UsefulRange(
+            onset=_interval(onset[None], math.nan),
+            saturation=_interval(saturation[None], math.nan),
+            collapse=_interval(collapse[None], math.nan),
+            end=_interval(np.minimum(saturation, collapse)[None], math.nan),
+            is_rising=False,
+            concepts=1,
+        )
+        for name, onset, saturation, collapse in zip(concepts, *ends, strict=True)
+    }
+
+
+def _checked(strengths: Sequence[float]) -> Float[np.ndarray, " strengths"]:
+    at = np.array(strengths, float)
+    if len(at) < 3 or at[0] != 0 or not (np.diff(at) > 0).all():
+        raise ValueError(f"a range needs 0 and two strengths above it, not {at.tolist()}")
+    return at
+
+
+def _ends(
+    strengths: Float[np.ndarray, " strengths"],
+    noticed: Float[np.ndarray, "curves strengths"],
+    gain: Float[np.ndarray, "curves strengths"],
+    flawed: Float[np.ndarray, "curves strengths"],
+) -> tuple[
+    Float[np.ndarray, " curves"], Float[np.ndarray, " curves"], Float[np.ndarray, " curves"]
+]:
+    """Onset, saturation and collapse of each curve."""
+    largest, ones = gain.max(1), np.ones(len(gain))
+    saturation = _crossings(strengths, gain, SATURATED * largest)
+    saturation[largest <= 0] = math.inf
+    return (
+        _crossings(strengths, noticed, NOTICED * ones),
+        saturation,
+        _crossings(strengths, flawed - flawed[:, :1], COLLAPSED * ones),
     )
 
 

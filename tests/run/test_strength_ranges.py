@@ -18,7 +18,7 @@ GAIN = {0.0: 0.0, 0.5: 0.1, 1.0: 0.3, 1.5: 0.4, 2.0: 0.4}
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """A run of 6 concepts and 4 prompts; presence of the unsteered pictures is .01, .02, .03 and .04
+    """A run of 6 concepts and 4 prompts; presence of the unsteered pictures is .01, .02, .03, .04
     for every concept, and that of the steered ones is .9 from strength 1 on."""
     prompts = [f"scene {k}" for k in range(4)]
     folder = report_run.build(

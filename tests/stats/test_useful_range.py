@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from htbench.stats.useful_range import UsefulRange, measure_range
+from htbench.stats.useful_range import UsefulRange, concept_ranges, measure_range
 
 AT = (0.0, 0.5, 1.0, 1.5, 2.0)
 NAMES = [f"c{k}" for k in range(10)]
@@ -86,3 +86,13 @@ def test_a_range_needs_zero_and_two_strengths_above_it(at: tuple[float, ...]) ->
 
 def test_an_onset_at_strength_zero_is_zero() -> None:
     assert planted([1.0] * 5, GAIN, CLEAN).onset.value == 0
+
+
+def test_the_range_of_a_concept_is_that_of_its_own_curves() -> None:
+    early = [0.05, 0.75, 1.0, 1.0, 1.0]
+    rows = {"noticed": np.array([NOTICED, early]), "flawed": np.zeros((2, 5))}
+    found = concept_ranges(AT, **rows, gain=np.array([GAIN, GAIN]), concepts=["late", "early"])
+    assert found["late"].onset.value == pytest.approx(0.75)
+    assert found["early"].onset.value == pytest.approx(0.5 * 0.45 / 0.7)
+    assert found["early"].end.value == pytest.approx(1.3)
+    assert math.isnan(found["early"].end.low)

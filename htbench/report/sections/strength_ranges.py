@@ -46,14 +46,15 @@ class RangeSection:
         """The definitions of both ends, with this run's threshold."""
         flawed = "blank" if self.table.flaw == BLANK.name else "flawed"
         return (
-            f"A picture is noticed if the presence of its concept is above "
-            f"{format.quantity(self.table.threshold)}, as {FALSE_ALARMS:.0%} of the "
-            f"{self.table.unsteered:,} unsteered pictures are. The range begins where "
-            f"{NOTICED:.0%} of the pictures are noticed. It ends where {SATURATED:.0%} of the "
-            "largest gain are reached, unless gain still rises with the last step by its 95 % "
-            f"interval, or where the share of {flawed} pictures is {COLLAPSED:.0%} above that of "
-            "unsteered ones, whichever is first. Between two strengths, shares and gains are taken "
-            "to be linear. Intervals resample families of concepts."
+            "A picture is noticed if the presence of its concept is above "
+            f"{format.quantity(self.table.threshold)}, as it is for at most {FALSE_ALARMS:.0%} of "
+            f"the {self.table.unsteered:,} pairs of an unsteered picture and a concept. The range "
+            f"begins where {NOTICED:.0%} of the pictures are noticed. It ends where "
+            f"{SATURATED:.0%} of the largest gain are reached, unless gain still rises with the "
+            f"last step by its 95 % interval, or where the share of {flawed} pictures is "
+            f"{COLLAPSED:.0%} above that of unsteered ones, whichever is first. Between two "
+            "strengths, shares and gains are taken to be linear. Intervals resample families of "
+            "concepts."
         )
 
 

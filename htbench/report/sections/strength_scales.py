@@ -43,9 +43,10 @@ class ScaleRow:
             return "no scores yet"
         if math.isnan(self.p):
             return "too few concepts"
-        if self.p >= 0.05:
+        difference = self.comparison.difference
+        if self.p >= 0.05 or difference.low <= 0 <= difference.high:
             return "not shown"
-        return "yes" if self.comparison.difference.mean > 0 else "no, less even"
+        return "yes" if difference.mean > 0 else "no, less even"
 
     @property
     def own_strengths(self) -> str:

@@ -83,10 +83,10 @@ def check_strength(evidence: Evidence) -> RuleResult:
 def _interpretation(summary: Summary, method: str) -> list[str]:
     """Sentences on what a strength means, in a run with a perceptual scale of the method."""
     scales = strength_scales.collect(summary)
-    ranges = strength_ranges.collect(summary)
+    ranges = strength_ranges.collect(summary) if scales else None
     sentences = [
         f"useful range: noticeable from {row.onset}, ends at {row.end} ({row.reason})"
-        for row in (ranges.rows if ranges and scales else ())
+        for row in (ranges.rows if ranges else ())
         if row.method == method
     ]
     sentences += [
