@@ -84,21 +84,24 @@ _SESSIONS: Types = {
 _NAMES = (
     *("method", "concept", "kind", "prompt", "flaw", "failure", "wording", "metric", "scorer"),
     *("phase", "device", "judge", "criterion", "one", "two", "source", "claim", "verdict"),
-    *("treatment", "policy", "score", "better", "encoder"),
+    *("treatment", "policy", "score", "better", "encoder", "trained_on", "ranked_by", "bundle"),
 )
-_TEXTS = ("text", "file", "message", "words", "unranked", "evidence", "reason")
+_TEXTS = ("text", "file", "message", "words", "unranked", "evidence", "reason", "matched_note")
 _COUNTS = (
     *("cell", "seed", "together", "rank", "rank_low", "rank_high", "tier", "votes", "concepts"),
     *("pictures", "flawed", "planned", "done", "failed", "scored", "curves", "flat", "incomplete"),
-    "fits",
+    *("fits", "fit_seeds", "kinds", "near_floor", "matched_rank", "matched_rank_low"),
+    *("matched_rank_high", "matched_tier"),
 )
 _TYPES: Types = {
     **dict.fromkeys(_NAMES, "category"),
     **dict.fromkeys(_TEXTS, "string"),
     **dict.fromkeys(_COUNTS, "Int64"),
-    **dict.fromkeys(("circular", "keeps_floor", "gain_still_rises"), "boolean"),
+    **dict.fromkeys(("circular", "keeps_floor", "chosen_keeps", "gain_still_rises"), "boolean"),
 }
 """Types of the columns of `table` that hold no `float64`."""
+_ENDINGS: Types = {"_fit": "category", "_rule": "category", "_fitted_together": "Int64"}
+"""Types of further columns by the end of their name."""
 
 
 def leaderboard(summary: Summary) -> "DataFrame":
@@ -196,8 +199,13 @@ def table(summary: Summary, name: str) -> "DataFrame":
     if name not in every:
         raise UnknownName("table of the run", name, every)
     chosen = every[name]
-    types = {column: _TYPES.get(column, "float64") for column in chosen.head}
+    types = {column: _column_type(column) for column in chosen.head}
     return _frame(chosen.rows, types, summary)
+
+
+def _column_type(column: str) -> object:
+    by_ending = (kind for ending, kind in _ENDINGS.items() if column.endswith(ending))
+    return _TYPES.get(column) or next(by_ending, "float64")
 
 
 def _frame(rows: Iterable[Sequence[object]], types: Types, summary: Summary) -> "DataFrame":
