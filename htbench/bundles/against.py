@@ -265,7 +265,7 @@ def _check_newcomers(bundle: str, facts: Facts, resolved: ResolvedPlan) -> None:
 def _seed(archive: Archive, run: NewcomerRun) -> None:
     """Unpack the bundle into the folder of the run, as the rows of the bundle."""
     with placing(archive, run.folder) as place:
-        if not (place / "tuning").is_dir() and run.plan.settings.tune_strength:
+        if not (place / "tuning").is_dir() and run.plan.settings.needs_dev_run:
             raise archive.refuse("the run on dev concepts, by which strengths were chosen, is lost")
         for part in parts(place):
             _mark(archive, place / part, run)

@@ -152,6 +152,15 @@ def run(
             rich_help_panel=WHAT,
         ),
     ] = None,
+    strength_scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCALE",
+            help="plain, or perceptual: also run each method at strengths of its own, learnt on "
+            "dev concepts, at which equal steps of strength have equal effects.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
     wording: Annotated[
         str | None,
         typer.Option(

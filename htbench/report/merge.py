@@ -277,7 +277,7 @@ def _facts(runs: Sequence[Facts]) -> dict[str, object]:
     Where runs have different values for one fact of the environment, it becomes a list of them.
     """
     together: dict[str, object] = {**runs[0].stored, "fit_seeds": {}}
-    for name in ("methods", "tuned", "timing", "concepts"):
+    for name in ("methods", "tuned", "strength_scales", "timing", "concepts"):
         together[name] = {
             key: group.stored
             for facts in reversed(runs)

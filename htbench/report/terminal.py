@@ -23,6 +23,8 @@ from htbench.report.sections import (
     kinds,
     leaderboard,
     speed,
+    strength_ranges,
+    strength_scales,
     strengths,
     wording,
 )
@@ -66,6 +68,8 @@ def show(summary: Summary, *, wide: bool = False) -> None:
         _print_equal_preservation(summary)
     _print_costs(summary, wide=wide)
     _print_wordings(summary)
+    if scales := strength_scales.collect(summary):
+        print_paragraph(scales.verdicts)
     _print_claims(summary, wide=wide)
     for line in _problems(summary):
         print_paragraph(line)
@@ -83,6 +87,8 @@ def print_lines(summary: Summary, page: Path) -> None:
     if section := wording.collect(summary):
         for each in section.rows:
             print_json(event="wording", **asdict(each))
+    strength_ranges.print_lines(strength_ranges.collect(summary))
+    strength_scales.print_lines(strength_scales.collect(summary))
     for problem in summary.failures:
         print_json(event="problem", **asdict(problem))
     print_json(

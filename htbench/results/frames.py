@@ -11,7 +11,7 @@ from htbench.core.types import encoder_name
 from htbench.judging import pointwise_scores
 from htbench.judging.ledger import Ledger
 from htbench.judging.outcome import match_outcome, preference
-from htbench.report import leaderboard_files
+from htbench.report import csv_tables, leaderboard_files
 from htbench.run.summary import METRICS, Summary
 
 if TYPE_CHECKING:
@@ -82,6 +82,27 @@ _SESSIONS: Types = {
     "started": "datetime64[ns, UTC]",
     "ended": "datetime64[ns, UTC]",
 }
+_NAMES = (
+    *("method", "concept", "kind", "prompt", "flaw", "failure", "wording", "metric", "scorer"),
+    *("phase", "device", "judge", "criterion", "one", "two", "source", "claim", "verdict"),
+    *("treatment", "policy", "score", "better", "encoder", "trained_on", "ranked_by", "bundle"),
+)
+_TEXTS = ("text", "file", "message", "words", "unranked", "evidence", "reason", "matched_note")
+_COUNTS = (
+    *("cell", "seed", "together", "rank", "rank_low", "rank_high", "tier", "votes", "concepts"),
+    *("pictures", "flawed", "planned", "done", "failed", "scored", "curves", "flat", "incomplete"),
+    *("fits", "fit_seeds", "kinds", "near_floor", "matched_rank", "matched_rank_low"),
+    *("matched_rank_high", "matched_tier"),
+)
+_TYPES: Types = {
+    **dict.fromkeys(_NAMES, "category"),
+    **dict.fromkeys(_TEXTS, "string"),
+    **dict.fromkeys(_COUNTS, "Int64"),
+    **dict.fromkeys(("circular", "keeps_floor", "chosen_keeps", "gain_still_rises"), "boolean"),
+}
+"""Types of the columns of `table` that hold no `float64`."""
+_ENDINGS: Types = {"_fit": "category", "_rule": "category", "_fitted_together": "Int64"}
+"""Types of further columns by the end of their name."""
 
 
 def leaderboard(summary: Summary) -> "DataFrame":
@@ -182,6 +203,26 @@ def votes(summary: Summary) -> "DataFrame":
                     )
                 )
     return _frame(rows, _VOTES, summary)
+
+
+def table_names(summary: Summary) -> list[str]:
+    """Names of the tables that the run has something for."""
+    return [each.name for each in csv_tables.tables(summary)]
+
+
+def table(summary: Summary, name: str) -> "DataFrame":
+    """A table of the report by its name."""
+    every = {each.name: each for each in csv_tables.tables(summary)}
+    if name not in every:
+        raise UnknownName("table of the run", name, every)
+    chosen = every[name]
+    types = {column: _column_type(column) for column in chosen.head}
+    return _frame(chosen.rows, types, summary)
+
+
+def _column_type(column: str) -> object:
+    by_ending = (kind for ending, kind in _ENDINGS.items() if column.endswith(ending))
+    return _TYPES.get(column) or next(by_ending, "float64")
 
 
 def _frame(rows: Iterable[Sequence[object]], types: Types, summary: Summary) -> "DataFrame":

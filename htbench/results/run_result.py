@@ -142,6 +142,28 @@ class RunResult:
         with report.open_run(self.folder) as summary:
             return frames.votes(summary)
 
+    def tables(self) -> list[str]:
+        """Names of the tables of the report that this run has something for, for `table`."""
+        with report.open_run(self.folder) as summary:
+            return frames.table_names(summary)
+
+    def table(self, name: str) -> "DataFrame":
+        """A table of the report: the rows and columns that `htbench export --to csv` writes.
+
+        Columns that hold names are categories; counts are Int64, texts string, answers to yes or no
+        boolean, and all figures float64. `_low` and `_high` are the ends of a 95 % interval. NaN or
+        NA stands for what is not known, infinity for a strength that is not reached.
+
+        Args:
+            name: one of `tables()`, such as `strength_ranges`, `strength_scale`, `dose_response`,
+                `strength_policies`, `costs`, `kinds`, `flaws`, `set_scores`, `ratings`, `claims`.
+
+        Raises:
+            UnknownName: for a table that the run does not have, with the nearest names.
+        """
+        with report.open_run(self.folder) as summary:
+            return frames.table(summary, name)
+
     def image(
         self,
         method: str,

@@ -203,6 +203,40 @@ class TunedFacts(FactGroup):
     """Each strength tried, with its mean concept gain and image preservation; NaN for no score."""
 
 
+class RangeEndFacts(FactGroup):
+    """A strength at which a useful range begins or ends; infinite: above all that were run."""
+
+    value: Number = math.nan
+    low: Number = math.nan
+    high: Number = math.nan
+
+
+class RangeFacts(FactGroup):
+    """A useful range of strengths, see `stats.useful_range.UsefulRange`."""
+
+    onset: RangeEndFacts = RangeEndFacts()
+    saturation: RangeEndFacts = RangeEndFacts()
+    collapse: RangeEndFacts = RangeEndFacts()
+    end: RangeEndFacts = RangeEndFacts()
+    concepts: int = 0
+
+
+class ScaleFacts(FactGroup):
+    """A method's perceptual scale of strengths, see `run.strength_scale.MethodScale`."""
+
+    encoder: Text = ""
+    """Id of the encoder whose concept gain is the effect."""
+    top: Number = math.nan
+    requested: list[float] = []
+    strengths: list[float] = []
+    shares: list[float] = []
+    points: list[float] = []
+    curve: list[list[Number]] = []
+    concepts: int = 0
+    seconds: float = 0.0
+    range: RangeFacts | None = None
+
+
 class ScorerFacts(FactGroup):
     """A scorer that is no encoder: its card, what it declared, and its failures."""
 
@@ -408,6 +442,8 @@ class Facts(FactGroup):
     """By concept, its words at images 0, 1, … of a prompt, in turn; empty in canonical words."""
     tuned: dict[str, TunedFacts] = {}
     """The chosen strengths, by method."""
+    strength_scales: dict[str, ScaleFacts] = {}
+    """The perceptual scales of strengths, by method."""
     gauges: list[ScorerFacts] = []
     """Scorers that are no encoders."""
     set_scores: list[SetScoreFacts] = []

@@ -80,7 +80,7 @@ def _parts(plan: ResolvedPlan, folder: Path) -> Iterator[tuple[ResolvedPlan, Pat
     """
     settings = plan.settings
     yield plan, folder
-    if settings.tune_strength:
+    if settings.needs_dev_run:
         yield plan.with_settings(tune.dev_plan(settings)), folder / "tuning"
     for number in range(1, settings.fit_seeds) if plan.refitted else ():
         again = plan.at_fit_seed(number)
@@ -119,6 +119,11 @@ def _is_same(plan: ResolvedPlan, facts: Facts, options: RunOptions) -> bool:
     tuned = {
         name: choice.strength for name, choice in facts.tuned.items() if name not in taken.methods
     }
+    scaled = {
+        name: scale.strengths
+        for name, scale in facts.strength_scales.items()
+        if name not in taken.methods
+    }
     return (
         facts.environment.stored.get(_PACKAGE) == version(_PACKAGE)
         and facts.plan.stored == taken.plan(plan.settings.model_dump(mode="json"))
@@ -127,7 +132,13 @@ def _is_same(plan: ResolvedPlan, facts: Facts, options: RunOptions) -> bool:
         and facts.concept_set.version == str(plan.concept_set.version)
         and facts.grid
         == taken.grid(
-            grid_digest(plan, model=Digest(facts.model.revision), methods=digests, tuned=tuned)
+            grid_digest(
+                plan,
+                model=Digest(facts.model.revision),
+                methods=digests,
+                tuned=tuned,
+                scaled=scaled,
+            )
         )
         and (options.allow_leak or not any(method.leaked for method in own.values()))
     )

@@ -110,7 +110,7 @@ def forecast(plan: ResolvedPlan, *, folder: Path, runs: Path, against: str = "")
     settings, methods, n_concepts = plan.settings, tuple(plan.cards), len(plan.concepts)
     remaining_work = partial(_remaining_work, against=bool(against))
     first = [remaining_work(settings, methods, folder, n_concepts=n_concepts)]
-    dev = plan.with_settings(tune.dev_plan(settings)) if settings.tune_strength else None
+    dev = plan.with_settings(tune.dev_plan(settings)) if settings.needs_dev_run else None
     if dev:
         tuning = folder / "tuning"
         first.append(remaining_work(dev.settings, methods, tuning, n_concepts=len(dev.concepts)))
@@ -175,7 +175,8 @@ def _remaining_work(
 ) -> _RemainingWork:
     """The work of a plan; `n_fits` is the number of fits per method, else that of the concepts."""
     n_fits = n_concepts if n_fits is None else n_fits
-    n_strengths = sum(strength != 0 for strength in plan.strengths)
+    scaled = len(plan.steering_strengths) if plan.is_perceptual else 0
+    n_strengths = sum(strength != 0 for strength in plan.strengths) + scaled
     steered = (len(plan.methods) - 1) * n_concepts * n_strengths
     units, unsteered = plan.prompts * plan.seeds, int(not against)
     cells = cell_count(plan, n_concepts) - units * n_concepts * (1 - unsteered)

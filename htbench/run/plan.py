@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -27,13 +27,15 @@ MAX_CELLS = 10_000_000
 """Most cells of one run: more are a slip of the pen, and would be planned for hours."""
 
 
-_LATER_SETTINGS = ("wording", "per_concept_words")
+_LATER_SETTINGS = ("wording", "per_concept_words", "strength_scale")
 """Settings that a plan is written without where they have their default."""
 _IN_ITS_OWN_WORDS: Mapping[str, object] = {
     "wording": (CANONICAL,),
     "per_concept_words": "canonical",
 }
 """Changes to a plan that leave the canonical wording alone."""
+_WITHOUT_DEV_RUN: Mapping[str, object] = {"tune_strength": False, "strength_scale": "plain"}
+"""Changes to a plan after which nothing is chosen on dev concepts."""
 
 
 class Plan(Settings):
@@ -92,6 +94,12 @@ class Plan(Settings):
     """Number of dev concepts that strengths are chosen on: the first; None: all."""
     tune_floor: Annotated[float, Field(ge=-1, le=1)] = 0.5
     """Image preservation that a chosen strength must keep, on average."""
+    strength_scale: Literal["plain", "perceptual"] = "plain"
+    """`perceptual`: also run each method at strengths of its own whose effects on dev concepts are
+    equal steps apart, one for each strength of the plan above 0, as a share of the largest.
+
+    The time that learning this scale takes is charged to the method.
+    """
     wording: Annotated[tuple[Wording, ...], Field(min_length=1)] = (CANONICAL,)
     """Ways in which each concept is said to methods: canonical, synonym, unknown, image.
 
@@ -110,6 +118,21 @@ class Plan(Settings):
             if getattr(self, name) == type(self).model_fields[name].default:
                 values.pop(name, None)
         return values
+
+    @property
+    def is_perceptual(self) -> bool:
+        """True if methods are also run on a perceptual scale of strengths."""
+        return self.strength_scale == "perceptual"
+
+    @property
+    def needs_dev_run(self) -> bool:
+        """True if something is chosen or learnt on dev concepts."""
+        return self.tune_strength or self.is_perceptual
+
+    @property
+    def steering_strengths(self) -> tuple[float, ...]:
+        """The strengths above 0, ascending."""
+        return tuple(strength for strength in self.strengths if strength > 0)
 
     def load_options(self) -> dict[str, str]:
         """The options for loading the model, by name, its weights included."""
@@ -179,6 +202,7 @@ SETTING_EFFECTS = {
             "tune_strength",
             "tune_concepts",
             "tune_floor",
+            "strength_scale",
             "wording",
             "per_concept_words",
         }
@@ -192,11 +216,12 @@ SETTING_EFFECTS = {
 def comparable(settings: Mapping[str, object]) -> dict[str, object]:
     """Settings of a plan, as they name its folder and as plans are compared.
 
-    Further fit seeds are runs of their own beside it. Where no strengths are chosen,
-    `tune_concepts` has no effect and is that of version 0.1.0.
+    Further fit seeds are runs of their own beside it. Where no strengths are chosen and no scale is
+    learnt, `tune_concepts` has no effect and is that of version 0.1.0.
     """
     own = {name: value for name, value in settings.items() if name != "fit_seeds"}
-    return own if settings.get("tune_strength") else {**own, "tune_concepts": 8}
+    needs_dev = settings.get("tune_strength") or settings.get("strength_scale") == "perceptual"
+    return own if needs_dev else {**own, "tune_concepts": 8}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,7 +302,7 @@ class ResolvedPlan:
             "methods": tuple(names[label] for label in cards),
             "seed": self.fit_seed(number),
             "fit_seeds": 1,
-            "tune_strength": False,
+            **_WITHOUT_DEV_RUN,
             **_IN_ITS_OWN_WORDS,
         }
         return replace(self, settings=self.settings.model_copy(update=changes), cards=cards)
@@ -331,7 +356,7 @@ class ResolvedPlan:
             "methods": tuple(names[label] for label in cards),
             "strengths": tuple(strength for strength in self.settings.strengths if strength != 0),
             "fit_seeds": 1,
-            "tune_strength": False,
+            **_WITHOUT_DEV_RUN,
             "wording": (CANONICAL, wording),
         }
         return replace(
@@ -426,8 +451,12 @@ def resolve(plan: Plan) -> ResolvedPlan:
 
 
 def cell_count(plan: Plan, n_concepts: int) -> int:
-    """Number of cells of a plan on `n_concepts`, without those at strengths still to be tuned."""
-    steered = (len(plan.methods) - 1) * len(plan.strengths)
+    """Number of cells of a plan on `n_concepts`, without those at strengths still to be tuned.
+
+    Strengths of a perceptual scale are taken to be none of the plan's.
+    """
+    scaled = len(plan.steering_strengths) if plan.is_perceptual else 0
+    steered = (len(plan.methods) - 1) * (len(plan.strengths) + scaled)
     return n_concepts * plan.prompts * plan.seeds * (1 + steered)
 
 
@@ -437,18 +466,20 @@ def cells(
     prompts: Sequence[str],
     *,
     tuned: Mapping[str, float] | None = None,
+    scaled: Mapping[str, Sequence[float]] | None = None,
     wording: Wording = CANONICAL,
 ) -> Iterator[Cell]:
     """All cells in their fixed order, the unsteered ones first.
 
-    Method `none` has strength 0 alone; the others also have their `tuned` one. Concepts are given
+    Method `none` has strength 0 alone; the others also have their `tuned` one, and those that are
+    `scaled` by a perceptual scale. Concepts are given
     in the `wording`; those that do not have it are left out.
     """
-    tuned = tuned or {}
+    tuned, scaled = tuned or {}, scaled or {}
     phrasings = {concept.id: wordings.phrasings(concept, wording) for concept in concepts}
     concepts = [concept for concept in concepts if phrasings[concept.id]]
     for method in plan.methods:
-        own = [tuned[method]] if method in tuned else []
+        own = [*([tuned[method]] if method in tuned else []), *scaled.get(method, ())]
         strengths = (0.0,) if method == UNSTEERED else sorted({*plan.strengths, *own})
         combinations = product(concepts, prompts[: plan.prompts], range(plan.seeds), strengths)
         for concept, prompt, number, strength in combinations:
@@ -485,6 +516,7 @@ def grid_digest(
     model: Digest,
     methods: Mapping[str, Digest],
     tuned: Mapping[str, float] | None = None,
+    scaled: Mapping[str, Sequence[float]] | None = None,
 ) -> Digest:
     """Digest of all cells of a plan, from the digests of its trained `methods`.
 
@@ -495,7 +527,8 @@ def grid_digest(
     concepts = [[concept.id, concept.digest] for concept in plan.concepts]
     words = [[concept.id, concept.digest] for concept in plan.said]
     wording = [] if plan.wording == CANONICAL else [[plan.wording, words]]
-    return content.digest([shape, model, methods, tuned or {}, plan.prompts, concepts, *wording])
+    more = [*wording, *([{"scaled": scaled}] if scaled else [])]
+    return content.digest([shape, model, methods, tuned or {}, plan.prompts, concepts, *more])
 
 
 def map_file(method_digest: Digest, model: Digest, concept: Concept) -> str:
@@ -531,6 +564,12 @@ def _select_concepts(
         raise UsageError(
             f"{plan.prompts} prompts wanted, the concept set has {available}",
             remedy=f"Use --prompts {available} or fewer.",
+        )
+    if plan.is_perceptual and len(plan.steering_strengths) < 2:
+        given = ", ".join(f"{strength:g}" for strength in plan.strengths)
+        raise UsageError(
+            f"a perceptual scale needs two strengths above 0, not {given}",
+            remedy="Give more: --strength 0,0.25,0.5,0.75,1",
         )
     concepts = concept_set.select(plan.concepts)[: plan.limit]
     for wording in plan.wording[1:]:

@@ -31,6 +31,8 @@ class WorkerSetup:
     """Encoders that score; none: the model's own."""
     training_concepts: tuple[Concept, ...]
     """Concepts that amortised methods are trained on."""
+    scores_by_both: bool = False
+    """Without named encoders, score by the encoder that reads concepts for methods too."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,7 +109,8 @@ class Worker(EncoderWorker):
         self, setup: WorkerSetup, *, device: str, folder: Path, fetch: Fetch = lambda handle: handle
     ) -> None:
         self.model: Model = registry.load_model(setup.model, device, setup.load_options)
-        names = setup.encoders or (self.model.scorer,)
+        own = (self.model.scorer, self.model.concept_encoder)
+        names = setup.encoders or (tuple(dict.fromkeys(own)) if setup.scores_by_both else own[:1])
         super().__init__(
             [registry.load("encoders", name)(device) for name in names], device=self.model.device
         )
