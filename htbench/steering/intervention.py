@@ -49,6 +49,10 @@ class Intervention:
         """The output of `site` that replaces `z`, of equal shape and dtype; `z` is not modified."""
         return z
 
+    def begin(self) -> "Apply":
+        """`apply` for the images of one run: a gate overrides it, to remember what it decided."""
+        return self.apply
+
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Tensors by `part/site` and settings from which `restore` makes an equal intervention."""
         return {}, {}
@@ -57,6 +61,14 @@ class Intervention:
     def restore(cls, tensors: dict[str, Tensor], settings: dict[str, str]) -> Self:
         """The intervention with this state."""
         return cls(**settings)
+
+
+class Apply(Protocol):
+    """`Intervention.apply`, or a function like it."""
+
+    def __call__(
+        self, site: Site, z: Float[Tensor, "images positions channels"], /, *, strength: float
+    ) -> Float[Tensor, "images positions channels"]: ...
 
 
 class Rewrite(Intervention):
@@ -338,12 +350,12 @@ class OnMeans(Intervention):
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         tensors, settings = self.change.state()
         marks = _flatten(**{"on-means": {site: torch.zeros(0) for site in self.on_means}})
-        return tensors | marks, settings | {"change": _kind(type(self.change))}
+        return tensors | marks, settings | {"change": kind_of(type(self.change))}
 
     @classmethod
     def restore(cls, tensors: dict[str, Tensor], settings: dict[str, str]) -> Self:
         sites = _unflatten(tensors, "on-means").keys()
-        change = _class(settings["change"]).restore(
+        change = class_of(settings["change"]).restore(
             {name: each for name, each in tensors.items() if not name.startswith("on-means/")},
             {name: each for name, each in settings.items() if name != "change"},
         )
@@ -400,7 +412,7 @@ def save(
     tensors, settings = intervention.state()
     stored, shapes = pack(tensors)
     metadata = {
-        "kind": _kind(type(intervention)),
+        "kind": kind_of(type(intervention)),
         "settings": json.dumps(settings),
         "sites": json.dumps(sorted(intervention.sites)),
         "shapes": json.dumps(shapes),
@@ -422,7 +434,7 @@ def load(path: Path, *, model: ModelIdentity | None = None) -> Intervention:
     """
     try:
         tensors, metadata = _read_whole(path)
-        restored = _class(metadata["kind"]).restore(
+        restored = class_of(metadata["kind"]).restore(
             unpack(tensors, metadata.get("shapes")),
             _SETTINGS.validate_python(reading.parse_json(metadata["settings"])),
         )
@@ -487,13 +499,13 @@ def _unreadable(path: Path, error: Exception) -> Refused:
     )
 
 
-def _kind(of: type[Intervention]) -> str:
+def kind_of(of: type[Intervention]) -> str:
     """The name of a class in files: its own short name, or its module and class name."""
     short: str = vars(of).get("kind", "")
     return short or f"{of.__module__}:{of.__qualname__}"
 
 
-def _class(kind: str) -> type[Intervention]:
+def class_of(kind: str) -> type[Intervention]:
     """The class named `kind` in files: one of ours, or of a plug-in imported for its card.
 
     Nothing is imported for a file, which anybody may have written.
@@ -501,7 +513,10 @@ def _class(kind: str) -> type[Intervention]:
     Raises:
         ValueError: if there is none.
     """
-    classes = {_kind(subclass): subclass for subclass in _with_subclasses(Intervention)}
+    # These modules, which import this one, define the other classes of ours.
+    from htbench.steering import gates  # noqa: F401
+
+    classes = {kind_of(subclass): subclass for subclass in _with_subclasses(Intervention)}
     name = _BEFORE_SHORT_NAMES.get(kind, kind)
     if name not in classes:
         raise ValueError(
