@@ -101,6 +101,7 @@ def show(files: Files, as_json: Json = False) -> None:
                 model=origin.model if origin else None,
                 method=origin.method if origin else None,
                 applied_to=applied_to,
+                **({"gate": file.gate} if file.gate else {}),
                 sites=len(file.maps.sites),
                 channels=file.maps.layout.channels,
                 strongest=dict(strongest),
@@ -110,6 +111,8 @@ def show(files: Files, as_json: Json = False) -> None:
         typer.echo(f"{path}: {printable(file.name)}{made}")
         sites, channels = len(file.maps.sites), file.maps.layout.channels
         typer.echo(f"  {sites} sites, {channels:,} channels, applied to {applied_to}")
+        if file.gate:
+            typer.echo(f"  only in {file.gate}")
         for site, size in strongest:
             typer.echo(f"  {size:8.3f}  {site}")
 

@@ -154,6 +154,6 @@ def _restore(
         for name, each in tensors.items()
         if name.startswith("gate/")
     }
-    if any(gate.ndim != 1 or len(gate) < 2 for gate in gates.values()):
+    if any(gate.ndim != 1 or not gate.is_floating_point() for gate in gates.values()):
         raise ValueError("its parts do not match")
     return change, gates

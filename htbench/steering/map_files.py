@@ -7,6 +7,7 @@ from pathlib import Path
 from htbench.core.errors import Refused, UnknownName, UsageError
 from htbench.core.types import Site
 from htbench.steering import algebra, intervention
+from htbench.steering.gates import ImageGated, TokensGated
 from htbench.steering.intervention import Affine, Intervention, InterventionOrigin, OnMeans
 
 
@@ -18,6 +19,8 @@ class MapFile:
     maps: Affine
     on_means: bool
     """True if they are applied to means over positions, at all of their sites."""
+    gate: str
+    """The images or positions that they are applied to, in words; empty: to all."""
     origin: InterventionOrigin | None
     """None where the file does not say."""
 
@@ -32,7 +35,8 @@ class MapFile:
         if not path.is_file():
             beside = [str(each) for each in path.parent.glob("*.safetensors")]
             raise UnknownName("file", str(path), beside)
-        change = intervention.load(path)
+        loaded = intervention.load(path)
+        change = loaded.change if isinstance(loaded, ImageGated | TokensGated) else loaded
         maps = change
         if isinstance(change, OnMeans) and change.on_means == change.sites:
             maps = change.change
@@ -42,7 +46,13 @@ class MapFile:
                 remedy="Give maps of a method that fits affine ones, such as lineas.",
             )
         origin = intervention.read_origin(path)
-        return cls(path=path, maps=maps, on_means=maps is not change, origin=origin)
+        return cls(
+            path=path,
+            maps=maps,
+            on_means=maps is not change,
+            gate=_describe_gate(loaded),
+            origin=origin,
+        )
 
     @property
     def name(self) -> str:
@@ -77,9 +87,20 @@ def invert(file: MapFile, path: Path) -> None:
     _write([file], algebra.invert(file.maps), lambda names: f"not {next(iter(names))}", path)
 
 
+def _describe_gate(change: Intervention) -> str:
+    if isinstance(change, ImageGated):
+        return f"images that pass a gate at {change.site}"
+    return "positions that pass the gate of each site" if isinstance(change, TokensGated) else ""
+
+
 def _write(
     files: Sequence[MapFile], maps: Affine, name: Callable[[Sequence[str]], str], path: Path
 ) -> None:
+    if gated := [file for file in files if file.gate]:
+        raise Refused(
+            f"{str(gated[0].path)!r} has a gate, which was fitted to its own maps",
+            remedy="Give maps without a gate.",
+        )
     models = {(each.origin.model, each.origin.revision) for each in files if each.origin}
     if len(models) > 1:
         raise Refused(
