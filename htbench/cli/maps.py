@@ -94,6 +94,8 @@ def show(files: Files, as_json: Json = False) -> None:
         file = MapFile.read(path)
         strongest, origin = file.strongest_sites(5), file.origin
         applied_to = "means over positions" if file.on_means else "each position"
+        if file.spatial:
+            applied_to += ", with a shift of its own"
         if as_json:
             print_json(
                 file=str(path),

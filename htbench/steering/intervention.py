@@ -514,7 +514,7 @@ def class_of(kind: str) -> type[Intervention]:
         ValueError: if there is none.
     """
     # These modules, which import this one, define the other classes of ours.
-    from htbench.steering import gates  # noqa: F401
+    from htbench.steering import gates, spatial  # noqa: F401
 
     classes = {kind_of(subclass): subclass for subclass in _with_subclasses(Intervention)}
     name = _BEFORE_SHORT_NAMES.get(kind, kind)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from htbench.core.errors import Refused, UnknownName, UsageError
 from htbench.core.types import Site
-from htbench.steering import algebra, intervention
+from htbench.steering import algebra, intervention, spatial
 from htbench.steering.gates import ImageGated, TokensGated
 from htbench.steering.intervention import Affine, Intervention, InterventionOrigin, OnMeans
+from htbench.steering.spatial import Spatial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,8 @@ class MapFile:
     """True if they are applied to means over positions, at all of their sites."""
     gate: str
     """The images or positions that they are applied to, in words; empty: to all."""
+    spatial: Spatial | None
+    """The maps with their shifts per position; None: they are the same at all positions."""
     origin: InterventionOrigin | None
     """None where the file does not say."""
 
@@ -40,6 +43,8 @@ class MapFile:
         maps = change
         if isinstance(change, OnMeans) and change.on_means == change.sites:
             maps = change.change
+        with_shifts = maps if isinstance(maps, Spatial) else None
+        maps = with_shifts.maps if with_shifts else maps
         if not isinstance(maps, Affine):
             raise Refused(
                 f"{str(path)!r} is an intervention of kind {change.kind!r}, which is not affine",
@@ -49,7 +54,8 @@ class MapFile:
         return cls(
             path=path,
             maps=maps,
-            on_means=maps is not change,
+            on_means=isinstance(change, OnMeans),
+            spatial=with_shifts,
             gate=_describe_gate(loaded),
             origin=origin,
         )
@@ -74,17 +80,29 @@ class MapFile:
 
 def compose(files: Sequence[MapFile], path: Path) -> None:
     """Write to `path` the maps that act as those of all files in turn, at strength 1."""
+    _refuse_spatial(files)
     _write(files, algebra.compose(*(file.maps for file in files)), " then ".join, path)
 
 
 def average(files: Sequence[MapFile], path: Path) -> None:
     """Write to `path` the means of the scales and shifts of all files."""
+    _refuse_spatial(files)
     _write(files, algebra.average([file.maps for file in files]), " and ".join, path)
 
 
 def invert(file: MapFile, path: Path) -> None:
     """Write to `path` the maps that undo those of `file` at strength 1."""
-    _write([file], algebra.invert(file.maps), lambda names: f"not {next(iter(names))}", path)
+    undone = algebra.invert(file.maps) if file.spatial is None else spatial.invert(file.spatial)
+    _write([file], undone, lambda names: f"not {next(iter(names))}", path)
+
+
+def _refuse_spatial(files: Sequence[MapFile]) -> None:
+    for file in files:
+        if file.spatial:
+            raise Refused(
+                f"{str(file.path)!r} has shifts per position, which are not composed or averaged",
+                remedy="Give maps that are the same at all positions.",
+            )
 
 
 def _describe_gate(change: Intervention) -> str:
@@ -94,7 +112,10 @@ def _describe_gate(change: Intervention) -> str:
 
 
 def _write(
-    files: Sequence[MapFile], maps: Affine, name: Callable[[Sequence[str]], str], path: Path
+    files: Sequence[MapFile],
+    maps: Affine | Spatial,
+    name: Callable[[Sequence[str]], str],
+    path: Path,
 ) -> None:
     if gated := [file for file in files if file.gate]:
         raise Refused(

@@ -10,7 +10,7 @@ from kit.toy import DEPTH, MAPS, TOKENS, WIDTH, Toy
 from htbench.core.errors import Refused
 from htbench.steering import intervention, map_files
 from htbench.steering.gates import ImageGated, TokensGated
-from htbench.steering.hooks import steer
+from htbench.steering.hooks import activations, steer
 from htbench.steering.intervention import Affine, Intervention, LowRank, OnMeans
 from htbench.steering.map_files import MapFile
 from htbench.steering.model import Request
@@ -26,6 +26,13 @@ PROMPTS = [f"{word} cat" for word in ("red", "small", "two", "blue", "some", "ol
 
 def by_image() -> ImageGated:
     return ImageGated(PUSH, site=TOKENS, gate=GATE)
+
+
+def halfway(model: Toy) -> ImageGated:
+    """A gate that is open for half of the pictures of `PROMPTS`."""
+    means = activations(model, PROMPTS, range(len(PROMPTS)))[TOKENS]
+    scores = (means @ GATE[:-1]).sort().values
+    return ImageGated(PUSH, site=TOKENS, gate=torch.cat([GATE[:-1], -scores[2:4].mean()[None]]))
 
 
 def pictures(model: Toy, change: Intervention, strength: float) -> np.ndarray:
@@ -46,16 +53,16 @@ def test_images_that_pass_are_those_with_a_positive_score_of_their_mean() -> Non
 @pytest.mark.parametrize("strength", [-1.0, 0.5, 1.0])
 def test_images_are_steered_whole_or_not_at_all(model: Toy, strength: float) -> None:
     plain, steered, gated = (
-        pictures(model, change, strength) for change in (Intervention(), PUSH, by_image())
+        pictures(model, change, strength) for change in (Intervention(), PUSH, halfway(model))
     )
     same_as_plain = (gated == plain).all((1, 2, 3))
-    assert 0 < same_as_plain.sum() < len(PROMPTS)
+    assert same_as_plain.sum() == len(PROMPTS) / 2
     np.testing.assert_array_equal(gated[~same_as_plain], steered[~same_as_plain])
 
 
 def test_the_strength_does_not_move_the_gate(model: Toy) -> None:
     plain = pictures(model, Intervention(), 0.0)
-    shut = [(pictures(model, by_image(), s) == plain).all((1, 2, 3)) for s in (-2.0, 0.5, 1.0)]
+    shut = [(pictures(model, halfway(model), s) == plain).all((1, 2, 3)) for s in (-2.0, 0.5, 1.0)]
     np.testing.assert_array_equal(shut[0], shut[1])
     np.testing.assert_array_equal(shut[1], shut[2])
 
@@ -70,7 +77,7 @@ def test_the_first_step_decides_for_all_steps() -> None:
 
 
 def test_a_tap_that_is_attached_again_decides_anew(model: Toy) -> None:
-    used, fresh = (steer([by_image()] * 6, [1.0] * 6) for _ in range(2))
+    used, fresh = (steer([halfway(model)] * 6, [1.0] * 6) for _ in range(2))
     prompts = [{prompt: 1.0} for prompt in PROMPTS]
     model._run(prompts[::-1], range(6, 12), used)
     assert torch.equal(model._run(prompts, range(6), used), model._run(prompts, range(6), fresh))
