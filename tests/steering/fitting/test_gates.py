@@ -1,6 +1,9 @@
 """Gates fitted on the toy model, and their discriminant against a few lines of NumPy."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Literal, cast
 
 import numpy as np
 import pytest
@@ -8,25 +11,27 @@ import torch
 from kit.toy import MAPS, TOKENS, Toy
 
 from htbench.core.errors import UsageError
+from htbench.core.types import Site, SiteInfo
 from htbench.methods.lineas import Lineas
 from htbench.methods.mean_shift import MeanShift
 from htbench.steering.concept import Concept
 from htbench.steering.fitting.gates import CanBeGated, discriminant, gate_images
 from htbench.steering.gates import ImageGated, TokensGated
 from htbench.steering.intervention import Affine, Intervention
-from htbench.steering.model import Request
+from htbench.steering.model import Model, Request, Tap
 
+MANY = " and" * 12
+"""Words by which the toy model keeps prompts well apart from the sources."""
 CONCEPT = Concept(
     id="weather/snow",
     kind="weather",
     text="snow",
-    template="{prompt} and and and and snow",
+    template=f"{{prompt}}{MANY} snow",
     sources=tuple(
         f"{word} {noun}" for noun in ("cat", "dog", "bus") for word in ("a", "my", "red")
     ),
 )
-APART = ("{prompt} and and and and hat", "{prompt} and and and and and fog")
-"""Prompts that the toy model keeps well apart from the sources."""
+APART = (f"{{prompt}}{MANY} hat", f"{{prompt}}{MANY} fog")
 GATED = MeanShift(gate="image", unrelated=APART, gate_samples=32, samples=8)
 
 
@@ -47,11 +52,11 @@ def test_images_are_in_pairs_of_one_noise_and_two_wordings() -> None:
     assert seeds == same
     assert reworded == [
         CONCEPT.target(prompts[0]),
-        f"{prompts[1]} and and and and hat",
+        f"{prompts[1]}{MANY} hat",
         CONCEPT.target(prompts[2]),
-        f"{prompts[3]} and and and and and fog",
+        f"{prompts[3]}{MANY} fog",
         CONCEPT.target(prompts[4]),
-        f"{prompts[5]} and and and and hat",
+        f"{prompts[5]}{MANY} hat",
     ]
 
 
@@ -66,13 +71,13 @@ def test_other_prompts_keep_every_bit_and_neutral_ones_get_the_maps(model: Toy) 
         ]
         return [image.tobytes() for image in model.generate(requests)]
 
-    others = ["old bird and and and and mug", CONCEPT.target("old bird")]
+    others = [f"old bird{MANY} mug", CONCEPT.target("old bird")]
     assert images(others, change) == images(others, Intervention())
     assert images(["old bird"], change) == images(["old bird"], change.change)
     assert images(["old bird"], change) != images(["old bird"], Intervention())
 
 
-def test_maps_are_fitted_from_the_site_of_the_gate_on(model: Toy) -> None:
+def test_behind_a_gate_at_the_first_site_are_the_maps_of_the_method(model: Toy) -> None:
     change = GATED.fit(model, CONCEPT, seed=0)
     assert isinstance(change, ImageGated)
     assert change.site == TOKENS
@@ -80,8 +85,29 @@ def test_maps_are_fitted_from_the_site_of_the_gate_on(model: Toy) -> None:
     assert isinstance(change.change, Affine)
     assert isinstance(plain, Affine)
     assert torch.equal(change.change.maps, plain.maps)
-    later = replace(GATED, sites=("maps.*",)).fit(model, CONCEPT, seed=0)
-    assert later.sites == {MAPS}
+
+
+class Late:
+    """Four sites, the first of which is before the words of the prompt are read."""
+
+    name, device = "late", "cpu"
+    sites: Mapping[Site, SiteInfo] = MappingProxyType(
+        {Site(f"site{k}"): SiteInfo(channels=3, channel_axis=-1) for k in range(4)}
+    )
+
+    def trace(self, prompts: Sequence[str], seeds: Sequence[int], tap: Tap) -> None:
+        noise = [torch.randn(4, 3, generator=torch.Generator().manual_seed(k)) for k in seeds]
+        words = torch.tensor([5.0 * ("and" in prompt) for prompt in prompts])
+        z = torch.stack(noise)
+        for k, site in enumerate(self.sites):
+            z = tap(site, z + words[:, None, None] * (k == 1))
+
+
+def test_no_site_before_that_of_the_gate_is_steered() -> None:
+    change = GATED.fit(cast(Model, Late()), CONCEPT, seed=0)
+    assert isinstance(change, ImageGated)
+    assert change.site == "site1"
+    assert change.sites == {"site1", "site2", "site3"}
 
 
 def test_a_gate_for_tokens_holds_the_maps_of_the_method(model: Toy) -> None:
@@ -95,7 +121,7 @@ def test_a_gate_for_tokens_holds_the_maps_of_the_method(model: Toy) -> None:
 
 
 @pytest.mark.parametrize("gate", ["image", "tokens"])
-def test_lineas_can_be_gated(model: Toy, gate: str) -> None:
+def test_lineas_can_be_gated(model: Toy, gate: Literal["image", "tokens"]) -> None:
     method = Lineas(gate=gate, unrelated=APART, gate_samples=16, samples=4, batch=2, steps=2)
     (change,) = method.fit_many(model, [CONCEPT], seed=0)
     assert isinstance(change, ImageGated | TokensGated)
