@@ -1,6 +1,7 @@
 """Interventions: changes to prompts or activations, as values to apply, save and load."""
 
 import hashlib
+import importlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
@@ -508,14 +509,13 @@ def kind_of(of: type[Intervention]) -> str:
 def class_of(kind: str) -> type[Intervention]:
     """The class named `kind` in files: one of ours, or of a plug-in imported for its card.
 
-    Nothing is imported for a file, which anybody may have written.
+    Nothing that a file names is imported: anybody may have written it.
 
     Raises:
         ValueError: if there is none.
     """
-    # These modules, which import this one, define the other classes of ours.
-    from htbench.steering import gates, spatial  # noqa: F401
-
+    for module in _MODULES:
+        importlib.import_module(module)
     classes = {kind_of(subclass): subclass for subclass in _with_subclasses(Intervention)}
     name = _BEFORE_SHORT_NAMES.get(kind, kind)
     if name not in classes:
@@ -523,6 +523,10 @@ def class_of(kind: str) -> type[Intervention]:
             f"there is no intervention {kind[:200]!r} among {', '.join(sorted(classes))}"
         )
     return classes[name]
+
+
+_MODULES = ("htbench.steering.gates", "htbench.steering.spatial")
+"""Modules with further classes of ours; they import this one, so it loads them when it reads."""
 
 
 def _with_subclasses(of: type[Intervention]) -> Iterator[type[Intervention]]:
