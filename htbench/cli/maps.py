@@ -93,6 +93,8 @@ def show(files: Files, as_json: Json = False) -> None:
         file = MapFile.read(path)
         origin, sites = file.origin, len(file.change.sites)
         applied_to = "means over positions" if file.on_means else "each position"
+        if file.spatial:
+            applied_to += ", with a shift of its own"
         strongest = file.strongest_sites(5) if file.is_affine else []
         channels = file.maps.layout.channels if file.is_affine else None
         if as_json:
@@ -103,6 +105,7 @@ def show(files: Files, as_json: Json = False) -> None:
                 method=origin.method if origin else None,
                 kind=file.change.kind,
                 applied_to=applied_to if file.is_affine else None,
+                **({"gate": file.gate} if file.gate else {}),
                 sites=sites,
                 channels=channels,
                 strongest=dict(strongest),
@@ -115,6 +118,8 @@ def show(files: Files, as_json: Json = False) -> None:
             typer.echo(f"  {sites} sites, of kind {kind}, which is not affine")
             continue
         typer.echo(f"  {sites} sites, {channels:,} channels, applied to {applied_to}")
+        if file.gate:
+            typer.echo(f"  only in {file.gate}")
         for site, size in strongest:
             typer.echo(f"  {size:8.3f}  {site}")
 

@@ -60,6 +60,19 @@ class Case:
         """The method's intervention for that concept."""
         return self.steering.towards(self.concept)
 
+    @cached_property
+    def positions(self) -> dict[Site, int]:
+        """The number of positions of each site in an image of the model."""
+        counts: dict[Site, int] = {}
+
+        def count(site: Site, z: torch.Tensor) -> torch.Tensor:
+            counts[site] = z.shape[1]
+            return z
+
+        with torch.no_grad():
+            self.model.trace(self.concepts.prompts[:1], [SEED], count)
+        return counts
+
     def images(self, *pairs: tuple[Intervention, float]) -> list[Image.Image]:
         """One batch: the same prompt and seed with each intervention at its strength."""
         prompt = self.concepts.prompts[0]
@@ -310,9 +323,8 @@ def _numbers(change: Intervention) -> torch.Tensor:
 
 def _activations(case: Case, site: Site, *, images: int) -> torch.Tensor:
     random = torch.Generator().manual_seed(SEED)
-    return torch.randn(images, 5, case.model.sites[site].channels, generator=random).to(
-        case.model.device
-    )
+    shape = images, case.positions[site], case.model.sites[site].channels
+    return torch.randn(shape, generator=random).to(case.model.device)
 
 
 def _require_unknown_name(act: Callable[[], object], nearest: Site) -> None:

@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from htbench.core.errors import UnknownName
 from htbench.core.phase import phase
 from htbench.core.types import Site, SiteInfo
-from htbench.steering.intervention import Affine, Intervention, at_strength, scale_and_shift
+from htbench.steering.intervention import (
+    Affine,
+    Apply,
+    Intervention,
+    at_strength,
+    scale_and_shift,
+)
 from htbench.steering.layout import Layout, union
 from htbench.steering.model import Model, Tap
 
@@ -63,6 +69,8 @@ class SteeredModules:
         if self._tap is not None:
             raise RuntimeError("a tap is attached already: a model runs one batch at a time")
         self._fired.clear()
+        if isinstance(tap, Steering):
+            tap.restart()
         if (
             (device := self._compiled_on)
             and isinstance(tap, Steering)
@@ -178,6 +186,8 @@ class Steering:
     """Affine maps without limits, by the number of the image that they act on."""
     others: Mapping[int, Intervention]
     """Other interventions, which are applied image by image."""
+    _begun: dict[int, Apply] = field(default_factory=dict, init=False)
+    """`begin` of each of `others`, in the present run."""
     _rows: tuple[Tensor, Tensor] | None = field(default=None, init=False)
     """Gains and offsets of all sites, from the first of them on."""
     _tables: dict[int, dict[Site, tuple[Tensor, Tensor]]] = field(default_factory=dict, init=False)
@@ -193,6 +203,10 @@ class Steering:
             self._tables[axis] = self._table(axis, output.device)
         pair = self._tables[axis].get(site)
         return output if pair is None else _scale_and_shift(output, axis, *pair)
+
+    def restart(self) -> None:
+        """Begin a new run, in which gates decide anew."""
+        self._begun.clear()
 
     def gains_and_offsets(
         self, layout: Layout, device: str | torch.device
@@ -231,8 +245,9 @@ class Steering:
     def _one_by_one(
         self, site: Site, z: Float[Tensor, "images positions channels"]
     ) -> Float[Tensor, "images positions channels"]:
+        self._begun = self._begun or {k: change.begin() for k, change in self.others.items()}
         rows = [
-            self.others[k].apply(site, row, strength=self.strengths[k]) if k in self.others else row
+            self._begun[k](site, row, strength=self.strengths[k]) if k in self._begun else row
             for k, row in enumerate(z[:, None])
         ]
         return torch.cat(rows)

@@ -1,6 +1,7 @@
 """Interventions: changes to prompts or activations, as values to apply, save and load."""
 
 import hashlib
+import importlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
@@ -49,6 +50,10 @@ class Intervention:
         """The output of `site` that replaces `z`, of equal shape and dtype; `z` is not modified."""
         return z
 
+    def begin(self) -> "Apply":
+        """`apply` for the images of one run: a gate overrides it, to remember what it decided."""
+        return self.apply
+
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Tensors by `part/site` and settings from which `restore` makes an equal intervention."""
         return {}, {}
@@ -57,6 +62,14 @@ class Intervention:
     def restore(cls, tensors: dict[str, Tensor], settings: dict[str, str]) -> Self:
         """The intervention with this state."""
         return cls(**settings)
+
+
+class Apply(Protocol):
+    """`Intervention.apply`, or a function like it."""
+
+    def __call__(
+        self, site: Site, z: Float[Tensor, "images positions channels"], /, *, strength: float
+    ) -> Float[Tensor, "images positions channels"]: ...
 
 
 class Rewrite(Intervention):
@@ -338,12 +351,12 @@ class OnMeans(Intervention):
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         tensors, settings = self.change.state()
         marks = _flatten(**{"on-means": {site: torch.zeros(0) for site in self.on_means}})
-        return tensors | marks, settings | {"change": _kind(type(self.change))}
+        return tensors | marks, settings | {"change": kind_of(type(self.change))}
 
     @classmethod
     def restore(cls, tensors: dict[str, Tensor], settings: dict[str, str]) -> Self:
         sites = _unflatten(tensors, "on-means").keys()
-        change = _class(settings["change"]).restore(
+        change = class_of(settings["change"]).restore(
             {name: each for name, each in tensors.items() if not name.startswith("on-means/")},
             {name: each for name, each in settings.items() if name != "change"},
         )
@@ -400,7 +413,7 @@ def save(
     tensors, settings = intervention.state()
     stored, shapes = pack(tensors)
     metadata = {
-        "kind": _kind(type(intervention)),
+        "kind": kind_of(type(intervention)),
         "settings": json.dumps(settings),
         "sites": json.dumps(sorted(intervention.sites)),
         "shapes": json.dumps(shapes),
@@ -422,7 +435,7 @@ def load(path: Path, *, model: ModelIdentity | None = None) -> Intervention:
     """
     try:
         tensors, metadata = _read_whole(path)
-        restored = _class(metadata["kind"]).restore(
+        restored = class_of(metadata["kind"]).restore(
             unpack(tensors, metadata.get("shapes")),
             _SETTINGS.validate_python(reading.parse_json(metadata["settings"])),
         )
@@ -487,27 +500,33 @@ def _unreadable(path: Path, error: Exception) -> Refused:
     )
 
 
-def _kind(of: type[Intervention]) -> str:
+def kind_of(of: type[Intervention]) -> str:
     """The name of a class in files: its own short name, or its module and class name."""
     short: str = vars(of).get("kind", "")
     return short or f"{of.__module__}:{of.__qualname__}"
 
 
-def _class(kind: str) -> type[Intervention]:
+def class_of(kind: str) -> type[Intervention]:
     """The class named `kind` in files: one of ours, or of a plug-in imported for its card.
 
-    Nothing is imported for a file, which anybody may have written.
+    Nothing that a file names is imported: anybody may have written it.
 
     Raises:
         ValueError: if there is none.
     """
-    classes = {_kind(subclass): subclass for subclass in _with_subclasses(Intervention)}
+    for module in _MODULES:
+        importlib.import_module(module)
+    classes = {kind_of(subclass): subclass for subclass in _with_subclasses(Intervention)}
     name = _BEFORE_SHORT_NAMES.get(kind, kind)
     if name not in classes:
         raise ValueError(
             f"there is no intervention {kind[:200]!r} among {', '.join(sorted(classes))}"
         )
     return classes[name]
+
+
+_MODULES = ("htbench.steering.gates", "htbench.steering.spatial")
+"""Modules with further classes of ours; they import this one, so it loads them when it reads."""
 
 
 def _with_subclasses(of: type[Intervention]) -> Iterator[type[Intervention]]:

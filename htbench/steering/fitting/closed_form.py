@@ -12,6 +12,7 @@ site first fires, and so fits the first step alone.
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeVar
 
 import torch
@@ -25,6 +26,7 @@ from htbench.core.types import Site, SiteInfo
 from htbench.steering.algebra import join
 from htbench.steering.concept import Concept
 from htbench.steering.fitting import transport
+from htbench.steering.fitting.gates import CanBeGated, fit_gated
 from htbench.steering.hooks import Pooling, activations, mean_pool
 from htbench.steering.intervention import Affine, Intervention, OnMeans
 from htbench.steering.method import FitsEachConcept, PromptsAndSeeds, fitting_images
@@ -39,7 +41,7 @@ through the maps of earlier sites first."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitsEachSite(FitsEachConcept):
+class FitsEachSite(CanBeGated, FitsEachConcept):
     """A method in closed form: a subclass implements `fit_site`, the fit of one site."""
 
     samples: int = 32
@@ -50,8 +52,6 @@ class FitsEachSite(FitsEachConcept):
     after the other. 0: all images in one batch, with every site fitted as they pass through it."""
     batch: int = 32
     """Images at a time; used only with `blocks`."""
-    sites: tuple[str, ...] = ("*",)
-    """Glob patterns of sites, as `select_sites` takes them."""
     targets: Targets = "plain"
     """Treatment of targets: they go through the maps of earlier sites as sources do (`mapped`,
     Definition 3.2 of Rodriguez et al., https://arxiv.org/abs/2410.23054), or are not steered
@@ -71,6 +71,9 @@ class FitsEachSite(FitsEachConcept):
 
     def fit(self, model: Model, concept: Concept, *, seed: int) -> Intervention:
         """Fit the selected sites to `samples` source and target images of the concept."""
+        if self.gate != "none":
+            ungated = partial(type(self).fit, model=model, concept=concept, seed=seed)
+            return fit_gated(self, ungated, model, concept, seed=seed)
         source, target = fitting_images(concept, self.samples, seed=seed)
         sites = select_sites(model, self.sites)
 

@@ -1,0 +1,99 @@
+"""Affine maps whose shift also depends on the position, by a table of low rank per site."""
+
+from collections.abc import Mapping
+from typing import Self
+
+from jaxtyping import Float
+from torch import Tensor
+
+from htbench.core.errors import UsageError
+from htbench.core.types import Site
+from htbench.steering import algebra
+from htbench.steering.intervention import Affine, Intervention, at_strength, scale_and_shift
+
+
+class Spatial(Intervention):
+    r"""One affine map per site and channel, with a shift of its own at each position.
+
+    .. math:: T_s(z)_p = z_p + s (w z_p + b + \sum_r u_{pr} v_r - z_p)
+
+    at strength `s` and position `p`, with scale `w`, shift `b`, and a table of shifts of low rank.
+    An affine map acts on all positions alike; this one can say where. It is calculated in float32,
+    or in float64 for `z` of float64, and rounded once.
+
+    Args:
+        maps: `w` and `b`, without limits; its sites are those of the intervention.
+        where: `u`, of shape (positions, rank), for some or all of these sites.
+        added: `v`, of shape (rank, channels), for the same sites as `where`.
+    """
+
+    kind = "spatial"
+
+    def __init__(
+        self,
+        maps: Affine,
+        where: Mapping[Site, Float[Tensor, "positions rank"]],
+        added: Mapping[Site, Float[Tensor, "rank channels"]],
+    ) -> None:
+        self.maps, self.where, self.added = maps, dict(where), dict(added)
+        self.sites = maps.sites
+
+    def apply(
+        self, site: Site, z: Float[Tensor, "images positions channels"], *, strength: float
+    ) -> Float[Tensor, "images positions channels"]:
+        """The output of `site` that replaces `z`.
+
+        Raises:
+            UsageError: if `z` has another number of positions than the maps were made for.
+        """
+        if site not in self.where or strength == 0:
+            return self.maps.apply(site, z, strength=strength)
+        where, added = self.where[site].to(z.device), self.added[site].to(z.device)
+        if len(where) != z.shape[1]:
+            raise UsageError(
+                f"maps with a shift per position are for {len(where)} positions at site {site!r}, "
+                f"this image has {z.shape[1]}",
+                remedy="Make images of the size that the maps were fitted on.",
+            )
+        scale, shift = self.maps.maps[:, self.maps.layout.spans[site]].to(z.device)
+        gain, offset = at_strength(scale, shift + where @ added, strength)
+        return scale_and_shift(z, gain, offset)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        own = {f"where/{site}": each for site, each in self.where.items()}
+        own |= {f"added/{site}": each for site, each in self.added.items()}
+        return self.maps.state()[0] | own, {}
+
+    @classmethod
+    def restore(cls, tensors: dict[str, Tensor], settings: dict[str, str]) -> Self:
+        parts: dict[str, dict[Site, Tensor]] = {"where": {}, "added": {}}
+        rest = {}
+        for name, tensor in tensors.items():
+            part, _, site = name.partition("/")
+            parts.get(part, rest)[Site(site if part in parts else name)] = tensor
+        maps, (where, added) = Affine.restore(rest, {}), parts.values()
+        if (
+            maps.has_support
+            or where.keys() != added.keys()
+            or not where.keys() <= maps.sites
+            or any(each.ndim != 2 for each in (*where.values(), *added.values()))
+            or any(
+                (each.shape[1], *maps.scale[site].shape) != added[site].shape
+                for site, each in where.items()
+            )
+        ):
+            raise ValueError("its parts do not match")
+        return cls(maps, where, added)
+
+
+def invert(change: Spatial) -> Spatial:
+    """The maps that undo `change` at strength 1, exactly but for rounding.
+
+    With scales `1 / w`, the shift of a position is `-(b + u v) / w`: the rank stays as it is.
+
+    Raises:
+        Refused: if the absolute scale of a channel is below `algebra.MIN_SCALE`.
+    """
+    maps = algebra.invert(change.maps)
+    added = {site: -each * maps.scale[site] for site, each in change.added.items()}
+    return Spatial(maps, change.where, added)
