@@ -226,7 +226,14 @@ def _planned_cells(part: Part, concept_set: ConceptSet) -> Iterator[tuple[object
     tuned = {name: choice.strength for name, choice in facts.tuned.items()}
     concepts = concept_set.select(plan.concepts)[: plan.limit]
     settings = plan.model_copy(update={"methods": methods})
-    every = plans.cells(settings, concepts, concept_set.prompts, tuned=tuned, wording=part.wording)
+    every = plans.cells(
+        settings,
+        concepts,
+        concept_set.prompts,
+        tuned=tuned,
+        wording=part.wording,
+        task_prompts=plans.make_task_prompts(plan, concepts, concept_set),
+    )
     for cell in every:
         key = plans.image_key(
             cell,

@@ -343,7 +343,12 @@ def _plan_cells(context: RunContext, tuned: Mapping[str, TunedStrength]) -> None
             image_key(cell, model=model, method_digest=digests[cell.method], batch=settings.batch),
         )
         for cell in cells(
-            settings, plan.concepts, plan.prompts, tuned=strengths, wording=plan.wording
+            settings,
+            plan.concepts,
+            plan.prompts,
+            tuned=strengths,
+            wording=plan.wording,
+            task_prompts=plan.task_prompts,
         )
     )
     store.plan_cells(chain(context.frozen.rows(store), rows), grid=grid)
