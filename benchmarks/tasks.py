@@ -33,7 +33,11 @@ def leaderboard(summary: Summary) -> str:
             f"Ranked by {section.ranked_by}. Mean over {summary.concepts} concepts, {clusters:.3g} "
             f"independent of each other [95 % interval]; {summary.done:,} of {summary.planned:,} "
             "cells done.",
-            *(f"`{row.method}` is not ranked: {row.unranked}." for row in section.rows if row.unranked),
+            *(
+                f"`{row.method}` is not ranked: {row.unranked}."
+                for row in section.rows
+                if row.unranked
+            ),
         ]
     )
 

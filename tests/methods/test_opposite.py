@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from kit.toy import TOKENS, Toy
 
 from htbench.core.errors import UnknownName
 from htbench.core.types import Site
@@ -12,7 +13,6 @@ from htbench.steering.concept import Concept
 from htbench.steering.intervention import Affine
 from htbench.steering.method import Method, fitting_images
 from htbench.steering.omission import Omit
-from kit.toy import TOKENS, Toy
 
 FOG = Concept(
     id="weather/fog",
@@ -66,7 +66,11 @@ def test_a_reversed_mean_shift_points_away_from_the_concept() -> None:
     ("change", "strength", "expected"),
     [
         (Omit(template="{prompt} with fog"), -1.0, "a panda"),
-        (Omit(template="{prompt} with fog", negation="{prompt} without fog"), -2.0, "a panda without fog"),
+        (
+            Omit(template="{prompt} with fog", negation="{prompt} without fog"),
+            -2.0,
+            "a panda without fog",
+        ),
         (Omit(template="{prompt} with fog"), 1.0, "a panda with fog with fog"),
         (Omit(template="{prompt} with fog"), 0.0, "a panda with fog"),
         (Omit(template="{prompt} in fog"), -1.0, "a panda with fog"),
