@@ -612,7 +612,9 @@ def _select_concepts(
     concepts = concept_set.select(plan.concepts)[: plan.limit]
     for wording in plan.wording[1:]:
         _check_wording(wording, concept_set, concepts)
-    _check_task(plan)
+    tasks.find(plan.task).check_settings(
+        strengths=plan.strengths, wordings=len(plan.wording), tunes=plan.tune_strength
+    )
     resolved = ResolvedPlan(settings=plan, concept_set=concept_set, concepts=concepts, cards=cards)
     count = sum(part.cell_count for part in (resolved, *resolved.wordings))
     if count > MAX_CELLS:
@@ -621,29 +623,6 @@ def _select_concepts(
             remedy="Use fewer seeds or strengths.",
         )
     return resolved
-
-
-def _check_task(plan: Plan) -> None:
-    """Refuse settings that have no meaning in the plan's task."""
-    task = tasks.find(plan.task)
-    if not task.parts:
-        return
-    if len(plan.wording) > 1:
-        raise UsageError(
-            f"task {task.name!r} has no wordings: its prompts ask for a concept in other words",
-            remedy="Leave --wording out.",
-        )
-    if plan.tune_strength:
-        raise UsageError(
-            f"strengths are chosen for task 'add' alone, not for {task.name!r}",
-            remedy="Leave --tune-strength out, and run several strengths: --strength 0.5,1",
-        )
-    if min(plan.strengths) < 0:
-        raise UsageError(
-            f"strength {min(plan.strengths):g} in task {task.name!r}, whose strengths say how "
-            f"strongly a method {task.verb} the concept",
-            remedy=f"Use {-min(plan.strengths):g}.",
-        )
 
 
 def _check_wording(wording: Wording, concept_set: ConceptSet, concepts: Sequence[Concept]) -> None:

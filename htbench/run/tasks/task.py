@@ -7,6 +7,7 @@ the report derives the task's measures from the stored scores.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from htbench.core.errors import UsageError
 from htbench.steering.concept import Concept, ConceptSet
 
 
@@ -92,3 +93,28 @@ class Task:
     def measure(self, name: str) -> Measure:
         """The measure of this name."""
         return next(each for each in self.measures if each.name == name)
+
+    def check_settings(self, *, strengths: Sequence[float], wordings: int, tunes: bool) -> None:
+        """Refuse settings of a plan that have no meaning in the task.
+
+        Raises:
+            UsageError: for several wordings, for strengths that are to be chosen, or are below 0.
+        """
+        if not self.parts:
+            return
+        if wordings > 1:
+            raise UsageError(
+                f"task {self.name!r} has no wordings: its prompts ask for a concept in other words",
+                remedy="Leave --wording out.",
+            )
+        if tunes:
+            raise UsageError(
+                f"strengths are chosen for task 'add' alone, not for {self.name!r}",
+                remedy="Leave --tune-strength out, and run several strengths: --strength 0.5,1",
+            )
+        if min(strengths) < 0:
+            raise UsageError(
+                f"strength {min(strengths):g} in task {self.name!r}, whose strengths say how "
+                f"strongly a method {self.verb} the concept",
+                remedy=f"Use {-min(strengths):g}.",
+            )
