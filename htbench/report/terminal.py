@@ -109,8 +109,8 @@ def _show_task(summary: Summary, section: TaskSection) -> None:
 def print_lines(summary: Summary, page: Path) -> None:
     """Print the figures of `show` as lines of JSON."""
     section = task.collect(summary)
-    for row in task.file_rows(summary, section) if section else ():
-        print_json(event="task", **row)
+    for each in task.file_rows(summary, section) if section else ():
+        print_json(event="task", **each)
     for board, lines in (("leaderboard", summary.leaderboard), ("tuned", summary.tuned)):
         for line in () if section else lines:
             print_json(event=board, **asdict(line))
@@ -119,8 +119,8 @@ def print_lines(summary: Summary, page: Path) -> None:
     for cost in () if summary.facts.is_imported else summary.costs:
         print_json(event="cost", **cost.facts())
     if wordings := wording.collect(summary):
-        for each in wordings.rows:
-            print_json(event="wording", **asdict(each))
+        for wording_row in wordings.rows:
+            print_json(event="wording", **asdict(wording_row))
     for problem in summary.failures:
         print_json(event="problem", **asdict(problem))
     print_json(

@@ -12,10 +12,13 @@ from htbench import report
 from htbench.bundles.pack import pack
 from htbench.bundles.remake import RemakeOptions
 from htbench.bundles.verify import VerifyOptions, verify
-from htbench.core.errors import UnknownName, UsageError
+from htbench.core.errors import Refused, UnknownName, UsageError
 from htbench.core.pictures import read_picture
 from htbench.judging.pairs import find_pictures
+from htbench.report import requirements
+from htbench.report.merge import model_reports
 from htbench.report.sections import task as task_section
+from htbench.results.run_result import RunResult
 from htbench.run import plan, runner
 from htbench.run.add_scores import add_scores
 from htbench.run.plan import Plan, RunOptions, build
@@ -264,3 +267,25 @@ def test_the_command_says_so_on_the_terminal(run: Path, capsys: pytest.CaptureFi
     shown = capsys.readouterr().out
     assert "Task remove" in shown
     assert "Ranked by removal at strength 1" in shown
+
+
+def test_a_rule_may_be_about_a_measure_of_the_task(run: Path) -> None:
+    rule = requirements.parse("rest_kept[prompt@inverse] >= 0.9")
+    with report.open_run(run) as summary:
+        (verdict,) = requirements.check(summary, [rule])
+    assert verdict.reason.startswith("it is 1")
+
+
+def test_the_leaderboard_in_python_has_the_measures_of_the_task(run: Path) -> None:
+    board = RunResult(folder=run).leaderboard()
+    assert list(board["method"])[-1] == "none"
+    assert {"removal", "selectivity_low", "concept_seconds"} <= set(board.columns)
+    assert "concept_gain" not in board.columns
+
+
+def test_a_report_of_several_runs_refuses_one_of_another_task(
+    run: Path, settings: dict[str, object], tmp_path: Path
+) -> None:
+    added = made(settings, tmp_path / "added", task="add", methods=["prompt"])
+    with pytest.raises(Refused, match="task 'remove'"), model_reports([added, run]):
+        pass

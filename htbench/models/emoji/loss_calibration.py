@@ -31,7 +31,7 @@ MIN_AUC = MIN_CORRELATION = 0.95
 """Least figures of a scorer that can be trusted."""
 CONCEPTS, PROMPTS, SEEDS = 6, 8, 8
 """Numbers of concepts that are drawn, of prompts with each, and of seeds of a prompt."""
-TASK_CONCEPTS = 40
+TASK_CONCEPTS = 20
 """Number of concepts that the measures of tasks are tested on."""
 
 Levels = pixels.Levels

@@ -196,7 +196,7 @@ def _add(
                        coalesce({IS_FAILURE}, 0)
                 FROM cells JOIN images ON images.key = image
                 LEFT JOIN failures ON failures.key = image
-                LEFT JOIN scores ON cell = cells.id AND encoder = ?
+                LEFT JOIN scores ON file IS NOT NULL AND cell = cells.id AND encoder = ?
                      AND metric IN ({", ".join("?" * len(metrics))})
                 ORDER BY place"""
     rows = store.select(query, summary.scorer, *metrics)
