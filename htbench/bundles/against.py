@@ -73,6 +73,12 @@ def prepare(bundle: Path, layers: Layers, options: RunOptions) -> NewcomerRun:
                 "a newcomer's",
                 remedy="Import the newcomer's pictures too: htbench import",
             )
+        if facts.plan.task != "add":
+            raise Refused(
+                f"bundle {bundle.name!r} is of task {facts.plan.task!r}, and a newcomer is run "
+                "against methods that add concepts",
+                remedy=f"Run all methods together: htbench run --task {facts.plan.task}",
+            )
         if len(facts.plan.wording) > 1:
             raise Refused(
                 f"bundle {bundle.name!r} gives concepts in several wordings "

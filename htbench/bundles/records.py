@@ -234,6 +234,7 @@ def _planned_cells(part: Part, concept_set: ConceptSet) -> Iterator[tuple[object
         tuned=tuned,
         scaled=scaled,
         wording=part.wording,
+        task_prompts=plans.make_task_prompts(plan, concepts, concept_set),
     )
     for cell in every:
         key = plans.image_key(

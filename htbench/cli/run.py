@@ -161,6 +161,15 @@ def run(
             rich_help_panel=WHAT,
         ),
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What methods are asked to do with each concept: add it, or remove it from images "
+            "of prompts that ask for it. See docs/tasks.md.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
     wording: Annotated[
         str | None,
         typer.Option(

@@ -42,6 +42,12 @@ def find_pictures(
         UsageError: if there are fewer than two methods, or no pictures.
     """
     summary = Summary(store)
+    if summary.facts.plan.task != "add":
+        raise UsageError(
+            f"this run is of task {summary.facts.plan.task!r}, and pictures are compared by how "
+            "well they show a concept that was added",
+            remedy="Compare those of a run without --task.",
+        )
     names = _method_names(summary, methods)
     files: dict[ImageKey, str] = {}
     prompt_seeds: dict[PromptSeed, None] = {}

@@ -96,7 +96,14 @@ def model_reports(folders: Sequence[Path]) -> Iterator[list[ModelReport]]:
         for folder in dict.fromkeys(folder.resolve() for folder in folders):
             store = stack.enter_context(Store.read(folder))
             store.select("BEGIN")  # one moment of a run that goes on
-            groups.setdefault(_report_key(Facts.read(store)), []).append(store)
+            facts = Facts.read(store)
+            if facts.plan.task != "add" and len(folders) > 1:
+                raise Refused(
+                    f"run {folder.name!r} is of task {facts.plan.task!r}, and a report of several "
+                    "runs compares methods that add concepts",
+                    remedy=f"Report it by itself: htbench report {folder.name}",
+                )
+            groups.setdefault(_report_key(facts), []).append(store)
         reports: list[ModelReport] = []
         for name, stores in zip(_names(list(groups)), groups.values(), strict=True):
             store = stores[0]

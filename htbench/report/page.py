@@ -32,6 +32,7 @@ from htbench.report.sections import (
 )
 from htbench.report.sections import judges as judges_section
 from htbench.report.sections import strengths as strengths_section
+from htbench.report.sections import task as task_section
 from htbench.report.sections.claims.wording import by_construction
 from htbench.run.summary import HEADLINE, METRICS, Summary
 from htbench.scorers.metric_table import METRIC_TABLE
@@ -114,7 +115,9 @@ def _leaderboard(summary: Summary, gallery: GalleryData) -> dict[str, object]:
             (format.concept_count(line.headline) for line in board if line.headline),
             f"{summary.concepts:,} concepts",
         ),
-        "thumbnails": thumbnails.collect(summary, gallery),
+        "thumbnails": None
+        if task_section.collect(summary)
+        else thumbnails.collect(summary, gallery),
     }
 
 
@@ -123,7 +126,7 @@ def _sections(summary: Summary, tones: dict[str, int]) -> dict[str, object]:
     roles = find_roles(summary, claims.load_claims()["paper"])
     judged, persons = once(judges_section.collect)(summary), once(people.collect)(summary)
     timesheet, readings = time.collect(summary, tones), other_scores.collect(summary)
-    imported = summary.facts.is_imported
+    imported, task = summary.facts.is_imported, task_section.collect(summary)
     shown = {
         "leaderboard": "Leaderboard" if summary.planned or not timesheet else "",
         "gallery": "Gallery",
@@ -141,12 +144,19 @@ def _sections(summary: Summary, tones: dict[str, int]) -> dict[str, object]:
         "trust": "Trust",
         "provenance": "Provenance",
     }
+    if task:  # the others compare methods that add concepts
+        kept = ("gallery", "time", "other-scores", "trust", "provenance")
+        own = {"task": f"Task {task.task.name}"}
+        shown = own | {name: shown[name] for name in kept}
     return {
         "sections": [Section(id=name, title=title) for name, title in shown.items() if title],
-        "absent": absent.collect(
+        "absent": []
+        if task
+        else absent.collect(
             summary, roles, timed=timesheet is not None, other_scores=bool(readings)
         ),
-        "cards_of_headline": headline.collect(summary, roles),
+        "task": task,
+        "cards_of_headline": [] if task else headline.collect(summary, roles),
         "claims": claims.from_summary(summary),
         "model_text": provenance.about_model(summary),
         "small_model": provenance.is_small(summary),

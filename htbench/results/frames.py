@@ -12,6 +12,7 @@ from htbench.judging import pointwise_scores
 from htbench.judging.ledger import Ledger
 from htbench.judging.outcome import match_outcome, preference
 from htbench.report import csv_tables, leaderboard_files
+from htbench.report.sections import task
 from htbench.run.summary import METRICS, Summary
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 Types = Mapping[str, object]
 """Types of columns by name, in order."""
-_SCORES = {f"{metric}{end}": "float64" for metric in METRICS for end in ("", "_low", "_high")}
+_ENDS = ("", "_low", "_high")
+_SCORES = {f"{metric}{end}": "float64" for metric in METRICS for end in _ENDS}
 _LEADERBOARD: Types = {
     "method": "category",
     "strength": "float64",
@@ -107,16 +109,27 @@ _ENDINGS: Types = {"_fit": "category", "_rule": "category", "_fitted_together": 
 
 def leaderboard(summary: Summary) -> "DataFrame":
     """A row per method at the strength of the leaderboard, in its order."""
-    return strengths(summary)[: len(summary.leaderboard)]
+    section = task.collect(summary)
+    return strengths(summary)[: len(section.rows if section else summary.leaderboard)]
 
 
 def strengths(summary: Summary) -> "DataFrame":
     """A row per method and strength: the leaderboard, then all other strengths.
 
+    Those of a task other than adding concepts have its measures in place of the scores.
+
     Scores and times that imported pictures cannot have are NaN.
     """
-    rows = [[row.get(name) for name in _LEADERBOARD] for row in leaderboard_files.rows(summary)]
-    return _frame(rows, _LEADERBOARD, summary)
+    types, section = _LEADERBOARD, task.collect(summary)
+    if section:
+        measures = [f"{each.name}{end}" for each in section.task.measures for end in _ENDS]
+        scores = dict.fromkeys(measures, "float64")
+        types = {
+            **{name: each for name, each in types.items() if name not in _SCORES},
+            **scores,
+        }
+    rows = [[row.get(name) for name in types] for row in leaderboard_files.rows(summary)]
+    return _frame(rows, types, summary)
 
 
 def cells(summary: Summary, *, scorer: str | None) -> "DataFrame":

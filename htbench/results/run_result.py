@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _SHOWN = ("concept_gain", "presence", "image_preservation", "concept_seconds")
 """Columns of the leaderboard that a notebook shows of a run, besides ranks."""
+_SHOWN_OF_TASKS = ("removal", "rest_kept", "over_removal", "selectivity")
+"""Further ones that runs of other tasks have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,9 @@ class RunResult:
             done, failed, planned (Int64): numbers of cells.
             circular (boolean): reads concepts with the encoder that scores, so it is not ranked.
             unranked (string): the reason why the method is not ranked; empty if it may be.
+
+        In a run of another task than `add`, the task's measures stand in place of the scores, such
+        as `removal`, with `_low` and `_high`.
         """
         with report.open_run(self.folder) as summary:
             return frames.leaderboard(summary)
@@ -215,7 +220,9 @@ class RunResult:
             return Summary(store).is_complete
 
     def _repr_html_(self) -> str:
-        frame = self.leaderboard()[["method", "rank", "tier", "strength", *_SHOWN]]
+        board = self.leaderboard()
+        shown = [name for name in (*_SHOWN, *_SHOWN_OF_TASKS) if name in board]
+        frame = board[["method", "rank", "tier", "strength", *shown]]
         title = f"<p>Run <code>{html.escape(str(self.folder))}</code></p>"
         return title + str(frame.to_html(index=False, float_format="{:.2f}".format))
 

@@ -88,6 +88,7 @@ class PlanFacts(FactGroup):
     wording: list[Text] = ["canonical"]
     """The wordings in which methods are given concepts."""
     per_concept_words: Text = "canonical"
+    task: Text = "add"
 
 
 class ModelFacts(FactGroup):
@@ -408,6 +409,14 @@ class AgainstFacts(FactGroup):
     """Numbers of its pictures without a score by reason, by the id of a scorer."""
 
 
+class TaskFacts(FactGroup):
+    """The task of a run, see `htbench.run.tasks`."""
+
+    name: Text = "add"
+    parts: dict[str, dict[str, Text]] = {}
+    """The part of each prompt in the task, by concept."""
+
+
 class Facts(FactGroup):
     """The facts of a run, or of all runs of a merged one."""
 
@@ -458,6 +467,9 @@ class Facts(FactGroup):
     """Nothing is stored in it for a run whose pictures htbench made."""
     against: AgainstFacts = AgainstFacts()
     """Nothing is stored in it for a run that makes all its cells."""
+
+    task: TaskFacts = TaskFacts()
+    """Nothing is stored in it for a run that adds concepts."""
 
     @property
     def is_imported(self) -> bool:

@@ -368,6 +368,7 @@ def _plan_cells(context: RunContext, choices: DevChoices) -> None:
             tuned=strengths,
             scaled=scaled,
             wording=plan.wording,
+            task_prompts=plan.task_prompts,
         )
     )
     store.plan_cells(chain(context.frozen.rows(store), rows), grid=grid)

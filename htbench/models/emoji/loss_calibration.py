@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 
 from htbench.core import registry
 from htbench.models.emoji.calibration import KnownScenes, auc, calibration_table
+from htbench.models.emoji.task_calibration import calibrate_tasks, task_table
 from htbench.scorers import pixels
 from htbench.scorers.picture_sets.cmmd import Cmmd
 from htbench.scorers.picture_sets.diversity import PairwiseDistance, Vendi
@@ -30,6 +31,8 @@ MIN_AUC = MIN_CORRELATION = 0.95
 """Least figures of a scorer that can be trusted."""
 CONCEPTS, PROMPTS, SEEDS = 6, 8, 8
 """Numbers of concepts that are drawn, of prompts with each, and of seeds of a prompt."""
+TASK_CONCEPTS = 20
+"""Number of concepts that the measures of tasks are tested on."""
 
 Levels = pixels.Levels
 
@@ -64,7 +67,7 @@ class _PlantedFlaw:
 
 
 def instrument_tables(device: str, *, split: str = "test", scenes: int = 20) -> tuple[str, bool]:
-    """The tables of `calibration_table`, and that of the scorers of losses.
+    """The tables of `calibration_table`, and those of the scorers of losses and of tasks.
 
     Also true if every scorer can be trusted.
     """
@@ -72,8 +75,12 @@ def instrument_tables(device: str, *, split: str = "test", scenes: int = 20) -> 
     encoder = registry.load("encoders", "emoji-clip-b")(device)
     found = [*calibrate_pixels(split=split), *calibrate_sets(encoder, split=split)]
     attributes = calibrate_attributes(split=split)
-    lines = [*_block("losses", found), "", *_block("attributes", attributes)]
-    return "\n".join([table, "", *lines]), trusted and all(
+    subjects = list(dict.fromkeys(concept.load("emoji").prompts))
+    of_tasks = calibrate_tasks(known_scenes(split, TASK_CONCEPTS, PROMPTS), subjects, encoder)
+    task_lines, tasks_trusted = task_table(of_tasks)
+    lines = [*_block("losses", found), "", *_block("attributes", attributes), "", *task_lines]
+    all_trusted = trusted and tasks_trusted
+    return "\n".join([table, "", *lines]), all_trusted and all(
         each.is_trusted for each in (*found, *attributes)
     )
 
