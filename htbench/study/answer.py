@@ -14,7 +14,9 @@ from htbench.core.csv_files import cell
 from htbench.core.types import Digest
 from htbench.study import csv_rows, records
 
-Choice = Literal["left", "right", "tie", "skip", "yes", "no", "1", "2", "3", "4", "5", "6", "7", "8"]
+Choice = Literal[
+    "left", "right", "tie", "skip", "yes", "no", "1", "2", "3", "4", "5", "6", "7", "8"
+]
 """The answer to a question; `htbench.study.task` says which each task has.
 
 `skip`: the person declined to answer; it is missing, not a tie. A number is a rating, or the

@@ -95,9 +95,7 @@ def _add_controls(
     """The trials with repeats, and with so many controls of each kind and their right answers."""
     early = list(sheet[: len(sheet) // 2])
     repeated = [
-        AssignedTrial(
-            pair_index=trial.pair_index, kind="repeat", turn=(trial.turn + 1) % orders
-        )
+        AssignedTrial(pair_index=trial.pair_index, kind="repeat", turn=(trial.turn + 1) % orders)
         for trial in rng.sample(early, min(repeats, len(early)))
     ]
     late = [*sheet[len(sheet) // 2 :], *repeated]

@@ -83,9 +83,7 @@ def write(run: Path, folder: Path, options: StudyOptions) -> ExportSummary:
         check_answers=asked.answers(size),
         catch_answers=asked.catch_answers(size),
     )
-    items = _BlindedItems(
-        run=run, chosen=chosen, task=asked, criterion=criterion, options=options
-    )
+    items = _BlindedItems(run=run, chosen=chosen, task=asked, criterion=criterion, options=options)
     trials = [[items.trial(each) for each in sheet] for sheet in sheets]
     question = options.question or asked.questions[criterion]
     text = page.render(_page(trials, options, asked, criterion, question, size)).html

@@ -105,9 +105,7 @@ def _refuse_contradictions(options: StudyOptions) -> None:
         raise UsageError(f"--set-size {options.set_size} is not from 2 to {MAX_SET}")
 
 
-def _pairs(
-    pictures: ComparablePictures, options: StudyOptions, criterion: str
-) -> Iterator[Shown]:
+def _pairs(pictures: ComparablePictures, options: StudyOptions, criterion: str) -> Iterator[Shown]:
     """Pairs of pictures, balanced over methods and concepts, with random sides.
 
     Pairs of identical pictures are left out.
@@ -263,4 +261,3 @@ def _of_methods(
         names=tuple(methods),
         files=tuple(filter(None, files)),
     )
-
