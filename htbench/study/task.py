@@ -8,8 +8,8 @@ from htbench.core.errors import UnknownName
 from htbench.study.answer import Choice
 
 TaskName = Literal["pairs", "strength", "rating", "yes-no", "best"]
-"""`pairs`: two methods, which is better. `strength`: two strengths of one method, which is stronger.
-`rating`: one picture, 1 to 5. `yes-no`: one picture. `best`: the best of several methods.
+"""`pairs`: which of two methods is better. `strength`: which of two strengths of one method is
+stronger. `rating`: one picture, 1 to 5. `yes-no`: one picture. `best`: the best of several methods.
 """
 TASK_NAMES: tuple[TaskName, ...] = get_args(TaskName)
 MAX_SET = 8
@@ -19,9 +19,10 @@ _POSITIONS: tuple[Choice, ...] = (*_RATINGS, "6", "7", "8")
 _FIT = ("not at all", "a little", "partly", "mostly", "completely")
 _MERIT = ("very bad", "bad", "fair", "good", "very good")
 _WITHDRAW = (
-    "Taking part is voluntary: you can stop at any time by closing this page. We keep your answers, "
-    "how long each took, and your participant id, which is replaced by a pseudonym when the answers "
-    "are read. You can have your answers removed later by naming that id, which the last page shows."
+    "Taking part is voluntary: you can stop at any time by closing this page. We keep your "
+    "answers, how long each took, and your participant id, which is replaced by a pseudonym when "
+    "the answers are read. You can have your answers removed later by naming that id, which the "
+    "last page shows."
 )
 
 
@@ -39,6 +40,11 @@ class Task:
     consent: str
     debrief: str
     pictures: Literal["pair", "one", "set"]
+
+    @property
+    def short_noun(self) -> str:
+        """The first word of `noun`."""
+        return self.noun.partition(" ")[0]
 
     def answers(self, pictures: int) -> tuple[Choice, ...]:
         """The decided answers to a trial of so many pictures; `tie` and `skip` come to them."""
@@ -121,7 +127,9 @@ _RATING = Task(
         "overall": "How good is this picture of {prompt}, {concept}?",
     },
     noun="pictures",
-    instruction="To show that you are reading: please answer SIDE here, whatever the picture shows.",
+    instruction=(
+        "To show that you are reading: please answer SIDE here, whatever the picture shows."
+    ),
     consent=_ONE_CONSENT,
     debrief=_ONE_DEBRIEF,
     pictures="one",

@@ -94,9 +94,9 @@ def compute(
         rows=[[one, two, shown(odds)] for one, two, odds in pairs],
     )
     model = (
-        "A choice has the chance exp(worth) over the sum for all pictures shown, the first stage of "
-        "the Plackett-Luce model. Worths have mean 0. Intervals resample concepts, by family, and "
-        "people."
+        "A choice has the chance exp(worth) over the sum for all pictures shown, the first stage "
+        "of the Plackett-Luce model. Worths have mean 0. Intervals resample concepts, by family, "
+        "and people."
     )
     return TaskResult(
         task=task.name,

@@ -33,14 +33,17 @@ def own_text(text: str) -> str:
 
 
 def one_line(text: str, *, max_length: int = 200) -> str:
+    """A text without line breaks, control characters and further spaces."""
     return " ".join(printable(text, max_length=max_length).split())
 
 
 def interval_text(interval: Interval) -> str:
+    """An estimate with its interval, to three decimals."""
     return with_interval(interval, lambda value: f"{value:.3f}")
 
 
 def times_text(ratio: Interval) -> str:
+    """A ratio with its interval, such as `2.00x [1.50, 3.00]`."""
     value = with_interval(ratio, lambda value: f"{value:.2f}")
     head, space, rest = value.partition(" ")
     return f"{head}{'' if head in ('-', 'always') else 'x'}{space}{rest}"
@@ -59,6 +62,7 @@ def with_interval(interval: Interval, number: Callable[[float], str]) -> str:
 
 
 def share_text(share: Proportion) -> str:
+    """A share with its interval and the number that it is of."""
     if not share.of:
         return "nothing to tell it from"
     low, high = share.interval
@@ -67,4 +71,5 @@ def share_text(share: Proportion) -> str:
 
 
 def number_text(value: float) -> str:
+    """A number to three decimals; `-` for NaN."""
     return "-" if math.isnan(value) else f"{value:.3f}"

@@ -79,10 +79,10 @@ def compute(
         rows=[[one, two, shown(odds)] for one, two, odds in pairs],
     )
     model = (
-        "A cumulative link model (logit): thresholds between the answers, an effect per method, and "
-        f"normal effects of concepts (standard deviation {whole.concept_spread:.2f}) and of people "
-        f"({whole.person_spread:.2f}). Effects of methods have mean 0. Intervals resample concepts, "
-        "by family, and people."
+        "A cumulative link model (logit): thresholds between the answers, an effect per method, "
+        f"and normal effects of concepts (standard deviation {whole.concept_spread:.2f}) and of "
+        f"people ({whole.person_spread:.2f}). Effects of methods have mean 0. Intervals resample "
+        "concepts, by family, and people."
     )
     return TaskResult(
         task=task.name,

@@ -57,13 +57,25 @@ class MethodStrength:
     """The share in the right order that such a study would tell from a half."""
 
     @property
-    def extent(self) -> str:
-        """Where the just noticeable difference lies outside of what was shown; else empty."""
+    def reach(self) -> str:
+        """`within` the differences shown, `below` or `above` all of them, or `one` if there is one
+        difference only, where the form of the curve alone would give the answer.
+        """
+        if len(self.levels) < 2:
+            return "one"
         if not self.noticeable.value <= self.levels[-1].difference:
-            return "above every difference shown"
-        if self.noticeable.value < self.levels[0].difference:
-            return "below every difference shown"
-        return ""
+            return "above"
+        return "below" if self.noticeable.value < self.levels[0].difference else "within"
+
+    @property
+    def noticeable_text(self) -> str:
+        """The just noticeable difference with its interval, as far as differences were shown."""
+        if self.reach == "one":
+            return "-"
+        if self.reach == "within":
+            return shown(self.noticeable)
+        end = self.levels[-1 if self.reach == "above" else 0].difference
+        return f"{self.reach} {end:g}"
 
 
 def compute(
@@ -74,27 +86,34 @@ def compute(
         of_method(name, own, families, rounds=rounds, seed=seed)
         for name, own in _by_method(flow.kept).items()
     ]
-    everybody = {name: _curve(own) for name, own in _by_method(flow.unique).items()}
+    everybody = {
+        name: of_method(name, own, families, rounds=0)
+        for name, own in _by_method(flow.unique).items()
+    }
     skipped = sum(each.kind == "vote" and each.choice == "skip" for each in flow.kept)
     summary = TableRecord(
         title="Strength: the just noticeable difference, and strengths in the right order "
         "[95 % interval]",
-        columns=["Method", "Noticeable difference", "Right order", "Without exclusions", "Lapses",
-                 "Answers", "Would show"],
+        columns=[
+            "Method",
+            "Noticeable difference",
+            "Right order",
+            "Without exclusions",
+            "Lapses",
+            "Would show",
+        ],
         rows=[
             [
                 each.method,
-                _noticeable(each),
+                each.noticeable_text,
                 share(each.order),
-                shown(Interval(value=everybody[each.method].noticeable, low=math.nan, high=math.nan),
-                      limit="not reached"),
+                everybody[each.method].noticeable_text,
                 f"{each.curve.lapses:.3f}",
-                f"{each.order.of:,}",
                 "-" if math.isnan(each.power.least) else f"{each.power.least:.3f}",
             ]
             for each in methods
         ],
-    )  # fmt: skip
+    )
     points = TableRecord(
         title="Strength: answers for the stronger picture, by the difference of strengths",
         columns=["Method", "Difference", "Answers", "Right", "Share", "Curve"],
@@ -112,9 +131,10 @@ def compute(
         ],
     )
     notes = [
-        "The curve is a probit of the difference of strengths through one half at 0, with lapses of "
-        f"{psychometric.MAX_LAPSES:.0%} at most; the noticeable difference is that at which 75 % are "
-        "right but for lapses. Intervals resample concepts, by family, and people.",
+        "The curve is a probit of the difference of strengths through one half at 0, with lapses "
+        f"of {psychometric.MAX_LAPSES:.0%} at most; the noticeable difference is that at which "
+        "75 % are right but for lapses. It takes two differences of strengths or more. Intervals "
+        "resample concepts, by family, and people.",
         "Would show: the share in the right order that four of five such studies would tell from a "
         "half.",
         f"Answered 'cannot say', and left out: {skipped:,}",
@@ -150,7 +170,7 @@ def of_method(
     rounds: int = 1000,
     seed: int = 0,
 ) -> MethodStrength:
-    """The result of one method from its decided votes.
+    """The result of one method from its decided votes; no interval for 0 rounds.
 
     Raises:
         ValueError: if there are none.
@@ -163,14 +183,15 @@ def of_method(
         [each.concept for each in votes], [each.rater for each in votes], families
     )
     slopes = []
-    for by_concept, by_person in zip(*clusters.draws(rounds=rounds, seed=seed), strict=True):
+    draws = clusters.draws(rounds=rounds, seed=seed) if rounds else ((), ())
+    for by_concept, by_person in zip(*draws, strict=True):
         weight = clusters.weights(by_concept, by_person)
         drawn = np.bincount(level, weight, minlength=len(levels))
         if drawn.any():
             hits = np.bincount(level, weight * right, minlength=len(levels))
             slopes.append(psychometric.fit(levels, hits, drawn, start=curve).slope)
     factor = clusters.correction(psychometric.influence_on_slope(curve, gaps, right)[:, None])[0]
-    resampled = curve.slope + factor * (np.array(slopes) - curve.slope)
+    resampled = curve.slope + factor * (np.array(slopes, float) - curve.slope)
     noticeable = clusters.interval(
         curve.noticeable, np.array([psychometric.threshold(slope) for slope in resampled])
     )
@@ -227,19 +248,12 @@ def _at(curve: PsychometricCurve, level: Level) -> float:
     return float(curve.probability(np.array([level.difference]))[0])
 
 
-def _noticeable(each: MethodStrength) -> str:
-    text = shown(each.noticeable, limit="not reached")
-    return (
-        f"{text} ({each.extent})" if each.extent and math.isfinite(each.noticeable.value) else text
-    )
-
-
 def _facts(each: MethodStrength) -> dict[str, object]:
     low, high = each.order.interval
     return {
         "method": each.method,
         "noticeable": interval_facts(each.noticeable),
-        "extent": each.extent,
+        "reach": each.reach,
         "right_order": {
             "value": each.order.value, "low": low, "high": high, "of": each.order.of
         },

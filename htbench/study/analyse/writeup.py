@@ -40,7 +40,7 @@ from htbench.study.analyse.result import (
     compute_result,
 )
 from htbench.study.analyse.task_result import TaskResult
-from htbench.study.analyse.tasks import compute_task
+from htbench.study.analyse.tasks import compute_task, refuse_other_run
 from htbench.study.answer import Answer
 from htbench.study.collect import intake
 from htbench.study.collect.log import ImportLog
@@ -137,6 +137,8 @@ def _write(folder: Path, run: Path | None, *, rounds: int, seed: int) -> StudyRe
         result = compute_result(flow, evaluators, origin.families, rounds=rounds, seed=seed)
         answer.write_rows(folder / VOTES_FILE, _VOTE_COLUMNS, _votes(flow.kept))
     else:
+        if run:
+            refuse_other_run(run, {name for each in answers for name in each.shown}, asked)
         found = compute_task(flow, asked, origin.families, rounds=rounds, seed=seed)
         result = StudyResult(flow=flow, criteria=(), without_exclusions=(), task=found)
         answer.write_rows(folder / RESULTS_FILE, found.columns, found.rows)
@@ -328,7 +330,8 @@ def _reliability(criterion: CriterionResult, sides: str) -> list[str]:
     lines = [
         f"- Krippendorff's alpha (nominal): {alpha}",
         f"- Gwet's AC1: {number_text(reliability.ac1)}",
-        f"- Two people who decide agree in {share_text(reliability.ceiling)}: the ceiling for judges",
+        f"- Two people who decide agree in {share_text(reliability.ceiling)}: "
+        "the ceiling for judges",
         f"- Swapped repeats answered alike: {share_text(reliability.self_agreement)}",
         f"- Instructions followed: {share_text(criterion.checks)}",
         f"- Picture chosen over noise: {share_text(criterion.catch_trials)}",

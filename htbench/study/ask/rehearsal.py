@@ -17,7 +17,7 @@ from htbench.study.ask import page
 from htbench.study.ask.page import Trial
 from htbench.study.ask.simulated import Answerer, TaskPopulation
 from htbench.study.collect import intake
-from htbench.study.task import Task
+from htbench.study.task import Task, TaskName
 
 Bot = Literal["hasty", "one-sided", "careless"]
 """`hasty` answers at once, `one-sided` always left, `careless` at random at a normal pace."""
@@ -39,8 +39,10 @@ class RehearsalSummary:
     people: int
     bots: int
     answers: int
+    task: TaskName
     order: tuple[str, ...]
-    """Methods in the order of their simulated utilities, the best first."""
+    """Methods in the order of their simulated utilities, or of how well strengths are noticed; the
+    best first."""
     files: tuple[Path, ...]
 
 
@@ -109,6 +111,7 @@ def _write(
         people=len(sheets),
         bots=bots,
         answers=sum(map(len, sheets)),
+        task=asked.name,
         order=population.order,
         files=tuple(files),
     )

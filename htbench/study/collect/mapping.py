@@ -221,10 +221,10 @@ class Mapper:
 
     def _choice(self, text: str, shown: Item | None) -> Choice | None:
         """The choice that a text in small letters means; None if the task has none like it."""
-        if self.task.pictures == "pair":
-            return self.profile.choices.get(text)
+        choice = self.profile.choices.get(text)
+        if self.task.pictures != "pair":
+            choice = next((each for each in CHOICES if each == text), choice)
         pictures = len(shown.shown) if shown else MAX_SET
-        choice = next((each for each in CHOICES if each == text), self.profile.choices.get(text))
         return choice if choice and self.task.allows(choice, pictures) else None
 
     def _shown_item(
