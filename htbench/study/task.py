@@ -69,6 +69,17 @@ class Task:
             return ("1",) if self.name == "rating" else ("no",)
         return self.answers(pictures)
 
+    def check_answers(self, pictures: int) -> tuple[Choice, ...]:
+        """The answers that attention checks ask for.
+
+        Of one picture, none that is right for noise: so whoever gives one answer to everything
+        fails either the checks or the catch trials.
+        """
+        if self.pictures != "one":
+            return self.answers(pictures)
+        noise = self.catch_answers(pictures)
+        return tuple(each for each in self.answers(pictures) if each not in noise)
+
     def labels(self, criterion: str) -> tuple[str, ...]:
         """The words of the answers about one picture, in the order of `answers`; else empty."""
         if self.name == "yes-no":

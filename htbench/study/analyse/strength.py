@@ -21,7 +21,6 @@ from htbench.study.analyse.task_result import (
     agreement_notes,
     interval_facts,
     share,
-    shown,
     votes_of,
 )
 from htbench.study.answer import Answer
@@ -72,10 +71,18 @@ class MethodStrength:
         """The just noticeable difference with its interval, as far as differences were shown."""
         if self.reach == "one":
             return "-"
-        if self.reach == "within":
-            return shown(self.noticeable)
-        end = self.levels[-1 if self.reach == "above" else 0].difference
-        return f"{self.reach} {end:g}"
+        text = self._within_reach(self.noticeable.value)
+        if math.isnan(self.noticeable.low):
+            return text
+        low, high = map(self._within_reach, (self.noticeable.low, self.noticeable.high))
+        return f"{text} [{low}, {high}]" if low != high else text
+
+    def _within_reach(self, difference: float) -> str:
+        """A difference as text, or the shown one that it is below or above."""
+        least, most = self.levels[0].difference, self.levels[-1].difference
+        if difference < least:
+            return f"below {least:g}"
+        return f"{difference:.2f}" if difference <= most else f"above {most:g}"
 
 
 def compute(

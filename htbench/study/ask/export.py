@@ -80,7 +80,7 @@ def write(run: Path, folder: Path, options: StudyOptions) -> ExportSummary:
         repeats=options.repeats,
         seed=options.seed,
         orders=size,
-        check_answers=asked.answers(size),
+        check_answers=asked.check_answers(size),
         catch_answers=asked.catch_answers(size),
     )
     items = _BlindedItems(run=run, chosen=chosen, task=asked, criterion=criterion, options=options)

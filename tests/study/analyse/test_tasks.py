@@ -73,6 +73,12 @@ def test_who_always_takes_the_weaker_has_strengths_in_the_wrong_order() -> None:
     assert (found.reach, found.noticeable_text) == ("above", "above 1")
 
 
+def test_an_interval_ends_where_the_differences_shown_do() -> None:
+    found = strength.of_method("m", strengths(0.9, people=4, each=20), rounds=200)
+    assert found.noticeable.high > 1
+    assert found.noticeable_text.endswith(", above 1]")
+
+
 def test_one_difference_of_strengths_gives_no_noticeable_difference() -> None:
     votes = [
         each for each in strengths(0.4) if abs(float(each.left[2:]) - float(each.right[2:])) == 1

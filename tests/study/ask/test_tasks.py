@@ -128,6 +128,16 @@ def test_noise_alone_gets_the_lowest_answer(
     assert all(item.left.startswith("noise ") for item in sentinels)
 
 
+@pytest.mark.parametrize("task", ["rating", "yes-no"])
+def test_one_answer_to_everything_fails_checks_or_sentinels(
+    studies: dict[str, Path], task: str
+) -> None:
+    wanted = [
+        {each.expected for each in items(studies[task], kind)} for kind in ("check", "sentinel")
+    ]
+    assert not wanted[0] & wanted[1]
+
+
 def test_of_a_set_with_noise_the_only_picture_is_the_best(studies: dict[str, Path]) -> None:
     for item in items(studies["best"], "sentinel"):
         noise = [name.startswith("noise ") for name in item.shown]
