@@ -55,8 +55,8 @@
   const files = (trial) => `${trial.left} ${trial.right}`.trim().split(" ");
 
   const make = (tag, facts, ...children) => { const node = Object.assign(document.createElement(tag), facts); node.append(...children); return node; };
-  const keyed = (id, words, key, ...before) => make("button", { type: "button", id }, ...before, make("span", {}, `${words} `, make("kbd", {}, String(key))));
-  const scale = (prefix) => data.answers.map((answer, index) => keyed(`${prefix}${answer}`, data.task === "rating" ? `${answer}: ${data.labels[index]}` : data.labels[index], index + 1));
+  const keyed = (id, words, key, ...before) => make("button", { type: "button", id }, ...before, make("span", {}, words, ...(key === null ? [] : [" ", make("kbd", {}, String(key))])));
+  const scale = (prefix) => data.answers.map((answer, index) => data.task === "rating" ? keyed(`${prefix}${answer}`, `${answer}: ${data.labels[index]}`, null) : keyed(`${prefix}${answer}`, data.labels[index], index + 1));
 
   // The pictures, answers and words of a task that is no choice between left and right.
   function prepare() {
@@ -71,7 +71,7 @@
     at("pictures").hidden = false;
     at("enlarging").append(...slots.map((slot) => make("button", { type: "button", id: `enlarge-${slot}` }, isSet ? `Enlarge ${slot}` : "Enlarge")));
     at("skip-key").textContent = "0";
-    at("hint").textContent = `Click ${isSet ? "a picture" : "an answer"}, or press the key beside it; 0 cannot say, B back. You can stop at any time, and continue later on this page.`;
+    at("hint").textContent = `Click ${isSet ? "a picture" : "an answer"}, or press its number; 0 cannot say, B back. You can stop at any time, and continue later on this page.`;
     if (isSet) { at("practice-question").textContent = "Which picture looks most like"; return; }
     document.title = at("heading").textContent = "Judge pictures";
     at("scale").append(...scale(""));

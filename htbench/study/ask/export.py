@@ -23,7 +23,7 @@ from htbench.study.ask.shown import Shown, ShownPictures
 from htbench.study.collect import intake
 from htbench.study.exclusions import Rules
 from htbench.study.manifest import Manifest
-from htbench.study.task import Task
+from htbench.study.task import Task, method_and_strength
 
 _ABOUT_TEMPLATE = """# What the report says of the study; fill in.
 task = {task}
@@ -221,13 +221,16 @@ class _BlindedItems:
     def _arranged(self, task: AssignedTrial, shown: Shown) -> list[tuple[str, str]]:
         """Names and files in the order of a trial.
 
-        A sentinel shows its first picture beside noise, or noise alone where one is shown.
+        A sentinel shows its first picture, or the stronger one, beside noise, or noise alone where
+        one is shown.
         """
         pictures = list(zip(shown.names, shown.files, strict=True))
         if task.kind != "sentinel":
             turn = task.turn % len(pictures)
             return [*pictures[turn:], *pictures[:turn]]
         first, *_ = pictures
+        if self._task.name == "strength":
+            first = max(pictures, key=lambda each: method_and_strength(each[0])[1])
         if self._task.pictures == "pair":
             noise = (NOISE, f"{pictures_of_judges.NOISE_PREFIX}{first[1]}")
             return [noise, first] if task.expected == "right" else [first, noise]

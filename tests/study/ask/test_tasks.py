@@ -138,6 +138,12 @@ def test_one_answer_to_everything_fails_checks_or_sentinels(
     assert not wanted[0] & wanted[1]
 
 
+def test_the_stronger_picture_meets_noise(studies: dict[str, Path]) -> None:
+    for item in items(studies["strength"], "sentinel"):
+        (name,) = set(item.shown) - {"noise"}
+        assert method_and_strength(name)[1] > 0
+
+
 def test_of_a_set_with_noise_the_only_picture_is_the_best(studies: dict[str, Path]) -> None:
     for item in items(studies["best"], "sentinel"):
         noise = [name.startswith("noise ") for name in item.shown]
