@@ -28,7 +28,7 @@ def test_of_different_sets_they_are_those_of_choix() -> None:
     for _ in range(400):
         shown = tuple(map(int, random.choice(5, size=3, replace=False)))
         rows.append((max(shown, key=lambda k: -0.5 * k + random.gumbel()), shown))
-    data = [(chosen, [k for k in shown if k != chosen]) for chosen, shown in rows]
+    data = [(chosen, tuple(k for k in shown if k != chosen)) for chosen, shown in rows]
     oracle = choix.opt_top1(5, data)
     found = fit(choices(*rows, methods=5), prior=0)
     assert found == pytest.approx(oracle - oracle.mean(), abs=1e-4)

@@ -93,10 +93,7 @@ def test_the_spread_of_people_is_that_of_the_integrated_likelihood() -> None:
 def test_planted_effects_and_spreads_are_found() -> None:
     found = fit(planted(answers=6000, concepts=60, people=40, seed=1))
     assert found.effects == pytest.approx(EFFECTS, abs=0.2)
-    assert (found.concept_spread, found.person_spread) == (
-        pytest.approx(1, abs=0.25),
-        pytest.approx(1, abs=0.3),
-    )
+    assert [found.concept_spread, found.person_spread] == pytest.approx([1, 1], abs=0.3)
 
 
 def test_every_concept_twice_is_every_answer_twice_with_effects_of_their_own() -> None:

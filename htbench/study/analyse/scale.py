@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -181,9 +181,9 @@ def _share_high(votes: Sequence[Answer], name: str) -> Proportion:
     return crossed.share([(each.concept, each.rater, each.choice in _HIGH) for each in own])
 
 
-def _limit(counts: Counter[str], answers: Sequence[str]) -> str:
+def _limit(counts: Mapping[str, int], answers: Sequence[str]) -> str:
     """A remark where only the prior bounds an effect."""
-    total = counts.total()
+    total = sum(counts.values())
     if counts[answers[-1]] == total:
         return f" ({_LIMITS['all']}: no upper limit)"
     return f" ({_LIMITS['none']}: no lower limit)" if counts[answers[0]] == total else ""

@@ -31,9 +31,17 @@ def vote(
     rater: str, concept: str, choice: str, left: str, right: str = "", seed: int = 0
 ) -> Answer:
     return Answer(
-        study="s", criterion="presence", concept=concept, prompt="", seed=seed, left=left,
-        right=right, choice=choice, rater=rater, rt_ms=2000,
-    )  # type: ignore[arg-type]  # fmt: skip
+        study="s",
+        criterion="presence",
+        concept=concept,
+        prompt="",
+        seed=seed,
+        left=left,
+        right=right,
+        choice=choice,  # type: ignore[arg-type]
+        rater=rater,
+        rt_ms=2000,
+    )
 
 
 def flow(answers: list[Answer]) -> Flow:
