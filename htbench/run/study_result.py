@@ -142,6 +142,15 @@ class CriterionRecord(_Record):
     """The votes on each pair of pictures; earlier versions of htbench wrote none."""
 
 
+class TableRecord(_Record):
+    """A table of a task that is no choice between two methods, ready to be shown."""
+
+    title: str
+    columns: list[str]
+    """The first is of names, the others of figures with their intervals."""
+    rows: list[list[str]]
+
+
 class StudyRecord(_Record):
     """One file; fields that a later version added are ignored."""
 
@@ -152,3 +161,8 @@ class StudyRecord(_Record):
     """The strength of the compared pictures; None: the full strength of the run."""
     flow: list[StepRecord]
     criteria: list[CriterionRecord]
+    """Those of a choice between two methods; empty for another task."""
+    question: str = ""
+    """The criterion of another task; likewise `tables`, and `notes` on how they were made."""
+    tables: list[TableRecord] = []
+    notes: list[str] = []

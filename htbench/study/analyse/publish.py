@@ -39,6 +39,9 @@ def study_record(result: StudyResult, *, study: Path, rules_changed: bool) -> St
         strength=manifest.read(study).strength,
         flow=[StepRecord.model_validate(step) for step in result.flow.steps],
         criteria=[_criterion(criterion, result) for criterion in result.criteria],
+        question=result.task.criterion if result.task else "",
+        tables=list(result.task.tables) if result.task else [],
+        notes=list(result.task.notes) if result.task else [],
     )
 
 
@@ -50,7 +53,8 @@ def write_to_run(result: StudyResult, run: Path, *, study: Path, rules_changed: 
     """
     record = study_record(result, study=study, rules_changed=rules_changed)
     path = run / FOLDER / file_name(study)
-    facts = content.without_nan(record.model_dump(by_alias=True))
+    unused = set() if result.task else {"question", "tables", "notes"}
+    facts = content.without_nan(record.model_dump(by_alias=True, exclude=unused))
     text = json.dumps(facts, indent=1, sort_keys=True, allow_nan=False) + "\n"
     try:
         path.parent.mkdir(exist_ok=True)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from htbench.core import reading
 from htbench.core.errors import Refused, UsageError
-from htbench.study import manifest
+from htbench.study import manifest, task
 from htbench.study.ask import page
 from htbench.study.collect import log, privacy
 from htbench.study.collect.privacy import Pseudonyms
@@ -97,6 +97,7 @@ class StudySite:
         self._study, self._page = study, page.read(study)
         self._overdue_hours = overdue_hours
         self._digest = page.study_digest(self._page)
+        self._task = task.find(self._page.task)
         key = privacy.load_or_create_secret(secret, shared_folder=study)
         self._names = Pseudonyms(secret=key)
         self.links = Links(secret=key, study=self._digest, sheets=len(self._page.sheets))
@@ -238,6 +239,8 @@ class StudySite:
                 raise Refusal(400, f"trial {each.position} of this sheet is not that item")
             if each.choice == "tie" and not self._page.ties:
                 raise Refusal(400, "this study has no ties")
+            if not self._task.allows(each.choice, len(self._page.answers)):
+                raise Refusal(400, f"this study has no answer {each.choice!r}")
         return posted
 
     def _check_rater(self, rater: str) -> None:
@@ -291,7 +294,7 @@ class StudySite:
 
     def _picture(self, sheet: int, name: str) -> Reply:
         trials = self._page.sheets[sheet - 1]
-        if not any(name in (trial["left"], trial["right"]) for trial in trials):
+        if not any(name in page.picture_files(trial) for trial in trials):
             raise Refusal(404, "there is no such picture")
         folder = (self._study / page.FILE).parent / "pictures"
         try:
