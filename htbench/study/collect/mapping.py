@@ -37,6 +37,7 @@ _ZONE = re.compile(
     rf"|(?P<name>{'|'.join(_ZONES)}))(?![\w+-])"
 )
 _DAY_AND_MONTH = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}\b.*)", re.DOTALL)
+_DECIMAL_COMMA = re.compile(r"-?\d+,(?:\d{1,2}|\d{4,15})")
 _MAX_CHARS = 20_000
 """The most characters of a text that is read into the table."""
 _MAX_METHODS = 200
@@ -404,8 +405,9 @@ class Mapper:
 
 
 def _score(row_file: RowFile, number: int, text: str) -> float:
+    """A score, with a point or a comma before its decimals; `1,000` is not guessed."""
     try:
-        score = float(text)
+        score = float(text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text)
     except ValueError:
         score = math.nan
     if not math.isfinite(score):
