@@ -6,7 +6,7 @@ at every reading.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
@@ -136,7 +136,7 @@ class JudgedTournament:
 def collect(
     ledger: Ledger,
     tournaments: Iterable[JudgedTournament],
-    votes: dict[float | None, Sequence[HumanVote]],
+    votes: Mapping[float | None, Sequence[HumanVote]],
 ) -> Judgements:
     """The judgements of tournaments and people; `votes` are by strength."""
     told: dict[tuple[float | None, Pairing], list[tuple[str, Comparison]]] = defaultdict(list)
@@ -158,7 +158,8 @@ def collect(
     differing = [key for key in keys if every[key].differs]
     others = [key for key in keys if not every[key].differs]
     in_turn = [key for both in zip_longest(differing, others) for key in both if key]
-    shown, size = [], 0
+    shown: list[Judgement] = []
+    size = 0
     for key in in_turn[:MAX_PAIRS]:
         judgement = _with_replies(ledger, every[key], told[key])
         size += _size(judgement)

@@ -5,6 +5,7 @@ import json
 import re
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kit import chromium, judged_run, known_answers
@@ -53,8 +54,8 @@ def add_people(run: Path, **votes: int) -> None:
             " AND 'good' IN (one, two) ORDER BY concept"
         ).fetchone()
     pair = {"one": "good", "two": "none", "concept": concept, "prompt": prompt, "seed": seed}
-    result = study("good", "none", (0.6, 0.5, 0.7))
-    (criterion,) = result["criteria"]  # type: ignore[misc]
+    result: Any = study("good", "none", (0.6, 0.5, 0.7))
+    (criterion,) = result["criteria"]
     counts = {"for_one": 0, "ties": 0, "for_two": 0, **votes}
     criterion |= {"name": "presence", "pair_votes": [{**pair, **counts}]}
     (run / "studies").mkdir()

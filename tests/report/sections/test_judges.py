@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -182,3 +183,23 @@ def test_what_a_study_leaves_in_its_run_is_read_whole(tmp_path: Path) -> None:
     assert "The rules of exclusion were changed after the first answers were imported." in seen
     assert "120 votes by 6 people" in seen
     assert re.findall(r"(\w) [\d–]+ tier", seen.partition("my-study")[2])[0] == "a"  # planted best
+
+
+def test_a_study_leaves_the_votes_on_each_pair_without_names_of_people(tmp_path: Path) -> None:
+    run, made = judged_run.build(tmp_path / "run", concepts=2), tmp_path / "my-study"
+    made.mkdir()
+    answers = study_people.study(np.random.default_rng(1), concepts=6, each=10, raters=5)
+    flow = apply_rules(answers, Rules())
+    path = publish.write_to_run(
+        compute_result(flow, rounds=100), run, study=made, rules_changed=False
+    )
+    text = path.read_text(encoding="utf-8")
+    counted: Counter[tuple[str, int, str]] = Counter()
+    for pair in json.loads(text)["criteria"][0]["pair_votes"]:
+        for side, votes in (("one", pair["for_one"]), ("two", pair["for_two"])):
+            counted[pair["concept"], pair["seed"], pair[side]] += votes
+    assert +counted == Counter(
+        (each.concept, each.seed, each.left if each.choice == "left" else each.right)
+        for each in flow.kept
+    )
+    assert not [each.rater for each in answers if f'"{each.rater}"' in text]

@@ -163,7 +163,8 @@ def test_the_result_in_the_run_is_written_again_and_goes_with_the_last_person(
     monkeypatch.chdir(tmp_path)
     run = judged_run.build(tmp_path / "runs" / "mine", prompts=("a cat", "a house"))
     export.write(run, tmp_path / "study", StudyOptions(pairs=8, raters=2, votes=2, size=16))
-    shown = list(answer.Key.read(tmp_path / "study" / "key.csv"))
+    key = answer.Key.read(tmp_path / "study" / "key.csv")
+    shown = [name for name, item in key.items() if item.kind != "repeat"]  # always left: excluded
     rows = [f"{item},left,{person}" for person in ("person-one", "person-two") for item in shown]
     (tmp_path / "votes.csv").write_text("\n".join(["item,choice,rater", *rows]) + "\n")
     intake.import_answers(

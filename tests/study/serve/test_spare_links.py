@@ -8,7 +8,7 @@ from kit import served_study
 from kit.served_study import answers, ask, post
 
 from htbench.study.collect import withdrawal
-from htbench.study.collect.sessions import SessionFiles, Visit
+from htbench.study.collect.sessions import Session, SessionFiles, Visit
 from htbench.study.serve.links import SheetLink
 from htbench.study.serve.server import StudyServer
 
@@ -32,15 +32,14 @@ def link(server: StudyServer, number: int, sheet: int = 1) -> str:
 
 def stay_away(study: Path, sheet: int = 1) -> None:
     """Let the last sign of the participant of a sheet be of long ago."""
-    SessionFiles(study).update(
-        sheet,
-        lambda session: session.model_copy(
-            update={
-                "saved": LONG_AGO if session.saved else "",
-                "visits": tuple(Visit(id=each.id, time=LONG_AGO) for each in session.visits),
-            }
-        ),
-    )
+
+    def earlier(session: Session | None) -> Session:
+        assert session
+        visits = tuple(Visit(id=each.id, time=LONG_AGO) for each in session.visits)
+        saved = LONG_AGO if session.saved else ""
+        return session.model_copy(update={"saved": saved, "visits": visits})
+
+    SessionFiles(study).update(sheet, earlier)
 
 
 def drop_out(server: StudyServer, study: Path, *, rater: str = "person-one") -> None:
