@@ -184,9 +184,8 @@ def import_(
         print_json(profile=layout.name, **asdict(summary))
         return
     typer.echo(f"{summary.read:,} answers read as {layout.name}, {summary.new:,} of them new")
-    typer.echo(
-        f"{summary.answers:,} answers of {summary.people:,} people in {study / intake.ANSWERS_FILE}"
-    )
+    who = "1 person" if summary.people == 1 else f"{summary.people:,} people"
+    typer.echo(f"{summary.answers:,} answers of {who} in {study / intake.ANSWERS_FILE}")
     if summary.left_out:
         names = ", ".join(printable(name, max_length=60) for name in summary.left_out)
         typer.echo(f"Columns that are not kept: {names}", err=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kit.in_process import issue
 
 from htbench.core.csv_files import cell
 from htbench.core.errors import HtbenchError, Incomplete, Missing, UsageError
@@ -271,6 +272,13 @@ def test_a_method_that_always_won_is_said_to(tmp_path: Path) -> None:
     result = writeup.write(tmp_path / "study", rounds=100)
     assert "always [" in writeup.headline(result.criteria[0].preferences[0])
     assert "inf" not in (tmp_path / "study" / "report.md").read_text()
+
+
+def test_one_participant_is_called_a_person(tmp_path: Path) -> None:
+    votes(tmp_path, "person-one")
+    words = ("study", "import", str(tmp_path / "votes.csv"), "--key", str(tmp_path / "key.csv"))
+    ended = issue(*words, "--study", str(tmp_path / "study"))
+    assert "4 answers of 1 person in" in " ".join(ended.shown.split())
 
 
 def test_a_full_disk_ends_an_import_with_nothing_half_written(

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import random
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -521,9 +522,15 @@ class Chat:
         several = 3 * self._context.concurrency if self._has_answers else self._context.concurrency
         limit = several if self.capability.sure else 1
         if self._failures >= limit and self._stop is None:
-            variable = self._card.endpoint.url_variable
+            variable, shown = self._card.endpoint.url_variable, answer.message[:200]
+            if re.match(r"\d{3}: ", shown):  # it is up, and said no with this status
+                self._stop = Missing(
+                    f"{self.endpoint} keeps failing with {shown}",
+                    remedy="Try later, or another endpoint or --model. The same command goes on.",
+                )
+                return
             self._stop = Missing(
-                f"{self.endpoint} does not answer: {answer.message[:200]}",
+                f"{self.endpoint} does not answer: {shown}",
                 remedy=f"Start the server, or set {variable}. The same command goes on.",
             )
 

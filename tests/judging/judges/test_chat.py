@@ -330,6 +330,25 @@ def test_an_endpoint_that_is_down_is_one_clear_line(run: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (503, {"error": {"message": "busy"}}),
+        (429, {"error": {"message": "busy"}}),
+        (200, {"error": {"message": "busy", "code": 502}}),
+    ],
+)
+def test_an_endpoint_that_is_up_and_fails_is_not_said_to_be_down(
+    status: int, body: Any, run: Path, tmp_path: Path, endpoint: Endpoint
+) -> None:
+    endpoint.ill = lambda number, ask: (status, {}, body)
+    judge = judged_run.card(tmp_path / "judge", endpoint.url, retries=0)
+    _, stopped = play(run, judge)
+    assert isinstance(stopped, Missing)
+    assert f"keeps failing with {502 if status == 200 else status}: busy" in str(stopped)
+    assert "Start the server" not in stopped.remedy
+
+
+@pytest.mark.parametrize(
     ("status", "kind", "remedy"),
     [(401, Missing, "Set TEST_JUDGE_KEY"), (404, UsageError, "--model")],
 )
