@@ -74,11 +74,6 @@ class CumulativeLinkFit:
     person_spread: float
     prior: float
 
-    def probabilities(self, method: int) -> Float[np.ndarray, " answers"]:
-        """The chance of each answer about a method's picture, of a typical concept and person."""
-        below = expit(self.thresholds - self.effects[method])
-        return np.diff(np.concatenate([[0.0], below, [1.0]]))
-
 
 def fit(ratings: Ratings, *, prior: float = PRIOR) -> CumulativeLinkFit:
     """The fit of maximum likelihood, by Laplace's approximation where there are random effects.

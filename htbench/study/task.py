@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from htbench.core.errors import UnknownName
 from htbench.study.answer import Choice
@@ -11,7 +11,6 @@ TaskName = Literal["pairs", "strength", "rating", "yes-no", "best"]
 """`pairs`: which of two methods is better. `strength`: which of two strengths of one method is
 stronger. `rating`: one picture, 1 to 5. `yes-no`: one picture. `best`: the best of several methods.
 """
-TASK_NAMES: tuple[TaskName, ...] = get_args(TaskName)
 MAX_SET = 8
 """The most pictures of which the best is chosen."""
 _RATINGS: tuple[Choice, ...] = ("1", "2", "3", "4", "5")

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 from scipy.stats import norm
-from statsmodels.genmod.families import Binomial, links
-from statsmodels.genmod.generalized_linear_model import GLM
+from statsmodels.genmod.families import Binomial, links  # type: ignore[import-untyped]
+from statsmodels.genmod.generalized_linear_model import GLM  # type: ignore[import-untyped]
 
 from htbench.stats import psychometric
 from htbench.stats.psychometric import PsychometricCurve, fit
