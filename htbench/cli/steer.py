@@ -253,7 +253,8 @@ def _columns(texts: list[str] | None, wanted: "Edits") -> "tuple[Strength, ...]"
     if not several:
         return wanted.columns(chain.from_iterable(lists))
     columns = wanted.columns(lists)
-    return with_each_alone(columns[0]) if len(columns) == 1 else columns
+    first = columns[0]
+    return with_each_alone(first) if len(columns) == 1 and isinstance(first, tuple) else columns
 
 
 def _seeds(text: str) -> tuple[int, ...]:

@@ -191,7 +191,8 @@ def _removal(change: Intervention, concept: Concept, *, by: RemoveBy, strength: 
 
 def _at_full_strength(change: Affine, strength: float) -> Affine:
     """The map that does at strength 1 as `change` does at `strength`."""
-    return Affine.from_flat(torch.stack(at_strength(*change.maps, strength)), change.layout)
+    scale, shift = change.maps
+    return Affine.from_flat(torch.stack(at_strength(scale, shift, strength)), change.layout)
 
 
 def _sum(maps: Sequence[Affine]) -> Affine:
