@@ -102,7 +102,8 @@ def collect(summary: Summary) -> list[AttributeRequests]:
 
 def show(attributes: Sequence[AttributeRequests]) -> None:
     """Print a table per attribute to stdout."""
-    for each in attributes:
+    answered = [each for each in attributes if each.rows]
+    for each in answered:
         print()
         TextTable(
             title=f"Requested and obtained: {each.name}, {each.concepts} concepts",
@@ -126,7 +127,7 @@ def show(attributes: Sequence[AttributeRequests]) -> None:
                 for row in each.rows
             ],
         ).print()
-    if attributes:
+    if answered:
         print_paragraph(
             "Shares of the change that asking in words makes. Fail: concepts that reach the share "
             "at no strength, and the upper 95 % bound of their rate by Clopper and Pearson."
