@@ -127,16 +127,22 @@ def _method_range(
     ]
     if not concepts:
         return None
-    rows = {
-        "noticed": _rows(noticed, list(groups.values()), concepts),
-        "gain": np.array([[0.0, *(gains[at][name] for at in strengths[1:])] for name in concepts]),
-        "flawed": _rows(flawed, list(groups.values()), concepts),
-    }
+    shown, lost = (_rows(each, list(groups.values()), concepts) for each in (noticed, flawed))
+    gain = np.array([[0.0, *(gains[at][name] for at in strengths[1:])] for name in concepts])
     return MethodRange(
         method=method,
         strengths=strengths,
-        all_concepts=measure_range(strengths, **rows, concepts=concepts, families=summary.families),
-        by_concept=concept_ranges(strengths, **rows, concepts=concepts),
+        all_concepts=measure_range(
+            strengths,
+            noticed=shown,
+            gain=gain,
+            flawed=lost,
+            concepts=concepts,
+            families=summary.families,
+        ),
+        by_concept=concept_ranges(
+            strengths, noticed=shown, gain=gain, flawed=lost, concepts=concepts
+        ),
     )
 
 

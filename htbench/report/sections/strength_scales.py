@@ -193,7 +193,7 @@ def csv_rows(section: ScaleSection) -> Iterator[list[str | float | int | None]]:
         ends = [value for each in figures for value in (each.mean, each.low, each.high)]
         steps = zip(section.requested, row.scale.strengths, strict=False)
         for k, (requested, own) in enumerate(steps):
-            gains = [row.plain[k], row.perceptual[k]] if row.plain else [None, None]
+            gains = [each[k] if each else None for each in (row.plain, row.perceptual)]
             yield [
                 *(row.method, requested, own, *gains),
                 *(ends or [None] * 9),
