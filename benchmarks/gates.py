@@ -79,10 +79,11 @@ def main() -> None:
         "--folder", type=Path, default=Path("runs/gates"), help="Folder of the run."
     )
     options = parser.parse_args()
+    methods = options.method or METHODS
     plan = build(
         {
             "model": "emoji",
-            "methods": ["none", *METHODS],
+            "methods": ["none", *methods],
             "concepts": "dev",
             "limit": options.limit,
             "prompts": options.prompts,
@@ -92,14 +93,14 @@ def main() -> None:
     runner.run(plan, options.folder)
     with Store.read(options.folder) as store:
         summary = Summary(store)
-        gains = {method: summary.means(method, 1.0, HEADLINE) for method in METHODS}
+        gains = {method: summary.means(method, 1.0, HEADLINE) for method in methods}
 
     from htbench.models.emoji.model import load
 
     model, concepts, changes = load("cpu"), concept_sets.load("emoji"), fitted(options.folder)
     print("| method | concept gain | asks for the concept | asks for another |")
     print("|---|--:|--:|--:|")
-    for method in METHODS:
+    for method in methods:
         unchanged = [0, 0]
         for concept in map(concepts.select, gains[method]):
             for kind, prompts in enumerate(other_prompts(concept[0], concepts)):
