@@ -75,6 +75,7 @@ def main() -> None:
     )
     parser.add_argument("--limit", type=int, default=8, help="Number of dev concepts.")
     parser.add_argument("--prompts", type=int, default=4, help="Neutral prompts per concept.")
+    parser.add_argument("--method", action="append", help="Method; repeatable. Default: all three.")
     parser.add_argument(
         "--folder", type=Path, default=Path("runs/gates"), help="Folder of the run."
     )

@@ -9,10 +9,11 @@ so neither the noun nor the noise blurs the difference.
 import glob
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
 from htbench.core.errors import UsageError
@@ -57,7 +58,7 @@ class CanBeGated:
     position, and shuts below a half. The rest keeps every bit."""
     unrelated: tuple[str, ...] = UNRELATED
     """Templates of prompts to leave alone, with `{prompt}` for a neutral prompt of the concept."""
-    gate_samples: int = 64
+    gate_samples: Annotated[int, Field(ge=8)] = 64
     """Number of images to steer, and of images to leave alone, that a gate is fitted on."""
 
 
@@ -131,8 +132,7 @@ def discriminant(
 
 
 _RIDGE = 0.1
-"""Share of the mean variance that is added to each; a larger one let more images through on both
-sides, on the embedded model with other nouns and modifiers."""
+"""Share of the mean variance of a channel that is added to each, as there are few samples."""
 
 
 def _fit_image_gate(
