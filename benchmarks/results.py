@@ -15,6 +15,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 
 import judge
+import numpy as np
 
 from htbench.core.display import Display
 from htbench.core.types import UNSTEERED
@@ -47,6 +48,7 @@ from htbench.stats.paired import compare
 from htbench.stats.tradeoff import Policy
 
 PLAN = "equal-terms"
+_PRESENCE_AND_PRESERVATION = ("presence", "image_preservation")
 
 
 def number(value: float) -> str:
@@ -202,6 +204,47 @@ def _in_wording(row: WordingRow) -> str:
     return f"{estimate(score.score)} ({row.concepts} concepts){change}"
 
 
+def equal_presence(summary: Summary, given: Summary, *, wording: str) -> str:
+    """Image preservation where HyperTransport shows as much of the concept as prompting at full
+    strength, both given these words; interpolated between its strengths, 0 among them.
+    """
+    ours, theirs, at = "hypertransport", "prompt", given.full_strength
+    rival = {metric: given.means(theirs, at, metric) for metric in _PRESENCE_AND_PRESERVATION}
+    run_at = [strength for strength in strengths.strengths(given, ours) if strength > 0]
+    levels = [
+        {metric: given.means(ours, strength, metric) for metric in _PRESENCE_AND_PRESERVATION}
+        for strength in run_at
+    ]
+    plain = {metric: summary.means(UNSTEERED, 0.0, metric) for metric in _PRESENCE_AND_PRESERVATION}
+    concepts = sorted(
+        set.intersection(*(set(each) for own in (rival, plain, *levels) for each in own.values()))
+    )
+    presence, kept = (
+        np.array([[own[metric][concept] for own in (plain, *levels)] for concept in concepts])
+        for metric in _PRESENCE_AND_PRESERVATION
+    )
+    curve = TradeOff(
+        strengths=(0.0, *run_at),
+        gain=kept,
+        preservation=presence,
+        families=Families.of(concepts, given.families),
+    )
+    level = statistics.fmean(rival["presence"][concept] for concept in concepts)
+    matched = curve.matched_gain(level)
+    if matched is None:
+        return f"HyperTransport never has presence {number(level)} in {wording} words."
+    own = dict(zip(concepts, matched.contributions.tolist(), strict=True))
+    other = {concept: rival["image_preservation"][concept] for concept in concepts}
+    first, second, gap, margin, holds = difference(
+        "image_preservation", own, other, given.families
+    )
+    more = statistics.fmean(own[concept] > other[concept] for concept in concepts)
+    head = ["words", "concepts", "presence", "`hypertransport` keeps", "`prompt` keeps"]
+    row = [wording, str(len(concepts)), number(level), f"{first} at {matched.strength:.2g}", second]
+    head += ["difference", "margin", "equivalent", "`hypertransport` keeps more in"]
+    return table(head, [[*row, gap, margin, holds, f"{100 * more:.0f} %"]])
+
+
 def policies(summary: Summary) -> str:
     """Gain and preservation at two choices of the strength, and over all strengths."""
     responses = strengths.collect(summary)
@@ -328,6 +371,12 @@ def tournament(run: Path, pairs: int, methods: tuple[str, ...] = ()) -> str:
         return judge.markdown(read_result(ledger, played.id))
 
 
+def _equal_presence(run: Path) -> str:
+    """The table of `equal_presence` for synonyms."""
+    with Store.read(run) as store, Store.read(wording_runs.folder(run, "synonym")) as further:
+        return equal_presence(Summary(store), Summary(further), wording="synonym")
+
+
 def write(page: Path, tables: Mapping[str, str]) -> None:
     """Put each table in its place in `page`."""
     text = page.read_text(encoding="utf-8")
@@ -358,6 +407,7 @@ def main() -> None:
     tables["tournament"] = tournament(run, pairs)
     synonyms, both = wording_runs.folder(run, "synonym"), ("prompt", "hypertransport")
     tables["judged synonyms"] = tournament(synonyms, 10 * summary.concepts, both)
+    tables["equal presence"] = _equal_presence(run)
     if options.write:
         write(options.write, tables)
     else:

@@ -83,6 +83,10 @@ def read(path: Path, *, sha256: str, mark: Mark) -> Entry:
     """
     with Archive.open(path) as archive:
         own = cells.read(archive)
+        if own.facts.plan.task != "add":
+            raise archive.refuse(
+                f"its task is {own.facts.plan.task!r}, and a board is of methods that add concepts"
+            )
         totals = _with_fit_seeds(archive, own)
         recorded = _table(archive)
         estimates = _estimates(own, totals, recorded)

@@ -73,6 +73,12 @@ def prepare(bundle: Path, layers: Layers, options: RunOptions) -> NewcomerRun:
                 "a newcomer's",
                 remedy="Import the newcomer's pictures too: htbench import",
             )
+        if facts.plan.task != "add":
+            raise Refused(
+                f"bundle {bundle.name!r} is of task {facts.plan.task!r}, and a newcomer is run "
+                "against methods that add concepts",
+                remedy=f"Run all methods together: htbench run --task {facts.plan.task}",
+            )
         if len(facts.plan.wording) > 1:
             raise Refused(
                 f"bundle {bundle.name!r} gives concepts in several wordings "
@@ -265,7 +271,7 @@ def _check_newcomers(bundle: str, facts: Facts, resolved: ResolvedPlan) -> None:
 def _seed(archive: Archive, run: NewcomerRun) -> None:
     """Unpack the bundle into the folder of the run, as the rows of the bundle."""
     with placing(archive, run.folder) as place:
-        if not (place / "tuning").is_dir() and run.plan.settings.tune_strength:
+        if not (place / "tuning").is_dir() and run.plan.settings.needs_dev_run:
             raise archive.refuse("the run on dev concepts, by which strengths were chosen, is lost")
         for part in parts(place):
             _mark(archive, place / part, run)

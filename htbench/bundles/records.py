@@ -1,7 +1,7 @@
 """Checks of a bundle's records against the plan, the concept set and the cards: without a model."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +11,7 @@ from htbench.core import content, pictures
 from htbench.core.errors import HtbenchError
 from htbench.core.types import Digest
 from htbench.run import plan as plans
-from htbench.run import tune
+from htbench.run import strength_scale, tune
 from htbench.run.concept_source import OWN_SET
 from htbench.run.fact_table import Facts
 from htbench.run.plan import Plan
@@ -224,9 +224,18 @@ def _planned_cells(part: Part, concept_set: ConceptSet) -> Iterator[tuple[object
     methods = tuple(labels.get(name, name) for name in plan.methods)
     digests = {label: Digest(_digest_of(label, facts)) for label in methods}
     tuned = {name: choice.strength for name, choice in facts.tuned.items()}
+    scaled = {name: scale.strengths for name, scale in facts.strength_scales.items()}
     concepts = concept_set.select(plan.concepts)[: plan.limit]
     settings = plan.model_copy(update={"methods": methods})
-    every = plans.cells(settings, concepts, concept_set.prompts, tuned=tuned, wording=part.wording)
+    every = plans.cells(
+        settings,
+        concepts,
+        concept_set.prompts,
+        tuned=tuned,
+        scaled=scaled,
+        wording=part.wording,
+        task_prompts=plans.make_task_prompts(plan, concepts, concept_set),
+    )
     for cell in every:
         key = plans.image_key(
             cell,
@@ -288,23 +297,46 @@ def check_tuned(part: Part, tuning: Part) -> Iterator[Finding]:
     """Choose the strengths again by the scores on dev concepts, and compare them with the run's."""
     with Store.read(tuning.folder) as store:
         made = tune.choose_strengths(Summary(store), floor=part.plan.tune_floor)
+    stored = {method: choice.stored for method, choice in part.facts.tuned.items()}
+    chosen = {method: choice.facts() for method, choice in made.items()}
+    yield from _follow("tuning", stored, chosen, so="the strengths")
+
+
+def check_scales(part: Part, tuning: Part) -> Iterator[Finding]:
+    """Learn the scales of strengths again by the scores on dev concepts, and compare them."""
+    with Store.read(tuning.folder) as store:
+        made = strength_scale.learn_scales(Summary(store), part.plan)
+    stored = {method: scale.stored for method, scale in part.facts.strength_scales.items()}
+    learnt = {method: scale.facts() for method, scale in made.items()}
+    yield from _follow("strength scale", stored, learnt, so="the strength scales")
+
+
+def _follow(
+    noun: str,
+    stored: Mapping[str, Mapping[str, object]],
+    made: Mapping[str, Mapping[str, object]],
+    *,
+    so: str,
+) -> Iterator[Finding]:
+    """Compare what is `stored` of each method with what is `made` of the run on dev concepts."""
     differences = []
-    for method in sorted({*made, *part.facts.tuned}):
-        stored = part.facts.tuned[method].stored if method in part.facts.tuned else {}
-        chosen = made[method].facts() if method in made else {}
+    for method in sorted({*made, *stored}):
+        own, again = stored.get(method, {}), made.get(method, {})
         differences += [
-            f"{name} of the tuning of {method} is {str(stored.get(name))[:60]} in the bundle, and "
-            f"{str(chosen.get(name))[:60]} by the run on dev concepts"
-            for name in sorted({*chosen, *stored})
-            if not _is_near(stored.get(name), chosen.get(name))
+            f"{name} of the {noun} of {method} is {str(own.get(name))[:60]} in the bundle, and "
+            f"{str(again.get(name))[:60]} by the run on dev concepts"
+            for name in sorted({*again, *own})
+            if not _is_near(own.get(name), again.get(name))
         ]
-    yield from each_differs(differences, "facts about tuning")
+    yield from each_differs(differences, f"facts about {noun}")
     if not differences:
-        yield holds(f"the strengths of {len(made)} methods follow from the run on dev concepts")
+        yield holds(f"{so} of {len(made)} methods follow from the run on dev concepts")
 
 
 def _is_near(one: object, two: object) -> bool:
     """True for JSON-like values that are equal but for last digits of numbers."""
+    if isinstance(one, Mapping) and isinstance(two, Mapping):
+        return one.keys() == two.keys() and all(_is_near(one[name], two[name]) for name in one)
     if isinstance(one, list | tuple) and isinstance(two, list | tuple):
         return len(one) == len(two) and all(map(_is_near, one, two))
     if isinstance(one, int | float) and isinstance(two, int | float):

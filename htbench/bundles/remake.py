@@ -4,7 +4,7 @@ import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from htbench.core import pictures, registry
 from htbench.core.display import Display
 from htbench.core.errors import HtbenchError
 from htbench.core.types import Digest
-from htbench.run import sessions
+from htbench.run import sessions, tasks
 from htbench.run.add_scores import add_scores
 from htbench.run.plan import image_seed, map_file
 from htbench.run.store import CellRow, GeneratedImage, Store
@@ -77,6 +77,12 @@ class Drawn:
             return 0
         seeds = range(self.part.plan.seeds)
         return next((n for n in seeds if image_seed(self.row.prompt, n) == self.row.seed), 0)
+
+    @property
+    def applied(self) -> CellRow:
+        """The row with the strength at which its method is applied in the task of the run."""
+        direction = tasks.find(self.part.plan.task).direction
+        return replace(self.row, strength=direction * self.row.strength)
 
     def __str__(self) -> str:
         row = self.row
@@ -232,7 +238,7 @@ class _Maker:
             return []
         with _threads(group[0].threads):
             batches, _ = self._generator.generate(
-                [each.row for each in group], interventions, batch_size=group[0].batch
+                [each.applied for each in group], interventions, batch_size=group[0].batch
             )
             here = _surroundings(device)
         made = [batch() for batch in batches]

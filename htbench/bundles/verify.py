@@ -109,7 +109,7 @@ def _check_run(
     for part in every:
         yield from records.checks(part)
     tuning = next((part for part in every if part.folder.name == _TUNING), None)
-    if tuning or every[0].facts.tuned:
+    if tuning or every[0].facts.tuned or every[0].facts.strength_scales:
         yield from _check_tuned(every[0], tuning)
     yield from _recorded(run, every)
     if not has_pictures:
@@ -137,6 +137,9 @@ def _check_run(
         yield from rescored.findings
         scorers = rescored.scorers
         yield from rescore_sets(every, device=options.again.device, display=display)
+    for part in every:
+        if number := sum(len(each.rows) for each in part.facts.activation_scores):
+            yield unchecked(f"{number:,} scores of activations: they are not made anew")
     if options.again.number:
         yield from remake.remake(every, options.again, scorers=scorers, display=display)
 
@@ -146,7 +149,10 @@ def _check_tuned(part: Part, tuning: Part | None) -> Iterator[Finding]:
         yield differs("the run on dev concepts, by which strengths were chosen, is not there")
         return
     try:
-        yield from records.check_tuned(part, tuning)
+        if part.plan.tune_strength or part.facts.tuned:
+            yield from records.check_tuned(part, tuning)
+        if part.plan.is_perceptual or part.facts.strength_scales:
+            yield from records.check_scales(part, tuning)
     except HtbenchError as error:
         yield differs(f"strengths cannot be chosen again: {error}")
 

@@ -17,6 +17,7 @@ from htbench.cli import (
     listing,
     maps,
     pack,
+    play,
     power,
     pull,
     push,
@@ -104,6 +105,18 @@ _add(
     """
 htbench steer --concept "woodcut style, orange bars background" --prompt panda
 htbench steer --method lineas --concept "sepia style" --strength 0,0.5,1,1.5
+htbench steer --concept "sepia style" --concept "orange bars background" --strength 1,0.5
+htbench steer --replace "sepia style=woodcut style" --prompt "panda, sepia style"
+""",
+)
+_add(
+    play.play,
+    "play",
+    _START,
+    """
+htbench play --open
+htbench play --method hypertransport --method ./mine.toml
+htbench play --export demo
 """,
 )
 _add(

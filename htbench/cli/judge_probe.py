@@ -57,7 +57,7 @@ def _exchange(exchange: "Exchange", endpoint: str) -> dict[str, Any]:
     """The call, the reply and what was read from it, without secrets."""
     reply = exchange.answer.body or exchange.answer.message
     try:
-        shown: Any = json.loads(secrets.scrub(reply))
+        shown: Any = _without_probabilities(json.loads(secrets.scrub(reply)))
     except ValueError:
         shown = secrets.scrub(reply)
     call = json.loads(secrets.scrub(json.dumps(exchange.call, ensure_ascii=False)))
@@ -70,3 +70,14 @@ def _exchange(exchange: "Exchange", endpoint: str) -> dict[str, Any]:
         **({"thought": secrets.scrub(exchange.thought)} if exchange.thought else {}),
         "verdict": f"{verdict.choice or verdict.outcome}{weight}",
     }
+
+
+def _without_probabilities(reply: Any) -> Any:
+    """A reply with the number of tokens in place of their probabilities."""
+    choices = reply.get("choices") if isinstance(reply, dict) else None
+    for choice in choices if isinstance(choices, list) else []:
+        logprobs = choice.get("logprobs") if isinstance(choice, dict) else None
+        tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
+        if isinstance(tokens, list):
+            logprobs["content"] = f"… ({len(tokens):,} tokens)"
+    return reply

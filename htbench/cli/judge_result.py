@@ -40,7 +40,7 @@ def print_result(
     }
     judges = {name: agreement.agreement_with_judge(result, other) for name, other in others.items()}
     own = f"{result.metadata['judge']} {result.metadata['model']}"
-    panels = panel.panels({own: result, **others}, votes)
+    panels = panel.panels({own: result, **others}, votes or _votes_of_studies(tournament))
     more: dict[str, object] = {
         "people": [asdict(row) for row in people],
         "corrected": [asdict(row) for row in corrected],
@@ -63,6 +63,17 @@ def print_result(
     if page:
         print_path(page)
     return result
+
+
+def _votes_of_studies(tournament: "Tournament") -> "list[HumanVote]":
+    """People's votes in the studies of the run, at the strength of a tournament."""
+    from htbench import report
+    from htbench.judging.run_votes import votes_at
+    from htbench.report.sections import people
+
+    with report.open_run(tournament.ledger.folder) as summary:
+        studies, full = people.collect(summary).studies, summary.full_strength
+        return votes_at(studies, tournament.design.strength, full_strength=full)
 
 
 def _print_lines(

@@ -78,10 +78,11 @@ def _topics(concept_set: str | None, model: str, runs_dir: Path) -> Mapping[str,
             entries=lambda: _plugins("encoders", "encoder"),
         ),
         "scorers": _Topic(
-            about="Other scores of images, and of sets of images: --scorer NAME.",
+            about="Other scores of images, of sets of images and of activations: --scorer NAME.",
             entries=lambda: [
                 *_plugins("scorers", "scorer"),
                 *_plugins("set_scorers", "scorer"),
+                *_plugins("activation_scorers", "scorer"),
             ],
         ),
         "concepts": _Topic(

@@ -69,9 +69,8 @@ def learn(
     steer.check_readable(card, target)
     loaded, began = source.load(device), time.perf_counter()
     folder = RUNS_DIR / "steer" / "learnt"
-    (change,) = steer.learn(
-        [card], loaded, target, concepts=concepts, folder=folder, seed=seed
-    ).values()
+    learnt = steer.learn([card], loaded, [target], concepts=concepts, folder=folder, seed=seed)
+    change = learnt[card.name][target.id]
     origin = intervention.InterventionOrigin(
         model=loaded.name,
         revision=loaded.revision,
@@ -92,26 +91,32 @@ def show(files: Files, as_json: Json = False) -> None:
 
     for path in files:
         file = MapFile.read(path)
-        strongest, origin = file.strongest_sites(5), file.origin
+        origin, sites = file.origin, len(file.change.sites)
         applied_to = "means over positions" if file.on_means else "each position"
         if file.spatial:
             applied_to += ", with a shift of its own"
+        strongest = file.strongest_sites(5) if file.is_affine else []
+        channels = file.maps.layout.channels if file.is_affine else None
         if as_json:
             print_json(
                 file=str(path),
                 concept=file.name,
                 model=origin.model if origin else None,
                 method=origin.method if origin else None,
-                applied_to=applied_to,
+                kind=file.change.kind,
+                applied_to=applied_to if file.is_affine else None,
                 **({"gate": file.gate} if file.gate else {}),
-                sites=len(file.maps.sites),
-                channels=file.maps.layout.channels,
+                sites=sites,
+                channels=channels,
                 strongest=dict(strongest),
             )
             continue
         made = f", by {origin.method} for {origin.model}" if origin else ", of unknown origin"
         typer.echo(f"{path}: {printable(file.name)}{made}")
-        sites, channels = len(file.maps.sites), file.maps.layout.channels
+        if channels is None:
+            kind = printable(file.change.kind)
+            typer.echo(f"  {sites} sites, of kind {kind}, which is not affine")
+            continue
         typer.echo(f"  {sites} sites, {channels:,} channels, applied to {applied_to}")
         if file.gate:
             typer.echo(f"  only in {file.gate}")

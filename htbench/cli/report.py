@@ -209,20 +209,22 @@ def _make_folder(path: Path) -> None:
 
 def _print_tables(summary: "Summary", page: Path, *, wide: bool, as_json: bool) -> int:
     from htbench.report import terminal
-    from htbench.report.sections import claims, losses, other_scores
+    from htbench.report.sections import claims, losses, other_scores, requested
 
     boards = other_scores.collect(summary)
     if as_json:
         other_scores.print_lines(boards)
+        requested.print_lines(requested.collect(summary))
         losses.print_lines(losses.collect(summary))
         claims.print_lines(claims.from_summary(summary))
         terminal.print_lines(summary, page)
     else:
         terminal.show(summary, wide=wide)
         other_scores.show(boards)
+        requested.show(requested.collect(summary))
         losses.show(losses.collect(summary))
         print_path(page)
-    is_scored = all(board.done == board.planned for board in boards)
+    is_scored = all(board.judge or board.done == board.planned for board in boards)
     return 0 if summary.is_complete and is_scored else 3
 
 

@@ -152,6 +152,24 @@ def run(
             rich_help_panel=WHAT,
         ),
     ] = None,
+    strength_scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCALE",
+            help="plain, or perceptual: also run each method at strengths of its own, learnt on "
+            "dev concepts, at which equal steps of strength have equal effects.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What methods are asked to do with each concept: add it, or remove it from images "
+            "of prompts that ask for it. See docs/tasks.md.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
     wording: Annotated[
         str | None,
         typer.Option(

@@ -29,8 +29,8 @@ def score(
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Score the images of a run by more scorers and write its report. The model is not loaded, and
-    nothing is fitted or generated.
+    """Score the images of a run by more scorers and write its report. Nothing is fitted or
+    generated; the model is loaded by scorers of activations alone.
     """
     folder = run_folder(run, runs_dir)
 

@@ -1,8 +1,9 @@
-"""`htbench steer`: a filmstrip of any concept, at rising strengths."""
+"""`htbench steer`: a filmstrip of any concept, or of several at once, at several strengths."""
 
 import math
 import os
 import re
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,11 +22,12 @@ from htbench.cli.options import (
 from htbench.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from htbench.steering.concept import Concept, ConceptSet
+    from htbench.steering.edits import Edits, Strength
 
 FORMATS = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".html")
 FOLDER = RUNS_DIR / "steer"
 _METHOD = "hypertransport"
+_RISING, _ONE = "0,0.25,0.5,0.75,1", "1"
 
 
 def steer(
@@ -41,11 +43,40 @@ def steer(
         ),
     ] = None,
     concept: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            metavar="TEXT", help='Concept in any words: "woodcut style"; or a concept of the set.'
+            metavar="TEXT",
+            help='Concept in any words: "woodcut style"; or a concept of the set. Several are '
+            "combined. Repeatable.",
         ),
     ] = None,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="Concept to remove. Repeatable."),
+    ] = None,
+    replace: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OLD=NEW", help="Concept to remove, and the one to add instead. Repeatable."
+        ),
+    ] = None,
+    combine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOW",
+            help="`sum` adds up the changes of several concepts; `sequence` makes one after the "
+            "other, in the order --maps, --image, --concept, --remove, --replace.",
+            show_default="sum",
+        ),
+    ] = None,
+    remove_by: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            help="`inverse` removes a concept by the exact inverse of its affine maps, `negative` "
+            "by a negative strength. Prompting leaves the words out, or asks against them.",
+        ),
+    ] = "inverse",
     image: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="Picture of the concept instead. Repeatable."),
@@ -55,7 +86,8 @@ def steer(
         typer.Option(
             metavar="FILE",
             help="Steer with the maps in this file, of htbench maps, instead of learning a "
-            "concept; several make a row each. Repeatable.",
+            "concept; several make a row each, or are combined if there is --combine or another "
+            "concept. Repeatable.",
         ),
     ] = None,
     prompt: Annotated[
@@ -67,12 +99,15 @@ def steer(
         ),
     ] = None,
     strength: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             metavar="LIST",
-            help="Strengths separated by commas; below 0 removes the concept, above 1 exaggerates.",
+            help="Strengths separated by commas; below 0 removes the concept, above 1 exaggerates. "
+            "Of several concepts: one for each, or one for all, shown beside each concept alone; "
+            "repeated, each makes one column.",
+            show_default="0,0.25,0.5,0.75,1, and of several concepts 1",
         ),
-    ] = "0,0.25,0.5,0.75,1",
+    ] = None,
     seed: Annotated[
         str,
         typer.Option(metavar="LIST", help="Random seeds of the noise, such as 0,1; a row each."),
@@ -102,33 +137,59 @@ def steer(
         ),
     ] = None,
 ) -> None:
-    """Show images at rising strengths of any concept, given in words or as pictures. Each prompt,
-    seed and method makes a row, each strength a column.
+    """Show images at rising strengths of any concept, given in words or as pictures, or of several
+    concepts at once, added or removed. Each prompt, seed and method makes a row, each strength a
+    column.
     """
     from htbench.steering import baseline
     from htbench.steering import concept as concept_sets
     from htbench.steering import steer as steering
+    from htbench.steering.edits import Edits, split_replacements
 
-    if maps and (method or template is not None):
+    described = bool(concept or remove or replace)
+    if maps and not (described or image) and (method or template is not None):
         raise UsageError(
             "--maps are learnt already; --method and --template are for learning",
             remedy="Leave them out.",
         )
-    names = [] if maps else dict.fromkeys(method or [_METHOD])
+    if image and not described and template is not None:
+        raise UsageError(
+            "--template is for words; pictures are not put into prompts",
+            remedy="Leave --template out.",
+        )
+    names = [] if maps and not (described or image) else dict.fromkeys(method or [_METHOD])
     cards = [baseline.load_card(name) for name in names]
     source = choose_model(model, weights, model_option)
     concepts = concept_sets.load(concept_set, model=model)
-    target = _target_concept(concept, image, template, maps, concepts)
+    maps_in_rows = bool(maps) and not (described or image or combine)
+    files = [] if maps_in_rows else [steering.concept_of_maps([path]) for path in maps or ()]
+    wanted = Edits.of(
+        steering.edits_from_words(
+            concepts,
+            add=[
+                *([steering.concept_of_maps(maps or ())] if maps_in_rows else files),
+                *([steering.concept_from_images(image)] if image else ()),
+                *(concept or ()),
+            ],
+            remove=remove or (),
+            replace=split_replacements(replace or ()),
+            template=template,
+        ),
+        combine=combine or "sum",
+        remove_by=remove_by,
+    )
+    to_learn = [each for each in wanted.concepts if each.kind != "maps"]
     for card in cards:
-        steering.check_readable(card, target)
+        for each in to_learn:
+            steering.check_readable(card, each)
     request = steering.FilmstripRequest(
         prompts=tuple(prompt or concepts.prompts[:3]),
-        strengths=_strengths(strength),
+        strengths=_columns(strength, wanted),
         seeds=_seeds(seed),
         batch=batch,
     )
     methods = "+".join(card.name for card in cards) or "maps"
-    path = _check_writable(out or FOLDER / f"{_slug(target)}-{methods[:100]}.png")
+    path = _check_writable(out or FOLDER / f"{_slug(wanted)}-{methods[:100]}.png")
 
     from rich.console import Console
 
@@ -141,24 +202,30 @@ def steer(
 
     with Console(stderr=True).status(f"load {model}") as status:
         loaded = source.load(device)
-        prompts = [target.target(prompt) or prompt for prompt in request.prompts]
+        prompts = [
+            each.target(prompt) or prompt for prompt in request.prompts for each in wanted.concepts
+        ]
         if unknown := unknown_words(loaded, prompts):
             problem = describe_unknown_words(model, unknown)
             if not allow_unknown:
                 raise UsageError(problem, remedy=UNKNOWN_WORDS_REMEDY)
             typer.echo(f"htbench: {problem}", err=True)
-        if maps:
-            learnt = {str(each): intervention.load(each, model=loaded) for each in maps}
+        kept = {str(file): intervention.load(file, model=loaded) for file in maps or ()}
+        if maps_in_rows:
+            learnt = {file: {wanted.concepts[0].id: change} for file, change in kept.items()}
         else:
-            status.update(f"{methods} learns {target.text or 'from pictures'}")
+            status.update(f"{methods} learns {wanted.title}")
             learnt = steering.learn(
-                cards, loaded, target, concepts=concepts, folder=FOLDER / "learnt"
-            )
-        total = request.count_images(methods=len(learnt), concept=target)
+                cards, loaded, to_learn, concepts=concepts, folder=FOLDER / "learnt"
+            ) or {methods: {}}
+            changes = zip(files, kept.values(), strict=True)
+            by_concept = {concept.id: change for concept, change in changes}
+            learnt = {name: {**own, **by_concept} for name, own in learnt.items()}
+        total = request.count_images(methods=len(learnt), edits=wanted)
         film = steering.make_filmstrip(
             learnt,
             loaded,
-            target,
+            wanted,
             request,
             advance=lambda done: status.update(f"make images: {done} of {total}"),
         )
@@ -171,41 +238,22 @@ def steer(
     typer.echo(os.path.relpath(path))
 
 
-def _target_concept(
-    concept: str | None,
-    image: list[Path] | None,
-    template: str | None,
-    maps: list[Path] | None,
-    concept_set: "ConceptSet",
-) -> "Concept":
-    from htbench.steering import steer as steering
+def _columns(texts: list[str] | None, wanted: "Edits") -> "tuple[Strength, ...]":
+    """Columns of strengths: each number for one edit, each list for several."""
+    from htbench.steering.edits import with_each_alone
 
-    if sum(each is not None for each in (concept, image or None, maps or None)) != 1:
-        raise UsageError(
-            "give either --concept, --image or --maps",
-            remedy='Such as: htbench steer --concept "woodcut style" --prompt panda',
-        )
-    if image and template is not None:
-        raise UsageError(
-            "--template is for words; pictures are not put into prompts",
-            remedy="Leave --template out.",
-        )
-    if image:
-        return steering.concept_from_images(image)
-    if maps:
-        return steering.concept_of_maps(maps)
-    return steering.concept_from_words(concept or "", concept_set, template=template)
-
-
-def _strengths(text: str) -> tuple[float, ...]:
-    strengths = tuple(parse_numbers("strength", text))
-    for strength in strengths:
+    several = len(wanted.edits) > 1
+    lists = [parse_numbers("strength", text) for text in texts or [_ONE if several else _RISING]]
+    for strength in chain.from_iterable(lists):
         if not math.isfinite(strength) or abs(strength) > 10:
             raise UsageError(
                 f"--strength {strength:g} is not between -10 and 10",
                 remedy="Write it as --strength 0,0.5,1",
             )
-    return strengths
+    if not several:
+        return wanted.columns(chain.from_iterable(lists))
+    columns = wanted.columns(lists)
+    return with_each_alone(columns[0]) if len(columns) == 1 else columns
 
 
 def _seeds(text: str) -> tuple[int, ...]:
@@ -234,6 +282,8 @@ def _check_writable(path: Path) -> Path:
     return path
 
 
-def _slug(concept: "Concept") -> str:
-    text = concept.text or Path(concept.references[0].name).stem
+def _slug(wanted: "Edits") -> str:
+    text = wanted.title
+    if len(wanted.edits) == 1 and wanted.references:
+        text = Path(wanted.references[0].name).stem
     return re.sub(r"[^\w.-]+", "-", text).strip("-")[:60] or "concept"

@@ -19,7 +19,7 @@ app = typer.Typer(
     cls=HelpGroup,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Run a blinded human study. Export a page of pairs, import the votes, report the result.",
+    help="Run a blinded human study. Export a page, import the votes, report the result.",
     epilog="""
 htbench study export quickstart --pairs 200 --raters 20
 htbench study rehearse
@@ -34,6 +34,7 @@ app.command(
     epilog="""
 htbench study export quickstart --pairs 200 --raters 20
 htbench study export quickstart --against prompt --criterion overall --study mine
+htbench study export quickstart --task strength --study strengths
 """,
 )(export)
 
@@ -44,7 +45,7 @@ htbench study export quickstart --against prompt --criterion overall --study min
 )
 def template(
     platform: Annotated[
-        str, typer.Argument(metavar="PLATFORM", help="label-studio, mturk or qualtrics.")
+        str, typer.Argument(metavar="PLATFORM", help="label-studio, mturk, qualtrics or csv.")
     ],
     pictures: Annotated[
         str, typer.Option(metavar="URL", help="Address at which page/pictures is published.")
@@ -105,7 +106,8 @@ def rehearse(
     typer.echo(f"{people}, gave {summary.answers:,} answers in {to}")
     if summary.bots == summary.people:
         typer.echo("All of them are bots, so no answer will be kept: give --bots 0.", err=True)
-    typer.echo(f"They were made to prefer {', then '.join(summary.order)}.")
+    verb = "notice the strength of" if summary.task == "strength" else "prefer"
+    typer.echo(f"They were made to {verb} {', then '.join(summary.order)}.")
 
 
 app.command(
@@ -225,12 +227,13 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Report the votes of a study. Shows exclusions and the agreement of people, judges and
-    metrics, and writes report.html, report.md, report.json, and votes.csv for judges. The report of
-    the run is written again.
+    metrics, and writes report.html, report.md, report.json, and votes.csv for judges, or
+    results.csv for another task than pairs. The report of the run is written again.
     """
     from htbench.core.display import print_json
     from htbench.core.errors import Incomplete
     from htbench.study.analyse import writeup
+    from htbench.study.analyse.task_result import text_table
     from htbench.study.collect import intake
 
     folder = run_folder(run, runs_dir) if run else None
@@ -242,6 +245,11 @@ def report(
         if criterion.preferences and not as_json:
             writeup.preference_table(criterion).print()
             typer.echo()
+    if result.task and as_json:
+        print_json(task=result.task.task, criterion=result.task.criterion, **result.task.facts)
+    for table in result.task.tables if result.task and not as_json else ():
+        text_table(table).print()
+        typer.echo()
     for page in pages:
         if as_json:
             print_json(event="report", path=str(page))

@@ -1,4 +1,4 @@
-"""`htbench study export`: a run as a blinded page of pairs."""
+"""`htbench study export`: a run as a blinded page of pairs, strengths, single pictures or sets."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +9,7 @@ from htbench.cli.options import RUNS_DIR, Json, RunName, RunsDir, run_folder
 from htbench.cli.study_options import Study
 from htbench.core import reading
 from htbench.study.ask.options import StudyOptions
+from htbench.study.task import MAX_SET, find
 
 _MOST = 1_000_000
 _WHAT, _HOW_MUCH, _PAGE = "What to ask", "How much", "The page"
@@ -17,11 +18,22 @@ _WHAT, _HOW_MUCH, _PAGE = "What to ask", "How much", "The page"
 
 def export(
     run: RunName,
+    task: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="pairs: which of two methods is better; strength: which of two strengths of one "
+            "method is stronger; rating: one image, 1 to 5; yes-no: one image; best: the best of "
+            "several methods.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = StudyOptions.task,
     criterion: Annotated[
         str,
         typer.Option(
             metavar="NAME",
             help="presence, preservation, quality or overall.",
+            show_default="presence, or strength for that task",
             rich_help_panel=_WHAT,
         ),
     ] = StudyOptions.criterion,
@@ -29,7 +41,7 @@ def export(
         str,
         typer.Option(
             metavar="TEXT",
-            help="Question to ask, with {prompt} and {concept} for the words of a pair.",
+            help="Question to ask, with {prompt} and {concept} for the words of what is shown.",
             show_default="that of the criterion",
             rich_help_panel=_WHAT,
         ),
@@ -70,10 +82,21 @@ def export(
             min=1,
             max=_MOST,
             metavar="N",
-            help="Pairs of images, balanced over methods and concepts.",
+            help="Pairs of images, or single images or sets, balanced over methods and concepts.",
             rich_help_panel=_HOW_MUCH,
         ),
     ] = StudyOptions.pairs,
+    set_size: Annotated[
+        int,
+        typer.Option(
+            min=2,
+            max=MAX_SET,
+            metavar="N",
+            help="Images of which the best is chosen, for --task best.",
+            show_default=f"{StudyOptions.set_size}, or all methods if they are fewer",
+            rich_help_panel=_HOW_MUCH,
+        ),
+    ] = StudyOptions.set_size,
     raters: Annotated[
         int,
         typer.Option(
@@ -176,17 +199,18 @@ def export(
     runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
 ) -> None:
-    """Write a blinded page of pairs to publish, and the key that stays with you."""
+    """Write a blinded page to publish, and the key that stays with you."""
     from dataclasses import asdict
 
     from htbench.core.display import print_json
     from htbench.study.ask import export as page
 
-    text = reading.read_text(consent, noun="consent") if consent else StudyOptions.consent
-    end = reading.read_text(debrief, noun="debrief") if debrief else StudyOptions.debrief
+    asked = find(task)
+    text = reading.read_text(consent, noun="consent") if consent else None
+    end = reading.read_text(debrief, noun="debrief") if debrief else None
     options = StudyOptions(
-        methods=tuple(method or ()), criterion=criterion, question=question, against=against,
-        strength=strength, pairs=pairs, raters=raters,
+        task=asked.name, methods=tuple(method or ()), criterion=criterion, question=question,
+        against=against, strength=strength, pairs=pairs, set_size=set_size, raters=raters,
         votes=votes or min(StudyOptions.votes, raters), checks=checks,
         sentinels=sentinels, repeats=repeats, ties=not forced, consent=text, debrief=end, post=post,
         done=done, size=size, seed=seed,
@@ -198,7 +222,7 @@ def export(
     fewest, most = summary.trials
     trials = f"{fewest} to {most}" if fewest < most else str(fewest)
     typer.echo(
-        f"{summary.pairs:,} pairs on {summary.sheets} sheets of {trials} trials; "
+        f"{summary.pairs:,} {asked.short_noun} on {summary.sheets} sheets of {trials} trials; "
         f"{summary.pictures:,} pictures, {summary.bytes / 1e6:.1f} MB"
     )
     typer.echo(

@@ -47,6 +47,16 @@ def serve(
             rich_help_panel=_ADDRESS,
         ),
     ] = "",
+    overdue: Annotated[
+        float,
+        typer.Option(
+            min=1.0,
+            max=8760.0,
+            metavar="HOURS",
+            help="Time without an answer or a visit after which the overview offers a spare link "
+            "to the sheet of a participant who has not finished.",
+        ),
+    ] = 24.0,
     secret: Secret = None,
     as_json: Json = False,
 ) -> None:
@@ -60,7 +70,9 @@ def serve(
     from htbench.study.serve.server import make_server
 
     address = Address(host=host, port=port, public_url=url)
-    server = make_server(study, secret=secret_file(study, secret), address=address)
+    server = make_server(
+        study, secret=secret_file(study, secret), address=address, overdue_hours=overdue
+    )
     files = study / sessions.FOLDER / "*.json"
     with server:
         overview = server.site.overview(server.base_url)

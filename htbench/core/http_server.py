@@ -19,6 +19,18 @@ _BUSY = (
 )
 
 
+LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
+"""Names by which programs on this machine open a server of it."""
+
+
+def host_name(header: str) -> str:
+    """The name in the value of a header `Host`, in small letters and without port and brackets."""
+    name = header.strip().lower()
+    if name.startswith("["):
+        return name[1:].partition("]")[0]
+    return name.partition(":")[0]
+
+
 class BoundedServer(ThreadingHTTPServer):
     """A server with one thread per connection, and a limit to their number.
 

@@ -20,6 +20,7 @@ Group = Literal[
     "encoders",
     "scorers",
     "set_scorers",
+    "activation_scorers",
     "calibrations",
     "baselines",
     "judges",

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import expit
 
-from htbench.judging.ledger import MatchResult
+from htbench.judging.matches import MatchResult
 from htbench.judging.outcome import choices, match_outcome, missing_reason, preference
 from htbench.stats.proportions import Proportion
 
@@ -42,7 +42,8 @@ MEANING: dict[Flag, str] = {
     "imagines": "sees a difference between a picture and itself",
     "inconsistent": "contradicts itself when the order is swapped",
     "cycles": "prefers in circles more often than chance in its own ratings explains",
-    "missing": "gives no verdict on some pictures, more on some methods' than on others'",
+    "missing": "gives no verdict on more than a few pictures, or on more of one method's than of "
+    "another's",
 }
 _ALPHA = 0.01
 """p below which a flag is raised."""

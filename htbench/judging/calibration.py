@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from htbench.judging.judge import FINAL_OUTCOMES, Verdict
-from htbench.judging.ledger import Ledger, MatchResult
+from htbench.judging.ledger import Ledger
+from htbench.judging.matches import MatchResult
 from htbench.judging.outcome import match_outcome
 from htbench.judging.records import read_calibration_record
 from htbench.judging.schedule import Design

@@ -14,7 +14,8 @@ from htbench.judging import audit as audits
 from htbench.judging.audit import JudgeAudit
 from htbench.judging.calibration import CriterionCalibration, read_calibrations
 from htbench.judging.judge import Outcome
-from htbench.judging.ledger import Ledger, MatchResult
+from htbench.judging.ledger import Ledger
+from htbench.judging.matches import MatchResult
 from htbench.judging.outcome import MatchOutcome, match_outcome, preference, votes
 from htbench.run.fact_table import Facts
 from htbench.run.store import Store

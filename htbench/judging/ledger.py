@@ -1,65 +1,41 @@
 """The ledger of a run's judges: one SQLite file, `judge.sqlite`, with all calls and raw replies."""
 
 import json
-import re
 import sqlite3
 from collections.abc import Iterable, Iterator, MutableMapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from sys import intern
 from typing import Any, Self
 
 from htbench.core.database import Database, Schema
 from htbench.core.errors import Missing, UsageError
-from htbench.judging.judge import FINAL_OUTCOMES, OUTCOMES, Choice, JudgeAnswer, Outcome, Verdict
+from htbench.judging import ledger_tables
+from htbench.judging.judge import FINAL_OUTCOMES, OUTCOMES, JudgeAnswer, Outcome, Verdict
+from htbench.judging.ledger_tables import IS_CHARGED, TABLES, Notes
+from htbench.judging.matches import (
+    COMPARED_COLUMNS,
+    MATCH_COLUMNS,
+    Comparison,
+    MatchResult,
+    PendingCall,
+    PlannedMatch,
+    match_columns,
+    match_result,
+    read_comparison,
+)
 from htbench.judging.meter import ModelUsage, Usage
 from htbench.judging.records import Damage, MatchRecord, read_match, read_tournament
 from htbench.judging.schedule import Match
 
 LEDGER_FILE = "judge.sqlite"
 VERSION = 2
-_TABLES = """
-CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-CREATE TABLE tournaments (id TEXT PRIMARY KEY, about TEXT NOT NULL, began TEXT NOT NULL) STRICT;
-CREATE TABLE matches (
-    tournament TEXT NOT NULL REFERENCES tournaments, place INTEGER NOT NULL,
-    round INTEGER NOT NULL, control TEXT NOT NULL, criterion TEXT NOT NULL,
-    concept TEXT NOT NULL, prompt TEXT NOT NULL, seed INTEGER NOT NULL,
-    one TEXT NOT NULL, two TEXT NOT NULL, other TEXT NOT NULL,
-    first TEXT, second TEXT, forth TEXT, back TEXT,
-    PRIMARY KEY (tournament, place)) STRICT, WITHOUT ROWID;
-CREATE TABLE calls (
-    id INTEGER PRIMARY KEY, key TEXT NOT NULL, model TEXT NOT NULL, endpoint TEXT NOT NULL,
-    how TEXT NOT NULL, failure TEXT, message TEXT NOT NULL, body TEXT NOT NULL,
-    asked INTEGER NOT NULL, cached INTEGER NOT NULL, replied INTEGER NOT NULL,
-    seconds REAL NOT NULL, at TEXT NOT NULL, batch TEXT NOT NULL,
-    requests INTEGER NOT NULL DEFAULT 1) STRICT;
-CREATE INDEX calls_by_key ON calls (key);
-CREATE TABLE verdicts (
-    key TEXT PRIMARY KEY, call INTEGER NOT NULL REFERENCES calls, parser TEXT NOT NULL,
-    outcome TEXT NOT NULL, choice TEXT, first REAL, covered REAL,
-    reason TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE batches (id TEXT PRIMARY KEY, tournament TEXT NOT NULL, model TEXT NOT NULL,
-    requests INTEGER NOT NULL, state TEXT NOT NULL,
-    asked INTEGER NOT NULL DEFAULT 0, replied INTEGER NOT NULL DEFAULT 0) STRICT;
-CREATE TABLE waiting (key TEXT PRIMARY KEY, batch TEXT NOT NULL REFERENCES batches)
-    STRICT, WITHOUT ROWID;
-"""
-_ADDED_COLUMNS = {
-    "calls": ("requests INTEGER NOT NULL DEFAULT 1",),
-    "batches": ("asked INTEGER NOT NULL DEFAULT 0", "replied INTEGER NOT NULL DEFAULT 0"),
-}
-"""Columns that ledgers of version 1 lack, by table."""
 _FROZEN = "calls of the bundle"
 """Name of the note on the largest id of a call that was made in a bundle."""
 _MAX_TOKENS = 10**9
 """A larger number of tokens or requests in a ledger is damage, and is taken as this."""
 _MAX_PLACE = 2**40
 """Places of matches from this on are damage."""
-_LOGIN = re.compile(r"//[^\s/@'\"<>]+@")
-_IS_CHARGED = "coalesce(body <> '' OR failure = 'timeout', 0)"
 _IS_FINAL = f"outcome IN ({', '.join(map(repr, FINAL_OUTCOMES))})"
 _IS_PENDING = f"""key NOT NULL
     AND NOT EXISTS (SELECT 1 FROM verdicts WHERE verdicts.key = asked.key AND {_IS_FINAL})
@@ -73,45 +49,6 @@ _WINDOW = 256
 """Number of matches per query for pending calls."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlannedMatch:
-    """A match with the pictures and keys of its two calls; without pictures it has no calls."""
-
-    match: Match
-    first: str | None = None
-    second: str | None = None
-    order_ab: str | None = None
-    order_ba: str | None = None
-    """None: only one order is judged."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PendingCall:
-    """A call without a verdict."""
-
-    place: int
-    key: str
-    criterion: str
-    concept: str
-    prompt: str
-    first: str
-    second: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MatchResult:
-    """A match with its verdicts."""
-
-    match: Match
-    has_pictures: bool
-    """True if both pictures exist."""
-    both_orders: bool
-    """True if both orders are judged."""
-    order_ab: Verdict | None
-    """None: no verdict yet; likewise `order_ba`."""
-    order_ba: Verdict | None
-
-
 class Ledger(Database):
     """A run's `judge.sqlite`, written by one process at a time."""
 
@@ -119,7 +56,7 @@ class Ledger(Database):
         file=LEDGER_FILE,
         lock="judge.lock",
         version=VERSION,
-        tables=_TABLES,
+        tables=TABLES,
         name="ledger",
         activity="judged",
         alternative=", or move it away and judge anew",
@@ -157,30 +94,21 @@ class Ledger(Database):
             )
         return cls._open_read_only(folder)
 
+    @classmethod
+    def read_quietly(cls, folder: Path) -> Self:
+        """`read` for a second look, which names no damaged record again."""
+        ledger = cls.read(folder)
+        ledger.damage.mute()
+        return ledger
+
     @cached_property
     def damage(self) -> Damage:
         """Damaged records that were met so far."""
         return Damage(repr(str(self.folder / self.schema.file)))
 
     def _migrate(self, version: int) -> None:
-        """Add the columns that a ledger of version 1 lacks, and take passwords out of it."""
         with self._transaction() as write:
-            for table, columns in _ADDED_COLUMNS.items():
-                for column in columns:
-                    write.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
-            write.execute(f"UPDATE calls SET requests = {_IS_CHARGED}")
-            for table, column in (
-                ("calls", "endpoint"),
-                ("calls", "message"),
-                ("tournaments", "about"),
-                ("notes", "name"),
-            ):
-                query = f"SELECT DISTINCT {column} FROM {table} WHERE {column} LIKE '%://%@%'"
-                for (text,) in write.execute(query).fetchall():
-                    write.execute(
-                        f"UPDATE OR REPLACE {table} SET {column} = ? WHERE {column} = ?",
-                        (_without_login(text), text),
-                    )
+            ledger_tables.migrate(write)
             write.execute(f"PRAGMA user_version = {VERSION}")
 
     def freeze(self) -> None:
@@ -206,7 +134,7 @@ class Ledger(Database):
     @property
     def notes(self) -> MutableMapping[str, str]:
         """Facts that judges keep about their endpoints."""
-        return _Notes(self._database)
+        return Notes(self._database)
 
     def tournaments(self) -> dict[str, dict[str, Any]]:
         """The metadata of each tournament by its id, in the order in which they began.
@@ -268,7 +196,7 @@ class Ledger(Database):
                 (tournament,),
             )
             rows = (
-                (tournament, start + k, round_, *_match_columns(match))
+                (tournament, start + k, round_, *match_columns(match))
                 for k, match in enumerate(matches)
             )
             write.executemany(f"INSERT INTO matches VALUES ({', '.join('?' * 15)})", rows)
@@ -404,10 +332,10 @@ class Ledger(Database):
 
     def model_usage(self, model: str) -> ModelUsage:
         """The calls, requests and tokens of a model in this run so far, not those of its bundle."""
-        requests = "requests" if self.version > 1 else _IS_CHARGED
+        requests = "requests" if self.version > 1 else IS_CHARGED
         own = (model, self.frozen_calls)
         ((calls, sent),) = self.select(
-            f"""SELECT coalesce(sum({_IS_CHARGED}), 0), {_sum(requests)} FROM calls
+            f"""SELECT coalesce(sum({IS_CHARGED}), 0), {_sum(requests)} FROM calls
                 WHERE model = ? AND id > ?""",
             *own,
         )
@@ -431,17 +359,33 @@ class Ledger(Database):
 
     def results(self, tournament: str) -> Iterator[MatchResult]:
         """All matches in the order of the schedule, with their verdicts."""
-        query = """SELECT control, seed, criterion, concept, prompt, one, two, other,
-                          matches.first IS NOT NULL AND second IS NOT NULL, back IS NOT NULL,
-                          f.outcome, f.choice, f.first, f.covered,
-                          b.outcome, b.choice, b.first, b.covered
-                   FROM matches LEFT JOIN verdicts AS f ON f.key = forth
-                                LEFT JOIN verdicts AS b ON b.key = back
-                   WHERE tournament = ? ORDER BY place"""
+        for record, _ in self._records(tournament):
+            yield match_result(record)
+
+    def comparisons(self, tournament: str) -> Iterator[Comparison]:
+        """The matches without controls, with the files of their pictures and what verdicts say."""
+        for record, more in self._records(tournament, COMPARED_COLUMNS):
+            if not record.control:
+                yield read_comparison(record, more)
+
+    def replies(self, keys: Iterable[str]) -> dict[str, str]:
+        """The raw replies that verdicts were read from, by the keys of their calls."""
+        query = "SELECT body FROM verdicts JOIN calls ON id = call WHERE verdicts.key = ?"
+        rows = {key: self.select(query, key) for key in keys}
+        return {key: body for key, own in rows.items() for (body,) in own if isinstance(body, str)}
+
+    def _records(
+        self, tournament: str, more: Sequence[str] = ()
+    ) -> Iterator[tuple[MatchRecord, tuple[Any, ...]]]:
+        """The matches of a tournament that can be read, with `more` columns as they are."""
+        columns = ", ".join([*MATCH_COLUMNS, *more])
+        query = f"""SELECT {columns} FROM matches LEFT JOIN verdicts AS f ON f.key = forth
+                                               LEFT JOIN verdicts AS b ON b.key = back
+                    WHERE tournament = ? ORDER BY place"""
         methods, criteria = self._names(tournament)
         for number, row in enumerate(self._database.execute(query, (tournament,))):
             record: MatchRecord | None = self.damage.read(
-                f"match of tournament {tournament}", number, read_match, row
+                f"match of tournament {tournament}", number, read_match, row[: len(MATCH_COLUMNS)]
             )
             if record is None:
                 continue
@@ -451,7 +395,7 @@ class Ledger(Database):
                     f"{number}: the design does not have its methods or criterion",
                 )
                 continue
-            yield _match_result(record)
+            yield record, row[len(MATCH_COLUMNS) :]
         self.damage.tell()
 
     def _names(self, tournament: str) -> tuple[set[str], set[str]]:
@@ -503,38 +447,6 @@ class Ledger(Database):
             return write.execute("DELETE FROM waiting WHERE batch = ?", (id_,)).rowcount
 
 
-class _Notes(MutableMapping[str, str]):
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
-
-    def __getitem__(self, name: str) -> str:
-        row = self._database.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
-        if row is None:
-            raise KeyError(name)
-        return str(row[0])
-
-    def __setitem__(self, name: str, value: str) -> None:
-        self._database.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
-
-    def __delitem__(self, name: str) -> None:
-        self._database.execute("DELETE FROM notes WHERE name = ?", (name,))
-
-    def __iter__(self) -> Iterator[str]:
-        rows = self._database.execute("SELECT name FROM notes ORDER BY name").fetchall()
-        return (name for (name,) in rows)
-
-    def __len__(self) -> int:
-        return int(self._database.execute("SELECT count(*) FROM notes").fetchone()[0])
-
-
-def _match_columns(planned: PlannedMatch) -> tuple[object, ...]:
-    """The columns of the table of matches from `control` on."""
-    match = planned.match
-    task = (match.control, match.criterion, match.concept, match.prompt, match.seed)
-    sides = (match.one, match.two, match.other_concept, planned.first, planned.second)
-    return (*task, *sides, planned.order_ab, planned.order_ba)
-
-
 def _write_verdict(
     write: sqlite3.Connection,
     key: str,
@@ -564,31 +476,6 @@ def _all_matches(tournament: str) -> dict[str, object]:
     return {"id": tournament, "from": 0, "until": 2**62}
 
 
-def _match_result(record: MatchRecord) -> MatchResult:
-    names = {"criterion": record.criterion, "concept": record.concept, "prompt": record.prompt}
-    methods = {"one": record.one, "two": record.two, "other_concept": record.other}
-    shared = {name: intern(text) for name, text in {**names, **methods}.items()}
-    return MatchResult(
-        match=Match(control=record.control, seed=record.seed, **shared),
-        has_pictures=record.has_pictures,
-        both_orders=record.both_orders,
-        order_ab=_verdict(*record[10:14]),
-        order_ba=_verdict(*record[14:18]),
-    )
-
-
-def _verdict(
-    outcome: Outcome | None,
-    choice: Choice | None,
-    preference: float | None,
-    coverage: float | None,
-) -> Verdict | None:
-    """A verdict from the columns of a match; None where there is none yet."""
-    if outcome is None:
-        return None
-    return Verdict(outcome=outcome, choice=choice, preference=preference, coverage=coverage)
-
-
 def _usage(values: Sequence[int]) -> Usage:
     asked, cached, replied = values
     return Usage(asked=asked, cached=min(cached, asked), replied=replied)
@@ -602,8 +489,3 @@ def _sum(column: str) -> str:
 def _storable(text: str) -> str:
     """The text with what no database holds, lone surrogates, as a question mark."""
     return text.encode("utf-8", "replace").decode()
-
-
-def _without_login(text: str) -> str:
-    """The text, whose addresses have user and password no more."""
-    return _LOGIN.sub("//", text)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from htbench.judging.judge import Choice, Verdict
-from htbench.judging.ledger import MatchResult
+from htbench.judging.matches import MatchResult
 from htbench.stats.families import FamiliesByConcept
 from htbench.stats.ranking.votes import Votes
 

@@ -31,7 +31,7 @@ class ComparablePictures:
 
 
 def find_pictures(
-    store: Store, *, methods: Iterable[str] = (), strength: float | None = 1.0
+    store: Store, *, methods: Iterable[str] = (), strength: float | None = 1.0, fewest: int = 2
 ) -> ComparablePictures:
     """The pictures of `methods`, or of all methods of the run, at a strength.
 
@@ -39,10 +39,16 @@ def find_pictures(
 
     Raises:
         UnknownName: if the run has no such method.
-        UsageError: if there are fewer than two methods, or no pictures.
+        UsageError: if there are fewer methods than `fewest`, or no pictures.
     """
     summary = Summary(store)
-    names = _method_names(summary, methods)
+    if summary.facts.plan.task != "add":
+        raise UsageError(
+            f"this run is of task {summary.facts.plan.task!r}, and pictures are compared by how "
+            "well they show a concept that was added",
+            remedy="Compare those of a run without --task.",
+        )
+    names = _method_names(summary, methods, fewest)
     files: dict[ImageKey, str] = {}
     prompt_seeds: dict[PromptSeed, None] = {}
     query = """SELECT concept, prompt, seed, file FROM cells JOIN images ON key = image
@@ -69,12 +75,12 @@ def find_pictures(
     )
 
 
-def _method_names(summary: Summary, methods: Iterable[str]) -> tuple[str, ...]:
+def _method_names(summary: Summary, methods: Iterable[str], fewest: int) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(methods)) or tuple(summary.methods)
     for name in names:
         if name not in summary.methods:
             raise UnknownName("method of the run", name, summary.methods)
-    if len(names) < 2:
+    if len(names) < fewest:
         raise UsageError(
             f"a tournament needs two methods, there is {', '.join(names) or 'none'}",
             remedy="Run more methods, or name two.",

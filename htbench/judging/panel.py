@@ -51,6 +51,11 @@ class Panel:
     pairs: int
     """Number of pairs of pictures that all members judged."""
 
+    @property
+    def weighted(self) -> bool:
+        """True if members count by their agreement with people, which is known for each of them."""
+        return all(each.with_people for each in self.members)
+
     def facts(self) -> dict[str, object]:
         """The panel as a value for JSON."""
         return {

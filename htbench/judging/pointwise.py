@@ -19,7 +19,8 @@ from htbench.judging.audit import Flag, JudgeAudit
 from htbench.judging.calibration import CriterionCalibration, read_calibrations
 from htbench.judging.judge import Outcome
 from htbench.judging.leaderboard import read_families
-from htbench.judging.ledger import Ledger, MatchResult
+from htbench.judging.ledger import Ledger
+from htbench.judging.matches import MatchResult
 from htbench.judging.outcome import missing_reason, preference
 from htbench.judging.schedule import Design
 from htbench.stats import estimates

@@ -8,7 +8,7 @@ from htbench.core import content
 from htbench.core.errors import Missing, UsageError
 from htbench.judging import rubric
 from htbench.judging.judge import Question, TakesSinglePictures
-from htbench.judging.ledger import PendingCall, PlannedMatch
+from htbench.judging.matches import PendingCall, PlannedMatch
 from htbench.judging.pairs import ComparablePictures, ImageKey
 from htbench.judging.pictures import NOISE_PREFIX
 from htbench.judging.pointwise import NOTHING, PointwiseDesign

@@ -99,6 +99,7 @@ def probe(tournament: Tournament) -> Probe:
         for call in islice(tournament.ledger.pending(tournament.id), 1):
             sample = _ask(tournament, judge, tournament.question(call))
             asked.append(sample.answer)
+    shown = failed or sample
     return Probe(
         right=right,
         of=of,
@@ -108,8 +109,8 @@ def probe(tournament: Tournament) -> Probe:
         requests=sum(answer.requests for answer in asked),
         abilities={
             **judge.abilities,
-            "probabilities": bool(sample and sample.verdict.coverage is not None),
-            "thoughts": bool(sample and sample.thought),
+            "probabilities": bool(shown and shown.verdict.coverage is not None),
+            "thoughts": bool(shown and shown.thought),
         },
     )
 

@@ -124,6 +124,7 @@ class Damage:
     """The damaged records of a ledger, which are left out and named on stderr, each kind once."""
 
     ledger: str
+    _is_mute: bool = False
     _told: set[str] = field(default_factory=set)
     _first: dict[str, str] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
@@ -141,10 +142,14 @@ class Damage:
         self._first.setdefault(kind, text)
         self._counts[kind] = self._counts.get(kind, 0) + 1
 
+    def mute(self) -> None:
+        """Name nothing from now on."""
+        self._is_mute = True
+
     def tell(self) -> None:
         """Name what was noted since the last time, unless its kind was named before."""
         for kind, first in self._first.items():
-            if kind not in self._told:
+            if kind not in self._told and not self._is_mute:
                 self._told.add(kind)
                 count = self._counts[kind]
                 more = f" and {count - 1:,} more" if count > 1 else ""

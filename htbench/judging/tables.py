@@ -90,7 +90,7 @@ _COUNTED: dict[Status, str] = {
 def _verdict(criterion: CriterionLeaderboard) -> str:
     """The conclusion that the ranking allows, in a sentence."""
     if criterion.ranking is None:
-        return f"not ranked: {criterion.unranked}"
+        return f"not ranked: {criterion.unranked}."
     leader, *others = criterion.ranking.entries
     name = printable(leader.name, max_length=200)
     if ties := [printable(entry.name, max_length=200) for entry in others if entry.tier == 1]:

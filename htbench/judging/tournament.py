@@ -22,7 +22,8 @@ from htbench.judging.judge import (
     TakesBatches,
     Verdict,
 )
-from htbench.judging.ledger import Ledger, PendingCall, PlannedMatch
+from htbench.judging.ledger import Ledger
+from htbench.judging.matches import PendingCall, PlannedMatch
 from htbench.judging.meter import Meter
 from htbench.judging.newcomers import NewcomerDesign
 from htbench.judging.pairs import ComparablePictures

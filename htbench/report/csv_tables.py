@@ -7,13 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from htbench.core.csv_files import cell as csv_cell
-from htbench.report import leaderboard_files
+from htbench.report import leaderboard_files, section_tables
 from htbench.report.once import once
-from htbench.report.sections import claims, judges, losses, people, wording
+from htbench.report.sections import (
+    claims,
+    judges,
+    losses,
+    people,
+    requested,
+    strength_ranges,
+    strength_scales,
+    wording,
+)
 from htbench.report.sections.vote_charts import Bounded
-from htbench.run import cell_sets, wording_runs
+from htbench.run import activation_rows, cell_sets, wording_runs
 from htbench.run.export import new_folder
-from htbench.run.summary import Summary
+from htbench.run.summary import HEADLINE, Summary
 from htbench.steering.wording import CANONICAL
 
 _CELLS_AT_ONCE = 5000
@@ -39,7 +48,7 @@ def write(summary: Summary, folder: Path) -> list[Path]:
     """
     names = []
     with new_folder(folder) as fresh:
-        for table in _tables(summary):
+        for table in tables(summary):
             names.append(f"{table.name}.csv")
             path = fresh / names[-1]
             with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
@@ -56,7 +65,8 @@ def _cell(value: _Value) -> _Value:
     return csv_cell(value) if isinstance(value, str) else value
 
 
-def _tables(summary: Summary) -> Iterator[CsvTable]:
+def tables(summary: Summary) -> Iterator[CsvTable]:
+    """All tables that the run has something for; their rows are not read yet."""
     lines = leaderboard_files.rows(summary)
     yield CsvTable(
         name="leaderboard",
@@ -108,12 +118,49 @@ def _tables(summary: Summary) -> Iterator[CsvTable]:
         yield CsvTable(name="wording", head=wording.csv_head(), rows=wording.csv_rows(section))
     if (lost := losses.collect(summary)) and lost.flaws.thresholds:
         yield CsvTable(name="flaws", head=losses.csv_head(), rows=losses.csv_rows(lost))
+    if attributes := requested.collect(summary):
+        yield CsvTable(
+            name="requested", head=requested.csv_head(), rows=requested.csv_rows(attributes)
+        )
     if summary.facts.set_scores:
         yield CsvTable(
             name="set_scores", head=cell_sets.FILE_COLUMNS, rows=cell_sets.file_rows(summary.facts)
         )
+    if summary.facts.activation_scores:
+        yield CsvTable(
+            name="activation_scores",
+            head=activation_rows.FILE_COLUMNS,
+            rows=activation_rows.file_rows(summary.facts),
+        )
+    if ranges := strength_ranges.collect(summary):
+        yield CsvTable(
+            name="strength_ranges",
+            head=strength_ranges.csv_head(),
+            rows=strength_ranges.csv_rows(ranges),
+        )
+    if scales := strength_scales.collect(summary):
+        yield CsvTable(
+            name="strength_scale",
+            head=strength_scales.csv_head(),
+            rows=strength_scales.csv_rows(scales),
+        )
+    if HEADLINE in summary.metrics:
+        yield CsvTable(
+            name="strength_policies",
+            head=section_tables.POLICIES,
+            rows=section_tables.policy_rows(summary),
+        )
+        yield CsvTable(
+            name="dose_response",
+            head=section_tables.RESPONSES,
+            rows=section_tables.response_rows(summary),
+        )
+        yield CsvTable(
+            name="kinds", head=section_tables.KINDS, rows=section_tables.kind_rows(summary)
+        )
     if summary.facts.is_imported:
         return
+    yield CsvTable(name="costs", head=section_tables.COSTS, rows=section_tables.cost_rows(summary))
     yield CsvTable(
         name="claims",
         head=["claim", "verdict", "evidence"],

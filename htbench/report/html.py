@@ -14,10 +14,11 @@ from htbench.report import charts, format
 from htbench.report.current import GENERATOR
 
 _SCRIPT_FILES = ("address.js", "report.js", "download.js")
-POLICY_MARK, SWITCH_MARK, DATA_MARK = (
+POLICY_MARK, SWITCH_MARK, DATA_MARK, JUDGEMENTS_MARK = (
     Markup("<!--policy-->"),
     Markup("<!--switch-->"),
     Markup("<!--data-->"),
+    Markup("<!--judgements-->"),
 )
 """Marks that are replaced in a page's text; text from a run never holds a raw `<`."""
 
@@ -70,6 +71,7 @@ def templates(tones: Mapping[str, int]) -> Environment:
         generator=GENERATOR,
         data=DATA_MARK,
         switch=SWITCH_MARK,
+        judgements_link=JUDGEMENTS_MARK,
         interval=charts.interval_bar,
         swatch=lambda method: charts.swatch(tones.get(method, 0)),
         tone=lambda method: tones.get(method, 0),
@@ -78,9 +80,16 @@ def templates(tones: Mapping[str, int]) -> Environment:
 
 
 def fill_marks(
-    text: str, content_policy: ContentPolicy, *, data: str = "", switch: str = ""
+    text: str,
+    content_policy: ContentPolicy,
+    *,
+    data: str = "",
+    switch: str = "",
+    judgements: str = "",
 ) -> str:
-    """The page with its marks replaced: `data` for its scripts, and a `switch` to other pages."""
+    """The page with its marks replaced: `data` for its scripts, a `switch` to other pages, and a
+    link to the page of `judgements`.
+    """
     script = read_files(*_SCRIPT_FILES, *content_policy.script_files)
     images = content_policy.images
     if ' src="data:image/' in text and "data:" not in images:  # text from a run has no raw quote
@@ -94,6 +103,7 @@ def fill_marks(
     return (
         text.replace(POLICY_MARK, policy, 1)
         .replace(SWITCH_MARK, switch, 1)
+        .replace(JUDGEMENTS_MARK, judgements, 1)
         .replace(DATA_MARK, f"{data}<script>{script}</script>\n", 1)
     )
 

@@ -11,8 +11,9 @@ from htbench.core import content
 from htbench.core.csv_files import cell as csv_cell
 from htbench.core.types import UNSTEERED
 from htbench.report import format
-from htbench.report.sections import equal_preservation, kinds, strengths
+from htbench.report.sections import equal_preservation, kinds, strengths, task
 from htbench.report.sections.equal_preservation import EqualPreservation
+from htbench.report.sections.task import TaskSection
 from htbench.run.costs import FitComparison, MethodCost
 from htbench.run.summary import HEADLINE, METRICS, LeaderboardRow, Summary
 from htbench.stats.durations import Interval
@@ -32,11 +33,11 @@ def write(summary: Summary, folder: Path) -> None:
     Raises:
         OSError: if the folder cannot be written.
     """
-    lines = rows(summary)
+    lines, section = rows(summary), task.collect(summary)
     record = {
         "scorer": summary.scorer,
         "concepts": summary.concepts,
-        "ranked_by": summary.ranked_by,
+        "ranked_by": section.ranked_by if section else summary.ranked_by,
         "intervals": format.interval_basis(row.headline for row in summary.leaderboard),
         "done": summary.done,
         "planned": summary.planned,
@@ -45,7 +46,7 @@ def write(summary: Summary, folder: Path) -> None:
     texts = {
         "csv": csv_text(lines),
         "json": json.dumps(record, indent=1, ensure_ascii=False) + "\n",
-        "md": _markdown(summary),
+        "md": _task_markdown(summary, section) if section else _markdown(summary),
     }
     for kind, text in texts.items():
         content.write_whole(folder / f"leaderboard.{kind}", text.encode("utf-8", "replace"))
@@ -70,6 +71,8 @@ def csv_row(row: FileRow) -> FileRow:
 
 def rows(summary: Summary) -> list[FileRow]:
     """The lines of `leaderboard.csv`: the leaderboard, then all other strengths."""
+    if section := task.collect(summary):
+        return [*task.file_rows(summary, section)]
     matched = equal_preservation.collect(summary)
     return [_row(summary, line, matched) for line in _lines(summary)]
 
@@ -244,11 +247,24 @@ def _interval_columns(name: str, interval: Interval | None) -> dict[str, float |
     }
 
 
-def _markdown(summary: Summary) -> str:
-    table = "".join(
+def _task_markdown(summary: Summary, section: TaskSection) -> str:
+    head, rows = task.text_rows(summary, section)
+    named = [[f"`{row[0]}`", *row[1:]] for row in rows]
+    table = _table([head, ["---", *["--:"] * (len(head) - 1)], *named])
+    cells = f"{summary.done} of {summary.planned} cells done"
+    note = f"Ranked by {section.ranked_by}. Mean [95 % interval]; {cells}."
+    return "\n".join([table, note, "", *task.notes(section), ""])
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    return "".join(
         "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |\n"
-        for row in _markdown_rows(summary)
+        for row in rows
     )
+
+
+def _markdown(summary: Summary) -> str:
+    table = _table(_markdown_rows(summary))
     cells = f"{summary.done} of {summary.planned} cells done"
     basis = format.interval_basis(line.headline for line in summary.leaderboard)
     note = f"Ranked by {summary.ranked_by}. Mean [95 % interval]; {cells}. {basis}".strip()

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from htbench.core.errors import Refused
 from htbench.run import wording_runs
-from htbench.run.fact_table import Facts
+from htbench.run.fact_table import ActivationScoreFacts, Facts, SetScoreFacts
 from htbench.run.plan import SETTING_EFFECTS, comparable
 from htbench.run.sessions import Session
 from htbench.run.store import Store
@@ -96,7 +96,14 @@ def model_reports(folders: Sequence[Path]) -> Iterator[list[ModelReport]]:
         for folder in dict.fromkeys(folder.resolve() for folder in folders):
             store = stack.enter_context(Store.read(folder))
             store.select("BEGIN")  # one moment of a run that goes on
-            groups.setdefault(_report_key(Facts.read(store)), []).append(store)
+            facts = Facts.read(store)
+            if facts.plan.task != "add" and len(folders) > 1:
+                raise Refused(
+                    f"run {folder.name!r} is of task {facts.plan.task!r}, and a report of several "
+                    "runs compares methods that add concepts",
+                    remedy=f"Report it by itself: htbench report {folder.name}",
+                )
+            groups.setdefault(_report_key(facts), []).append(store)
         reports: list[ModelReport] = []
         for name, stores in zip(_names(list(groups)), groups.values(), strict=True):
             store = stores[0]
@@ -277,7 +284,7 @@ def _facts(runs: Sequence[Facts]) -> dict[str, object]:
     Where runs have different values for one fact of the environment, it becomes a list of them.
     """
     together: dict[str, object] = {**runs[0].stored, "fit_seeds": {}}
-    for name in ("methods", "tuned", "timing", "concepts"):
+    for name in ("methods", "tuned", "strength_scales", "timing", "concepts"):
         together[name] = {
             key: group.stored
             for facts in reversed(runs)
@@ -296,7 +303,8 @@ def _facts(runs: Sequence[Facts]) -> dict[str, object]:
             "paired": any(each.paired for each in imported),
             "notes": list(dict.fromkeys(note for each in imported for note in each.notes)),
         }
-    together["set_scores"] = _merge_set_scores(runs)
+    together["set_scores"] = _merge_rows([facts.set_scores for facts in runs])
+    together["activation_scores"] = _merge_rows([facts.activation_scores for facts in runs])
     environments = [facts.environment.stored for facts in runs]
     names = dict.fromkeys(name for environment in environments for name in environment)
     together["environment"] = {
@@ -307,11 +315,13 @@ def _facts(runs: Sequence[Facts]) -> dict[str, object]:
     return together
 
 
-def _merge_set_scores(runs: Sequence[Facts]) -> list[dict[str, object]]:
-    """The scores of sets of all runs; of two of one method and strength the first."""
+def _merge_rows(
+    runs: Sequence[Sequence[SetScoreFacts | ActivationScoreFacts]],
+) -> list[dict[str, object]]:
+    """The scores of all runs by one scorer; of two of one method and strength the first."""
     scorers: dict[str, dict[str, object]] = {}
     rows: dict[str, dict[tuple[str, float], object]] = {}
-    for each in (each for facts in runs for each in facts.set_scores):
+    for each in (each for own in runs for each in own):
         scorers.setdefault(each.id, dict(each.stored))
         for row in each.rows:
             rows.setdefault(each.id, {}).setdefault((row.method, row.strength), row.stored)

@@ -11,7 +11,7 @@ from shutil import rmtree
 
 from htbench.core import content, locks
 from htbench.core.errors import UsageError, no_space
-from htbench.report import html, leaderboard_files, runs_index
+from htbench.report import html, judgement_page, leaderboard_files, runs_index
 from htbench.report.gallery import grid, pictures
 from htbench.report.gallery.grid import GalleryData, PromptShard
 from htbench.report.page import render
@@ -50,6 +50,8 @@ class _Draft:
     gallery: GalleryData
     text: str
     """The page without pictures and policy."""
+    judgements: str = ""
+    """The page of judgements, which is written beside the run's pictures; empty: there is none."""
 
     def as_one_file(self) -> str | None:
         """The page with all pictures in it; None if that would be too long."""
@@ -103,7 +105,13 @@ class _Draft:
         source = _PictureSource(
             pictures="pictures/", originals="../images/" if has_originals else ""
         )
-        text = html.fill_marks(self.text, html.FOLDER, data=source.to_html(), switch=switch)
+        text = html.fill_marks(
+            self.text,
+            html.FOLDER,
+            data=source.to_html(),
+            switch=switch,
+            judgements=self._link("../"),
+        )
         content.write_whole(folder / "index.html", _bytes(text))
         return folder / "index.html"
 
@@ -121,7 +129,23 @@ class _Draft:
             }
             data = {**asdict(shard), "images": images, "broken": broken}
             texts.append(html.json_script(f"shard-{k}", data))
-        return html.fill_marks(self.text, html.FILE, data=source.to_html() + "".join(texts))
+        return html.fill_marks(
+            self.text,
+            html.FILE,
+            data=source.to_html() + "".join(texts),
+            judgements=self._link(),
+        )
+
+    def write_judgements(self, folder: Path) -> None:
+        """Write the page of judgements into the run's folder, or remove an earlier one."""
+        page = folder / judgement_page.PAGE
+        if self.judgements:
+            content.write_whole(page, _bytes(self.judgements))
+        elif _is_own(self.summary, folder):
+            page.unlink(missing_ok=True)
+
+    def _link(self, up: str = "") -> str:
+        return judgement_page.link(up) if self.judgements else ""
 
 
 def write(folder: Path) -> Path:
@@ -146,12 +170,13 @@ def write_folder(folder: Path) -> Path:
 
 def write_summary(summary: Summary, folder: Path) -> Path:
     """`write` for an open run."""
-    draft = _draft(summary)
+    draft = _draft(summary, folder)
     text = draft.as_one_file()
     with writing(folder):
         if text is None:
             return _write_folder(draft, folder)
         leaderboard_files.write(summary, folder)
+        draft.write_judgements(folder)
         page = folder / "report.html"
         content.write_whole(page, _bytes(text))
         remove_folder_report(folder / "report")
@@ -161,7 +186,7 @@ def write_summary(summary: Summary, folder: Path) -> Path:
 
 def write_summary_folder(summary: Summary, folder: Path) -> Path:
     """`write_folder` for an open run."""
-    draft = _draft(summary)
+    draft = _draft(summary, folder)
     with writing(folder):
         return _write_folder(draft, folder)
 
@@ -175,12 +200,16 @@ def write_linked_page(summary: Summary, folder: Path, *, switch: str) -> None:
 def render_live(folder: Path) -> dict[str, bytes]:
     """The page and its data as the run is now, by path on a server; pictures are the run's own."""
     with open_run(folder) as summary:
-        draft = _draft(summary)
+        draft = _draft(summary, folder)
         page = html.fill_marks(
-            draft.text, html.SERVED, data=_PictureSource(pictures="images/").to_html()
+            draft.text,
+            html.SERVED,
+            data=_PictureSource(pictures="images/").to_html(),
+            judgements=draft.judgements and judgement_page.link(),
         )
         return {
             "": _bytes(page),
+            **({judgement_page.PAGE: _bytes(draft.judgements)} if draft.judgements else {}),
             **{
                 f"data/{k}.js": _script(k, shard, {})
                 for k, shard in enumerate(draft.gallery.shards)
@@ -196,14 +225,25 @@ def open_run(folder: Path) -> Iterator[Summary]:
         yield Summary(store)
 
 
-def _draft(summary: Summary) -> _Draft:
-    gallery = grid.collect(summary)
-    return _Draft(summary=summary, gallery=gallery, text=render(summary, gallery))
+def _draft(summary: Summary, folder: Path | None = None) -> _Draft:
+    """The report of a run; judgements are shown only in its own folder, where its pictures are."""
+    gallery, is_own = grid.collect(summary), folder is not None and _is_own(summary, folder)
+    return _Draft(
+        summary=summary,
+        gallery=gallery,
+        text=render(summary, gallery),
+        judgements=judgement_page.render(summary) if is_own else "",
+    )
+
+
+def _is_own(summary: Summary, folder: Path) -> bool:
+    return summary.store.folder.resolve() == folder.resolve()
 
 
 def _write_folder(draft: _Draft, folder: Path) -> Path:
     path = draft.write_folder(folder / "report", "")
     leaderboard_files.write(draft.summary, folder)
+    draft.write_judgements(folder)
     (folder / "report.html").unlink(missing_ok=True)
     _note(draft.summary, folder, path)
     return path
@@ -211,7 +251,7 @@ def _write_folder(draft: _Draft, folder: Path) -> Path:
 
 def _note(summary: Summary, folder: Path, page: Path) -> None:
     """Note a run's report for the start page of its folder; not that of several runs."""
-    if summary.store.folder.resolve() == folder.resolve():
+    if _is_own(summary, folder):
         runs_index.note(summary, folder, page)
 
 

@@ -21,7 +21,10 @@ from htbench.report.sections import (
     people,
     provenance,
     rankings,
+    requested,
     speed,
+    strength_ranges,
+    strength_scales,
     thumbnails,
     time,
     trust,
@@ -29,6 +32,7 @@ from htbench.report.sections import (
 )
 from htbench.report.sections import judges as judges_section
 from htbench.report.sections import strengths as strengths_section
+from htbench.report.sections import task as task_section
 from htbench.report.sections.claims.wording import by_construction
 from htbench.run.summary import HEADLINE, METRICS, Summary
 from htbench.scorers.metric_table import METRIC_TABLE
@@ -111,7 +115,9 @@ def _leaderboard(summary: Summary, gallery: GalleryData) -> dict[str, object]:
             (format.concept_count(line.headline) for line in board if line.headline),
             f"{summary.concepts:,} concepts",
         ),
-        "thumbnails": thumbnails.collect(summary, gallery),
+        "thumbnails": None
+        if task_section.collect(summary)
+        else thumbnails.collect(summary, gallery),
     }
 
 
@@ -120,7 +126,7 @@ def _sections(summary: Summary, tones: dict[str, int]) -> dict[str, object]:
     roles = find_roles(summary, claims.load_claims()["paper"])
     judged, persons = once(judges_section.collect)(summary), once(people.collect)(summary)
     timesheet, readings = time.collect(summary, tones), other_scores.collect(summary)
-    imported = summary.facts.is_imported
+    imported, task = summary.facts.is_imported, task_section.collect(summary)
     shown = {
         "leaderboard": "Leaderboard" if summary.planned or not timesheet else "",
         "gallery": "Gallery",
@@ -128,6 +134,7 @@ def _sections(summary: Summary, tones: dict[str, int]) -> dict[str, object]:
         "speed": "Speed-up" if not imported and (summary.planned or not timesheet) else "",
         "time": "Time" if timesheet else "",
         "strengths": "Strengths" if HEADLINE in summary.metrics else "",
+        "requested": "Requested and obtained" if requested.collect(summary) else "",
         "losses": "What is lost" if losses.collect(summary) else "",
         "wording": "Wording" if wording.collect(summary) else "",
         "judges": "Judges" if judged.results or judged.pointwise or judged.problem else "",
@@ -137,23 +144,33 @@ def _sections(summary: Summary, tones: dict[str, int]) -> dict[str, object]:
         "trust": "Trust",
         "provenance": "Provenance",
     }
+    if task:  # the others compare methods that add concepts
+        kept = ("gallery", "time", "other-scores", "trust", "provenance")
+        own = {"task": f"Task {task.task.name}"}
+        shown = own | {name: shown[name] for name in kept}
     return {
         "sections": [Section(id=name, title=title) for name, title in shown.items() if title],
-        "absent": absent.collect(
+        "absent": []
+        if task
+        else absent.collect(
             summary, roles, timed=timesheet is not None, other_scores=bool(readings)
         ),
-        "cards_of_headline": headline.collect(summary, roles),
+        "task": task,
+        "cards_of_headline": [] if task else headline.collect(summary, roles),
         "claims": claims.from_summary(summary),
         "model_text": provenance.about_model(summary),
         "small_model": provenance.is_small(summary),
         "timesheet": timesheet,
         "paper_columns": time.PAPER_COLUMNS,
         "readings": readings,
+        "requested": requested.collect(summary),
         "losses": losses.collect(summary),
         "worst": losses.worst_pictures(summary),
         "judged": judged,
         "people": persons,
         "strength": strengths_section.collect(summary),
+        "strength_range": strength_ranges.collect(summary),
+        "strength_scale": strength_scales.collect(summary),
         "novelty": novelty.collect(summary, roles),
         "wordings": wording.collect(summary),
         "construction": by_construction(summary.facts.model.name),

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from htbench.core.errors import HtbenchError, UnknownName, UsageError
 from htbench.judging.leaderboard import CriterionLeaderboard, read_result
 from htbench.judging.ledger import Ledger
-from htbench.report.sections import other_scores
+from htbench.report.sections import other_scores, task
+from htbench.report.sections.task import TaskSection
 from htbench.run.costs import IMAGE_COUNTS
 from htbench.run.summary import METRICS, Summary
 from htbench.stats.durations import Interval
@@ -129,7 +130,11 @@ def _judge(rule: Rule, figure: _Figure) -> tuple[bool, str]:
 def _figures(summary: Summary, rule: Rule) -> Iterator[_Figure]:
     boards = {board.name: board for board in other_scores.collect(summary)}
     quantity, _, criterion = rule.quantity.partition(".")
-    if rule.quantity in METRICS:
+    section = task.collect(summary)
+    measures = [each.name for each in section.task.measures] if section else []
+    if section and rule.quantity in measures:
+        yield _measure(summary, section, rule)
+    elif rule.quantity in METRICS:
         yield _score(summary, rule)
     elif rule.quantity in boards:
         yield _other_score(summary, rule, boards[rule.quantity])
@@ -140,7 +145,7 @@ def _figures(summary: Summary, rule: Rule) -> Iterator[_Figure]:
     elif rule.quantity == "failed":
         yield _failed(summary, rule)
     else:
-        known = [*METRICS, *boards, *_SPEED_UPS, "N*", "win_rate", "failed"]
+        known = [*measures, *METRICS, *boards, *_SPEED_UPS, "N*", "win_rate", "failed"]
         raise UnknownName("figure", rule.quantity, known, remedy=_REMEDY)
 
 
@@ -155,10 +160,23 @@ def _score(summary: Summary, rule: Rule) -> _Figure:
     return _Figure(name="", interval=_interval(row.scores[rule.quantity]), problem=row.unranked)
 
 
+def _measure(summary: Summary, section: TaskSection, rule: Rule) -> _Figure:
+    """A measure of the run's task, at the strength of its leaderboard or at the one after `@`."""
+    method, at = _method(summary, rule)
+    row = next(
+        row
+        for row in (*section.rows, *section.others)
+        if row.method == method and at in (None, row.strength)
+    )
+    return _Figure(name="", interval=_interval(row.scores[rule.quantity]), problem=row.unranked)
+
+
 def _other_score(summary: Summary, rule: Rule, board: other_scores.ScoreTable) -> _Figure:
     """A score by a scorer that is no encoder, at full strength."""
     method, at = _method(summary, rule)
     lines = {line.method: line for line in board.lines}
+    if method not in lines:
+        return _Figure(name="", interval=None, problem=f"{method} has no such score")
     if at is not None and at != lines[method].strength:
         raise UsageError(
             f"{rule.quantity} is known at strength {lines[method].strength:g} alone",
@@ -166,7 +184,9 @@ def _other_score(summary: Summary, rule: Rule, board: other_scores.ScoreTable) -
         )
     line = lines[method]
     rest = line.planned - line.done - line.failed
-    problem = f"{rest:,} of {line.planned:,} cells have no scores yet" if rest else ""
+    problem = f"{rest:,} of {line.planned:,} cells have no scores yet" if rest else board.problem
+    if line.circular:
+        problem = f"{method} reads concepts with an encoder of {board.judge}"
     return _Figure(name="", interval=_interval(line.estimate), problem=problem)
 
 

@@ -14,7 +14,7 @@ from typing import ClassVar
 from htbench import report
 from htbench.core.display import printable
 from htbench.core.errors import HtbenchError, UsageError
-from htbench.core.http_server import BoundedServer
+from htbench.core.http_server import LOCAL_NAMES, BoundedServer, host_name
 from htbench.run.store import read_image
 
 HOST = "127.0.0.1"
@@ -29,6 +29,7 @@ _CONTENT_TYPES = {
     "": "text/html; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
     "png": "image/png",
+    "html": "text/html; charset=utf-8",
     "version": "text/plain; charset=utf-8",
 }
 
@@ -127,8 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0].removeprefix("/")
-        # any other name of the host is a page of another site that asks
-        is_local = (self.headers.get("Host") or "").rpartition(":")[0] in (HOST, "localhost")
+        # any other name is that of another site whose page asks; a tunnel may have another port
+        is_local = host_name(self.headers.get("Host") or "") in LOCAL_NAMES
         data = self.live_report.read(path) if is_local else None
         if data is None:
             self.send_error(404 if is_local else 403)

@@ -23,10 +23,14 @@ from htbench.report.sections import (
     kinds,
     leaderboard,
     speed,
+    strength_ranges,
+    strength_scales,
     strengths,
+    task,
     wording,
 )
 from htbench.report.sections.equal_preservation import EqualPreservation
+from htbench.report.sections.task import TaskSection
 from htbench.report.sections.wording import WordingRow
 from htbench.report.speed_up import COLUMNS, saving_cells
 from htbench.run.costs import MethodCost
@@ -49,6 +53,9 @@ def show(summary: Summary, *, wide: bool = False) -> None:
     With `wide`, and on terminals of `WIDE` columns, also every score with its interval, gain at
     equal image preservation, and the verdicts on speed.
     """
+    if section := task.collect(summary):
+        _show_task(summary, section)
+        return
     wide = wide or terminal_width() >= WIDE
     print_paragraph(leaderboard.conclusion(summary))
     print()
@@ -66,23 +73,60 @@ def show(summary: Summary, *, wide: bool = False) -> None:
         _print_equal_preservation(summary)
     _print_costs(summary, wide=wide)
     _print_wordings(summary)
+    if scales := strength_scales.collect(summary):
+        print_paragraph(scales.verdicts)
     _print_claims(summary, wide=wide)
     for line in _problems(summary):
         print_paragraph(line)
 
 
+def _show_task(summary: Summary, section: TaskSection) -> None:
+    """Print the conclusion and the leaderboard of a task, and what is missing."""
+    print_paragraph(section.conclusion)
+    print()
+    TextTable(
+        title=f"Task {section.task.name}",
+        columns=("#", "Method", *(each.title for each in section.measures)),
+        names=2,
+        rows=[
+            (
+                place.rank_range if (place := section.rank(row)) else "-",
+                printable(row.method, max_length=200) + (_CIRCULAR if row.circular else ""),
+                *(_short(row.scores[each.name]) for each in section.measures),
+            )
+            for row in section.rows
+        ],
+    ).print()
+    print_paragraph(
+        f"Ranked by {section.ranked_by}. Mean over concepts with ± half the 95 % interval, scored "
+        f"by {printable(encoder_name(summary.scorer) or 'an unknown encoder', max_length=60)}."
+    )
+    for line in task.notes(section):
+        print_paragraph(printable(line, max_length=400))
+    for problem in summary.failures:
+        print_paragraph(
+            f"{problem.cells} cells failed: {printable(problem.message, max_length=300)}"
+        )
+    print_paragraph(f"Cells done: {summary.done}/{summary.planned}")
+
+
 def print_lines(summary: Summary, page: Path) -> None:
     """Print the figures of `show` as lines of JSON."""
+    section = task.collect(summary)
+    for each in task.file_rows(summary, section) if section else ():
+        print_json(event="task", **each)
     for board, lines in (("leaderboard", summary.leaderboard), ("tuned", summary.tuned)):
-        for line in lines:
+        for line in () if section else lines:
             print_json(event=board, **asdict(line))
-    for row in leaderboard_files.headlines(summary):
+    for row in () if section else leaderboard_files.headlines(summary):
         print_json(event="headline", **row)
     for cost in () if summary.facts.is_imported else summary.costs:
         print_json(event="cost", **cost.facts())
-    if section := wording.collect(summary):
-        for each in section.rows:
-            print_json(event="wording", **asdict(each))
+    if wordings := wording.collect(summary):
+        for wording_row in wordings.rows:
+            print_json(event="wording", **asdict(wording_row))
+    strength_ranges.print_lines(strength_ranges.collect(summary))
+    strength_scales.print_lines(strength_scales.collect(summary))
     for problem in summary.failures:
         print_json(event="problem", **asdict(problem))
     print_json(

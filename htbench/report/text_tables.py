@@ -9,7 +9,8 @@ from typing import Literal
 
 from htbench.core.types import UNSTEERED
 from htbench.report import format
-from htbench.report.sections import claims, wording
+from htbench.report.sections import claims, task, wording
+from htbench.report.sections.task import TaskSection
 from htbench.report.sections.wording import WordingRow, WordingSection
 from htbench.report.speed_up import COLUMNS, saving_cells_with_intervals
 from htbench.run.export import new_folder
@@ -85,8 +86,10 @@ def write(summary: Summary, folder: Path, text_format: TextFormat) -> list[Path]
         UsageError: if the folder holds something or cannot be written.
         Missing: if the disk is full.
     """
-    tables = [_leaderboard(summary)]
-    tables += [] if summary.facts.is_imported else [_speed(summary), _claims(summary)]
+    of_task = task.collect(summary)
+    tables = [_task(summary, of_task) if of_task else _leaderboard(summary)]
+    if not (summary.facts.is_imported or of_task):
+        tables += [_speed(summary), _claims(summary)]
     if section := wording.collect(summary):
         tables += [_wording(summary, section, metric) for metric in wording.WORDING_METRICS]
     names = []
@@ -96,6 +99,17 @@ def write(summary: Summary, folder: Path, text_format: TextFormat) -> list[Path]
             names.append(f"{table.name}.{_SUFFIXES[text_format]}")
             (fresh / names[-1]).write_bytes(text.encode("utf-8", "replace"))
     return [folder / name for name in names]
+
+
+def _task(summary: Summary, section: TaskSection) -> TextTable:
+    head, rows = task.text_rows(summary, section)
+    caption = f"{section.task.about} {_selection(summary)} Mean [95 % interval]."
+    return TextTable(
+        name="leaderboard",
+        caption=" ".join([caption, f"Ranked by {section.ranked_by}.", *task.notes(section)]),
+        head=head,
+        rows=rows,
+    )
 
 
 def _leaderboard(summary: Summary) -> TextTable:

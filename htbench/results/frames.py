@@ -8,9 +8,11 @@ import pandas as pd
 
 from htbench.core.errors import Missing, UnknownName
 from htbench.core.types import encoder_name
+from htbench.judging import pointwise_scores
 from htbench.judging.ledger import Ledger
 from htbench.judging.outcome import match_outcome, preference
-from htbench.report import leaderboard_files
+from htbench.report import csv_tables, leaderboard_files
+from htbench.report.sections import task
 from htbench.run.summary import METRICS, Summary
 
 if TYPE_CHECKING:
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 
 Types = Mapping[str, object]
 """Types of columns by name, in order."""
-_SCORES = {f"{metric}{end}": "float64" for metric in METRICS for end in ("", "_low", "_high")}
+_ENDS = ("", "_low", "_high")
+_SCORES = {f"{metric}{end}": "float64" for metric in METRICS for end in _ENDS}
 _LEADERBOARD: Types = {
     "method": "category",
     "strength": "float64",
@@ -81,24 +84,58 @@ _SESSIONS: Types = {
     "started": "datetime64[ns, UTC]",
     "ended": "datetime64[ns, UTC]",
 }
+_NAMES = (
+    *("method", "concept", "kind", "prompt", "flaw", "failure", "wording", "metric", "scorer"),
+    *("phase", "device", "judge", "criterion", "one", "two", "source", "claim", "verdict"),
+    *("treatment", "policy", "score", "better", "encoder", "trained_on", "ranked_by", "bundle"),
+)
+_TEXTS = ("text", "file", "message", "words", "unranked", "evidence", "reason", "matched_note")
+_COUNTS = (
+    *("cell", "seed", "together", "rank", "rank_low", "rank_high", "tier", "votes", "concepts"),
+    *("pictures", "flawed", "planned", "done", "failed", "scored", "curves", "flat", "incomplete"),
+    *("fits", "fit_seeds", "kinds", "near_floor", "matched_rank", "matched_rank_low"),
+    *("matched_rank_high", "matched_tier"),
+)
+_TYPES: Types = {
+    **dict.fromkeys(_NAMES, "category"),
+    **dict.fromkeys(_TEXTS, "string"),
+    **dict.fromkeys(_COUNTS, "Int64"),
+    **dict.fromkeys(("circular", "keeps_floor", "chosen_keeps", "gain_still_rises"), "boolean"),
+}
+"""Types of the columns of `table` that hold no `float64`."""
+_ENDINGS: Types = {"_fit": "category", "_rule": "category", "_fitted_together": "Int64"}
+"""Types of further columns by the end of their name."""
 
 
 def leaderboard(summary: Summary) -> "DataFrame":
     """A row per method at the strength of the leaderboard, in its order."""
-    return strengths(summary)[: len(summary.leaderboard)]
+    section = task.collect(summary)
+    return strengths(summary)[: len(section.rows if section else summary.leaderboard)]
 
 
 def strengths(summary: Summary) -> "DataFrame":
     """A row per method and strength: the leaderboard, then all other strengths.
 
+    Those of a task other than adding concepts have its measures in place of the scores.
+
     Scores and times that imported pictures cannot have are NaN.
     """
-    rows = [[row.get(name) for name in _LEADERBOARD] for row in leaderboard_files.rows(summary)]
-    return _frame(rows, _LEADERBOARD, summary)
+    types, section = _LEADERBOARD, task.collect(summary)
+    if section:
+        measures = [f"{each.name}{end}" for each in section.task.measures for end in _ENDS]
+        scores = dict.fromkeys(measures, "float64")
+        types = {
+            **{name: each for name, each in types.items() if name not in _SCORES},
+            **scores,
+        }
+    rows = [[row.get(name) for name in types] for row in leaderboard_files.rows(summary)]
+    return _frame(rows, types, summary)
 
 
 def cells(summary: Summary, *, scorer: str | None) -> "DataFrame":
-    """A row per planned cell, with the scores of an encoder and of all other scorers."""
+    """A row per planned cell, with the scores of an encoder, of all other scorers, and of judges
+    that were asked about one picture at a time.
+    """
     query = """SELECT method, concept, concept, prompt, seed, strength, file, seconds, session,
                       flaw, CASE WHEN file IS NULL THEN failures.kind END, cells.id
                FROM cells JOIN images ON images.key = image
@@ -113,9 +150,23 @@ def cells(summary: Summary, *, scorer: str | None) -> "DataFrame":
     for cell, metric, by, value in summary.store.scores():
         if by == encoder or by in others:
             columns[metric][cell] = value
-    for name, values in columns.items():
+    for name, values in {**columns, **_pointwise(summary)}.items():
         frame[name] = pd.Series(values, dtype="float64").reindex(frame.index)
     return frame.reset_index(drop=True)
+
+
+def _pointwise(summary: Summary) -> dict[str, dict[int, float]]:
+    """The probability of yes of each cell, by the name of the score."""
+    columns: dict[str, dict[int, float]] = {}
+    scores = pointwise_scores.read_scores(summary)
+    if scores:
+        query = "SELECT method, strength, concept, prompt, seed, id FROM cells"
+        ids = {tuple(key): id_ for *key, id_ in summary.store.select(query)}
+        for each in scores:
+            column = columns.setdefault(each.name, {})
+            own = pointwise_scores.values(summary, each)
+            column |= {ids[key]: value for key, value in own.items() if key in ids}
+    return columns
 
 
 def timings(summary: Summary) -> "DataFrame":
@@ -165,6 +216,26 @@ def votes(summary: Summary) -> "DataFrame":
                     )
                 )
     return _frame(rows, _VOTES, summary)
+
+
+def table_names(summary: Summary) -> list[str]:
+    """Names of the tables that the run has something for."""
+    return [each.name for each in csv_tables.tables(summary)]
+
+
+def table(summary: Summary, name: str) -> "DataFrame":
+    """A table of the report by its name."""
+    every = {each.name: each for each in csv_tables.tables(summary)}
+    if name not in every:
+        raise UnknownName("table of the run", name, every)
+    chosen = every[name]
+    types = {column: _column_type(column) for column in chosen.head}
+    return _frame(chosen.rows, types, summary)
+
+
+def _column_type(column: str) -> object:
+    by_ending = (kind for ending, kind in _ENDINGS.items() if column.endswith(ending))
+    return _TYPES.get(column) or next(by_ending, "float64")
 
 
 def _frame(rows: Iterable[Sequence[object]], types: Types, summary: Summary) -> "DataFrame":

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _SHOWN = ("concept_gain", "presence", "image_preservation", "concept_seconds")
 """Columns of the leaderboard that a notebook shows of a run, besides ranks."""
+_SHOWN_OF_TASKS = ("removal", "rest_kept", "over_removal", "selectivity")
+"""Further ones that runs of other tasks have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,9 @@ class RunResult:
             done, failed, planned (Int64): numbers of cells.
             circular (boolean): reads concepts with the encoder that scores, so it is not ranked.
             unranked (string): the reason why the method is not ranked; empty if it may be.
+
+        In a run of another task than `add`, the task's measures stand in place of the scores, such
+        as `removal`, with `_low` and `_high`.
         """
         with report.open_run(self.folder) as summary:
             return frames.leaderboard(summary)
@@ -94,6 +99,8 @@ class RunResult:
                 (float64): as in `leaderboard`; NaN where there is no score.
             a column per further scorer (float64), with the scorer's name; its range and direction
                 are its own.
+            a column per criterion of a judge that was asked about one picture at a time (float64),
+                `yes-CRITERION-JUDGE-MODEL`: the probability of yes, 0 to 1.
         """
         with report.open_run(self.folder) as summary:
             return frames.cells(summary, scorer=scorer)
@@ -139,6 +146,28 @@ class RunResult:
         """
         with report.open_run(self.folder) as summary:
             return frames.votes(summary)
+
+    def tables(self) -> list[str]:
+        """Names of the tables of the report that this run has something for, for `table`."""
+        with report.open_run(self.folder) as summary:
+            return frames.table_names(summary)
+
+    def table(self, name: str) -> "DataFrame":
+        """A table of the report: the rows and columns that `htbench export --to csv` writes.
+
+        Columns that hold names are categories; counts are Int64, texts string, answers to yes or no
+        boolean, and all figures float64. `_low` and `_high` are the ends of a 95 % interval. NaN or
+        NA stands for what is not known, infinity for a strength that is not reached.
+
+        Args:
+            name: one of `tables()`, such as `strength_ranges`, `strength_scale`, `dose_response`,
+                `strength_policies`, `costs`, `kinds`, `flaws`, `set_scores`, `ratings`, `claims`.
+
+        Raises:
+            UnknownName: for a table that the run does not have, with the nearest names.
+        """
+        with report.open_run(self.folder) as summary:
+            return frames.table(summary, name)
 
     def image(
         self,
@@ -191,7 +220,9 @@ class RunResult:
             return Summary(store).is_complete
 
     def _repr_html_(self) -> str:
-        frame = self.leaderboard()[["method", "rank", "tier", "strength", *_SHOWN]]
+        board = self.leaderboard()
+        shown = [name for name in (*_SHOWN, *_SHOWN_OF_TASKS) if name in board]
+        frame = board[["method", "rank", "tier", "strength", *shown]]
         title = f"<p>Run <code>{html.escape(str(self.folder))}</code></p>"
         return title + str(frame.to_html(index=False, float_format="{:.2f}".format))
 

@@ -43,8 +43,8 @@ def run(
             bundle's rows and theirs. Without `plan`.
         verbose: say on stderr what is being done.
         settings: the settings of plans and of runs, which override those of the plan, such as
-            `methods=["prompt", "lineas"]`, `strengths=[0, 0.5, 1]`, `limit=4`, `device="cpu"` or
-            `name="mine"`.
+            `methods=["prompt", "lineas"]`, `strengths=[0, 0.5, 1]`, `limit=4`, `task="remove"`,
+            `device="cpu"` or `name="mine"`.
 
     Raises:
         UnknownName: for a setting, a method or anything else that does not exist.

@@ -12,6 +12,7 @@ from htbench.core import registry
 from htbench.core.display import Display
 from htbench.core.errors import Missing, Refused
 from htbench.run import (
+    activation_scores,
     concept_source,
     fit_seeds,
     other_scores,
@@ -27,8 +28,10 @@ from htbench.run.plan import Plan, ResolvedPlan
 from htbench.run.score import score
 from htbench.run.store import Store
 from htbench.run.workers.local import LocalPool
-from htbench.run.workers.worker import EncoderWorker
+from htbench.run.workers.messages import WorkerSetup
+from htbench.run.workers.worker import EncoderWorker, Worker
 from htbench.scorers import scorer
+from htbench.scorers.activation_scorer import load_activation_scorer
 from htbench.scorers.scorer import Scorer
 from htbench.scorers.set_scorer import load_set_scorer
 
@@ -40,11 +43,14 @@ class AddedScores:
     cells: dict[str, int]
     sets: dict[str, int] = field(default_factory=dict)
     """Numbers of sets of pictures, each those of a method at a strength."""
+    methods: dict[str, int] = field(default_factory=dict)
+    """Numbers of methods whose activations were scored."""
 
     def __str__(self) -> str:
         cells = [f"{name}: {number:,} cells scored" for name, number in self.cells.items()]
         sets = [f"{name}: {number:,} sets scored" for name, number in self.sets.items()]
-        return "; ".join([*cells, *sets])
+        methods = [f"{name}: {number:,} methods scored" for name, number in self.methods.items()]
+        return "; ".join([*cells, *sets, *methods])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +114,9 @@ def add_scores(
             runs=folder.absolute().parent,
             scorers=loaded.scorers,
             set_scorers=tuple(map(load_set_scorer, set_names)),
+            activation_scorers=tuple(
+                load_activation_scorer(name) for name in names if scorer.is_activation_scorer(name)
+            ),
             command=command or sessions.command_line(),
         )
         before = _scored_cells(store)
@@ -118,12 +127,13 @@ def add_scores(
             again = stack.enter_context(Store.open(further))
             _score(replace(context, store=again, scorers=()))
         sets = _score_sets(context)
+        methods = _score_activations(context, device)
         store.set_facts(plan=plan.model_dump(mode="json"))
         ids = {each.id: each.name for each in context.encoders if each.name not in added}
         ids |= {scorer.scorer_id(each): each.card.name for each in context.scorers}
         after = _scored_cells(store)
         cells = {name: after[id_] - before[id_] for id_, name in ids.items()}
-        return AddedScores(cells=cells, sets=sets)
+        return AddedScores(cells=cells, sets=sets, methods=methods)
 
 
 def _wider_plan(facts: Facts, names: Sequence[str]) -> Plan:
@@ -165,6 +175,39 @@ def _score_sets(context: RunContext) -> dict[str, int]:
             remedy="Score the run by that encoder first: htbench score RUN --scorer ENCODER",
         )
     return set_scores.score(context, encoder)
+
+
+def _score_activations(context: RunContext, device: str | None) -> dict[str, int]:
+    """Score activations by the model of the run, which is loaded for them alone.
+
+    Raises:
+        Refused: if it is another here than in the run, or other programs made the pictures.
+    """
+    if not context.activation_scorers:
+        return {}
+    facts, settings = Facts.read(context.store), context.plan.settings
+    if facts.is_imported:
+        raise Refused(
+            "activations of imported pictures cannot be scored: their model is not here",
+            remedy="Score activations of a run that htbench made.",
+        )
+    worker = Worker(
+        WorkerSetup(
+            model=settings.model,
+            load_options=settings.load_options(),
+            encoders=tuple(filter(None, [facts.scorer.name])),
+            training_concepts=(),
+        ),
+        device=devices.choose(device),
+        folder=context.maps,
+    )
+    if worker.model.revision != facts.model.revision:
+        raise Refused(
+            f"activations are scored by the model of the run, {facts.model.name} "
+            f"({facts.model.revision}), and here is {worker.model.revision}",
+            remedy="Issue the command of the run again.",
+        )
+    return activation_scores.score(replace(context, pool=LocalPool(worker)))
 
 
 def _resolve(plan: Plan, facts: Facts, folder: Path) -> ResolvedPlan:

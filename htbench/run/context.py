@@ -20,6 +20,7 @@ from htbench.run.workers.messages import (
     WorkerInfo,
     run_one,
 )
+from htbench.scorers.activation_scorer import ActivationScorer
 from htbench.scorers.scorer import Scorer
 from htbench.scorers.set_scorer import SetScorer
 from htbench.steering.concept import Concept
@@ -90,6 +91,8 @@ class RunContext:
     """Scorers other than encoders; they stay in this process."""
     set_scorers: tuple[SetScorer, ...] = ()
     """Scorers of sets of pictures; they stay in this process too."""
+    activation_scorers: tuple[ActivationScorer, ...] = ()
+    """Scorers of activations, which the workers load too."""
     steerings: Mapping[str, SteeringInfo] = field(default_factory=dict)
     """The trained methods; without those whose training failed."""
     command: str = ""

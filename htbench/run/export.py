@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from htbench.core import content
 from htbench.core.errors import Missing, UsageError, no_space
-from htbench.run import cell_sets, wording_runs
+from htbench.run import activation_rows, cell_sets, wording_runs
 from htbench.run.store import CellRow, Store
 from htbench.run.summary import Summary
 from htbench.steering.wording import CANONICAL
@@ -119,7 +119,8 @@ def _import_pyarrow() -> Any:
 
 
 def _parquet(summary: Summary, folder: Path, arrow: Any) -> Iterator[Path]:
-    """Write one file each for cells, scores, timings, and scores of sets if there are any."""
+    """Write one file each for cells, scores, timings, and scores of sets and of activations if
+    there are any."""
     for name, (columns, query) in _TABLES.items():
         rows = [
             (*row, wording)
@@ -138,14 +139,19 @@ def _parquet(summary: Summary, folder: Path, arrow: Any) -> Iterator[Path]:
             path,
         )
         yield path
-    if summary.facts.set_scores:
-        sets = list(cell_sets.file_rows(summary.facts))
-        path = folder / "set_scores.parquet"
-        by_column = {
-            name: [row[k] for row in sets] for k, name in enumerate(cell_sets.FILE_COLUMNS)
-        }
-        _write(arrow, arrow.table(by_column), path)
-        yield path
+    for name, head, made in (
+        ("set_scores", cell_sets.FILE_COLUMNS, cell_sets.file_rows(summary.facts)),
+        (
+            "activation_scores",
+            activation_rows.FILE_COLUMNS,
+            activation_rows.file_rows(summary.facts),
+        ),
+    ):
+        if rows := list(made):
+            path = folder / f"{name}.parquet"
+            by_column = {column: [row[k] for row in rows] for k, column in enumerate(head)}
+            _write(arrow, arrow.table(by_column), path)
+            yield path
 
 
 def _dataset(summary: Summary, folder: Path, arrow: Any) -> Iterator[Path]:

@@ -88,6 +88,7 @@ class PlanFacts(FactGroup):
     wording: list[Text] = ["canonical"]
     """The wordings in which methods are given concepts."""
     per_concept_words: Text = "canonical"
+    task: Text = "add"
 
 
 class ModelFacts(FactGroup):
@@ -203,6 +204,40 @@ class TunedFacts(FactGroup):
     """Each strength tried, with its mean concept gain and image preservation; NaN for no score."""
 
 
+class RangeEndFacts(FactGroup):
+    """A strength at which a useful range begins or ends; infinite: above all that were run."""
+
+    value: Number = math.nan
+    low: Number = math.nan
+    high: Number = math.nan
+
+
+class RangeFacts(FactGroup):
+    """A useful range of strengths, see `stats.useful_range.UsefulRange`."""
+
+    onset: RangeEndFacts = RangeEndFacts()
+    saturation: RangeEndFacts = RangeEndFacts()
+    collapse: RangeEndFacts = RangeEndFacts()
+    end: RangeEndFacts = RangeEndFacts()
+    concepts: int = 0
+
+
+class ScaleFacts(FactGroup):
+    """A method's perceptual scale of strengths, see `run.strength_scale.MethodScale`."""
+
+    encoder: Text = ""
+    """Id of the encoder whose concept gain is the effect."""
+    top: Number = math.nan
+    requested: list[float] = []
+    strengths: list[float] = []
+    shares: list[float] = []
+    points: list[float] = []
+    curve: list[list[Number]] = []
+    concepts: int = 0
+    seconds: float = 0.0
+    range: RangeFacts | None = None
+
+
 class ScorerFacts(FactGroup):
     """A scorer that is no encoder: its card, what it declared, and its failures."""
 
@@ -271,6 +306,55 @@ class SetScoreFacts(FactGroup):
         return next((r for r in self.rows if (r.method, r.strength) == (method, strength)), None)
 
 
+class ActivationRowFacts(FactGroup):
+    """The score of the activations that a method steers at full strength."""
+
+    method: Text = ""
+    strength: Number = math.nan
+    value: Number = math.nan
+    """Mean over sites and concepts; NaN where there is no score."""
+    low: Number = math.nan
+    high: Number = math.nan
+    """Ends of the 95 % interval over concepts; NaN for none."""
+    concepts: int = 0
+    clusters: Number = math.nan
+    """Effective number of independent clusters of concepts."""
+    unsteered: Number = math.nan
+    """The score of unsteered activations on the same images."""
+    floor: Number = math.nan
+    """The score of two halves of the target activations beside each other."""
+    sites: dict[str, tuple[Number, Number, Number]] = {}
+    """Value, unsteered value and floor of each site."""
+    reason: Text = ""
+    """The reason why there is no score."""
+    digest: Text = ""
+    """Digest of the interventions, the images and the families of the concepts."""
+
+
+class ActivationScoreFacts(FactGroup):
+    """A scorer of activations, and its scores."""
+
+    id: Text = ""
+    """`name@version`."""
+    name: Text = ""
+    title: Text = ""
+    summary: Text = ""
+    best: Number = math.nan
+    """The value of activations that are those of the targets."""
+    paper: Text = ""
+    model: Text = ""
+    """Name and revision of the model."""
+    images: int = 0
+    """Number of images that are steered for a concept, and of those in either half of its targets.
+    """
+    rows: list[ActivationRowFacts] = []
+    """Methods in the order of the plan."""
+
+    def row(self, method: str) -> ActivationRowFacts | None:
+        """The score of a method; None if there is no such row."""
+        return next((row for row in self.rows if row.method == method), None)
+
+
 class ImportFacts(FactGroup):
     """The pictures of a run that other programs made, see `htbench.importing`."""
 
@@ -325,6 +409,14 @@ class AgainstFacts(FactGroup):
     """Numbers of its pictures without a score by reason, by the id of a scorer."""
 
 
+class TaskFacts(FactGroup):
+    """The task of a run, see `htbench.run.tasks`."""
+
+    name: Text = "add"
+    parts: dict[str, dict[str, Text]] = {}
+    """The part of each prompt in the task, by concept."""
+
+
 class Facts(FactGroup):
     """The facts of a run, or of all runs of a merged one."""
 
@@ -359,10 +451,14 @@ class Facts(FactGroup):
     """By concept, its words at images 0, 1, … of a prompt, in turn; empty in canonical words."""
     tuned: dict[str, TunedFacts] = {}
     """The chosen strengths, by method."""
+    strength_scales: dict[str, ScaleFacts] = {}
+    """The perceptual scales of strengths, by method."""
     gauges: list[ScorerFacts] = []
     """Scorers that are no encoders."""
     set_scores: list[SetScoreFacts] = []
     """Scorers of sets of pictures, at the first fit seed and in canonical words."""
+    activation_scores: list[ActivationScoreFacts] = []
+    """Scorers of activations, at full strength, the first fit seed and in canonical words."""
     timing: dict[str, FactGroup] = {}
     """Sessions of `htbench time`, see `run.timing.figures.Session`."""
     sources: list[Text] = []
@@ -371,6 +467,9 @@ class Facts(FactGroup):
     """Nothing is stored in it for a run whose pictures htbench made."""
     against: AgainstFacts = AgainstFacts()
     """Nothing is stored in it for a run that makes all its cells."""
+
+    task: TaskFacts = TaskFacts()
+    """Nothing is stored in it for a run that adds concepts."""
 
     @property
     def is_imported(self) -> bool:

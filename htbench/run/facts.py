@@ -16,7 +16,6 @@ from htbench.run.fact_table import (
     PlanFacts,
     TrainingFacts,
 )
-from htbench.run.plan import cell_count
 from htbench.run.workers.messages import SteeringInfo
 from htbench.steering import concept, leakage
 from htbench.steering.baseline import Card
@@ -100,6 +99,7 @@ def run_facts(context: RunContext, audits: Mapping[str, LeakageAudit]) -> dict[s
         },
         repeats=context.repeats,
         **_wording_facts(context),
+        **_task_facts(context),
     )
     return context.frozen.with_facts(facts.model_dump(mode="json"))
 
@@ -112,11 +112,16 @@ def _wording_facts(context: RunContext) -> dict[str, Any]:
     if plan.wording != CANONICAL:
         phrasings = {id_: [each.text for each in ways] for id_, ways in plan.phrasings.items()}
         return {"wording": plan.wording, "phrasings": phrasings}
-    return {
-        "wordings": {
-            part.wording: cell_count(part.settings, len(part.concepts)) for part in plan.wordings
-        }
-    }
+    return {"wordings": {part.wording: part.cell_count for part in plan.wordings}}
+
+
+def _task_facts(context: RunContext) -> dict[str, Any]:
+    """The facts on the task; none for a run that adds concepts."""
+    plan = context.plan
+    if not plan.task.parts:
+        return {}
+    parts = {id_: {each.text: each.part for each in own} for id_, own in plan.task_prompts.items()}
+    return {"task": {"name": plan.task.name, "parts": parts}}
 
 
 def environment(context: RunContext) -> dict[str, object]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from htbench.core import content, registry
 from htbench.core.errors import HtbenchError
 from htbench.core.types import Digest
-from htbench.run import cell_sets, fit_seeds, tune, wording_runs
+from htbench.run import activation_rows, cell_sets, fit_seeds, tune, wording_runs
 from htbench.run.fact_table import Facts
 from htbench.run.frozen import Frozen
 from htbench.run.plan import ResolvedPlan, RunOptions, grid_digest, map_file
@@ -36,6 +36,7 @@ def is_finished(
             _can_be_told(plan)
             and _has_scorer_cards(plan, folder)
             and _has_set_scores(plan, folder)
+            and _has_activation_scores(plan, folder)
             and _is_against(folder, against)
             and all(_is_done(part, place, options) for part, place in _parts(plan, folder))
         )
@@ -79,7 +80,7 @@ def _parts(plan: ResolvedPlan, folder: Path) -> Iterator[tuple[ResolvedPlan, Pat
     """
     settings = plan.settings
     yield plan, folder
-    if settings.tune_strength:
+    if settings.needs_dev_run:
         yield plan.with_settings(tune.dev_plan(settings)), folder / "tuning"
     for number in range(1, settings.fit_seeds) if plan.refitted else ():
         again = plan.at_fit_seed(number)
@@ -118,6 +119,11 @@ def _is_same(plan: ResolvedPlan, facts: Facts, options: RunOptions) -> bool:
     tuned = {
         name: choice.strength for name, choice in facts.tuned.items() if name not in taken.methods
     }
+    scaled = {
+        name: scale.strengths
+        for name, scale in facts.strength_scales.items()
+        if name not in taken.methods
+    }
     return (
         facts.environment.stored.get(_PACKAGE) == version(_PACKAGE)
         and facts.plan.stored == taken.plan(plan.settings.model_dump(mode="json"))
@@ -126,7 +132,13 @@ def _is_same(plan: ResolvedPlan, facts: Facts, options: RunOptions) -> bool:
         and facts.concept_set.version == str(plan.concept_set.version)
         and facts.grid
         == taken.grid(
-            grid_digest(plan, model=Digest(facts.model.revision), methods=digests, tuned=tuned)
+            grid_digest(
+                plan,
+                model=Digest(facts.model.revision),
+                methods=digests,
+                tuned=tuned,
+                scaled=scaled,
+            )
         )
         and (options.allow_leak or not any(method.leaked for method in own.values()))
     )
@@ -153,6 +165,13 @@ def _has_set_scores(plan: ResolvedPlan, folder: Path) -> bool:
     names = [name for name in plan.settings.scorers if scorers.is_set_scorer(name)]
     with Store.read(folder) as store:
         return not names or cell_sets.are_scored(store, Facts.read(store), names)
+
+
+def _has_activation_scores(plan: ResolvedPlan, folder: Path) -> bool:
+    """True if the present interventions were scored by the plan's scorers of activations."""
+    names = [name for name in plan.settings.scorers if scorers.is_activation_scorer(name)]
+    with Store.read(folder) as store:
+        return not names or activation_rows.are_scored(plan, store, names)
 
 
 def _has_interventions(plan: ResolvedPlan, facts: Facts, folder: Path) -> bool:

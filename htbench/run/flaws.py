@@ -140,6 +140,19 @@ def flaw_table(summary: Summary) -> FlawTable:
     )
 
 
+def flawed_cells(
+    summary: Summary,
+) -> tuple[Flaw, Bool[np.ndarray, " cells"], Bool[np.ndarray, " cells"]]:
+    """The widest flaw that the run can tell, the cells that have it, and those where it is known.
+
+    It is `ANY`, or `BLANK` in a run without scores of flaws. Cells are in the order of the table of
+    the first fit seed, which `summary` is to be of.
+    """
+    flagged = _flags(summary).flagged
+    flaw = ANY if ANY.name in flagged else BLANK
+    return flaw, *flagged[flaw.name]
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Flags:
     """Flaws of the cells in the order of a table."""

@@ -18,7 +18,7 @@ from htbench.core.errors import HtbenchError
 from htbench.run import fit_seeds, tune, wording_runs
 from htbench.run.fact_table import Facts
 from htbench.run.frozen import Frozen
-from htbench.run.plan import Plan, ResolvedPlan, cell_count, comparable
+from htbench.run.plan import ResolvedPlan, comparable
 from htbench.run.store import Store
 from htbench.run.summary import METRICS, Summary
 from htbench.steering import baseline
@@ -107,29 +107,20 @@ def forecast(plan: ResolvedPlan, *, folder: Path, runs: Path, against: str = "")
     Of several runs that measured the same thing, the newest counts; where none has, the times that
     htbench ships for the model do.
     """
-    settings, methods, n_concepts = plan.settings, tuple(plan.cards), len(plan.concepts)
+    settings = plan.settings
     remaining_work = partial(_remaining_work, against=bool(against))
-    first = [remaining_work(settings, methods, folder, n_concepts=n_concepts)]
-    dev = plan.with_settings(tune.dev_plan(settings)) if settings.tune_strength else None
+    first = [remaining_work(plan, folder)]
+    dev = plan.with_settings(tune.dev_plan(settings)) if settings.needs_dev_run else None
     if dev:
-        tuning = folder / "tuning"
-        first.append(remaining_work(dev.settings, methods, tuning, n_concepts=len(dev.concepts)))
+        first.append(remaining_work(dev, folder / "tuning"))
     work = [(plan, first)]
     for number in range(1, settings.fit_seeds) if plan.refitted else ():
         again = plan.at_fit_seed(number)
         place = fit_seeds.folder(folder, again.settings.seed)
-        repeat = remaining_work(again.settings, tuple(again.cards), place, n_concepts=n_concepts)
-        work.append((again, [repeat]))
+        work.append((again, [remaining_work(again, place)]))
     for part in plan.wordings:
         place = wording_runs.folder(folder, part.wording)
-        repeat = remaining_work(
-            part.settings,
-            tuple(part.cards),
-            place,
-            n_concepts=len(part.concepts),
-            n_fits=len(part.said),
-        )
-        work.append((part, [repeat]))
+        work.append((part, [remaining_work(part, place)]))
     parts = [part for _, parts in work for part in parts]
     model = registry.own_name("models", settings.model)
     own = list(islice(_past_runs(runs, model), _MOST_RUNS))
@@ -164,24 +155,19 @@ def _first(values: Iterable[float | None]) -> float | None:
     return next((value for value in values if value is not None), None)
 
 
-def _remaining_work(
-    plan: Plan,
-    methods: Sequence[str],
-    folder: Path,
-    *,
-    n_concepts: int,
-    n_fits: int | None = None,
-    against: bool,
-) -> _RemainingWork:
-    """The work of a plan; `n_fits` is the number of fits per method, else that of the concepts."""
-    n_fits = n_concepts if n_fits is None else n_fits
-    n_strengths = sum(strength != 0 for strength in plan.strengths)
-    steered = (len(plan.methods) - 1) * n_concepts * n_strengths
-    units, unsteered = plan.prompts * plan.seeds, int(not against)
-    cells = cell_count(plan, n_concepts) - units * n_concepts * (1 - unsteered)
+def _remaining_work(resolved: ResolvedPlan, folder: Path, *, against: bool) -> _RemainingWork:
+    """The work of a plan."""
+    plan, methods = resolved.settings, tuple(resolved.cards)
+    n_concepts, n_fits = len(resolved.concepts), len(resolved.said)
+    scaled = len(plan.steering_strengths) if plan.is_perceptual else 0
+    n_strengths = sum(strength != 0 for strength in plan.strengths) + scaled
+    prompts = [each.text for own in resolved.task_prompts.values() for each in own]
+    steered = len(prompts) * (len(plan.methods) - 1) * n_strengths
+    unsteered = 0 if against else len(set(prompts))
+    cells = resolved.cell_count - (len(prompts) * plan.seeds if against else 0)
     whole = _RemainingWork(
         cells=cells,
-        images=units * (unsteered + steered),
+        images=plan.seeds * (unsteered + steered),
         scores=cells,
         fits=dict.fromkeys(methods, n_fits),
     )

@@ -99,6 +99,11 @@ class Frozen:
         choices = self.facts.tuned.items()
         return {**{name: each.stored for name, each in choices if name in self.methods}, **own}
 
+    def with_scales(self, own: Mapping[str, object]) -> dict[str, object]:
+        """The perceptual scales of all methods, from those of the methods that the run makes."""
+        scales = self.facts.strength_scales.items()
+        return {**{name: each.stored for name, each in scales if name in self.methods}, **own}
+
 
 def check_bundle(store: Store, sha256: str) -> None:
     """Refuse to go on with a run that was made against another bundle, or against none.

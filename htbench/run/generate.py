@@ -3,6 +3,7 @@ concepts and strengths."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from math import inf
 
@@ -255,7 +256,7 @@ class _Schedule:
                     self._context.record_failure([row.image], failure)
                     continue
                 interventions[row.method, row.concept] = self._cached_handle(*key)
-            cells.append(row)
+            cells.append(replace(row, strength=self._context.plan.task.direction * row.strength))
         if not cells:
             return None
         self._image_progress.show(f"{cells[0].method}, {cells[0].concept}")

@@ -59,7 +59,6 @@ def _score(context: RunContext, scorer: Scorer) -> Reasons:
     store, id_ = context.store, scorer_id(scorer)
     todo = store.unscored(id_, 1, without=context.frozen.methods)
     stage = context.display.progress(f"score by {scorer.card.name}", len(todo))
-    concepts = context.plan.concepts_by_id
     unsteered = {
         **dict.fromkeys(store.unpaired(), NO_PICTURE),
         **{
@@ -73,16 +72,7 @@ def _score(context: RunContext, scorer: Scorer) -> Reasons:
         alone = scorer.card.against == "nothing"
         paired = [row for row in rows if alone or (row.prompt, row.seed) in unsteered]
         reasons += Counter({"its unsteered picture is missing": len(rows) - len(paired)})
-        inputs = {
-            row.id: ScorerInput(
-                image=store.image_path(str(row.file)).absolute(),
-                unsteered=unsteered.get((row.prompt, row.seed), NO_PICTURE),
-                prompt=row.prompt,
-                concept=concepts[row.concept].text,
-                target=concepts[row.concept].target(row.prompt),
-            )
-            for row in paired
-        }
+        inputs = {row.id: _input(context, row, unsteered) for row in paired}
         answers = _distinct_scores(scorer, list(inputs.values()))
         values = {cell: answers[_input_key(scorer, item)] for cell, item in inputs.items()}
         store.add_scores(
@@ -98,6 +88,17 @@ def _score(context: RunContext, scorer: Scorer) -> Reasons:
     return reasons
 
 
+def _input(context: RunContext, row: CellRow, unsteered: Mapping[ImageSeed, Path]) -> ScorerInput:
+    question = context.plan.question(row.concept, row.prompt)
+    return ScorerInput(
+        image=context.store.image_path(str(row.file)).absolute(),
+        unsteered=unsteered.get((row.prompt, row.seed), NO_PICTURE),
+        prompt=question.neutral,
+        concept=question.asked.text,
+        target=question.asked.target(question.neutral),
+    )
+
+
 def _known(
     context: RunContext,
     scorer: Scorer,
@@ -109,12 +110,13 @@ def _known(
     So do cells without an unsteered picture, unless the scorer compares with nothing, or is a
     command that needs none.
     """
-    concepts, card = context.plan.concepts_by_id, scorer.card
+    card = scorer.card
     needs_pair = card.against != "nothing" and (not card.command or card.against == "unsteered")
+    questions = {row.id: context.plan.question(row.concept, row.prompt) for row in rows}
     known = {
         row.id: row
         for row in rows
-        if knows(scorer, row.prompt, concepts[row.concept].text)
+        if knows(scorer, questions[row.id].neutral, questions[row.id].asked.text)
         and not (needs_pair and unsteered.get((row.prompt, row.seed)) == NO_PICTURE)
     }
     context.store.add_scores(

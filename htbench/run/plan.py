@@ -5,14 +5,16 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from htbench.core import content, reading, registry
 from htbench.core.errors import UnknownName, UsageError
 from htbench.core.types import UNSTEERED, Digest
+from htbench.run import tasks
 from htbench.run.settings import Settings, fill
+from htbench.run.tasks.task import Task, TaskPrompt
 from htbench.scorers import scorer as scorers
 from htbench.steering import baseline
 from htbench.steering import wording as wordings
@@ -27,13 +29,15 @@ MAX_CELLS = 10_000_000
 """Most cells of one run: more are a slip of the pen, and would be planned for hours."""
 
 
-_LATER_SETTINGS = ("wording", "per_concept_words")
+_LATER_SETTINGS = ("wording", "per_concept_words", "strength_scale", "task")
 """Settings that a plan is written without where they have their default."""
 _IN_ITS_OWN_WORDS: Mapping[str, object] = {
     "wording": (CANONICAL,),
     "per_concept_words": "canonical",
 }
 """Changes to a plan that leave the canonical wording alone."""
+_WITHOUT_DEV_RUN: Mapping[str, object] = {"tune_strength": False, "strength_scale": "plain"}
+"""Changes to a plan after which nothing is chosen on dev concepts."""
 
 
 class Plan(Settings):
@@ -92,6 +96,12 @@ class Plan(Settings):
     """Number of dev concepts that strengths are chosen on: the first; None: all."""
     tune_floor: Annotated[float, Field(ge=-1, le=1)] = 0.5
     """Image preservation that a chosen strength must keep, on average."""
+    strength_scale: Literal["plain", "perceptual"] = "plain"
+    """`perceptual`: also run each method at strengths of its own whose effects on dev concepts are
+    equal steps apart, one for each strength of the plan above 0, as a share of the largest.
+
+    The time that learning this scale takes is charged to the method.
+    """
     wording: Annotated[tuple[Wording, ...], Field(min_length=1)] = (CANONICAL,)
     """Ways in which each concept is said to methods: canonical, synonym, unknown, image.
 
@@ -101,15 +111,33 @@ class Plan(Settings):
     """Words that per-concept methods are fitted on in other wordings: the canonical ones, since
     they are fitted once from examples, or the wording's own."""
 
+    task: Name = "add"
+    """What methods are asked to do with a concept, see `htbench.run.tasks`: add or remove it."""
+
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A plan in canonical words alone is written as before there were others, so that runs of
-        earlier versions keep their names and digests."""
+        """A plan that adds concepts in canonical words alone is written as before there was a
+        choice, so that runs of earlier versions keep their names and digests."""
         values: dict[str, Any] = handler(self)
         for name in _LATER_SETTINGS:
             if getattr(self, name) == type(self).model_fields[name].default:
                 values.pop(name, None)
         return values
+
+    @property
+    def is_perceptual(self) -> bool:
+        """True if methods are also run on a perceptual scale of strengths."""
+        return self.strength_scale == "perceptual"
+
+    @property
+    def needs_dev_run(self) -> bool:
+        """True if something is chosen or learnt on dev concepts."""
+        return self.tune_strength or self.is_perceptual
+
+    @property
+    def steering_strengths(self) -> tuple[float, ...]:
+        """The strengths above 0, ascending."""
+        return tuple(strength for strength in self.strengths if strength > 0)
 
     def load_options(self) -> dict[str, str]:
         """The options for loading the model, by name, its weights included."""
@@ -179,8 +207,10 @@ SETTING_EFFECTS = {
             "tune_strength",
             "tune_concepts",
             "tune_floor",
+            "strength_scale",
             "wording",
             "per_concept_words",
+            "task",
         }
     ),
     "image": frozenset({"model", "weights", "model_options", "batch", "seed"}),
@@ -192,11 +222,12 @@ SETTING_EFFECTS = {
 def comparable(settings: Mapping[str, object]) -> dict[str, object]:
     """Settings of a plan, as they name its folder and as plans are compared.
 
-    Further fit seeds are runs of their own beside it. Where no strengths are chosen,
-    `tune_concepts` has no effect and is that of version 0.1.0.
+    Further fit seeds are runs of their own beside it. Where no strengths are chosen and no scale is
+    learnt, `tune_concepts` has no effect and is that of version 0.1.0.
     """
     own = {name: value for name, value in settings.items() if name != "fit_seeds"}
-    return own if settings.get("tune_strength") else {**own, "tune_concepts": 8}
+    needs_dev = settings.get("tune_strength") or settings.get("strength_scale") == "perceptual"
+    return own if needs_dev else {**own, "tune_concepts": 8}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,6 +241,8 @@ class Cell:
     strength: float
     said: Concept
     """The concept as the method is given it: itself, or in another wording."""
+    direction: float = 1.0
+    """Factor of the strength where the method is applied, that of the task."""
 
     @property
     def is_steered(self) -> bool:
@@ -238,12 +271,40 @@ class ResolvedPlan:
     @property
     def concepts_by_id(self) -> dict[str, Concept]:
         """The selected concepts by id."""
+        return self._by_id
+
+    @cached_property
+    def _by_id(self) -> dict[str, Concept]:
         return {concept.id: concept for concept in self.concepts}
 
     @property
     def prompts(self) -> tuple[str, ...]:
         """The evaluation prompts that the plan uses."""
         return self.concept_set.prompts[: self.settings.prompts]
+
+    @property
+    def task(self) -> Task:
+        """What methods are asked to do."""
+        return tasks.find(self.settings.task)
+
+    @cached_property
+    def task_prompts(self) -> dict[str, tuple[TaskPrompt, ...]]:
+        """The prompts that images are generated from, by concept id."""
+        return make_task_prompts(self.settings, self.concepts, self.concept_set)
+
+    def question(self, concept: str, prompt: str) -> TaskPrompt:
+        """The prompt of an image of a concept, with what scores are to look for in it."""
+        known = self._questions.get((concept, prompt))
+        asked = self.concepts_by_id[concept] if known is None else known.asked
+        return known or TaskPrompt(text=prompt, neutral=prompt, part="", asked=asked)
+
+    @cached_property
+    def _questions(self) -> dict[tuple[str, str], TaskPrompt]:
+        if not self.task.parts:
+            return {}  # imported pictures have prompts that are not the set's
+        return {
+            (concept, each.text): each for concept, own in self.task_prompts.items() for each in own
+        }
 
     @property
     def refitted(self) -> dict[str, Card]:
@@ -277,7 +338,7 @@ class ResolvedPlan:
             "methods": tuple(names[label] for label in cards),
             "seed": self.fit_seed(number),
             "fit_seeds": 1,
-            "tune_strength": False,
+            **_WITHOUT_DEV_RUN,
             **_IN_ITS_OWN_WORDS,
         }
         return replace(self, settings=self.settings.model_copy(update=changes), cards=cards)
@@ -295,15 +356,23 @@ class ResolvedPlan:
         """All that methods are given, in the order of the concepts."""
         return tuple(concept for ways in self.phrasings.values() for concept in ways)
 
+    @property
+    def cell_count(self) -> int:
+        """Number of cells, without those at strengths still to be tuned, and of other wordings."""
+        return cell_count(self.settings, sum(map(len, self.task_prompts.values())))
+
     def number(self, prompt: str, seed: int) -> int:
         """The number of the image of a prompt that has this seed."""
         return self._numbers[prompt, seed]
 
     @cached_property
     def _numbers(self) -> dict[tuple[str, int], int]:
+        pairs = {
+            (each.text, each.neutral) for own in self.task_prompts.values() for each in own
+        } or {(prompt, prompt) for prompt in self.prompts}
         return {
-            (prompt, image_seed(prompt, number)): number
-            for prompt in self.prompts
+            (text, image_seed(neutral, number)): number
+            for text, neutral in pairs
             for number in range(self.settings.seeds)
         }
 
@@ -331,7 +400,7 @@ class ResolvedPlan:
             "methods": tuple(names[label] for label in cards),
             "strengths": tuple(strength for strength in self.settings.strengths if strength != 0),
             "fit_seeds": 1,
-            "tune_strength": False,
+            **_WITHOUT_DEV_RUN,
             "wording": (CANONICAL, wording),
         }
         return replace(
@@ -425,10 +494,28 @@ def resolve(plan: Plan) -> ResolvedPlan:
     return _select_concepts(plan, load_concept_set(plan.concept_set, model=plan.model), cards)
 
 
-def cell_count(plan: Plan, n_concepts: int) -> int:
-    """Number of cells of a plan on `n_concepts`, without those at strengths still to be tuned."""
-    steered = (len(plan.methods) - 1) * len(plan.strengths)
-    return n_concepts * plan.prompts * plan.seeds * (1 + steered)
+def make_task_prompts(
+    plan: Plan, concepts: Iterable[Concept], concept_set: ConceptSet
+) -> dict[str, tuple[TaskPrompt, ...]]:
+    """The prompts that a plan generates images from, by concept id.
+
+    Raises:
+        UnknownName: if there is no such task.
+        UsageError: if a concept cannot be used in it.
+    """
+    neutral, make = concept_set.prompts[: plan.prompts], tasks.find(plan.task).make_prompts
+    return {concept.id: make(concept, neutral, concept_set) for concept in concepts}
+
+
+def cell_count(plan: Plan, prompts: int) -> int:
+    """Number of cells of a plan, without those at strengths still to be tuned.
+
+    Strengths of a perceptual scale are taken to be none of the plan's. `prompts` is the number of
+    prompts of all concepts together.
+    """
+    scaled = len(plan.steering_strengths) if plan.is_perceptual else 0
+    steered = (len(plan.methods) - 1) * (len(plan.strengths) + scaled)
+    return prompts * plan.seeds * (1 + steered)
 
 
 def cells(
@@ -437,28 +524,40 @@ def cells(
     prompts: Sequence[str],
     *,
     tuned: Mapping[str, float] | None = None,
+    scaled: Mapping[str, Sequence[float]] | None = None,
     wording: Wording = CANONICAL,
+    task_prompts: Mapping[str, Sequence[TaskPrompt]] | None = None,
 ) -> Iterator[Cell]:
     """All cells in their fixed order, the unsteered ones first.
 
-    Method `none` has strength 0 alone; the others also have their `tuned` one. Concepts are given
-    in the `wording`; those that do not have it are left out.
+    Method `none` has strength 0 alone; the others also have their `tuned` one, and those that are
+    `scaled` by a perceptual scale. Concepts are given in the `wording`; those that do not have it
+    are left out. Images are generated from `task_prompts`, by concept, or else from the neutral
+    `prompts`.
     """
-    tuned = tuned or {}
+    direction = tasks.find(plan.task).direction
+    tuned, scaled = tuned or {}, scaled or {}
     phrasings = {concept.id: wordings.phrasings(concept, wording) for concept in concepts}
     concepts = [concept for concept in concepts if phrasings[concept.id]]
+    neutral = [(prompt, prompt) for prompt in prompts[: plan.prompts]]
+    texts = {
+        id_: [(prompt.text, prompt.neutral) for prompt in own]
+        for id_, own in (task_prompts or {}).items()
+    }
+    asked = [(concept, *pair) for concept in concepts for pair in texts.get(concept.id, neutral)]
     for method in plan.methods:
-        own = [tuned[method]] if method in tuned else []
+        own = [*([tuned[method]] if method in tuned else []), *scaled.get(method, ())]
         strengths = (0.0,) if method == UNSTEERED else sorted({*plan.strengths, *own})
-        combinations = product(concepts, prompts[: plan.prompts], range(plan.seeds), strengths)
-        for concept, prompt, number, strength in combinations:
+        combinations = product(asked, range(plan.seeds), strengths)
+        for (concept, prompt, neutral_prompt), number, strength in combinations:
             yield Cell(
                 method=method,
                 concept=concept,
                 prompt=prompt,
-                seed=image_seed(prompt, number),
+                seed=image_seed(neutral_prompt, number),
                 strength=strength,
                 said=wordings.choose(phrasings[concept.id], number),
+                direction=direction,
             )
 
 
@@ -474,7 +573,7 @@ def image_seed(prompt: str, number: int) -> int:
 def image_key(cell: Cell, *, model: Digest, method_digest: Digest, batch: int) -> Digest:
     """Digest of all that can change a cell's image; unsteered cells share one image."""
     steering: Sequence[object] = (
-        [method_digest, cell.said.digest, cell.strength] if cell.is_steered else []
+        [method_digest, cell.said.digest, cell.direction * cell.strength] if cell.is_steered else []
     )
     return content.digest([model, cell.prompt, cell.seed, batch, *steering])
 
@@ -485,6 +584,7 @@ def grid_digest(
     model: Digest,
     methods: Mapping[str, Digest],
     tuned: Mapping[str, float] | None = None,
+    scaled: Mapping[str, Sequence[float]] | None = None,
 ) -> Digest:
     """Digest of all cells of a plan, from the digests of its trained `methods`.
 
@@ -495,7 +595,13 @@ def grid_digest(
     concepts = [[concept.id, concept.digest] for concept in plan.concepts]
     words = [[concept.id, concept.digest] for concept in plan.said]
     wording = [] if plan.wording == CANONICAL else [[plan.wording, words]]
-    return content.digest([shape, model, methods, tuned or {}, plan.prompts, concepts, *wording])
+    task = [plan.settings.task, _texts(plan)] if plan.task.parts else []
+    more = [*wording, *([{"scaled": scaled}] if scaled else []), *task]
+    return content.digest([shape, model, methods, tuned or {}, plan.prompts, concepts, *more])
+
+
+def _texts(plan: ResolvedPlan) -> dict[str, list[str]]:
+    return {id_: [each.text for each in own] for id_, own in plan.task_prompts.items()}
 
 
 def map_file(method_digest: Digest, model: Digest, concept: Concept) -> str:
@@ -513,7 +619,7 @@ def _load_cards(methods: Sequence[str]) -> dict[str, Card]:
     names: dict[str, str] = {}
     for method in methods:
         card = baseline.load_card(method)
-        label = card.name if method.endswith(".toml") else method
+        label = card.name if ".toml" in method else method
         if label in cards:
             raise UsageError(
                 f"two methods are called {label!r}: {names[label][:200]!r} and {method[:200]!r}",
@@ -532,13 +638,20 @@ def _select_concepts(
             f"{plan.prompts} prompts wanted, the concept set has {available}",
             remedy=f"Use --prompts {available} or fewer.",
         )
+    if plan.is_perceptual and len(plan.steering_strengths) < 2:
+        given = ", ".join(f"{strength:g}" for strength in plan.strengths)
+        raise UsageError(
+            f"a perceptual scale needs two strengths above 0, not {given}",
+            remedy="Give more: --strength 0,0.25,0.5,0.75,1",
+        )
     concepts = concept_set.select(plan.concepts)[: plan.limit]
     for wording in plan.wording[1:]:
         _check_wording(wording, concept_set, concepts)
-    resolved = ResolvedPlan(settings=plan, concept_set=concept_set, concepts=concepts, cards=cards)
-    count = sum(
-        cell_count(part.settings, len(part.concepts)) for part in (resolved, *resolved.wordings)
+    tasks.find(plan.task).check_settings(
+        strengths=plan.strengths, wordings=len(plan.wording), tunes=plan.tune_strength
     )
+    resolved = ResolvedPlan(settings=plan, concept_set=concept_set, concepts=concepts, cards=cards)
+    count = sum(part.cell_count for part in (resolved, *resolved.wordings))
     if count > MAX_CELLS:
         raise UsageError(
             f"the plan has {count:,} cells, one run holds at most {MAX_CELLS:,}",

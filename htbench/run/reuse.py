@@ -150,7 +150,8 @@ class _Source:
         fits, images = self._take_fits(), self._take_images()
         own = Facts.read(self.context.store)
         is_same_set = self.facts.concept_set.stored == own.concept_set.stored
-        scores = self._take_scores() if is_same_set else 0
+        is_same_task = self.facts.task.name == own.task.name
+        scores = self._take_scores() if is_same_set and is_same_task else 0
         name = os.path.relpath(self.other.folder, self.context.runs)
         return Reused(run=name, fits=fits, images=images, scores=scores)
 

@@ -21,11 +21,12 @@ _WIDENED = (
     "seeds",
     "fit_seeds",
     "tune_strength",
+    "strength_scale",
     "wording",
 )
 """Settings of which a run can be given more, while everything that it has stays as it is."""
 _TUNING = ("tune_concepts", "tune_floor")
-"""Settings that have no effect where no strength is chosen."""
+"""Settings that have no effect where nothing is chosen or learnt on dev concepts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +63,12 @@ def widen(stored: Plan, plan: Plan) -> Plan | None:
 
     None where they differ in something else, or in the scorer of the headline.
     """
-    both_tune = stored.tune_strength and plan.tune_strength
+    both_tune = stored.needs_dev_run and plan.needs_dev_run
     free = {*_WIDENED, *(() if both_tune else _TUNING)}
     own, asked = (each.model_dump(exclude=free) for each in (stored, plan))
     if own != asked or not _has_headline_of(stored.scorers, plan.scorers):
         return None
-    tuned = plan if plan.tune_strength else stored
+    tuned = plan if plan.needs_dev_run else stored
     return stored.model_copy(
         update={
             "methods": _union(stored.methods, plan.methods),
@@ -81,7 +82,8 @@ def widen(stored: Plan, plan: Plan) -> Plan | None:
             "prompts": max(stored.prompts, plan.prompts),
             "seeds": max(stored.seeds, plan.seeds),
             "fit_seeds": max(stored.fit_seeds, plan.fit_seeds),
-            "tune_strength": tuned.tune_strength,
+            "tune_strength": stored.tune_strength or plan.tune_strength,
+            "strength_scale": (stored if stored.is_perceptual else plan).strength_scale,
             "wording": plans.in_order((*stored.wording, *plan.wording)),
             **{name: getattr(tuned, name) for name in _TUNING},
         }

@@ -10,6 +10,7 @@ from htbench.core import device as devices
 from htbench.core.display import Display
 from htbench.core.errors import Refused, UsageError
 from htbench.run import (
+    activation_scores,
     facts,
     fit_seeds,
     frozen,
@@ -30,10 +31,11 @@ from htbench.run.plan import Plan, ResolvedPlan, RunOptions, cells, grid_digest,
 from htbench.run.score import score
 from htbench.run.store import Failure, Store
 from htbench.run.summary import Summary
-from htbench.run.tune import TunedStrength
+from htbench.run.tune import DevChoices
 from htbench.run.workers import pool
 from htbench.run.workers.messages import CheckWords, UnknownWords, WorkerSetup, run_one
 from htbench.scorers import scorer
+from htbench.scorers.activation_scorer import load_activation_scorer
 from htbench.scorers.scorer import Scorer
 from htbench.scorers.set_scorer import load_set_scorer
 from htbench.steering.leakage import LeakageAudit
@@ -89,9 +91,9 @@ def run_resolved(
                 reuse.take_trainings(untrained)
             trained = train_methods(untrained)
             context = replace(untrained, steerings=trained.steerings)
-            tuned = _run_stages(context, options, trained.failures)
-            _run_wordings(context, options, trained.failures, tuned)
-            _run_further_fit_seeds(context, options, tuned)
+            choices = _run_stages(context, options, trained.failures)
+            _run_wordings(context, options, trained.failures, choices)
+            _run_further_fit_seeds(context, options, choices)
 
 
 @contextmanager
@@ -105,6 +107,7 @@ def _open_context(
         model=settings.model,
         load_options=settings.load_options(),
         encoders=tuple(name for name in settings.scorers if scorer.is_encoder(name)),
+        scores_by_both=settings.is_perceptual,
         training_concepts=plan.concept_set.splits["train"],
     )
     maps = store.folder / "maps"
@@ -120,6 +123,11 @@ def _open_context(
             scorers=scorers,
             set_scorers=tuple(
                 load_set_scorer(name) for name in settings.scorers if scorer.is_set_scorer(name)
+            ),
+            activation_scorers=tuple(
+                load_activation_scorer(name)
+                for name in settings.scorers
+                if scorer.is_activation_scorer(name)
             ),
             fit_together=options.fit_together,
         )
@@ -142,9 +150,7 @@ def _load_scorers(plan: ResolvedPlan, options: RunOptions, *, detector: str) -> 
     return tuple(loaded)
 
 
-def _run_further_fit_seeds(
-    context: RunContext, options: RunOptions, tuned: Mapping[str, TunedStrength]
-) -> None:
+def _run_further_fit_seeds(context: RunContext, options: RunOptions, choices: DevChoices) -> None:
     """Repeat the run at each further fit seed, in a folder of its own, at the same strengths."""
     plan = context.plan
     if plan.settings.fit_seeds == 1:
@@ -166,20 +172,24 @@ def _run_further_fit_seeds(
                 store=store,
                 scorers=(),
                 set_scorers=(),
+                activation_scorers=(),
                 steerings=trained.steerings,
                 repeats=Facts.read(context.store).grid,
             )
-            own = {name: choice for name, choice in tuned.items() if name in again.cards}
-            _run_stages(repeated, options, trained.failures, tuned=own)
+            own = choices.only(again.cards)
+            _run_stages(repeated, options, trained.failures, choices=own)
 
 
 def _run_wordings(
     context: RunContext,
     options: RunOptions,
     training_failures: Mapping[str, Failure],
-    tuned: Mapping[str, TunedStrength],
+    choices: DevChoices,
 ) -> None:
-    """Repeat the steered cells in each further wording, in a folder of its own."""
+    """Repeat the steered cells in each further wording, in a folder of its own.
+
+    Those at strengths of a perceptual scale are not repeated.
+    """
     for part in context.plan.wordings:
         context.display.info(f"Wording {part.wording}: {MEANING[part.wording]}")
         with Store.open(wording_runs.folder(context.store.folder, part.wording)) as store:
@@ -189,6 +199,7 @@ def _run_wordings(
                 store=store,
                 scorers=(),
                 set_scorers=(),
+                activation_scorers=(),
                 steerings={
                     name: steering
                     for name, steering in context.steerings.items()
@@ -199,8 +210,8 @@ def _run_wordings(
             failures = {
                 name: failure for name, failure in training_failures.items() if name in part.cards
             }
-            own = {name: choice for name, choice in tuned.items() if name in part.cards}
-            _run_stages(repeated, options, failures, tuned=own)
+            own = replace(choices.only(part.cards), scales={})
+            _run_stages(repeated, options, failures, choices=own)
 
 
 def _run_stages(
@@ -208,11 +219,11 @@ def _run_stages(
     options: RunOptions,
     training_failures: Mapping[str, Failure],
     *,
-    tuned: Mapping[str, TunedStrength] | None = None,
-) -> Mapping[str, TunedStrength]:
-    """All stages after training; returns the strengths chosen on dev concepts.
+    choices: DevChoices | None = None,
+) -> DevChoices:
+    """All stages after training; returns what was chosen on dev concepts.
 
-    They are chosen here unless they are given as `tuned`.
+    It is chosen here unless it is given as `choices`.
     """
     plan, store, taken = context.plan, context.store, Frozen.read(context.store)
     own = {name: each for name, each in context.steerings.items() if name not in taken.methods}
@@ -224,11 +235,15 @@ def _run_stages(
     if not options.allow_leak:
         _refuse_leaks(audits)
     store.start_session(command=context.command, environment=facts.environment(context))
-    if tuned is None:
-        tuned = _tune(context, options, training_failures) if plan.settings.tune_strength else {}
-    _plan_cells(context, tuned)
-    chosen = {name: choice.facts() for name, choice in tuned.items()}
+    if choices is None:
+        needs_dev = plan.settings.needs_dev_run
+        choices = _choose_on_dev(context, options, training_failures) if needs_dev else DevChoices()
+    _plan_cells(context, choices)
+    chosen = {name: choice.facts() for name, choice in choices.tuned.items()}
     store.set_facts(**facts.run_facts(context, audits), tuned=taken.with_tuned(chosen))
+    learnt = {name: scale.facts() for name, scale in choices.scales.items()}
+    if learnt or taken.facts.strength_scales:
+        store.set_facts(strength_scales=taken.with_scales(learnt))
     frozen.repeat_grid(store)
     if lost := store.drop_missing_images():
         context.display.warn(f"{lost} image files are gone and are made again")
@@ -247,7 +262,8 @@ def _run_stages(
         score(context)
     other_scores.score(context)
     set_scores.score(context, facts.headline_encoder(context))
-    return tuned
+    activation_scores.score(context)
+    return choices
 
 
 def _check_words(context: RunContext, options: RunOptions) -> None:
@@ -291,10 +307,10 @@ def _refuse_leaks(audits: Mapping[str, LeakageAudit]) -> None:
             )
 
 
-def _tune(
+def _choose_on_dev(
     context: RunContext, options: RunOptions, training_failures: Mapping[str, Failure]
-) -> dict[str, TunedStrength]:
-    """Strengths chosen by a run on dev concepts, which is kept in a folder of its own."""
+) -> DevChoices:
+    """Strengths and scales by a run on dev concepts, which is kept in a folder of its own."""
     plan = context.plan
     dev = plan.with_settings(tune.dev_plan(plan.settings))
     if both := dev.concepts_by_id.keys() & plan.concepts_by_id.keys():
@@ -304,16 +320,16 @@ def _tune(
             remedy="Choose test concepts.",
         )
     with Store.open(context.store.folder / "tuning") as store:
-        dev_context = replace(context, plan=dev, store=store, scorers=(), set_scorers=())
+        dev_context = replace(
+            context, plan=dev, store=store, scorers=(), set_scorers=(), activation_scorers=()
+        )
         _check_words(dev_context, options)
         _run_stages(dev_context, options, training_failures)
-        chosen = tune.choose_strengths(Summary(store), floor=plan.settings.tune_floor)
-        return {
-            name: choice for name, choice in chosen.items() if name not in context.frozen.methods
-        }
+        choices = tune.choose(Summary(store), plan.settings)
+        return choices.only(plan.cards.keys() - set(context.frozen.methods))
 
 
-def _plan_cells(context: RunContext, tuned: Mapping[str, TunedStrength]) -> None:
+def _plan_cells(context: RunContext, choices: DevChoices) -> None:
     """Plan the grid, unless the same grid is planned already."""
     store, plan, model = context.store, context.plan, context.model.revision
     digests = {
@@ -321,8 +337,11 @@ def _plan_cells(context: RunContext, tuned: Mapping[str, TunedStrength]) -> None
         for name, card in plan.cards.items()
         if name not in context.frozen.methods
     }
-    strengths = {name: choice.strength for name, choice in tuned.items()}
-    grid = context.frozen.grid(grid_digest(plan, model=model, methods=digests, tuned=strengths))
+    strengths = {name: choice.strength for name, choice in choices.tuned.items()}
+    scaled = {name: scale.strengths for name, scale in choices.scales.items()}
+    grid = context.frozen.grid(
+        grid_digest(plan, model=model, methods=digests, tuned=strengths, scaled=scaled)
+    )
     past = Facts.read(store)
     before = {id_: concept.digest for id_, concept in past.concepts.items()}
     store.drop_scores(
@@ -343,7 +362,13 @@ def _plan_cells(context: RunContext, tuned: Mapping[str, TunedStrength]) -> None
             image_key(cell, model=model, method_digest=digests[cell.method], batch=settings.batch),
         )
         for cell in cells(
-            settings, plan.concepts, plan.prompts, tuned=strengths, wording=plan.wording
+            settings,
+            plan.concepts,
+            plan.prompts,
+            tuned=strengths,
+            scaled=scaled,
+            wording=plan.wording,
+            task_prompts=plan.task_prompts,
         )
     )
     store.plan_cells(chain(context.frozen.rows(store), rows), grid=grid)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from htbench.core.errors import Missing, UsageError
@@ -12,6 +13,7 @@ from htbench.core.types import Digest
 from htbench.run.context import RemoteEncoder, RunContext, chunks
 from htbench.run.store import CellRow, Failure, ImageSeed, image_file
 from htbench.run.summary import METRICS
+from htbench.run.tasks.task import TaskPrompt
 from htbench.run.workers.messages import Embeddings, EmbedImages, run_all
 from htbench.scorers import metrics
 from htbench.scorers.metric_table import PAIRED
@@ -81,7 +83,6 @@ class _Embedder:
     def __init__(self, context: RunContext, encoder: RemoteEncoder) -> None:
         self.damaged = 0
         self._context, self._encoder = context, encoder
-        self._concepts = context.plan.concepts_by_id
         self._unsteered: dict[ImageSeed, Tensor] = {}
         self._unpaired = context.store.unpaired()
         self._class_texts = {
@@ -120,8 +121,7 @@ class _Embedder:
         for ids in chunks(todo, 8 * _BATCH_SIZE):
             for row in self._context.store.cells(ids):
                 cells += 1
-                seed = row.prompt, row.seed
-                if seed not in self._unsteered and seed not in self._unpaired:
+                if not self._can_score(row):
                     continue
                 if row.is_steered and row.image not in pngs:
                     png = self._read(row.image, str(row.file))
@@ -138,29 +138,71 @@ class _Embedder:
     def scores(self, batch: _ScoreBatch, embeddings: Embeddings) -> list[Score]:
         """All scores of a batch."""
         steered = dict(zip(batch.images, embeddings.images, strict=True))
+        questions = [self._question(row) for row in batch.rows]
         unsteered = [self._unsteered.get((row.prompt, row.seed)) for row in batch.rows]
         images = [
             steered[row.image] if row.is_steered or vector is None else vector
             for row, vector in zip(batch.rows, unsteered, strict=True)
         ]
-        return _scores(
+        scores = _scores(
             batch.rows,
             images,
             unsteered,
             dict(zip(batch.task.texts, embeddings.texts, strict=True)),
-            [self._concepts[row.concept] for row in batch.rows],
+            questions,
             self._class_texts,
             self._encoder,
         )
+        return scores + self._further_scores(batch.rows, images, questions)
+
+    def _further_scores(
+        self, rows: Sequence[CellRow], images: "Sequence[Tensor]", questions: Sequence[TaskPrompt]
+    ) -> list[Score]:
+        """The scores that the task of the run needs besides those of the leaderboard."""
+        wanted = self._context.plan.task.further_scores
+        if not wanted:
+            return []
+        import torch
+
+        image, neutral = torch.stack(list(images)), [each.neutral for each in questions]
+        plain = [self._unsteered[text, row.seed] for text, row in zip(neutral, rows, strict=True)]
+        texts, vectors = self._subjects
+        own = torch.tensor([texts.index(text) for text in neutral])
+        values = {
+            "rest_kept": metrics.image_preservation(image, torch.stack(plain)),
+            "subject": metrics.class_probability(image, vectors, own, scale=self._encoder.scale),
+        }
+        return [
+            (row.id, name, self._encoder.id, float(values[name][k]))
+            for name in wanted
+            for k, row in enumerate(rows)
+        ]
+
+    @cached_property
+    def _subjects(self) -> "tuple[list[str], Tensor]":
+        """The evaluation prompts of the set, which are the classes of an image's subject."""
+        texts = list(dict.fromkeys(self._context.plan.concept_set.prompts))
+        return texts, self._encoder.texts(texts)
+
+    def _question(self, row: CellRow) -> TaskPrompt:
+        return self._context.plan.question(row.concept, row.prompt)
+
+    def _can_score(self, row: CellRow) -> bool:
+        """True if the unsteered images that the cell is compared with are here."""
+        seed = row.prompt, row.seed
+        if seed not in self._unsteered and seed not in self._unpaired:
+            return False
+        plain = self._question(row).neutral, row.seed
+        return not self._context.plan.task.further_scores or plain in self._unsteered
 
     def _batch(
         self, rows: Sequence[CellRow], pngs: Mapping[Digest, bytes], cells: int
     ) -> _ScoreBatch:
-        pairs = [(row.prompt, self._concepts[row.concept]) for row in rows]
+        questions = map(self._question, rows)
         texts = dict.fromkeys(
             text
-            for prompt, concept in pairs
-            for text in (prompt, concept.text, concept.target(prompt))
+            for each in questions
+            for text in (each.neutral, each.asked.text, each.asked.target(each.neutral))
         )
         task = EmbedImages(
             encoder=self._encoder.index,
@@ -201,7 +243,7 @@ def _scores(
     images: "Sequence[Tensor]",
     unsteered: "Sequence[Tensor | None]",
     texts: "Mapping[str, Tensor]",
-    concepts: Sequence[Concept],
+    questions: Sequence[TaskPrompt],
     class_texts: ClassTexts,
     encoder: RemoteEncoder,
 ) -> list[Score]:
@@ -210,11 +252,10 @@ def _scores(
     image = torch.stack(list(images))
     pairs = zip(images, unsteered, strict=True)
     before = torch.stack([own if other is None else other for own, other in pairs])
-    prompt = torch.stack([texts[row.prompt] for row in rows])
+    concepts = [each.asked for each in questions]
+    prompt = torch.stack([texts[each.neutral] for each in questions])
     concept_text = torch.stack([texts[concept.text] for concept in concepts])
-    target = torch.stack(
-        [texts[concept.target(row.prompt)] for concept, row in zip(concepts, rows, strict=True)]
-    )
+    target = torch.stack([texts[each.asked.target(each.neutral)] for each in questions])
     values = {
         "concept_gain": metrics.concept_gain(image, before, concept_text),
         "presence": metrics.presence(image, target, prompt, scale=encoder.scale),

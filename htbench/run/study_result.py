@@ -101,6 +101,20 @@ class AgreementRecord(_Record):
     ac1: IntervalRecord
 
 
+class PairVotesRecord(_Record):
+    """The votes on one pair of pictures, without names of people."""
+
+    one: str
+    two: str
+    """Methods, in alphabetical order."""
+    concept: str
+    prompt: str
+    seed: int
+    for_one: int = Field(ge=0, le=10**6)
+    ties: int = Field(ge=0, le=10**6)
+    for_two: int = Field(ge=0, le=10**6)
+
+
 class CriterionRecord(_Record):
     """The result for one question."""
 
@@ -124,6 +138,17 @@ class CriterionRecord(_Record):
     catch_trials: ShareRecord = Field(alias="sentinels")
     left: ShareRecord
     agreement: list[AgreementRecord]
+    pair_votes: list[PairVotesRecord] = []
+    """The votes on each pair of pictures; earlier versions of htbench wrote none."""
+
+
+class TableRecord(_Record):
+    """A table of a task that is no choice between two methods, ready to be shown."""
+
+    title: str
+    columns: list[str]
+    """The first is of names, the others of figures with their intervals."""
+    rows: list[list[str]]
 
 
 class StudyRecord(_Record):
@@ -136,3 +161,8 @@ class StudyRecord(_Record):
     """The strength of the compared pictures; None: the full strength of the run."""
     flow: list[StepRecord]
     criteria: list[CriterionRecord]
+    """Those of a choice between two methods; empty for another task."""
+    question: str = ""
+    """The criterion of another task; likewise `tables`, and `notes` on how they were made."""
+    tables: list[TableRecord] = []
+    notes: list[str] = []

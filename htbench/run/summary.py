@@ -542,8 +542,8 @@ class Summary:
         return card.training.seconds if card and math.isfinite(card.training.seconds) else 0.0
 
     def tuning_seconds(self, method: str) -> float:
-        """Seconds that choosing a strength on dev concepts took."""
-        choice = self.facts.tuned.get(method)
+        """Seconds that choosing a strength, or learning a scale, on dev concepts took."""
+        choice = self.facts.tuned.get(method) or self.facts.strength_scales.get(method)
         return choice.seconds if choice else 0.0
 
     def values(self, method: str, strength: float, metric: str) -> Mapping[str, list[float]]:

@@ -1,11 +1,18 @@
 """Choice of a strength for each method, by a run on dev concepts that is charged to the method."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
 from htbench.core.errors import UsageError
 from htbench.run.plan import Plan
+from htbench.run.strength_scale import (
+    MethodScale,
+    learn_scales,
+    scale_strengths,
+    seconds_on_dev,
+)
 from htbench.run.summary import HEADLINE, Summary
 from htbench.stats.tradeoff import choose_strength
 from htbench.steering.wording import CANONICAL
@@ -30,9 +37,24 @@ class TunedStrength:
         return asdict(self)
 
 
+@dataclass(frozen=True, kw_only=True)
+class DevChoices:
+    """All that a run on dev concepts decides, by method."""
+
+    tuned: Mapping[str, TunedStrength] = field(default_factory=dict)
+    scales: Mapping[str, MethodScale] = field(default_factory=dict)
+
+    def only(self, methods: Collection[str]) -> "DevChoices":
+        """The choices for these methods."""
+        return DevChoices(
+            tuned={name: choice for name, choice in self.tuned.items() if name in methods},
+            scales={name: scale for name, scale in self.scales.items() if name in methods},
+        )
+
+
 def dev_plan(plan: Plan) -> Plan:
-    """The plan of the run on dev concepts by which strengths are chosen."""
-    strengths = tuple(strength for strength in plan.strengths if strength > 0)
+    """The plan of the run on dev concepts by which strengths are chosen, and scales learnt."""
+    strengths = scale_strengths(plan) if plan.is_perceptual else plan.steering_strengths
     if not strengths:
         raise UsageError(
             "no strength above 0 to choose from", remedy="Give some: --strength 0.5,1,1.5"
@@ -43,9 +65,18 @@ def dev_plan(plan: Plan) -> Plan:
             "limit": plan.tune_concepts,
             "strengths": strengths,
             "tune_strength": False,
+            "strength_scale": "plain",
             "fit_seeds": 1,
             "wording": (CANONICAL,),
         }
+    )
+
+
+def choose(summary: Summary, plan: Plan) -> DevChoices:
+    """All that a `plan` asks for, from the run on dev concepts."""
+    return DevChoices(
+        tuned=choose_strengths(summary, floor=plan.tune_floor) if plan.tune_strength else {},
+        scales=learn_scales(summary, plan) if plan.is_perceptual else {},
     )
 
 
@@ -80,7 +111,7 @@ def _choose_strength(summary: Summary, method: str, *, floor: float) -> TunedStr
     strengths, gains, preservations = (np.array(column) for column in zip(*complete, strict=True))
     return TunedStrength(
         strength=float(strengths[choose_strength(gains, preservations, floor=floor)]),
-        seconds=_seconds(summary, method),
+        seconds=seconds_on_dev(summary, method),
         concepts=max((gain.n for _, gain, _ in points if gain), default=0),
         floor=floor,
         curve=[
@@ -88,11 +119,3 @@ def _choose_strength(summary: Summary, method: str, *, floor: float) -> TunedStr
             for strength, gain, preservation in points
         ],
     )
-
-
-def _seconds(summary: Summary, method: str) -> float:
-    fits = sum(fit.seconds for fit in summary.store.fit_timings() if fit.method == method)
-    query = """SELECT coalesce(sum(seconds), 0) FROM images
-               WHERE key IN (SELECT image FROM cells WHERE method = ? AND strength != 0)"""
-    ((images,),) = summary.store.select(query, method)
-    return float(fits + images)

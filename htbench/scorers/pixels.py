@@ -1,4 +1,5 @@
-r"""Scores of a picture's pixels alone: what steering does to them beside adding a concept.
+r"""Scores of a picture's pixels alone: what steering does to them beside adding a concept, and
+attributes that a concept may ask for.
 
 Each pixel has a red, green and blue level from 0 to 1 and the luminance
 :math:`Y = .299 R + .587 G + .114 B`; transparent pixels stand on white. No weights are needed.
@@ -18,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from htbench.core import pictures
-from htbench.scorers.scorer import Better, ScorerCard, ScorerInput, ScorerVersion
+from htbench.scorers.scorer import Against, Better, ScorerCard, ScorerInput, ScorerVersion
 
 VERSION = "1"
 """To be raised with any change of the functions below, which makes other scores."""
@@ -81,6 +82,40 @@ def sharpness(levels: Levels) -> float:
     return float(math.sqrt(sum(squares) / 2) / deviation)
 
 
+def brightness(levels: Levels) -> float:
+    """Mean of the luminance, 0 to 1."""
+    return float((levels @ _LUMINANCE).mean())
+
+
+def saturation(levels: Levels) -> float:
+    """Mean of a pixel's largest level less its smallest, 0 to 1; 0 for a picture in grey."""
+    return float(np.ptp(levels, axis=-1).mean())
+
+
+def hue(levels: Levels) -> float:
+    r"""Hue of the mean colour, in degrees from 0 to 360: red is 0, green 120, blue 240.
+
+    .. math:: \mathrm{atan2}(\sqrt 3 (G - B), 2 R - G - B)
+
+    It is that of the mean, so that a picture of opposite colours has the hue of what they do not
+    cancel. NaN where the mean colour is grey, to a level of 255.
+    """
+    red, green, blue = levels.reshape(-1, 3).mean(0)
+    across, up = 2 * red - green - blue, math.sqrt(3) * (green - blue)
+    if math.hypot(across, up) / 2 < 1 / 255:
+        return math.nan
+    return math.degrees(math.atan2(up, across)) % 360
+
+
+def hue_shift(levels: Levels, unsteered: Levels) -> float:
+    """Turn of the hue from the unsteered picture's, in degrees, above -180 to 180.
+
+    It is positive from red towards green. 0 where either picture has no hue, as a picture that
+    turned grey has lost its colour and not turned it.
+    """
+    return _turn(hue(levels), hue(unsteered))
+
+
 class PixelScorer:
     """Implements `htbench.scorers.scorer.Scorer` for a function of a picture's levels.
 
@@ -91,6 +126,7 @@ class PixelScorer:
     better: ClassVar[Better]
     summary: ClassVar[str]
     paper: ClassVar[str] = ""
+    against: ClassVar[Against] = "nothing"
     function: ClassVar[Callable[[Levels], float]]
 
     def __init__(
@@ -100,7 +136,7 @@ class PixelScorer:
             name=self.name,
             gauge=self.name,
             better=self.better,
-            against="nothing",
+            against=self.against,
             licence="Apache-2.0, with htbench",
             summary=self.summary,
             paper=self.paper,
@@ -114,8 +150,7 @@ class PixelScorer:
         """Nothing: what was read is kept for the next of these scorers."""
 
     def _measure(self, path: Path) -> float | str:
-        file = path.stat()
-        scores = _scores(path, file.st_mtime_ns, file.st_size)
+        scores = _read(path)
         return scores if isinstance(scores, str) else scores[self.name]
 
 
@@ -149,6 +184,52 @@ class Sharpness(PixelScorer):
     summary = "Sharpness: difference of neighbouring pixels by the contrast; low where blurred"
 
 
+class Brightness(PixelScorer):
+    """Brightness as a scorer."""
+
+    name, better, function = "brightness", "higher", brightness
+    summary = "Brightness: mean luminance, 0 to 1; an attribute, of which more is not better"
+
+
+class Saturation(PixelScorer):
+    """Saturation as a scorer."""
+
+    name, better, function = "saturation", "higher", saturation
+    summary = "Saturation: mean spread of a pixel's levels, 0 to 1; more is not better"
+
+
+class HueShift(PixelScorer):
+    """The turn of the hue as a scorer."""
+
+    name, better, function = "hue-shift", "higher", hue
+    summary = "Hue shift: turn of the mean colour's hue from the unsteered picture's, in degrees"
+    against: ClassVar[Against] = "unsteered"
+
+    def measure(self, inputs: Sequence[ScorerInput]) -> list[float | str]:
+        return [self._shift(_read(item.image), _read(item.unsteered)) for item in inputs]
+
+    def _shift(
+        self, scores: dict[str, float] | str, unsteered: dict[str, float] | str
+    ) -> float | str:
+        if isinstance(scores, str):
+            return scores
+        if isinstance(unsteered, str):
+            return f"unsteered: {unsteered}"
+        return _turn(scores[self.name], unsteered[self.name])
+
+
+def _turn(hue: float, other: float) -> float:
+    """The shorter way from `other` to `hue`, in degrees; 0 where either is NaN."""
+    if math.isnan(hue) or math.isnan(other):
+        return 0.0
+    return 180 - (180 - hue + other) % 360
+
+
+def _read(path: Path) -> dict[str, float] | str:
+    file = path.stat()
+    return _scores(path, file.st_mtime_ns, file.st_size)
+
+
 @lru_cache(maxsize=1 << 16)
 def _scores(path: Path, modified: int, size: int) -> dict[str, float] | str:
     """All scores of a picture by scorer, so that it is read once for several; or a reason."""
@@ -160,4 +241,7 @@ def _scores(path: Path, modified: int, size: int) -> dict[str, float] | str:
     return {scorer.name: scorer.function(levels) for scorer in _SCORERS}
 
 
-_SCORERS: tuple[type[PixelScorer], ...] = (Contrast, Clipping, Noise, Sharpness)
+_SCORERS: tuple[type[PixelScorer], ...] = (
+    *(Contrast, Clipping, Noise, Sharpness),
+    *(Brightness, Saturation, HueShift),
+)

@@ -145,8 +145,13 @@ def is_set_scorer(name: str) -> bool:
     return name in registry.plugins("set_scorers")
 
 
+def is_activation_scorer(name: str) -> bool:
+    """True if `name` is an installed scorer of activations."""
+    return name in registry.plugins("activation_scorers")
+
+
 def is_encoder(name: str) -> bool:
-    """True if `name` is neither a scorer of pictures nor one of sets of pictures."""
+    """True if `name` is no scorer of pictures, of sets of pictures or of activations."""
     return plugin_group(name) == "encoders"
 
 
@@ -154,12 +159,15 @@ def plugin_group(name: str) -> registry.Group:
     """The group of plug-ins that `name` belongs to; encoders if there is none of that name."""
     if is_scorer_plugin(name):
         return "scorers"
+    if is_activation_scorer(name):
+        return "activation_scorers"
     return "set_scorers" if is_set_scorer(name) else "encoders"
 
 
 def other_group(name: str) -> registry.Group:
     """The group of a scorer that is no encoder: of pictures if there is none of that name."""
-    return "set_scorers" if is_set_scorer(name) else "scorers"
+    group = plugin_group(name)
+    return "scorers" if group == "encoders" else group
 
 
 def check(name: str) -> None:
@@ -167,7 +175,9 @@ def check(name: str) -> None:
     if name.endswith(".toml"):
         read(Path(name))
     elif is_encoder(name) and name not in registry.plugins("encoders"):
-        groups: tuple[registry.Group, ...] = ("encoders", "scorers", "set_scorers")
+        groups: tuple[registry.Group, ...] = (
+            *("encoders", "scorers", "set_scorers", "activation_scorers"),
+        )
         names = [each for group in groups for each in registry.plugins(group)]
         raise UnknownName("scorer", name, names, remedy="See: htbench list encoders")
 

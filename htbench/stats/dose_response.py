@@ -181,22 +181,29 @@ def chord_deviation(curves: Curves, strengths: Float[np.ndarray, " strengths"]) 
 def isotonic(curves: Curves) -> PerCurve:
     """R² of the best rising curve.
 
-    1 where the gain never falls, 0 where it falls everywhere, NaN for a flat curve. At each
-    strength the rising curve is the largest, over all starts before it, of the smallest mean from
-    that start to any end after it.
+    1 where the gain never falls, 0 where it falls everywhere, NaN for a flat curve.
+    """
+    residual = ((curves - rising(curves)) ** 2).sum(1)
+    return 1 - _ratio(residual, ((curves - curves.mean(1, keepdims=True)) ** 2).sum(1))
+
+
+def rising(curves: Curves) -> Curves:
+    """The nearest curves that never fall, by least squares (isotonic regression).
+
+    At each strength it is the largest, over all starts before it, of the smallest mean from that
+    start to any end after it.
 
     References:
         Barlow, Bartholomew, Bremner, Brunk. Statistical Inference Under Order Restrictions. 1972.
     """
     sums = np.cumsum(np.pad(curves, ((0, 0), (1, 0))), axis=1)
-    rising = np.full(curves.shape, -np.inf)
+    nearest = np.full(curves.shape, -np.inf)
     count = curves.shape[1]
     for start in range(count):
         means = (sums[:, start + 1 :] - sums[:, start, None]) / np.arange(1, count - start + 1)
         smallest = np.minimum.accumulate(means[:, ::-1], axis=1)[:, ::-1]
-        np.maximum(rising[:, start:], smallest, out=rising[:, start:])
-    residual = ((curves - rising) ** 2).sum(1)
-    return 1 - _ratio(residual, ((curves - curves.mean(1, keepdims=True)) ** 2).sum(1))
+        np.maximum(nearest[:, start:], smallest, out=nearest[:, start:])
+    return nearest
 
 
 def _ratio(part: PerCurve, whole: PerCurve) -> PerCurve:

@@ -49,6 +49,17 @@ def invert(change: Affine) -> Affine:
     return Affine.from_flat(torch.stack([1 / scale, -shift / scale]), change.layout)
 
 
+def reflect(change: Affine) -> Affine:
+    """The map that does at strength -s exactly what `change` does at s, and the reverse.
+
+    Its scale is `2 - scale` and its shift `-shift`, per site and channel. A support stays.
+    """
+    scale, shift = change.maps
+    reflected = Affine.from_flat(torch.stack([2 - scale, -shift]), change.layout)
+    reflected.limits = change.limits
+    return reflected
+
+
 def average(changes: Sequence[Affine]) -> Affine:
     """The mean of the scales and of the shifts of `changes`, per site and channel.
 

@@ -88,6 +88,8 @@ class Card(BaseModel):
     """Files of trained steerings by model name, relative to the card's folder; absolute once the
     card is read, so that they are found from any folder and by any process."""
     _folder: Path = PrivateAttr(Path())
+    _base_digest: Digest = PrivateAttr(Digest(""))
+    """Digest of the card that this one is made of; empty for a card of its own."""
 
     @property
     def code_file(self) -> Path | None:
@@ -104,6 +106,7 @@ class Card(BaseModel):
                 self.method,
                 self.settings,
                 *([content.file_digest(self.code_file)] if self.code_file else []),
+                *([self._base_digest] if self._base_digest else []),
             ]
         )
 
@@ -137,14 +140,36 @@ def cards() -> dict[str, Card]:
     return {name: read_card(path) for name, path in sorted(_card_files().items())}
 
 
+_OPPOSITES = {
+    "inverse": "the inverse of its map, or the prompt without the concept's words",
+    "reversed": "its map fitted from images with the concept to images without it",
+    "negated": "a negation in the prompt in place of the concept's words",
+}
+"""Ways to steer away with a method other than its own at negative strength; each is a method that
+has the other as its base, see `htbench.methods.opposite`."""
+_WITHOUT = {
+    "none": ("inverse", "reversed", "negated"),
+    "prompt": ("reversed",),
+    "per-concept": ("negated",),
+    "amortised": ("reversed", "negated"),
+}
+"""The ways that methods of a kind do not have: what is predicted is not fitted the other way."""
+
+
 def load_card(name: str) -> Card:
     """The card of the baseline `name`, or the card at that path if it ends in `.toml`.
+
+    `NAME@inverse`, `NAME@reversed` and `NAME@negated` are other ways to steer away with the method
+    `NAME`: cards that are made of its own.
 
     Raises:
         UnknownName: if no shipped or installed baseline has that name, with the nearest names.
         Missing: if there is no such file.
         UsageError: if the card is not valid.
     """
+    base, at, way = name.rpartition("@")
+    if at and not name.endswith(".toml"):
+        return _opposite(load_card(base), base, way)
     if name.endswith(".toml"):
         if not os.path.lexists(name[:4096]):
             raise Missing(
@@ -156,6 +181,25 @@ def load_card(name: str) -> Card:
     if name not in known:
         raise UnknownName("method", name, known, remedy="See: htbench list methods")
     return read_card(known[name])
+
+
+def _opposite(card: Card, base: str, way: str) -> Card:
+    """The card of a method that steers away in another way than `card`, named `base` in a plan."""
+    absent = _WITHOUT.get(card.kind, ())
+    if way not in _OPPOSITES or way in absent:
+        ways = [f"{base}@{each}" for each in _OPPOSITES if each not in absent]
+        raise UnknownName("method", f"{base}@{way}", ways or cards(), remedy="See docs/tasks.md.")
+    made = card.model_copy(
+        update={
+            "name": f"{card.name}@{way}",
+            "method": way,
+            "summary": f"{card.name} at negative strength: {_OPPOSITES[way]}.",
+            "settings": {"base": base},
+            "published": (),
+        }
+    )
+    made._base_digest = card.digest
+    return made
 
 
 def read_card(path: Path) -> Card:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from htbench.steering.edits import Strength
+
 BACKGROUND, TEXT_COLOUR, MUTED_COLOUR, BORDER_COLOUR = "#ffffff", "#1c1d21", "#6f737b", "#e3e5e8"
 MIN_SIDE, MAX_SIDE = 160, 512
 """Least and greatest length of an image's longer side, in pixels: smaller images are enlarged by
@@ -40,7 +42,8 @@ class Filmstrip:
 
     title: str
     note: str
-    strengths: tuple[float, ...]
+    strengths: tuple[Strength, ...]
+    """A number per column, or several: one of each of the concepts that are combined."""
     rows: tuple[FilmstripRow, ...]
     references: tuple[Image.Image, ...] = ()
     """Reference images of the concept, shown beside the title."""
@@ -49,7 +52,7 @@ class Filmstrip:
     def columns(self) -> tuple[str, ...]:
         """The headings of the columns: strengths, and `prompted` where a row has such an image."""
         prompted = ("prompted",) if any(row.prompted for row in self.rows) else ()
-        return (*(f"{strength:g}" for strength in self.strengths), *prompted)
+        return (*map(_heading, self.strengths), *prompted)
 
     def frames(self) -> list[Image.Image]:
         """The filmstrip at one strength after the other, each as one image of the same size."""
@@ -122,6 +125,11 @@ class Filmstrip:
             header.paste(picture, (free + GAP, 0))
             free += picture.width + GAP
         return header
+
+
+def _heading(strength: Strength) -> str:
+    each = strength if isinstance(strength, tuple) else (strength,)
+    return ", ".join(f"{number:g}" for number in each)
 
 
 def _resize(picture: Image.Image) -> Image.Image:

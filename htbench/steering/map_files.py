@@ -14,16 +14,10 @@ from htbench.steering.spatial import Spatial
 
 @dataclass(frozen=True, kw_only=True)
 class MapFile:
-    """The affine maps of a file."""
+    """The maps of a file; only affine ones can be calculated with."""
 
     path: Path
-    maps: Affine
-    on_means: bool
-    """True if they are applied to means over positions, at all of their sites."""
-    gate: str
-    """The images or positions that they are applied to, in words; empty: to all."""
-    spatial: Spatial | None
-    """The maps with their shifts per position; None: they are the same at all positions."""
+    change: Intervention
     origin: InterventionOrigin | None
     """None where the file does not say."""
 
@@ -33,32 +27,63 @@ class MapFile:
 
         Raises:
             UnknownName: if there is no such file, with the nearest ones beside it.
-            Refused: if it is damaged, or an intervention that is not affine.
+            Refused: if it is damaged.
         """
         if not path.is_file():
             beside = [str(each) for each in path.parent.glob("*.safetensors")]
             raise UnknownName("file", str(path), beside)
-        loaded = intervention.load(path)
-        change = loaded.change if isinstance(loaded, ImageGated | TokensGated) else loaded
-        maps = change
-        if isinstance(change, OnMeans) and change.on_means == change.sites:
-            maps = change.change
-        with_shifts = maps if isinstance(maps, Spatial) else None
-        maps = with_shifts.maps if with_shifts else maps
-        if not isinstance(maps, Affine):
-            raise Refused(
-                f"{str(path)!r} is an intervention of kind {change.kind!r}, which is not affine",
-                remedy="Give maps of a method that fits affine ones, such as lineas.",
-            )
-        origin = intervention.read_origin(path)
-        return cls(
-            path=path,
-            maps=maps,
-            on_means=isinstance(change, OnMeans),
-            spatial=with_shifts,
-            gate=_describe_gate(loaded),
-            origin=origin,
+        return cls(path=path, change=intervention.load(path), origin=intervention.read_origin(path))
+
+    @property
+    def gate(self) -> str:
+        """The images or positions that they are applied to, in words; empty: to all."""
+        if isinstance(self.change, ImageGated):
+            return f"images that pass a gate at {self.change.site}"
+        is_gated = isinstance(self.change, TokensGated)
+        return "positions that pass the gate of each site" if is_gated else ""
+
+    @property
+    def on_means(self) -> bool:
+        """True if they are applied to means over positions, at all of their sites."""
+        change = self._ungated
+        return isinstance(change, OnMeans) and change.on_means == change.sites
+
+    @property
+    def spatial(self) -> Spatial | None:
+        """The maps with their shifts per position; None: they are the same at all positions."""
+        return self._inner if isinstance(self._inner, Spatial) else None
+
+    @property
+    def is_affine(self) -> bool:
+        """True if they are affine, at each position or on means over positions."""
+        return isinstance(self._inner, Affine | Spatial)
+
+    @property
+    def maps(self) -> Affine:
+        """The affine maps, without shifts per position.
+
+        Raises:
+            Refused: if they are not affine.
+        """
+        inner = self._inner
+        maps = inner.maps if isinstance(inner, Spatial) else inner
+        if isinstance(maps, Affine):
+            return maps
+        raise Refused(
+            f"{str(self.path)!r} is an intervention of kind {self.change.kind!r}, "
+            "which is not affine",
+            remedy="Give maps of a method that fits affine ones, such as lineas.",
         )
+
+    @property
+    def _ungated(self) -> Intervention:
+        change = self.change
+        return change.change if isinstance(change, ImageGated | TokensGated) else change
+
+    @property
+    def _inner(self) -> Intervention:
+        change = self._ungated
+        return change.change if isinstance(change, OnMeans) and self.on_means else change
 
     @property
     def name(self) -> str:
@@ -103,12 +128,6 @@ def _refuse_spatial(files: Sequence[MapFile]) -> None:
                 f"{str(file.path)!r} has shifts per position, which are not composed or averaged",
                 remedy="Give maps that are the same at all positions.",
             )
-
-
-def _describe_gate(change: Intervention) -> str:
-    if isinstance(change, ImageGated):
-        return f"images that pass a gate at {change.site}"
-    return "positions that pass the gate of each site" if isinstance(change, TokensGated) else ""
 
 
 def _write(

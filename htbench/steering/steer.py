@@ -10,6 +10,7 @@ from htbench.core.errors import UsageError
 from htbench.steering import baseline
 from htbench.steering.baseline import Card
 from htbench.steering.concept import SPLITS, Concept, ConceptSet, ImageFile
+from htbench.steering.edits import Edit, Edits, Strength
 from htbench.steering.filmstrip import Filmstrip, FilmstripRow
 
 if TYPE_CHECKING:
@@ -86,7 +87,41 @@ def concept_of_maps(paths: Sequence[Path]) -> Concept:
     from htbench.steering.map_files import MapFile
 
     text = ", ".join(MapFile.read(path).name for path in paths)
-    return Concept(id=f"maps/{text}", kind="maps", text=text, template="")
+    id_ = f"maps/{', '.join(map(str, paths))}"
+    return Concept(id=id_, kind="maps", text=text, template="")
+
+
+def edits_from_words(
+    concepts: ConceptSet,
+    *,
+    add: Sequence[str | Concept] = (),
+    remove: Sequence[str | Concept] = (),
+    replace: Mapping[str, str] | None = None,
+    template: str | None = None,
+) -> tuple[Edit, ...]:
+    """Edits by concepts: those of `add` first, then those of `remove`, then the replacements.
+
+    Args:
+        concepts: the set that is searched for words, as `concept_from_words` does it.
+        add: concepts, or their words, to add.
+        remove: concepts, or their words, to remove.
+        replace: words of the concept that takes a place, by the words of the one that had it.
+        template: as for `concept_from_words`.
+
+    Raises:
+        UsageError: as `concept_from_words` does.
+    """
+
+    def read(concept: str | Concept) -> Concept:
+        if isinstance(concept, Concept):
+            return concept
+        return concept_from_words(concept, concepts, template=template)
+
+    return (
+        *(Edit(added=read(concept)) for concept in add),
+        *(Edit(removed=read(concept)) for concept in remove),
+        *(Edit(removed=read(old), added=read(new)) for old, new in (replace or {}).items()),
+    )
 
 
 def check_readable(card: Card, concept: Concept) -> None:
@@ -111,29 +146,31 @@ class FilmstripRequest:
     """
 
     prompts: tuple[str, ...]
-    strengths: tuple[float, ...]
+    strengths: tuple[Strength, ...]
+    """A column each, as `Edits.columns` gives them."""
     seeds: tuple[int, ...] = (0,)
     batch: int = 16
     """Number of images generated at once."""
 
-    def count_images(self, *, methods: int, concept: Concept) -> int:
-        """Number of images of so many methods, with those of prompts that ask for the concept."""
-        columns = methods * len(self.strengths) + bool(concept.target(""))
+    def count_images(self, *, methods: int, edits: Edits) -> int:
+        """Number of images of so many methods, with those of prompts that ask for the edits."""
+        columns = methods * len(self.strengths) + bool(edits.asked(self.prompts))
         return len(self.prompts) * len(self.seeds) * columns
 
 
 def learn(
     cards: Sequence[Card],
     model: "Model",
-    concept: Concept,
+    targets: Sequence[Concept],
     *,
     concepts: ConceptSet,
     folder: Path,
     seed: int = 0,
-) -> "dict[str, Intervention]":
-    """The interventions of methods towards a concept, by the name of the card.
+) -> "dict[str, dict[str, Intervention]]":
+    """The interventions of methods towards concepts, by the name of the card and concept id.
 
     Args:
+        targets: the concepts, which every method must be able to read.
         concepts: the set whose train split methods are trained on.
         folder: where trained methods are kept, and found again.
     """
@@ -141,72 +178,110 @@ def learn(
 
     folder.mkdir(parents=True, exist_ok=True)
     train = concepts.splits["train"]
-    return {
-        card.name: load_or_train(card, model, train, folder=folder, seed=seed).steering.towards(
-            concept
-        )
-        for card in cards
-    }
+    learnt: dict[str, dict[str, Intervention]] = {}
+    for card in cards:
+        steering = load_or_train(card, model, train, folder=folder, seed=seed).steering
+        learnt[card.name] = {concept.id: steering.towards(concept) for concept in targets}
+    return learnt
 
 
 def make_filmstrip(
-    interventions: "Mapping[str, Intervention]",
+    learnt: "Mapping[str, Mapping[str, Intervention]]",
     model: "Model",
-    concept: Concept,
+    edits: Edits,
     request: FilmstripRequest,
     *,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Filmstrip:
-    """Images at several strengths of one intervention towards a concept or more.
+    """Images at several strengths of edits by one method or more.
 
-    Where the concept has a template, the unsteered image of the prompt that asks for it stands
-    beside each row.
+    Where prompts can ask for the edits, the unsteered image of such a prompt stands beside each
+    row.
 
     Args:
-        interventions: by the name of the method.
+        learnt: by the name of the method, the intervention that adds each concept, by its id.
         advance: called after each batch with the number of images generated so far.
+
+    Raises:
+        UsageError: if a concept is to be removed by inverse maps, and a method's have none.
+        Refused: if the inverse of a method's maps cannot be calculated.
     """
+    from htbench.steering.combined import apply_edits
     from htbench.steering.intervention import Intervention
     from htbench.steering.model import Request
 
     starts = list(product(request.prompts, request.seeds))
+    steered = {
+        method: [apply_edits(edits, changes, strength) for strength in request.strengths]
+        for method, changes in learnt.items()
+    }
     requests = [
-        Request(prompt=prompt, seed=seed, intervention=intervention, strength=strength)
+        Request(prompt=prompt, seed=seed, intervention=part.intervention, strength=part.strength)
         for prompt, seed in starts
-        for intervention in interventions.values()
-        for strength in request.strengths
+        for parts in steered.values()
+        for part in parts
     ]
-    if concept.target(""):
-        requests += [
-            Request(
-                prompt=concept.target(prompt), seed=seed, intervention=Intervention(), strength=0.0
-            )
-            for prompt, seed in starts
-        ]
+    asked = edits.asked(request.prompts)
+    requests += [
+        Request(prompt=asked[prompt], seed=seed, intervention=Intervention(), strength=0.0)
+        for prompt, seed in (starts if asked else ())
+    ]
     images: list[Image.Image] = []
     for start in range(0, len(requests), request.batch):
         images += model.generate(requests[start : start + request.batch])
         advance(len(images))
-    keys = [(prompt, seed, method) for prompt, seed in starts for method in interventions]
+    keys = [(prompt, seed, method) for prompt, seed in starts for method in learnt]
     columns = len(request.strengths)
     prompted = dict(zip(starts, images[len(keys) * columns :], strict=False))
-    seeds = ", ".join(map(str, request.seeds))
     return Filmstrip(
-        title=concept.text or ", ".join(reference.name for reference in concept.references),
-        note=f"{', '.join(interventions)} on {model.name}, "
-        f"seed{'s' if len(request.seeds) > 1 else ''} {seeds}",
+        title=edits.title,
+        note=_note(learnt, model, edits, request),
         strengths=request.strengths,
         rows=tuple(
             FilmstripRow(
-                label=_label(prompt, seed, method, request=request, methods=len(interventions)),
+                label=_label(prompt, seed, method, request=request, methods=len(learnt)),
                 prompt=prompt,
                 images=tuple(images[k * columns : (k + 1) * columns]),
                 prompted=prompted.get((prompt, seed)),
             )
             for k, (prompt, seed, method) in enumerate(keys)
         ),
-        references=() if concept.text else tuple(image.open() for image in concept.references),
+        references=tuple(image.open() for image in edits.references),
     )
+
+
+def _note(
+    learnt: "Mapping[str, Mapping[str, Intervention]]",
+    model: "Model",
+    edits: Edits,
+    request: FilmstripRequest,
+) -> str:
+    """The methods, model and seeds of a filmstrip, and the way that maps remove a concept.
+
+    An inverse amplifies channels that the maps nearly silence, which can destroy the picture.
+    """
+    from htbench.steering.combined import largest_gain
+
+    seeds = ", ".join(map(str, request.seeds))
+    plural = "s" if len(request.seeds) > 1 else ""
+    note = f"{', '.join(learnt)} on {model.name}, seed{plural} {seeds}"
+    if len(edits.edits) > 1:
+        note += ", strengths in the order of the title"
+    removed = [edit.removed.id for edit in edits.edits if edit.removed]
+    undone = {
+        method: [changes[concept] for concept in removed if changes[concept].sites]
+        for method, changes in learnt.items()
+    }
+    if not any(undone.values()):
+        return note
+    if edits.remove_by == "negative":
+        return f"{note}, removal by negative strength"
+    gains = ", ".join(
+        f"{method} {max(map(largest_gain, changes)):.2g}"
+        for method, changes in undone.items()
+        if changes
+    )
+    return f"{note}, removal by inverse maps (greatest gain of a channel: {gains})"
 
 
 def _label(prompt: str, seed: int, method: str, *, request: FilmstripRequest, methods: int) -> str:

@@ -14,8 +14,14 @@ from htbench.core.csv_files import cell
 from htbench.core.types import Digest
 from htbench.study import csv_rows, records
 
-Choice = Literal["left", "right", "tie", "skip"]
-"""`skip`: the person declined to answer; it is missing, not a tie."""
+Choice = Literal[
+    "left", "right", "tie", "skip", "yes", "no", "1", "2", "3", "4", "5", "6", "7", "8"
+]
+"""The answer to a question; `htbench.study.task` says which each task has.
+
+`skip`: the person declined to answer; it is missing, not a tie. A number is a rating, or the
+position of the best of several pictures.
+"""
 CHOICES: tuple[Choice, ...] = get_args(Choice)
 TrialKind = Literal["vote", "repeat", "check", "sentinel"]
 """The purpose of a trial.
@@ -39,6 +45,8 @@ CONTENT_COLUMNS = (
 """Columns with the content of an answer; the others are not exported by every platform."""
 NOISE = "noise"
 """The name in place of a method in a sentinel."""
+BETWEEN_NAMES = " | "
+"""Separates the names of several pictures in a cell."""
 NUMBER_RANGES = {
     "seed": (-(2**63), 2**63 - 1),
     "rt_ms": (0, 10**10),
@@ -71,7 +79,11 @@ class Answer:
     seed: int
     left: str
     right: str
-    """The method shown on the right; likewise `left`."""
+    """The method shown on the right; likewise `left`.
+
+    Of pictures that are not a pair, `left` has all methods in the order in which they were shown,
+    and `right` is empty. Where strengths are compared, it is METHOD@STRENGTH.
+    """
     choice: Choice
     rater: str
     """A pseudonym."""
@@ -90,17 +102,24 @@ class Answer:
     def pair(self) -> Pair:
         """The pair that was compared."""
         left, right = self.left, self.right
+        if not right:
+            left = BETWEEN_NAMES.join(sorted(self.shown))
         one, two = (left, right) if left < right else (right, left)
         cells = self.criterion, self.concept, self.prompt, self.seed, one, two
         return tuple.__new__(Pair, cells)  # half the time of `Pair(…)`
 
     @property
+    def shown(self) -> tuple[str, ...]:
+        """The names of all pictures that were shown, in their order."""
+        return _shown(self.left, self.right)
+
+    @property
     def value(self) -> float | None:
-        """1: the left won, 0: the right, 0.5: a tie, None: no verdict."""
+        """Of a pair, 1: the left won, 0: the right, 0.5: a tie, None: no verdict."""
         return _VALUES[self.choice]
 
 
-_VALUES: Mapping[Choice, float | None] = {"left": 1.0, "right": 0.0, "tie": 0.5, "skip": None}
+_VALUES: Mapping[str, float | None] = {"left": 1.0, "right": 0.0, "tie": 0.5, "skip": None}
 COLUMNS = tuple(field.name for field in fields(Answer))
 cells_of = attrgetter(*COLUMNS)
 """Gives the values of an answer in the order of the columns."""
@@ -108,7 +127,10 @@ cells_of = attrgetter(*COLUMNS)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """A pair of pictures in the order in which they are shown, under a meaningless id."""
+    """The pictures of a trial in the order in which they are shown, under a meaningless id.
+
+    `left` and `right` are those of `Answer`.
+    """
 
     item: str
     kind: TrialKind = "vote"
@@ -119,6 +141,11 @@ class Item:
     seed: int = 0
     left: str
     right: str
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The names of all pictures that are shown, in their order."""
+        return _shown(self.left, self.right)
 
 
 KEY_COLUMNS = tuple(field.name for field in fields(Item))
@@ -206,6 +233,10 @@ def content_digest(answers: list[Answer]) -> Digest:
     """Digest of the answers' content, whatever the platform, the order of rows and the times."""
     rows = ([str(getattr(answer, name)) for name in CONTENT_COLUMNS] for answer in answers)
     return digest(sorted(rows))
+
+
+def _shown(left: str, right: str) -> tuple[str, ...]:
+    return (left, right) if right else tuple(left.split(BETWEEN_NAMES))
 
 
 def _answer(cells: Sequence[str]) -> Answer:

@@ -40,7 +40,8 @@ def read(path: Path, *, noun: str = "file", delimiter: str = "") -> Iterator[tup
     number = 0
     with open_text(path, noun=noun) as file:
         try:
-            mark = delimiter or _detect_delimiter(file)
+            told = _skip_told_delimiter(file)
+            mark = delimiter or told or _detect_delimiter(file)
             for number, cells in enumerate(
                 csv.reader(_lines(file), delimiter=mark, strict=True), start=1
             ):
@@ -91,7 +92,7 @@ def header(path: Path, *, noun: str = "file", delimiter: str = "") -> list[str]:
 def detect_delimiter(path: Path) -> str:
     """The delimiter of a file's first rows; a comma where there is none."""
     with open_text(path) as file:
-        return _detect_delimiter(file)
+        return _skip_told_delimiter(file) or _detect_delimiter(file)
 
 
 @contextmanager
@@ -131,11 +132,25 @@ def _lines(file: TextIO) -> Iterator[str]:
         yield line
 
 
+def _skip_told_delimiter(file: TextIO) -> str:
+    """The delimiter that a line such as `sep=;` before the header tells Excel, which is read over.
+
+    Empty, and the file as it was, without such a line.
+    """
+    start = file.tell()
+    line = file.readline(_MAX_CHARS).rstrip("\r\n").strip('"')
+    if line[:4].lower() == "sep=" and line[4:] in tuple(DELIMITERS):
+        return line[4:]
+    file.seek(start)
+    return ""
+
+
 def _detect_delimiter(file: TextIO) -> str:
     """The delimiter that gives the most rows as many cells as the header; the file is rewound."""
+    start = file.tell()
     sample = file.read(_SAMPLE_CHARS)
     is_whole = len(sample) < _SAMPLE_CHARS
-    file.seek(0)
+    file.seek(start)
     return max(DELIMITERS, key=lambda mark: _fit(sample, mark, is_whole=is_whole))
 
 

@@ -204,6 +204,9 @@ def repeat_matches(answers: Sequence[Answer]) -> list[bool]:
 
 
 def _winner(answer: Answer) -> str:
+    """The name of the chosen picture, or the answer about the only one."""
+    if not answer.right and len(answer.shown) > 1 and answer.choice.isdecimal():
+        return answer.shown[int(answer.choice) - 1]
     return {"left": answer.left, "right": answer.right}.get(answer.choice, answer.choice)
 
 

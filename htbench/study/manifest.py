@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from htbench.core import content
 from htbench.study import records
+from htbench.study.task import TaskName
 
 FILE = "export.json"
 REHEARSAL_PREFIX = "rehearsal-"
@@ -20,8 +21,10 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     run: str = ""
+    task: TaskName = "pairs"
     strength: float | None = Field(default=None, allow_inf_nan=False)
-    """The strength of the compared pictures; None: the full strength of the run."""
+    """The strength of the compared pictures; None: the full strength of the run, or all of them
+    where the task compares strengths."""
     wish: dict[str, Any] = {}
     families: dict[str, tuple[str, ...]] = {}
     """Families of each concept."""

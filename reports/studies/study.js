@@ -4,8 +4,12 @@
   const at = (id) => document.getElementById(id);
   const asked = new URLSearchParams(location.search);
   const columns = ["study", "sheet", "rater", "position", "item", "choice", "rt_ms", "time"];
-  const keys = { 1: "left", ArrowLeft: "left", 2: "right", ArrowRight: "right", 3: "tie", 4: "skip", b: "back", B: "back", Backspace: "back" };
-  const choices = ["left", "right", "tie", "skip"], typicalSeconds = 8;
+  const isPair = data.task === "pairs" || data.task === "strength", isSet = data.task === "best", isOne = !isPair && !isSet;
+  const back = { b: "back", B: "back", Backspace: "back" };
+  const keys = isPair ? { 1: "left", ArrowLeft: "left", 2: "right", ArrowRight: "right", 3: "tie", 4: "skip", ...back }
+    : { ...Object.fromEntries(data.answers.map((answer, index) => [index + 1, answer])), ...(data.task === "yes-no" ? { y: "yes", Y: "yes", n: "no", N: "no" } : {}), 0: "skip", ...back };
+  const choices = isPair ? ["left", "right", "tie", "skip"] : [...data.answers, "skip"];
+  const slots = isPair ? ["left", "right"] : isSet ? data.answers : ["only"], typicalSeconds = 8;
   const served = data.served || null;
   const person = asked.get("PROLIFIC_PID") || asked.get("rater") || "";
   const store = served ? `htbench ${data.study} ${location.pathname}` : `htbench ${data.study} ${asked.get("sheet") || ""} ${person}`;
@@ -48,6 +52,48 @@
     }));
   }
 
+  const files = (trial) => `${trial.left} ${trial.right}`.trim().split(" ");
+
+  const make = (tag, facts, ...children) => { const node = Object.assign(document.createElement(tag), facts); node.append(...children); return node; };
+  const keyed = (id, words, key, ...before) => make("button", { type: "button", id }, ...before, make("span", {}, words, ...(key === null ? [] : [" ", make("kbd", {}, String(key))])));
+  const scale = (prefix) => data.answers.map((answer, index) => data.task === "rating" ? keyed(`${prefix}${answer}`, `${answer}: ${data.labels[index]}`, null) : keyed(`${prefix}${answer}`, data.labels[index], index + 1));
+
+  // The pictures, answers and words of a task that is no choice between left and right.
+  function prepare() {
+    const most = data.answers[0] === "yes" ? "yes" : data.answers[data.answers.length - 1];
+    if (data.task === "strength") { at("practice-question").textContent = "In which of the two pictures is it stronger:"; at("practice-words").textContent = "in red"; }
+    if (isPair) return;
+    at("pair").hidden = true;
+    for (const side of ["left", "right"]) { at(side).remove(); at(`enlarge-${side}`).remove(); }
+    const image = (slot) => make("img", { id: `${slot}-picture`, alt: isSet ? `Picture ${slot}` : "The picture" });
+    at("pictures").className = isSet ? "pair" : "one";
+    at("pictures").append(...(isSet ? slots.map((slot) => keyed(slot, `Picture ${slot}`, slot, image(slot))) : [image("only")]));
+    at("pictures").hidden = false;
+    at("enlarging").append(...slots.map((slot) => make("button", { type: "button", id: `enlarge-${slot}` }, isSet ? `Enlarge ${slot}` : "Enlarge")));
+    at("skip-key").textContent = "0";
+    at("hint").textContent = `Click ${isSet ? "a picture" : "an answer"}, or press its number; 0 cannot say, B back. You can stop at any time, and continue later on this page.`;
+    if (isSet) { at("practice-question").textContent = "Which picture looks most like"; return; }
+    document.title = at("heading").textContent = "Judge pictures";
+    at("scale").append(...scale(""));
+    at("scale").hidden = false;
+    at("practice-question").textContent = data.task === "rating" ? "How much does the picture look like" : "Does the picture show";
+    at("practice-left").hidden = true;
+    at("practice-right").disabled = true;
+    at("practice-right").querySelector("span").hidden = true;
+    at("practice-scale").append(...scale("practice-"));
+    at("practice-scale").hidden = false;
+    at("practice-state").textContent = "Click the answer that fits, or press its key.";
+    for (const answer of data.answers) at(`practice-${answer}`).addEventListener("click", () => rate(answer, most));
+  }
+
+  function rate(answer, most) {
+    const fits = answer === most;
+    at("practice-state").textContent = fits ? "That is how it works." : "It is a red circle, so the picture fits. Try again.";
+    for (const each of data.answers) at(`practice-${each}`).setAttribute("aria-pressed", String(each === answer));
+    at("go").hidden = !fits;
+    if (fits) at("go").focus();
+  }
+
   function tellTimeLeft(left) {
     const times = state.answers.slice(-20).map((one) => one.rt_ms).sort((one, other) => one - other);
     at("remaining").textContent = times.length < 5 ? "" : `${minutes(left * (times[times.length >> 1] / 1000 + 0.5))} left`;
@@ -75,16 +121,16 @@
       at(id).disabled = true;
       at(id).setAttribute("aria-pressed", String(Boolean(before) && before.choice === id));
     }
-    const loading = ["left", "right"].map((side) => {
-      const picture = at(`${side}-picture`);
-      picture.src = `pictures/${trial[side]}`;
+    const loading = files(trial).map((file, index) => {
+      const picture = at(`${slots[index]}-picture`);
+      picture.src = `pictures/${file}`;
       return picture.decode();
     });
     Promise.all(loading).then(() => {
       if (current !== index || at("trial").hidden) return;
       problem("");
       for (const id of choices) at(id).disabled = false;
-      for (const side of ["left", "right"]) { const picture = at(`${side}-picture`); picture.className = picture.naturalWidth < picture.clientWidth ? "coarse" : ""; }
+      for (const slot of slots) { const picture = at(`${slot}-picture`); picture.className = picture.naturalWidth < picture.clientWidth ? "coarse" : ""; }
       shownAt = performance.now();
       ready = true;
     }, () => {
@@ -92,7 +138,7 @@
       setTimeout(() => { if (current === index && !ready) show(index); }, 3000);
     });
     const next = trials[index + 1];
-    if (next) for (const side of ["left", "right"]) new Image().src = `pictures/${next[side]}`;
+    if (next) for (const file of files(next)) new Image().src = `pictures/${file}`;
   }
 
   // A changed answer has the time that its pair was shown in all.
@@ -110,14 +156,20 @@
     show();
   }
 
+  function goBackFromEnd() { if (!state.over) show(sheet().length - 1); }
+
   function table() {
     const cell = (value) => /[",\r\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value);
     const rows = state.answers.map((one) => ({ ...one, study: data.study, sheet: state.sheet, rater: state.rater }));
     return [columns, ...rows.map((row) => columns.map((name) => cell(row[name])))].map((row) => row.join(",")).join("\r\n") + "\r\n";
   }
 
+  // Answers can be changed until the person says that they have finished.
   function finish() {
     only("end");
+    at("review").hidden = Boolean(state.over);
+    at("over").hidden = !state.over;
+    if (!state.over) return;
     at("code").textContent = state.rater;
     at("save").href = URL.createObjectURL(new Blob([table()], { type: "text/csv" }));
     at("save").download = `answers-${data.study.slice(0, 6)}-${state.sheet}.csv`;
@@ -188,7 +240,7 @@
       state.rater = reply.rater;
       save();
       if (!at("start").hidden) practise();
-      else if (!at("end").hidden) finishServed();
+      else if (!at("end").hidden && state.over) finishServed();
     }
 
     function refuse(status, text) {
@@ -220,15 +272,18 @@
   }
 
   at("start").addEventListener("submit", (event) => { event.preventDefault(); begin(); });
+  prepare();
   for (const id of [...choices, "back"]) at(id).addEventListener("click", () => answer(id));
   at("forward").addEventListener("click", () => show());
+  at("return").addEventListener("click", goBackFromEnd);
+  at("finish").addEventListener("click", () => { state.over = true; save(); finish(); });
   at("go").addEventListener("click", () => show());
-  for (const side of ["left", "right"]) {
-    at(`practice-${side}`).addEventListener("click", () => tryOut(side));
-    at(`enlarge-${side}`).addEventListener("click", () => {
+  for (const side of ["left", "right"]) at(`practice-${side}`).addEventListener("click", () => tryOut(side));
+  for (const slot of slots) {
+    at(`enlarge-${slot}`).addEventListener("click", () => {
       if (!ready) return;
-      at("zoomed").src = at(`${side}-picture`).src;
-      at("zoomed").alt = at(`${side}-picture`).alt;
+      at("zoomed").src = at(`${slot}-picture`).src;
+      at("zoomed").alt = at(`${slot}-picture`).alt;
       at("zoom").showModal();
     });
   }
@@ -237,7 +292,10 @@
     if (at("zoom").open || event.repeat || event.ctrlKey || event.metaKey || event.altKey || !(event.key in keys)) return;
     const choice = keys[event.key];
     if (!at("trial").hidden) answer(choice);
+    else if (!at("practice").hidden && isOne && data.answers.includes(choice)) at(`practice-${choice}`).click();
+    else if (!at("practice").hidden && isSet && (choice === "1" || choice === "2")) tryOut(choice === "1" ? "left" : "right");
     else if (!at("practice").hidden && (choice === "left" || choice === "right")) tryOut(choice);
+    else if (!at("end").hidden && choice === "back") goBackFromEnd();
     else return;
     event.preventDefault();
   });
@@ -252,12 +310,12 @@
     const merged = new Map(own ? own.answers.map((one) => [one.position, one]) : []);
     for (const one of local) if (!merged.has(one.position) || merged.get(one.position).revision < one.revision) merged.set(one.position, one);
     const answers = [...merged.values()].sort((one, other) => one.position - other.position);
-    return { rater: own ? own.rater : before.rater, sheet: served.sheet, answers, sent: before ? before.sent : false };
+    return { rater: own ? own.rater : before.rater, sheet: served.sheet, answers, sent: before ? before.sent : false, over: before ? before.over : false };
   }
 
   function tellLength() {
     const number = Math.max(...data.sheets.map((trials) => trials.length));
-    at("length").textContent = `${number} ${number === 1 ? "pair" : "pairs"} of pictures, ${minutes(number * typicalSeconds)}.`;
+    at("length").textContent = `${number} ${number === 1 ? data.noun.replace(/s\b/, "") : data.noun}, ${minutes(number * typicalSeconds)}.`;
   }
 
   const before = resume();

@@ -284,6 +284,27 @@ def test_strengths_follow_from_the_run_on_dev_concepts(tmp_path: Path) -> None:
     assert "strength of the tuning of prompt is 0.5 in the bundle" in differences(bundle)
 
 
+def test_strength_scales_follow_from_the_run_on_dev_concepts(tmp_path: Path) -> None:
+    changes = {
+        "limit": 1,
+        "methods": ["mean-shift"],
+        "strengths": [0.0, 0.5, 1.0],
+        "strength_scale": "perceptual",
+        "tune_concepts": 1,
+    }
+    runner.run(build(PLAN, changes), tmp_path / "run", RunOptions(threads=1))
+    bundle = pack(tmp_path / "run", tmp_path / "mine.zip").path
+    found = findings(bundle)
+    assert kinds(found, "differs") == []
+    assert "the strength scales of 1 methods follow" in "\n".join(kinds(found, "holds"))
+
+    def change(scales: dict[str, Any]) -> None:
+        scales["mean-shift"]["points"][-1] = 9.0
+
+    forged(bundle, edited_bundle.fact(bundle, "strength_scales", change))
+    assert "points of the strength scale of mean-shift is" in differences(bundle)
+
+
 def test_a_cell_of_a_concept_that_the_run_does_not_list_is_found(bundle: Path) -> None:
     def change(row: dict[str, object]) -> None:
         if row["id"] == 5:

@@ -36,6 +36,29 @@ def test_show_tells_where_maps_are_from(folder: Path) -> None:
     assert "17 sites, 3,264 channels" in shown.stdout
 
 
+def test_maps_of_files_are_combined_at_a_strength_each(folder: Path) -> None:
+    files = ["--maps", "sepia.safetensors", "--maps", "snow.safetensors", "--prompt", "panda"]
+    choice = ["--combine", "sequence", "--strength", "1,0.5", "--out", "film.html"]
+    steered = htbench("steer", *files, *choice, cwd=folder)
+    assert (steered.returncode, steered.stdout) == (0, "film.html\n"), steered.stderr
+    page = (folder / "film.html").read_text()
+    assert "<h1>sepia style, then snowy weather</h1>" in page
+    assert page.count('src="data:image/png;base64,') == 4
+
+
+def test_what_is_learnt_and_is_not_affine_steers_and_is_shown(folder: Path) -> None:
+    words = ["--concept", "sepia style", "--out", "words.safetensors"]
+    htbench("maps", "learn", "prompt", *words, cwd=folder)
+    shown = htbench("maps", "show", "words.safetensors", cwd=folder)
+    assert shown.stdout.splitlines() == [
+        "words.safetensors: sepia style, by prompt for emoji",
+        "  0 sites, of kind rewrite, which is not affine",
+    ]
+    film = ["--prompt", "panda", "--strength", "0,1", "--out", "words.png"]
+    steered = htbench("steer", "--maps", "words.safetensors", *film, cwd=folder)
+    assert (steered.returncode, steered.stdout) == (0, "words.png\n"), steered.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "problem"),
     [

@@ -51,13 +51,30 @@ def test_methods_and_seeds_make_a_page_with_a_slider(tmp_path: Path) -> None:
     assert page.count('src="data:image/png;base64,') == 4 * (5 + 1)
 
 
+def test_concepts_are_added_removed_and_replaced_at_once(tmp_path: Path) -> None:
+    concepts = ["--concept", "sepia style", "--remove", "with lemon"]
+    replaced = ["--replace", "blue background=red background", "--strength", "1,1,0.5"]
+    prompt = ["--prompt", "panda with lemon, blue background", "--method", "prompt"]
+    answer = htbench("steer", *concepts, *replaced, *prompt, "--out", "film.html", cwd=tmp_path)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "film.html\n", "")
+    page = (tmp_path / "film.html").read_text()
+    title = "sepia style + without lemon + red background in place of blue background"
+    assert f"<h1>{title}</h1>" in page
+    assert [f"<figcaption>{heading}</figcaption>" in page for heading in ("1, 1, 0.5", "0, 1, 0")]
+
+
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        ([], "give either --concept, --image or --maps"),
+        ([], "give a concept: --concept, --remove, --replace, --image or --maps"),
+        (["--concept", "sepia style", "--remove", "style/sepia"], "'sepia style' is given twice"),
+        (["--replace", "sepia style=sepia style"], "would be replaced by itself"),
+        (["--replace", "sepia style"], "does not name two concepts"),
+        (["--remove", "rain", "--concept", "lemon", "--strength", "1,2,3"], "3 strengths for 2"),
+        (["--concept", "lemon", "--combine", "sums"], "did you mean 'sum'"),
         (
-            ["--concept", "lemon", "--image", "photo.png"],
-            "give either --concept, --image or --maps",
+            ["--remove", "lemon", "--remove-by", "minus"],
+            "Choose inverse, for affine maps, or negative",
         ),
         (["--concept", ""], "the concept is empty"),
         (["--image", "foto.png"], "did you mean 'photo.png'"),

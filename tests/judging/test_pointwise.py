@@ -4,15 +4,23 @@ import csv
 import json
 import math
 import re
+import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from kit import judged_run
+from kit import judged_run, known_answers
+from kit.html_page import Page
 from kit.in_process import Ended, issue
 from kit.judge_servers import COLOURS, Ask, Endpoint, completion, serving
+
+import htbench
+from htbench import report
+from htbench.judging import card as judge_cards
+from htbench.report import requirements
+from htbench.report.sections import other_scores
 
 METHODS = ("none", "poor", "good")
 
@@ -163,3 +171,60 @@ def test_what_cannot_be_asked_is_one_line(
     assert ended.code in (2, 4)
     assert hint in ended.shown
     assert endpoint.calls == 0
+
+
+NAME = "yes-presence-openai-scripted"
+
+
+def test_scores_are_a_column_of_the_cells_and_none_of_the_leaderboard(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    judge(tmp_path, "--controls", "0")
+    run = htbench.open(tmp_path / "run")
+    means = run.cells().groupby("method", observed=True)[NAME].mean()
+    assert dict(means) == {"none": 0.0, "poor": 0.0, "good": 1.0}
+    assert NAME not in run.leaderboard().columns
+    assert NAME not in (tmp_path / "run" / "leaderboard.csv").read_text()
+
+
+def test_scores_of_a_judge_without_calibration_are_shown_and_not_relied_on(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    judge(tmp_path, "--controls", "0")
+    said = " ".join(issue("report", "run", "--runs-dir", str(tmp_path)).shown.split())
+    assert f"{NAME}: higher is better" in said
+    assert "Do not rely on these scores: the judge was not calibrated." in said
+    text = Page((tmp_path / "run" / "report.html").read_text(encoding="utf-8")).text
+    assert "asked of the judge openai scripted about one picture at a time" in text
+    (verdict,) = required(tmp_path, f"{NAME}[good] > 0.5")
+    assert (verdict.kept, verdict.reason) == (False, "the judge was not calibrated")
+
+
+def test_scores_of_a_calibrated_judge_keep_a_rule(endpoint: Endpoint, tmp_path: Path) -> None:
+    card = judge_cards.load_judge_card(str(tmp_path / "judge"))
+    endpoint.mind = known_answers.knowing(card)
+    judged_run.calibrate(tmp_path / "run", card)
+    endpoint.mind = viewer
+    judge(tmp_path, "--controls", "0")
+    kept, broken = required(tmp_path, f"{NAME}[good] > 0.5", f"{NAME}[poor] > 0.5")
+    assert (kept.kept, broken.kept) == (True, False)
+
+
+def test_a_method_that_reads_concepts_with_the_judge_s_encoder_is_last_and_keeps_no_rule(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    judge(tmp_path, "--controls", "0")
+    with sqlite3.connect(tmp_path / "run" / "judge.sqlite") as database:
+        database.execute(
+            "UPDATE tournaments SET about = json_set(about, '$.circular', json('[\"good\"]'))"
+        )
+    with report.open_run(tmp_path / "run") as summary:
+        (table,) = other_scores.collect(summary)
+    assert (table.lines[-1].method, table.lines[-1].circular) == ("good", True)
+    (verdict,) = required(tmp_path, f"{NAME}[good] > 0.5")
+    assert verdict.reason == "good reads concepts with an encoder of openai scripted"
+
+
+def required(folder: Path, *rules: str) -> list[requirements.Verdict]:
+    with report.open_run(folder / "run") as summary:
+        return requirements.check(summary, [requirements.parse(rule) for rule in rules])

@@ -64,7 +64,7 @@ def build(
             methods={method: {"training": {"encoders": encoders[method]}} for method in methods},
         )
         plan_cells(store, settings, colours, prompts, model="m")
-        pictures = {row.image: _picture(row, noise) for row in store.rows()}
+        pictures = {row.image: picture(row, noise) for row in store.rows()}
         images = [GeneratedImage(key=key, png=png) for key, png in pictures.items()]
         store.add_images(images, seconds=0.1, batch=1)
     return folder
@@ -147,7 +147,7 @@ def _take_fields(kind: type, options: dict[str, Any]) -> dict[str, Any]:
     return {field.name: options.pop(field.name) for field in fields(kind) if field.name in options}
 
 
-def _picture(row: CellRow, noise: float) -> bytes:
+def picture(row: CellRow, noise: float) -> bytes:
     """Grey, with the concept's colour in it; pictures of `shy` have a corner of another colour."""
     dice = random.Random(f"{row.method}{row.concept}{row.prompt}")
     skill = SKILL.get(row.method, 0.4) + noise * dice.uniform(-1, 1)

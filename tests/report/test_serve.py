@@ -96,8 +96,19 @@ def test_nothing_else_of_the_disk_is_served(port: int, path: str) -> None:
     assert ask(port, path)[0].status == 404
 
 
-def test_a_page_of_another_name_gets_no_answer(port: int) -> None:
-    assert ask(port, "/", Host=f"example.org:{port}")[0].status == 403
+@pytest.mark.parametrize(
+    "host",
+    ["example.org:{}", "127.0.0.1.example.org:{}", "example.org", "[::2]:{}", "localhost.:{}"],
+)
+def test_a_page_of_another_name_gets_no_answer(port: int, host: str) -> None:
+    assert ask(port, "/", Host=host.format(port))[0].status == 403
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:{}", "LOCALHOST:{}", "[::1]:{}", "localhost:9", "127.0.0.1"]
+)
+def test_this_machine_is_answered_by_any_name_and_through_a_tunnel(port: int, host: str) -> None:
+    assert ask(port, "/", Host=host.format(port))[0].status == 200
 
 
 def test_ctrl_c_ends_it_with_130_and_no_traceback(run: Path) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 import htbench
 from htbench.core.errors import Missing, UnknownName
 from htbench.judging import card as judge_cards
+from htbench.report.sections import strengths
 from htbench.results.run_result import RunResult
 from htbench.run.store import Store
 from htbench.run.summary import Summary
@@ -159,3 +160,28 @@ def test_a_run_is_opened_by_its_name(
 def test_a_run_that_is_not_there_is_unknown(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="no run 'nothing'"):
         htbench.open("nothing", runs=tmp_path)
+
+
+def test_every_table_of_the_report_is_a_frame(run: RunResult) -> None:
+    names = run.tables()
+    assert {"dose_response", "strength_policies", "costs", "kinds", "claims"} <= {*names}
+    for name in names:
+        frame = run.table(name)
+        assert "object" not in {str(kind) for kind in frame.dtypes}, name
+
+
+def test_a_table_has_the_figures_of_the_report(run: RunResult) -> None:
+    responses = run.table("dose_response").set_index("method")
+    with Store.read(run.folder) as store:
+        found = strengths.collect(Summary(store)).get("lineas")
+    assert found
+    assert found.response
+    assert found.response.spearman
+    assert responses.loc["lineas", "spearman"] == found.response.spearman.mean
+    costs = run.table("costs").set_index("method")
+    assert costs.loc["hypertransport", "training_seconds"] == 1380.0
+
+
+def test_a_table_that_the_run_does_not_have_is_refused(run: RunResult) -> None:
+    with pytest.raises(UnknownName, match="no table of the run 'kind'"):
+        run.table("kind")

@@ -1,5 +1,6 @@
 """Scores of pixels, against known pictures and formulas that are computed in another way."""
 
+import colorsys
 import math
 from pathlib import Path
 
@@ -117,3 +118,46 @@ def test_a_picture_of_too_many_pixels_is_reduced(
     assert pictures.read_picture(tmp_path / "large.png", pixels=16).size == (4, 4)
     item = scorer_input("t", tmp_path, image="large.png")
     assert scorer.load("contrast", "cpu").measure([item]) == [pytest.approx(0, abs=1e-12)]
+
+
+def test_brightness_is_the_mean_luminance_and_saturation_the_mean_spread(
+    textured: np.ndarray,
+) -> None:
+    luminance = sum(weight * textured[..., k] for k, weight in enumerate(LUMINANCE))
+    assert pixels.brightness(textured) == pytest.approx(luminance.mean(), abs=1e-12)
+    spread = textured.max(-1) - textured.min(-1)
+    assert pixels.saturation(textured) == pytest.approx(spread.mean(), abs=1e-12)
+    assert pixels.saturation(gray(textured[..., 0])) == 0
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.1, 0.25, 1 / 3, 0.5, 0.75, 0.9])
+def test_the_hue_of_one_colour_is_near_that_of_the_colour_wheel(turn: float) -> None:
+    levels = np.tile(colorsys.hsv_to_rgb(turn, 0.8, 0.7), (4, 4, 1))
+    away = (pixels.hue(levels) - 360 * turn + 180) % 360 - 180
+    assert abs(away) < 1.5
+
+
+def test_a_grey_picture_has_no_hue_and_no_shift(textured: np.ndarray) -> None:
+    assert math.isnan(pixels.hue(np.full((4, 4, 3), 0.4)))
+    assert pixels.hue_shift(np.full((4, 4, 3), 0.4), textured) == 0
+
+
+def test_the_hue_shift_is_the_shorter_way_with_its_sign() -> None:
+    red, green, blue = (np.tile(np.eye(3)[k], (3, 3, 1)) for k in range(3))
+    assert pixels.hue_shift(green, red) == pytest.approx(120)
+    assert pixels.hue_shift(blue, red) == pytest.approx(-120)
+    assert pixels.hue_shift(1 - red, red) == pytest.approx(180)
+    assert pixels.hue_shift(red, red) == 0
+
+
+def test_a_turn_of_the_channels_is_a_shift_by_120_degrees(textured: np.ndarray) -> None:
+    turned = textured[..., [2, 0, 1]]
+    assert pixels.hue_shift(turned, textured) == pytest.approx(120, abs=1e-9)
+
+
+def test_the_hue_shift_of_files_is_from_the_unsteered_one(tmp_path: Path) -> None:
+    for name, colour in (("steered", (0, 200, 0)), ("plain", (200, 0, 0))):
+        Image.new("RGB", (8, 8), colour).save(tmp_path / f"{name}.png")
+    item = scorer_input("target", tmp_path, image="steered.png", unsteered="plain.png")
+    (shift,) = pixels.HueShift("cpu").measure([item])
+    assert shift == pytest.approx(120)

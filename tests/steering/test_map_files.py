@@ -86,9 +86,12 @@ def test_maps_on_means_and_on_positions_do_not_mix(tmp_path: Path) -> None:
         map_files.average(files, tmp_path / "both.safetensors")
 
 
-def test_an_intervention_that_is_not_affine_is_refused(tmp_path: Path) -> None:
+def test_maps_that_are_not_affine_are_read_but_not_calculated_with(tmp_path: Path) -> None:
+    file = saved(tmp_path, "prompt", Rewrite(more="{prompt} in snow", less="{prompt}"))
+    assert (file.name, file.is_affine) == ("prompt", False)
     with pytest.raises(Refused, match="'rewrite', which is not affine"):
-        saved(tmp_path, "prompt", Rewrite(more="{prompt} in snow", less="{prompt}"))
+        map_files.invert(file, tmp_path / "back.safetensors")
+    assert not (tmp_path / "back.safetensors").exists()
 
 
 def test_a_missing_file_is_told_with_the_nearest(tmp_path: Path) -> None:

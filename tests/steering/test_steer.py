@@ -11,6 +11,7 @@ from htbench.core.errors import UsageError
 from htbench.steering import baseline, steer
 from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept, ConceptSet
+from htbench.steering.edits import Edit, Edits
 from htbench.steering.filmstrip import Filmstrip
 from htbench.steering.steer import FilmstripRequest
 
@@ -96,8 +97,9 @@ def film(
     advance: Callable[[int], None] = lambda _: None,
 ) -> Filmstrip:
     toy = Toy()
-    learnt = steer.learn(cards, toy, concept, concepts=fruit, folder=folder)
-    return steer.make_filmstrip(learnt, toy, concept, strip, advance=advance)
+    learnt = steer.learn(cards, toy, [concept], concepts=fruit, folder=folder)
+    edits = Edits(edits=(Edit(added=concept),))
+    return steer.make_filmstrip(learnt, toy, edits, strip, advance=advance)
 
 
 def test_a_film_has_a_row_a_prompt_and_a_column_a_strength(
@@ -140,3 +142,36 @@ def test_progress_is_told(fruit: ConceptSet, lemon: Concept, tmp_path: Path) -> 
     strip = FilmstripRequest(prompts=("cat",), strengths=(0.0, 0.5, 1.0), batch=2)
     film([baseline.load_card("prompt")], lemon, strip, fruit, tmp_path, advance=told.append)
     assert told == [2, 4]
+
+
+def test_a_film_of_two_concepts_has_each_alone_and_both(
+    fruit: ConceptSet, lemon: Concept, tmp_path: Path
+) -> None:
+    toy, rain = Toy(), steer.concept_from_words("in the rain", fruit)
+    card = baseline.load_card("mean-shift").with_settings({"samples": 2})
+    learnt = steer.learn([card], toy, [lemon, rain], concepts=fruit, folder=tmp_path)
+    edits = Edits(edits=(Edit(added=lemon), Edit(added=rain)))
+    strip = FilmstripRequest(prompts=("cat",), strengths=((0.0, 0.0), (1.0, 0.0), (1.0, 0.5)))
+    made = steer.make_filmstrip(learnt, toy, edits, strip)
+    alone = film(
+        [card], lemon, FilmstripRequest(prompts=("cat",), strengths=(0.0, 1.0)), fruit, tmp_path
+    )
+    assert made.columns == ("0, 0", "1, 0", "1, 0.5", "prompted")
+    assert made.note.endswith(", strengths in the order of the title")
+    assert made.rows[0].images[:2] == alone.rows[0].images
+    assert made.rows[0].images[2] != made.rows[0].images[1]
+
+
+def test_a_film_of_a_removal_says_how_maps_remove(
+    fruit: ConceptSet, lemon: Concept, tmp_path: Path
+) -> None:
+    card = baseline.load_card("mean-shift").with_settings({"samples": 2})
+    learnt = steer.learn([card], Toy(), [lemon], concepts=fruit, folder=tmp_path)
+    strip = FilmstripRequest(prompts=("cat",), strengths=(0.0, 1.0))
+    made = steer.make_filmstrip(learnt, Toy(), Edits(edits=(Edit(removed=lemon),)), strip)
+    assert (made.title, made.note) == (
+        "without lemon",
+        "mean-shift on toy, seed 0, "
+        "removal by inverse maps (greatest gain of a channel: mean-shift 1)",
+    )
+    assert made.columns == ("0", "1")

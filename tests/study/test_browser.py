@@ -124,7 +124,7 @@ def session(tab: Any, study: Path, address: str, *, middle: int) -> list[str]:
             tab.reload()
             tab.set_viewport_size({"width": 360, "height": 740})
         given.append(give(tab, number, len(sheet), trial))
-    tab.wait_for_selector("#end:not([hidden])")
+    tab.click("#finish")
     return given
 
 
@@ -209,7 +209,7 @@ def _press_all(tab: Any, folder: Path, path: Path, sheet: int) -> None:
         tab.wait_for_selector(f"#count:text-is('{number} of {len(rows)}')")
         tab.wait_for_selector(READY)
         tab.keyboard.press(KEYS[row["choice"]])
-    tab.wait_for_selector("#end:not([hidden])")
+    tab.click("#finish")
     saved(tab, folder / "saved")
 
 
@@ -339,10 +339,12 @@ def test_a_served_session_goes_on_after_its_server_was_gone(browser: Any, tmp_pa
         given += [
             give(tab, k, len(trials), trial) for k, trial in enumerate(trials, start=1) if k > 4
         ]
+        tab.click("#finish")
         tab.wait_for_selector("#state:has-text('are saved')")
         session = wait_for_answers(tab, study, len(trials))
         second = browser.new_context().new_page()
         second.goto(address)
+        second.click("#finish")
         second.wait_for_selector("#state:has-text('are saved')")
         second.context.close()
     context.close()
@@ -380,6 +382,30 @@ def test_an_answer_can_be_changed_by_going_back(tab: Any, tmp_path: Path) -> Non
         session = wait_for_answers(tab, study, 4)
     assert [each.choice for each in session.answers[:3]] == [given[0], changed, given[2]]
     assert [each.revision for each in session.answers] == [0, 1, 0, 0]
+
+
+def test_an_answer_can_be_changed_at_the_end_until_the_person_has_finished(
+    tab: Any, study: Path, tmp_path: Path
+) -> None:
+    """Back from the last page by mouse and by key, after a reload too, and no more afterwards."""
+    trials = page.read(study).sheets[0]
+    begin(tab, f"{(study / page.FILE).as_uri()}?sheet=1")
+    for number, trial in enumerate(trials, start=1):
+        give(tab, number, len(trials), trial)
+    tab.click("#return")
+    tab.wait_for_selector(f"#count:text-is('{len(trials)} of {len(trials)}')")
+    tab.click("#forward")
+    assert not tab.is_visible("#save")
+    tab.reload()
+    tab.wait_for_selector("#finish")
+    tab.keyboard.press("b")
+    tab.wait_for_selector(READY)
+    tab.click("#skip")
+    tab.click("#finish")
+    tab.keyboard.press("b")
+    assert not tab.is_visible("#trial")
+    last = imported(saved(tab, tmp_path), study, tmp_path)[-1]
+    assert (last.position, last.choice) == (len(trials), "skip")
 
 
 def test_a_picture_is_enlarged_with_crisp_pixels_and_keys_do_not_answer_meanwhile(

@@ -80,7 +80,9 @@ def test_the_page_tells_every_promise() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["results.py", "steer.py", "learn.py", "trained.py", "algebra.py"])
+@pytest.mark.parametrize(
+    "name", ["results.py", "steer.py", "edits.py", "learn.py", "trained.py", "algebra.py"]
+)
 def test_examples_in_python_run(name: str, tmp_path: Path) -> None:
     answer = python("-c", file(PYTHON, name), cwd=tmp_path)
     # a slow machine has lines of progress too

@@ -44,6 +44,8 @@ ONLY_READ = {
     "study import answers-*": "needs answers of people",
     "study import study/collected/*": "needs answers of people",
     "study serve study": "answers until Ctrl-C",
+    "play": "answers until Ctrl-C",
+    "play --export demo": "takes minutes",
     "study report quickstart": "needs answers of people",
     "import hosted.toml *": "needs a server",
     "import samples *": "watches until Ctrl-C",

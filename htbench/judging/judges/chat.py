@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from htbench.core import interrupts, pictures, reading, secrets
-from htbench.core.errors import HtbenchError, Incomplete, Missing, UsageError
+from htbench.core.errors import HtbenchError, Incomplete, Missing, Refused, UsageError
 from htbench.judging.card import JudgeCard, PictureSettings
 from htbench.judging.connection import (
     Connection,
@@ -422,9 +422,10 @@ class Chat:
         message = message[:_MAX_MESSAGE]
         failure = self._failure(work.question, "rejected", f"{status}: {message}")
         filtered = "content" in message and ("filter" in message or "policy" in message)
+        is_final = status in (401, 404, 429) or self._is_sightless(message)
         if 300 <= status < 400:
             return self._after_redirect(client, work, headers.get("location", ""))
-        if 400 <= status < 500 and status not in (401, 404, 429):
+        if 400 <= status < 500 and not is_final:
             if capability != self.capability:  # another call has found out already
                 return _Attempt(answer=failure, is_final=False)
             weaker = capability.without_named(message, parameters)
@@ -448,6 +449,11 @@ class Chat:
     def _hopeless(self, status: int, message: str) -> HtbenchError | None:
         """The error that ends the command where no further request can be answered."""
         shown, variable = secrets.scrub(message)[:200], self._card.endpoint.url_variable
+        if self._is_sightless(message):
+            return Refused(
+                f"{self.model!r} takes no pictures: {status}: {shown}",
+                remedy="Give a vision-language model with --model.",
+            )
         if refusals.is_about_credit(status, message):
             return Missing(
                 f"{self.endpoint} wants to be paid first: {shown}",
@@ -470,6 +476,10 @@ class Chat:
                 remedy=f"{missing}Set {variable} to its address, or name another --model.",
             )
         return None
+
+    def _is_sightless(self, message: str) -> bool:
+        """True if the endpoint says that the model takes no pictures, and none had a verdict."""
+        return not self._has_verdict and refusals.is_about_pictures(message)
 
     def _after_rate_limit(
         self, work: _Work, failure: JudgeAnswer, headers: Mapping[str, str]

@@ -12,6 +12,14 @@ _CREDIT = re.compile(
     r"|(?:more|out of|no|not enough) credits?\b|spending limit|payment required|account balance",
     re.IGNORECASE,
 )
+_NO_PICTURES = re.compile(
+    r"(?:images?|vision|multi-?modal)(?: inputs?)?(?: is| are)? not supported"
+    r"|(?:not|n't|no) support (?:for )?(?:any )?(?:images?|vision|multi-?modal)\b"
+    r"|no endpoints found that support image|not a (?:multi-?modal|vision)|\bmmproj\b"
+    r"|image_url is only supported|unknown variant .?image_url",
+    re.IGNORECASE,
+)
+"""Words of servers for a model without sight, such as llama.cpp, vLLM, OpenAI and DeepSeek."""
 _TAGS = re.compile(r"<(?:script|style)\b.{0,20000}?</(?:script|style)>|<[^<>]{0,2000}>", re.DOTALL)
 _MAX_TEXT = 4000
 """The part of a body that is looked at where it is no JSON, in characters."""
@@ -58,6 +66,11 @@ def is_about_credit(status: int, message: str) -> bool:
 def is_about_model(message: str, model: str) -> bool:
     """True if a message speaks of the model, and not of the address."""
     return model.lower() in message.lower() or bool(re.search(r"\bmodel", message, re.IGNORECASE))
+
+
+def is_about_pictures(message: str) -> bool:
+    """True if the model takes no pictures at all, which no other request changes."""
+    return bool(_NO_PICTURES.search(message))
 
 
 def _json(body: str) -> Any:

@@ -1,4 +1,4 @@
-"""Calibration of the scorers of losses: flaws, lost diversity and known strengths, planted.
+"""Calibration of the scorers of losses and attributes, by what is planted at known strengths.
 
 They are planted into scenes that the composer draws, so that the truth is known. A scorer of pixels
 has to tell flawed pictures from the others, and each scorer has to follow the planted strength.
@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 
 from htbench.core import registry
 from htbench.models.emoji.calibration import KnownScenes, auc, calibration_table
+from htbench.models.emoji.task_calibration import calibrate_tasks, task_table
 from htbench.scorers import pixels
 from htbench.scorers.picture_sets.cmmd import Cmmd
 from htbench.scorers.picture_sets.diversity import PairwiseDistance, Vendi
@@ -30,6 +31,8 @@ MIN_AUC = MIN_CORRELATION = 0.95
 """Least figures of a scorer that can be trusted."""
 CONCEPTS, PROMPTS, SEEDS = 6, 8, 8
 """Numbers of concepts that are drawn, of prompts with each, and of seeds of a prompt."""
+TASK_CONCEPTS = 20
+"""Number of concepts that the measures of tasks are tested on."""
 
 Levels = pixels.Levels
 
@@ -64,22 +67,22 @@ class _PlantedFlaw:
 
 
 def instrument_tables(device: str, *, split: str = "test", scenes: int = 20) -> tuple[str, bool]:
-    """The tables of `calibration_table`, and that of the scorers of losses.
+    """The tables of `calibration_table`, and those of the scorers of losses and of tasks.
 
     Also true if every scorer can be trusted.
     """
     table, trusted = calibration_table(device, split=split, scenes=scenes)
     encoder = registry.load("encoders", "emoji-clip-b")(device)
     found = [*calibrate_pixels(split=split), *calibrate_sets(encoder, split=split)]
-    poor = [f"{each.scorer} on {each.planted}" for each in found if not each.is_trusted]
-    lines = [
-        "losses:",
-        "",
-        *_lines(found),
-        "",
-        f"losses below {MIN_AUC:g}: {'; '.join(poor) or 'none'}",
-    ]
-    return "\n".join([table, "", *lines]), trusted and not poor
+    attributes = calibrate_attributes(split=split)
+    subjects = list(dict.fromkeys(concept.load("emoji").prompts))
+    of_tasks = calibrate_tasks(known_scenes(split, TASK_CONCEPTS, PROMPTS), subjects, encoder)
+    task_lines, tasks_trusted = task_table(of_tasks)
+    lines = [*_block("losses", found), "", *_block("attributes", attributes), "", *task_lines]
+    all_trusted = trusted and tasks_trusted
+    return "\n".join([table, "", *lines]), all_trusted and all(
+        each.is_trusted for each in (*found, *attributes)
+    )
 
 
 def calibrate_pixels(
@@ -89,6 +92,27 @@ def calibrate_pixels(
     drawn = known_scenes(split, concepts, prompts)
     pictures = [each for scenes in drawn for each in (*scenes.without, *scenes.with_concept)]
     return [_calibrate_flaw(flaw, pictures) for flaw in _FLAWS]
+
+
+def calibrate_attributes(
+    *, split: str = "test", concepts: int = CONCEPTS, prompts: int = PROMPTS
+) -> list[LossCalibration]:
+    """The scorers of attributes on scenes that were darkened, made grey, or turned in hue.
+
+    A picture without a hue of its own cannot be turned, and is left out of the last.
+    """
+    drawn = known_scenes(split, concepts, prompts)
+    scenes = [each for known in drawn for each in (*known.without, *known.with_concept)]
+    coloured = [each for each in scenes if not math.isnan(pixels.hue(_levels(each)))]
+    return [
+        _calibrate_attribute(
+            "brightness", "darkened", scenes, darken, -1, _alone(pixels.brightness)
+        ),
+        _calibrate_attribute(
+            "saturation", "made grey", scenes, to_grey, -1, _alone(pixels.saturation)
+        ),
+        _calibrate_attribute("hue-shift", "hue turned", coloured, turn_hue, 1, pixels.hue_shift),
+    ]
 
 
 def calibrate_sets(
@@ -157,6 +181,32 @@ def blur(picture: Image.Image, strength: float) -> Image.Image:
     return picture.filter(ImageFilter.GaussianBlur(strength * picture.width / 12))
 
 
+def darken(picture: Image.Image, strength: float) -> Image.Image:
+    """The picture with its levels reduced to three tenths at strength 1."""
+    return _picture((1 - 0.7 * strength) * _levels(picture))
+
+
+def to_grey(picture: Image.Image, strength: float) -> Image.Image:
+    """The picture with its pixels moved to the mean of their levels; grey at strength 1."""
+    levels = _levels(picture)
+    return _picture(levels + strength * (levels.mean(-1, keepdims=True) - levels))
+
+
+def turn_hue(picture: Image.Image, strength: float) -> Image.Image:
+    """The picture with its colours turned by 120 degrees around grey at strength 1.
+
+    Its colours are first made paler by half, so that few turned ones are out of range.
+    """
+    angle = math.radians(120 * strength)
+    levels = _levels(to_grey(picture, 0.5))
+    own = (1 + 2 * math.cos(angle)) / 3
+    last, other = (
+        (1 - math.cos(angle)) / 3 + sign * math.sin(angle) / math.sqrt(3) for sign in (-1, 1)
+    )
+    turn = np.array([[own, last, other], [other, own, last], [last, other, own]])
+    return _picture(levels @ turn.T)
+
+
 def collapse(rows: Rows, strength: float) -> Rows:
     """The rows with this share of all but the first replaced by the first."""
     lost = round(strength * (len(rows) - 1))
@@ -216,6 +266,35 @@ def _calibrate_flaw(flaw: _PlantedFlaw, pictures: Sequence[Image.Image]) -> Loss
     )
 
 
+def _calibrate_attribute(
+    scorer: str,
+    planted: str,
+    pictures: Sequence[Image.Image],
+    plant: Callable[[Image.Image, float], Image.Image],
+    sign: int,
+    function: Callable[[Levels, Levels], float],
+) -> LossCalibration:
+    """A scorer of a picture and the unplanted one; `sign` is that of the planted change."""
+    plain = [plant(picture, 0) for picture in pictures]
+    columns = [
+        [
+            sign * function(_levels(plant(picture, strength)), _levels(before))
+            for strength in STRENGTHS
+        ]
+        for picture, before in zip(pictures, plain, strict=True)
+    ]
+    return LossCalibration(
+        scorer=scorer,
+        planted=planted,
+        auc=math.nan,
+        correlation=float(np.mean([_correlation(np.array(column)) for column in columns])),
+    )
+
+
+def _alone(function: Callable[[Levels], float]) -> Callable[[Levels, Levels], float]:
+    return lambda levels, before: function(levels)
+
+
 def _calibrate_diversity(scorer: SetScorer, groups: Sequence[Rows]) -> LossCalibration:
     scores = np.array(
         [
@@ -266,6 +345,16 @@ def _correlation(scores: Float[np.ndarray, " strengths"]) -> float:
 
 def _picture(levels: Levels) -> Image.Image:
     return Image.fromarray((255 * levels.clip(0, 1)).round().astype(np.uint8))
+
+
+def _levels(picture: Image.Image) -> Levels:
+    return np.asarray(picture, float) / 255
+
+
+def _block(title: str, found: Sequence[LossCalibration]) -> list[str]:
+    poor = [f"{each.scorer} on {each.planted}" for each in found if not each.is_trusted]
+    below = f"{title} below {MIN_AUC:g}: {'; '.join(poor) or 'none'}"
+    return [f"{title}:", "", *_lines(found), "", below]
 
 
 def _lines(found: Sequence[LossCalibration]) -> list[str]:

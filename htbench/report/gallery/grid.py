@@ -195,12 +195,16 @@ class _Grid:
 
 
 def _steps(summary: Summary, pairs: Sequence[tuple[str, float]]) -> list[SliderStop]:
-    """The strengths of the plan, and a stop at which each method has its tuned strength."""
+    """The strengths of the plan, and stops at which methods have strengths of their own: the tuned
+    one, and those of a perceptual scale.
+    """
     numbers: dict[tuple[str, Any], int] = {pair: k for k, pair in enumerate(pairs)}
     steering = [method for method in summary.methods if method != UNSTEERED]
     tuned = {method: choice.strength for method, choice in summary.facts.tuned.items()}
     planned = summary.facts.plan.strengths
-    extra = set(tuned.values()) - set(summary.strengths if planned is None else planned)
+    scales = {name: scale.strengths for name, scale in summary.facts.strength_scales.items()}
+    own = {*tuned.values(), *(at for scale in scales.values() for at in scale)}
+    extra = own - set(summary.strengths if planned is None else planned)
     strengths = sorted({strength for method, strength in pairs if method != UNSTEERED} - extra)
     steps = [
         SliderStop(
@@ -214,6 +218,14 @@ def _steps(summary: Summary, pairs: Sequence[tuple[str, float]]) -> list[SliderS
             SliderStop(
                 label="tuned",
                 columns=[numbers.get((method, tuned.get(method)), -1) for method in steering],
+            )
+        )
+    for k, requested in enumerate(at for at in planned or () if at > 0) if scales else ():
+        chosen = {name: scale[k] for name, scale in scales.items() if k < len(scale)}
+        steps.append(
+            SliderStop(
+                label=f"perceptual {_strength_text(requested)}",
+                columns=[numbers.get((method, chosen.get(method)), -1) for method in steering],
             )
         )
     return steps

@@ -9,15 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from htbench.core.errors import HtbenchError
-from htbench.judging.agreement import JudgeAgreement, agreement_with_judge
+from htbench.judging.agreement import HumanVote, JudgeAgreement, agreement_with_judge
 from htbench.judging.audit import MEANING, ControlResult, Flag, JudgeAudit
 from htbench.judging.leaderboard import CriterionLeaderboard, TournamentResult, read_result
 from htbench.judging.ledger import LEDGER_FILE, Ledger
 from htbench.judging.panel import Panel, panels
 from htbench.judging.pointwise import PointwiseResult, read_pointwise
-from htbench.report import format
+from htbench.judging.run_votes import votes_at
+from htbench.report import format, judgements
 from htbench.report.charts import ForestPlot, HeatMap
+from htbench.report.judgements import JudgedTournament, Judgements
+from htbench.report.sections import people
 from htbench.report.sections.vote_charts import Tone, rating_plot, win_matrix
+from htbench.run import study_result
 from htbench.run.summary import Summary
 from htbench.stats.durations import Interval
 from htbench.stats.proportions import Proportion
@@ -128,7 +132,9 @@ class JudgesSection:
     pointwise: list[PointwiseResult] = field(default_factory=list)
     """The scores of single pictures, the latest of each judge and model at each strength."""
     panels: list[Panel] = field(default_factory=list)
-    """Several judges pooled, by strength and criterion; each counts equally."""
+    """Several judges pooled, by strength and criterion, with the votes of the run's studies."""
+    judgements: Judgements | None = None
+    """Verdicts beside their pictures; None without a tournament."""
 
 
 def judge_name(leaderboard: TournamentResult) -> str:
@@ -140,27 +146,38 @@ def judge_name(leaderboard: TournamentResult) -> str:
 def collect(summary: Summary, *, rounds: int = 1000) -> JudgesSection:
     """The latest tournament of each judge and model at each strength.
 
-    A ledger is read again only if it has changed.
+    A ledger is read again only if it, or a study of the run, has changed.
     """
     folder = summary.store.folder
     if not (folder / LEDGER_FILE).is_file():
         return JudgesSection(results=[], problem="")
-    files = (folder / LEDGER_FILE, folder / f"{LEDGER_FILE}-wal")
-    stats = (path.stat() for path in files if path.is_file())
-    return _read(folder, rounds, tuple((stat.st_mtime_ns, stat.st_size) for stat in stats))
+    studies = sorted((folder / study_result.FOLDER).glob("*.json"))
+    files = (folder / LEDGER_FILE, folder / f"{LEDGER_FILE}-wal", *studies)
+    stats = ((path.name, path.stat()) for path in files if path.is_file())
+    state = tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
+    return _read(folder, rounds, summary.full_strength, state)
 
 
 @lru_cache(maxsize=4)
-def _read(folder: Path, rounds: int, state: tuple[tuple[int, int], ...]) -> JudgesSection:
-    """The section for a state of the ledger's files, by which it is cached.
+def _read(
+    folder: Path, rounds: int, full_strength: float, state: tuple[tuple[str, int, int], ...]
+) -> JudgesSection:
+    """The section for a state of the ledger's and the studies' files, by which it is cached.
 
     So a report that is rendered again during a run does not rank all verdicts anew.
     """
+    studies = people.read_studies(folder).studies
     try:
         with Ledger.read(folder) as ledger:
             latest = _latest(ledger.tournaments())
             tournaments = [read_result(ledger, id_, rounds=rounds) for id_ in latest]
             pointwise = [read_pointwise(ledger, id_) for id_ in _latest(ledger.pointwise())]
+            strengths = {each.metadata["design"]["strength"] for each in tournaments}
+            votes = {
+                strength: votes_at(studies, strength, full_strength=full_strength)
+                for strength in strengths
+            }
+            shown = judgements.collect(ledger, map(_judged_tournament, tournaments), votes)
     except HtbenchError as error:
         return JudgesSection(results=[], problem=str(error))
     results = [_judge_result(each, tournaments) for each in tournaments if each.criteria]
@@ -168,16 +185,34 @@ def _read(folder: Path, rounds: int, state: tuple[tuple[int, int], ...]) -> Judg
         results=results,
         problem="",
         pointwise=pointwise,
-        panels=_panels(tournaments, rounds=rounds),
+        panels=_panels(tournaments, votes, rounds=rounds),
+        judgements=shown if shown.shown else None,
     )
 
 
-def _panels(tournaments: Sequence[TournamentResult], *, rounds: int) -> list[Panel]:
-    """The panels of the judges at each strength."""
+def _judged_tournament(result: TournamentResult) -> JudgedTournament:
+    return JudgedTournament(
+        id=result.tournament,
+        judge=judge_name(result),
+        strength=result.metadata["design"]["strength"],
+    )
+
+
+def _panels(
+    tournaments: Sequence[TournamentResult],
+    votes: Mapping[float | None, Sequence[HumanVote]],
+    *,
+    rounds: int,
+) -> list[Panel]:
+    """The panels of the judges at each strength, weighted by agreement with people's votes."""
     by_strength: dict[float | None, dict[str, TournamentResult]] = {}
     for each in tournaments:
         by_strength.setdefault(each.metadata["design"]["strength"], {})[judge_name(each)] = each
-    return [panel for named in by_strength.values() for panel in panels(named, rounds=rounds)]
+    return [
+        panel
+        for strength, named in by_strength.items()
+        for panel in panels(named, votes[strength], rounds=rounds)
+    ]
 
 
 def _latest(tournaments: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from htbench.core.types import UNSTEERED
 from htbench.report import format
+from htbench.report.sections import task
 from htbench.run.summary import HEADLINE, LeaderboardRow, Summary
 from htbench.stats.families import MIN_CLUSTERS
 
@@ -23,6 +24,8 @@ def shared_scale(board: Sequence[LeaderboardRow], metric: str) -> tuple[float, f
 
 def conclusion(summary: Summary) -> str:
     """The conclusion that the default ranking allows; empty below two methods with scores."""
+    if section := task.collect(summary):
+        return section.conclusion
     scored = [
         line
         for line in summary.leaderboard

@@ -1,7 +1,7 @@
 """The section on losses: what steering does to pictures beside adding the concept."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from htbench.core.display import print_json, printable
@@ -11,7 +11,12 @@ from htbench.report import format
 from htbench.report.gallery import pictures
 from htbench.report.once import once
 from htbench.run import flaws
-from htbench.run.fact_table import SetScoreFacts, SetScoreRowFacts
+from htbench.run.fact_table import (
+    ActivationRowFacts,
+    ActivationScoreFacts,
+    SetScoreFacts,
+    SetScoreRowFacts,
+)
 from htbench.run.flaws import MIN_UNSTEERED, TAIL, FlawTable, FlawThreshold
 from htbench.run.store import CellRow
 from htbench.run.summary import Summary
@@ -28,6 +33,8 @@ class LossSection:
     flaws: FlawTable
     sets: list[SetScoreFacts]
     """Scores of sets of pictures."""
+    activations: list[ActivationScoreFacts]
+    """Scores of activations."""
     full: list[tuple[str, float]]
     """Each method at full strength, in the order of the plan."""
 
@@ -40,6 +47,21 @@ class LossSection:
     def notes(self) -> list[str]:
         """Sentences on the thresholds of this run."""
         return list(_notes(self.flaws))
+
+    @property
+    def activation_methods(self) -> list[str]:
+        """Methods whose activations were scored, or were to be, in the order of the plan."""
+        return list(dict.fromkeys(row.method for each in self.activations for row in each.rows))
+
+    @property
+    def activation_problems(self) -> list[str]:
+        """Sentences on the methods whose activations have no score."""
+        reasons: dict[str, list[str]] = {}
+        for each in self.activations:
+            for row in each.rows:
+                if row.reason:
+                    reasons.setdefault(f"{each.title}: {row.reason}", []).append(row.method)
+        return _without_scores(reasons)
 
     def has_set(self, method: str, strength: float) -> bool:
         """True if the pictures of a method at a strength were scored as a set."""
@@ -59,10 +81,7 @@ class LossSection:
                 if row.reason:
                     place = f"{row.method} at {format.strength(row.strength)}"
                     reasons.setdefault(f"{each.title}: {row.reason}", []).append(place)
-        return [
-            f"No {reason} ({', '.join(places[:6])}{', …' if places[6:] else ''})."
-            for reason, places in reasons.items()
-        ]
+        return _without_scores(reasons)
 
     @property
     def _keys(self) -> list[tuple[str, float]]:
@@ -123,10 +142,11 @@ def worst_pictures(summary: Summary) -> list[WorstRow]:
 def collect(summary: Summary) -> LossSection | None:
     """The losses of a run; None where nothing was measured for them."""
     table, sets = flaws.flaw_table(summary), summary.facts.set_scores
-    if not table.thresholds and not sets:
+    activations = summary.facts.activation_scores
+    if not table.thresholds and not sets and not activations:
         return None
     full = [(method, strength_of(method, summary.full_strength)) for method in summary.methods]
-    return LossSection(flaws=table, sets=sets, full=full)
+    return LossSection(flaws=table, sets=sets, activations=activations, full=full)
 
 
 def show(section: LossSection | None) -> None:
@@ -160,6 +180,38 @@ def show(section: LossSection | None) -> None:
         print_paragraph("In brackets: the distance of two random halves, by chance alone.")
         for problem in section.set_problems:
             print_paragraph(printable(problem, max_length=300))
+    if section.activations:
+        print()
+        _activation_table(section).print()
+        print_paragraph(
+            "In brackets: unsteered activations, and two halves of the targets, which are apart by "
+            "chance alone."
+        )
+        for problem in section.activation_problems:
+            print_paragraph(printable(problem, max_length=300))
+
+
+def _activation_table(section: LossSection) -> TextTable:
+    best = {each.name: f"{each.name}, best {each.best:g}" for each in section.activations}
+    return TextTable(
+        title="Steered activations beside target ones",
+        columns=("Method", *best.values()),
+        rows=[
+            (
+                printable(method, max_length=200),
+                *(_activation_text(each.row(method)) for each in section.activations),
+            )
+            for method in section.activation_methods
+        ],
+    )
+
+
+def _activation_text(row: ActivationRowFacts | None) -> str:
+    """A score with its interval, the unsteered score and the floor."""
+    if row is None or math.isnan(row.value):
+        return "-"
+    around = "" if math.isnan(row.low) else f" {format.interval(row.low, row.high, _number)}"
+    return f"{_number(row.value)}{around} ({_number(row.unsteered)}, {_number(row.floor)})"
 
 
 def _set_table(section: LossSection) -> TextTable:
@@ -210,6 +262,10 @@ def print_lines(section: LossSection | None) -> None:
         about = {name: each.stored.get(name) for name in ("name", "better", "encoder")}
         for scored in each.rows:
             print_json(event="set_score", **about, **scored.stored)
+    for one in section.activations:
+        about = {name: one.stored.get(name) for name in ("name", "best", "model", "images")}
+        for steered in one.rows:
+            print_json(event="activation_score", **about, **steered.stored)
 
 
 def csv_head() -> list[str]:
@@ -235,6 +291,14 @@ def share_text(share: Proportion) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}" if share > 1e-12 else "0"
+
+
+def _without_scores(reasons: Mapping[str, Sequence[str]]) -> list[str]:
+    """A sentence per reason why there is no score, with the first places."""
+    return [
+        f"No {reason} ({', '.join(places[:6])}{', …' if places[6:] else ''})."
+        for reason, places in reasons.items()
+    ]
 
 
 def _notes(table: FlawTable) -> Iterator[str]:

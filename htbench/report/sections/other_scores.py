@@ -1,16 +1,22 @@
-"""Scores by scorers that are no encoders: a table each, never mixed with the leaderboard's."""
+"""Scores by scorers that are no encoders, and by judges of single pictures: a table each, never
+mixed with the leaderboard's.
+"""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import permutations
 from math import comb
 from statistics import fmean
 
 from htbench.core.display import print_json, printable
+from htbench.core.errors import HtbenchError
 from htbench.core.tables import TextTable, print_paragraph
 from htbench.core.types import UNSTEERED, encoder_name, strength_of
+from htbench.judging import pointwise_scores
+from htbench.judging.pointwise_scores import PointwiseScores
 from htbench.report import format
 from htbench.report.once import once
 from htbench.run.fact_table import ScorerFacts
@@ -33,6 +39,8 @@ class MethodScore:
     """Numbers of cells, without those that the scorer does not know."""
     failed: int = 0
     """Number of cells without an image, each of which has the worst score of the run."""
+    circular: bool = False
+    """True if the method reads concepts with an encoder of the judge that scored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +121,10 @@ class ScoreTable:
     """Number of cells whose prompt or concept the scorer does not know; not among `planned`."""
     agreements: list[Agreement] = field(default_factory=list)
     """With each counterpart on the leaderboard."""
+    judge: str = ""
+    """The judge that was asked about each picture alone; empty for a scorer."""
+    problem: str = ""
+    """The reason why the scores are not to be relied on; empty if they are."""
 
     @property
     def title(self) -> str:
@@ -122,8 +134,17 @@ class ScoreTable:
 
 @once
 def collect(summary: Summary) -> list[ScoreTable]:
-    """A table per scorer, methods in the order of the plan."""
-    return [_score_table(summary, fact) for fact in summary.facts.gauges if fact.stored]
+    """A table per scorer, methods in the order of the plan; then those of judges of one picture.
+
+    Of a ledger that cannot be read there is none: the section on judges says why.
+    """
+    tables = [_score_table(summary, fact) for fact in summary.facts.gauges if fact.stored]
+    with suppress(HtbenchError):
+        scores = pointwise_scores.read_scores(summary)
+        tables += [
+            _judge_table(summary, each) for each in scores if each.strength == summary.full_strength
+        ]
+    return tables
 
 
 def show(tables: list[ScoreTable]) -> None:
@@ -135,7 +156,7 @@ def show(tables: list[ScoreTable]) -> None:
             columns=("Method", "Strength", printable(board.name, max_length=40), "Done"),
             rows=[
                 (
-                    printable(line.method, max_length=200),
+                    printable(line.method, max_length=200) + ("°" if line.circular else ""),
                     f"{line.strength:g}",
                     format.estimate(line.estimate, "{:.3g}".format),
                     f"{line.done}/{line.planned}"
@@ -144,6 +165,10 @@ def show(tables: list[ScoreTable]) -> None:
                 for line in board.lines
             ],
         ).print()
+        if board.problem:
+            print_paragraph(f"Do not rely on these scores: {printable(board.problem)}.")
+        if any(line.circular for line in board.lines):
+            print_paragraph(f"° reads concepts with an encoder of {printable(board.judge)}")
         for agreement in board.agreements:
             print_paragraph(agreement.sentence)
         for reason, number in board.reasons.items():
@@ -279,6 +304,49 @@ def _score_table(summary: Summary, fact: ScorerFacts) -> ScoreTable:
             for metric in fact.counterparts
             if metric in METRICS
         ],
+    )
+
+
+def _judge_table(summary: Summary, scores: PointwiseScores) -> ScoreTable:
+    """The scores by a judge of single pictures, the best method first and circular ones last."""
+    criterion = scores.criterion
+    by_method: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for each in criterion.pictures:
+        if each.yes is not None:
+            by_method[each.method][each.concept].append(each.yes)
+    means = {
+        method: {concept: fmean(own) for concept, own in by_concept.items()}
+        for method, by_concept in by_method.items()
+    }
+    same = [criterion.name] if criterion.name in summary.metrics else []
+    missing = [each.missing for each in criterion.pictures if each.yes is None]
+    return ScoreTable(
+        name=scores.name,
+        summary=f"The probability of yes to a question about {criterion.name}",
+        better="higher",
+        against="nothing",
+        version=scores.version,
+        weights=scores.model,
+        licence="",
+        paper="https://arxiv.org/abs/2404.01291",
+        command="",
+        lines=[
+            MethodScore(
+                method=row.method,
+                strength=strength_of(row.method, summary.full_strength),
+                estimate=row.score,
+                done=row.answered,
+                planned=row.pictures,
+                circular=row.circular,
+            )
+            for row in criterion.methods
+        ],
+        done=len(criterion.pictures) - len(missing),
+        planned=len(criterion.pictures),
+        reasons=dict(Counter(missing)),
+        agreements=[_agreement(summary, metric, means, lower=False) for metric in same],
+        judge=scores.judge,
+        problem=scores.problem,
     )
 
 

@@ -50,8 +50,13 @@ class People:
 
 def collect(summary: Summary) -> People:
     """Read all studies of the run, in the order of their file names."""
+    return read_studies(summary.store.folder)
+
+
+def read_studies(folder: Path) -> People:
+    """The same of the run in `folder`."""
     studies, problems = [], []
-    for path in sorted((summary.store.folder / FOLDER).glob("*.json")):
+    for path in sorted((folder / FOLDER).glob("*.json")):
         study = _read(path)
         if isinstance(study, str):
             problems.append(study)

@@ -13,6 +13,7 @@ from htbench.run.store import CellRow, Failure, GeneratedImage
 from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept
 from htbench.steering.intervention import Intervention
+from htbench.steering.method import PromptsAndSeeds
 from htbench.steering.text_limits import CutText, Question
 from htbench.steering.training import Training
 
@@ -30,6 +31,8 @@ class WorkerSetup:
     """Encoders that score; none: the model's own."""
     training_concepts: tuple[Concept, ...]
     """Concepts that amortised methods are trained on."""
+    scores_by_both: bool = False
+    """Without named encoders, score by the encoder that reads concepts for methods too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,8 +192,48 @@ class UnknownWords:
     cut: tuple[CutText, ...] = ()
 
 
-Task = TrainTask | FitTask | GenerateTask | EmbedImages | EmbedTexts | CheckWords
-Result = TrainResult | FitResult | Failure | GenerateResult | Embeddings | UnknownWords
+@dataclass(frozen=True, kw_only=True)
+class MeasureActivations:
+    """Score the activations of one concept: those that interventions steer beside target ones."""
+
+    concept: str
+    """Its id."""
+    source: PromptsAndSeeds
+    """Prompts and seeds of the images that are steered."""
+    targets: tuple[PromptsAndSeeds, PromptsAndSeeds]
+    """Those of two halves of the images that ask for the concept."""
+    changes: Mapping[str, tuple[Handle, float]]
+    """Interventions and their strengths, by method."""
+    scorers: tuple[str, ...]
+    batch_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivationScores:
+    """Scores of the activations of one concept by scorer; each has a number per site."""
+
+    sites: tuple[Site, ...]
+    steered: Mapping[str, Mapping[str, Sequence[float]]]
+    """By scorer and method."""
+    unsteered: Mapping[str, Sequence[float]]
+    halves: Mapping[str, Sequence[float]]
+    """Scores of the two halves of the targets beside each other."""
+    problems: Mapping[str, Mapping[str, str]]
+    """Reasons why there is no score, by scorer and method; that of no name is of all methods."""
+
+
+Task = (
+    TrainTask | FitTask | GenerateTask | EmbedImages | EmbedTexts | CheckWords | MeasureActivations
+)
+Result = (
+    TrainResult
+    | FitResult
+    | Failure
+    | GenerateResult
+    | Embeddings
+    | UnknownWords
+    | ActivationScores
+)
 
 
 AnyTask = TypeVar("AnyTask", bound=Task)

@@ -16,6 +16,7 @@ from htbench.core.errors import HtbenchError
 from htbench.core.types import Digest
 from htbench.run.sessions import machine
 from htbench.run.store import Failure
+from htbench.run.workers import activations
 from htbench.run.workers.batch import BatchGenerator, failure_of
 from htbench.run.workers.messages import (
     CheckWords,
@@ -27,6 +28,7 @@ from htbench.run.workers.messages import (
     FitTask,
     GenerateResult,
     GenerateTask,
+    MeasureActivations,
     Result,
     SteeringInfo,
     SteeringSource,
@@ -107,7 +109,8 @@ class Worker(EncoderWorker):
         self, setup: WorkerSetup, *, device: str, folder: Path, fetch: Fetch = lambda handle: handle
     ) -> None:
         self.model: Model = registry.load_model(setup.model, device, setup.load_options)
-        names = setup.encoders or (self.model.scorer,)
+        own = (self.model.scorer, self.model.concept_encoder)
+        names = setup.encoders or (tuple(dict.fromkeys(own)) if setup.scores_by_both else own[:1])
         super().__init__(
             [registry.load("encoders", name)(device) for name in names], device=self.model.device
         )
@@ -144,6 +147,12 @@ class Worker(EncoderWorker):
                 cut = [text for reader in readers for text in cut_texts(reader, task.questions)]
                 words = unknown_words(self.model, task.texts)
                 return UnknownWords(words=words, cut=tuple(cut))
+            case MeasureActivations():
+                changes: dict[str, tuple[Intervention, float]] = {
+                    method: (self._fetch(handle), strength)
+                    for method, (handle, strength) in task.changes.items()
+                }
+                return activations.measure(self.model, task, changes)
             case _:
                 return super().begin(task)
 

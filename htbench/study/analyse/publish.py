@@ -2,6 +2,7 @@
 
 import errno
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from htbench.core import content
@@ -13,6 +14,7 @@ from htbench.run.study_result import (
     AgreementRecord,
     CriterionRecord,
     IntervalRecord,
+    PairVotesRecord,
     PreferenceRecord,
     ShareRecord,
     StandingRecord,
@@ -22,7 +24,9 @@ from htbench.run.study_result import (
 from htbench.stats.durations import Interval
 from htbench.stats.ranking.leaderboard import LeaderboardEntry
 from htbench.study import manifest
+from htbench.study.analyse.agreement import collect_pair_votes
 from htbench.study.analyse.result import CriterionResult, Preference, StudyResult
+from htbench.study.answer import Answer
 from htbench.study.collect import intake
 
 
@@ -35,6 +39,9 @@ def study_record(result: StudyResult, *, study: Path, rules_changed: bool) -> St
         strength=manifest.read(study).strength,
         flow=[StepRecord.model_validate(step) for step in result.flow.steps],
         criteria=[_criterion(criterion, result) for criterion in result.criteria],
+        question=result.task.criterion if result.task else "",
+        tables=list(result.task.tables) if result.task else [],
+        notes=list(result.task.notes) if result.task else [],
     )
 
 
@@ -46,7 +53,8 @@ def write_to_run(result: StudyResult, run: Path, *, study: Path, rules_changed: 
     """
     record = study_record(result, study=study, rules_changed=rules_changed)
     path = run / FOLDER / file_name(study)
-    facts = content.without_nan(record.model_dump(by_alias=True))
+    unused = set() if result.task else {"question", "tables", "notes"}
+    facts = content.without_nan(record.model_dump(by_alias=True, exclude=unused))
     text = json.dumps(facts, indent=1, sort_keys=True, allow_nan=False) + "\n"
     try:
         path.parent.mkdir(exist_ok=True)
@@ -94,7 +102,25 @@ def _criterion(criterion: CriterionResult, result: StudyResult) -> CriterionReco
         sentinels=ShareRecord.from_proportion(criterion.catch_trials),
         left=ShareRecord.from_proportion(criterion.left_share),
         agreement=[AgreementRecord.model_validate(each) for each in criterion.agreement],
+        pair_votes=_pair_votes(votes),
     )
+
+
+def _pair_votes(answers: Sequence[Answer]) -> list[PairVotesRecord]:
+    """The numbers of votes on each pair of pictures, for the page that shows them beside it."""
+    return [
+        PairVotesRecord(
+            one=pair.one,
+            two=pair.two,
+            concept=pair.concept,
+            prompt=pair.prompt,
+            seed=pair.seed,
+            for_one=sum(value > 0.5 for value in votes.values()),
+            ties=sum(value == 0.5 for value in votes.values()),
+            for_two=sum(value < 0.5 for value in votes.values()),
+        )
+        for pair, votes in sorted(collect_pair_votes(answers).items())
+    ]
 
 
 def _standing(entry: LeaderboardEntry) -> StandingRecord:

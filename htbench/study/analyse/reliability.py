@@ -51,7 +51,7 @@ def reliability(answers: Sequence[Answer], pair_votes: PairVotes | None = None) 
         alpha=alpha(units),
         ac1=gwet_ac1(counts),
         ceiling=crossed.pairwise_share(units),
-        self_agreement=_self_agreement(answers),
+        self_agreement=self_agreement(answers),
         overlap=int((counts.sum(1) > 1).sum()) if len(counts) else 0,
         alike=len({vote for _, votes in units if len(votes) > 1 for vote in votes.values()}) == 1,
         answers_each=float(counts.sum(1).mean()) if len(counts) else math.nan,
@@ -126,7 +126,8 @@ def _outcome_counts(votes: Iterable[Mapping[str, float]]) -> np.ndarray:
     return counts if counts[:, 2].any() else counts[:, :2]
 
 
-def _self_agreement(answers: Iterable[Answer]) -> Proportion:
+def self_agreement(answers: Iterable[Answer]) -> Proportion:
+    """The share of repeats that were answered as the first time."""
     by_session: dict[tuple[str, str], list[Answer]] = defaultdict(list)
     repeats: set[tuple[str, str]] = set()
     for answer in answers:

@@ -29,7 +29,8 @@ from htbench.study.analyse.agreement import (
 )
 from htbench.study.analyse.evaluators import Evaluator
 from htbench.study.analyse.reliability import Reliability, reliability
-from htbench.study.answer import Answer, TrialKind
+from htbench.study.analyse.task_result import TaskResult, share_correct
+from htbench.study.answer import Answer
 from htbench.study.exclusions import Flow
 
 _RATERS_AT_ONCE = 256
@@ -128,6 +129,8 @@ class StudyResult:
     criteria: tuple[CriterionResult, ...]
     without_exclusions: tuple[CriterionResult, ...]
     """The same criteria without exclusions."""
+    task: TaskResult | None = None
+    """The result of a task that is no choice between two methods; there are no criteria then."""
 
 
 def compute_result(
@@ -278,16 +281,10 @@ def _criterion(
         reliability=reliability(answers, people),
         left_share=crossed.share(sides),
         influence=rater_influence(votes) if ranking else (),
-        checks=_share_correct(answers, "check"),
-        catch_trials=_share_correct(answers, "sentinel"),
+        checks=share_correct(answers, "check"),
+        catch_trials=share_correct(answers, "sentinel"),
         agreement=_agreement(people, evaluators),
     )
-
-
-def _share_correct(answers: Sequence[Answer], kind: TrialKind) -> Proportion:
-    """The share of a kind of trial that was answered as expected; people are independent."""
-    own = [answer for answer in answers if answer.kind == kind]
-    return crossed.clustered_share([(each.rater, each.choice == each.expected) for each in own])
 
 
 def _agreement(people: PairVotes, evaluators: Sequence[Evaluator]) -> tuple[MajorityAgreement, ...]:

@@ -1,11 +1,9 @@
 """The files of a study's result: Markdown, JSON, and votes for `htbench judge --humans`."""
 
 import gc
-import html
 import json
 import math
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from operator import attrgetter
@@ -14,18 +12,26 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from htbench.core import content
-from htbench.core.display import printable
 from htbench.core.errors import Missing, Refused
 from htbench.core.tables import TextTable
 from htbench.run.study_result import StudyRecord
 from htbench.stats import crossed
 from htbench.stats.durations import Interval
 from htbench.stats.families import MIN_CLUSTERS
-from htbench.stats.proportions import Proportion
-from htbench.study import answer, manifest, records
+from htbench.study import answer, manifest, records, task
 from htbench.study.analyse import publish
 from htbench.study.analyse.evaluators import read_evaluators
 from htbench.study.analyse.reliability import Reliability
+from htbench.study.analyse.report_text import (
+    escape,
+    interval_text,
+    name_text,
+    number_text,
+    one_line,
+    own_text,
+    share_text,
+    times_text,
+)
 from htbench.study.analyse.result import (
     CriterionResult,
     Preference,
@@ -33,12 +39,20 @@ from htbench.study.analyse.result import (
     StudyResult,
     compute_result,
 )
+from htbench.study.analyse.task_result import TaskResult
+from htbench.study.analyse.tasks import compute_task, refuse_other_run
 from htbench.study.answer import Answer
 from htbench.study.collect import intake
 from htbench.study.collect.log import ImportLog
 from htbench.study.exclusions import Flow, Rules, apply_rules
 
-FILES = REPORT_FILE, JSON_FILE, VOTES_FILE = "report.md", "report.json", "votes.csv"
+FILES = REPORT_FILE, JSON_FILE, VOTES_FILE, RESULTS_FILE = (
+    "report.md",
+    "report.json",
+    "votes.csv",
+    "results.csv",
+)
+"""`votes.csv` is of choices between two methods, `results.csv` of the other tasks."""
 _VOTE_COLUMNS = ("criterion", "concept", "prompt", "seed", "left", "right", "choice", "rater")
 _REHEARSAL_NOTICE = "**A rehearsal: these answers are made up.**\n\n"
 _ABOUT_TITLES = {
@@ -49,8 +63,6 @@ _ABOUT_TITLES = {
     "pay": "Pay",
     "consent": "Consent and ethics approval",
 }
-_SPECIAL = re.compile(r"[\\`*_{}\[\]()#!|~$]")
-_PLAIN = re.compile(r"[\w .,:;+@/=-]{1,200}")
 
 
 class About(BaseModel):
@@ -113,16 +125,24 @@ def _write(folder: Path, run: Path | None, *, rounds: int, seed: int) -> StudyRe
     if log is None:
         raise Refused(f"study {str(folder)!r} has no log of imports", remedy="Import again.")
     origin, about = manifest.read(folder), _about(folder)
+    asked = task.find(origin.task)
     evaluators = []
-    if run:
+    if run and asked.name == "pairs":
         pairs = {each.pair for each in answers if each.kind == "vote"}
         evaluators = read_evaluators(run, pairs, strength=origin.strength)
     flow = apply_rules(
         answers, rules, statuses=intake.read_statuses(folder), sides_known=log.sides == "shown"
     )
-    result = compute_result(flow, evaluators, origin.families, rounds=rounds, seed=seed)
+    if asked.name == "pairs":
+        result = compute_result(flow, evaluators, origin.families, rounds=rounds, seed=seed)
+        answer.write_rows(folder / VOTES_FILE, _VOTE_COLUMNS, _votes(flow.kept))
+    else:
+        if run:
+            refuse_other_run(run, {name for each in answers for name in each.shown}, asked)
+        found = compute_task(flow, asked, origin.families, rounds=rounds, seed=seed)
+        result = StudyResult(flow=flow, criteria=(), without_exclusions=(), task=found)
+        answer.write_rows(folder / RESULTS_FILE, found.columns, found.rows)
     changed = log.rules != rules.digest
-    answer.write_rows(folder / VOTES_FILE, _VOTE_COLUMNS, _votes(flow.kept))
     facts = {
         "rehearsal": origin.rehearsal,
         "rules": rules.model_dump(),
@@ -151,7 +171,7 @@ def record(result: StudyResult, folder: Path) -> StudyRecord:
 def text(result: StudyResult, study: str, rules: Rules, log: ImportLog, about: About) -> str:
     """The report of the study of a name as Markdown."""
     changed = log.rules != rules.digest
-    parts = [f"# Study {_markdown(study)}", "", *_flow(result, rules, changed=changed)]
+    parts = [f"# Study {escape(study)}", "", *_flow(result, rules, changed=changed)]
     if log.withdrawn:
         people = "1 person" if len(log.withdrawn) == 1 else f"{len(log.withdrawn):,} people"
         parts += ["", f"{people} withdrew; their answers were removed and are in no number here."]
@@ -160,7 +180,9 @@ def text(result: StudyResult, study: str, rules: Rules, log: ImportLog, about: A
     everybody = {criterion.name: criterion for criterion in result.without_exclusions}
     for criterion in result.criteria:
         lines = _criterion(criterion, everybody[criterion.name], sides=log.sides)
-        parts += ["", f"## {_markdown(criterion.name)}", "", *lines]
+        parts += ["", f"## {escape(criterion.name)}", "", *lines]
+    if result.task:
+        parts += ["", *_task(result.task)]
     return "\n".join([*parts, "", *_reporting_template(result, about)]) + "\n"
 
 
@@ -180,7 +202,7 @@ def headline(preference: Preference) -> str:
     """The odds of the better method in both conventions for ties, as a line of text."""
     forced, decided = _often(preference.forced_ratio), _often(preference.decided_ratio)
     return (
-        f"{_shown(preference.one)} over {_shown(preference.two)}: {forced} with ties as half "
+        f"{one_line(preference.one)} over {one_line(preference.two)}: {forced} with ties as half "
         f"votes, {decided} with ties dropped ({preference.votes:,} votes, {preference.ties:,} ties)"
     )
 
@@ -188,14 +210,14 @@ def headline(preference: Preference) -> str:
 def preference_table(criterion: CriterionResult) -> TextTable:
     """The odds of `headline` for all pairs of methods, as a table for a terminal."""
     return TextTable(
-        title=f"{_shown(criterion.name, max_length=60)}: times as often that the first of a pair "
+        title=f"{one_line(criterion.name, max_length=60)}: times as often that the first of a pair "
         "is preferred, with ties as half votes and with ties dropped [95 % interval]",
         columns=("Pair", "Times as often", "Ties dropped", "Votes", "Ties"),
         rows=[
             (
-                f"{_shown(each.one)} over {_shown(each.two)}",
-                _times(each.forced_ratio),
-                _times(each.decided_ratio),
+                f"{one_line(each.one)} over {one_line(each.two)}",
+                times_text(each.forced_ratio),
+                times_text(each.decided_ratio),
                 f"{each.votes:,}",
                 f"{each.ties:,}",
             )
@@ -207,7 +229,7 @@ def preference_table(criterion: CriterionResult) -> TextTable:
 def _often(ratio: Interval) -> str:
     if math.isnan(ratio.value):
         return "not known"
-    return _times(ratio) if math.isinf(ratio.value) else f"{_times(ratio)} as often"
+    return times_text(ratio) if math.isinf(ratio.value) else f"{times_text(ratio)} as often"
 
 
 def _flow(result: StudyResult, rules: Rules, *, changed: bool) -> list[str]:
@@ -233,26 +255,26 @@ def _criterion(
     criterion: CriterionResult, without_exclusions: CriterionResult, *, sides: str
 ) -> list[str]:
     if criterion.ranking is None:
-        return [f"Not ranked: {_markdown(criterion.unranked_reason)}"]
+        return [f"Not ranked: {escape(criterion.unranked_reason)}"]
     overall = without_exclusions.ranking.entries if without_exclusions.ranking else ()
-    overall_ratings = {entry.name: _interval(entry.rating) for entry in overall}
+    overall_ratings = {entry.name: interval_text(entry.rating) for entry in overall}
     lines = [
         "| method | rank | tier | rating | win rate | votes | without exclusions | Davidson |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for entry in criterion.ranking.entries:
         cells = (
-            _name(entry.name),
+            name_text(entry.name),
             entry.rank_range,
             entry.tier,
-            f"{entry.limit} all" if entry.limit else _interval(entry.rating),
-            _interval(entry.win_rate),
+            f"{entry.limit} all" if entry.limit else interval_text(entry.rating),
+            interval_text(entry.win_rate),
             entry.votes,
             overall_ratings.get(entry.name, "-"),
             f"{criterion.davidson[entry.name]:.3f}",
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")
-    warnings = (f"\n{_markdown(warning)}" for warning in criterion.ranking.warnings)
+    warnings = (f"\n{escape(warning)}" for warning in criterion.ranking.warnings)
     lines += ["", criterion.ranking.caption, *warnings, "", *_preferences(criterion)]
     return [*lines, "", *_reliability(criterion, sides), "", *_agreement(criterion)]
 
@@ -272,14 +294,14 @@ def _preferences(criterion: CriterionResult) -> list[str]:
     lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for each in criterion.preferences:
         cells = (
-            f"{_name(each.one)} to {_name(each.two)}",
-            _interval(each.forced),
-            _times(each.forced_ratio),
-            _interval(each.decided),
-            _times(each.decided_ratio),
+            f"{name_text(each.one)} to {name_text(each.two)}",
+            interval_text(each.forced),
+            times_text(each.forced_ratio),
+            interval_text(each.decided),
+            times_text(each.decided_ratio),
             "-" if math.isnan(each.naive[0]) else f"[{each.naive[0]:.3f}, {each.naive[1]:.3f}]",
             f"{each.votes:,} ({each.ties:,} ties)",
-            _number(each.power.least),
+            number_text(each.power.least),
             f"{each.sample_size.votes:,}" if each.sample_size else "-",
         )
         lines.append(f"| {' | '.join(cells)} |")
@@ -298,20 +320,21 @@ def _reliability(criterion: CriterionResult, sides: str) -> list[str]:
     if reliability.alike:
         alpha = "not estimable, everybody gave the same answer"
     elif not math.isnan(reliability.alpha.value):
-        alpha = _interval(reliability.alpha)
+        alpha = interval_text(reliability.alpha)
         if math.isnan(reliability.alpha.low):
             alpha += f" [{crossed.NO_INTERVAL}]"
     left = "not estimable, the sides that were shown are not known"
     if sides == "shown":
-        left = _share(criterion.left_share)
+        left = share_text(criterion.left_share)
     answers, overlap = f"{reliability.answers_each:.1f}", f"{reliability.overlap:,}"
     lines = [
         f"- Krippendorff's alpha (nominal): {alpha}",
-        f"- Gwet's AC1: {_number(reliability.ac1)}",
-        f"- Two people who decide agree in {_share(reliability.ceiling)}: the ceiling for judges",
-        f"- Swapped repeats answered alike: {_share(reliability.self_agreement)}",
-        f"- Instructions followed: {_share(criterion.checks)}",
-        f"- Picture chosen over noise: {_share(criterion.catch_trials)}",
+        f"- Gwet's AC1: {number_text(reliability.ac1)}",
+        f"- Two people who decide agree in {share_text(reliability.ceiling)}: "
+        "the ceiling for judges",
+        f"- Swapped repeats answered alike: {share_text(reliability.self_agreement)}",
+        f"- Instructions followed: {share_text(criterion.checks)}",
+        f"- Picture chosen over noise: {share_text(criterion.catch_trials)}",
         f"- Answers a pair: {answers}; {overlap} pairs have two or more",
         f"- Left picture preferred: {left}",
     ]
@@ -319,7 +342,7 @@ def _reliability(criterion: CriterionResult, sides: str) -> list[str]:
 
 
 def _alpha(reliability: Reliability) -> str:
-    return "-" if reliability.alike else _number(reliability.alpha.value)
+    return "-" if reliability.alike else number_text(reliability.alpha.value)
 
 
 def _influence(influences: Sequence[RaterInfluence]) -> str:
@@ -330,6 +353,18 @@ def _influence(influences: Sequence[RaterInfluence]) -> str:
         f"- Leaving one person out at a time: no rank moves by more than {moved}, "
         f"no rating by more than {shift:.3f}; {first}"
     )
+
+
+def _task(result: TaskResult) -> list[str]:
+    """The tables of another task than pairs, and the notes on them."""
+    lines = [f"## {escape(result.criterion)}"]
+    for table in result.tables:
+        lines += ["", escape(table.title), "", f"| {' | '.join(table.columns)} |"]
+        lines.append("|---" * len(table.columns) + "|")
+        lines += [
+            f"| {' | '.join([name_text(row[0]), *map(escape, row[1:])])} |" for row in table.rows
+        ]
+    return [*lines, "", *(f"- {escape(note)}" for note in result.notes)]
 
 
 def _agreement(criterion: CriterionResult) -> list[str]:
@@ -344,10 +379,10 @@ def _agreement(criterion: CriterionResult) -> list[str]:
         "|---|---|---|---|---|",
     ]
     for each in criterion.agreement:
-        source = f"{each.source} {_markdown(each.name)}"
+        source = f"{each.source} {escape(each.name)}"
         if each.source == "person":
             source = "one person, of the others: the ceiling"
-        measures = map(_interval, (each.accuracy, each.kappa, each.ac1))
+        measures = map(interval_text, (each.accuracy, each.kappa, each.ac1))
         lines.append(f"| {' | '.join((source, f'{each.compared:,}', *measures))} |")
     note = (
         "Intervals are for new concepts and new people; there is none below "
@@ -367,23 +402,24 @@ def _reporting_template(result: StudyResult, about: About) -> list[str]:
     kept = result.flow.kept
     votes = [each for each in kept if each.kind == "vote"]
     pictures = {
-        (each.concept, each.prompt, each.seed, side)
-        for each in votes
-        for side in (each.left, each.right)
+        (each.concept, each.prompt, each.seed, side) for each in votes for side in each.shown
     }
     pairs = {each.pair for each in votes}
     timed = sorted(each.rt_ms for each in votes if each.rt_ms is not None)
     agreement = "; ".join(
-        f"{_markdown(criterion.name)}: alpha {_alpha(criterion.reliability)}, "
-        f"AC1 {_number(criterion.reliability.ac1)}"
+        f"{escape(criterion.name)}: alpha {_alpha(criterion.reliability)}, "
+        f"AC1 {number_text(criterion.reliability.ac1)}"
         for criterion in result.criteria
     )
     time = f"{timed[len(timed) // 2] / 1000:.1f} s" if timed else "not known"
     concepts = f"{len({each.concept for each in votes}):,}"
     raters = f"{len({each.rater for each in kept}):,} of {result.flow.steps[0].people:,}"
+    criteria = [each.name for each in result.criteria] or [
+        *filter(None, {each.criterion for each in votes})
+    ]
     rows = [
-        *((title, _own_text(getattr(about, name))) for name, title in _ABOUT_TITLES.items()),
-        ("Criteria", ", ".join(_markdown(each.name) for each in result.criteria) or "-"),
+        *((title, own_text(getattr(about, name))) for name, title in _ABOUT_TITLES.items()),
+        ("Criteria", ", ".join(map(escape, criteria)) or "-"),
         ("Raters", raters),
         ("Concepts, pictures, pairs", f"{concepts}, {len(pictures):,}, {len(pairs):,}"),
         ("Votes", f"{len(votes):,}, {len(votes) / max(1, len(pairs)):.1f} a pair"),
@@ -400,6 +436,14 @@ def _reporting_template(result: StudyResult, about: About) -> list[str]:
 
 
 def _facts(result: StudyResult) -> dict[str, object]:
+    if result.task:
+        return {
+            "flow": [asdict(step) for step in result.flow.steps],
+            "task": result.task.task,
+            "criterion": result.task.criterion,
+            **result.task.facts,
+            "notes": list(result.task.notes),
+        }
     return {
         "flow": [asdict(step) for step in result.flow.steps],
         "criteria": [_criterion_facts(each) for each in result.criteria],
@@ -440,58 +484,3 @@ def _about(folder: Path) -> About:
         folder / intake.ABOUT_FILE, About, noun="file", remedy="Mend it: the report quotes it."
     )
     return about or About()
-
-
-def _markdown(text: str) -> str:
-    """A text as it is in Markdown, HTML and terminals, on one line."""
-    return _SPECIAL.sub(r"\\\g<0>", html.escape(_shown(text, max_length=2000), quote=False))
-
-
-def _name(text: str) -> str:
-    """A name in the type of code, if it has no signs that end it."""
-    return f"`{text}`" if _PLAIN.fullmatch(text) else _markdown(text)
-
-
-def _own_text(text: str) -> str:
-    """The user's own text in a cell, with its Markdown."""
-    return (
-        html.escape(_shown(text, max_length=20_000), quote=False).replace("|", "/") or "not stated"
-    )
-
-
-def _shown(text: str, *, max_length: int = 200) -> str:
-    return " ".join(printable(text, max_length=max_length).split())
-
-
-def _interval(interval: Interval) -> str:
-    return _with_interval(interval, lambda value: f"{value:.3f}")
-
-
-def _times(ratio: Interval) -> str:
-    value = _with_interval(ratio, lambda value: f"{value:.2f}")
-    head, space, rest = value.partition(" ")
-    return f"{head}{'' if head in ('-', 'always') else 'x'}{space}{rest}"
-
-
-def _with_interval(interval: Interval, number: Callable[[float], str]) -> str:
-    """The value with the interval, if both are known; an infinite ratio is `always`."""
-    value, ends = interval.value, (interval.low, interval.high)
-    if math.isnan(value):
-        return "-"
-    shown = "always" if math.isinf(value) else number(value)
-    if any(map(math.isnan, ends)):
-        return shown
-    low, high = ("no limit" if math.isinf(end) else number(end) for end in ends)
-    return f"{shown} [{low}, {high}]"
-
-
-def _share(share: Proportion) -> str:
-    if not share.of:
-        return "nothing to tell it from"
-    low, high = share.interval
-    interval = crossed.NO_INTERVAL if math.isnan(low) else f"{low:.3f}, {high:.3f}"
-    return f"{share.value:.3f} [{interval}] of {share.of:,}"
-
-
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"

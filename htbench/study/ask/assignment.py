@@ -15,19 +15,37 @@ class AssignedTrial:
     pair_index: int
     """Index of the pair that is shown; a sentinel shows the first picture of that pair."""
     kind: TrialKind = "vote"
-    swapped: bool = False
+    turn: int = 0
+    """Number of pictures that are moved from the front to the end; of a pair, 1 swaps the sides."""
     expected: str = ""
     """The right choice of a check or a sentinel."""
 
 
+_SIDES = ("left", "right")
+
+
 def assign(
-    pairs: int, *, raters: int, votes: int, checks: int, catch_trials: int, repeats: int, seed: int
+    pairs: int,
+    *,
+    raters: int,
+    votes: int,
+    checks: int,
+    catch_trials: int,
+    repeats: int,
+    seed: int,
+    orders: int = 2,
+    check_answers: Sequence[str] = _SIDES,
+    catch_answers: Sequence[str] = _SIDES,
 ) -> list[list[AssignedTrial]]:
     """A sheet of trials for each of `raters` people.
 
     Every pair gets `votes` votes by different people, and is swapped for half of them. The lengths
     of sheets differ by one at most. `repeats` trials of each sheet are repeated in its second half
-    with their sides swapped; `checks` and `catch_trials` are spread evenly.
+    with their sides swapped; `checks` and `catch_trials` are spread evenly, and expect one of
+    `check_answers` and `catch_answers`.
+
+    Where another number of pictures than two is shown, a pair is one such set, `orders` is their
+    number, and each is in each place equally often.
 
     Raises:
         UsageError: if there are fewer people than votes per pair, or fewer votes than people.
@@ -51,11 +69,17 @@ def assign(
         voters = by_length[:votes]
         dice.shuffle(voters)
         for turn, rater in enumerate(voters):
-            sheets[rater].append(AssignedTrial(pair_index=pair, swapped=(turn + place) % 2 == 1))
+            sheets[rater].append(AssignedTrial(pair_index=pair, turn=(turn + place) % orders))
     for sheet in sheets:
         dice.shuffle(sheet)
     return [
-        _add_controls(sheet, dice, checks=checks, catch_trials=catch_trials, repeats=repeats)
+        _add_controls(
+            sheet,
+            dice,
+            controls=(("check", checks, check_answers), ("sentinel", catch_trials, catch_answers)),
+            repeats=repeats,
+            orders=orders,
+        )
         for sheet in sheets
     ]
 
@@ -64,27 +88,25 @@ def _add_controls(
     sheet: Sequence[AssignedTrial],
     rng: random.Random,
     *,
-    checks: int,
-    catch_trials: int,
+    controls: Sequence[tuple[TrialKind, int, Sequence[str]]],
     repeats: int,
+    orders: int,
 ) -> list[AssignedTrial]:
+    """The trials with repeats, and with so many controls of each kind and their right answers."""
     early = list(sheet[: len(sheet) // 2])
     repeated = [
-        AssignedTrial(pair_index=trial.pair_index, kind="repeat", swapped=not trial.swapped)
+        AssignedTrial(pair_index=trial.pair_index, kind="repeat", turn=(trial.turn + 1) % orders)
         for trial in rng.sample(early, min(repeats, len(early)))
     ]
     late = [*sheet[len(sheet) // 2 :], *repeated]
     rng.shuffle(late)
     trials = [*early, *late]
-    numbers: tuple[tuple[TrialKind, int], ...] = (("check", checks), ("sentinel", catch_trials))
-    controls = [
-        AssignedTrial(
-            pair_index=trial.pair_index, kind=kind, expected=rng.choice(("left", "right"))
-        )
-        for kind, number in numbers
+    added = [
+        AssignedTrial(pair_index=trial.pair_index, kind=kind, expected=rng.choice(answers))
+        for kind, number, answers in controls
         for trial in rng.sample(sheet, min(number, len(sheet)))
     ]
-    rng.shuffle(controls)
-    for k, control in enumerate(controls):
-        trials.insert(round((k + 0.5) * len(trials) / len(controls)), control)
+    rng.shuffle(added)
+    for k, control in enumerate(added):
+        trials.insert(round((k + 0.5) * len(trials) / len(added)), control)
     return trials

@@ -1,7 +1,6 @@
 """Export of a run's pictures as a study: a page to publish, and a key to keep."""
 
 import json
-import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -10,37 +9,35 @@ from secrets import token_hex
 
 from htbench.core import content
 from htbench.core.errors import UnknownName, UsageError
-from htbench.judging import pairs as pairing
-from htbench.judging import pictures, schedule
+from htbench.judging import pictures as pictures_of_judges
 from htbench.judging.card import PictureSettings
-from htbench.judging.pairs import ComparablePictures
 from htbench.judging.pictures import PictureLoader
 from htbench.run.store import Store
-from htbench.run.summary import Summary
-from htbench.study import manifest, records
-from htbench.study.answer import NOISE, Item, Key
-from htbench.study.ask import page
+from htbench.study import manifest, records, task
+from htbench.study.answer import BETWEEN_NAMES, NOISE, Item, Key
+from htbench.study.ask import page, shown
 from htbench.study.ask.assignment import AssignedTrial, assign
 from htbench.study.ask.options import StudyOptions
 from htbench.study.ask.page import Page, Trial
+from htbench.study.ask.shown import Shown, ShownPictures
 from htbench.study.collect import intake
 from htbench.study.exclusions import Rules
 from htbench.study.manifest import Manifest
+from htbench.study.task import Task, method_and_strength
 
-QUESTIONS = {
-    "presence": "Which picture looks more like {prompt}, {concept}?",
-    "preservation": "Which picture looks more like {prompt}?",
-    "quality": "Which picture is of better quality?",
-    "overall": "Which is the better picture of {prompt}, {concept}?",
-}
 _ABOUT_TEMPLATE = """# What the report says of the study; fill in.
 task = {task}
-interface = "Static web page of htbench: two pictures side by side, mouse, touch or keyboard"
+interface = "Static web page of htbench: {layout}, mouse, touch or keyboard"
 recruitment = ""
 qualification = ""
 pay = ""
 consent = ""
 """
+_LAYOUTS = {
+    "pair": "two pictures side by side",
+    "one": "one picture at a time",
+    "set": "several pictures side by side",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +45,7 @@ class ExportSummary:
     """The size of an exported study."""
 
     pairs: int
+    """Number of pairs, single pictures or sets."""
     sheets: int
     trials: tuple[int, int]
     """Number of trials of the shortest and the longest sheet."""
@@ -59,37 +57,36 @@ def write(run: Path, folder: Path, options: StudyOptions) -> ExportSummary:
     """Write a study of a run into a new folder.
 
     Raises:
-        UnknownName: for an unknown criterion or method.
-        UsageError: if the folder holds a study already, or the run has no pairs to compare.
+        UnknownName: for an unknown task, criterion or method.
+        UsageError: if the folder holds a study already, if options contradict each other, or if the
+            run has no pictures to show.
     """
     _refuse_another_study(folder)
-    if options.criterion not in QUESTIONS and not options.question:
+    asked = task.find(options.task)
+    criterion = options.criterion or next(iter(asked.questions))
+    if criterion not in asked.questions and not options.question:
         raise UnknownName(
-            "criterion", options.criterion, QUESTIONS, remedy="Or give your own --question."
+            "criterion", criterion, asked.questions, remedy="Or give your own --question."
         )
     with Store.read(run) as store:
-        summary = Summary(store)
-        strength = summary.full_strength if options.strength is None else options.strength
-        families = summary.families
-        candidates = pairing.find_pictures(store, methods=options.methods, strength=strength)
-    matches = list(_matches(candidates, options))
-    if not matches:
-        raise UsageError(
-            "the run has no two pictures of one concept, prompt and seed by two methods",
-            remedy="Finish it, or choose another --strength.",
-        )
+        chosen = shown.choose(store, options, criterion)
+    size = len(chosen.shown[0].files)
     sheets = assign(
-        len(matches),
+        len(chosen.shown),
         raters=options.raters,
         votes=options.votes,
         checks=options.checks,
         catch_trials=options.sentinels,
         repeats=options.repeats,
         seed=options.seed,
+        orders=size,
+        check_answers=asked.check_answers(size),
+        catch_answers=asked.catch_answers(size),
     )
-    items = _BlindedItems(run=run, candidates=candidates, matches=matches, options=options)
-    trials = [[items.trial(task) for task in sheet] for sheet in sheets]
-    text = page.render(_page(trials, options)).html
+    items = _BlindedItems(run=run, chosen=chosen, task=asked, criterion=criterion, options=options)
+    trials = [[items.trial(each) for each in sheet] for sheet in sheets]
+    question = options.question or asked.questions[criterion]
+    text = page.render(_page(trials, options, asked, criterion, question, size)).html
     with records.locked(folder):
         _refuse_another_study(folder)
         sizes = _write_files(folder, text, items.pictures())
@@ -97,18 +94,17 @@ def write(run: Path, folder: Path, options: StudyOptions) -> ExportSummary:
             folder,
             Manifest(
                 run=run.resolve().name,
-                strength=strength,
+                task=options.task,
+                strength=chosen.strength,
                 wish=asdict(options),
-                families={
-                    concept: tuple(families.get(concept, ())) for concept in candidates.concepts
-                },
+                families=chosen.families,
             ),
         )
-        _write_texts(folder, options, sheets=len(sheets))
+        _write_texts(folder, asked, question, sheets=len(sheets))
         items.key.write(folder / intake.KEY_FILE)  # the last: with it the study is whole
     lengths = [len(sheet) for sheet in sheets]
     return ExportSummary(
-        pairs=len(matches),
+        pairs=len(chosen.shown),
         sheets=len(sheets),
         trials=(min(lengths), max(lengths)),
         pictures=len(sizes) - 1,
@@ -142,40 +138,56 @@ def _write_files(folder: Path, text: str, pictures: Iterable[tuple[str, bytes]])
     return [len(text.encode()), *sizes.values()]
 
 
-def _page(sheets: Sequence[Sequence[Trial]], options: StudyOptions) -> Page:
+def _page(
+    sheets: Sequence[Sequence[Trial]],
+    options: StudyOptions,
+    asked: Task,
+    criterion: str,
+    question: str,
+    size: int,
+) -> Page:
     return Page(
         sheets=sheets,
-        question=_question(options),
-        consent=options.consent,
-        debrief=options.debrief,
-        concept=options.criterion != "quality",
-        ties=options.ties,
+        question=question,
+        instruction=asked.instruction,
+        consent=asked.consent if options.consent is None else options.consent,
+        debrief=asked.debrief if options.debrief is None else options.debrief,
+        concept=criterion != "quality",
+        ties=options.ties and options.task == "pairs",
         post=options.post,
         done=options.done,
+        task=options.task,
+        answers=asked.answers(size),
+        labels=asked.labels(criterion),
+        noun=asked.noun,
     )
 
 
-def _write_texts(folder: Path, options: StudyOptions, *, sheets: int) -> None:
+def _write_texts(folder: Path, asked: Task, question: str, *, sheets: int) -> None:
     """Write the rules, the form about the study and the links of its sheets."""
-    about = _ABOUT_TEMPLATE.format(task=json.dumps(_question(options), ensure_ascii=False))
+    layout = _LAYOUTS[asked.pictures]
+    about = _ABOUT_TEMPLATE.format(task=json.dumps(question, ensure_ascii=False), layout=layout)
     links = "".join(f"index.html?sheet={k}\n" for k in range(1, sheets + 1))
-    content.write_whole(folder / intake.RULES_FILE, Rules().text())
+    # people may rightly give one answer to many single pictures in a row
+    rules = Rules(longest_run=0) if asked.pictures == "one" else Rules()
+    content.write_whole(folder / intake.RULES_FILE, rules.text())
     content.write_whole(folder / intake.ABOUT_FILE, about)
     content.write_whole(folder / "links.txt", links)
 
 
 class _BlindedItems:
-    """Meaningless ids and file names for the pairs that are shown, with the key to them."""
+    """Meaningless ids and file names for what is shown, with the key to them."""
 
     def __init__(
         self,
         *,
         run: Path,
-        candidates: ComparablePictures,
-        matches: Sequence[schedule.Match],
+        chosen: ShownPictures,
+        task: Task,
+        criterion: str,
         options: StudyOptions,
     ) -> None:
-        self._candidates, self._matches = candidates, matches
+        self._chosen, self._task, self._criterion = chosen, task, criterion
         settings = PictureSettings(size=options.size, format="png")
         self._pictures = PictureLoader(run / "images", settings)
         self._salt = token_hex(16)
@@ -185,19 +197,20 @@ class _BlindedItems:
 
     def trial(self, task: AssignedTrial) -> Trial:
         """A trial for the page."""
-        match = self._matches[task.pair_index]
-        other = NOISE if task.kind == "sentinel" else match.two
-        swapped = task.expected == "right" if task.kind == "sentinel" else task.swapped
-        left, right = (other, match.one) if swapped else (match.one, other)
+        shown = self._chosen.shown[task.pair_index]
+        pictures = self._arranged(task, shown)
+        names, files = [name for name, _ in pictures], [file for _, file in pictures]
         if task not in self._item_ids:
-            self._item_ids[task] = self._add_item(task, match, left, right)
+            self._item_ids[task] = self._add_item(task, shown, names)
+        blinded = [self._blinded_name(file) for file in files]
+        is_pair = self._task.pictures == "pair"
         return {
             "item": self._item_ids[task],
-            "concept": self._candidates.concepts[match.concept],
-            "prompt": match.prompt,
+            "concept": self._chosen.concepts[shown.concept],
+            "prompt": shown.prompt,
             "check": task.expected if task.kind == "check" else "",
-            "left": self._blinded_name(left, match),
-            "right": self._blinded_name(right, match),
+            "left": blinded[0] if is_pair else " ".join(blinded),
+            "right": blinded[1] if is_pair else "",
         }
 
     def pictures(self) -> Iterator[tuple[str, bytes]]:
@@ -205,59 +218,52 @@ class _BlindedItems:
         for file, name in self._blinded_names.items():
             yield name, self._pictures.load(file).data
 
-    def _add_item(self, task: AssignedTrial, match: schedule.Match, left: str, right: str) -> str:
+    def _arranged(self, task: AssignedTrial, shown: Shown) -> list[tuple[str, str]]:
+        """Names and files in the order of a trial.
+
+        A sentinel shows its first picture, or the stronger one, beside noise, or noise alone where
+        one is shown.
+        """
+        pictures = list(zip(shown.names, shown.files, strict=True))
+        if task.kind != "sentinel":
+            turn = task.turn % len(pictures)
+            return [*pictures[turn:], *pictures[:turn]]
+        first, *_ = pictures
+        if self._task.name == "strength":
+            first = max(pictures, key=lambda each: method_and_strength(each[0])[1])
+        if self._task.pictures == "pair":
+            noise = (NOISE, f"{pictures_of_judges.NOISE_PREFIX}{first[1]}")
+            return [noise, first] if task.expected == "right" else [first, noise]
+        # named after the pictures, since of two answers to the same names the first counts
+        arranged = [
+            (f"{NOISE} {name}", f"{pictures_of_judges.NOISE_PREFIX}{file}")
+            for name, file in pictures
+        ]
+        if self._task.pictures == "set":
+            arranged[int(task.expected) - 1] = first
+        return arranged
+
+    def _add_item(self, task: AssignedTrial, shown: Shown, names: Sequence[str]) -> str:
         id_ = f"i{sha256(f'{self._salt}{task}'.encode()).hexdigest()[:7]}"
         if id_ in self.key:
             raise UsageError(
                 "two items got the same id by chance", remedy="Issue the command again."
             )
+        is_pair = self._task.pictures == "pair"
         self.key[id_] = Item(
             item=id_,
             kind=task.kind,
             expected=task.expected,
-            criterion=match.criterion,
-            concept=match.concept,
-            prompt=match.prompt,
-            seed=match.seed,
-            left=left,
-            right=right,
+            criterion=self._criterion,
+            concept=shown.concept,
+            prompt=shown.prompt,
+            seed=shown.seed,
+            left=names[0] if is_pair else BETWEEN_NAMES.join(names),
+            right=names[1] if is_pair else "",
         )
         return id_
 
-    def _blinded_name(self, method: str, match: schedule.Match) -> str:
-        file = self._candidates.files[
-            match.one if method == NOISE else method, match.concept, match.prompt, match.seed
-        ]
-        file = f"{pictures.NOISE_PREFIX}{file}" if method == NOISE else file
+    def _blinded_name(self, file: str) -> str:
         return self._blinded_names.setdefault(
             file, f"{sha256(f'{self._salt}{file}'.encode()).hexdigest()[:16]}.png"
         )
-
-
-def _matches(candidates: ComparablePictures, options: StudyOptions) -> Iterator[schedule.Match]:
-    """Pairs of pictures, balanced over methods and concepts, with random sides.
-
-    Pairs of identical pictures are left out.
-    """
-    design = schedule.Design(
-        methods=candidates.methods,
-        criteria=(options.criterion,),
-        against=options.against,
-        controls=0,
-        seed=options.seed,
-    )
-    concepts = list(candidates.concepts)
-    random.Random(f"concepts {options.seed}").shuffle(concepts)
-    remaining = options.pairs
-    for match in schedule.round_robin(design, concepts, candidates.prompt_seeds):
-        files = [
-            candidates.files.get((method, match.concept, match.prompt, match.seed))
-            for method in (match.one, match.two)
-        ]
-        if remaining and None not in files and files[0] != files[1]:
-            remaining -= 1
-            yield match
-
-
-def _question(options: StudyOptions) -> str:
-    return options.question or QUESTIONS[options.criterion]

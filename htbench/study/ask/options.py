@@ -2,26 +2,18 @@
 
 from dataclasses import dataclass
 
-CONSENT = (
-    "You will compare pictures that a computer made. Taking part is voluntary: you can stop at any "
-    "time by closing this page. We keep your answers, how long each took, and your participant id, "
-    "which is replaced by a pseudonym when the answers are read. You can have your answers removed "
-    "later by naming that id, which the last page shows."
-)
-DEBRIEF = (
-    "The pictures of each pair were made by the same program from the same description, changed in "
-    "two different ways. Your answers show which way works better. Some pairs may have been there "
-    "twice, or with a picture of noise, to see how steady answers are."
-)
+from htbench.study.task import TaskName
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyOptions:
     """The options of a study's export."""
 
+    task: TaskName = "pairs"
     methods: tuple[str, ...] = ()
     """Empty: all methods of the run."""
-    criterion: str = "presence"
+    criterion: str = ""
+    """Empty: the task's first."""
     question: str = ""
     """Replaces the criterion's own question."""
     against: str = ""
@@ -29,17 +21,21 @@ class StudyOptions:
     strength: float | None = None
     """None: the full strength of the run."""
     pairs: int = 200
+    """Number of pairs of pictures, of single pictures, or of sets, as the task shows them."""
+    set_size: int = 4
+    """Number of pictures of which the best is chosen, or all methods if they are fewer."""
     raters: int = 20
     votes: int = 5
-    """Number of votes per pair."""
+    """Number of votes per pair, picture or set."""
     checks: int = 2
     """Number of attention checks per rater; likewise `sentinels` and `repeats`."""
     sentinels: int = 2
     repeats: int = 4
     ties: bool = True
-    consent: str = CONSENT
-    """Text that people agree to; likewise `debrief`, which they read at the end."""
-    debrief: str = DEBRIEF
+    consent: str | None = None
+    """Text that people agree to; likewise `debrief`, which they read at the end. None: the task's
+    own."""
+    debrief: str | None = None
     post: str = ""
     """Address that answers are also sent to."""
     done: str = ""

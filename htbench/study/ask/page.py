@@ -14,10 +14,14 @@ from pydantic import TypeAdapter, ValidationError
 from htbench.core import content, reading
 from htbench.core.errors import Missing, UsageError
 from htbench.study import records
+from htbench.study.task import PAIRS, TaskName
 
 FILE = Path("page") / "index.html"
 Trial = dict[str, str]
-"""Item, concept, prompt, the choice that a check asks for, and the files of both pictures."""
+"""Item, concept, prompt, the choice that a check asks for, and the files of both pictures.
+
+Of pictures that are not a pair, `left` has all files, separated by spaces, and `right` none.
+"""
 _TRIAL_FIELDS = ("item", "concept", "prompt", "check", "left", "right")
 _MAX_BYTES = 1 << 28
 _NOTHING = "'none'"
@@ -32,10 +36,8 @@ class Page:
     """The trials of each person."""
     question: str
     """`{prompt}` and `{concept}` stand for the words of the trial."""
-    instruction: str = (
-        "To show that you are reading: please choose the SIDE picture here, whatever it shows."
-    )
-    """The question of an attention check; SIDE is left or right."""
+    instruction: str = PAIRS.instruction
+    """The question of an attention check; SIDE is left or right, or another answer."""
     consent: str
     debrief: str = ""
     """Text at the end."""
@@ -46,6 +48,13 @@ class Page:
     """Address that answers are also sent to."""
     done: str = ""
     """Address that people are sent to at the end."""
+    task: TaskName = "pairs"
+    answers: Sequence[str] = ("left", "right")
+    """The decided answers to each trial."""
+    labels: Sequence[str] = ()
+    """The words of the answers about one picture."""
+    noun: str = PAIRS.noun
+    """What a trial shows, in the plural."""
 
 
 _PAGE = TypeAdapter(Page)
@@ -105,6 +114,11 @@ def render(page: Page, *, served: ServedSheet | None = None) -> RenderedPage:
     }
     text = re.sub("@@([A-Z]+)@@", lambda match: values[match[1]], markup)
     return RenderedPage(html=text, policy=policy)
+
+
+def picture_files(trial: Trial) -> list[str]:
+    """The files of all pictures of a trial, in their order."""
+    return [*trial["left"].split(), *trial["right"].split()]
 
 
 def question_text(page: Page, trial: Trial) -> str:

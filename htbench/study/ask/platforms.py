@@ -17,7 +17,7 @@ from markupsafe import Markup
 from htbench.core import content, csv_files
 from htbench.core.errors import UnknownName, UsageError
 from htbench.study import records
-from htbench.study.ask.page import Page, Trial, question_text, read
+from htbench.study.ask.page import Page, Trial, picture_files, question_text, read
 
 FOLDER = "templates"
 _OPTIONS = (("left", "Left"), ("right", "Right"), ("tie", "No difference"), ("skip", "Cannot say"))
@@ -33,7 +33,8 @@ def write(study: Path, platform: str, *, pictures_url: str) -> list[Path]:
 
     Raises:
         UnknownName: for a platform without a template.
-        UsageError: if `pictures_url` is no address, or a sheet exceeds the platform's limit.
+        UsageError: if `pictures_url` is no address, if a sheet exceeds the platform's limit, or if
+            the platform's template is of pairs and the study is not.
         Missing: if no study was exported there.
     """
     if platform not in _WRITERS:
@@ -45,6 +46,11 @@ def write(study: Path, platform: str, *, pictures_url: str) -> list[Path]:
             remedy="Write it as --pictures https://example.org/study/pictures",
         )
     page = read(study)
+    if page.task not in ("pairs", "strength") and platform != "csv":
+        raise UsageError(
+            f"template {platform!r} is for pairs of pictures, and this study shows {page.noun}",
+            remedy="Use its own page, by htbench study serve, or the template csv.",
+        )
     with records.locked(study):
         return _write(
             study, _TemplateContext(page=page, base_url=f"{pictures_url.rstrip('/')}/"), platform
@@ -162,7 +168,32 @@ def _qualtrics(context: _TemplateContext) -> dict[str, str]:
     return {"qualtrics.txt": context.render("qualtrics.txt", sheets=sheets, consent=consent)}
 
 
+def _csv(context: _TemplateContext) -> dict[str, str]:
+    """A row per trial, for any other platform: its question, its answers and its pictures."""
+    page = context.page
+    most = max(len(picture_files(trial)) for sheet in page.sheets for trial in sheet)
+    names = [f"picture{k}" for k in range(1, most + 1)]
+    choices = (*page.answers, *(["tie"] if page.ties else []), "skip")
+    words = dict(zip(page.answers, page.labels, strict=False))
+    answers = ";".join(f"{each}={words[each]}" if each in words else each for each in choices)
+    rows = [
+        [
+            csv_files.cell(text)
+            for text in (
+                str(number), str(position), trial["item"], question_text(page, trial),
+                trial["concept"], trial["prompt"], answers,
+                *(context.base_url + file for file in picture_files(trial)),
+            )
+        ]
+        for number, sheet in enumerate(page.sheets, start=1)
+        for position, trial in enumerate(sheet, start=1)
+    ]  # fmt: skip
+    header = ["sheet", "position", "item", "question", "concept", "prompt", "answers", *names]
+    return {"trials.csv": _table(header, rows)}
+
+
 _WRITERS: dict[str, Callable[[_TemplateContext], dict[str, str]]] = {
+    "csv": _csv,
     "label-studio": _label_studio,
     "mturk": _mturk,
     "qualtrics": _qualtrics,

@@ -11,11 +11,13 @@ import numpy as np
 
 from htbench.core import content, reading
 from htbench.core.errors import Refused, UsageError
-from htbench.study import manifest, records
-from htbench.study.answer import CHOICES, NOISE, Choice, Item, Key
+from htbench.study import manifest, records, task
+from htbench.study.answer import NOISE, Choice, Item, Key
 from htbench.study.ask import page
 from htbench.study.ask.page import Trial
+from htbench.study.ask.simulated import Answerer, TaskPopulation
 from htbench.study.collect import intake
+from htbench.study.task import Task, TaskName
 
 Bot = Literal["hasty", "one-sided", "careless"]
 """`hasty` answers at once, `one-sided` always left, `careless` at random at a normal pace."""
@@ -37,8 +39,10 @@ class RehearsalSummary:
     people: int
     bots: int
     answers: int
+    task: TaskName
     order: tuple[str, ...]
-    """Methods in the order of their simulated utilities, the best first."""
+    """Methods in the order of their simulated utilities, or of how well strengths are noticed; the
+    best first."""
     files: tuple[Path, ...]
 
 
@@ -87,12 +91,15 @@ def _write(
         if (study / name).exists():
             content.write_whole(folder / name, reading.read_bytes(study / name))
     random = np.random.default_rng(seed)
-    population = _Population(key, random)
+    asked = task.find(manifest.read(study).task)
+    population = (
+        _Population(key, random) if asked.name == "pairs" else TaskPopulation(asked, key, random)
+    )
     files = []
     for number, sheet in enumerate(sheets, start=1):
         is_bot = number > len(sheets) - bots
         bot = BOTS[(len(sheets) - number) % len(BOTS)] if is_bot else None
-        rater = _SimulatedRater(population, random, bot=bot)
+        rater = _SimulatedRater(population.person(), asked, random, bot=bot)
         id_ = f"{manifest.REHEARSAL_PREFIX}{number:03}"
         rows = [
             [id_, position, trial["item"], *rater.answer(key[trial["item"]])]
@@ -104,6 +111,7 @@ def _write(
         people=len(sheets),
         bots=bots,
         answers=sum(map(len, sheets)),
+        task=asked.name,
         order=population.order,
         files=tuple(files),
     )
@@ -125,17 +133,30 @@ class _Population:
             for name in self.methods
             for concept in concepts
         }
+        self._rng = rng
+
+    def person(self) -> Answerer:
+        """A careful person with a taste of their own, who says `""` for a tie."""
+        effects = {name: self._rng.normal(0, _RATER_SD / np.sqrt(2)) for name in self.methods}
+
+        def better(item: Item) -> str:
+            if self._rng.random() < _TIE_RATE:
+                return ""
+            left, right = (
+                self.utilities[name, item.concept] + effects[name]
+                for name in (item.left, item.right)
+            )
+            return item.left if self._rng.random() < 1 / (1 + np.exp(right - left)) else item.right
+
+        return better
 
 
 class _SimulatedRater:
     def __init__(
-        self, population: _Population, rng: np.random.Generator, *, bot: Bot | None
+        self, answerer: Answerer, task: Task, rng: np.random.Generator, *, bot: Bot | None
     ) -> None:
-        self._population, self._rng, self._bot = population, rng, bot
-        self._rater_effects = {
-            name: rng.normal(0, _RATER_SD / np.sqrt(2)) for name in population.methods
-        }
-        self._winners: dict[tuple[str, str, int, frozenset[str]], str] = {}
+        self._answerer, self._task, self._rng, self._bot = answerer, task, rng, bot
+        self._given: dict[tuple[str, str, int, frozenset[str]], str] = {}
         self._median_ms, self._clock = rng.lognormal(7.8, 0.3), _START
 
     def answer(self, item: Item) -> tuple[Choice, int, str]:
@@ -149,27 +170,21 @@ class _SimulatedRater:
         return self._choice(item), milliseconds, time
 
     def _choice(self, item: Item) -> Choice:
+        answers = self._task.answers(len(item.shown))
+        choices = (*answers, *self._task.undecided)
         if self._bot == "one-sided":
-            return "left"
+            return answers[0]
         if self._bot:
-            return CHOICES[self._rng.integers(len(CHOICES))]
+            return choices[self._rng.integers(len(choices))]
         if item.expected:
-            return "left" if item.expected == "left" else "right"
-        pair = (item.concept, item.prompt, item.seed, frozenset((item.left, item.right)))
-        if item.kind != "repeat" or pair not in self._winners or self._rng.random() > _RECALL_RATE:
-            self._winners[pair] = self._winner(item)
-        winner = self._winners[pair]
-        return "tie" if not winner else "left" if winner == item.left else "right"
-
-    def _winner(self, item: Item) -> str:
-        """The better method; empty for a tie."""
-        if self._rng.random() < _TIE_RATE:
-            return ""
-        left, right = (
-            self._population.utilities[name, item.concept] + self._rater_effects[name]
-            for name in (item.left, item.right)
-        )
-        return item.left if self._rng.random() < 1 / (1 + np.exp(right - left)) else item.right
+            return next(each for each in answers if each == item.expected)
+        shown = (item.concept, item.prompt, item.seed, frozenset(item.shown))
+        if item.kind != "repeat" or shown not in self._given or self._rng.random() > _RECALL_RATE:
+            self._given[shown] = self._answerer(item)
+        given = self._given[shown]
+        if len(item.shown) > 1 and given:
+            return answers[item.shown.index(given)]
+        return next((each for each in answers if each == given), "tie")
 
 
 def _save(path: Path, sheet: int, rows: list[list[object]]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from htbench.core import content, reading
 from htbench.core.content import file_digest
 from htbench.core.errors import Refused, UsageError
-from htbench.study import answer, csv_rows, manifest, records
+from htbench.study import answer, csv_rows, manifest, records, task
 from htbench.study.answer import Key
 from htbench.study.collect import privacy
 from htbench.study.collect.detect import with_header_rows
@@ -108,6 +108,7 @@ def _import(
         profile=profile,
         key=Key.read(key) if key else Key(),
         pseudonym=names.pseudonym,
+        task=task.find(manifest.read(folder).task),
     )
     read = new = 0
     withdrawn = set(log.withdrawn)

@@ -11,9 +11,18 @@ from itertools import combinations
 
 from htbench.core import reading
 from htbench.core.errors import UsageError
-from htbench.study.answer import NUMBER_RANGES, Answer, Choice, Item, Key, whole_number
+from htbench.study.answer import (
+    CHOICES,
+    NUMBER_RANGES,
+    Answer,
+    Choice,
+    Item,
+    Key,
+    whole_number,
+)
 from htbench.study.collect.profile import FieldName, Profile
 from htbench.study.collect.rows import Row, RowFile
+from htbench.study.task import MAX_SET, PAIRS, Task
 
 _TIME_FORMATS = (
     "%m/%d/%Y %H:%M:%S",
@@ -28,6 +37,7 @@ _ZONE = re.compile(
     rf"|(?P<name>{'|'.join(_ZONES)}))(?![\w+-])"
 )
 _DAY_AND_MONTH = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}\b.*)", re.DOTALL)
+_DECIMAL_COMMA = re.compile(r"-?\d+,(?:\d{1,2}|\d{4,15})")
 _MAX_CHARS = 20_000
 """The most characters of a text that is read into the table."""
 _MAX_METHODS = 200
@@ -90,6 +100,7 @@ class Mapper:
     key: Key
     pseudonym: Callable[[str], str]
     """Gives the pseudonym of a person's identifier."""
+    task: Task = PAIRS
 
     def answers(self, row_file: RowFile) -> Iterator[Answer]:
         """All answers of a file, one at a time.
@@ -182,13 +193,13 @@ class Mapper:
             return None  # not shown to this person
         if long := [name for name, text in cells.items() if len(text) > _MAX_CHARS]:
             raise row_file.error(number, f"{long[0]} has more than {_MAX_CHARS:,} characters")
-        choice = self.profile.choices.get(cells["choice"].lower())
-        if choice is None:
-            unknown.add("choice", cells["choice"], number)
         if not cells["rater"]:
             raise row_file.error(number, f"no rater in column {trial.columns['rater']!r}")
         id_ = trial.item or cells.get("item", "")
         shown = self._shown_item(row_file, number, id_, cells, unknown)
+        choice = self._choice(cells["choice"].lower(), shown)
+        if choice is None:
+            unknown.add("choice", cells["choice"], number)
         if choice is None or shown is None:
             return None
         return Answer(
@@ -208,6 +219,14 @@ class Mapper:
             time=_iso_time(cells.get("time", "")),
             source_row=number,
         )
+
+    def _choice(self, text: str, shown: Item | None) -> Choice | None:
+        """The choice that a text in small letters means; None if the task has none like it."""
+        choice = self.profile.choices.get(text)
+        if self.task.pictures != "pair":
+            choice = next((each for each in CHOICES if each == text), choice)
+        pictures = len(shown.shown) if shown else MAX_SET
+        return choice if choice and self.task.allows(choice, pictures) else None
 
     def _shown_item(
         self,
@@ -386,8 +405,9 @@ class Mapper:
 
 
 def _score(row_file: RowFile, number: int, text: str) -> float:
+    """A score, with a point or a comma before its decimals; `1,000` is not guessed."""
     try:
-        score = float(text)
+        score = float(text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text)
     except ValueError:
         score = math.nan
     if not math.isfinite(score):

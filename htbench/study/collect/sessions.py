@@ -14,6 +14,8 @@ from htbench.study import records
 from htbench.study.answer import NUMBER_RANGES, Choice
 
 FOLDER = "collected"
+REPLACED = "replaced"
+"""Folder in it with the sessions that somebody else's took the place of; they are not imported."""
 MAX_VISITS = 500
 """Number of visits to a page that are recorded; further ones are not."""
 MAX_RATER_CHARS = 100
@@ -66,6 +68,8 @@ class Session(_Strict):
     """Time at which the last trial was answered; empty before."""
     answers: tuple[GivenAnswer, ...] = ()
     """In the order of positions."""
+    link: int = Field(default=0, ge=0, le=99)
+    """Number of the link that the session began with: 0 is the first, further ones are spare."""
 
     def with_visit(self, visit: Visit) -> Self:
         """The session with one more visit; the same one counts once."""
@@ -123,10 +127,23 @@ class SessionFiles:
             if session:
                 yield path, session
 
+    def replaced(self) -> Iterator[tuple[Path, Session]]:
+        """The same of the sessions that somebody else's took the place of."""
+        for path in sorted((self.folder / REPLACED).glob("sheet-*.json")):
+            session = _read(path)
+            if session:
+                yield path, session
+
+    def first_link(self, sheet: int) -> int:
+        """Number of the link with which a sheet is begun that has no session."""
+        own = [session.link for _, session in self.replaced() if session.sheet == sheet]
+        return max(own, default=-1) + 1
+
     def update(self, sheet: int, change: Callable[[Session | None], Session]) -> Session:
         """Replace the session of a sheet by what `change` makes of it, and give the new one.
 
-        It is on the disk when this returns. An unchanged session is not written again.
+        It is on the disk when this returns. An unchanged session is not written again. One that
+        began with another link takes the place of the former, which is kept apart.
 
         Raises:
             Refused: if the file is damaged.
@@ -135,11 +152,12 @@ class SessionFiles:
         with self._thread_lock, self.locked():
             before = self.read(sheet)
             after = change(before)
+            if before and after.link != before.link:
+                folder = self.folder / REPLACED
+                folder.mkdir(mode=0o700, exist_ok=True)
+                _write(folder / f"sheet-{sheet:03}-{before.link}.json", before)
             if after != before:
-                with content.replacing(self.path(sheet)) as fresh, fresh.open("wb") as file:
-                    file.write(f"{after.model_dump_json(indent=1)}\n".encode())
-                    file.flush()
-                    os.fsync(file.fileno())
+                _write(self.path(sheet), after)
         return after
 
     def locked(self) -> AbstractContextManager[None]:
@@ -157,7 +175,7 @@ class SessionFiles:
 
     def remove_stale(self) -> None:
         """Delete what killed processes have left; to be called with the lock held."""
-        for path in self.folder.glob(_STALE):
+        for path in self.folder.rglob(_STALE):
             path.unlink()
 
     def path(self, sheet: int) -> Path:
@@ -184,6 +202,13 @@ def rows(value: dict[str, object]) -> Iterator[dict[str, object]]:
 def is_session(value: dict[str, object]) -> bool:
     """True if a JSON object is like a session."""
     return {"sheet", "rater", "visits", "answers"} <= value.keys()
+
+
+def _write(path: Path, session: Session) -> None:
+    with content.replacing(path) as fresh, fresh.open("wb") as file:
+        file.write(f"{session.model_dump_json(indent=1)}\n".encode())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _read(path: Path) -> Session | None:

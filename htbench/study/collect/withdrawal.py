@@ -126,7 +126,8 @@ def _forget(
     log = ImportLog.read(folder) or ImportLog(rules="")
     table = folder / intake.ANSWERS_FILE
     answers = list(answer.read(table)) if table.exists() else []
-    codes = {path: session.rater for path, session in sessions.all()}
+    every = (*sessions.all(), *sessions.replaced())
+    codes = {path: session.rater for path, session in every}
     found = _find(person, {each.rater for each in answers}, codes, log, names, folder)
     kept = [each for each in answers if each.rater != found.pseudonym]
     own_sessions = [

@@ -5,6 +5,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from htbench.core.errors import UsageError
+from htbench.core.http_server import LOCAL_NAMES
 
 LOOPBACK, PORT = "127.0.0.1", 8643
 
@@ -59,7 +60,7 @@ class Address:
 
         Any other value is that of another site whose page asks.
         """
-        hosts = {self.host, *(("localhost", LOOPBACK, "::1") if self._is_here else ())}
+        hosts = {self.host, *(LOCAL_NAMES if self._is_here else ())}
         names = {f"{_bracketed(host)}:{port}" for host in hosts if not _is_wildcard(host)}
         if port == 80:
             names |= {_bracketed(host) for host in hosts}

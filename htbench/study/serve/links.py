@@ -1,5 +1,6 @@
 """Links of a served study: an unguessable token for each participant, one for the researcher, and
-one that leads each person with an identifier to a participant's.
+one that leads each person with an identifier to a participant's. A sheet has spare links, for
+somebody who takes the place of a participant who dropped out.
 
 Tokens follow from the study's secret, so that a server that starts anew knows the same links, and
 no file holds them.
@@ -10,11 +11,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from typing import NamedTuple
 
 from htbench.core.secrets import Secret
 
 TOKEN_LENGTH = 32
 """Hexadecimal digits of a token: 128 bits."""
+MAX_SPARE = 9
+"""Number of spare links of a sheet."""
+
+
+class SheetLink(NamedTuple):
+    """A link to a sheet."""
+
+    sheet: int
+    number: int
+    """0: the first link of the sheet; further ones are spare."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +51,18 @@ class Links:
     @cached_property
     def participants(self) -> Mapping[int, str]:
         """The path of each participant's page, by the number of the sheet from 1."""
-        return {number: f"p/{self._token(str(number))}/" for number in range(1, self.sheets + 1)}
+        return {sheet: self.path(SheetLink(sheet, 0)) for sheet in range(1, self.sheets + 1)}
 
     @cached_property
-    def by_path(self) -> Mapping[str, int]:
-        """The number of the sheet by the path of a page."""
-        return {path: number for number, path in self.participants.items()}
+    def by_path(self) -> Mapping[str, SheetLink]:
+        """The link of a page by its path."""
+        links = (SheetLink(sheet, k) for sheet in self.participants for k in range(MAX_SPARE + 1))
+        return {self.path(link): link for link in links}
+
+    def path(self, link: SheetLink) -> str:
+        """The path of a participant's page."""
+        spare = f" spare {link.number}" if link.number else ""
+        return f"p/{self._token(f'{link.sheet}{spare}')}/"
 
     def _token(self, holder: str) -> str:
         """The digest of the holder's name, keyed by the secret."""

@@ -13,7 +13,7 @@ from htbench.core.tables import TextTable
 from htbench.study.ask.page import csp_hash
 from htbench.study.collect.sessions import Session
 
-State = Literal["not begun", "begun", "finished"]
+State = Literal["not begun", "begun", "overdue", "finished"]
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
 
@@ -33,11 +33,15 @@ class Participant:
     saved: str = ""
     """Time at which the last new answer was saved."""
     finished: str = ""
+    spare: str = ""
+    """A link for somebody else to the same sheet, once the participant is overdue."""
 
     @property
     def state(self) -> State:
         """The progress in a word."""
-        return "finished" if self.finished else "begun" if self.began else "not begun"
+        if self.finished:
+            return "finished"
+        return "overdue" if self.spare else "begun" if self.began else "not begun"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +51,8 @@ class Overview:
     study: str
     """The name of the study's folder."""
     participants: Sequence[Participant]
+    overdue_hours: float
+    """Hours without an answer or a visit after which a participant is overdue."""
 
     @property
     def sentence(self) -> str:
@@ -55,7 +61,12 @@ class Overview:
         finished = sum(bool(each.finished) for each in self.participants)
         answers = sum(each.answers for each in self.participants)
         total = len(self.participants)
-        return f"{began:,} of {total:,} began, {finished:,} finished; answers so far: {answers:,}"
+        overdue = sum(each.state == "overdue" for each in self.participants)
+        late = f", {overdue:,} overdue" if overdue else ""
+        return (
+            f"{began:,} of {total:,} began, {finished:,} finished{late}; "
+            f"answers so far: {answers:,}"
+        )
 
     def table(self) -> TextTable:
         """The progress of each participant with the link."""
@@ -76,23 +87,33 @@ class Overview:
 
     def html(self, *, common_link: str) -> str:
         """The page, which a browser loads again every half minute."""
-        return _template().render(overview=self, common_link=common_link, minute=minute)
+        hours = f"{self.overdue_hours:g} hour{'s' if self.overdue_hours != 1 else ''}"
+        return _template().render(
+            overview=self, common_link=common_link, minute=minute, overdue=hours
+        )
 
 
 def build(
     study: str,
     *,
     links: Mapping[int, str],
+    spares: Mapping[int, str],
     trials: Sequence[int],
     sessions: Iterable[Session],
+    overdue_hours: float,
 ) -> Overview:
-    """The overview of a study, from the links and the numbers of trials of all sheets."""
+    """The overview of a study, from the links and the numbers of trials of all sheets.
+
+    `spares` are the spare links of the sheets whose participants are overdue.
+    """
     known = {session.sheet: session for session in sessions}
     participants = [
-        _participant(known.get(sheet), sheet=sheet, link=link, trials=number)
+        _participant(
+            known.get(sheet), sheet=sheet, link=link, spare=spares.get(sheet, ""), trials=number
+        )
         for (sheet, link), number in zip(links.items(), trials, strict=True)
     ]
-    return Overview(study=study, participants=participants)
+    return Overview(study=study, participants=participants, overdue_hours=overdue_hours)
 
 
 def policy() -> str:
@@ -110,7 +131,9 @@ def minute(time: str) -> str:
     return time[:16].replace("T", " ")
 
 
-def _participant(session: Session | None, *, sheet: int, link: str, trials: int) -> Participant:
+def _participant(
+    session: Session | None, *, sheet: int, link: str, spare: str, trials: int
+) -> Participant:
     if session is None:
         return Participant(sheet=sheet, link=link, trials=trials)
     visits = session.visits
@@ -124,6 +147,7 @@ def _participant(session: Session | None, *, sheet: int, link: str, trials: int)
         returned=visits[-1].time if len(visits) > 1 else "",
         saved=session.saved,
         finished=session.finished,
+        spare=spare,
     )
 
 

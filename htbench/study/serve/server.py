@@ -14,7 +14,7 @@ from htbench.core.display import printable
 from htbench.core.errors import HtbenchError, UsageError
 from htbench.core.http_server import BoundedServer
 from htbench.study.serve.address import LOOPBACK, Address
-from htbench.study.serve.site import MAX_BODY_BYTES, Refusal, Reply, StudySite
+from htbench.study.serve.site import MAX_BODY_BYTES, OVERDUE_HOURS, Refusal, Reply, StudySite
 
 MAX_CONNECTIONS = 512
 """Number of connections at a time; further ones get status 503."""
@@ -192,7 +192,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Print nothing: addresses and links of participants are not written down."""
 
 
-def make_server(study: Path, *, secret: Path, address: Address) -> StudyServer:
+def make_server(
+    study: Path, *, secret: Path, address: Address, overdue_hours: float = OVERDUE_HOURS
+) -> StudyServer:
     """A server of an exported study; `serve_forever` answers, and `server_close` ends it.
 
     Raises:
@@ -201,7 +203,8 @@ def make_server(study: Path, *, secret: Path, address: Address) -> StudyServer:
         UsageError: as `Address.check` and `StudyServer` do.
     """
     address.check()
-    return StudyServer(StudySite(study, secret=secret), address)
+    site = StudySite(study, secret=secret, overdue_hours=overdue_hours)
+    return StudyServer(site, address)
 
 
 def _unusable(address: Address, error: Exception) -> UsageError:

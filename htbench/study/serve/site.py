@@ -5,7 +5,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from htbench.core import reading
 from htbench.core.errors import Refused, UsageError
-from htbench.study import manifest
+from htbench.study import manifest, task
 from htbench.study.ask import page
 from htbench.study.collect import log, privacy
 from htbench.study.collect.privacy import Pseudonyms
@@ -25,7 +25,7 @@ from htbench.study.collect.sessions import (
     Visit,
 )
 from htbench.study.serve import overview
-from htbench.study.serve.links import TOKEN_LENGTH, Links
+from htbench.study.serve.links import MAX_SPARE, TOKEN_LENGTH, Links, SheetLink
 from htbench.study.serve.overview import Overview
 from htbench.study.serve.places import Places
 from htbench.study.serve.rate_limit import RateLimit
@@ -33,6 +33,8 @@ from htbench.study.serve.rate_limit import RateLimit
 MAX_BODY_BYTES = 1 << 16
 MAX_POSTS_AT_ONCE, POSTS_PER_SECOND = 60, 5.0
 """Requests of one link: so many at once, and so many more in each second."""
+OVERDUE_HOURS = 24.0
+"""Hours without an answer or a visit after which a participant is overdue."""
 _MAX_ANSWERS = 200
 _TEXT, _JSON, _HTML = "text/plain; charset=utf-8", "application/json", "text/html; charset=utf-8"
 _ADDRESS = re.compile(rf"/([jpr]/[^/]{{1,{4 * TOKEN_LENGTH}}})(?:/(.{{0,100}}))?", re.DOTALL)
@@ -83,14 +85,19 @@ class _PostedAnswers(BaseModel):
 class StudySite:
     """An exported study by the paths of its pages.
 
+    A participant who has begun, not finished, and neither answered nor come back for
+    `overdue_hours` is overdue: somebody else may take the sheet by its next spare link.
+
     Raises:
         Missing: if no study was exported to the folder `study`.
         Refused: if its page, its log or a kept session is damaged.
     """
 
-    def __init__(self, study: Path, *, secret: Path) -> None:
+    def __init__(self, study: Path, *, secret: Path, overdue_hours: float = OVERDUE_HOURS) -> None:
         self._study, self._page = study, page.read(study)
+        self._overdue_hours = overdue_hours
         self._digest = page.study_digest(self._page)
+        self._task = task.find(self._page.task)
         key = privacy.load_or_create_secret(secret, shared_folder=study)
         self._names = Pseudonyms(secret=key)
         self.links = Links(secret=key, study=self._digest, sheets=len(self._page.sheets))
@@ -106,12 +113,46 @@ class StudySite:
 
     def overview(self, base_url: str) -> Overview:
         """The progress of all participants, with links that begin with `base_url`."""
+        sessions = {session.sheet: session for _, session in self.sessions.all()}
+        current = {
+            sheet: SheetLink(sheet, own.link if own else self.sessions.first_link(sheet))
+            for sheet in self.links.participants
+            for own in (sessions.get(sheet),)
+        }
+        spares = {sheet: SheetLink(sheet, each.link + 1) for sheet, each in sessions.items()}
         return overview.build(
             self._study.resolve().name,
-            links={sheet: base_url + path for sheet, path in self.links.participants.items()},
+            links={sheet: base_url + self.links.path(link) for sheet, link in current.items()},
+            spares={
+                sheet: base_url + self.links.path(link)
+                for sheet, link in spares.items()
+                if self._may_replace(sessions[sheet])
+            },
             trials=[len(sheet) for sheet in self._page.sheets],
-            sessions=(session for _, session in self.sessions.all()),
+            sessions=sessions.values(),
+            overdue_hours=self._overdue_hours,
         )
+
+    def _may_replace(self, session: Session) -> bool:
+        """True if the participant is overdue, and the sheet has a spare link left."""
+        if session.finished or session.link >= MAX_SPARE:
+            return False
+        last = max([session.saved, *(visit.time for visit in session.visits)])
+        try:
+            waited = datetime.now(UTC) - datetime.fromisoformat(last)
+        except (ValueError, TypeError):  # a file that a hand has edited
+            return False
+        return waited > timedelta(hours=self._overdue_hours)
+
+    def _check_link(self, link: SheetLink, session: Session | None) -> None:
+        """Refuse a link by which somebody else has the sheet, or may not have it yet."""
+        if session is None:
+            is_valid = link.number == self.sessions.first_link(link.sheet)
+        else:
+            is_next = link.number == session.link + 1
+            is_valid = link.number == session.link or (is_next and self._may_replace(session))
+        if not is_valid:
+            raise Refusal(409, "another participant has this sheet now; ask for another link")
 
     def get(self, path: str, *, query: str, base_url: str) -> Reply:
         """The reply to a request for a page or a picture; the page reads the query itself.
@@ -122,7 +163,7 @@ class StudySite:
         """
         if path == "/favicon.ico":
             return Reply(status=204)
-        sheet, rest = self._resolve(path)
+        link, rest = self._resolve(path)
         if path == f"/{self.links.common}":
             return self._lead(query)
         if rest is None:
@@ -131,12 +172,12 @@ class StudySite:
         if path == f"/{self.links.researcher}":
             text = self.overview(base_url).html(common_link=f"{base_url}{self.links.common}")
             return _html(text, overview.policy())
-        if sheet is not None and not rest:
-            return self._participant_page(sheet)
+        if link is not None and not rest:
+            return self._participant_page(link)
         picture = _PICTURE.fullmatch(rest)
-        if sheet is None or picture is None:
+        if link is None or picture is None:
             raise Refusal(404, "there is no such page")
-        return self._picture(sheet, picture[1])
+        return self._picture(link.sheet, picture[1])
 
     def post(self, path: str, body: bytes) -> Reply:
         """The reply to answers of a participant, which are on the disk by then.
@@ -146,19 +187,24 @@ class StudySite:
             HtbenchError: if the participant's file is damaged.
             OSError: if the disk does not take the answers.
         """
-        sheet, rest = self._resolve(path)
-        if sheet is None or rest != "answers":
+        link, rest = self._resolve(path)
+        if link is None or rest != "answers":
             raise Refusal(405, "this address takes no answers", Allow="GET, HEAD")
-        if not self._limit.take(sheet):
+        if not self._limit.take(link.sheet):
             raise Refusal(429, "too many requests; wait a second", Retry_After="1")
-        posted = self._parse(body, sheet)
-        session = self.sessions.update(sheet, lambda before: self._change(before, posted, sheet))
+        posted = self._parse(body, link.sheet)
+        session = self.sessions.update(
+            link.sheet, lambda before: self._change(before, posted, link)
+        )
         saved = {each.position: each.revision for each in session.answers}
         text = json.dumps({"rater": session.rater, "saved": saved})
         return Reply(body=text.encode(), content_type=_JSON)
 
-    def _change(self, before: Session | None, posted: _PostedAnswers, sheet: int) -> Session:
+    def _change(self, before: Session | None, posted: _PostedAnswers, link: SheetLink) -> Session:
         """The session of a sheet with what was posted; the lock of the sessions is held."""
+        self._check_link(link, before)
+        if before and before.link != link.number:
+            before = None  # somebody else takes the place of a participant who is overdue
         rater = posted.rater.strip()
         if before and rater and rater != before.rater:
             raise Refusal(409, "another participant has begun with this link; ask for a new one")
@@ -168,9 +214,13 @@ class StudySite:
             self._check_rater(rater)
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         session = before or Session(
-            study=self._digest, sheet=sheet, rater=rater or _new_code(), visits=()
+            study=self._digest,
+            sheet=link.sheet,
+            rater=rater or _new_code(),
+            visits=(),
+            link=link.number,
         )
-        trials = len(self._page.sheets[sheet - 1])
+        trials = len(self._page.sheets[link.sheet - 1])
         return session.with_visit(Visit(id=posted.visit, time=now)).with_answers(
             posted.answers, trials=trials, now=now
         )
@@ -189,6 +239,8 @@ class StudySite:
                 raise Refusal(400, f"trial {each.position} of this sheet is not that item")
             if each.choice == "tie" and not self._page.ties:
                 raise Refusal(400, "this study has no ties")
+            if not self._task.allows(each.choice, len(self._page.answers)):
+                raise Refusal(400, f"this study has no answer {each.choice!r}")
         return posted
 
     def _check_rater(self, rater: str) -> None:
@@ -213,15 +265,26 @@ class StudySite:
             raise Refusal(410, "this participant has withdrawn; nothing is kept")
         self._check_rater(rater)
         sheet = self._places.take(
-            rater, lambda: {each.sheet: each.rater for _, each in self.sessions.all()}
+            rater,
+            lambda: {each.sheet: each.rater for _, each in self.sessions.all()},
+            lambda: [each.sheet for _, each in self.sessions.all() if self._may_replace(each)],
         )
         if sheet is None:
             raise Refusal(409, "all places of this study are taken; thank you for coming")
-        place = f"../../{self.links.participants[sheet]}?{urlencode({'rater': rater})}"
+        session = self.sessions.read(sheet)
+        if session is None:
+            number = self.sessions.first_link(sheet)
+        else:
+            number = session.link + (session.rater != rater)
+        path = self.links.path(SheetLink(sheet, number))
+        place = f"../../{path}?{urlencode({'rater': rater})}"
         return Reply(status=303, headers={"Location": place, "Cache-Control": "no-store"})
 
-    def _participant_page(self, sheet: int) -> Reply:
-        session = self.sessions.read(sheet)
+    def _participant_page(self, link: SheetLink) -> Reply:
+        sheet, session = link.sheet, self.sessions.read(link.sheet)
+        self._check_link(link, session)
+        if session and session.link != link.number:
+            session = None
         known = session.model_dump(include={"rater", "answers"}, mode="json") if session else None
         rendered = page.render(
             replace(self._page, sheets=[self._page.sheets[sheet - 1]]),
@@ -231,7 +294,7 @@ class StudySite:
 
     def _picture(self, sheet: int, name: str) -> Reply:
         trials = self._page.sheets[sheet - 1]
-        if not any(name in (trial["left"], trial["right"]) for trial in trials):
+        if not any(name in page.picture_files(trial) for trial in trials):
             raise Refusal(404, "there is no such picture")
         folder = (self._study / page.FILE).parent / "pictures"
         try:
@@ -241,8 +304,8 @@ class StudySite:
         cache = {"Cache-Control": "private, max-age=31536000, immutable"}
         return Reply(body=data, content_type="image/png", headers=cache)
 
-    def _resolve(self, path: str) -> tuple[int | None, str | None]:
-        """The sheet of a path, None for the researcher's, and what follows the token and a slash;
+    def _resolve(self, path: str) -> tuple[SheetLink | None, str | None]:
+        """The link of a path, None for the researcher's, and what follows the token and a slash;
         None without a slash.
         """
         match = _ADDRESS.fullmatch(path)

@@ -164,7 +164,9 @@ def final_word(text: str) -> str | None:
 
 
 VERDICTS = st.sampled_from(["A", "B", "tie"])
-QUOTES = st.sampled_from(['""', "''", "“”", "«»", "„“", "「」", "``"])
+QUOTES = st.sampled_from(
+    ['""', "''", "“”", "«»", "»«", "„“", "„”", "‹›", "‘’", "‚‘", "「」", "『』", "＂＂", "``"]
+)
 SPELLINGS = st.sampled_from(["{}", "Picture {}", "image {}", "**{}**", "{}.", "option {}"])
 REASONS = st.sampled_from([None, "", "r", "A has it and B does not", "{", "the dog is nice"])
 
@@ -197,7 +199,21 @@ def drafts(draw: st.DrawFn) -> str:
             st.one_of(
                 VERDICTS.flatmap(statements),
                 st.sampled_from(
-                    ["Let me see.", "A or B?", '{"verdict": "A" | "B"}', "{", "\n", "```", '"', "'"]
+                    [
+                        "Let me see.",
+                        "A or B?",
+                        '{"verdict": "A" | "B"}',
+                        "| picture | score |\n|---|---|\n| A | 3 |\n| B | 5 |\n",
+                        "- **Picture A**: a cat\n- **Picture B**: none\n",
+                        '[{"verdict": "A"}, {"verdict": "B"}]',
+                        '{"A": {"verdict": "B"}}',
+                        "Ich bevorzuge „B“, nicht «A».",
+                        "{",
+                        "\n",
+                        "```",
+                        '"',
+                        "'",
+                    ]
                 ),
             ),
             max_size=5,
@@ -245,6 +261,43 @@ def test_after_a_thought_that_ends_a_verdict_is_found_and_so_are_its_probabiliti
     found = read(text, logprobs={"content": tokens})
     assert (found.choice, found.coverage) == (verdict, pytest.approx(1.0))
     assert found.preference == pytest.approx(0.9 if verdict == "A" else 0.1)
+
+
+AFTERTHOUGHTS = st.sampled_from(
+    ["\n<think>{}</think>", "\n<think>{}", "\n[THINK]{}[/THINK]\n", "\nThought: {}", "\n\n{}"]
+)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.data())
+def test_a_thought_after_the_verdict_makes_no_other_verdict(data: st.DataObject) -> None:
+    verdict = data.draw(VERDICTS)
+    final = data.draw(WRAPS).replace("{}", data.draw(statements(verdict)))
+    thought = data.draw(st.sampled_from(["Was that right?", "{}"])).replace(
+        "{}", data.draw(statements(verdict))
+    )
+    after = data.draw(AFTERTHOUGHTS).replace("{}", thought)
+    assert final_word(final + after) in (verdict, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| verdict | reason |\n|---|---|\n| {} | it shows more |",
+        "| verdict | {} |\n| reason | nice |",
+        "- verdict: {}\n- reason: nice",
+        "**Verdict:** {}\n**Reason:** more of it",
+        '{"verdict": "Bild {}"}',
+        "判定：{}",
+        "Le verdict : {}",
+        r"\boxed{\text{{}}}",
+        "I choose {}.",
+        '{"verdict": "{}" // clearly\n}',
+    ],
+)
+@pytest.mark.parametrize("verdict", OTHER)
+def test_a_form_that_is_not_known_is_unusable_and_no_other_verdict(text: str, verdict: str) -> None:
+    assert final_word(text.replace("{}", verdict)) in (verdict, None)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

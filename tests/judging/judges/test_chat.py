@@ -19,8 +19,9 @@ from kit.judge_servers import (
     slow,
 )
 
-from htbench.core.errors import HtbenchError, Incomplete, Missing, UsageError
+from htbench.core.errors import HtbenchError, Incomplete, Missing, Refused, UsageError
 from htbench.judging.card import JudgeCard
+from htbench.judging.judges import refusals
 from htbench.judging.judges.capability import Capability
 from htbench.judging.leaderboard import TournamentResult, read_result
 from htbench.judging.ledger import Ledger
@@ -197,6 +198,41 @@ def test_a_refusal_that_holds_for_every_call_ends_the_command_with_its_words(
     assert stopped
     assert words in str(stopped)
     assert endpoint.calls == calls
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (500, "image input is not supported - hint: you may need to provide the mmproj"),
+        (400, "tiny is not a multimodal model"),
+        (400, "Invalid content type. image_url is only supported by certain models."),
+        (404, "No endpoints found that support image input"),
+        (422, "messages[0]: unknown variant `image_url`, expected `text`"),
+        (400, "Model does not support images. Please use a model that does."),
+        (501, "Vision is not supported by this deployment"),
+    ],
+)
+def test_a_model_that_takes_no_pictures_ends_the_command_at_its_first_call(
+    status: int, message: str, run: Path, judge: JudgeCard, endpoint: Endpoint
+) -> None:
+    endpoint.ill = lambda number, ask: (status, {}, {"error": {"message": message}})
+    _, stopped = play(run, judge)
+    assert isinstance(stopped, Refused)
+    assert str(stopped) == f"'scripted' takes no pictures: {status}: {message}"
+    assert endpoint.calls == 1
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "At most 1 image(s) may be provided in one prompt.",
+        "This model does not support multiple images",
+        "The image is larger than 20 MB",
+        "image format not supported",
+    ],
+)
+def test_words_about_some_pictures_are_no_refusal_of_all(message: str) -> None:
+    assert not refusals.is_about_pictures(message)
 
 
 def test_a_refusal_of_a_context_that_is_too_long_says_so_once(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from htbench.core import registry
 from htbench.models.emoji import loss_calibration
@@ -14,6 +15,18 @@ def test_every_flaw_that_is_planted_is_told_and_its_strength_followed() -> None:
     assert [each.scorer for each in found] == ["contrast", "clipping", "noise", "sharpness"]
     assert [each for each in found if not each.is_trusted] == []
     assert min(each.auc for each in found) >= 0.95
+
+
+def test_every_attribute_that_is_planted_is_followed() -> None:
+    found = loss_calibration.calibrate_attributes(concepts=3, prompts=4)
+    assert [each.scorer for each in found] == ["brightness", "saturation", "hue-shift"]
+    assert [each for each in found if not each.is_trusted] == []
+
+
+def test_a_hue_is_turned_by_the_angle_that_is_said() -> None:
+    red = Image.new("RGB", (4, 4), (240, 0, 0))
+    turned = np.asarray(loss_calibration.turn_hue(red, 1.0))[0, 0]
+    assert turned.tolist() == pytest.approx([40, 160, 40], abs=1)
 
 
 def test_lost_diversity_and_growing_shares_of_changed_pictures_are_followed() -> None:
@@ -46,6 +59,8 @@ def test_a_strength_of_0_plants_nothing() -> None:
         loss_calibration.burn_out,
         loss_calibration.add_noise,
         loss_calibration.blur,
+        loss_calibration.darken,
+        loss_calibration.to_grey,
     ):
         assert np.array_equal(np.asarray(plant(picture, 0)), np.asarray(picture))
 

@@ -48,7 +48,7 @@ def test_every_pair_gets_its_votes_of_as_many_people() -> None:
 
 def test_each_side_of_a_pair_is_shown_as_often_as_the_other() -> None:
     flips = Counter(
-        (task.pair_index, task.swapped)
+        (task.pair_index, task.turn == 1)
         for sheet in assign(200, **ASKED)
         for task in sheet
         if task.kind == "vote"
@@ -67,7 +67,7 @@ def test_repeats_come_later_with_sides_swapped() -> None:
                     if other.pair_index == task.pair_index and other.kind == "vote"
                 ]
                 assert first < place
-                assert sheet[first].swapped != task.swapped
+                assert sheet[first].turn != task.turn
 
 
 def test_each_person_has_the_controls() -> None:

@@ -214,6 +214,26 @@ def test_delimiters_and_encodings_of_spreadsheets_are_told(
     assert take(tmp_path, "htbench", path).new == len(lines) - 1
 
 
+@pytest.mark.parametrize("told", ["sep=;", "SEP=|", '"sep=\t"'])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_line_that_tells_excel_the_delimiter_is_no_header(
+    told: str, end: str, tmp_path: Path
+) -> None:
+    mark = told.strip('"')[-1]
+    rows = [line.replace(",", mark) for line in ("item,choice,rater", "i0000000,left,ann00")]
+    path = tmp_path / "votes.csv"
+    path.write_bytes(end.join([told, *rows]).encode("utf-8-sig"))
+    assert detect.detect_profile(path).profile.delimiter == mark
+    assert take(tmp_path, "htbench", path).new == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-be", "utf-32"])
+def test_rarer_encodings_of_unicode_are_told(encoding: str, tmp_path: Path) -> None:
+    path = votes(tmp_path, "i0000000,left,ann00")
+    path.write_bytes(path.read_text().encode(encoding))
+    assert take(tmp_path, "htbench", path).new == 1
+
+
 def test_a_printed_profile_has_the_delimiter_of_the_file(tmp_path: Path) -> None:
     path = votes(
         tmp_path, "i0000000;left;ann00;1;2;3", head="item;choice;rater;rt_ms;position;sheet"

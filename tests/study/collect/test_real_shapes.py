@@ -122,6 +122,7 @@ def test_long_ratings_give_the_pairs_that_pandas_merges(tmp_path: Path) -> None:
         "rater,item,method,score",
         "annotator,prompt_id,model,rating",
         "participant_id\tsample_id\tsystem\tpoints",
+        "Participant,Item,Model,Rating",
     ],
 )
 def test_long_ratings_are_told_by_what_their_columns_mean(head: str, tmp_path: Path) -> None:
@@ -147,10 +148,17 @@ def test_a_method_that_one_person_scored_twice_is_named_with_its_row(tmp_path: P
     assert "'a' has the scores 1 and 3" in refusal(tmp_path, text)
 
 
-@pytest.mark.parametrize("score", ["good", "nan", "1e999"])
+def test_scores_with_a_comma_before_their_decimals_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "ratings.csv"
+    path.write_text("rater;item;method;score\nperson-one;cat;a;4,5\nperson-one;cat;b;4,25\n")
+    (row,) = take(tmp_path, path)
+    assert (row.left, row.right, row.choice) == ("a", "b", "left")
+
+
+@pytest.mark.parametrize("score", ["good", "nan", "1e999", '"1,000"', '"1,2,3"'])
 def test_a_score_that_is_no_number_is_named_with_its_row(score: str, tmp_path: Path) -> None:
     text = f"rater,item,method,score\nperson-one,cat,a,1\nperson-one,cat,b,{score}\n"
-    assert f"score '{score}' is no number" in refusal(tmp_path, text)
+    assert f"score '{score.strip(chr(34))}' is no number" in refusal(tmp_path, text)
 
 
 def test_ratings_of_one_method_alone_have_no_pairs(tmp_path: Path) -> None:

@@ -337,7 +337,7 @@ def test_the_common_link_leads_each_id_to_a_sheet_of_its_own(server: StudyServer
 
 def _number(server: StudyServer, place: str) -> int:
     """The sheet that a place is the page of."""
-    return server.site.links.by_path[place.removeprefix("../../").partition("?")[0]]
+    return server.site.links.by_path[place.removeprefix("../../").partition("?")[0]].sheet
 
 
 def test_the_common_link_leads_a_person_back_after_a_restart(study: Path) -> None:

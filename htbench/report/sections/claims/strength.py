@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from htbench.report import commands, format
+from htbench.report.sections import strength_ranges, strength_scales
 from htbench.report.sections import strengths as strengths_section
 from htbench.report.sections.claims.verdict import (
     Evidence,
@@ -32,7 +33,14 @@ def check_strength(evidence: Evidence) -> RuleResult:
     summary, own = evidence.summary, evidence.rankable_method
     if own is None:
         return circular(evidence)
-    within = [value for value in strengths_section.strengths(summary, own) if 0 <= value <= 1]
+    scaled = set(scale.strengths if (scale := summary.facts.strength_scales.get(own)) else ())
+    # strengths of the scale alone are nearer to each other, and steps between them are noise
+    scaled -= set(summary.facts.plan.strengths or ())
+    within = [
+        value
+        for value in strengths_section.strengths(summary, own)
+        if 0 <= value <= 1 and value not in scaled
+    ]
     needed = int(evidence.numbers["strengths"])
     command = commands.with_strengths(summary, *np.linspace(0, 1, needed))
     if len(within) < needed:
@@ -64,8 +72,31 @@ def check_strength(evidence: Evidence) -> RuleResult:
         f"{estimate_text(correlation)}, "
         f"{rises.position(correlation)}; the share of all movement that goes back is "
         f"{estimate_text(backstep)}, {holds.position(backstep)}.",
-        findings=[_counts(curves, failed), *(_shape(response) if response else [])],
+        findings=[
+            _counts(curves, failed),
+            *(_shape(response) if response else []),
+            *_interpretation(summary, own),
+        ],
     )
+
+
+def _interpretation(summary: Summary, method: str) -> list[str]:
+    """Sentences on what a strength means, in a run with a perceptual scale of the method."""
+    scales = strength_scales.collect(summary)
+    ranges = strength_ranges.collect(summary) if scales else None
+    sentences = [
+        f"useful range: noticeable from {row.onset}, ends at {row.end} ({row.reason})"
+        for row in (ranges.rows if ranges else ())
+        if row.method == method
+    ]
+    sentences += [
+        "steps on the perceptual scale more even than plain ones: "
+        f"{row.verdict}, evenness {estimate_text(row.comparison.before)} before and "
+        f"{estimate_text(row.comparison.after)} after"
+        for row in (scales.rows if scales else ())
+        if row.method == method and row.comparison
+    ]
+    return [*sentences, "strength is judged by concept gain, not by people or judges"]
 
 
 def _failed_curves(summary: Summary, method: str, at: Sequence[float]) -> Counter[str]:

@@ -1,0 +1,1 @@
+"""`htbench play`: a local page on which concepts are typed and pictures change at once."""

@@ -1,0 +1,102 @@
+// Where the page's pictures come from: the server that it was loaded from, or the page itself.
+const playFacts = JSON.parse(document.getElementById("play-facts").textContent);
+
+class PlayProblem extends Error {}
+
+// Pictures by prompt, seed, method, concepts and strengths, the oldest ones dropped first.
+class KeptPictures {
+  constructor(most) {
+    this.most = most;
+    this.entries = new Map();
+  }
+  static key(view, method, point) {
+    const acting = view.concepts.map((concept, k) => [concept.words, concept.picture, point[k]]).filter((each) => each[2] !== 0);
+    return JSON.stringify([view.prompt, view.seed, acting.length ? method : "none", acting]);
+  }
+  get(view, method, point) {
+    return this.entries.get(KeptPictures.key(view, method, point));
+  }
+  put(view, method, point, picture) {
+    const key = KeptPictures.key(view, method, point);
+    const known = this.entries.get(key);
+    this.entries.delete(key);
+    this.entries.set(key, { ...known, ...picture });
+    if (this.entries.size > this.most) this.entries.delete(this.entries.keys().next().value);
+  }
+  clear() {
+    this.entries.clear();
+  }
+}
+
+class Server {
+  constructor() {
+    this.tab = [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    this.number = 0;
+    this.abort = new AbortController();
+  }
+  // Later requests make earlier ones stale, here and at the server.
+  next() {
+    this.abort.abort();
+    this.abort = new AbortController();
+    this.number += 1;
+    return { number: this.number, signal: this.abort.signal };
+  }
+  async pictures(view, points, { scores, turn }) {
+    const concepts = view.concepts.map(({ words, picture }) => ({ words, picture }));
+    const asked = { prompt: view.prompt, seed: view.seed, concepts, methods: view.methods, points, scores };
+    const reply = await this.post("pictures", { tab: this.tab, number: turn.number, view: asked }, turn.signal);
+    return reply ? (await reply.json()).rows : null;
+  }
+  async fit(method, { words, picture }) {
+    return (await this.post("fit", { method, concept: { words, picture } })).json();
+  }
+  async reference(file) {
+    const reply = await this.request("reference", file, "application/octet-stream");
+    return (await reply.json()).picture;
+  }
+  async file(view, points, format) {
+    const concepts = view.concepts.map(({ words, picture }) => ({ words, picture }));
+    const asked = { prompt: view.prompt, seed: view.seed, concepts, methods: view.methods, points };
+    return (await this.post("file", { view: asked, format })).blob();
+  }
+  post(path, value, signal) {
+    return this.request(path, JSON.stringify(value), "application/json", signal);
+  }
+  // The reply; null if it is stale.
+  async request(path, body, type, signal) {
+    let reply;
+    try {
+      reply = await fetch(path, { method: "POST", headers: { "Content-Type": type }, body, signal });
+    } catch (error) {
+      if (error.name === "AbortError") return null;
+      throw new PlayProblem("The server does not answer; is htbench play still running?");
+    }
+    if (reply.status === 409) return null;
+    if (!reply.ok) throw new PlayProblem(await reply.text());
+    return reply;
+  }
+}
+
+// All pictures of a demo are in the page.
+class Demo {
+  constructor(element) {
+    const { strengths, pictures, scores } = JSON.parse(element.textContent);
+    Object.assign(this, { strengths, stored: pictures, scores });
+  }
+  next() {
+    return {};
+  }
+  async pictures(view, points) {
+    const [{ words }] = view.concepts;
+    return ["none", ...view.methods].map((method) => {
+      const keys = points.map(([strength]) => JSON.stringify(strength === 0 || method === "none" ? [view.prompt, view.seed] : [view.prompt, view.seed, method, words, strength]));
+      const found = keys.map((key) => this.stored[key]);
+      const scores = keys.map((key) => this.scores[key] || []);
+      return {
+        method, pictures: method === "none" ? found.slice(0, 1) : found, note: "", needs_fit: false,
+        presence: scores.map((pair) => pair[0]), preservation: scores.map((pair) => pair[1]),
+        learning_seconds: (this.scores.seconds || {})[method] || 0, image_seconds: 0,
+      };
+    });
+  }
+}
