@@ -75,14 +75,16 @@ def main() -> None:
     )
     parser.add_argument("--limit", type=int, default=8, help="Number of dev concepts.")
     parser.add_argument("--prompts", type=int, default=4, help="Neutral prompts per concept.")
+    parser.add_argument("--method", action="append", help="Method; repeatable. Default: all three.")
     parser.add_argument(
         "--folder", type=Path, default=Path("runs/gates"), help="Folder of the run."
     )
     options = parser.parse_args()
+    methods = options.method or METHODS
     plan = build(
         {
             "model": "emoji",
-            "methods": ["none", *METHODS],
+            "methods": ["none", *methods],
             "concepts": "dev",
             "limit": options.limit,
             "prompts": options.prompts,
@@ -92,14 +94,14 @@ def main() -> None:
     runner.run(plan, options.folder)
     with Store.read(options.folder) as store:
         summary = Summary(store)
-        gains = {method: summary.means(method, 1.0, HEADLINE) for method in METHODS}
+        gains = {method: summary.means(method, 1.0, HEADLINE) for method in methods}
 
     from htbench.models.emoji.model import load
 
     model, concepts, changes = load("cpu"), concept_sets.load("emoji"), fitted(options.folder)
     print("| method | concept gain | asks for the concept | asks for another |")
     print("|---|--:|--:|--:|")
-    for method in METHODS:
+    for method in methods:
         unchanged = [0, 0]
         for concept in map(concepts.select, gains[method]):
             for kind, prompts in enumerate(other_prompts(concept[0], concepts)):

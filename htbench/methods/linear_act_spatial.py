@@ -47,9 +47,8 @@ class LinearActSpatial(FitsEachConcept):
 
         def fit_site(site: Site, a: SourceSamples, b: TargetSamples) -> Spatial:
             channels = model.sites[site].channels
-            return spatial_map(
-                site, *(each.unflatten(1, (-1, channels)) for each in (a, b)), rank=self.rank
-            )
+            before, after = (each.view(len(each), -1, channels) for each in (a, b))
+            return spatial_map(site, before, after, rank=self.rank)
 
         sites = select_sites(model, self.sites)
         return fit_in_one_pass(model, source, target, fit_site, sites=sites, pool=_all_positions)

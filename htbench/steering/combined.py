@@ -15,6 +15,7 @@ from htbench.steering.concept import Concept
 from htbench.steering.edits import Combine, Edits, RemoveBy, Strength, leave_out
 from htbench.steering.intervention import (
     Affine,
+    Apply,
     Interpolate,
     Intervention,
     OnMeans,
@@ -159,16 +160,35 @@ class Combined(Intervention):
     def apply(
         self, site: Site, z: Float[Tensor, "images positions channels"], *, strength: float
     ) -> Float[Tensor, "images positions channels"]:
+        return self._apply([part.intervention.apply for part in self.parts], site, z, strength)
+
+    def begin(self) -> Apply:
+        applies = [part.intervention.begin() for part in self.parts]
+
+        def apply(
+            site: Site, z: Float[Tensor, "images positions channels"], *, strength: float
+        ) -> Float[Tensor, "images positions channels"]:
+            return self._apply(applies, site, z, strength)
+
+        return apply
+
+    def _apply(
+        self,
+        applies: Sequence[Apply],
+        site: Site,
+        z: Float[Tensor, "images positions channels"],
+        strength: float,
+    ) -> Float[Tensor, "images positions channels"]:
         if site not in self.sites or strength == 0:
             return z
         before = z.to(torch.promote_types(z.dtype, torch.float32))
         after = before
-        for part in self.parts:
+        for part, apply in zip(self.parts, applies, strict=True):
             own = strength * part.strength
             if self.how == "sequence":
-                after = part.intervention.apply(site, after, strength=own)
+                after = apply(site, after, strength=own)
             else:
-                after = after + (part.intervention.apply(site, before, strength=own) - before)
+                after = after + (apply(site, before, strength=own) - before)
         return after.to(z.dtype)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:

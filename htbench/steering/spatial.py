@@ -67,11 +67,14 @@ class Spatial(Intervention):
     @classmethod
     def restore(cls, tensors: dict[str, Tensor], settings: dict[str, str]) -> Self:
         parts: dict[str, dict[Site, Tensor]] = {"where": {}, "added": {}}
-        rest = {}
+        rest: dict[str, Tensor] = {}
         for name, tensor in tensors.items():
             part, _, site = name.partition("/")
-            parts.get(part, rest)[Site(site if part in parts else name)] = tensor
-        maps, (where, added) = Affine.restore(rest, {}), parts.values()
+            if part in parts:
+                parts[part][Site(site)] = tensor
+            else:
+                rest[name] = tensor
+        maps, where, added = Affine.restore(rest, {}), parts["where"], parts["added"]
         if (
             maps.has_support
             or where.keys() != added.keys()

@@ -9,6 +9,8 @@ from kit.toy import DEPTH, MAPS, TOKENS, WIDTH, Toy
 
 from htbench.core.errors import Refused
 from htbench.steering import intervention, map_files
+from htbench.steering.combined import Combined, Part
+from htbench.steering.edits import Combine
 from htbench.steering.gates import ImageGated, TokensGated
 from htbench.steering.hooks import activations, steer
 from htbench.steering.intervention import Affine, Intervention, LowRank, OnMeans
@@ -81,6 +83,17 @@ def test_a_tap_that_is_attached_again_decides_anew(model: Toy) -> None:
     prompts = [{prompt: 1.0} for prompt in PROMPTS]
     model._run(prompts[::-1], range(6, 12), used)
     assert torch.equal(model._run(prompts, range(6), used), model._run(prompts, range(6), fresh))
+
+
+@pytest.mark.parametrize("how", ["sum", "sequence"])
+def test_a_gate_keeps_its_decision_beside_another_change(model: Toy, how: Combine) -> None:
+    nothing = OnMeans(Affine({TOKENS: torch.ones(WIDTH)}, {TOKENS: torch.zeros(WIDTH)}))
+    parts = [Part(intervention=each, strength=1.0) for each in (halfway(model), nothing)]
+    together, alone = (
+        pictures(model, Combined(parts, how), 1.0),
+        pictures(model, halfway(model), 1.0),
+    )
+    np.testing.assert_allclose(together.astype(int), alone.astype(int), atol=1)
 
 
 @pytest.mark.parametrize("strength", [-1.0, 0.7, 1.0])

@@ -14,7 +14,7 @@ from htbench.scorers.set_scorer import UndefinedScore
 from htbench.steering import hooks
 from htbench.steering.intervention import Intervention
 from htbench.steering.method import PromptsAndSeeds
-from htbench.steering.model import Model
+from htbench.steering.model import Model, Tap
 
 _BySite = Mapping[Site, Samples]
 
@@ -86,15 +86,19 @@ def _trace(
     change: Intervention | None = None,
     strength: float = 0.0,
 ) -> _BySite:
-    def tap(
-        site: Site, z: Float[torch.Tensor, "images positions channels"]
-    ) -> Float[torch.Tensor, "images positions channels"]:
-        if change is None or site not in change.sites:
-            return z
-        return change.apply(site, z, strength=strength)
-
+    prompts, seeds = images
     try:
-        values = hooks.activations(model, *images, change=tap, batch=batch)
+        parts = [
+            hooks.activations(
+                model,
+                prompts[start : start + batch],
+                seeds[start : start + batch],
+                change=_tap(change, strength) if change else None,
+                batch=batch,
+            )
+            for start in range(0, len(prompts), batch)
+        ]
+        values = {site: torch.cat([part[site] for part in parts]) for site in parts[0]}
     except Exception as error:
         if batch == 1 or not device.is_out_of_memory(error):
             raise
@@ -103,6 +107,18 @@ def _trace(
         torch.cuda.empty_cache()
         return _trace(model, images, batch // 2, change, strength)
     return {site: rows.double().cpu().numpy() for site, rows in values.items()}
+
+
+def _tap(change: Intervention, strength: float) -> Tap:
+    """The tap that steers the images of one batch: a gate decides once for each."""
+    apply = change.begin()
+
+    def tap(
+        site: Site, z: Float[torch.Tensor, "images positions channels"]
+    ) -> Float[torch.Tensor, "images positions channels"]:
+        return apply(site, z, strength=strength) if site in change.sites else z
+
+    return tap
 
 
 def _mean(

@@ -9,10 +9,11 @@ so neither the noun nor the noise blurs the difference.
 import glob
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 
 from htbench.core.errors import UsageError
@@ -40,8 +41,9 @@ UNRELATED = (
     "{prompt} with books",
 )
 """Templates of prompts that a gate leaves alone, of every kind of concept of the embedded world."""
-LEAST_ACCURACY = 0.75
-"""Share of held-out images that a gate must be right about at the site where it decides."""
+LEAST_SEPARATION = 1.0
+"""Standard deviations by which the mean scores of held-out images must differ where a gate
+decides."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,7 @@ class CanBeGated:
     position, and shuts below a half. The rest keeps every bit."""
     unrelated: tuple[str, ...] = UNRELATED
     """Templates of prompts to leave alone, with `{prompt}` for a neutral prompt of the concept."""
-    gate_samples: int = 64
+    gate_samples: Annotated[int, Field(ge=8)] = 64
     """Number of images to steer, and of images to leave alone, that a gate is fitted on."""
 
 
@@ -130,8 +132,7 @@ def discriminant(
 
 
 _RIDGE = 0.1
-"""Share of the mean variance that is added to each; a larger one let more images through on both
-sides, on the embedded model with other nouns and modifiers."""
+"""Share of the mean variance of a channel that is added to each, as there are few samples."""
 
 
 def _fit_image_gate(
@@ -142,7 +143,7 @@ def _fit_image_gate(
     steered: PromptsAndSeeds,
     left_alone: PromptsAndSeeds,
 ) -> ImageGated:
-    """A gate at the most accurate site of the first half; maps are at that site and later ones.
+    """A gate at the site of the first half that separates best; maps are there and later.
 
     No site before it is steered: what it decides on must be the activations without steering.
     """
@@ -153,12 +154,13 @@ def _fit_image_gate(
             _first_means(model, images, early) for images in (steered, left_alone)
         )
     with phase("fit"):
-        accuracy = {site: _held_out_accuracy(negative[site], positive[site]) for site in early}
-        site = max(early, key=lambda each: accuracy[each])
-        if accuracy[site] < LEAST_ACCURACY:
+        separations = {site: _separation(negative[site], positive[site]) for site in early}
+        site = max(early, key=lambda each: separations[each])
+        if separations[site] < LEAST_SEPARATION:
             raise UsageError(
                 f"no site tells neutral prompts from those that a gate for {concept.id!r} leaves "
-                f"alone: {site!r} is right about {accuracy[site]:.0%} of held-out images",
+                f"alone: at {site!r}, the best, held-out images of both lie "
+                f"{separations[site]:.1f} standard deviations apart",
                 remedy="Give other templates as the setting unrelated, or a larger gate_samples.",
             )
         gate = discriminant(negative[site], positive[site]).float()
@@ -166,18 +168,23 @@ def _fit_image_gate(
     return ImageGated(fit(replace(method, gate="none", sites=later)), site=site, gate=gate)
 
 
-def _held_out_accuracy(
+def _separation(
     negative: Float[Tensor, "samples channels"], positive: Float[Tensor, "samples channels"]
 ) -> float:
-    """Share of images that a discriminant of the other half of them is right about, 0 to 1."""
-    right = []
-    for half in (0, 1):
-        # pairs 2k and 2k + 1 stay together: one of each kind of wording
-        own = torch.arange(len(negative)) // 2 % 2 == half
-        gate = discriminant(negative[~own], positive[~own])
-        for samples, sign in ((negative[own], -1), (positive[own], 1)):
-            right.append(sign * (samples.double() @ gate[:-1] + gate[-1]) > 0)
-    return float(torch.cat(right).double().mean())
+    """Difference of the mean scores of both sets, in standard deviations of scores within a set.
+
+    Each half of the images is scored by the discriminant of the other half.
+    """
+    scores: tuple[list[Tensor], list[Tensor]] = ([], [])
+    # pairs 2k and 2k + 1 stay together: one of each kind of wording
+    is_first = torch.arange(len(negative), device=negative.device) // 2 % 2 == 0
+    for half in (is_first, ~is_first):
+        gate = discriminant(negative[~half], positive[~half])
+        for kept, samples in zip(scores, (negative, positive), strict=True):
+            kept.append(samples[half].double() @ gate[:-1] + gate[-1])
+    left, right = map(torch.cat, scores)
+    spread = ((left.var() + right.var()) / 2).sqrt()
+    return float((right.mean() - left.mean()) / spread) if spread > 0 else 0.0
 
 
 def _first_means(
