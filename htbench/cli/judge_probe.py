@@ -78,6 +78,6 @@ def _without_probabilities(reply: Any) -> Any:
     for choice in choices if isinstance(choices, list) else []:
         logprobs = choice.get("logprobs") if isinstance(choice, dict) else None
         tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
-        if isinstance(tokens, list):
+        if isinstance(logprobs, dict) and isinstance(tokens, list):
             logprobs["content"] = f"… ({len(tokens):,} tokens)"
     return reply

@@ -17,6 +17,7 @@ MAX_CONCEPTS = 16
 """Largest number of concepts, of the run's first ones."""
 ALL_SITES = "all"
 """Stands for the mean over sites in files."""
+_Value = str | float | int | None
 FILE_COLUMNS = (
     *("score", "best", "model", "method", "strength", "site", "value", "low", "high"),
     *("unsteered", "floor", "concepts", "clusters", "images", "reason"),
@@ -68,13 +69,13 @@ def are_scored(plan: ResolvedPlan, store: Store, names: Sequence[str]) -> bool:
     return all(found.get(name) == expected for name in names)
 
 
-def file_rows(facts: Facts) -> Iterator[list[str | float | int | None]]:
+def file_rows(facts: Facts) -> Iterator[list[_Value]]:
     """Rows of the scores in files, one per score, method and site, that of all sites first."""
     for each in facts.activation_scores:
         for row in each.rows:
-            about = [each.name, each.best, each.model, row.method, row.strength]
-            rest = [row.concepts, row.clusters, each.images, row.reason]
-            mean = [row.value, row.low, row.high, row.unsteered, row.floor]
+            about: list[_Value] = [each.name, each.best, each.model, row.method, row.strength]
+            rest: list[_Value] = [row.concepts, row.clusters, each.images, row.reason]
+            mean: list[_Value] = [row.value, row.low, row.high, row.unsteered, row.floor]
             yield [*about, ALL_SITES, *mean, *rest]
             for site, (value, unsteered, floor) in row.sites.items():
                 yield [*about, site, value, None, None, unsteered, floor, *rest]

@@ -147,9 +147,9 @@ def _parquet(summary: Summary, folder: Path, arrow: Any) -> Iterator[Path]:
             activation_rows.file_rows(summary.facts),
         ),
     ):
-        if rows := list(made):
+        if lines := list(made):
             path = folder / f"{name}.parquet"
-            by_column = {column: [row[k] for row in rows] for k, column in enumerate(head)}
+            by_column = {column: [line[k] for line in lines] for k, column in enumerate(head)}
             _write(arrow, arrow.table(by_column), path)
             yield path
 

@@ -190,7 +190,9 @@ def csv_rows(section: ScaleSection) -> Iterator[list[str | float | int | None]]:
     for row in section.rows:
         found = row.comparison
         figures = [found.before, found.after, found.difference] if found else []
-        ends = [value for each in figures for value in (each.mean, each.low, each.high)]
+        ends: list[float | None] = [
+            value for each in figures for value in (each.mean, each.low, each.high)
+        ]
         steps = zip(section.requested, row.scale.strengths, strict=False)
         for k, (requested, own) in enumerate(steps):
             gains = [each[k] if each else None for each in (row.plain, row.perceptual)]

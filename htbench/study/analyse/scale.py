@@ -54,7 +54,9 @@ def compute(
     names = sorted({each.left for each in votes})
     whole, effects, draws = _effects(votes, names, answers, families, rounds=rounds, seed=seed)
     everybody = _fit(votes_of(flow.unique, answers), names, answers)[1].effects
-    counts = {name: Counter(each.choice for each in votes if each.left == name) for name in names}
+    counts = {
+        name: Counter[str](each.choice for each in votes if each.left == name) for name in names
+    }
     order = sorted(range(len(names)), key=lambda k: -effects[k].value)
     high = "Yes" if task.name == "yes-no" else "4 or 5"
     shares = {name: _share_high(votes, name) for name in names}
