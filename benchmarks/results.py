@@ -45,7 +45,7 @@ from htbench.stats.durations import Interval
 from htbench.stats.estimates import Estimate
 from htbench.stats.families import Families, FamiliesByConcept
 from htbench.stats.paired import compare
-from htbench.stats.tradeoff import Policy
+from htbench.stats.tradeoff import Policy, TradeOff
 
 PLAN = "equal-terms"
 _PRESENCE_AND_PRESERVATION = ("presence", "image_preservation")
