@@ -142,6 +142,17 @@ class CriterionRecord(_Record):
     """The votes on each pair of pictures; earlier versions of htbench wrote none."""
 
 
+class NoticedRecord(_Record):
+    """How well people tell the strengths of a method apart."""
+
+    method: str
+    noticeable: IntervalRecord
+    """The difference of strength that is noticed in three of four cases; an end is null where no
+    difference that was shown bounds it."""
+    right_order: ShareRecord
+    """Answers that took the picture of the higher strength for the stronger one."""
+
+
 class TableRecord(_Record):
     """A table of a task that is no choice between two methods, ready to be shown."""
 
@@ -166,3 +177,5 @@ class StudyRecord(_Record):
     """The criterion of another task; likewise `tables`, and `notes` on how they were made."""
     tables: list[TableRecord] = []
     notes: list[str] = []
+    noticed: list[NoticedRecord] = []
+    """Of a study of strengths."""

@@ -42,6 +42,7 @@ def study_record(result: StudyResult, *, study: Path, rules_changed: bool) -> St
         question=result.task.criterion if result.task else "",
         tables=list(result.task.tables) if result.task else [],
         notes=list(result.task.notes) if result.task else [],
+        noticed=list(result.task.noticed) if result.task else [],
     )
 
 
@@ -53,7 +54,7 @@ def write_to_run(result: StudyResult, run: Path, *, study: Path, rules_changed: 
     """
     record = study_record(result, study=study, rules_changed=rules_changed)
     path = run / FOLDER / file_name(study)
-    unused = set() if result.task else {"question", "tables", "notes"}
+    unused = set() if result.task else {"question", "tables", "notes", "noticed"}
     facts = content.without_nan(record.model_dump(by_alias=True, exclude=unused))
     text = json.dumps(facts, indent=1, sort_keys=True, allow_nan=False) + "\n"
     try:

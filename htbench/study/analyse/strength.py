@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from htbench.run.study_result import TableRecord
+from htbench.run.study_result import IntervalRecord, NoticedRecord, ShareRecord, TableRecord
 from htbench.stats import crossed, psychometric
 from htbench.stats.answer_clusters import AnswerClusters
 from htbench.stats.durations import Interval
@@ -153,6 +153,7 @@ def compute(
         tables=(summary, points) if methods else (),
         notes=tuple(notes),
         facts={"methods": [_facts(each) for each in methods], "skipped": skipped},
+        noticed=tuple(map(_noticed, methods)),
         columns=("method", "difference", "answers", "right", "share", "curve"),
         rows=tuple(
             (
@@ -166,6 +167,18 @@ def compute(
             for each in methods
             for level in each.levels
         ),
+    )
+
+
+def _noticed(own: MethodStrength) -> NoticedRecord:
+    """The record of a method; its interval is left out where one difference alone was shown."""
+    noticeable = own.noticeable
+    if own.reach == "one":
+        noticeable = Interval(value=math.nan, low=math.nan, high=math.nan)
+    return NoticedRecord(
+        method=own.method,
+        noticeable=IntervalRecord.model_validate(noticeable),
+        right_order=ShareRecord.from_proportion(own.order),
     )
 
 

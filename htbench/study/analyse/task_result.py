@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from htbench.core.tables import TextTable
-from htbench.run.study_result import TableRecord
+from htbench.run.study_result import NoticedRecord, TableRecord
 from htbench.stats import crossed
 from htbench.stats.durations import Interval
 from htbench.stats.proportions import Proportion
@@ -29,6 +29,8 @@ class TaskResult:
     columns: tuple[str, ...]
     rows: tuple[Sequence[object], ...]
     """The figures of a CSV file."""
+    noticed: tuple[NoticedRecord, ...] = ()
+    """Of a study of strengths: what the run's report needs for its claim."""
 
 
 def text_table(table: TableRecord) -> TextTable:

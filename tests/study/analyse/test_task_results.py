@@ -62,6 +62,14 @@ def strengths(noticed: float, *, people: int = 10, each: int = 60, seed: int = 0
     return votes
 
 
+def test_the_run_keeps_the_difference_that_people_notice_of_each_method() -> None:
+    found = strength.compute(flow(strengths(0.4)))
+    (kept,) = found.noticed
+    (own,) = found.facts["methods"]
+    assert kept.method == own["method"] == "m"
+    assert kept.noticeable.low < 0.4 < kept.noticeable.high
+
+
 def test_a_planted_noticeable_difference_is_within_its_interval() -> None:
     found = strength.of_method("m", strengths(0.4), rounds=200)
     assert found.noticeable.low < 0.4 < found.noticeable.high

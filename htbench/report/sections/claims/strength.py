@@ -1,5 +1,6 @@
 """The claim on strength: whether gain rises with every step from 0 to 1."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
@@ -19,9 +20,11 @@ from htbench.report.sections.claims.verdict import (
     not_tested,
     too_few,
 )
+from htbench.run.study_result import IntervalRecord
 from htbench.run.summary import Summary
 from htbench.stats import dose_response, estimates
 from htbench.stats.dose_response import Curves, DoseResponse
+from htbench.stats.durations import Interval
 from htbench.stats.families import FamiliesByConcept
 
 _FLAT_CORRELATION, _FLAT_BACKSTEP = 0.0, 0.5
@@ -61,7 +64,10 @@ def check_strength(evidence: Evidence) -> RuleResult:
         return not_tested("No picture is scored at all of these strengths yet.")
     rises = Target(least=evidence.numbers["correlation"])
     holds = Target(most=evidence.numbers["backstep"])
-    verdict = all_of([rises.verdict(correlation), holds.verdict(backstep)])
+    people = _people(evidence, own)
+    verdict = all_of(
+        [rises.verdict(correlation), holds.verdict(backstep), *(each.verdict for each in people)]
+    )
     if verdict == "not tested":
         return too_few(correlation)
     shown = ", ".join(map(format.strength, within))
@@ -71,16 +77,60 @@ def check_strength(evidence: Evidence) -> RuleResult:
         reason=f"Over strengths {shown}, the rank correlation of gain with strength is "
         f"{estimate_text(correlation)}, "
         f"{rises.position(correlation)}; the share of all movement that goes back is "
-        f"{estimate_text(backstep)}, {holds.position(backstep)}.",
+        f"{estimate_text(backstep)}, {holds.position(backstep)}."
+        + "".join(f" {each.reason}" for each in people),
         findings=[
             _counts(curves, failed),
             *(_shape(response) if response else []),
-            *_interpretation(summary, own),
+            *_interpretation(summary, own, is_judged=bool(people)),
         ],
     )
 
 
-def _interpretation(summary: Summary, method: str) -> list[str]:
+def _people(evidence: Evidence, method: str) -> list[RuleResult]:
+    """What each study says of the difference of strength that people notice, if its rules of
+    exclusion are those declared beforehand and it has an interval.
+    """
+    noticed = Target(most=evidence.numbers["noticeable"])
+    found = [
+        (study.study, own.noticeable, own.right_order)
+        for study in evidence.people.studies
+        if not study.rules_changed
+        for own in study.noticed
+        if own.method == method
+    ]
+    intervals = [(name, _opened(each), order) for name, each, order in found]
+    return [
+        RuleResult(
+            verdict=noticed.verdict(each),
+            reason=f"In study {name}, people notice a difference of strength of "
+            f"{' '.join(_text(each))} in three of four cases, "
+            f"{noticed.position(each)}; {format.percent(order.value)} of {order.of:,} answers have "
+            "the right order.",
+        )
+        for name, each, order in intervals
+        if noticed.verdict(each) != "not tested"
+    ]
+
+
+def _opened(noticeable: IntervalRecord) -> Interval:
+    """The interval of a difference: what its file cannot hold, beside a lower end, is infinite."""
+    ends = noticeable.value, noticeable.high
+    if not math.isnan(noticeable.low):
+        ends = tuple(math.inf if math.isnan(end) else end for end in ends)
+    return Interval(value=ends[0], low=noticeable.low, high=ends[1])
+
+
+def _text(noticeable: Interval) -> list[str]:
+    """The difference and its interval, each as text."""
+    value, high = (
+        "no limit" if math.isinf(each) else format.score(each)
+        for each in (noticeable.value, noticeable.high)
+    )
+    return [value, f"[{format.score(noticeable.low)}, {high}]"]
+
+
+def _interpretation(summary: Summary, method: str, *, is_judged: bool) -> list[str]:
     """Sentences on what a strength means, in a run with a perceptual scale of the method."""
     scales = strength_scales.collect(summary)
     ranges = strength_ranges.collect(summary) if scales else None
@@ -96,7 +146,8 @@ def _interpretation(summary: Summary, method: str) -> list[str]:
         for row in (scales.rows if scales else ())
         if row.method == method and row.comparison
     ]
-    return [*sentences, "strength is judged by concept gain, not by people or judges"]
+    unasked = "people were not asked which of two strengths is stronger: htbench study export"
+    return sentences if is_judged else [*sentences, f"{unasked} --task strength does"]
 
 
 def _failed_curves(summary: Summary, method: str, at: Sequence[float]) -> Counter[str]:

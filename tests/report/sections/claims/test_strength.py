@@ -87,3 +87,49 @@ def test_fewer_than_five_strengths_from_0_to_1_test_nothing_and_the_command_adds
 def test_one_concept_gives_no_interval_and_no_verdict(tmp_path: Path) -> None:
     claim = claims_run.decide(plant(tmp_path / "run", [RISING]))["strength"]
     assert claim.verdict == "not tested"
+
+
+def _noticed(low: float | None, high: float | None) -> dict[str, object]:
+    """The result of a study of strengths in which people notice a difference in this interval."""
+    return {
+        "criteria": [],
+        "noticed": [
+            {
+                "method": "hypertransport",
+                "noticeable": {"value": low, "low": low, "high": high},
+                "right_order": {"value": 0.9, "low": 0.8, "high": 0.95, "count": 90, "of": 100},
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("interval", "verdict"),
+    [
+        ((0.1, 0.3), "supported"),
+        ((0.3, 0.6), "inconclusive"),
+        ((0.3, None), "inconclusive"),
+        ((0.6, None), "contradicted"),
+        ((None, None), "supported"),
+    ],
+)
+def test_strength_also_rests_on_the_difference_that_people_notice(
+    tmp_path: Path, interval: tuple[float | None, float | None], verdict: str
+) -> None:
+    run = plant(tmp_path / "run", [RISING] * 8)
+    claims_run.add_study(run, (0.5, 0.4, 0.6), **_noticed(*interval))
+    assert claims_run.decide(run)["strength"].verdict == verdict
+
+
+def test_what_people_notice_is_told_with_its_interval(tmp_path: Path) -> None:
+    run = plant(tmp_path / "run", [RISING] * 8)
+    claims_run.add_study(run, (0.5, 0.4, 0.6), name="lab", **_noticed(0.6, None))
+    reason = claims_run.decide(run)["strength"].reason
+    assert "In study lab, people notice a difference of strength of .60 [.60, no limit]" in reason
+    assert "90 % of 100 answers have the right order" in reason
+
+
+def test_a_study_whose_rules_were_changed_decides_nothing(tmp_path: Path) -> None:
+    run = plant(tmp_path / "run", [RISING] * 8)
+    claims_run.add_study(run, (0.5, 0.4, 0.6), rules_changed=True, **_noticed(0.6, 0.9))
+    assert claims_run.decide(run)["strength"].verdict == "supported"
