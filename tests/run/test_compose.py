@@ -177,7 +177,7 @@ def test_a_failed_image_of_one_concept_counts_as_the_worst_interference(
     assert of_fog is not None
     assert beside is not None
     with Store.open(folder) as store:
-        lost = Failure(kind="damaged", message="it is lost")
+        lost = Failure(kind="error", message="it is lost")
         store.add_failure([of_concept["thing/with-a-kite"].image], lost)
     with Store.read(folder) as store:
         section = task_section.collect(Summary(store))
