@@ -224,8 +224,8 @@ def _add(
             if failed:
                 own[measure.name][concept].append(measure.worst)
             elif value is not None and measure.together:
-                member = members[concept][measure.together.index(metric)]
-                one = alone.get((method, strength, member, prompt, seed), {})
+                by_score = dict(zip(measure.together, members.get(concept, ()), strict=False))
+                one = alone.get((method, strength, by_score.get(metric), prompt, seed), {})
                 if None in one:
                     own[measure.name][concept].append(measure.worst)
                 elif measure.metric in one:

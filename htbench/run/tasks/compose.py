@@ -24,7 +24,7 @@ def _concepts(chosen: Sequence[Concept], concept_set: ConceptSet) -> tuple[Conce
     if not pairs:
         raise UsageError(
             f"no two of the concepts chosen, {len(chosen):,} in number, make a pair: that takes "
-            "two kinds, and no word in common",
+            "two kinds, with no family of words in common",
             remedy="Choose concepts of several kinds: --concepts",
         )
     return (*pairs, *(member for pair in pairs for member in pair.members))

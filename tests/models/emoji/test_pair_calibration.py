@@ -8,7 +8,7 @@ from htbench.steering import concept
 def test_each_measure_tells_two_concepts_from_one() -> None:
     encoder = registry.load("encoders", "emoji-clip-b")("cpu")
     subjects = list(dict.fromkeys(concept.load("emoji").prompts))
-    found = calibrate_pairs(*choose_pairs("test", 10, 6), subjects, encoder)
+    found = calibrate_pairs(*choose_pairs("test", 20, 8), subjects, encoder)
     assert [each.measure for each in found if not each.is_trusted] == []
 
 
