@@ -1,8 +1,8 @@
 """The tables of docs/tasks.md, from nothing: `python benchmarks/tasks.py`.
 
-It runs the plan `remove`, or continues it, and prints its leaderboard. With `--write
-docs/tasks.md` that goes to its place in the page, between the comments `<!-- table: NAME -->` and
-`<!-- end -->`.
+It runs the plans `remove` and `compose`, or continues them, and prints their leaderboards. With
+`--write docs/tasks.md` each goes to its place in the page, between the comments `<!-- table: NAME
+-->` and `<!-- end -->`.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from htbench.run.store import Store
 from htbench.run.summary import Summary
 from htbench.stats.families import Families
 
-PLANS = ("remove",)
+PLANS = ("remove", "compose")
 """Shipped plans, each with a table of its name."""
 
 
@@ -26,11 +26,14 @@ def leaderboard(summary: Summary) -> str:
     section = task.collect(summary)
     assert section, "the plan has a task"
     head, rows = task.text_rows(summary, section)
-    clusters = Families.of(list(summary.facts.concepts), summary.families).clusters
+    pairs = list(summary.facts.task.members)
+    concepts = pairs or list(summary.facts.concepts)
+    noun = "pairs of concepts" if pairs else "concepts"
+    clusters = Families.of(concepts, summary.families).clusters
     return "\n\n".join(
         [
             table(head, [[f"`{row[0]}`", *row[1:]] for row in rows]),
-            f"Ranked by {section.ranked_by}. Mean over {summary.concepts} concepts, {clusters:.3g} "
+            f"Ranked by {section.ranked_by}. Mean over {len(concepts)} {noun}, {clusters:.3g} "
             f"independent of each other [95 % interval]; {summary.done:,} of {summary.planned:,} "
             "cells done.",
             *(

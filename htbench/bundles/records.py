@@ -20,6 +20,7 @@ from htbench.run.summary import Summary
 from htbench.steering import baseline, concept
 from htbench.steering.baseline import Card
 from htbench.steering.concept import ConceptSet
+from htbench.steering.pair import pairs_among
 from htbench.steering.training import method_digest, steering_key
 from htbench.steering.wording import CANONICAL, WORDINGS, Wording, phrasings
 
@@ -88,20 +89,24 @@ def check_concepts(part: Part) -> Iterator[Finding]:
         return
     splits = part.concept_set.splits.items()
     known = {each.id: (split, each) for split, concepts in splits for each in concepts}
+    if part.facts.task.members:
+        names = {name: split for name, (split, _) in known.items()}
+        pairs = pairs_among(plans.choose_concepts(part.plan, part.concept_set))
+        known |= {pair.id: (pair.split(names), pair) for pair in pairs}
     differences = []
     for name, fact in part.facts.concepts.items():
         if name not in known:
             differences.append(f"{part.title}concept {name[:80]!r} is not in the concept set")
             continue
         split, own = known[name]
-        pairs = {field: (getattr(fact, field), getattr(own, field)) for field in _CONCEPT}
-        pairs["split"] = (fact.split, split)
+        fields = {field: (getattr(fact, field), getattr(own, field)) for field in _CONCEPT}
+        fields["split"] = (fact.split, split)
         if fact.families is not None and _is_of_this_version(part.facts):
-            pairs["families"] = (sorted(fact.families), sorted(own.families))
+            fields["families"] = (sorted(fact.families), sorted(own.families))
         differences += [
             f"{part.title}the {field} of concept {name!r} is {str(here)[:80]!r} in the bundle, and "
             f"{str(there)[:80]!r} in the concept set"
-            for field, (here, there) in pairs.items()
+            for field, (here, there) in fields.items()
             if here != there
         ]
         if part.wording != CANONICAL:
@@ -225,7 +230,7 @@ def _planned_cells(part: Part, concept_set: ConceptSet) -> Iterator[tuple[object
     digests = {label: Digest(_digest_of(label, facts)) for label in methods}
     tuned = {name: choice.strength for name, choice in facts.tuned.items()}
     scaled = {name: scale.strengths for name, scale in facts.strength_scales.items()}
-    concepts = concept_set.select(plan.concepts)[: plan.limit]
+    concepts = plans.choose_concepts(plan, concept_set)
     settings = plan.model_copy(update={"methods": methods})
     every = plans.cells(
         settings,

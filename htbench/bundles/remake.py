@@ -18,7 +18,7 @@ from htbench.core.errors import HtbenchError
 from htbench.core.types import Digest
 from htbench.run import sessions, tasks
 from htbench.run.add_scores import add_scores
-from htbench.run.plan import image_seed, map_file
+from htbench.run.plan import Plan, choose_concepts, image_seed, map_file
 from htbench.run.store import CellRow, GeneratedImage, Store
 from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept, ConceptSet
@@ -119,7 +119,7 @@ def remake(
         if concept_set is None:
             raise NotHere("their concept set is not here")
         model, device = _load_model(parts[0], options)
-        maker = _Maker(model=model, concept_set=concept_set, options=options)
+        maker = _Maker(model=model, concept_set=concept_set, plan=parts[0].plan, options=options)
         stage = display.progress("make pictures again", len(drawn))
         remade = []
         for group in _groups(drawn):
@@ -205,7 +205,9 @@ def _load_model(part: Part, options: RemakeOptions) -> tuple[Any, str]:
 class _Maker:
     """Makes pictures again, and keeps which interventions were made anew."""
 
-    def __init__(self, *, model: "Model", concept_set: ConceptSet, options: RemakeOptions) -> None:
+    def __init__(
+        self, *, model: "Model", concept_set: ConceptSet, plan: Plan, options: RemakeOptions
+    ) -> None:
         from htbench.run.workers.batch import BatchGenerator
 
         self._model, self._options = model, options
@@ -213,7 +215,7 @@ class _Maker:
         self._train = concept_set.splits["train"]
         self._concepts: dict[str, Concept] = {
             each.id: each for concepts in concept_set.splits.values() for each in concepts
-        }
+        } | {each.id: each for each in choose_concepts(plan, concept_set)}
         self._trained: dict[tuple[str, str], TrainedMethod | None] = {}
         self._interventions: dict[tuple[str, str, Digest], Intervention | None] = {}
         self._anew: set[str] = set()

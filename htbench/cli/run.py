@@ -165,8 +165,8 @@ def run(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What methods are asked to do with each concept: add it, or remove it from images "
-            "of prompts that ask for it. See docs/tasks.md.",
+            help="What methods are asked to do with concepts: add each, remove each from images of "
+            "prompts that ask for it, or compose two in one image. See docs/tasks.md.",
             rich_help_panel=WHAT,
         ),
     ] = None,

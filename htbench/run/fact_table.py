@@ -415,6 +415,8 @@ class TaskFacts(FactGroup):
     name: Text = "add"
     parts: dict[str, dict[str, Text]] = {}
     """The part of each prompt in the task, by concept."""
+    members: dict[str, list[Text]] = {}
+    """The two concepts of each pair of concepts, by its id."""
 
 
 class Facts(FactGroup):

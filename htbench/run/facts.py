@@ -20,6 +20,7 @@ from htbench.run.workers.messages import SteeringInfo
 from htbench.steering import concept, leakage
 from htbench.steering.baseline import Card
 from htbench.steering.leakage import LeakageAudit
+from htbench.steering.pair import pairs_among
 from htbench.steering.wording import CANONICAL
 
 
@@ -63,6 +64,7 @@ def run_facts(context: RunContext, audits: Mapping[str, LeakageAudit]) -> dict[s
     """The facts of the run as its store holds them, apart from those that later stages add."""
     plan = context.plan
     concept_ids = {c.id for c in plan.concepts}
+    splits = {c.id: split for split, own in plan.concept_set.splits.items() for c in own}
     facts = Facts(
         plan=PlanFacts.model_validate(plan.settings.model_dump(mode="json")),
         model=_model_facts(context),
@@ -82,6 +84,16 @@ def run_facts(context: RunContext, audits: Mapping[str, LeakageAudit]) -> dict[s
             for split, concepts in plan.concept_set.splits.items()
             for c in concepts
             if c.id in concept_ids
+        }
+        | {
+            c.id: ConceptFacts(
+                kind=c.kind,
+                text=c.text,
+                split=c.split(splits),
+                digest=c.digest,
+                families=list(c.families),
+            )
+            for c in pairs_among(plan.concepts)
         },
         methods={
             name: _method_facts(
@@ -121,7 +133,10 @@ def _task_facts(context: RunContext) -> dict[str, Any]:
     if not plan.task.parts:
         return {}
     parts = {id_: {each.text: each.part for each in own} for id_, own in plan.task_prompts.items()}
-    return {"task": {"name": plan.task.name, "parts": parts}}
+    pairs = pairs_among(plan.concepts)
+    members = {pair.id: [each.id for each in pair.members] for pair in pairs}
+    more = {"members": members} if members else {}
+    return {"task": {"name": plan.task.name, "parts": parts, **more}}
 
 
 def environment(context: RunContext) -> dict[str, object]:

@@ -112,7 +112,8 @@ class Plan(Settings):
     they are fitted once from examples, or the wording's own."""
 
     task: Name = "add"
-    """What methods are asked to do with a concept, see `htbench.run.tasks`: add or remove it."""
+    """What methods are asked to do with a concept, see `htbench.run.tasks`: add it, remove it, or
+    compose it with another."""
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -257,7 +258,7 @@ class ResolvedPlan:
     settings: Plan
     concept_set: ConceptSet
     concepts: tuple[Concept, ...]
-    """The concepts that the plan selects from the set."""
+    """The concepts that the plan selects from the set, as its task uses them."""
     cards: Mapping[str, Card]
     """The cards of the methods, by the label of each: the name on its card."""
     wording: Wording = CANONICAL
@@ -276,6 +277,12 @@ class ResolvedPlan:
     @cached_property
     def _by_id(self) -> dict[str, Concept]:
         return {concept.id: concept for concept in self.concepts}
+
+    @property
+    def left_out(self) -> tuple[Concept, ...]:
+        """The chosen concepts that the task has no use for, such as those without a partner."""
+        chosen = self.concept_set.select(self.settings.concepts)[: self.settings.limit]
+        return tuple(concept for concept in chosen if concept.id not in self.concepts_by_id)
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -494,6 +501,17 @@ def resolve(plan: Plan) -> ResolvedPlan:
     return _select_concepts(plan, load_concept_set(plan.concept_set, model=plan.model), cards)
 
 
+def choose_concepts(plan: Plan, concept_set: ConceptSet) -> tuple[Concept, ...]:
+    """The concepts of a plan: those that it selects, as its task uses them.
+
+    Raises:
+        UnknownName: if there is no such concept, split or task.
+        UsageError: if nothing is selected, or the task can use none of it.
+    """
+    chosen = concept_set.select(plan.concepts)[: plan.limit]
+    return tasks.find(plan.task).make_concepts(chosen, concept_set)
+
+
 def make_task_prompts(
     plan: Plan, concepts: Iterable[Concept], concept_set: ConceptSet
 ) -> dict[str, tuple[TaskPrompt, ...]]:
@@ -644,12 +662,12 @@ def _select_concepts(
             f"a perceptual scale needs two strengths above 0, not {given}",
             remedy="Give more: --strength 0,0.25,0.5,0.75,1",
         )
-    concepts = concept_set.select(plan.concepts)[: plan.limit]
-    for wording in plan.wording[1:]:
-        _check_wording(wording, concept_set, concepts)
     tasks.find(plan.task).check_settings(
         strengths=plan.strengths, wordings=len(plan.wording), tunes=plan.tune_strength
     )
+    concepts = choose_concepts(plan, concept_set)
+    for wording in plan.wording[1:]:
+        _check_wording(wording, concept_set, concepts)
     resolved = ResolvedPlan(settings=plan, concept_set=concept_set, concepts=concepts, cards=cards)
     count = sum(part.cell_count for part in (resolved, *resolved.wordings))
     if count > MAX_CELLS:

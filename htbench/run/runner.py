@@ -87,6 +87,11 @@ def run_resolved(
             )
             untrained = replace(opened, command=command or sessions.command_line())
             _check_words(untrained, options)
+            if plan.task.parts and plan.left_out:
+                display.warn(
+                    f"{len(plan.left_out)} of the chosen concepts have no partner in the task and "
+                    f"are left out, such as {plan.left_out[0].id!r}"
+                )
             if options.reuse:
                 reuse.take_trainings(untrained)
             trained = train_methods(untrained)

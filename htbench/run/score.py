@@ -13,11 +13,12 @@ from htbench.core.types import Digest
 from htbench.run.context import RemoteEncoder, RunContext, chunks
 from htbench.run.store import CellRow, Failure, ImageSeed, image_file
 from htbench.run.summary import METRICS
-from htbench.run.tasks.task import TaskPrompt
+from htbench.run.tasks.task import PAIR_SCORES, TaskPrompt
 from htbench.run.workers.messages import Embeddings, EmbedImages, run_all
 from htbench.scorers import metrics
 from htbench.scorers.metric_table import PAIRED
 from htbench.steering.concept import Concept
+from htbench.steering.pair import ConceptPair
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -144,16 +145,15 @@ class _Embedder:
             steered[row.image] if row.is_steered or vector is None else vector
             for row, vector in zip(batch.rows, unsteered, strict=True)
         ]
+        texts = dict(zip(batch.task.texts, embeddings.texts, strict=True))
         scores = _scores(
-            batch.rows,
-            images,
-            unsteered,
-            dict(zip(batch.task.texts, embeddings.texts, strict=True)),
-            questions,
-            self._class_texts,
-            self._encoder,
+            batch.rows, images, unsteered, texts, questions, self._class_texts, self._encoder
         )
-        return scores + self._further_scores(batch.rows, images, questions)
+        return [
+            *scores,
+            *self._further_scores(batch.rows, images, questions),
+            *_pair_scores(batch.rows, images, texts, questions, self._encoder),
+        ]
 
     def _further_scores(
         self, rows: Sequence[CellRow], images: "Sequence[Tensor]", questions: Sequence[TaskPrompt]
@@ -174,7 +174,8 @@ class _Embedder:
         }
         return [
             (row.id, name, self._encoder.id, float(values[name][k]))
-            for name in wanted
+            for name in values
+            if name in wanted
             for k, row in enumerate(rows)
         ]
 
@@ -202,7 +203,12 @@ class _Embedder:
         texts = dict.fromkeys(
             text
             for each in questions
-            for text in (each.neutral, each.asked.text, each.asked.target(each.neutral))
+            for text in (
+                each.neutral,
+                each.asked.text,
+                each.asked.target(each.neutral),
+                *_member_targets(each),
+            )
         )
         task = EmbedImages(
             encoder=self._encoder.index,
@@ -218,7 +224,9 @@ class _Embedder:
         Where the kind has one concept alone, they are the texts of the whole set.
         """
         splits = self._context.plan.concept_set.splits.values()
-        concepts = [concept for split in splits for concept in split]
+        chosen = self._context.plan.concepts_by_id
+        of_set = {concept.id: concept for split in splits for concept in split}
+        concepts = [*(of_set | chosen).values()]
         same_kind = [concept.text for concept in concepts if concept.kind == kind]
         texts = same_kind if len(same_kind) > 1 else [concept.text for concept in concepts]
         distinct = list(dict.fromkeys(texts))
@@ -273,6 +281,40 @@ def _scores(
         for name, column in values.items()
         for k, row in enumerate(rows)
     ]
+
+
+def _pair_scores(
+    rows: Sequence[CellRow],
+    images: "Sequence[Tensor]",
+    texts: "Mapping[str, Tensor]",
+    questions: Sequence[TaskPrompt],
+    encoder: RemoteEncoder,
+) -> list[Score]:
+    """The presence of each concept of a pair, and the smaller one; cells of one concept have none.
+
+    A concept is asked for alone, as in the presence of a cell of that concept.
+    """
+    import torch
+
+    scores: list[Score] = []
+    for row, image, question in zip(rows, images, questions, strict=True):
+        if targets := _member_targets(question):
+            both = metrics.presence(
+                image.expand(2, -1),
+                torch.stack([texts[target] for target in targets]),
+                texts[question.neutral].expand(2, -1),
+                scale=encoder.scale,
+            ).tolist()
+            values = dict(zip(PAIR_SCORES, (*both, min(both)), strict=True))
+            scores += [(row.id, name, encoder.id, value) for name, value in values.items()]
+    return scores
+
+
+def _member_targets(question: TaskPrompt) -> list[str]:
+    """The prompts that ask for either concept of a pair; none for a concept of its own."""
+    asked = question.asked
+    members = asked.members if isinstance(asked, ConceptPair) else ()
+    return [member.target(question.neutral) for member in members]
 
 
 def _class_probability(

@@ -192,8 +192,9 @@ class Summary:
 
     @cached_property
     def concepts(self) -> int:
-        """Number of concepts."""
-        return len({concept for _, _, concept in self.planned_cells})
+        """Number of concepts; those of a pair count, and the pair does not."""
+        pairs = self.facts.task.members
+        return len({concept for _, _, concept in self.planned_cells if concept not in pairs})
 
     @cached_property
     def families(self) -> Mapping[str, Sequence[str]]:

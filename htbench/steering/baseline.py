@@ -147,20 +147,29 @@ _OPPOSITES = {
 }
 """Ways to steer away with a method other than its own at negative strength; each is a method that
 has the other as its base, see `htbench.methods.opposite`."""
+_COMBINATIONS = {
+    "sum": "the sum of its changes for each of the two",
+    "sequence": "its map for the second concept after that for the first",
+}
+"""Ways to add a pair of concepts with a method other than by the words of both; each is the method
+`combination` with the other as its base, see `htbench.methods.combination`."""
+_WAYS = _OPPOSITES | _COMBINATIONS
 _WITHOUT = {
-    "none": ("inverse", "reversed", "negated"),
-    "prompt": ("reversed",),
+    "none": tuple(_WAYS),
+    "prompt": ("reversed", *_COMBINATIONS),
     "per-concept": ("negated",),
     "amortised": ("reversed", "negated"),
 }
-"""The ways that methods of a kind do not have: what is predicted is not fitted the other way."""
+"""The ways that methods of a kind do not have: what is predicted is not fitted the other way, and
+prompts that are rewritten in turn are those that ask for both concepts."""
 
 
 def load_card(name: str) -> Card:
     """The card of the baseline `name`, or the card at that path if it ends in `.toml`.
 
     `NAME@inverse`, `NAME@reversed` and `NAME@negated` are other ways to steer away with the method
-    `NAME`: cards that are made of its own.
+    `NAME`, `NAME@sum` and `NAME@sequence` other ways to add two concepts: cards that are made of
+    its own.
 
     Raises:
         UnknownName: if no shipped or installed baseline has that name, with the nearest names.
@@ -169,7 +178,7 @@ def load_card(name: str) -> Card:
     """
     base, at, way = name.rpartition("@")
     if at and not name.endswith(".toml"):
-        return _opposite(load_card(base), base, way)
+        return _derive(load_card(base), base, way)
     if name.endswith(".toml"):
         if not os.path.lexists(name[:4096]):
             raise Missing(
@@ -183,18 +192,20 @@ def load_card(name: str) -> Card:
     return read_card(known[name])
 
 
-def _opposite(card: Card, base: str, way: str) -> Card:
-    """The card of a method that steers away in another way than `card`, named `base` in a plan."""
+def _derive(card: Card, base: str, way: str) -> Card:
+    """The card of a method that steers in another way than `card`, named `base` in a plan."""
     absent = _WITHOUT.get(card.kind, ())
-    if way not in _OPPOSITES or way in absent:
-        ways = [f"{base}@{each}" for each in _OPPOSITES if each not in absent]
+    if way not in _WAYS or way in absent:
+        ways = [f"{base}@{each}" for each in _WAYS if each not in absent]
         raise UnknownName("method", f"{base}@{way}", ways or cards(), remedy="See docs/tasks.md.")
+    combines = way in _COMBINATIONS
+    aim = "for pairs of concepts" if combines else "at negative strength"
     made = card.model_copy(
         update={
             "name": f"{card.name}@{way}",
-            "method": way,
-            "summary": f"{card.name} at negative strength: {_OPPOSITES[way]}.",
-            "settings": {"base": base},
+            "method": "combination" if combines else way,
+            "summary": f"{card.name} {aim}: {_WAYS[way]}.",
+            "settings": {"base": base, **({"combine": way} if combines else {})},
             "published": (),
         }
     )

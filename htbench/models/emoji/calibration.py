@@ -40,14 +40,15 @@ class KnownScenes:
     @cached_property
     def without(self) -> list[Image.Image]:
         """The scenes of the prompts alone."""
-        return self._render({})
+        return self.render({})
 
     @cached_property
     def with_concept(self) -> list[Image.Image]:
         """The same scenes with the concept."""
-        return self._render(modifiers()[self.concept.id].facts)
+        return self.render(modifiers()[self.concept.id].facts)
 
-    def _render(self, facts: Mapping[str, str]) -> list[Image.Image]:
+    def render(self, facts: Mapping[str, str]) -> list[Image.Image]:
+        """The scenes of the prompts with these modifiers, by kind."""
         seeds = [self.seed * 100_003 + k for k in range(len(self.prompts))]
         return render_scenes([Scene(noun=prompt, **facts) for prompt in self.prompts], seeds)
 

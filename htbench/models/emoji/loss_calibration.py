@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 
 from htbench.core import registry
 from htbench.models.emoji.calibration import KnownScenes, auc, calibration_table
+from htbench.models.emoji.pair_calibration import calibrate_pairs, choose_pairs
 from htbench.models.emoji.task_calibration import calibrate_tasks, task_table
 from htbench.scorers import pixels
 from htbench.scorers.picture_sets.cmmd import Cmmd
@@ -32,7 +33,7 @@ MIN_AUC = MIN_CORRELATION = 0.95
 CONCEPTS, PROMPTS, SEEDS = 6, 8, 8
 """Numbers of concepts that are drawn, of prompts with each, and of seeds of a prompt."""
 TASK_CONCEPTS = 20
-"""Number of concepts that the measures of tasks are tested on."""
+"""Number of concepts, and of pairs of concepts, that the measures of tasks are tested on."""
 
 Levels = pixels.Levels
 
@@ -76,10 +77,13 @@ def instrument_tables(device: str, *, split: str = "test", scenes: int = 20) -> 
     found = [*calibrate_pixels(split=split), *calibrate_sets(encoder, split=split)]
     attributes = calibrate_attributes(split=split)
     subjects = list(dict.fromkeys(concept.load("emoji").prompts))
-    of_tasks = calibrate_tasks(known_scenes(split, TASK_CONCEPTS, PROMPTS), subjects, encoder)
-    task_lines, tasks_trusted = task_table(of_tasks)
+    removal = calibrate_tasks(known_scenes(split, TASK_CONCEPTS, PROMPTS), subjects, encoder)
+    pairs = calibrate_pairs(*choose_pairs(split, TASK_CONCEPTS, PROMPTS), subjects, encoder)
+    removal_lines, removal_trusted = task_table(removal, "remove")
+    pair_lines, pairs_trusted = task_table(pairs, "compose")
+    task_lines = [*removal_lines, "", *pair_lines]
     lines = [*_block("losses", found), "", *_block("attributes", attributes), "", *task_lines]
-    all_trusted = trusted and tasks_trusted
+    all_trusted = trusted and removal_trusted and pairs_trusted
     return "\n".join([table, "", *lines]), all_trusted and all(
         each.is_trusted for each in (*found, *attributes)
     )

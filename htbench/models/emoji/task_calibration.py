@@ -17,7 +17,7 @@ from htbench.steering.encoder import Encoder
 
 MIN_AUC = 0.95
 """Least figure of a measure that can be trusted."""
-_OTHER_LAYOUT = 1000
+OTHER_LAYOUT = 1000
 """Added to a number of scenes for others of the same content in another layout and drawing."""
 _Vectors = Float[Tensor, "scenes features"]
 
@@ -145,18 +145,18 @@ def calibrate_tasks(
     ]
 
 
-def task_table(found: Sequence[TaskCalibration]) -> tuple[list[str], bool]:
-    """The lines of a table of the measures; also true if each can be trusted."""
+def task_table(found: Sequence[TaskCalibration], task: str) -> tuple[list[str], bool]:
+    """The lines of a table of the measures of a task; also true if each can be trusted."""
     poor = [f"{each.measure} on {each.truth}" for each in found if not each.is_trusted]
     rows = [
         f"| {each.measure} | {each.truth} | {each.falsehood} | {each.auc:.3f} |" for each in found
     ]
-    head = ["task remove:", "", "| measure | higher where | than where | AUC |", "|" + "---|" * 4]
+    head = [f"task {task}:", "", "| measure | higher where | than where | AUC |", "|" + "---|" * 4]
     return [*head, *rows, "", f"measures below {MIN_AUC:g}: {'; '.join(poor) or 'none'}"], not poor
 
 
 def _embed(scenes: KnownScenes, encoder: Encoder) -> _Embedded:
-    elsewhere = KnownScenes(scenes.concept, scenes.prompts, scenes.seed + _OTHER_LAYOUT)
+    elsewhere = KnownScenes(scenes.concept, scenes.prompts, scenes.seed + OTHER_LAYOUT)
     others = KnownScenes(scenes.concept, [*scenes.prompts[1:], scenes.prompts[0]], scenes.seed)
     prompts = list(scenes.prompts)
     return _Embedded(

@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from htbench.core.types import UNSTEERED
 from htbench.report import format
@@ -90,7 +91,7 @@ class TaskSection:
             ]
         )
         if len(ranks.first_tier) == 1:
-            return f"{shown} {self.task.verb} most of the concept, significantly more than others."
+            return f"{shown} {self.task.best}, significantly more than others."
         title = self.task.headline.title.lower()
         return f"{shown} tie for first: they do not differ significantly in {title}."
 
@@ -191,7 +192,7 @@ def _add(
     methods: Sequence[str],
 ) -> None:
     """Add the values of one store's cells of these methods."""
-    metrics = sorted({each.metric for each in task.measures})
+    metrics = sorted({name for each in task.measures for name in (each.metric, *each.together)})
     query = f"""SELECT method, strength, concept, prompt, seed, metric, value,
                        coalesce({IS_FAILURE}, 0)
                 FROM cells JOIN images ON images.key = image
@@ -206,9 +207,12 @@ def _add(
         if method == UNSTEERED and value is not None and not failed
     }
     chosen, parts = set(methods), summary.facts.task.parts
+    members = summary.facts.task.members
+    alone = _alone(rows, members)
     by_metric: dict[str, list[Measure]] = defaultdict(list)
     for measure in task.measures:
-        by_metric[measure.metric].append(measure)
+        for name in measure.together or (measure.metric,):
+            by_metric[name].append(measure)
     for method, strength, concept, prompt, seed, metric, value, failed in rows:
         if method not in chosen:
             continue
@@ -219,10 +223,32 @@ def _add(
                 continue
             if failed:
                 own[measure.name][concept].append(measure.worst)
+            elif value is not None and measure.together:
+                by_score = dict(zip(measure.together, members.get(concept, ()), strict=False))
+                one = alone.get((method, strength, by_score.get(metric), prompt, seed), {})
+                if None in one:
+                    own[measure.name][concept].append(measure.worst)
+                elif measure.metric in one:
+                    own[measure.name][concept].append(one[measure.metric] - value)
             elif value is not None and not measure.is_fall:
                 own[measure.name][concept].append(value)
             elif value is not None and (concept, prompt, seed, metric) in plain:
                 own[measure.name][concept].append(plain[concept, prompt, seed, metric] - value)
+
+
+def _alone(
+    rows: Sequence[Sequence[Any]], members: Mapping[str, Sequence[str]]
+) -> dict[tuple[Any, ...], dict[str | None, float]]:
+    """Scores of the cells of concepts that are members of pairs; those of a failed one have None.
+
+    Cells are named by method, strength, concept, prompt and seed.
+    """
+    names = {name for own in members.values() for name in own}
+    scores: dict[tuple[Any, ...], dict[str | None, float]] = defaultdict(dict)
+    for *cell, metric, value, failed in rows:
+        if cell[2] in names and (failed or value is not None):
+            scores[tuple(cell)][None if failed else metric] = value
+    return scores
 
 
 def file_rows(summary: Summary, section: TaskSection) -> Iterator[_FileRow]:

@@ -16,7 +16,7 @@ def _prompts(
 
 ADD = Task(
     name="add",
-    verb="adds",
+    verb="adds the concept",
     about="Methods add the concept to images of neutral prompts.",
     direction=1.0,
     make_prompts=_prompts,

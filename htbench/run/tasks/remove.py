@@ -64,7 +64,8 @@ def _prompts(
 
 REMOVE = Task(
     name="remove",
-    verb="removes",
+    verb="removes the concept",
+    best="removes most of the concept",
     about="Methods remove the concept from images of prompts that ask for it.",
     direction=-1.0,
     make_prompts=_prompts,

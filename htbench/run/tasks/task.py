@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from htbench.core.errors import UsageError
 from htbench.steering.concept import Concept, ConceptSet
 
+PAIR_SCORES = ("presence_first", "presence_second", "presence_both")
+"""Scores of images of a pair of concepts: the presence of each, and the smaller of the two."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaskPrompt:
@@ -28,6 +31,13 @@ class TaskPrompt:
 
 PromptMaker = Callable[[Concept, Sequence[str], ConceptSet], tuple[TaskPrompt, ...]]
 """Makes the prompts of a concept from the neutral ones."""
+ConceptMaker = Callable[[Sequence[Concept], ConceptSet], tuple[Concept, ...]]
+"""Makes the concepts of a run from those that its plan chooses."""
+
+
+def as_chosen(chosen: Sequence[Concept], concept_set: ConceptSet) -> tuple[Concept, ...]:
+    """The chosen concepts themselves."""
+    return tuple(chosen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +56,9 @@ class Measure:
     """Parts of the prompts that it is measured on."""
     is_fall: bool = False
     """True for the score of the unsteered image less that of the steered one; else the score."""
+    together: tuple[str, ...] = ()
+    """Scores of an image with a pair of concepts, one per concept. If there are any, the measure is
+    `metric` of the image with that concept alone less each of them."""
     worst: float
     """Value of a cell whose image could not be made."""
     best: float
@@ -67,11 +80,14 @@ class Task:
 
     name: str
     verb: str
-    """Its name in the third person, such as `removes`."""
+    """Its aim in the third person, such as `removes the concept`."""
+    best: str = ""
+    """The deed of the best method in the third person, such as `removes most of the concept`."""
     about: str
     """A sentence on what is asked of methods."""
     direction: float
     """Factor of all strengths where methods are applied: 1 steers towards a concept, -1 away."""
+    make_concepts: ConceptMaker = as_chosen
     make_prompts: PromptMaker
     parts: Mapping[str, str]
     """The parts of prompts with their meaning; empty for the task that adds concepts."""
@@ -81,7 +97,7 @@ class Task:
     further_scores: tuple[str, ...] = ()
     """Scores of each image beyond those of the leaderboard: `rest_kept`, the cosine of an image and
     the unsteered one of its neutral prompt and seed, and `subject`, the zero-shot probability of
-    its neutral prompt among all evaluation prompts of the set."""
+    its neutral prompt among all evaluation prompts of the set; `PAIR_SCORES`."""
     floor: str = ""
     """The measure below a tenth of which a method counts as one that destroys images."""
 
@@ -104,7 +120,7 @@ class Task:
             return
         if wordings > 1:
             raise UsageError(
-                f"task {self.name!r} has no wordings: its prompts ask for a concept in other words",
+                f"task {self.name!r} has no wordings: concepts are reworded for task 'add' alone",
                 remedy="Leave --wording out.",
             )
         if tunes:
@@ -115,6 +131,6 @@ class Task:
         if min(strengths) < 0:
             raise UsageError(
                 f"strength {min(strengths):g} in task {self.name!r}, whose strengths say how "
-                f"strongly a method {self.verb} the concept",
+                f"strongly a method {self.verb}",
                 remedy=f"Use {-min(strengths):g}.",
             )

@@ -15,6 +15,6 @@ def test_each_measure_tells_what_was_planted() -> None:
 
 def test_a_measure_that_tells_nothing_is_named() -> None:
     poor = TaskCalibration(measure="removal", truth="it is gone", falsehood="it is there", auc=0.6)
-    lines, trusted = task_table([poor])
+    lines, trusted = task_table([poor], "remove")
     assert not trusted
     assert lines[-1] == "measures below 0.95: removal on it is gone"
