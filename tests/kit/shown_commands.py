@@ -14,6 +14,7 @@ PAGES = [
 ]
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 _FILE = re.compile(r"<!-- ([^\s/]+\.\w+) -->\n```\w+\n(.*?)```\n", flags=re.DOTALL)
+_FOLDER = re.compile(r"^mkdir (\S+)$", flags=re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,9 @@ def in_line(line: str) -> Iterator[Command]:
 
 
 def write_files(page: Path, folder: Path) -> None:
-    """Write the files that a page shows below comments with their names."""
-    for name, content in _FILE.findall(page.read_text(encoding="utf-8")):
+    """Write the files that a page shows below comments with their names, and make its folders."""
+    text = page.read_text(encoding="utf-8")
+    for name in _FOLDER.findall(text):
+        (folder / name).mkdir()
+    for name, content in _FILE.findall(text):
         (folder / name).write_text(content, encoding="utf-8")

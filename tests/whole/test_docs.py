@@ -115,3 +115,11 @@ def test_every_link_between_pages_leads_to_a_file() -> None:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     }
     assert [link for link in links if not (link[0].parent / link[1]).exists()] == []
+
+
+def test_the_site_has_every_page_once() -> None:
+    navigation = (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
+    listed = re.findall(r"(\S+\.md)$", navigation, flags=re.MULTILINE)
+    pages = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+    assert len(listed) == len(set(listed))
+    assert pages <= set(listed)
