@@ -1,5 +1,7 @@
 """`htbench play`: a local page on which concepts are typed and pictures change at once."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,21 +13,25 @@ from htbench.cli.options import (
     Device,
     ModelName,
     ModelOption,
+    RunsDir,
     Weights,
     choose_model,
+    open_run,
 )
-from htbench.core.errors import Missing
+from htbench.core.errors import Missing, UnknownName, UsageError
 
 if TYPE_CHECKING:
     from htbench.play.engine import Engine
+    from htbench.play.run_maps import RunMaps
 
+_MODEL = _CONCEPT_SET = "emoji"
 METHODS = ("hypertransport", "prompt", "mean-shift", "linear-act-tokens", "lineas-l2")
 """Methods of the page unless some are named."""
 FOLDER = RUNS_DIR / "play"
 
 
 def play(
-    model: ModelName = "emoji",
+    model: ModelName = _MODEL,
     weights: Weights = None,
     model_option: ModelOption = None,
     method: Annotated[
@@ -36,7 +42,16 @@ def play(
             show_default=", ".join(METHODS),
         ),
     ] = None,
-    concept_set: ConceptSetName = "emoji",
+    concept_set: ConceptSetName = _CONCEPT_SET,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Take the interventions that a run, or a bundle, has learnt, and learn none: its "
+            "methods, concepts and model.",
+        ),
+    ] = None,
+    runs_dir: RunsDir = RUNS_DIR,
     port: Annotated[
         int,
         typer.Option(
@@ -61,25 +76,38 @@ def play(
     _check_installed()
     from rich.console import Console
 
-    with Console(stderr=True).status(f"load {model}") as status:
-        engine = _engine(model, weights, model_option, method, concept_set, device)
-        engine.warm_up()
-        if export:
-            from htbench.play import demo
+    if run and export:
+        raise UsageError("--export makes a page of its own concepts", remedy="Leave --run out.")
+    with _run_maps(run, runs_dir) as maps:
+        with Console(stderr=True).status("load the model") as status:
+            engine = _engine(model, weights, model_option, method, concept_set, device, maps)
+            engine.warm_up()
+            if export:
+                from htbench.play import demo
 
-            page = demo.write(engine, export, advance=status.update)
-    if export:
-        typer.echo(str(page))
+                typer.echo(str(demo.write(engine, export, advance=status.update)))
+                return
+
+        from htbench.play import server
+
+        def ready(address: str) -> None:
+            typer.echo(f"Page: {address} (Ctrl-C ends)")
+            if open_page:
+                typer.launch(address)
+
+        server.serve(engine, port=port, ready=ready)
+
+
+@contextmanager
+def _run_maps(run: str | None, runs_dir: Path) -> "Iterator[RunMaps | None]":
+    """The interventions of the run or bundle that was named; None where none was."""
+    if run is None:
+        yield None
         return
+    from htbench.play import run_maps
 
-    from htbench.play import server
-
-    def ready(address: str) -> None:
-        typer.echo(f"Page: {address} (Ctrl-C ends)")
-        if open_page:
-            typer.launch(address)
-
-    server.serve(engine, port=port, ready=ready)
+    with open_run(run, runs_dir) as folder:
+        yield run_maps.read(folder, name=Path(run).name)
 
 
 def _check_installed() -> None:
@@ -99,11 +127,19 @@ def _engine(
     methods: list[str] | None,
     concept_set: str,
     device: str | None,
+    maps: "RunMaps | None",
 ) -> "Engine":
     from htbench.core import registry
     from htbench.steering import baseline
     from htbench.steering import concept as concept_sets
 
+    if maps:
+        model = maps.model if model == _MODEL else model
+        concept_set = maps.concept_set if concept_set == _CONCEPT_SET else concept_set
+        for name in methods or ():
+            if name not in maps.cards:
+                raise UnknownName("method in this run", name, maps.cards)
+        methods = [maps.cards[name] for name in methods or maps.cards]
     cards = [baseline.load_card(name) for name in dict.fromkeys(methods or METHODS)]
     source = choose_model(model, weights, model_option)
     concepts = concept_sets.load(concept_set, model=model)
@@ -111,8 +147,13 @@ def _engine(
     from htbench.play.engine import Engine
 
     loaded = source.load(device)
+    if maps:
+        maps.check_model(loaded)
     # a second copy of a small model, so that pictures need not wait for a fit
-    learner = source.load(device) if registry.describe("models", model).shipped else loaded
+    learner = (
+        source.load(device) if not maps and registry.describe("models", model).shipped else loaded
+    )
     scorer = registry.load("encoders", loaded.scorer)(loaded.device)
     FOLDER.mkdir(parents=True, exist_ok=True)
-    return Engine(loaded, learner, scorer, {card.name: card for card in cards}, concepts, FOLDER)
+    by_name = {card.name: card for card in cards}
+    return Engine(loaded, learner, scorer, by_name, concepts, FOLDER, run_maps=maps)

@@ -297,8 +297,16 @@ def fingerprint(*paths: Path) -> Digest:
 
 
 def cache_folder() -> Path:
-    """The user's cache folder of htbench, which lasts between runs."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "htbench"
+    """The user's cache folder of htbench, which lasts between runs.
+
+    That of the operating system, unless XDG_CACHE_HOME names another or `~/.cache` has one.
+    """
+    from platformdirs import user_cache_path
+
+    if named := os.environ.get("XDG_CACHE_HOME"):
+        return Path(named) / "htbench"
+    former = Path.home() / ".cache" / "htbench"
+    return former if former.is_dir() else user_cache_path("htbench", appauthor=False)
 
 
 def _pins() -> dict[str, str]:

@@ -13,7 +13,8 @@ from cachetools import LRUCache
 from torch import Tensor
 
 from htbench.core import content, pictures
-from htbench.core.errors import UnknownName, UsageError
+from htbench.core.errors import Refused, UnknownName, UsageError
+from htbench.play.run_maps import RunMaps
 from htbench.play.view import ConceptSource, View
 from htbench.scorers import metrics
 from htbench.steering import steer
@@ -82,6 +83,7 @@ class Engine:
         cards: the methods, by name.
         concepts: the set whose prompts methods are fitted on.
         folder: where trained methods and sent pictures are kept.
+        run_maps: the interventions of a run, which are taken instead of learning any; None: learn.
     """
 
     def __init__(
@@ -92,9 +94,12 @@ class Engine:
         cards: Mapping[str, Card],
         concepts: ConceptSet,
         folder: Path,
+        *,
+        run_maps: RunMaps | None = None,
     ) -> None:
         self.model, self.learner, self.scorer = model, learner, scorer
         self.cards, self.concepts, self.folder = cards, concepts, folder
+        self.run_maps = run_maps
         self._steerings: dict[str, Steering] = {}
         self._learnt: LRUCache[tuple[str, ConceptSource], Learnt] = LRUCache(_KEPT_FITS)
         self._images: LRUCache[_Image, Image] = LRUCache(
@@ -108,8 +113,9 @@ class Engine:
 
     def warm_up(self) -> None:
         """Load or train what methods share between concepts, and make a first picture."""
-        for card in self.cards.values():
-            self._steering(card)
+        if not self.run_maps:
+            for card in self.cards.values():
+                self._steering(card)
         self._generate([Request(prompt="", seed=0, intervention=Intervention(), strength=0.0)])
 
     def rows(self, view: View, is_stale: Callable[[], bool] = lambda: False) -> Iterator[Row]:
@@ -154,7 +160,7 @@ class Engine:
                 self._shot(method, view.concepts, [each.change for each in known], point)
                 for point in view.points
             ]
-        except UsageError as error:
+        except (UsageError, Refused) as error:
             return Row(method=method, note=str(error))
         return self._row(
             view, method, shots, concepts, sum(each.seconds for each in known), is_stale
@@ -218,7 +224,7 @@ class Engine:
     def _known(self, method: str, source: ConceptSource) -> Learnt | None:
         """The intervention, predicted now if that takes no fit; None if it takes one."""
         known = self._find(method, source)
-        if known is None and self.cards[method].kind != "per-concept":
+        if known is None and (self.run_maps or self.cards[method].kind != "per-concept"):
             return self._learn(method, source, self._concept(source))
         return known
 
@@ -227,9 +233,13 @@ class Engine:
             return self._learnt.get((method, source))
 
     def _learn(self, method: str, source: ConceptSource, concept: Concept) -> Learnt:
-        began = time.perf_counter()
-        change = self._steering(self.cards[method]).towards(concept)
-        learnt = Learnt(change=change, seconds=time.perf_counter() - began)
+        if self.run_maps:
+            change, seconds = self.run_maps.load(method, source.words, self.model)
+        else:
+            began = time.perf_counter()
+            change = self._steering(self.cards[method]).towards(concept)
+            seconds = time.perf_counter() - began
+        learnt = Learnt(change=change, seconds=seconds)
         with self._learnt_lock:
             self._learnt[method, source] = learnt
         return learnt

@@ -33,6 +33,8 @@ def facts(engine: Engine, cards: Sequence[Card]) -> dict[str, object]:
     """The model, methods, prompts and example concepts, for the script of the page."""
     splits = engine.concepts.splits
     examples = [concept.text for split in ("test", "dev", "train") for concept in splits[split]]
+    if engine.run_maps:
+        examples = [*engine.run_maps.concepts]
     return {
         "model": engine.model.name,
         "concept_set": engine.concepts.name,

@@ -622,9 +622,9 @@ def _texts(plan: ResolvedPlan) -> dict[str, list[str]]:
     return {id_: [each.text for each in own] for id_, own in plan.task_prompts.items()}
 
 
-def map_file(method_digest: Digest, model: Digest, concept: Concept) -> str:
-    """Name of the file of a method's intervention for a concept."""
-    return f"{content.digest([method_digest, model, concept.digest])}.safetensors"
+def map_file(method: Digest, model: Digest, concept: Digest) -> str:
+    """Name of the file of a method's intervention for a concept, from their digests."""
+    return f"{content.digest([method, model, concept])}.safetensors"
 
 
 def _load_cards(methods: Sequence[str]) -> dict[str, Card]:

@@ -73,3 +73,14 @@ def test_a_kept_revision_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     weights._pin("owner/name", COMMIT)
     assert weights.HubFiles(repository="owner/name", files=("x",)).commit == COMMIT
     assert json.loads((tmp_path / "htbench" / "revisions.json").read_text())
+
+
+def test_the_cache_is_where_it_was_if_it_is_there_and_where_the_system_has_caches_if_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: tmp_path / "Caches")
+    assert weights.cache_folder() == tmp_path / "Caches"
+    (tmp_path / ".cache" / "htbench").mkdir(parents=True)
+    assert weights.cache_folder() == tmp_path / ".cache" / "htbench"
