@@ -115,10 +115,12 @@ def _people(evidence: Evidence, method: str) -> list[RuleResult]:
 
 def _opened(noticeable: IntervalRecord) -> Interval:
     """The interval of a difference: what its file cannot hold, beside a lower end, is infinite."""
-    ends = noticeable.value, noticeable.high
-    if not math.isnan(noticeable.low):
-        ends = tuple(math.inf if math.isnan(end) else end for end in ends)
-    return Interval(value=ends[0], low=noticeable.low, high=ends[1])
+    is_open = not math.isnan(noticeable.low)
+    value, high = (
+        math.inf if is_open and math.isnan(end) else end
+        for end in (noticeable.value, noticeable.high)
+    )
+    return Interval(value=value, low=noticeable.low, high=high)
 
 
 def _text(noticeable: Interval) -> list[str]:
