@@ -303,7 +303,7 @@ class _Maker:
             self._anew.add(method)
             return trained.steering.towards(concept)
         digest, model = part.facts.methods[method].digest, part.facts.model.revision
-        path = part.folder / "maps" / map_file(Digest(digest), Digest(model), concept.digest)
+        path = part.folder / "maps" / map_file(Digest(digest), Digest(model), concept)
         if not path.is_file():
             self._lost.add(method)
             return None

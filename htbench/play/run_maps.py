@@ -7,7 +7,7 @@ from pathlib import Path
 from htbench.core.errors import UsageError
 from htbench.core.types import UNSTEERED, Digest
 from htbench.run.fact_table import Facts
-from htbench.run.plan import map_file
+from htbench.run.plan import map_file_of
 from htbench.run.store import Store
 from htbench.steering import intervention
 from htbench.steering.intervention import Intervention
@@ -92,4 +92,4 @@ def read(folder: Path, *, name: str) -> RunMaps:
 
 
 def _path(folder: Path, method: str, model: str, concept: str) -> Path:
-    return folder / "maps" / map_file(Digest(method), Digest(model), Digest(concept))
+    return folder / "maps" / map_file_of(Digest(method), Digest(model), Digest(concept))

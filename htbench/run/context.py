@@ -134,9 +134,7 @@ class RunContext:
 
     def map_path(self, method: str, concept: Concept) -> Path:
         """File of a method's intervention for a concept."""
-        return self.maps / map_file(
-            self.steerings[method].digest, self.model.revision, concept.digest
-        )
+        return self.maps / map_file(self.steerings[method].digest, self.model.revision, concept)
 
     def record_failure(self, keys: Sequence[Digest], failure: Failure) -> None:
         """Write to the store that images could not be generated.

@@ -622,8 +622,13 @@ def _texts(plan: ResolvedPlan) -> dict[str, list[str]]:
     return {id_: [each.text for each in own] for id_, own in plan.task_prompts.items()}
 
 
-def map_file(method: Digest, model: Digest, concept: Digest) -> str:
-    """Name of the file of a method's intervention for a concept, from their digests."""
+def map_file(method_digest: Digest, model: Digest, concept: Concept) -> str:
+    """Name of the file of a method's intervention for a concept."""
+    return map_file_of(method_digest, model, concept.digest)
+
+
+def map_file_of(method: Digest, model: Digest, concept: Digest) -> str:
+    """The same from the digest of the concept."""
     return f"{content.digest([method, model, concept])}.safetensors"
 
 
