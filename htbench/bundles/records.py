@@ -19,7 +19,7 @@ from htbench.run.store import Store
 from htbench.run.summary import Summary
 from htbench.steering import baseline, concept
 from htbench.steering.baseline import Card
-from htbench.steering.concept import ConceptSet
+from htbench.steering.concept import Concept, ConceptSet
 from htbench.steering.pair import pairs_among
 from htbench.steering.training import method_digest, steering_key
 from htbench.steering.wording import CANONICAL, WORDINGS, Wording, phrasings
@@ -88,7 +88,9 @@ def check_concepts(part: Part) -> Iterator[Finding]:
     if part.concept_set is None:
         return
     splits = part.concept_set.splits.items()
-    known = {each.id: (split, each) for split, concepts in splits for each in concepts}
+    known: dict[str, tuple[str, Concept]] = {
+        each.id: (split, each) for split, concepts in splits for each in concepts
+    }
     if part.facts.task.members:
         names = {name: split for name, (split, _) in known.items()}
         pairs = pairs_among(plans.choose_concepts(part.plan, part.concept_set))
