@@ -206,6 +206,10 @@ class Engine:
                 return self._learn(method, source, concept)
         return self._learn(method, source, concept)
 
+    def has_fit(self, method: str, source: ConceptSource) -> bool:
+        """True if the intervention of a method towards a concept is kept."""
+        return self._find(method, source) is not None
+
     def keep_reference(self, data: bytes) -> str:
         """Keep a picture of a concept, and return the id by which views name it.
 

@@ -32,10 +32,19 @@ class Fit:
 
 
 class Fits:
-    """Calls `fit` for one method and concept after the other, in a thread of its own."""
+    """Calls `fit` for one method and concept after the other, in a thread of its own.
 
-    def __init__(self, fit: Callable[[str, ConceptSource], object]) -> None:
-        self._fit = fit
+    Args:
+        fit: makes the fit of a method to a concept, and keeps it.
+        is_kept: True while it is kept; one that is not is made again.
+    """
+
+    def __init__(
+        self,
+        fit: Callable[[str, ConceptSource], object],
+        is_kept: Callable[[str, ConceptSource], bool],
+    ) -> None:
+        self._fit, self._is_kept = fit, is_kept
         self._fits: dict[tuple[str, ConceptSource], Fit] = {}
         self._lock = Lock()
         self._thread = ThreadPoolExecutor(1, "fit")
@@ -51,13 +60,13 @@ class Fits:
             known = self._fits.get(key)
             if known and known.state in ("waiting", "fitting"):
                 return known
+            if known and known.state == "done" and self._is_kept(method, source):
+                return known
             if known and known.state == "failed":
                 del self._fits[key]
                 return known
-            if (
-                sum(fit.state in ("waiting", "fitting") for fit in self._fits.values())
-                >= MAX_WAITING
-            ):
+            going = [fit for fit in self._fits.values() if fit.state in ("waiting", "fitting")]
+            if len(going) >= MAX_WAITING:
                 raise UsageError(f"{MAX_WAITING} fits wait already", remedy="Try again later.")
             while len(self._fits) >= _REMEMBERED:
                 del self._fits[next(iter(self._fits))]

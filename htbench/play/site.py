@@ -64,7 +64,7 @@ class PlaySite:
 
     def __init__(self, engine: Engine, *, token: str, names: frozenset[str]) -> None:
         self.engine, self.names = engine, names
-        self.fits = Fits(engine.fit)
+        self.fits = Fits(engine.fit, engine.has_fit)
         self._newest: OrderedDict[str, int] = OrderedDict()
         self._waiting = 0
         self._thread = ThreadPoolExecutor(1, "pictures")

@@ -78,6 +78,16 @@ def test_a_fit_is_begun_once_and_told_until_it_is_done(client: TestClient) -> No
     assert _ask(client, methods=["mean-shift"]).json()["rows"][1]["pictures"]
 
 
+def test_a_fit_that_is_done_is_not_made_again(
+    client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"method": "mean-shift", "concept": {"words": "with lemon"}}
+    _fit_until(client, "done", asked)
+    monkeypatch.setattr(engine, "fit", lambda *_: pytest.fail("made again"))
+    states = {client.post(f"/{TOKEN}/fit", json=asked).json()["state"] for _ in range(5)}
+    assert states == {"done"}
+
+
 def test_a_fit_that_fails_says_why(client: TestClient) -> None:
     asked = {"method": "prompt", "concept": {"words": ""}}
     assert "concept is empty" in _fit_until(client, "failed", asked)["problem"]
