@@ -29,7 +29,7 @@ from htbench.steering.model import Model, Request, describe_unknown_words, unkno
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-BATCH = 4
+BATCH = 2
 """Pictures that are made at once; after each batch a newer request may take over."""
 _KEPT_BYTES = 1 << 28
 _KEPT_FITS, _KEPT_VECTORS, _KEPT_REFERENCES = 400, 20_000, 200
@@ -176,6 +176,8 @@ class Engine:
         is_stale: Callable[[], bool],
     ) -> Row:
         images, seconds = self._make(view, shots, is_stale)
+        if view.scores and is_stale():
+            raise Stale
         presence, preservation = (
             self._scores(view, shots, images, concepts) if view.scores else ((), ())
         )

@@ -8,7 +8,7 @@
   const kept = new KeptPictures(6000);
   const status = find("status");
   const STEPS = demo ? demo.strengths : Array.from({ length: 31 }, (_, k) => Math.round((k - 10) * 10) / 100);
-  const MANY = 8; // strengths of a slider that are asked for at once
+  const MANY = 4; // strengths of a slider that are asked for at once
   const undoable = [];
   const fitting = new Set();
   let state = null;
