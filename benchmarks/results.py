@@ -235,9 +235,7 @@ def equal_presence(summary: Summary, given: Summary, *, wording: str) -> str:
         return f"HyperTransport never has presence {number(level)} in {wording} words."
     own = dict(zip(concepts, matched.contributions.tolist(), strict=True))
     other = {concept: rival["image_preservation"][concept] for concept in concepts}
-    first, second, gap, margin, holds = difference(
-        "image_preservation", own, other, given.families
-    )
+    first, second, gap, margin, holds = difference("image_preservation", own, other, given.families)
     more = statistics.fmean(own[concept] > other[concept] for concept in concepts)
     head = ["words", "concepts", "presence", "`hypertransport` keeps", "`prompt` keeps"]
     row = [wording, str(len(concepts)), number(level), f"{first} at {matched.strength:.2g}", second]

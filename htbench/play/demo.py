@@ -23,7 +23,7 @@ _CONCEPTS, _PROMPTS, _METHODS = 12, 3, 4
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """What a demo shows."""
+    """The concepts, prompts, methods and strengths of a demo."""
 
     concepts: Sequence[str]
     prompts: Sequence[str]

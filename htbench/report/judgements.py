@@ -51,7 +51,7 @@ class OrderVerdict:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeVerdict:
-    """What one judge said of two pictures by one criterion."""
+    """The verdict of one judge on two pictures by one criterion."""
 
     judge: str
     criterion: str
@@ -64,7 +64,7 @@ class JudgeVerdict:
 
 @dataclass(frozen=True, kw_only=True)
 class PeopleVerdict:
-    """What people said of two pictures by one criterion."""
+    """The votes of people on two pictures by one criterion."""
 
     criterion: str
     for_one: int

@@ -112,7 +112,7 @@ class Plan(Settings):
     they are fitted once from examples, or the wording's own."""
 
     task: Name = "add"
-    """What methods are asked to do with a concept, see `htbench.run.tasks`: add it, remove it, or
+    """The task of methods with a concept, see `htbench.run.tasks`: to add it, to remove it, or
     compose it with another."""
 
     @model_serializer(mode="wrap")
@@ -291,7 +291,7 @@ class ResolvedPlan:
 
     @property
     def task(self) -> Task:
-        """What methods are asked to do."""
+        """The task of the methods."""
         return tasks.find(self.settings.task)
 
     @cached_property

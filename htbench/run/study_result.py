@@ -143,7 +143,7 @@ class CriterionRecord(_Record):
 
 
 class NoticedRecord(_Record):
-    """How well people tell the strengths of a method apart."""
+    """The precision with which people tell the strengths of a method apart."""
 
     method: str
     noticeable: IntervalRecord
@@ -178,4 +178,4 @@ class StudyRecord(_Record):
     tables: list[TableRecord] = []
     notes: list[str] = []
     noticed: list[NoticedRecord] = []
-    """Of a study of strengths."""
+    """For a study of strengths, a record per method."""

@@ -1,4 +1,4 @@
-r"""How far steered activations of a site are from those of pictures that ask for the concept.
+r"""Distances of steered activations of a site from those of pictures that ask for the concept.
 
 Samples :math:`x_1, \dots, x_n` are steered activations and :math:`y_1, \dots, y_m` target ones, in
 :math:`d` channels. Linear-AcT and LinEAS minimise the second of these scores, on prompts of their

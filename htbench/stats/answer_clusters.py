@@ -46,7 +46,7 @@ class AnswerClusters:
     def draws(
         self, *, rounds: int, seed: int
     ) -> tuple[Float[np.ndarray, "rounds concepts"], Float[np.ndarray, "rounds people"]]:
-        """How often each concept and each person is in each resample; one person always is."""
+        """Counts of each concept and each person in each resample; one person always is."""
         by_concept = self.families.resamples(seed=seed, rounds=rounds)
         if self.people == 1:
             return by_concept, np.ones((rounds, 1))

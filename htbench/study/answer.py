@@ -115,7 +115,7 @@ class Answer:
 
     @property
     def value(self) -> float | None:
-        """Of a pair, 1: the left won, 0: the right, 0.5: a tie, None: no verdict."""
+        """The value of a pair, 1: the left won, 0: the right, 0.5: a tie, None: no verdict."""
         return _VALUES[self.choice]
 
 

@@ -33,7 +33,7 @@ class Task:
     questions: Mapping[str, str]
     """The question of each criterion, with `{prompt}` and `{concept}`; the first is the default."""
     noun: str
-    """What a trial shows, in the plural."""
+    """The noun for the images of a trial, in the plural."""
     instruction: str
     """The question of an attention check; SIDE stands for the answer that it asks for."""
     consent: str

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -61,12 +60,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return report_run.build(folder, concepts=4, prompts=("a cat",))
 
 
-def _require(tracker: str) -> str:
-    if find_spec(tracker) is None:
-        pytest.skip(f"{tracker} is not installed; tox -e trackers has it")
-    return tracker
-
-
 def _export(tracker: str, factory: pytest.TempPathFactory) -> Exported:
     """Export in a process of its own: trackers read their settings when they are imported."""
     home = factory.mktemp(tracker)
@@ -84,17 +77,17 @@ def _export(tracker: str, factory: pytest.TempPathFactory) -> Exported:
 
 @pytest.fixture(scope="module")
 def in_trackio(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return _export(_require("trackio"), tmp_path_factory)
+    return _export("trackio", tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def in_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return _export(_require("mlflow"), tmp_path_factory)
+    return _export("mlflow", tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def in_wandb(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return _export(_require("wandb"), tmp_path_factory)
+    return _export("wandb", tmp_path_factory)
 
 
 def _outcomes(exported: Exported) -> list[set[str]]:
@@ -190,6 +183,7 @@ def test_trackio_keeps_the_pictures(in_trackio: Exported) -> None:
     assert len(kept) == sum(len(record.pictures) for record in records)
 
 
+@pytest.mark.trackers
 def test_mlflow_has_a_step_per_strength_with_the_leaderboards_numbers(in_mlflow: Exported) -> None:
     query = """SELECT name, strengths.value, gains.value FROM runs
                JOIN metrics AS strengths USING (run_uuid) JOIN metrics AS gains USING (run_uuid)
@@ -204,6 +198,7 @@ def test_mlflow_has_a_step_per_strength_with_the_leaderboards_numbers(in_mlflow:
     assert found == {key: float(row["concept_gain"]) for key, row in columns.items()}
 
 
+@pytest.mark.trackers
 def test_wandb_has_a_step_per_strength_with_the_leaderboards_numbers(in_wandb: Exported) -> None:
     from wandb.proto.wandb_internal_pb2 import Record
 
@@ -223,7 +218,11 @@ def test_wandb_has_a_step_per_strength_with_the_leaderboards_numbers(in_wandb: E
 
 @pytest.mark.parametrize(
     ("tracker", "third"),
-    [("in_trackio", "replaced"), ("in_mlflow", "replaced"), ("in_wandb", "new")],
+    [
+        ("in_trackio", "replaced"),
+        pytest.param("in_mlflow", "replaced", marks=pytest.mark.trackers),
+        pytest.param("in_wandb", "new", marks=pytest.mark.trackers),
+    ],
 )
 def test_equal_results_are_exported_once_and_others_again(
     tracker: str, third: str, request: pytest.FixtureRequest
@@ -232,11 +231,18 @@ def test_equal_results_are_exported_once_and_others_again(
     assert _outcomes(exported) == [{"new"}, {"unchanged"}, {third}]
 
 
-@pytest.mark.parametrize("variable", ["TRACKIO_DIR", "WANDB_DIR", "MLFLOW_TRACKING_URI"])
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "TRACKIO_DIR",
+        pytest.param("WANDB_DIR", marks=pytest.mark.trackers),
+        pytest.param("MLFLOW_TRACKING_URI", marks=pytest.mark.trackers),
+    ],
+)
 def test_a_place_that_cannot_be_written_is_told(
     run: Path, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tracker = _require(variable.partition("_")[0].lower())
+    tracker = variable.partition("_")[0].lower()
     (tmp_path / "file").touch()
     place = tmp_path / "file" / "in-it"
     monkeypatch.setenv(variable, f"sqlite:///{place}.db" if tracker == "mlflow" else str(place))
@@ -250,6 +256,7 @@ def test_a_place_that_cannot_be_written_is_told(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.trackers
 def test_a_method_has_one_run_in_trackio_and_one_in_mlflow(
     in_trackio: Exported, in_mlflow: Exported
 ) -> None:

@@ -120,7 +120,7 @@ def _numbers(row: FileRow) -> dict[str, float]:
 
 
 def _settings(summary: Summary, method: str, row: FileRow) -> dict[str, str | float | int | bool]:
-    """What made the scores: words and switches of the leaderboard's row, and facts of the run."""
+    """The origin of the scores: words and switches of the leaderboard's row, facts of the run."""
     facts = summary.facts
     own = facts.methods.get(method)
     told: dict[str, object] = {

@@ -42,7 +42,7 @@ class Level:
 
 @dataclass(frozen=True, kw_only=True)
 class MethodStrength:
-    """How well people tell the strengths of a method apart."""
+    """The precision with which people tell the strengths of a method apart."""
 
     method: str
     noticeable: Interval

@@ -23,14 +23,14 @@ class TaskResult:
     tables: tuple[TableRecord, ...]
     """Tables for readers; the first has a row per method."""
     notes: tuple[str, ...]
-    """How it was computed, and how reliable people were, in a sentence each."""
+    """The computation and the reliability of people, in a sentence each."""
     facts: Mapping[str, Any]
     """All figures, for JSON."""
     columns: tuple[str, ...]
     rows: tuple[Sequence[object], ...]
     """The figures of a CSV file."""
     noticed: tuple[NoticedRecord, ...] = ()
-    """Of a study of strengths: what the run's report needs for its claim."""
+    """For a study of strengths: what the run's report needs for its claim."""
 
 
 def text_table(table: TableRecord) -> TextTable:
@@ -45,7 +45,7 @@ def votes_of(answers: Sequence[Answer], choices: Sequence[str]) -> list[Answer]:
 
 
 def units_of(votes: Sequence[Answer], code: Callable[[Answer], float]) -> list[crossed.Unit]:
-    """What was shown, as its concept with the number of each person's choice."""
+    """Each thing that was shown, as its concept with the number of each person's choice."""
     units: dict[Pair, dict[str, float]] = {}
     for each in votes:
         units.setdefault(each.pair, {})[each.rater] = code(each)

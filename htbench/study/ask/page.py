@@ -54,7 +54,7 @@ class Page:
     labels: Sequence[str] = ()
     """The words of the answers about one picture."""
     noun: str = PAIRS.noun
-    """What a trial shows, in the plural."""
+    """The noun for the images of a trial, in the plural."""
 
 
 _PAGE = TypeAdapter(Page)

@@ -38,7 +38,7 @@ class Shown:
 
 @dataclass(frozen=True, kw_only=True)
 class ShownPictures:
-    """What a study shows, with the texts and families of its concepts."""
+    """The contents of a study, with the texts and families of its concepts."""
 
     shown: tuple[Shown, ...]
     concepts: dict[str, str]

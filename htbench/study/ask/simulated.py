@@ -26,7 +26,7 @@ _PROBIT_75 = 0.6744897501960817
 
 
 class TaskPopulation:
-    """What all careful people share: utilities of methods, or their sensitivity to strengths."""
+    """Traits of all careful people: utilities of methods, or their sensitivity to strengths."""
 
     def __init__(self, task: Task, key: Mapping[str, Item], rng: np.random.Generator) -> None:
         self._task, self._rng = task, rng

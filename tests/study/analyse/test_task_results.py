@@ -137,7 +137,7 @@ def test_planted_effects_of_ratings_are_within_their_intervals() -> None:
 
 
 def test_a_rater_who_is_strict_does_not_move_methods() -> None:
-    """Of two people one gives 1 more to everything: thresholds move, and not effects."""
+    """One of two people gives 1 more to everything: thresholds move, and not effects."""
     random = np.random.default_rng(1)
     votes = []
     for k in range(400):

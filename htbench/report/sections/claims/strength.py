@@ -88,7 +88,7 @@ def check_strength(evidence: Evidence) -> RuleResult:
 
 
 def _people(evidence: Evidence, method: str) -> list[RuleResult]:
-    """What each study says of the difference of strength that people notice, if its rules of
+    """The difference of strength that people notice, as each study found it, if its rules of
     exclusion are those declared beforehand and it has an interval.
     """
     noticed = Target(most=evidence.numbers["noticeable"])
