@@ -10,9 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("xllamacpp", reason="llama.cpp's server is not installed: tox -e llama")
-
 from kit import judged_run
 from kit.in_process import Ended, issue
 from kit.llama_server import SLOTS, serving_llama
@@ -21,7 +18,7 @@ from kit.tiny_gguf import write_model, write_vision_encoder
 from htbench.core.errors import Missing
 from htbench.judging.ledger import Ledger
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.llama
 PAIRS = 40
 RUBRIC = 'Which picture of {{ prompt }} shows "{{ concept }}" more clearly?'
 TIMEOUT = 300.0
