@@ -538,7 +538,8 @@ def _with_subclasses(of: type[Intervention]) -> Iterator[type[Intervention]]:
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     reading.find_file(path, noun="intervention")
     with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        # Copies, since products of matrices in a mapped file can round differently.
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         return tensors, dict(file.metadata() or {})
 
 

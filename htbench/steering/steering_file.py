@@ -124,7 +124,7 @@ class SteeringFile(Generic[Record]):
             if self.record.tensors and record_digest.digest_of_tensors(data) != self.record.tensors:
                 raise self._refuse("its tensors do not have their digest")
         with safe_open(self.path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in expected}
+            tensors = {name: file.get_tensor(name).clone() for name in expected}
         for name, tensor in tensors.items():
             if not torch.isfinite(tensor).all():
                 raise self._refuse(f"tensor {name[:200]!r} has NaN or infinity")

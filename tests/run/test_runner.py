@@ -3,13 +3,12 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from kit.commands import htbench, start
 
 from htbench.core.errors import Refused, UsageError
 from htbench.run import runner
@@ -29,26 +28,23 @@ SMALL = {
     "strengths": [0.0, 1.0],
 }
 COMMAND = [
-    sys.executable,
-    "-m",
-    "htbench",
     "run",
     *["--method", "prompt", "--method", "mean-shift", "--method", "linear-act"],
-]
-COMMAND += [
-    "--limit",
-    "2",
-    "--prompts",
-    "3",
-    "--batch",
-    "4",
-    "--strength",
-    "0,1",
-    "--threads",
-    "1",
-    "--name",
-    "small",
-    "--runs-dir",
+    *[
+        "--limit",
+        "2",
+        "--prompts",
+        "3",
+        "--batch",
+        "4",
+        "--strength",
+        "0,1",
+        "--threads",
+        "1",
+        "--name",
+        "small",
+        "--runs-dir",
+    ],
 ]
 
 
@@ -92,23 +88,16 @@ def test_a_run_killed_at_any_moment_ends_like_an_undisturbed_one(
     whole: Path, tmp_path: Path
 ) -> None:
     for stage in ("maps", "images"):
-        process = subprocess.Popen(
-            [*COMMAND, str(tmp_path)],
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process = start(*COMMAND, str(tmp_path))
         folder = tmp_path / "small" / stage
         before = len(list(folder.glob("[!.]*.*"))) if folder.exists() else 0
-        while process.poll() is None and (
+        while process.is_alive() and (
             not folder.exists() or len(list(folder.glob("[!.]*.*"))) <= before
         ):
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    finished = subprocess.run(
-        [*COMMAND, str(tmp_path)], check=False, capture_output=True, text=True
-    )
+        process.join()
+    finished = htbench(*COMMAND, str(tmp_path))
     assert finished.returncode == 0, finished.stderr
     assert contents(tmp_path / "small") == contents(whole)
     assert (tmp_path / "small" / "report.html").stat().st_size > 10_000

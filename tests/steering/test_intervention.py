@@ -22,6 +22,7 @@ from htbench.steering.intervention import (
     OnMeans,
     Rewrite,
     _digest,
+    class_of,
     load,
     read_origin,
     save,
@@ -369,11 +370,16 @@ def test_a_file_of_an_unknown_kind_is_refused_by_name_and_imports_nothing(tmp_pa
     save_file(
         tensors, tmp_path / "map", metadata={**metadata, "digest": _digest(tensors, metadata)}
     )
-    with pytest.raises(Refused, match="no intervention 'antigravity:Affine' among affine") as error:
+    with pytest.raises(Refused, match="no intervention 'antigravity:Affine' among"):
         load(tmp_path / "map")
-    for name in ("interpolate", "low-rank", "none", "on-means", "rewrite"):
-        assert f", {name}" in str(error.value)
     assert "antigravity" not in sys.modules
+
+
+def test_kinds_that_there_are_stand_beside_an_unknown_one() -> None:
+    with pytest.raises(ValueError, match="no intervention 'affin' among") as error:
+        class_of("affin")
+    for name in ("affine", "interpolate", "low-rank", "none", "on-means", "rewrite"):
+        assert f" {name}" in str(error.value)
 
 
 @pytest.mark.parametrize(

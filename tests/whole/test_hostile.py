@@ -5,7 +5,6 @@ import json
 import os
 import socket
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kit import report_run
+from kit.commands import htbench
 from kit.fuzzed import CARD, PLAN
 
 from htbench import __main__, report
@@ -220,14 +220,8 @@ def test_an_offline_run_opens_no_socket(
     report.write(tmp_path / "run")
 
 
-def _htbench(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "htbench", *words], check=False, capture_output=True, text=True
-    )
-
-
 def test_a_folder_where_nothing_can_be_made_is_one_line(tmp_path: Path) -> None:
-    answer = _htbench("run", "--method", "prompt", "--runs-dir", "/proc/htbench")
+    answer = htbench("run", "--method", "prompt", "--runs-dir", "/proc/htbench")
     assert (
         answer.returncode,
         answer.stderr.startswith("htbench: cannot write run folder"),
@@ -237,7 +231,7 @@ def test_a_folder_where_nothing_can_be_made_is_one_line(tmp_path: Path) -> None:
 
 def test_a_store_that_another_process_writes_is_one_line(tmp_path: Path) -> None:
     with Store.open(tmp_path / "run"):
-        answer = _htbench("run", "--method", "prompt", "--runs-dir", str(tmp_path), "--name", "run")
+        answer = htbench("run", "--method", "prompt", "--runs-dir", str(tmp_path), "--name", "run")
     assert (
         answer.returncode,
         "is being written by another process" in answer.stderr,
@@ -248,7 +242,7 @@ def test_a_store_that_another_process_writes_is_one_line(tmp_path: Path) -> None
 def test_a_damaged_image_is_one_line_of_check(tmp_path: Path) -> None:
     folder = _one_image(tmp_path / "mine")
     next((folder / "images").glob("*.png")).write_bytes(b"half")
-    answer = _htbench("check", "mine", "--runs-dir", str(tmp_path))
+    answer = htbench("check", "mine", "--runs-dir", str(tmp_path))
     assert (
         answer.returncode,
         "is not what was written" in answer.stdout,

@@ -1,13 +1,12 @@
 """Files that version 0.1.0 wrote, in `tests/kit/kept`, are read and continued by this version."""
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from kit import toy_plugin
+from kit.commands import htbench
 from kit.toy import Toy
 
 from htbench.core import registry
@@ -39,20 +38,10 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         toy_plugin.install(folder / "plugins", patch)
         patch.setenv("TOY_LOG", str(folder / "made"))
-        answer = htbench(COMMAND, folder)
+        answer = htbench(*COMMAND.split(), cwd=folder)
         assert answer.returncode == 0, answer.stderr
         yield folder
     registry.plugins.cache_clear()
-
-
-def htbench(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "htbench", *command.split()],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-    )
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -83,14 +72,14 @@ def test_a_kept_run_issued_again_fits_nothing(kept: Path) -> None:
 
 
 def test_maps_that_were_chosen_by_another_encoder_are_refused(kept: Path) -> None:
-    answer = htbench(f"{COMMAND} --method mean-of-maps", kept)
+    answer = htbench(*COMMAND.split(), "--method", "mean-of-maps", cwd=kept)
     assert answer.returncode == 5
     assert "was made with another encoder" in answer.stderr
 
 
 @pytest.mark.parametrize("command", ["check kept", "diff kept kept"])
 def test_a_kept_run_is_read(command: str, kept: Path) -> None:
-    answer = htbench(command, kept)
+    answer = htbench(*command.split(), cwd=kept)
     assert (answer.returncode, answer.stderr) == (0, "")
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from kit.commands import htbench
 
 METADATA = "Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n"
 ENTRIES = """[htbench.baselines]
@@ -55,18 +56,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (cards / "__init__.py").touch()
     (folder / "theirs_model.py").write_text(MODEL)
     return folder
-
-
-def htbench(*words: str, path: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    python_path = os.pathsep.join([str(path), os.environ.get("PYTHONPATH", "")])
-    return subprocess.run(
-        [sys.executable, "-m", "htbench", *words],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": python_path},
-    )
 
 
 @pytest.mark.parametrize(

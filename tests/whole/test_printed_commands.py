@@ -4,12 +4,12 @@ import ast
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.main
+from kit.commands import htbench as run_htbench
 from kit.report_run import build
 
 import htbench
@@ -111,13 +111,7 @@ def test_a_command_that_does_not_exist_would_be_noticed(words: str) -> None:
 def issue(command: str, *more: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     program, *words = shlex.split(command)
     assert program == "htbench"
-    return subprocess.run(
-        [sys.executable, "-m", "htbench", *words, *more],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-    )
+    return run_htbench(*words, *more, cwd=cwd)
 
 
 @pytest.fixture(scope="module")
