@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -58,10 +59,15 @@ def reliability(answers: Sequence[Answer], pair_votes: PairVotes | None = None) 
     )
 
 
-def alpha(units: Collection[crossed.Unit]) -> Interval:
-    r"""Krippendorff's nominal alpha with a 95 % interval; NaN if no unit has two answers.
+def alpha(units: Collection[crossed.Unit], *, ordinal: bool = False) -> Interval:
+    r"""Krippendorff's alpha with a 95 % interval; NaN if no unit has two answers.
 
-    Each unit is a concept with answers by rater. Where all answers are alike alpha is 1.
+    Each unit is a concept with answers by rater. Where all answers are alike alpha is 1. Two
+    answers that differ do so by 1 (nominal) or, if their order counts (ordinal), by
+
+    .. math:: \delta_{ck} = \sum_{g=c}^{k} n_g - \frac{n_c + n_k}{2}
+
+    with the numbers of answers :math:`n_g`, so that 1 and 5 differ by more than 4 and 5.
 
     The interval is for new concepts and for as many new raters. Alpha of few raters is lower than
     that of many where raters differ in their shares of answers.
@@ -74,27 +80,35 @@ def alpha(units: Collection[crossed.Unit]) -> Interval:
         return Interval(value=math.nan, low=math.nan, high=math.nan)
     answers = sorted({answer for _, votes in units for answer in votes.values()})
     sums = crossed.Sums.collect(units, _coincidences, outcomes=answers)
-    estimates = crossed.estimate(sums, _alpha)
+    estimates = crossed.estimate(sums, partial(_alpha, ordinal=ordinal))
     return estimates.coefficient(0, raters=float(np.mean([len(votes) for _, votes in units])))
 
 
 def _coincidences(
     counts: Float[np.ndarray, "units answers"], _: np.ndarray
 ) -> Float[np.ndarray, "units sums"]:
-    """Answers that can be paired, by value, and the pairs of answers that differ."""
-    n = counts.sum(1, keepdims=True)
-    paired = np.where(n > 1, counts, 0)
-    differing = (n**2 - (counts**2).sum(1, keepdims=True)) / np.maximum(n - 1, 1)
-    return np.concatenate([paired, differing], axis=1)
+    """Each unit's matrix of coincidences of two values, row by row."""
+    n, values = counts.sum(1), counts.shape[1]
+    pairs = counts[:, :, None] * (counts[:, None, :] - np.eye(values))
+    return (pairs / np.maximum(n - 1, 1)[:, None, None]).reshape(-1, values**2)
 
 
-def _alpha(sums: Float[np.ndarray, "draws sums"]) -> Float[np.ndarray, "draws one"]:
+def _alpha(
+    sums: Float[np.ndarray, "draws sums"], *, ordinal: bool
+) -> Float[np.ndarray, "draws one"]:
     """1 - observed over expected disagreement; 1 where none is expected."""
-    counts, differing = sums[:, :-1], sums[:, -1]
+    values = math.isqrt(sums.shape[1])
+    pairs = sums.reshape(-1, values, values)
+    counts = pairs.sum(2)
     n = counts.sum(1)
-    expected = n**2 - (counts**2).sum(1)
+    distances = np.broadcast_to(1 - np.eye(values), pairs.shape)
+    if ordinal:
+        middles = counts.cumsum(1) - counts / 2
+        distances = (middles[:, :, None] - middles[:, None, :]) ** 2
+    observed = (pairs * distances).sum((1, 2))
+    expected = np.einsum("dc,dk,dck->d", counts, counts, distances)
     with np.errstate(invalid="ignore", divide="ignore"):
-        value = 1 - (n - 1) * differing / expected
+        value = 1 - (n - 1) * observed / expected
     return np.where(n > 0, np.where(expected > 0, value, 1), np.nan)[:, None]
 
 

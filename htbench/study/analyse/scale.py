@@ -45,7 +45,8 @@ def compute(
     answers = tuple(reversed(task.answers(1))) if task.name == "yes-no" else task.answers(1)
     votes = votes_of(flow.kept, answers)
     criterion = flow.unique[0].criterion if flow.unique else ""
-    notes = agreement_notes(flow.kept, units_of(votes, lambda each: answers.index(each.choice)))
+    units = units_of(votes, lambda each: answers.index(each.choice))
+    notes = agreement_notes(flow.kept, units, ordinal=task.name == "rating")
     if not votes:
         return TaskResult(
             task=task.name, criterion=criterion, tables=(), notes=tuple(notes), facts={},

@@ -52,12 +52,14 @@ def units_of(votes: Sequence[Answer], code: Callable[[Answer], float]) -> list[c
     return [(pair.concept, votes) for pair, votes in units.items()]
 
 
-def agreement_notes(answers: Sequence[Answer], units: Sequence[crossed.Unit]) -> list[str]:
+def agreement_notes(
+    answers: Sequence[Answer], units: Sequence[crossed.Unit], *, ordinal: bool = False
+) -> list[str]:
     """Agreement of people on `units`, and how they answered the controls, in a sentence each."""
-    agreed = alpha(units)
+    agreed = alpha(units, ordinal=ordinal)
     known = "not estimable" if agreed.value != agreed.value else shown(agreed)
     return [
-        f"Krippendorff's alpha (nominal): {known}",
+        f"Krippendorff's alpha ({'ordinal' if ordinal else 'nominal'}): {known}",
         f"Repeats answered alike: {share(self_agreement(answers))}",
         f"Instructions followed: {share(share_correct(answers, 'check'))}",
         f"Sentinels passed: {share(share_correct(answers, 'sentinel'))}",

@@ -30,6 +30,24 @@ def test_alpha_is_that_of_another_implementation(outcomes: str) -> None:
     assert alpha(units).value == pytest.approx(evalica.alpha(table, "nominal").alpha, abs=1e-12)
 
 
+@pytest.mark.parametrize("highest", [2, 5, 7])
+def test_ordinal_alpha_is_that_of_another_implementation(highest: int) -> None:
+    random = np.random.default_rng(highest)
+    middles = random.integers(1, highest + 1, 40)
+    votes = np.clip(middles[:, None] + random.integers(-1, 2, (40, 4)), 1, highest).astype(float)
+    votes[random.random(votes.shape) < 0.2] = np.nan
+    units = [
+        (
+            f"concept {k // 4}",
+            {f"rater {j}": vote for j, vote in enumerate(row) if not np.isnan(vote)},
+        )
+        for k, row in enumerate(votes)
+    ]
+    table = pd.DataFrame(votes).T
+    expected = evalica.alpha(table, "ordinal").alpha
+    assert alpha(units, ordinal=True).value == pytest.approx(expected, abs=1e-12)
+
+
 def test_concepts_that_differ_widen_the_interval_of_alpha() -> None:
     people, random = ("one", "two", "three", "four"), np.random.default_rng(5)
     plain = np.arange(240) % 60 < 30  # all people see the same, in half of the concepts
