@@ -54,6 +54,11 @@ class Task:
         return _RATINGS if self.name == "rating" else ("yes", "no")
 
     @property
+    def ascending_answers(self) -> tuple[Choice, ...]:
+        """The decided answers to one picture, the lowest first."""
+        return self.answers(1) if self.name == "rating" else ("no", "yes")
+
+    @property
     def undecided(self) -> tuple[Choice, ...]:
         """The other choices."""
         return ("tie", "skip") if self.name == "pairs" else ("skip",)

@@ -1,7 +1,9 @@
 """Agreement of judges, metrics and, as the ceiling, one person with the majority of people."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
@@ -9,7 +11,9 @@ from jaxtyping import Float
 
 from htbench.stats import crossed
 from htbench.stats.durations import Interval
+from htbench.study.analyse.evaluators import Evaluator
 from htbench.study.answer import Answer, Pair
+from htbench.study.task import Task
 
 EvaluatorSource = Literal["judge", "metric", "person"]
 PairVotes = Mapping[Pair, Mapping[str, float]]
@@ -56,9 +60,67 @@ def collect_pair_votes(answers: Iterable[Answer]) -> PairVotes:
     return votes
 
 
+def pair_votes_of(answers: Iterable[Answer], task: Task) -> PairVotes:
+    """The votes on pairs of methods' pictures that the answers of a task are or imply.
+
+    Of two pictures for one concept, prompt and seed, a person prefers the one of the higher answer
+    and, of several, the chosen one to each other; equal answers are a tie. There are none of
+    strengths.
+    """
+    if task.name == "pairs":
+        return collect_pair_votes(answers)
+    if task.name == "strength":
+        return {}
+    if task.pictures == "set":
+        return _votes(
+            (each, (each.shown[place], 1.0), (other, 0.0))
+            for each in answers
+            if each.kind == "vote" and each.choice in task.answers(len(each.shown))
+            for place in [task.answers(len(each.shown)).index(each.choice)]
+            for other in each.shown
+            if other != each.shown[place]
+        )
+    order = task.ascending_answers
+    by_person: dict[tuple[object, ...], dict[str, tuple[Answer, float]]] = defaultdict(dict)
+    for each in answers:
+        if each.kind == "vote" and each.choice in order:
+            key = each.rater, each.criterion, each.concept, each.prompt, each.seed
+            by_person[key][each.left] = each, float(order.index(each.choice))
+    return _votes(
+        (each, (one, value), (two, other))
+        for own in by_person.values()
+        for (one, (each, value)), (two, (_, other)) in combinations(own.items(), 2)
+    )
+
+
+def _votes(
+    compared: Iterable[tuple[Answer, tuple[str, float], tuple[str, float]]],
+) -> PairVotes:
+    """The vote of each person's answer on two methods, from the value of each."""
+    votes: dict[Pair, dict[str, float]] = {}
+    for each, *sides in compared:
+        (one, value), (two, other) = sorted(sides)
+        pair = Pair(each.criterion, each.concept, each.prompt, each.seed, one, two)
+        votes.setdefault(pair, {})[each.rater] = (1 + np.sign(value - other)) / 2
+    return votes
+
+
 def units_of(pair_votes: PairVotes) -> list[crossed.Unit]:
     """Each pair of pictures as its concept with its votes."""
     return [(pair.concept, votes) for pair, votes in pair_votes.items()]
+
+
+def agreement_with_majority(
+    people: PairVotes, evaluators: Iterable[Evaluator]
+) -> tuple[MajorityAgreement, ...]:
+    """The agreement with the majority of people: one person's, the ceiling, and each evaluator's.
+
+    One without a pair of pictures in common is left out.
+    """
+    found = [ceiling(people)] + [
+        majority_agreement(each.source, each.name, each.preferences, people) for each in evaluators
+    ]
+    return tuple(agreement for agreement in found if agreement)
 
 
 def majority_agreement(

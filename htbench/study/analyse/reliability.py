@@ -90,7 +90,7 @@ def _coincidences(
     """Each unit's matrix of coincidences of two values, row by row."""
     n, values = counts.sum(1), counts.shape[1]
     pairs = counts[:, :, None] * (counts[:, None, :] - np.eye(values))
-    return (pairs / np.maximum(n - 1, 1)[:, None, None]).reshape(-1, values**2)
+    return np.asarray(pairs / np.maximum(n - 1, 1)[:, None, None]).reshape(-1, values**2)
 
 
 def _alpha(

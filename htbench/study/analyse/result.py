@@ -22,10 +22,8 @@ from htbench.stats.ranking.votes import Unrankable, Votes, VoteTally
 from htbench.stats.ranking.win_rates import WinRates
 from htbench.study.analyse.agreement import (
     MajorityAgreement,
-    PairVotes,
-    ceiling,
+    agreement_with_majority,
     collect_pair_votes,
-    majority_agreement,
 )
 from htbench.study.analyse.evaluators import Evaluator
 from htbench.study.analyse.reliability import Reliability, reliability
@@ -283,16 +281,8 @@ def _criterion(
         influence=rater_influence(votes) if ranking else (),
         checks=share_correct(answers, "check"),
         catch_trials=share_correct(answers, "sentinel"),
-        agreement=_agreement(people, evaluators),
+        agreement=agreement_with_majority(people, evaluators),
     )
-
-
-def _agreement(people: PairVotes, evaluators: Sequence[Evaluator]) -> tuple[MajorityAgreement, ...]:
-    agreements = [ceiling(people)]
-    agreements += [
-        majority_agreement(each.source, each.name, each.preferences, people) for each in evaluators
-    ]
-    return tuple(agreement for agreement in agreements if agreement)
 
 
 def _decided_win_rates(

@@ -41,8 +41,7 @@ def compute(
     seed: int = 0,
 ) -> TaskResult:
     """The result of a study of single pictures, from its answers after exclusions."""
-    # the lowest answer first
-    answers = tuple(reversed(task.answers(1))) if task.name == "yes-no" else task.answers(1)
+    answers = task.ascending_answers
     votes = votes_of(flow.kept, answers)
     criterion = flow.unique[0].criterion if flow.unique else ""
     units = units_of(votes, lambda each: answers.index(each.choice))

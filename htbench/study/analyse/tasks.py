@@ -1,14 +1,18 @@
 """The analysis of each task that is no choice between two methods."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from htbench.core.errors import UsageError
 from htbench.run.store import Store
+from htbench.run.study_result import TableRecord
 from htbench.run.summary import Summary
 from htbench.stats.families import FamiliesByConcept
 from htbench.study.analyse import best, scale, strength
-from htbench.study.analyse.task_result import TaskResult
+from htbench.study.analyse.agreement import agreement_with_majority, pair_votes_of
+from htbench.study.analyse.evaluators import Evaluator
+from htbench.study.analyse.task_result import TaskResult, shown
 from htbench.study.exclusions import Flow
 from htbench.study.task import Task, method_and_strength
 
@@ -18,10 +22,44 @@ def compute_task(
     task: Task,
     families: FamiliesByConcept | None = None,
     *,
+    evaluators: Sequence[Evaluator] = (),
     rounds: int = 1000,
     seed: int = 0,
 ) -> TaskResult:
-    """The result of a study, by the analysis of its task."""
+    """The result of a study, by the analysis of its task.
+
+    Judges and metrics are held against the pairs of pictures that answers imply.
+    """
+    found = _compute(flow, task, families, rounds=rounds, seed=seed)
+    people = pair_votes_of(flow.kept, task) if evaluators else {}
+    agreements = agreement_with_majority(people, evaluators)
+    if not agreements:
+        return found
+    table = TableRecord(
+        title="Judges and metrics on pairs of pictures, by the answers to each [95 % interval]",
+        columns=["With the majority of people", "Compared", "Alike where both decide", "AC1"],
+        rows=[
+            [
+                "one person, of the others: the ceiling"
+                if each.source == "person"
+                else f"{each.source} {each.name}",
+                f"{each.compared:,}",
+                shown(each.accuracy),
+                shown(each.ac1),
+            ]
+            for each in agreements
+        ],
+    )
+    return replace(
+        found,
+        tables=(*found.tables, table),
+        facts={**found.facts, "agreement": [asdict(each) for each in agreements]},
+    )
+
+
+def _compute(
+    flow: Flow, task: Task, families: FamiliesByConcept | None, *, rounds: int, seed: int
+) -> TaskResult:
     if task.name == "strength":
         return strength.compute(flow, families, rounds=rounds, seed=seed)
     if task.pictures == "set":

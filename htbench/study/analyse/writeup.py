@@ -20,6 +20,7 @@ from htbench.stats.durations import Interval
 from htbench.stats.families import MIN_CLUSTERS
 from htbench.study import answer, manifest, records, task
 from htbench.study.analyse import publish
+from htbench.study.analyse.agreement import pair_votes_of
 from htbench.study.analyse.evaluators import read_evaluators
 from htbench.study.analyse.reliability import Reliability
 from htbench.study.analyse.report_text import (
@@ -127,9 +128,10 @@ def _write(folder: Path, run: Path | None, *, rounds: int, seed: int) -> StudyRe
     origin, about = manifest.read(folder), _about(folder)
     asked = task.find(origin.task)
     evaluators = []
-    if run and asked.name == "pairs":
-        pairs = {each.pair for each in answers if each.kind == "vote"}
+    if run and (pairs := pair_votes_of(answers, asked)):
         evaluators = read_evaluators(run, pairs, strength=origin.strength)
+    elif run:
+        refuse_other_run(run, {name for each in answers for name in each.shown}, asked)
     flow = apply_rules(
         answers, rules, statuses=intake.read_statuses(folder), sides_known=log.sides == "shown"
     )
@@ -137,9 +139,9 @@ def _write(folder: Path, run: Path | None, *, rounds: int, seed: int) -> StudyRe
         result = compute_result(flow, evaluators, origin.families, rounds=rounds, seed=seed)
         answer.write_rows(folder / VOTES_FILE, _VOTE_COLUMNS, _votes(flow.kept))
     else:
-        if run:
-            refuse_other_run(run, {name for each in answers for name in each.shown}, asked)
-        found = compute_task(flow, asked, origin.families, rounds=rounds, seed=seed)
+        found = compute_task(
+            flow, asked, origin.families, evaluators=evaluators, rounds=rounds, seed=seed
+        )
         result = StudyResult(flow=flow, criteria=(), without_exclusions=(), task=found)
         answer.write_rows(folder / RESULTS_FILE, found.columns, found.rows)
     changed = log.rules != rules.digest

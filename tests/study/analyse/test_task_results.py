@@ -15,7 +15,10 @@ from htbench.run.store import Store
 from htbench.run.summary import Summary
 from htbench.stats.psychometric import PsychometricCurve
 from htbench.study.analyse import best, publish, scale, strength, writeup
-from htbench.study.answer import Answer
+from htbench.study.analyse.agreement import pair_votes_of
+from htbench.study.analyse.evaluators import Evaluator
+from htbench.study.analyse.tasks import compute_task
+from htbench.study.answer import Answer, Pair
 from htbench.study.ask import export, rehearsal
 from htbench.study.ask.options import StudyOptions
 from htbench.study.ask.rehearsal import RehearsalSummary
@@ -179,6 +182,44 @@ def test_worths_of_the_best_are_the_ratios_of_shares() -> None:
     odds = {(each["one"], each["two"]): each["value"] for each in facts["odds"]}
     assert odds["a", "b"] == pytest.approx(2, rel=0.02)
     assert odds["b", "c"] == pytest.approx(3, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("task", "answers", "implied"),
+    [
+        (
+            "rating",
+            [("a", "2"), ("b", "5"), ("c", "2")],
+            {("a", "b"): 0, ("a", "c"): 0.5, ("b", "c"): 1},
+        ),
+        ("yes-no", [("b", "yes"), ("a", "no")], {("a", "b"): 0}),
+        ("best", [("c | a | b", "2")], {("a", "c"): 0, ("b", "c"): 0}),
+        ("strength", [("a@0", "left")], {}),
+    ],
+)
+def test_answers_imply_votes_on_pairs_of_pictures(
+    task: str, answers: list[tuple[str, str]], implied: dict[tuple[str, str], float]
+) -> None:
+    votes = [vote("one", "c", choice, left) for left, choice in answers]
+    found = {(pair.one, pair.two): own for pair, own in pair_votes_of(votes, find(task)).items()}
+    assert found == {pair: {"one": value} for pair, value in implied.items()}
+
+
+def test_a_metric_that_says_what_people_say_agrees_as_far_as_they_do() -> None:
+    people, concepts = [f"p{k}" for k in range(4)], [f"c{k}" for k in range(6)]
+    votes = [
+        vote(person, concept, choice, method)
+        for person in people
+        for concept in concepts
+        for method, choice in (("a", "4"), ("b", "1"))
+    ]
+    preferences = {Pair("presence", concept, "", 0, "a", "b"): 1.0 for concept in concepts}
+    right = Evaluator(source="metric", name="right", preferences=preferences)
+    wrong = Evaluator(source="judge", name="wrong", preferences=dict.fromkeys(preferences, 0.0))
+    found = compute_task(flow(votes), find("rating"), evaluators=[right, wrong], rounds=20)
+    shares = {each["name"]: each["accuracy"]["value"] for each in found.facts["agreement"]}
+    assert shares == {"one person": 1, "right": 1, "wrong": 0}
+    assert found.tables[-1].rows[-1][0] == "judge wrong"
 
 
 @pytest.fixture(scope="module")
