@@ -193,7 +193,7 @@ def test_worths_of_the_best_are_the_ratios_of_shares() -> None:
             {("a", "b"): 0, ("a", "c"): 0.5, ("b", "c"): 1},
         ),
         ("yes-no", [("b", "yes"), ("a", "no")], {("a", "b"): 0}),
-        ("best", [("c | a | b", "2")], {("a", "c"): 0, ("b", "c"): 0}),
+        ("best", [("c | a | b", "2")], {("a", "c"): 1, ("a", "b"): 1}),
         ("strength", [("a@0", "left")], {}),
     ],
 )
