@@ -178,7 +178,7 @@ def test_a_file_of_votes_that_is_not_there_is_a_usage_error(tmp_path: Path) -> N
         (lambda path: path.write_text(HEADER + "x,c,p,1e30,a,b,tie,r"), "seed '1e30'"),
         (lambda path: path.write_text(HEADER + "x,c,p," + "9" * 5000 + ",a,b,tie,r"), "seed '9"),
         (lambda path: path.write_text(HEADER + "x,c,p,0,a,a,tie,r"), "are both 'a'"),
-        (lambda path: path.write_text(HEADER + "x,c," + "p" * 200_000), "cannot be read"),
+        (lambda path: path.write_text(HEADER + "x,c," + "p" * (2**24 + 1)), "cannot be read"),
         (lambda path: path.write_text(""), "has no column 'criterion'"),
     ],
 )
