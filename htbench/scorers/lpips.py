@@ -2,7 +2,7 @@ r"""LPIPS: perceptual distance of a picture from the unsteered one.
 
 A weighted sum of squared differences between normalised activations of AlexNet's five layers, with
 weights that were fitted to people's judgements. 0 for equal pictures; lower keeps more. The package
-`lpips` has those weights; AlexNet's own are downloaded, or in a folder.
+`torchmetrics` has those weights; AlexNet's own are downloaded, or in a folder.
 
 References:
     Zhang et al. The Unreasonable Effectiveness of Deep Features as a Perceptual Metric. 2018.
@@ -42,17 +42,17 @@ class Lpips:
     def __init__(self, device: str, *, weights: str = "hub", card: ScorerCard = CARD) -> None:
         self.card, self._device = card, device
         try:
-            import lpips
+            from torchmetrics.functional.image import lpips
         except ImportError:
             raise Missing(
-                "scorer lpips-alex needs the package lpips",
+                "scorer lpips-alex needs the package torchmetrics",
                 remedy="Install it: pip install 'htbench[perceptual]'",
             ) from None
         self._trunk = trunk(weights)
-        heads = Path(lpips.__file__).parent / "weights" / "v0.1" / "alex.pth"
+        heads = Path(lpips.__file__).parent / "lpips_models" / "alex.pth"
         self.declared = ScorerVersion(
             name=card.name,
-            version=f"lpips {version('lpips')}, v0.1",
+            version=f"torchmetrics {version('torchmetrics')}, v0.1",
             weights=files.fingerprint(self._trunk, heads),
         )
         self._network: Any = None
@@ -75,9 +75,9 @@ class Lpips:
         return value if math.isfinite(value) else "the distance is not finite"
 
     def _load(self) -> Any:
-        import lpips
+        from torchmetrics.functional.image import lpips
 
-        network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+        network = lpips._LPIPS(net="alex", pnet_rand=True)  # the public one downloads its trunk
         expected, weights = network.net.state_dict(), files.read(self._trunk)
         state = {  # `slice2.3.weight` here is `features.3.weight` of AlexNet
             name: weights[trunk_name]
