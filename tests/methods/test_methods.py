@@ -13,6 +13,7 @@ from htbench.methods.mean_shift import MeanShift
 from htbench.methods.prompt import Prompting, PromptInterpolation
 from htbench.models.emoji.model import EmojiModel, load
 from htbench.steering import baseline, concept
+from htbench.steering.encoder import embed
 from htbench.steering.fitting import transport
 from htbench.steering.hooks import activations, steer
 from htbench.steering.intervention import Affine, Intervention
@@ -105,7 +106,9 @@ def test_a_card_of_version_0_1_0_has_the_same_digest(name: str, digest: str) -> 
     assert baseline.load_card(name).digest == digest
 
 
-@pytest.mark.parametrize("other", ["hypertransport-image", "regression", "regression-l2"])
+@pytest.mark.parametrize(
+    "other", ["hypertransport-image", "hypertransport-both", "regression", "regression-l2"]
+)
 def test_hypernetworks_learn_from_the_same_words(other: str) -> None:
     names = ("learn_from", "learn_synonyms", "noise", "width", "rank")
     own, reference = (baseline.load_method(name) for name in (other, "hypertransport"))
@@ -117,6 +120,20 @@ def test_words_and_pictures_are_read_by_one_training_of_hypertransport() -> None
         baseline.load_method(name) for name in ("hypertransport", "hypertransport-image")
     )
     assert replace(pictures, condition="text") == words
+
+
+def test_a_concept_in_words_and_pictures_is_between_both(emoji: EmojiModel) -> None:
+    known = next(each for each in concept.load("emoji").splits["dev"] if each.references)
+    card = baseline.load_card("hypertransport-both")
+    steering = baseline.load_method(card).load(emoji, card.artifacts["emoji"], seed=0)
+    words, pictures = (
+        steering.network.centre(modality, embed(steering.encoder, [known], modality))
+        for modality in ("text", "image")
+    )
+    (between,) = steering.maps((words + pictures) / 2)
+    assert repr(steering.towards(known).state()) == repr(between.state())
+    only_words = replace(known, references=())
+    assert repr(steering.towards(only_words).state()) == repr(steering.maps(words)[0].state())
 
 
 def test_maps_learnt_end_to_end_have_one_objective() -> None:

@@ -34,8 +34,9 @@ from htbench.steering.training import Training, training_digest
 class HypernetworkConfig:
     """Settings of a hypernetwork and its training; only `condition` may change after training."""
 
-    condition: Condition = "text"
-    """Modality from which a new concept is embedded if it has both words and reference images."""
+    condition: Condition | Literal["both"] = "text"
+    """Modality from which a new concept is embedded if it has both words and reference images;
+    `both`: the mean of the two embeddings, each centred."""
     learn_from: Literal["both", "text", "image"] = "both"
     """Modality from which training concepts are embedded; `both`: a random one at every step."""
     learn_synonyms: bool = False
@@ -112,7 +113,7 @@ class HypernetworkRecord(SteeringRecord):
 class TrainedHypernetwork:
     """A trained hypernetwork with the encoder of its concepts."""
 
-    condition: Condition
+    condition: Condition | Literal["both"]
     settings: Mapping[str, object]
     """Settings of the training, which its file records."""
     model: Model
@@ -127,18 +128,25 @@ class TrainedHypernetwork:
     def predict(self, concepts: Sequence[Concept]) -> list[Affine]:
         """Maps for many concepts in one forward pass."""
         with phase("predict"):
-            conditions: list[Condition] = [
-                self.condition if concept.text else "image" for concept in concepts
-            ]
+            conditions = [self._conditions(concept) for concept in concepts]
             rows: dict[Condition, Iterator[Tensor]] = {}
-            for condition in set(conditions):
+            for condition in {each for own in conditions for each in own}:
                 pairs = zip(concepts, conditions, strict=True)
-                members = [concept for concept, other in pairs if other == condition]
+                members = [concept for concept, own in pairs if condition in own]
                 vectors = embed(self.encoder, members, condition).to(self.model.device)
                 if condition == "image" and self.settings.get("unit_means"):
                     vectors = normalize(vectors, dim=-1)
                 rows[condition] = iter(self.network.centre(condition, vectors))
-            return self.maps(torch.stack([next(rows[condition]) for condition in conditions]))
+            embeddings = [torch.stack([next(rows[each]) for each in own]) for own in conditions]
+            return self.maps(torch.stack([own.mean(0) for own in embeddings]))
+
+    def _conditions(self, concept: Concept) -> Sequence[Condition]:
+        """The modalities that `concept` is embedded from."""
+        if not concept.text:
+            return ["image"]
+        if self.condition == "both":
+            return ["text", "image"] if concept.references else ["text"]
+        return [self.condition]
 
     @torch.no_grad()
     def maps(self, embeddings: Float[Tensor, "concepts features"]) -> list[Affine]:
