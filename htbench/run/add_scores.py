@@ -125,7 +125,7 @@ def add_scores(
         further_runs += [each.folder for _, each in wording_runs.further_runs(store, facts)]
         for further in further_runs:
             again = stack.enter_context(Store.open(further))
-            _score(replace(context, store=again, scorers=()))
+            _score(replace(context, store=again, scorers=(), set_scorers=()))
         sets = _score_sets(context)
         methods = _score_activations(context, device)
         store.set_facts(plan=plan.model_dump(mode="json"))

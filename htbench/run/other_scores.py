@@ -5,7 +5,7 @@ scorer does not know the prompt or the concept, the score is undefined, which is
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from htbench.run.fact_table import Facts
 from htbench.run.store import CellRow, ImageSeed
 from htbench.scorers.scorer import NO_PICTURE, Scorer, ScorerInput, knows, scorer_id
 
+Score = tuple[int, str, str, float | None]
+"""Cell, metric, scorer, value."""
 Reasons = Counter[str]
 """Number of images without a score, by reason."""
 _CHUNK_SIZE = 256
@@ -30,12 +32,14 @@ def score(context: RunContext) -> None:
         for id_, scorer in ((scorer_id(scorer), scorer) for scorer in context.scorers)
     }
     context.store.set_facts(gauges=list(facts.values()))
-    for scorer in context.scorers:
+    for scorers, todo in _groups(context):
         try:
-            reasons = _score(context, scorer) + context.frozen.reasons(scorer_id(scorer))
-            facts[scorer_id(scorer)] = scorer_facts(scorer, reasons)
+            for scorer, reasons in zip(scorers, _score(context, scorers, todo), strict=True):
+                id_ = scorer_id(scorer)
+                facts[id_] = scorer_facts(scorer, reasons + context.frozen.reasons(id_))
         finally:
-            scorer.close()
+            for scorer in scorers:
+                scorer.close()
         context.store.set_facts(gauges=list(facts.values()))
 
 
@@ -55,10 +59,34 @@ def scorer_facts(scorer: Scorer, reasons: Mapping[str, int]) -> dict[str, object
     }
 
 
-def _score(context: RunContext, scorer: Scorer) -> Reasons:
-    store, id_ = context.store, scorer_id(scorer)
-    todo = store.unscored(id_, 1, without=context.frozen.methods)
-    stage = context.display.progress(f"score by {scorer.card.name}", len(todo))
+def _groups(context: RunContext) -> Iterator[tuple[list[Scorer], list[int]]]:
+    """The scorers with the cells that they have yet to score, those without weights together.
+
+    These share the work of reading, and take no memory from each other.
+    """
+    group: list[Scorer] = []
+    todo: list[int] = []
+    for scorer in context.scorers:
+        own = context.store.unscored(
+            scorer_id(scorer), 1, without=context.frozen.methods, order="image"
+        )
+        if group and (own != todo or not all(map(_has_no_weights, (*group, scorer)))):
+            yield group, todo
+            group = []
+        group, todo = [*group, scorer], own
+    if group:
+        yield group, todo
+
+
+def _has_no_weights(scorer: Scorer) -> bool:
+    return scorer.declared.weights == "none" and not scorer.card.command
+
+
+def _score(context: RunContext, scorers: Sequence[Scorer], todo: Sequence[int]) -> list[Reasons]:
+    """Score some cells; returns the reasons why some have no score, by scorer."""
+    store = context.store
+    names = ", ".join(scorer.card.name for scorer in scorers)
+    stage = context.display.progress(f"score by {names}", len(todo))
     unsteered = {
         **dict.fromkeys(store.unpaired(), NO_PICTURE),
         **{
@@ -66,26 +94,47 @@ def _score(context: RunContext, scorer: Scorer) -> Reasons:
             for seed, (_, file) in store.unsteered_images().items()
         },
     }
-    reasons: Reasons = Counter()
+    reasons: list[Reasons] = [Counter() for _ in scorers]
     for ids in chunks(todo, _CHUNK_SIZE):
-        rows = _known(context, scorer, store.cells(ids), unsteered)
-        alone = scorer.card.against == "nothing"
-        paired = [row for row in rows if alone or (row.prompt, row.seed) in unsteered]
-        reasons += Counter({"its unsteered picture is missing": len(rows) - len(paired)})
-        inputs = {row.id: _input(context, row, unsteered) for row in paired}
-        answers = _distinct_scores(scorer, list(inputs.values()))
-        values = {cell: answers[_input_key(scorer, item)] for cell, item in inputs.items()}
-        store.add_scores(
-            (cell, scorer.card.name, id_, value)
-            for cell, value in values.items()
-            if isinstance(value, float)
-        )
-        new = Counter(value for value in values.values() if isinstance(value, str))
-        for reason in new.keys() - reasons.keys():
-            context.display.warn(f"{scorer.card.name} has no score: {reason}")
-        reasons += new
+        cells = store.cells(ids)
+        inputs = {row.id: _input(context, row, unsteered) for row in cells}
+        checked: set[Path] = set()
+        scores: list[Score] = []
+        for scorer, known in zip(scorers, reasons, strict=True):
+            found, new = _scores(scorer, cells, inputs, unsteered, checked)
+            scores += found
+            for reason in new.keys() - known.keys():
+                context.display.warn(f"{scorer.card.name} has no score: {reason}")
+            known.update(new)
+        store.add_scores(scores)
         stage.advance(len(ids))
     return reasons
+
+
+def _scores(
+    scorer: Scorer,
+    cells: Sequence[CellRow],
+    inputs: Mapping[int, ScorerInput],
+    unsteered: Mapping[ImageSeed, Path],
+    checked: set[Path],
+) -> tuple[list[Score], Reasons]:
+    """The scores of some cells by a scorer, and the reasons why others have none."""
+    name, id_ = scorer.card.name, scorer_id(scorer)
+    known = [row for row in cells if _is_known(scorer, inputs[row.id], unsteered, row)]
+    alone = scorer.card.against == "nothing"
+    paired = [row for row in known if alone or (row.prompt, row.seed) in unsteered]
+    chosen = {row.id: inputs[row.id] for row in paired}
+    answers = _distinct_scores(scorer, list(chosen.values()), checked)
+    values = {cell: answers[_input_key(scorer, item)] for cell, item in chosen.items()}
+    undefined = {row.id for row in cells} - {row.id for row in known}
+    scores: list[Score] = [(cell, name, id_, None) for cell in sorted(undefined)]
+    scores += [
+        (cell, name, id_, value) for cell, value in values.items() if isinstance(value, float)
+    ]
+    reasons = Counter(value for value in values.values() if isinstance(value, str))
+    if len(paired) < len(known):
+        reasons["its unsteered picture is missing"] += len(known) - len(paired)
+    return scores, reasons
 
 
 def _input(context: RunContext, row: CellRow, unsteered: Mapping[ImageSeed, Path]) -> ScorerInput:
@@ -99,52 +148,44 @@ def _input(context: RunContext, row: CellRow, unsteered: Mapping[ImageSeed, Path
     )
 
 
-def _known(
-    context: RunContext,
-    scorer: Scorer,
-    rows: Sequence[CellRow],
-    unsteered: Mapping[ImageSeed, Path],
-) -> list[CellRow]:
-    """The cells whose prompt and concept the scorer knows; the others get an undefined score.
+def _is_known(
+    scorer: Scorer, item: ScorerInput, unsteered: Mapping[ImageSeed, Path], row: CellRow
+) -> bool:
+    """False for a cell whose score is undefined: its prompt or concept is unknown to the scorer.
 
-    So do cells without an unsteered picture, unless the scorer compares with nothing, or is a
+    So is a cell without an unsteered picture, unless the scorer compares with nothing, or is a
     command that needs none.
     """
     card = scorer.card
     needs_pair = card.against != "nothing" and (not card.command or card.against == "unsteered")
-    questions = {row.id: context.plan.question(row.concept, row.prompt) for row in rows}
-    known = {
-        row.id: row
-        for row in rows
-        if knows(scorer, questions[row.id].neutral, questions[row.id].asked.text)
-        and not (needs_pair and unsteered.get((row.prompt, row.seed)) == NO_PICTURE)
-    }
-    context.store.add_scores(
-        (row.id, scorer.card.name, scorer_id(scorer), None) for row in rows if row.id not in known
-    )
-    return list(known.values())
+    if needs_pair and unsteered.get((row.prompt, row.seed)) == NO_PICTURE:
+        return False
+    return knows(scorer, item.prompt, item.concept)
 
 
 def _distinct_scores(
-    scorer: Scorer, inputs: Sequence[ScorerInput]
+    scorer: Scorer, inputs: Sequence[ScorerInput], checked: set[Path]
 ) -> dict[tuple[object, ...], float | str]:
     """Scores by the parts of the input that they depend on, so that none is measured twice."""
     distinct = {_input_key(scorer, item): item for item in inputs}
-    return dict(zip(distinct, _measure(scorer, list(distinct.values())), strict=True))
+    scores = _measure(scorer, list(distinct.values()), checked)
+    return dict(zip(distinct, scores, strict=True))
 
 
-def _measure(scorer: Scorer, inputs: Sequence[ScorerInput]) -> list[float | str]:
+def _measure(
+    scorer: Scorer, inputs: Sequence[ScorerInput], checked: set[Path]
+) -> list[float | str]:
     """Scores, or the reasons why pictures cannot be read: those of links, or of no picture."""
     try:
         for item in inputs:
-            for path in (item.image, item.unsteered):
-                if path != NO_PICTURE:
-                    reading.find_file(path, noun="image", within=path.parent)
+            for path in {item.image, item.unsteered} - checked - {NO_PICTURE}:
+                reading.find_file(path, noun="image", within=path.parent)
+                checked.add(path)
         return scorer.measure(inputs)
     except (reading.UnreadableFile, UnreadablePicture, UnknownName) as error:
         if len(inputs) == 1:
             return [f"a picture cannot be read: {type(error).__name__}"]
-        return [score for item in inputs for score in _measure(scorer, [item])]
+        return [score for item in inputs for score in _measure(scorer, [item], checked)]
 
 
 def _input_key(scorer: Scorer, item: ScorerInput) -> tuple[object, ...]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from htbench.core.errors import Missing, UsageError
 from htbench.core.types import Digest
 from htbench.run.context import RemoteEncoder, RunContext, chunks
+from htbench.run.embeddings import Embeddings as KeptEmbeddings
+from htbench.run.facts import headline_encoder
 from htbench.run.store import CellRow, Failure, ImageSeed, image_file
 from htbench.run.summary import METRICS
 from htbench.run.tasks.task import PAIR_SCORES, TaskPrompt
@@ -60,6 +62,7 @@ def _score(context: RunContext, encoder: RemoteEncoder) -> int:
         batch = under_way.pop(id(task))
         if isinstance(result, Embeddings) and batch.rows:
             context.store.add_scores(embedder.scores(batch, result))
+            embedder.keep(batch.files, result)
         stage.advance(batch.cells)
     seconds = (time.perf_counter() - began) * context.pool.size / len(todo)
     context.store.add_timing("score", encoder.name, "", seconds, context.model.device)
@@ -74,7 +77,8 @@ class _ScoreBatch:
     """The cells that can be scored."""
     cells: int
     """Number of cells, with those that cannot be scored."""
-    images: tuple[Digest, ...]
+    files: tuple[str, ...]
+    """The files of the images that are embedded."""
     task: EmbedImages
 
 
@@ -86,6 +90,9 @@ class _Embedder:
         self._context, self._encoder = context, encoder
         self._unsteered: dict[ImageSeed, Tensor] = {}
         self._unpaired = context.store.unpaired()
+        self._kept: KeptEmbeddings | None = None
+        if context.set_scorers and encoder.id == headline_encoder(context).id:
+            self._kept = KeptEmbeddings(context.store.folder, encoder.id)
         self._class_texts = {
             kind: self._embed_class_texts(kind)
             for kind in dict.fromkeys(concept.kind for concept in context.plan.concepts)
@@ -98,18 +105,28 @@ class _Embedder:
         """
         files = self._context.store.unsteered_images()
         whole = [
-            (seed, png) for seed, (key, file) in files.items() if (png := self._read(key, file))
+            (seed, file, png)
+            for seed, (key, file) in files.items()
+            if (png := self._read(key, file))
         ]
         tasks = {
             EmbedImages(
                 encoder=self._encoder.index,
-                pngs=tuple(png for _, png in part),
+                pngs=tuple(png for _, _, png in part),
                 batch_size=_BATCH_SIZE,
-            ): [seed for seed, _ in part]
+            ): part
             for part in chunks(whole, _BATCH_SIZE)
         }
         for task, embeddings in run_all(self._context.pool, list(tasks), Embeddings):
-            self._unsteered.update(zip(tasks[task], embeddings.images, strict=True))
+            seeds = [seed for seed, _, _ in tasks[task]]
+            self._unsteered.update(zip(seeds, embeddings.images, strict=True))
+            self.keep([file for _, file, _ in tasks[task]], embeddings)
+
+    def keep(self, files: Sequence[str], embeddings: Embeddings) -> None:
+        """Keep the embeddings of these files for scorers of sets, where the run has any."""
+        if self._kept and files:
+            rows = embeddings.images.float().cpu().numpy()
+            self._kept.add(dict(zip(files, rows, strict=True)))
 
     def batches(self, todo: Sequence[int]) -> Iterator[_ScoreBatch]:
         """The cells with these ids, with as many steered images per batch as are embedded at once.
@@ -117,18 +134,19 @@ class _Embedder:
         A cell whose image or unsteered image is damaged is counted and left out.
         """
         rows: list[CellRow] = []
-        pngs: dict[Digest, bytes] = {}
+        pngs: dict[str, bytes] = {}
         cells = 0
         for ids in chunks(todo, 8 * _BATCH_SIZE):
             for row in self._context.store.cells(ids):
                 cells += 1
                 if not self._can_score(row):
                     continue
-                if row.is_steered and row.image not in pngs:
-                    png = self._read(row.image, str(row.file))
+                file = str(row.file)
+                if row.is_steered and file not in pngs:
+                    png = self._read(row.image, file)
                     if png is None:
                         continue
-                    pngs[row.image] = png
+                    pngs[file] = png
                 rows.append(row)
                 if len(pngs) == _BATCH_SIZE or len(rows) == 8 * _BATCH_SIZE:
                     yield self._batch(rows, pngs, cells)
@@ -138,11 +156,11 @@ class _Embedder:
 
     def scores(self, batch: _ScoreBatch, embeddings: Embeddings) -> list[Score]:
         """All scores of a batch."""
-        steered = dict(zip(batch.images, embeddings.images, strict=True))
+        steered = dict(zip(batch.files, embeddings.images, strict=True))
         questions = [self._question(row) for row in batch.rows]
         unsteered = [self._unsteered.get((row.prompt, row.seed)) for row in batch.rows]
         images = [
-            steered[row.image] if row.is_steered or vector is None else vector
+            steered[str(row.file)] if row.is_steered or vector is None else vector
             for row, vector in zip(batch.rows, unsteered, strict=True)
         ]
         texts = dict(zip(batch.task.texts, embeddings.texts, strict=True))
@@ -197,7 +215,7 @@ class _Embedder:
         return not self._context.plan.task.further_scores or plain in self._unsteered
 
     def _batch(
-        self, rows: Sequence[CellRow], pngs: Mapping[Digest, bytes], cells: int
+        self, rows: Sequence[CellRow], pngs: Mapping[str, bytes], cells: int
     ) -> _ScoreBatch:
         questions = map(self._question, rows)
         texts = dict.fromkeys(
@@ -216,7 +234,7 @@ class _Embedder:
             texts=tuple(texts),
             batch_size=_BATCH_SIZE,
         )
-        return _ScoreBatch(rows=tuple(rows), cells=cells, images=tuple(pngs), task=task)
+        return _ScoreBatch(rows=tuple(rows), cells=cells, files=tuple(pngs), task=task)
 
     def _embed_class_texts(self, kind: str) -> "tuple[list[str], Tensor]":
         """The classes of a zero-shot classifier for this kind: the texts of the kind's concepts.

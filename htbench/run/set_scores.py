@@ -1,15 +1,15 @@
 """The scoring stage of scorers of sets: each method at each strength against unsteered pictures.
 
-Pictures are read again by the encoder of the headline, one method and strength at a time, so that
-the memory that it takes does not grow with the run. What was scored is kept after each, and is
-scored again only once its pictures are others.
+Pictures are embedded by the encoder of the headline, one method and strength at a time, so that the
+memory that it takes does not grow with the run; embeddings that the run keeps are read. What was
+scored is kept after each, and is scored again only once its pictures are others.
 """
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from htbench.core import content
 from htbench.core.errors import Missing, UsageError
@@ -17,6 +17,8 @@ from htbench.run import cell_sets, cell_table
 from htbench.run.cell_sets import CellSet, RowKey
 from htbench.run.cell_table import CellTable
 from htbench.run.context import RemoteEncoder, RunContext, chunks
+from htbench.run.embeddings import Embeddings as KeptEmbeddings
+from htbench.run.embeddings import Vectors
 from htbench.run.fact_table import Facts
 from htbench.run.store import Store, image_file
 from htbench.run.summary import MAX_MISSING
@@ -25,8 +27,6 @@ from htbench.scorers.set_scorer import PictureSet, SetScorer, UndefinedScore
 from htbench.stats import estimates
 
 _BATCH_SIZE = 64
-Vectors = dict[str, Float[np.ndarray, " features"]]
-"""Embeddings by the name of the picture's file."""
 
 
 def score(context: RunContext, encoder: RemoteEncoder) -> dict[str, int]:
@@ -168,18 +168,23 @@ def _picture_set(
 
 def _embed(context: RunContext, encoder: RemoteEncoder, files: Sequence[str]) -> Vectors:
     """The embeddings of pictures by file; the files are read as workers get to them."""
+    kept = KeptEmbeddings(context.store.folder, encoder.id)
+    vectors = kept.read(dict.fromkeys(files))
+    missing = [file for file in dict.fromkeys(files) if file not in vectors]
     parts: dict[int, Sequence[str]] = {}
 
     def tasks() -> Iterator[EmbedImages]:
-        for part in chunks(list(dict.fromkeys(files)), _BATCH_SIZE):
+        for part in chunks(missing, _BATCH_SIZE):
             pngs = tuple(_read(context.store, file) for file in part)
             task = EmbedImages(encoder=encoder.index, pngs=pngs, batch_size=_BATCH_SIZE)
             parts[id(task)] = part
             yield task
 
-    vectors: Vectors = {}
     for task, embeddings in run_all(context.pool, tasks(), Embeddings):
-        vectors |= zip(parts.pop(id(task)), embeddings.images.float().cpu().numpy(), strict=True)
+        rows = embeddings.images.float().cpu().numpy()
+        new = dict(zip(parts.pop(id(task)), rows, strict=True))
+        kept.add(new)
+        vectors |= new
     return vectors
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from htbench.core import content, pictures, reading, secrets
 from htbench.core.database import Database, Schema
@@ -426,14 +426,23 @@ class Store(Database):
                     WHERE file IS NULL AND {_not_of(without)} GROUP BY image ORDER BY first"""
         return [cell for cell, _ in self.select(query, *without)]
 
-    def unscored(self, encoder: str, metrics: int, *, without: Sequence[str] = ()) -> list[int]:
+    def unscored(
+        self,
+        encoder: str,
+        metrics: int,
+        *,
+        without: Sequence[str] = (),
+        order: Literal["plan", "image"] = "plan",
+    ) -> list[int]:
         """Ids of the cells that have an image but not yet `metrics` scores by `encoder`.
 
-        They are in the order of the plan, `without` those of some methods.
+        They are in the order of the plan, or next to those that ask the same of the same unsteered
+        image; `without` those of some methods.
         """
+        by = "place" if order == "plan" else "prompt, seed, concept, place"
         query = f"""SELECT id FROM cells JOIN images ON key = image WHERE file IS NOT NULL
                     AND (SELECT count(*) FROM scores WHERE cell = cells.id AND encoder = ?) < ?
-                    AND {_not_of(without)} ORDER BY place"""
+                    AND {_not_of(without)} ORDER BY {by}"""
         return [cell for (cell,) in self.select(query, encoder, metrics, *without)]
 
     def pending_keys(self, *, without: Sequence[str] = ()) -> list[Digest]:

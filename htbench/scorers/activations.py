@@ -18,6 +18,7 @@ References:
 import math
 
 import numpy as np
+from jaxtyping import Float
 
 from htbench.scorers.activation_scorer import ActivationScorerCard, Others, Samples
 from htbench.scorers.set_scorer import UndefinedScore
@@ -53,10 +54,8 @@ def transport_cost(samples: Samples, targets: Others) -> float:
     Raises:
         UndefinedScore: if a number is not finite.
     """
-    import ot  # slow, and imports torch
-
     x, y = _checked(samples, targets)
-    return max(0.0, float(np.mean(ot.wasserstein_1d(x, y, p=2))))
+    return float(_squared_distances(x, y).mean())
 
 
 def sliced_wasserstein(samples: Samples, targets: Others) -> float:
@@ -72,7 +71,8 @@ def sliced_wasserstein(samples: Samples, targets: Others) -> float:
     import ot  # slow, and imports torch
 
     x, y = _checked(samples, targets)
-    return float(ot.sliced_wasserstein_distance(x, y, n_projections=PROJECTIONS, seed=0))
+    directions = ot.sliced.get_random_projections(x.shape[1], PROJECTIONS, seed=0)
+    return math.sqrt(float(_squared_distances(x @ directions, y @ directions).mean()))
 
 
 def mahalanobis(samples: Samples, targets: Others) -> float:
@@ -184,6 +184,18 @@ def _checked(samples: Samples, targets: Others) -> tuple[Samples, Others]:
         if not np.isfinite(values).all():
             raise UndefinedScore(f"{name} activations hold NaN or infinity")
     return x, y
+
+
+def _squared_distances(x: Samples, y: Others) -> Float[np.ndarray, " channels"]:
+    """The squared 2-Wasserstein distance of each channel.
+
+    Of equally many samples it is that of the sorted ones, which takes less time than POT does.
+    """
+    if len(x) == len(y):
+        return np.asarray(np.square(np.sort(x, axis=0) - np.sort(y, axis=0)).mean(0))
+    import ot  # slow, and imports torch
+
+    return np.maximum(ot.wasserstein_1d(x, y, p=2), 0)
 
 
 def _shrinkage(centred: Samples) -> float:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from htbench.core import pictures
 from htbench.scorers.scorer import Against, Better, ScorerCard, ScorerInput, ScorerVersion
@@ -27,7 +27,6 @@ MAX_PIXELS = 1 << 22
 """A picture of more pixels, such as 4096 x 4096, is reduced by means over squares."""
 MIN_SIDE = 3
 """Least width and height of a picture, in pixels: that of the noise estimate's mask."""
-_LUMINANCE = np.array([0.299, 0.587, 0.114])
 _END = 1.5 / 255
 """Distance from an end of the scale within which a level counts as clipped: one level of 255."""
 
@@ -40,7 +39,7 @@ def contrast(levels: Levels) -> float:
 
     0 for a picture of one luminance; a washed-out picture has little of it.
     """
-    return float((levels @ _LUMINANCE).std())
+    return float(_luminance(levels).std())
 
 
 def clipping(levels: Levels) -> float:
@@ -50,9 +49,12 @@ def clipping(levels: Levels) -> float:
     picture of these alone. A picture that is burnt out, or of colours more saturated than can be
     shown, has much of it.
     """
-    low, high = levels <= _END, levels >= 1 - _END
-    coloured = ~(low.all(-1) | high.all(-1))
-    return float((low | high)[coloured].mean()) if coloured.any() else 0.0
+    channels = [levels[..., k] for k in range(3)]
+    low, high = [each <= _END for each in channels], [each >= 1 - _END for each in channels]
+    coloured = ~(np.logical_and.reduce(low) | np.logical_and.reduce(high))
+    number = int(np.count_nonzero(coloured))
+    ends = sum(np.count_nonzero((one | other) & coloured) for one, other in zip(low, high, strict=True))
+    return ends / (3 * number) if number else 0.0
 
 
 def noise(levels: Levels) -> float:
@@ -62,7 +64,7 @@ def noise(levels: Levels) -> float:
 
     where :math:`N`, the difference of two Laplacians, is 0 on planes and straight edges.
     """
-    y = levels @ _LUMINANCE
+    y = _luminance(levels)
     rows = y[:-2] - 2 * y[1:-1] + y[2:]
     both = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
     return float(math.sqrt(math.pi / 2) / 6 * np.abs(both).mean())
@@ -74,7 +76,7 @@ def sharpness(levels: Levels) -> float:
     0 for a picture of one luminance; the square root of 2 for independent pixels. Of two pictures
     with the same contents the blurred one has less, whatever their contrast.
     """
-    y = levels @ _LUMINANCE
+    y = _luminance(levels)
     deviation = float(y.std())
     if deviation < 1e-9:
         return 0.0
@@ -84,12 +86,14 @@ def sharpness(levels: Levels) -> float:
 
 def brightness(levels: Levels) -> float:
     """Mean of the luminance, 0 to 1."""
-    return float((levels @ _LUMINANCE).mean())
+    return float(_luminance(levels).mean())
 
 
 def saturation(levels: Levels) -> float:
     """Mean of a pixel's largest level less its smallest, 0 to 1; 0 for a picture in grey."""
-    return float(np.ptp(levels, axis=-1).mean())
+    red, green, blue = (levels[..., k] for k in range(3))
+    largest = np.maximum(np.maximum(red, green), blue)
+    return float((largest - np.minimum(np.minimum(red, green), blue)).mean())
 
 
 def hue(levels: Levels) -> float:
@@ -100,7 +104,7 @@ def hue(levels: Levels) -> float:
     It is that of the mean, so that a picture of opposite colours has the hue of what they do not
     cancel. NaN where the mean colour is grey, to a level of 255.
     """
-    red, green, blue = levels.reshape(-1, 3).mean(0)
+    red, green, blue = (float(levels[..., k].mean()) for k in range(3))
     across, up = 2 * red - green - blue, math.sqrt(3) * (green - blue)
     if math.hypot(across, up) / 2 < 1 / 255:
         return math.nan
@@ -237,8 +241,18 @@ def _scores(path: Path, modified: int, size: int) -> dict[str, float] | str:
     picture = pictures.on_background(picture)
     if min(picture.size) < MIN_SIDE:
         return f"the picture is smaller than {MIN_SIDE} x {MIN_SIDE} pixels"
-    levels = np.asarray(picture, float) / 255
+    levels = _levels(np.asarray(picture))
     return {scorer.name: scorer.function(levels) for scorer in _SCORERS}
+
+
+def _levels(picture: UInt8[np.ndarray, "height width rgb"]) -> Levels:
+    """Levels whose channels lie apart in memory, which makes each channel's arithmetic quick."""
+    return np.moveaxis(np.divide(np.moveaxis(picture, -1, 0), 255, order="C"), 0, -1)
+
+
+def _luminance(levels: Levels) -> Float[np.ndarray, "height width"]:
+    red, green, blue = (levels[..., k] for k in range(3))
+    return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
 _SCORERS: tuple[type[PixelScorer], ...] = (

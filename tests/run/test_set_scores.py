@@ -228,3 +228,24 @@ def test_they_are_listed_and_shown_with_the_other_scorers() -> None:
 def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(UnknownName, match="wasserstein"):
         scorer.check("waserstein")
+
+
+def test_pictures_are_embedded_once_for_the_headline_and_all_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise AssertionError("a picture is read again")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("htbench.run.set_scores._read", fail)
+    assert run("--scorer", "cmmd", "--limit", "2").exit_code == 0
+    folder = tmp_path / "runs" / "made"
+    assert row(folder, "cmmd").concepts == 2
+    before = row(folder, "cmmd").value
+    add_scores(folder, ["frechet"])
+    monkeypatch.undo()
+    (folder / "embeddings.sqlite").unlink()
+    with Store.open(folder) as store:
+        store.set_facts(set_scores=[])
+    add_scores(folder, ["cmmd"])
+    assert row(folder, "cmmd").value == pytest.approx(before, abs=1e-12)

@@ -19,7 +19,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Num, UInt8
 from PIL import Image
 from scipy.special import ndtri, softmax
 
@@ -141,12 +141,12 @@ def _layout_of(unsteered: Path, noun: str) -> Layout:
         return nearest_layout(image, noun)
 
 
-@lru_cache(maxsize=2048)
-def _scenes(noun: str, facts: Facts, layout: Layout) -> UInt8[np.ndarray, "scenes side side rgb"]:
+@lru_cache(maxsize=256)
+def _scenes(noun: str, facts: Facts, layout: Layout) -> Float[np.ndarray, "scenes side side rgb"]:
     """The scene with all modifiers, then without any, with some of them, and with rivals."""
     some = [facts[:k] + facts[k + 1 :] for k in range(len(facts))]
     hypotheses = dict.fromkeys([facts, (), *some, *_rivals(facts)])
-    return np.stack([_draw(noun, scene, layout) for scene in hypotheses])
+    return np.stack([_draw(noun, scene, layout) for scene in hypotheses]).astype(np.float32)
 
 
 @cache
@@ -195,9 +195,10 @@ def _shrink(image: Image.Image) -> Picture:
 
 
 def _differences(
-    scenes: UInt8[np.ndarray, "scenes side side rgb"], picture: Picture
+    scenes: Num[np.ndarray, "scenes side side rgb"], picture: Picture
 ) -> Float[np.ndarray, " scenes"]:
     """Mean squared differences of levels from 0 to 1."""
-    errors = (scenes.astype(np.float32) - picture) / 255
-    differences: np.ndarray = np.square(errors).mean((1, 2, 3))
+    errors = np.subtract(scenes, picture, dtype=np.float32)
+    errors /= 255
+    differences: np.ndarray = np.square(errors, out=errors).mean((1, 2, 3))
     return differences
