@@ -1,6 +1,6 @@
 """Task `compose`: two concepts are added to one image, and each of them alone."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +13,16 @@ from htbench.bundles.remake import RemakeOptions
 from htbench.bundles.verify import VerifyOptions, verify
 from htbench.core.errors import UsageError
 from htbench.core.pictures import read_picture
+from htbench.methods.mean_shift import MeanShift
 from htbench.report.sections import task as task_section
 from htbench.results.run_result import RunResult
 from htbench.run import plan, runner
 from htbench.run.plan import RunOptions, build
 from htbench.run.store import CellRow, Failure, Store
 from htbench.run.summary import Summary
+from htbench.steering.concept import Concept
+from htbench.steering.intervention import Affine
+from htbench.steering.model import Model
 
 CONCEPTS = """\
 text,kind,template,split
@@ -218,3 +222,24 @@ def test_settings_without_a_meaning_in_the_task_are_refused(settings: dict[str, 
     with pytest.raises(UsageError) as caught:
         plan.resolve(build(settings, {"strengths": [-1.0]}))
     assert "how strongly a method adds both concepts" in str(caught.value)
+
+
+def test_concepts_are_fitted_once_for_all_ways_of_a_method_and_charged_to_each(
+    settings: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits, fit = Counter[str](), MeanShift.fit
+
+    def counted(self: MeanShift, model: Model, concept: Concept, *, seed: int) -> Affine:
+        fits[concept.id] += 1
+        return fit(self, model, concept, seed=seed)
+
+    monkeypatch.setattr(MeanShift, "fit", counted)
+    one_pair = {"concepts": "weather/in-fog,thing/with-a-kite", "prompts": 1}
+    folder = made(settings, tmp_path / "run", **one_pair)
+    evaluated = [PAIR, "thing/with-a-kite", "weather/in-fog"]
+    assert [fits[concept] for concept in evaluated] == [1, 1, 1]
+    with Store.read(folder) as store:
+        seconds = {(each.method, each.concept): each.seconds for each in store.fit_timings()}
+    alone = sum(seconds["mean-shift", concept] for concept in evaluated[1:])
+    assert seconds["mean-shift@sum", PAIR] > alone
+    assert seconds["mean-shift@sequence", PAIR] > alone
