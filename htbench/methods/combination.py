@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from htbench.core.errors import UsageError
-from htbench.steering.combined import Combined, Part, combine
+from htbench.steering.combined import as_one_map
 from htbench.steering.concept import Concept
 from htbench.steering.derived import DerivedMethod
-from htbench.steering.edits import Combine
-from htbench.steering.intervention import Intervention, OnMeans
+from htbench.steering.intervention import Intervention
 from htbench.steering.pair import ConceptPair
 
 
@@ -36,26 +34,4 @@ class Combination(DerivedMethod):
         """One map that does what all parts do."""
         if len(parts) == 1:
             return parts[0]
-        return _together(parts, "sum" if self.combine == "sum" else "sequence")
-
-
-def _together(changes: Sequence[Intervention], how: Combine) -> Intervention:
-    """One affine map, or one that acts on means, that does what all `changes` do.
-
-    Raises:
-        UsageError: for interventions of another class, or maps with a support.
-    """
-    on_means = [change for change in changes if isinstance(change, OnMeans)]
-    if len(on_means) == len(changes) and len({change.on_means for change in on_means}) == 1:
-        change = _together([each.change for each in on_means], how)
-        return OnMeans(change, sites=on_means[0].on_means)
-    parts = [Part(intervention=change, strength=1.0) for change in changes]
-    together = combine(parts, how).intervention
-    if isinstance(together, Combined):
-        kinds = " and ".join(dict.fromkeys(type(change).__name__ for change in changes))
-        raise UsageError(
-            f"interventions of type {kinds} are not affine maps per channel without a support, "
-            "and make no map together",
-            remedy="Use the method itself, which is given the words of both concepts.",
-        )
-    return together
+        return as_one_map(parts, "sum" if self.combine == "sum" else "sequence")

@@ -12,14 +12,15 @@ Each is a method with a base, another method. An affine map `T` at strength -s e
 At a positive strength s the first two extrapolate the map that they have at -1, to the other side.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from htbench.core.errors import UsageError
-from htbench.steering.algebra import invert, reflect
+from htbench.steering.algebra import invert, reflect, transform
 from htbench.steering.concept import Concept
 from htbench.steering.derived import DerivedMethod
-from htbench.steering.intervention import Affine, Intervention, OnMeans, Rewrite
+from htbench.steering.directed import reverse
+from htbench.steering.intervention import Intervention, Rewrite
 from htbench.steering.omission import Omit
 
 
@@ -40,7 +41,7 @@ class Inverse(DerivedMethod):
         (change,) = parts
         if isinstance(change, Rewrite):
             return Omit(template=change.more)
-        return _mapped(change, lambda own: reflect(invert(own)))
+        return transform(change, lambda own: reflect(invert(own)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ class Reversed(DerivedMethod):
     def derive(self, concept: Concept, parts: Sequence[Intervention]) -> Intervention:
         """The map that does at negative strength what the fitted one does at positive strength."""
         (change,) = parts
-        return _mapped(change, reflect)
+        return transform(change, reflect)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,37 +76,3 @@ class Negated(DerivedMethod):
         if not isinstance(asking, Rewrite) or not isinstance(against, Rewrite):
             raise UsageError(f"{type(asking).__name__} does not replace the prompt by another one")
         return Omit(template=asking.more, negation=against.less)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _ReversedConcept(Concept):
-    """A concept to fit on with sources that ask for it and targets that do not."""
-
-    plain: tuple[tuple[str, str], ...]
-    """Pairs of a prompt that asks for the concept and the neutral one that it is made of."""
-
-    def target(self, prompt: str) -> str:
-        return dict(self.plain).get(prompt, prompt)
-
-
-def reverse(concept: Concept) -> Concept:
-    """The concept with sources and targets exchanged, for methods that fit on both."""
-    fields = {name: getattr(concept, name) for name in Concept.__dataclass_fields__}
-    pairs = tuple(zip(concept.targets, concept.sources, strict=True))
-    return _ReversedConcept(**{**fields, "sources": concept.targets}, plain=pairs)
-
-
-def _mapped(change: Intervention, function: Callable[[Affine], Affine]) -> Intervention:
-    """An affine map, or one that acts on means, with a function of its map in its place.
-
-    Raises:
-        UsageError: for an intervention of another class.
-    """
-    if isinstance(change, OnMeans):
-        return OnMeans(_mapped(change.change, function), sites=change.on_means)
-    if type(change) is not Affine:
-        raise UsageError(
-            f"{type(change).__name__} is not an affine map per channel, and has no opposite",
-            remedy="Use the method itself, at negative strength.",
-        )
-    return function(change)

@@ -13,12 +13,12 @@ from htbench.core.types import Digest
 from htbench.run.context import RemoteEncoder, RunContext, chunks
 from htbench.run.store import CellRow, Failure, ImageSeed, image_file
 from htbench.run.summary import METRICS
-from htbench.run.tasks.task import PAIR_SCORES, TaskPrompt
+from htbench.run.tasks.task import PAIR_SCORES, REPLACEMENT_SCORES, TaskPrompt
 from htbench.run.workers.messages import Embeddings, EmbedImages, run_all
 from htbench.scorers import metrics
 from htbench.scorers.metric_table import PAIRED
 from htbench.steering.concept import Concept
-from htbench.steering.pair import ConceptPair
+from htbench.steering.pair import ConceptPair, Replacement
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -292,13 +292,22 @@ def _pair_scores(
 ) -> list[Score]:
     """The presence of each concept of a pair, and the smaller one; cells of one concept have none.
 
-    A concept is asked for alone, as in the presence of a cell of that concept.
+    A concept is asked for alone, as in the presence of a cell of that concept. Where one replaces
+    the other, they have the probabilities of `REPLACEMENT_SCORES`.
     """
     import torch
 
     scores: list[Score] = []
     for row, image, question in zip(rows, images, questions, strict=True):
-        if targets := _member_targets(question):
+        targets = _member_targets(question)
+        if isinstance(question.asked, Replacement):
+            rivals = torch.stack([texts[text] for text in (question.neutral, *targets)])
+            own = torch.tensor([1, 2])
+            shares = metrics.class_probability(
+                image.expand(2, -1), rivals, own, scale=encoder.scale
+            ).tolist()
+            values = dict(zip(REPLACEMENT_SCORES, shares, strict=True))
+        elif targets:
             both = metrics.presence(
                 image.expand(2, -1),
                 torch.stack([texts[target] for target in targets]),
@@ -306,7 +315,9 @@ def _pair_scores(
                 scale=encoder.scale,
             ).tolist()
             values = dict(zip(PAIR_SCORES, (*both, min(both)), strict=True))
-            scores += [(row.id, name, encoder.id, value) for name, value in values.items()]
+        else:
+            continue
+        scores += [(row.id, name, encoder.id, value) for name, value in values.items()]
     return scores
 
 

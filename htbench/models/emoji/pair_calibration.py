@@ -6,6 +6,7 @@ another noun.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from htbench.steering import concept
 from htbench.steering.encoder import Encoder
 from htbench.steering.pair import ConceptPair, pair_up
 
+AnyPair = TypeVar("AnyPair", bound=ConceptPair)
 _Values = Float[Tensor, "concepts scenes"]
 
 
@@ -47,11 +49,17 @@ class _Subjects:
 def choose_pairs(split: str, number: int, prompts: int) -> tuple[list[ConceptPair], list[str]]:
     """Pairs of concepts of a split that are drawn at random, and nouns that are in none of them."""
     concept_set = concept.load("emoji")
+    return choose_among(pair_up(concept_set.select(split), concept_set), number, prompts)
+
+
+def choose_among(
+    every: Sequence[AnyPair], number: int, prompts: int
+) -> tuple[list[AnyPair], list[str]]:
+    """Some of these pairs at random, and nouns that are in none of them."""
     random = np.random.default_rng(5)
-    every = pair_up(concept_set.select(split), concept_set)
     pairs = [every[k] for k in random.choice(len(every), min(number, len(every)), replace=False)]
-    named = " ".join(pair.text for pair in pairs)
-    nouns = [noun for noun in concept_set.prompts if noun not in named]
+    named = " ".join(member.text for pair in pairs for member in pair.members)
+    nouns = [noun for noun in concept.load("emoji").prompts if noun not in named]
     return pairs, random.choice(nouns, min(prompts, len(nouns)), replace=False).tolist()
 
 

@@ -14,15 +14,18 @@ from htbench.steering.concept import Concept, ConceptSet
 PLAIN, PARAPHRASED, NEIGHBOUR, UNRELATED = "plain", "paraphrased", "neighbour", "unrelated"
 
 
-def find_neighbour(concept: Concept, concept_set: ConceptSet) -> Concept | None:
+def find_neighbour(
+    concept: Concept, concept_set: ConceptSet, *, besides: Concept | None = None
+) -> Concept | None:
     """Another concept of the same kind that shares most words with `concept`; None without any.
 
-    It asks for no whole part of the concept between commas, since that would be removed with good
-    reason. Of equally near ones it is the next in the order of the set.
+    It has no whole part between commas that `concept` has, since that would be removed with good
+    reason, nor one that the concept `besides` has. Of equally near ones it is the next in the order
+    of the set.
     """
     every = [each for split in concept_set.splits.values() for each in split]
     start = next((k for k, each in enumerate(every) if each.id == concept.id), 0)
-    parts = set(_parts(concept.text))
+    parts = {part for each in filter(None, (concept, besides)) for part in _parts(each.text)}
     others = [
         each
         for each in (*every[start + 1 :], *every[:start])
@@ -61,6 +64,27 @@ def _prompts(
     distinct = {each.text: each for each in (*carrying, *unrelated)}
     return tuple(distinct.values())
 
+
+UNRELATED_KEPT = Measure(
+    name="unrelated_kept",
+    title="Unrelated kept",
+    definition="selectivity on prompts without any concept",
+    metric="image_preservation",
+    parts=(UNRELATED,),
+    worst=-1.0,
+    best=1.0,
+)
+NEIGHBOUR_LOSS = Measure(
+    name="neighbour_loss",
+    title="Neighbour lost",
+    definition="presence of the neighbour in the unsteered image of a prompt that asks for it, "
+    "less that in the steered image",
+    metric="presence",
+    parts=(NEIGHBOUR,),
+    is_fall=True,
+    worst=1.0,
+    best=-1.0,
+)
 
 REMOVE = Task(
     name="remove",
@@ -129,26 +153,8 @@ REMOVE = Task(
             worst=-1.0,
             best=1.0,
         ),
-        Measure(
-            name="unrelated_kept",
-            title="Unrelated kept",
-            definition="selectivity on prompts without any concept",
-            metric="image_preservation",
-            parts=(UNRELATED,),
-            worst=-1.0,
-            best=1.0,
-        ),
-        Measure(
-            name="neighbour_loss",
-            title="Neighbour lost",
-            definition="presence of the neighbour in the unsteered image of a prompt that asks for "
-            "it, less that in the steered image",
-            metric="presence",
-            parts=(NEIGHBOUR,),
-            is_fall=True,
-            worst=1.0,
-            best=-1.0,
-        ),
+        UNRELATED_KEPT,
+        NEIGHBOUR_LOSS,
     ),
     further_scores=("rest_kept", "subject"),
     floor="rest_kept",
