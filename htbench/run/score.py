@@ -88,7 +88,7 @@ class _Embedder:
         self._unpaired = context.store.unpaired()
         self._class_texts = {
             kind: self._embed_class_texts(kind)
-            for kind in dict.fromkeys(concept.kind for concept in context.plan.concepts)
+            for kind in dict.fromkeys(concept.kind for concept in _asked(context))
         }
 
     def embed_unsteered(self) -> None:
@@ -244,6 +244,13 @@ class _Embedder:
             [key], Failure(kind="damaged", message=f"image {file} is not what was written")
         )
         return None
+
+
+def _asked(context: RunContext) -> Iterator[Concept]:
+    """The concepts that scores look for: those of the plan, and others that its prompts ask for."""
+    yield from context.plan.concepts
+    for own in context.plan.task_prompts.values():
+        yield from (prompt.asked for prompt in own)
 
 
 def _scores(

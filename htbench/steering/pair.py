@@ -93,12 +93,18 @@ def pair_up(concepts: Sequence[Concept], concept_set: ConceptSet) -> tuple[Conce
     pair, that whose words follow the noun without a comma is asked for first, then that whose kind
     comes first in the set. Concepts without words, and those that no other fits, are left out.
     """
+    return tuple(join_in_order(*partners, concept_set) for partners in _partners(concepts, fits))
+
+
+def join_in_order(one: Concept, other: Concept, concept_set: ConceptSet) -> ConceptPair:
+    """The pair of two concepts of a set, in the order of words that `pair_up` tells."""
+    kinds = _kinds(concept_set)
+    return join(*sorted((one, other), key=lambda each: _place(each, kinds)))
+
+
+def _kinds(concept_set: ConceptSet) -> list[str]:
     every = (concept for split in concept_set.splits.values() for concept in split)
-    kinds = list(dict.fromkeys(concept.kind for concept in every))
-    return tuple(
-        join(*sorted(partners, key=lambda each: _place(each, kinds)))
-        for partners in _partners(concepts, fits)
-    )
+    return list(dict.fromkeys(concept.kind for concept in every))
 
 
 def _partners(

@@ -16,6 +16,7 @@ from htbench.core import registry
 from htbench.core.errors import UsageError
 from htbench.core.pictures import read_picture
 from htbench.report.sections import task as task_section
+from htbench.report.sections import task_tables
 from htbench.results.run_result import RunResult
 from htbench.run import plan, runner
 from htbench.run.plan import RunOptions, build
@@ -95,6 +96,7 @@ def test_prompts_carry_the_old_concept_the_new_one_a_third_or_none(
         "plain": f"{neutral}, in fog",
         "wanted": f"{neutral}, in rain",
         "neighbour": f"{neutral}, in snow",
+        "beside": f"{neutral} with a kite, in fog",
         "unrelated": neutral,
     }
 
@@ -140,6 +142,24 @@ def test_an_exchange_of_words_leaves_all_else_bit_for_bit(run: Path) -> None:
         value = own[name]
         assert value
         assert value.mean == pytest.approx(expected, abs=1e-6)
+
+
+def test_what_is_to_stay_has_its_loss_by_method_and_kind(run: Path) -> None:
+    with Store.read(run) as store:
+        (table,) = task_tables.collect(Summary(store))
+        scores = {(cell, metric): value for cell, metric, _, value in store.scores()}
+    assert table.columns == ("Unrelated noun", "Neighbour lost", "thing")
+    falls = []
+    for before, after in zip(
+        rows(run, "none", "beside"), rows(run, "mean-shift@swap", "beside"), strict=True
+    ):
+        one, other = scores[before.id, "presence"], scores[after.id, "presence"]
+        assert one is not None
+        assert other is not None
+        falls.append(one - other)
+    value = table.rows["mean-shift@swap"]["thing"]
+    assert value
+    assert value.mean == pytest.approx(np.mean(falls))
 
 
 def test_both_concepts_of_a_replacement_count(run: Path) -> None:

@@ -15,7 +15,11 @@ from scipy.stats import spearmanr
 
 from htbench.core import registry
 from htbench.models.emoji.calibration import KnownScenes, auc, calibration_table
-from htbench.models.emoji.pair_calibration import calibrate_pairs, choose_pairs
+from htbench.models.emoji.pair_calibration import (
+    calibrate_losses_beside,
+    calibrate_pairs,
+    choose_pairs,
+)
 from htbench.models.emoji.replacement_calibration import (
     calibrate_replacements,
     choose_replacements,
@@ -82,7 +86,9 @@ def instrument_tables(device: str, *, split: str = "test", scenes: int = 20) -> 
     attributes = calibrate_attributes(split=split)
     subjects = list(dict.fromkeys(concept.load("emoji").prompts))
     removal = calibrate_tasks(known_scenes(split, TASK_CONCEPTS, PROMPTS), subjects, encoder)
-    pairs = calibrate_pairs(*choose_pairs(split, TASK_CONCEPTS, PROMPTS), subjects, encoder)
+    chosen_pairs = choose_pairs(split, TASK_CONCEPTS, PROMPTS)
+    pairs = calibrate_pairs(*chosen_pairs, subjects, encoder)
+    removal += calibrate_losses_beside(*chosen_pairs, encoder)
     replaced = calibrate_replacements(
         *choose_replacements(split, TASK_CONCEPTS, PROMPTS), subjects, encoder
     )

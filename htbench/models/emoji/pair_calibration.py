@@ -105,6 +105,39 @@ def calibrate_pairs(
     ]
 
 
+def calibrate_losses_beside(
+    pairs: Sequence[ConceptPair], nouns: Sequence[str], encoder: Encoder
+) -> list[TaskCalibration]:
+    """The loss of a concept of the picture beside another one that is removed."""
+    falls: dict[str, list[Tensor]] = {"neither": [], "alone": []}
+    for pair in pairs:
+        scenes, elsewhere = (KnownScenes(pair, nouns, seed) for seed in (0, OTHER_LAYOUT))
+        facts = [modifiers()[member.id].facts for member in pair.members]
+        neutral = encoder.texts(nouns)
+        both, neither = (
+            encoder.images(drawn)
+            for drawn in (scenes.render({**facts[0], **facts[1]}), elsewhere.without)
+        )
+        for member, own in zip(pair.members, facts, strict=True):
+            target = encoder.texts([member.target(noun) for noun in nouns])
+            alone = encoder.images(elsewhere.render(own))
+            before, *after = (
+                metrics.presence(images, target, neutral, scale=encoder.scale)
+                for images in (both, neither, alone)
+            )
+            for name, presence in zip(falls, after, strict=True):
+                falls[name].append(before - presence)
+    high, low = (torch.cat(each).double().numpy() for each in falls.values())
+    return [
+        TaskCalibration(
+            measure="beside_loss",
+            truth="the other is gone too",
+            falsehood="only the concept is gone",
+            auc=auc(high, low),
+        )
+    ]
+
+
 def _measure(
     pair: ConceptPair, nouns: Sequence[str], subjects: Sequence[str], encoder: Encoder
 ) -> tuple[_Presences, _Subjects]:

@@ -14,7 +14,7 @@ from htbench.report.once import once
 from htbench.report.sections import task
 from htbench.run.cell_table import IS_FAILURE
 from htbench.run.summary import Summary
-from htbench.run.tasks.task import PAIR_SCORES
+from htbench.run.tasks.task import BESIDE, PAIR_SCORES, Task
 from htbench.stats import estimates
 from htbench.stats.estimates import Estimate
 
@@ -58,7 +58,7 @@ class TaskTable:
 
 @dataclass(frozen=True, kw_only=True)
 class _Cell:
-    """A steered image of the leaderboard's strength, with its scores by metric."""
+    """An image of the leaderboard's strength, or an unsteered one, with its scores by metric."""
 
     concept: str
     prompt: str
@@ -71,13 +71,66 @@ class _Cell:
 def collect(summary: Summary) -> list[TaskTable]:
     """The tables of a run; none where methods add concepts one by one."""
     section = task.collect(summary)
-    if section is None or not summary.facts.task.members:
+    if section is None:
         return []
-    cells = _read(summary, ("presence", *PAIR_SCORES))
-    if section.task.name != "compose":
-        return []
-    tables = [_interference(summary, method, own) for method, own in cells.items()]
-    return [table for table in (*tables, _order(summary, cells)) if table.rows]
+    tables: list[TaskTable] = []
+    if section.task.harms:
+        metrics = sorted({each.metric for each in section.task.harms})
+        cells = _read(summary, metrics)
+        tables = [_harms(summary, section.task, cells)]
+    elif summary.facts.task.members:
+        cells = _read(summary, ("presence", *PAIR_SCORES))
+        tables = [
+            _interference(summary, method, own)
+            for method, own in cells.items()
+            if method != UNSTEERED
+        ]
+        tables.append(_order(summary, cells))
+    return [table for table in tables if table.rows]
+
+
+def _harms(summary: Summary, task: Task, cells: Mapping[str, Sequence[_Cell]]) -> TaskTable:
+    """Losses of what methods are to leave alone, by method."""
+    own = summary.facts.task
+    plain = {
+        (cell.concept, cell.prompt, cell.seed): cell.scores
+        for cell in cells.get(UNSTEERED, ())
+        if not cell.failed
+    }
+    titles = [each.title for each in task.harms if BESIDE not in each.parts]
+    kinds = sorted({kind for by_prompt in own.beside.values() for kind in by_prompt.values()})
+    rows: dict[str, dict[str, Estimate | None]] = {}
+    for method, steered in cells.items():
+        values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        for cell in steered if method != UNSTEERED else ():
+            part = own.parts.get(cell.concept, {}).get(cell.prompt, "")
+            before = plain.get((cell.concept, cell.prompt, cell.seed), {})
+            for measure in task.harms:
+                if part not in measure.parts:
+                    continue
+                kind = own.beside.get(cell.concept, {}).get(cell.prompt, "")
+                column = kind if part == BESIDE else measure.title
+                if cell.failed:
+                    values[column][cell.concept].append(measure.worst)
+                elif measure.metric in before and measure.metric in cell.scores:
+                    loss = before[measure.metric] - cell.scores[measure.metric]
+                    values[column][cell.concept].append(loss)
+        if values:
+            rows[method] = {
+                column: _mean(summary, values[column], within=(-1, 1)) for column in values
+            }
+    return TaskTable(
+        name="selectivity",
+        title="Losses of what is to stay",
+        note=" ".join(
+            f"{each.title}: {each.definition}" + ("." if BESIDE not in each.parts else ", by kind.")
+            for each in task.harms
+        )
+        + " 0 where nothing is lost.",
+        corner="method",
+        columns=(*titles, *kinds),
+        rows=rows,
+    )
 
 
 def _interference(summary: Summary, method: str, cells: Sequence[_Cell]) -> TaskTable:
@@ -158,7 +211,7 @@ def _mean(summary: Summary, values: Values, *, within: tuple[float, float]) -> E
 
 
 def _read(summary: Summary, metrics: Sequence[str]) -> dict[str, list[_Cell]]:
-    """The steered cells of each method at the strength of the leaderboard."""
+    """The cells of each method at the strength of the leaderboard, and the unsteered ones."""
     query = f"""SELECT method, strength, concept, prompt, seed, metric, value,
                        coalesce({IS_FAILURE}, 0)
                 FROM cells JOIN images ON images.key = image
@@ -171,7 +224,7 @@ def _read(summary: Summary, metrics: Sequence[str]) -> dict[str, list[_Cell]]:
     for method, strength, *place, metric, value, failed in summary.store.select(
         query, summary.scorer, *metrics
     ):
-        if method == UNSTEERED or strength != summary.full_strength:
+        if method != UNSTEERED and strength != summary.full_strength:
             continue
         concept, prompt, seed = place
         own = scores.setdefault((method, concept, prompt, seed), {})
@@ -179,9 +232,7 @@ def _read(summary: Summary, metrics: Sequence[str]) -> dict[str, list[_Cell]]:
             failures.add((method, concept, prompt, seed))
         elif value is not None:
             own[metric] = value
-    cells: dict[str, list[_Cell]] = {
-        method: [] for method in summary.methods if method != UNSTEERED
-    }
+    cells: dict[str, list[_Cell]] = {method: [] for method in summary.methods}
     for key, own in scores.items():
         method, concept, prompt, seed = key
         cells.setdefault(method, []).append(

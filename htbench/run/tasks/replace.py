@@ -9,14 +9,24 @@ from collections.abc import Sequence
 
 from htbench.core.errors import UsageError
 from htbench.run.tasks.remove import (
+    BESIDE_LOSS,
     NEIGHBOUR,
     NEIGHBOUR_LOSS,
     PLAIN,
     UNRELATED,
     UNRELATED_KEPT,
+    UNRELATED_LOSS,
+    beside,
     find_neighbour,
 )
-from htbench.run.tasks.task import REPLACEMENT_SCORES, Measure, Task, TaskPrompt, subject_kept
+from htbench.run.tasks.task import (
+    BESIDE,
+    REPLACEMENT_SCORES,
+    Measure,
+    Task,
+    TaskPrompt,
+    subject_kept,
+)
 from htbench.steering.concept import Concept, ConceptSet
 from htbench.steering.pair import Replacement, replacements
 
@@ -57,7 +67,8 @@ def _prompts(
         TaskPrompt(text=prompt, neutral=prompt, part=UNRELATED, asked=concept) for prompt in neutral
     ]
     # a template may leave a prompt as it is; then the image is of one part alone
-    distinct = {each.text: each for each in (*prompts, *unrelated)}
+    with_others = beside(old, neutral, concept_set)
+    distinct = {each.text: each for each in (*prompts, *with_others, *unrelated)}
     return tuple(distinct.values())
 
 
@@ -74,6 +85,7 @@ REPLACE = Task(
         PLAIN: "the prompt with the old concept",
         WANTED: "the prompt with the new concept, which is there already",
         NEIGHBOUR: "the prompt with a third concept of the same kind, which is to stay",
+        BESIDE: "the prompt with the old concept and one of another kind, which is to stay",
         UNRELATED: "the prompt without any concept",
     },
     measures=(
@@ -109,6 +121,7 @@ REPLACE = Task(
         ),
         UNRELATED_KEPT,
         NEIGHBOUR_LOSS,
+        BESIDE_LOSS,
         Measure(
             name="new_loss",
             title="New one lost",
@@ -121,5 +134,6 @@ REPLACE = Task(
             best=-1.0,
         ),
     ),
+    harms=(UNRELATED_LOSS, NEIGHBOUR_LOSS, BESIDE_LOSS),
     further_scores=("subject", *REPLACEMENT_SCORES),
 )

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from htbench.core.errors import UsageError
 from htbench.steering.concept import Concept, ConceptSet
 
+BESIDE = "beside"
+"""Part of the prompts that ask for another concept of another kind as well, which is to stay."""
 PAIR_SCORES = ("presence_first", "presence_second", "presence_both")
 """Scores of images of a pair of concepts: the presence of each, and the smaller of the two."""
 
@@ -117,6 +119,9 @@ class Task:
     the unsteered one of its neutral prompt and seed, and `subject`, the zero-shot probability of
     its neutral prompt among all evaluation prompts of the set; `PAIR_SCORES`, or
     `REPLACEMENT_SCORES`."""
+    harms: tuple[Measure, ...] = ()
+    """The columns of a table of what is lost of that which methods are to leave alone; a measure on
+    prompts with a concept of another kind has a column per kind."""
     floor: str = ""
     """The measure below a tenth of which a method counts as one that destroys images."""
 
