@@ -1,8 +1,8 @@
 """The tables of docs/tasks.md, from nothing: `python benchmarks/tasks.py`.
 
-It runs the plans `remove` and `compose`, or continues them, and prints their leaderboards. With
-`--write docs/tasks.md` each goes to its place in the page, between the comments `<!-- table: NAME
--->` and `<!-- end -->`.
+It runs the plans `remove`, `replace` and `compose`, or continues them, and prints their
+leaderboards. With `--write docs/tasks.md` each goes to its place in the page, between the comments
+`<!-- table: NAME -->` and `<!-- end -->`.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from htbench.run.store import Store
 from htbench.run.summary import Summary
 from htbench.stats.families import Families
 
-PLANS = ("remove", "compose")
+PLANS = ("remove", "replace", "compose")
 """Shipped plans, each with a table of its name."""
 
 

@@ -166,7 +166,8 @@ def run(
         typer.Option(
             metavar="NAME",
             help="What methods are asked to do with concepts: add each, remove each from images of "
-            "prompts that ask for it, or compose two in one image. See docs/tasks.md.",
+            "prompts that ask for it, replace each by another of its kind, or compose two in one "
+            "image. See docs/tasks.md.",
             rich_help_panel=WHAT,
         ),
     ] = None,

@@ -17,6 +17,7 @@ from htbench.report.sections import (
     requested,
     strength_ranges,
     strength_scales,
+    task_tables,
     wording,
 )
 from htbench.report.sections.vote_charts import Bounded
@@ -116,6 +117,10 @@ def tables(summary: Summary) -> Iterator[CsvTable]:
     )
     if section := wording.collect(summary):
         yield CsvTable(name="wording", head=wording.csv_head(), rows=wording.csv_rows(section))
+    if of_task := task_tables.collect(summary):
+        yield CsvTable(
+            name="task", head=task_tables.FILE_COLUMNS, rows=task_tables.file_rows(of_task)
+        )
     if (lost := losses.collect(summary)) and lost.flaws.thresholds:
         yield CsvTable(name="flaws", head=losses.csv_head(), rows=losses.csv_rows(lost))
     if attributes := requested.collect(summary):

@@ -11,7 +11,7 @@ from htbench.core import content
 from htbench.core.csv_files import cell as csv_cell
 from htbench.core.types import UNSTEERED
 from htbench.report import format
-from htbench.report.sections import equal_preservation, kinds, strengths, task
+from htbench.report.sections import equal_preservation, kinds, strengths, task, task_tables
 from htbench.report.sections.equal_preservation import EqualPreservation
 from htbench.report.sections.task import TaskSection
 from htbench.run.costs import FitComparison, MethodCost
@@ -43,6 +43,11 @@ def write(summary: Summary, folder: Path) -> None:
         "planned": summary.planned,
         "lines": lines,
     }
+    if tables := task_tables.collect(summary):
+        columns = task_tables.FILE_COLUMNS
+        record["task_tables"] = [
+            dict(zip(columns, row, strict=True)) for row in task_tables.file_rows(tables)
+        ]
     texts = {
         "csv": csv_text(lines),
         "json": json.dumps(record, indent=1, ensure_ascii=False) + "\n",
@@ -253,7 +258,13 @@ def _task_markdown(summary: Summary, section: TaskSection) -> str:
     table = _table([head, ["---", *["--:"] * (len(head) - 1)], *named])
     cells = f"{summary.done} of {summary.planned} cells done"
     note = f"Ranked by {section.ranked_by}. Mean [95 % interval]; {cells}."
-    return "\n".join([table, note, "", *task.notes(section), ""])
+    more: list[str] = []
+    for each in task_tables.collect(summary):
+        columns, lines = each.text_rows()
+        title = f"{each.title}, `{each.method}`" if each.method else each.title
+        rule = ["---", *["--:"] * (len(columns) - 1)]
+        more += ["", title, "", _table([columns, rule, *lines]), each.note]
+    return "\n".join([table, note, "", *task.notes(section), *more, ""])
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

@@ -25,6 +25,7 @@ from htbench.report.sections import (
     speed,
     strength_ranges,
     strength_scales,
+    task_tables,
     thumbnails,
     time,
     trust,
@@ -156,6 +157,7 @@ def _sections(summary: Summary, tones: dict[str, int]) -> dict[str, object]:
             summary, roles, timed=timesheet is not None, other_scores=bool(readings)
         ),
         "task": task,
+        "task_tables": task_tables.collect(summary),
         "cards_of_headline": [] if task else headline.collect(summary, roles),
         "claims": claims.from_summary(summary),
         "model_text": provenance.about_model(summary),

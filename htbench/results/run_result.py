@@ -22,6 +22,7 @@ _SHOWN = ("concept_gain", "presence", "image_preservation", "concept_seconds")
 """Columns of the leaderboard that a notebook shows of a run, besides ranks."""
 _SHOWN_OF_TASKS = (
     *("removal", "rest_kept", "over_removal", "selectivity"),
+    *("replaced", "old_left"),
     *("both_present", "interference", "subject_kept"),
 )
 """Further ones that runs of other tasks have."""

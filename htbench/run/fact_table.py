@@ -417,6 +417,8 @@ class TaskFacts(FactGroup):
     """The part of each prompt in the task, by concept."""
     members: dict[str, list[Text]] = {}
     """The two concepts of each pair of concepts, by its id."""
+    beside: dict[str, dict[str, Text]] = {}
+    """The kind of the other concept that a prompt asks for, by concept and prompt."""
 
 
 class Facts(FactGroup):

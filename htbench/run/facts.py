@@ -16,6 +16,7 @@ from htbench.run.fact_table import (
     PlanFacts,
     TrainingFacts,
 )
+from htbench.run.tasks.task import BESIDE
 from htbench.run.workers.messages import SteeringInfo
 from htbench.steering import concept, leakage
 from htbench.steering.baseline import Card
@@ -135,7 +136,12 @@ def _task_facts(context: RunContext) -> dict[str, Any]:
     parts = {id_: {each.text: each.part for each in own} for id_, own in plan.task_prompts.items()}
     pairs = pairs_among(plan.concepts)
     members = {pair.id: [each.id for each in pair.members] for pair in pairs}
-    more = {"members": members} if members else {}
+    others = {
+        id_: {each.text: each.asked.kind for each in own if each.part == BESIDE}
+        for id_, own in plan.task_prompts.items()
+    }
+    beside = {id_: kinds for id_, kinds in others.items() if kinds}
+    more = {name: value for name, value in (("members", members), ("beside", beside)) if value}
     return {"task": {"name": plan.task.name, "parts": parts, **more}}
 
 

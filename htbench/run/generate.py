@@ -6,23 +6,28 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from math import inf
+from pathlib import Path
 
 from htbench.core.types import Digest
 from htbench.run.context import FitFailures, RunContext, chunks
 from htbench.run.image_writer import ImageWriter
 from htbench.run.store import CellRow, Failure
 from htbench.run.workers.messages import (
+    EarlierFit,
     FitResult,
     FitTask,
     GenerateResult,
     GenerateTask,
     Handle,
+    PartFit,
     SteeringSource,
 )
 from htbench.steering import baseline, intervention, wording
 from htbench.steering.concept import Concept
+from htbench.steering.derived import DerivedMethod
+from htbench.steering.fitting import map_bank
 from htbench.steering.intervention import Intervention, InterventionOrigin
-from htbench.steering.method import FitsSideBySide
+from htbench.steering.method import FitsSideBySide, Method
 
 _WARMUP_BELOW = 10.0
 """Seconds of a fit above which the overhead of a first call is too small to warm up for."""
@@ -60,6 +65,12 @@ class _Schedule:
         timings = context.store.fit_timings()
         self._fit_seconds = {timing.method: timing.seconds for timing in timings}
         timed = {(timing.method, timing.concept) for timing in timings}
+        self._names = context.plan.given_names
+        self._methods: dict[str, Method] = {
+            name: baseline.load_method(context.plan.cards[name]) for name in context.steerings
+        }
+        self._fits: dict[tuple[str, Digest], tuple[Path, float]] = {}
+        """Files and seconds of this session's fits, by name of the method and concept."""
         self._to_fit = {name: self._missing_fits(name, timed) for name in context.steerings}
         self._unfinished_fits = {
             (name, concept.digest)
@@ -99,6 +110,8 @@ class _Schedule:
             self._to_fit[method].extendleft((concept,) for concept in reversed(task.concepts))
             return
         seconds = 0.0 if isinstance(result, Failure) else result.seconds
+        for part in () if isinstance(result, Failure) else result.parts:
+            self._save_part(self._base_of(method), part)
         for number, concept in enumerate(task.concepts):
             self._fit_progress.advance(part=method, seconds=seconds)
             if isinstance(result, Failure):
@@ -119,20 +132,38 @@ class _Schedule:
         *,
         together: int,
     ) -> None:
-        context = self._context
-        origin = InterventionOrigin(
-            model=context.model.name,
-            revision=context.model.revision,
-            method=method,
-            concept=concept.id,
-            seed=context.plan.settings.seed,
-            seconds=seconds,
-        )
-        intervention.save(change, context.map_path(method, concept), origin=origin)
+        context, path = self._context, self._context.map_path(method, concept)
+        intervention.save(change, path, origin=self._origin(method, concept, seconds))
+        if together == 1:  # a fit side by side with others has other last bits, and another time
+            self._fits[self._names[method], concept.digest] = path, seconds
         context.store.add_timing(
             "towards", method, concept.id, seconds, context.model.device, together=together
         )
         self._fit_seconds[method] = seconds
+
+    def _save_part(self, base: str, part: PartFit) -> None:
+        """Save the fit of a part, for the other methods that need it."""
+        context, concept = self._context, part.concept
+        path = map_bank.path_of(
+            context.maps,
+            base,
+            context.model.revision,
+            concept,
+            seed=context.plan.settings.seed,
+        )
+        map_bank.save(part.intervention, path, self._origin(base, concept, part.seconds))
+        self._fits[base, concept.digest] = path, part.seconds
+
+    def _origin(self, method: str, concept: Concept, seconds: float) -> InterventionOrigin:
+        model = self._context.model
+        return InterventionOrigin(
+            model=model.name,
+            revision=model.revision,
+            method=method,
+            concept=concept.id,
+            seed=self._context.plan.settings.seed,
+            seconds=seconds,
+        )
 
     def record_images(self, result: GenerateResult, images: ImageWriter) -> None:
         """Save images, or the reasons why there are none."""
@@ -152,8 +183,7 @@ class _Schedule:
         those of a run that goes on are the same.
         """
         context = self._context
-        card = context.plan.cards[method]
-        can_group = isinstance(baseline.load_method(card), FitsSideBySide)
+        can_group = isinstance(self._methods[method], FitsSideBySide)
         size = context.fit_together if can_group else 1
 
         def is_missing(concept: Concept) -> bool:
@@ -198,7 +228,26 @@ class _Schedule:
             source=self._sources[method],
             concepts=concepts,
             warmup_concept=self._warmup_concept if is_quick else None,
+            earlier=self._earlier_fits(method, concepts),
         )
+
+    def _earlier_fits(self, method: str, concepts: Sequence[Concept]) -> dict[Digest, EarlierFit]:
+        """This session's fits of the concepts, or of the parts that a derived method needs."""
+        own = self._methods[method]
+        needed = own.parts(concepts[0]) if isinstance(own, DerivedMethod) else concepts
+        earlier: dict[Digest, EarlierFit] = {}
+        for concept in needed:
+            if fit := self._fits.get((self._base_of(method), concept.digest)):
+                path, seconds = fit
+                change = intervention.load(path, model=self._context.model)
+                handle = self._context.pool.put(change)
+                earlier[concept.digest] = EarlierFit(intervention=handle, seconds=seconds)
+        return earlier
+
+    def _base_of(self, method: str) -> str:
+        """The name, in a plan, of the method that fits: a derived method's base, or itself."""
+        own = self._methods[method]
+        return own.base if isinstance(own, DerivedMethod) else self._names[method]
 
     def _next_images(self) -> GenerateTask | None:
         for rows in [*self._waiting]:

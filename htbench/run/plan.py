@@ -21,6 +21,7 @@ from htbench.steering import wording as wordings
 from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept, ConceptSet
 from htbench.steering.concept import load as load_concept_set
+from htbench.steering.pair import pairs_among
 from htbench.steering.wording import CANONICAL, WORDINGS, Wording, Words
 
 Strength = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
@@ -112,8 +113,8 @@ class Plan(Settings):
     they are fitted once from examples, or the wording's own."""
 
     task: Name = "add"
-    """The task of methods with a concept, see `htbench.run.tasks`: to add it, to remove it, or
-    compose it with another."""
+    """The task of methods with a concept, see `htbench.run.tasks`: to add it, to remove it, to
+    put another in its place, or compose it with another."""
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -282,7 +283,9 @@ class ResolvedPlan:
     def left_out(self) -> tuple[Concept, ...]:
         """The chosen concepts that the task has no use for, such as those without a partner."""
         chosen = self.concept_set.select(self.settings.concepts)[: self.settings.limit]
-        return tuple(concept for concept in chosen if concept.id not in self.concepts_by_id)
+        members = (each for pair in pairs_among(self.concepts) for each in pair.members)
+        used = {concept.id for concept in (*self.concepts, *members)}
+        return tuple(concept for concept in chosen if concept.id not in used)
 
     @property
     def prompts(self) -> tuple[str, ...]:

@@ -15,12 +15,12 @@ from htbench.run.embeddings import Embeddings as KeptEmbeddings
 from htbench.run.facts import headline_encoder
 from htbench.run.store import CellRow, Failure, ImageSeed, image_file
 from htbench.run.summary import METRICS
-from htbench.run.tasks.task import PAIR_SCORES, TaskPrompt
+from htbench.run.tasks.task import PAIR_SCORES, REPLACEMENT_SCORES, TaskPrompt
 from htbench.run.workers.messages import Embeddings, EmbedImages, run_all
 from htbench.scorers import metrics
 from htbench.scorers.metric_table import PAIRED
 from htbench.steering.concept import Concept
-from htbench.steering.pair import ConceptPair
+from htbench.steering.pair import ConceptPair, Replacement
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -95,7 +95,7 @@ class _Embedder:
             self._kept = KeptEmbeddings(context.store.folder, encoder.id)
         self._class_texts = {
             kind: self._embed_class_texts(kind)
-            for kind in dict.fromkeys(concept.kind for concept in context.plan.concepts)
+            for kind in dict.fromkeys(concept.kind for concept in _asked(context))
         }
 
     def embed_unsteered(self) -> None:
@@ -264,6 +264,13 @@ class _Embedder:
         return None
 
 
+def _asked(context: RunContext) -> Iterator[Concept]:
+    """The concepts that scores look for: those of the plan, and others that its prompts ask for."""
+    yield from context.plan.concepts
+    for own in context.plan.task_prompts.values():
+        yield from (prompt.asked for prompt in own)
+
+
 def _scores(
     rows: Sequence[CellRow],
     images: "Sequence[Tensor]",
@@ -310,13 +317,22 @@ def _pair_scores(
 ) -> list[Score]:
     """The presence of each concept of a pair, and the smaller one; cells of one concept have none.
 
-    A concept is asked for alone, as in the presence of a cell of that concept.
+    A concept is asked for alone, as in the presence of a cell of that concept. Where one replaces
+    the other, they have the probabilities of `REPLACEMENT_SCORES`.
     """
     import torch
 
     scores: list[Score] = []
     for row, image, question in zip(rows, images, questions, strict=True):
-        if targets := _member_targets(question):
+        targets = _member_targets(question)
+        if isinstance(question.asked, Replacement):
+            rivals = torch.stack([texts[text] for text in (question.neutral, *targets)])
+            own = torch.tensor([1, 2])
+            shares = metrics.class_probability(
+                image.expand(2, -1), rivals, own, scale=encoder.scale
+            ).tolist()
+            values = dict(zip(REPLACEMENT_SCORES, shares, strict=True))
+        elif targets:
             both = metrics.presence(
                 image.expand(2, -1),
                 torch.stack([texts[target] for target in targets]),
@@ -324,7 +340,9 @@ def _pair_scores(
                 scale=encoder.scale,
             ).tolist()
             values = dict(zip(PAIR_SCORES, (*both, min(both)), strict=True))
-            scores += [(row.id, name, encoder.id, value) for name, value in values.items()]
+        else:
+            continue
+        scores += [(row.id, name, encoder.id, value) for name, value in values.items()]
     return scores
 
 

@@ -193,8 +193,8 @@ class Summary:
     @cached_property
     def concepts(self) -> int:
         """Number of concepts; those of a pair count, and the pair does not."""
-        pairs = self.facts.task.members
-        return len({concept for _, _, concept in self.planned_cells if concept not in pairs})
+        planned, pairs = {concept for _, _, concept in self.planned_cells}, self.facts.task.members
+        return len({each for concept in planned for each in pairs.get(concept, [concept])})
 
     @cached_property
     def families(self) -> Mapping[str, Sequence[str]]:

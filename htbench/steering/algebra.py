@@ -1,12 +1,12 @@
 """Algebra of affine maps: composition, inverse and average."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
 
 from htbench.core.errors import Refused, UsageError
-from htbench.steering.intervention import Affine, Intervention
+from htbench.steering.intervention import Affine, Intervention, OnMeans
 from htbench.steering.layout import union
 
 MIN_SCALE = 1e-3
@@ -58,6 +58,22 @@ def reflect(change: Affine) -> Affine:
     reflected = Affine.from_flat(torch.stack([2 - scale, -shift]), change.layout)
     reflected.limits = change.limits
     return reflected
+
+
+def transform(change: Intervention, function: Callable[[Affine], Affine]) -> Intervention:
+    """An affine map, or one that acts on means, with a function of its map in its place.
+
+    Raises:
+        UsageError: for an intervention of another class.
+    """
+    if isinstance(change, OnMeans):
+        return OnMeans(transform(change.change, function), sites=change.on_means)
+    if type(change) is not Affine:
+        raise UsageError(
+            f"{type(change).__name__} is not an affine map per channel, and has no opposite",
+            remedy="Use the method itself, at negative strength.",
+        )
+    return function(change)
 
 
 def average(changes: Sequence[Affine]) -> Affine:

@@ -140,25 +140,74 @@ def cards() -> dict[str, Card]:
     return {name: read_card(path) for name, path in sorted(_card_files().items())}
 
 
-_OPPOSITES = {
-    "inverse": "the inverse of its map, or the prompt without the concept's words",
-    "reversed": "its map fitted from images with the concept to images without it",
-    "negated": "a negation in the prompt in place of the concept's words",
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Way:
+    """A method that has another one as its base, and uses it in another way."""
+
+    aim: str
+    method: str
+    summary: str
+    settings: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+_REMOVE, _ADD, _REPLACE = "at negative strength", "for pairs of concepts", "to replace a concept"
+_WAYS: Mapping[str, _Way] = {
+    "inverse": _Way(
+        aim=_REMOVE,
+        method="inverse",
+        summary="the inverse of its map, or the prompt without the concept's words",
+    ),
+    "reversed": _Way(
+        aim=_REMOVE,
+        method="reversed",
+        summary="its map fitted from images with the concept to images without it",
+    ),
+    "negated": _Way(
+        aim=_REMOVE,
+        method="negated",
+        summary="a negation in the prompt in place of the concept's words",
+    ),
+    "sum": _Way(
+        aim=_ADD,
+        method="combination",
+        summary="the sum of its changes for each of the two",
+        settings={"combine": "sum"},
+    ),
+    "sequence": _Way(
+        aim=_ADD,
+        method="combination",
+        summary="its map for the second concept after that for the first",
+        settings={"combine": "sequence"},
+    ),
+    "backwards": _Way(
+        aim=_ADD,
+        method="combination",
+        summary="its map for the first concept after that for the second",
+        settings={"combine": "backwards"},
+    ),
+    "swap": _Way(
+        aim=_REPLACE,
+        method="htbench.methods.replacement:Swap",
+        summary="its map for the new concept after the inverse of that for the old one, or the "
+        "prompt with the new words in place of the old ones",
+    ),
+    "direct": _Way(
+        aim=_REPLACE,
+        method="htbench.methods.replacement:Direct",
+        summary="its map fitted from images with the old concept to images with the new one",
+    ),
+    "instead": _Way(
+        aim=_REPLACE,
+        method="htbench.methods.replacement:Instead",
+        summary="the prompt that asks for the new concept instead of the old one",
+    ),
 }
-"""Ways to steer away with a method other than its own at negative strength; each is a method that
-has the other as its base, see `htbench.methods.opposite`."""
-_COMBINATIONS = {
-    "sum": "the sum of its changes for each of the two",
-    "sequence": "its map for the second concept after that for the first",
-}
-"""Ways to add a pair of concepts with a method other than by the words of both; each is the method
-`combination` with the other as its base, see `htbench.methods.combination`."""
-_WAYS = _OPPOSITES | _COMBINATIONS
+"""Ways to use a method other than its own, by what follows its name after `@`."""
 _WITHOUT = {
     "none": tuple(_WAYS),
-    "prompt": ("reversed", *_COMBINATIONS),
-    "per-concept": ("negated",),
-    "amortised": ("reversed", "negated"),
+    "prompt": ("reversed", "sum", "sequence", "backwards", "direct"),
+    "per-concept": ("negated", "instead"),
+    "amortised": ("reversed", "negated", "direct", "instead"),
 }
 """The ways that methods of a kind do not have: what is predicted is not fitted the other way, and
 prompts that are rewritten in turn are those that ask for both concepts."""
@@ -168,8 +217,9 @@ def load_card(name: str) -> Card:
     """The card of the baseline `name`, or the card at that path if it ends in `.toml`.
 
     `NAME@inverse`, `NAME@reversed` and `NAME@negated` are other ways to steer away with the method
-    `NAME`, `NAME@sum` and `NAME@sequence` other ways to add two concepts: cards that are made of
-    its own.
+    `NAME`, `NAME@sum`, `NAME@sequence` and `NAME@backwards` other ways to add two concepts, and
+    `NAME@swap`, `NAME@direct` and `NAME@instead` ways to replace one: cards that are made of its
+    own.
 
     Raises:
         UnknownName: if no shipped or installed baseline has that name, with the nearest names.
@@ -198,14 +248,13 @@ def _derive(card: Card, base: str, way: str) -> Card:
     if way not in _WAYS or way in absent:
         ways = [f"{base}@{each}" for each in _WAYS if each not in absent]
         raise UnknownName("method", f"{base}@{way}", ways or cards(), remedy="See docs/tasks.md.")
-    combines = way in _COMBINATIONS
-    aim = "for pairs of concepts" if combines else "at negative strength"
+    own = _WAYS[way]
     made = card.model_copy(
         update={
             "name": f"{card.name}@{way}",
-            "method": "combination" if combines else way,
-            "summary": f"{card.name} {aim}: {_WAYS[way]}.",
-            "settings": {"base": base, **({"combine": way} if combines else {})},
+            "method": own.method,
+            "summary": f"{card.name} {own.aim}: {own.summary}.",
+            "settings": {"base": base, **own.settings},
             "published": (),
         }
     )

@@ -76,6 +76,28 @@ def combine(parts: Sequence[Part], how: Combine) -> Part:
     return Part(intervention=change, strength=1.0)
 
 
+def as_one_map(changes: Sequence[Intervention], how: Combine) -> Intervention:
+    """One affine map, or one that acts on means, that does what all `changes` do.
+
+    Raises:
+        UsageError: for interventions of another class, or maps with a support.
+    """
+    on_means = [change for change in changes if isinstance(change, OnMeans)]
+    if len(on_means) == len(changes) and len({change.on_means for change in on_means}) == 1:
+        change = as_one_map([each.change for each in on_means], how)
+        return OnMeans(change, sites=on_means[0].on_means)
+    parts = [Part(intervention=change, strength=1.0) for change in changes]
+    together = combine(parts, how).intervention
+    if isinstance(together, Combined):
+        kinds = " and ".join(dict.fromkeys(type(change).__name__ for change in changes))
+        raise UsageError(
+            f"interventions of type {kinds} are not affine maps per channel without a support, "
+            "and make no map together",
+            remedy="Use the method itself, which is given the words of both concepts.",
+        )
+    return together
+
+
 def inverse(change: Intervention) -> Intervention:
     """The intervention that undoes `change` at strength 1.
 

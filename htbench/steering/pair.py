@@ -1,6 +1,6 @@
-"""Pairs of concepts that are to be in one image together."""
+"""Pairs of concepts: two that are to be in one image together, or one in place of another."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,6 +27,14 @@ class ConceptPair(Concept):
         return content.digest([self.id, self.text, self.template, *members])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Replacement(ConceptPair):
+    """A concept in place of another of its kind; its words are those of the new one alone.
+
+    The members are the old concept and the new one.
+    """
+
+
 def pairs_among(concepts: Iterable[Concept]) -> list[ConceptPair]:
     """Those of `concepts` that are pairs."""
     return [concept for concept in concepts if isinstance(concept, ConceptPair)]
@@ -48,6 +56,36 @@ def join(first: Concept, second: Concept) -> ConceptPair:
     )
 
 
+def replace(old: Concept, new: Concept) -> Replacement:
+    """The replacement of one concept with words by another.
+
+    Its id is theirs with ` -> ` between, and it has the families of both.
+    """
+    return Replacement(
+        id=f"{old.id} -> {new.id}",
+        kind=new.kind,
+        text=new.text,
+        template=new.template,
+        sources=new.sources,
+        families=tuple(dict.fromkeys((*old.families, *new.families))),
+        members=(old, new),
+    )
+
+
+def replacements(concepts: Sequence[Concept]) -> tuple[Replacement, ...]:
+    """Replacements among `concepts`, each of which is in one at most.
+
+    In their order, each that is still free is replaced by the next free one of the same kind with
+    which it shares no family, such as a word.
+    """
+    return tuple(replace(old, new) for old, new in _partners(concepts, can_replace))
+
+
+def can_replace(one: Concept, other: Concept) -> bool:
+    """True if they are of one kind and have no family in common."""
+    return one.kind == other.kind and not set(one.families) & set(other.families)
+
+
 def pair_up(concepts: Sequence[Concept], concept_set: ConceptSet) -> tuple[ConceptPair, ...]:
     """Pairs of `concepts` of a set, each in one pair at most.
 
@@ -55,17 +93,30 @@ def pair_up(concepts: Sequence[Concept], concept_set: ConceptSet) -> tuple[Conce
     pair, that whose words follow the noun without a comma is asked for first, then that whose kind
     comes first in the set. Concepts without words, and those that no other fits, are left out.
     """
+    return tuple(join_in_order(*partners, concept_set) for partners in _partners(concepts, fits))
+
+
+def join_in_order(one: Concept, other: Concept, concept_set: ConceptSet) -> ConceptPair:
+    """The pair of two concepts of a set, in the order of words that `pair_up` tells."""
+    kinds = _kinds(concept_set)
+    return join(*sorted((one, other), key=lambda each: _place(each, kinds)))
+
+
+def _kinds(concept_set: ConceptSet) -> list[str]:
     every = (concept for split in concept_set.splits.values() for concept in split)
-    kinds = list(dict.fromkeys(concept.kind for concept in every))
+    return list(dict.fromkeys(concept.kind for concept in every))
+
+
+def _partners(
+    concepts: Sequence[Concept], fit: Callable[[Concept, Concept], bool]
+) -> Iterator[tuple[Concept, Concept]]:
     free = [concept for concept in concepts if concept.template]
-    pairs = []
     while free:
         one, *free = free
-        other = next((each for each in free if fits(one, each)), None)
+        other = next((each for each in free if fit(one, each)), None)
         if other:
             free.remove(other)
-            pairs.append(join(*sorted((one, other), key=lambda each: _place(each, kinds))))
-    return tuple(pairs)
+            yield one, other
 
 
 def fits(one: Concept, other: Concept) -> bool:

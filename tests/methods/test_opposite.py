@@ -6,10 +6,10 @@ from kit.toy import TOKENS, Toy
 
 from htbench.core.errors import UnknownName
 from htbench.core.types import Site
-from htbench.methods.opposite import reverse
 from htbench.steering import baseline
 from htbench.steering.algebra import reflect
 from htbench.steering.concept import Concept
+from htbench.steering.directed import reverse
 from htbench.steering.intervention import Affine
 from htbench.steering.method import Method, fitting_images
 from htbench.steering.omission import Omit

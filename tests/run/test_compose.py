@@ -1,24 +1,35 @@
 """Task `compose`: two concepts are added to one image, and each of them alone."""
 
-from collections import defaultdict
+import csv
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from kit import toy_plugin
 from kit.toy_plugin import ToyEncoder
 
 from htbench import report
 from htbench.bundles.pack import pack
 from htbench.bundles.remake import RemakeOptions
 from htbench.bundles.verify import VerifyOptions, verify
+from htbench.core import registry
 from htbench.core.errors import UsageError
 from htbench.core.pictures import read_picture
+from htbench.methods.mean_shift import MeanShift
+from htbench.report import csv_tables
 from htbench.report.sections import task as task_section
+from htbench.report.sections import task_tables
 from htbench.results.run_result import RunResult
 from htbench.run import plan, runner
 from htbench.run.plan import RunOptions, build
 from htbench.run.store import CellRow, Failure, Store
 from htbench.run.summary import Summary
+from htbench.steering.concept import Concept
+from htbench.steering.intervention import Affine
+from htbench.steering.model import Model
 
 CONCEPTS = """\
 text,kind,template,split
@@ -32,19 +43,24 @@ in hail,weather,"{prompt}, in hail",dev
 PAIR = "thing/with-a-kite + weather/in-fog"
 
 
-@pytest.fixture
-def settings(toy_plugins: Path, tmp_path: Path) -> dict[str, object]:
-    path = tmp_path / "mine.csv"
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]]:
+    folder = tmp_path_factory.mktemp("compose")
+    path = folder / "mine.csv"
     path.write_text(CONCEPTS)
-    return {
-        "model": "toy",
-        "task": "compose",
-        "methods": ["prompt", "mean-shift", "mean-shift@sum", "mean-shift@sequence"],
-        "concept_set": str(path),
-        "prompts": 2,
-        "strengths": [1.0],
-        "batch": 4,
-    }
+    ways = ("", "@sum", "@sequence", "@backwards")
+    with pytest.MonkeyPatch.context() as patch:
+        toy_plugin.install(folder / "plugins", patch)
+        yield {
+            "model": "toy",
+            "task": "compose",
+            "methods": ["prompt", *(f"mean-shift{way}" for way in ways)],
+            "concept_set": str(path),
+            "prompts": 2,
+            "strengths": [1.0],
+            "batch": 4,
+        }
+    registry.plugins.cache_clear()
 
 
 def made(settings: dict[str, object], folder: Path, **changes: object) -> Path:
@@ -52,9 +68,9 @@ def made(settings: dict[str, object], folder: Path, **changes: object) -> Path:
     return folder
 
 
-@pytest.fixture
-def run(settings: dict[str, object], tmp_path: Path) -> Path:
-    return made(settings, tmp_path / "run")
+@pytest.fixture(scope="module")
+def run(settings: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(settings, tmp_path_factory.mktemp("run") / "run")
 
 
 def rows(folder: Path, method: str) -> list[CellRow]:
@@ -190,7 +206,7 @@ def test_a_failed_image_of_one_concept_counts_as_the_worst_interference(
 def test_a_packed_run_is_verified(run: Path, settings: dict[str, object], tmp_path: Path) -> None:
     bundle = tmp_path / "run.htbench"
     pack(run, bundle)
-    again = RemakeOptions(number=200, refit=True)
+    again = RemakeOptions(number=8, refit=True)
     options = VerifyOptions(again=again, concept_set=str(settings["concept_set"]))
     found = list(verify(bundle, options))
     assert not [each.what for each in found if each.kind == "differs"]
@@ -218,3 +234,77 @@ def test_settings_without_a_meaning_in_the_task_are_refused(settings: dict[str, 
     with pytest.raises(UsageError) as caught:
         plan.resolve(build(settings, {"strengths": [-1.0]}))
     assert "how strongly a method adds both concepts" in str(caught.value)
+
+
+def test_concepts_are_fitted_once_for_all_ways_of_a_method_and_charged_to_each(
+    settings: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits, fit = Counter[str](), MeanShift.fit
+
+    def counted(self: MeanShift, model: Model, concept: Concept, *, seed: int) -> Affine:
+        fits[concept.id] += 1
+        return fit(self, model, concept, seed=seed)
+
+    monkeypatch.setattr(MeanShift, "fit", counted)
+    one_pair = {"concepts": "weather/in-fog,thing/with-a-kite", "prompts": 1}
+    folder = made(settings, tmp_path / "run", **one_pair)
+    evaluated = [PAIR, "thing/with-a-kite", "weather/in-fog"]
+    assert [fits[concept] for concept in evaluated] == [1, 1, 1]
+    with Store.read(folder) as store:
+        seconds = {(each.method, each.concept): each.seconds for each in store.fit_timings()}
+    alone = sum(seconds["mean-shift", concept] for concept in evaluated[1:])
+    assert seconds["mean-shift@sum", PAIR] > alone
+    assert seconds["mean-shift@sequence", PAIR] > alone
+
+
+def test_shifts_in_either_order_are_the_same_to_the_last_bit(run: Path) -> None:
+    with Store.read(run) as store:
+        tables = {each.name: each for each in task_tables.collect(Summary(store))}
+    own = tables["order"].rows["mean-shift"]
+    effect = own["per image"]
+    assert effect
+    assert effect.mean == pytest.approx(0, abs=1e-6)
+    both = own["first, then second"]
+    assert both
+    assert both.n == 2
+
+
+def test_interference_is_told_by_the_kinds_of_both_concepts(run: Path) -> None:
+    scores = scores_of(run)
+    with Store.read(run) as store:
+        summary = Summary(store)
+        members, tables = summary.facts.task.members, task_tables.collect(summary)
+    own = rows(run, "mean-shift@sum")
+    alone = {
+        (row.concept, row.prompt): scores[row.id, "presence"]
+        for row in own
+        if row.concept not in members
+    }
+    changes = defaultdict(list)
+    for row in own:
+        if row.concept in members:  # the thing is named first
+            beside = scores[row.id, "presence_first"]
+            before = alone[members[row.concept][0], row.prompt]
+            assert beside is not None
+            assert before is not None
+            changes[row.concept].append(beside - before)
+    table = next(each for each in tables if each.method == "mean-shift@sum")
+    assert list(table.rows) == ["thing", "weather"]
+    found = table.rows["thing"]["weather"]
+    assert found
+    assert found.mean == pytest.approx(np.mean([np.mean(each) for each in changes.values()]))
+    assert found.n == 2
+    assert "thing" not in table.rows["thing"]
+
+
+def test_tables_of_the_task_are_in_the_report_and_in_files(run: Path, tmp_path: Path) -> None:
+    page = report.write(run).read_text()
+    assert "Interference by kind" in page
+    assert "Order of the two maps" in page
+    board = json.loads((run / "leaderboard.json").read_text())
+    assert {each["table"] for each in board["task_tables"]} == {"interference", "order"}
+    assert "Order of the two maps" in (run / "leaderboard.md").read_text()
+    with report.open_run(run) as summary:
+        csv_tables.write(summary, tmp_path / "csv")
+    with (tmp_path / "csv" / "task.csv").open() as file:
+        assert next(iter(csv.DictReader(file))).keys() == set(task_tables.FILE_COLUMNS)

@@ -2,29 +2,33 @@
 
 import csv
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from kit import toy_plugin
 from kit.toy_plugin import ToyEncoder
 
 from htbench import report
 from htbench.bundles.pack import pack
 from htbench.bundles.remake import RemakeOptions
 from htbench.bundles.verify import VerifyOptions, verify
+from htbench.core import registry
 from htbench.core.errors import Refused, UnknownName, UsageError
 from htbench.core.pictures import read_picture
 from htbench.judging.pairs import find_pictures
 from htbench.report import requirements
 from htbench.report.merge import model_reports
 from htbench.report.sections import task as task_section
+from htbench.report.sections import task_tables
 from htbench.results.run_result import RunResult
 from htbench.run import plan, runner
 from htbench.run.add_scores import add_scores
 from htbench.run.plan import Plan, RunOptions, build
 from htbench.run.store import CellRow, Store
 from htbench.run.summary import Summary
-from htbench.run.tasks.remove import find_neighbour
+from htbench.run.tasks.remove import beside, find_neighbour
 from htbench.steering import concept
 
 CONCEPTS = """\
@@ -36,19 +40,23 @@ in snow,weather,"{prompt}, in snow",dev,,
 """
 
 
-@pytest.fixture
-def settings(toy_plugins: Path, tmp_path: Path) -> dict[str, object]:
-    path = tmp_path / "mine.csv"
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]]:
+    folder = tmp_path_factory.mktemp("remove")
+    path = folder / "mine.csv"
     path.write_text(CONCEPTS)
-    return {
-        "model": "toy",
-        "task": "remove",
-        "methods": ["prompt", "prompt@inverse", "mean-shift"],
-        "concept_set": str(path),
-        "prompts": 2,
-        "strengths": [1.0],
-        "batch": 4,
-    }
+    with pytest.MonkeyPatch.context() as patch:
+        toy_plugin.install(folder / "plugins", patch)
+        yield {
+            "model": "toy",
+            "task": "remove",
+            "methods": ["prompt", "prompt@inverse", "mean-shift"],
+            "concept_set": str(path),
+            "prompts": 2,
+            "strengths": [1.0],
+            "batch": 4,
+        }
+    registry.plugins.cache_clear()
 
 
 def made(settings: dict[str, object], folder: Path, **changes: object) -> Path:
@@ -56,9 +64,9 @@ def made(settings: dict[str, object], folder: Path, **changes: object) -> Path:
     return folder
 
 
-@pytest.fixture
-def run(settings: dict[str, object], tmp_path: Path) -> Path:
-    return made(settings, tmp_path / "run")
+@pytest.fixture(scope="module")
+def run(settings: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(settings, tmp_path_factory.mktemp("run") / "run")
 
 
 def rows(folder: Path, method: str) -> list[CellRow]:
@@ -81,7 +89,7 @@ def test_a_plan_that_adds_concepts_is_written_as_before_there_were_tasks() -> No
     assert build({"task": "remove"}).model_dump(mode="json")["task"] == "remove"
 
 
-def test_prompts_carry_the_concept_its_synonym_its_neighbour_or_nothing(
+def test_prompts_carry_the_concept_its_synonym_its_neighbour_another_kind_or_nothing(
     settings: dict[str, object],
 ) -> None:
     resolved = plan.resolve(build(settings))
@@ -91,10 +99,11 @@ def test_prompts_carry_the_concept_its_synonym_its_neighbour_or_nothing(
         "plain": f"{neutral}, in fog",
         "paraphrased": f"{neutral}, in mist",
         "neighbour": f"{neutral}, in rain",
+        "beside": f"{neutral} with a kite, in fog",
         "unrelated": neutral,
     }
     kite = resolved.task_prompts["thing/with-a-kite"]
-    assert {each.part for each in kite} == {"plain", "unrelated"}
+    assert {each.part for each in kite} == {"plain", "beside", "unrelated"}
 
 
 def test_a_neighbour_shares_words_and_no_whole_part() -> None:
@@ -113,7 +122,7 @@ def test_a_neighbour_shares_words_and_no_whole_part() -> None:
 def test_images_have_the_seeds_of_their_neutral_prompts(run: Path) -> None:
     unsteered = by_part(run, [row for row in rows(run, "none") if row.concept == "weather/in-fog"])
     seeds = [[row.seed for row in part] for part in unsteered.values()]
-    assert len(seeds) == 4
+    assert len(seeds) == 5
     assert all(each == seeds[0] for each in seeds)
 
 
@@ -206,6 +215,36 @@ def test_the_report_has_the_task_in_place_of_the_claims(run: Path) -> None:
     assert "Removal" not in (run / "leaderboard.md").read_text().splitlines()[0]
 
 
+def test_kinds_beside_a_concept_take_turns_over_prompts() -> None:
+    emoji = concept.load("emoji")
+    black = next(
+        each for own in emoji.splits.values() for each in own if each.id == "background/black"
+    )
+    prompts = beside(black, emoji.prompts[:5], emoji)
+    assert sorted(each.asked.kind for each in prompts[:4]) == [
+        "companion",
+        "frame",
+        "style",
+        "weather",
+    ]
+    assert prompts[4].asked == prompts[0].asked
+
+
+def test_what_is_to_stay_is_a_table_of_methods_and_kinds(run: Path) -> None:
+    with Store.read(run) as store:
+        (table,) = task_tables.collect(Summary(store))
+    assert table.columns == (
+        *("Unrelated noun", "Over-removal", "Neighbour lost"),
+        *("thing", "weather"),
+    )
+    left_out = table.rows["prompt@inverse"]
+    for column in ("Unrelated noun", "Neighbour lost"):
+        value = left_out[column]
+        assert value
+        assert value.mean == pytest.approx(0, abs=1e-6)
+    assert "Losses of what is to stay" in report.write(run).read_text()
+
+
 def test_the_same_command_changes_nothing(run: Path, settings: dict[str, object]) -> None:
     with Store.read(run) as store:
         before = store.rows(), list(store.scores()), store.sessions()
@@ -218,7 +257,7 @@ def test_the_same_command_changes_nothing(run: Path, settings: dict[str, object]
 def test_a_packed_run_is_verified(run: Path, settings: dict[str, object], tmp_path: Path) -> None:
     bundle = tmp_path / "run.htbench"
     pack(run, bundle)
-    again = RemakeOptions(number=200, refit=True)
+    again = RemakeOptions(number=8, refit=True)
     options = VerifyOptions(again=again, concept_set=str(settings["concept_set"]))
     found = list(verify(bundle, options))
     assert not [each.what for each in found if each.kind == "differs"]

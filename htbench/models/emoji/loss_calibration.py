@@ -15,7 +15,15 @@ from scipy.stats import spearmanr
 
 from htbench.core import registry
 from htbench.models.emoji.calibration import KnownScenes, auc, calibration_table
-from htbench.models.emoji.pair_calibration import calibrate_pairs, choose_pairs
+from htbench.models.emoji.pair_calibration import (
+    calibrate_losses_beside,
+    calibrate_pairs,
+    choose_pairs,
+)
+from htbench.models.emoji.replacement_calibration import (
+    calibrate_replacements,
+    choose_replacements,
+)
 from htbench.models.emoji.task_calibration import calibrate_tasks, task_table
 from htbench.scorers import pixels
 from htbench.scorers.picture_sets.cmmd import Cmmd
@@ -78,13 +86,21 @@ def instrument_tables(device: str, *, split: str = "test", scenes: int = 20) -> 
     attributes = calibrate_attributes(split=split)
     subjects = list(dict.fromkeys(concept.load("emoji").prompts))
     removal = calibrate_tasks(known_scenes(split, TASK_CONCEPTS, PROMPTS), subjects, encoder)
-    pairs = calibrate_pairs(*choose_pairs(split, TASK_CONCEPTS, PROMPTS), subjects, encoder)
-    removal_lines, removal_trusted = task_table(removal, "remove")
-    pair_lines, pairs_trusted = task_table(pairs, "compose")
-    task_lines = [*removal_lines, "", *pair_lines]
-    lines = [*_block("losses", found), "", *_block("attributes", attributes), "", *task_lines]
-    all_trusted = trusted and removal_trusted and pairs_trusted
-    return "\n".join([table, "", *lines]), all_trusted and all(
+    chosen_pairs = choose_pairs(split, TASK_CONCEPTS, PROMPTS)
+    pairs = calibrate_pairs(*chosen_pairs, subjects, encoder)
+    removal += calibrate_losses_beside(*chosen_pairs, encoder)
+    replaced = calibrate_replacements(
+        *choose_replacements(split, TASK_CONCEPTS, PROMPTS), subjects, encoder
+    )
+    of_tasks = [
+        task_table(own, name)
+        for name, own in (("remove", removal), ("replace", replaced), ("compose", pairs))
+    ]
+    lines = [*_block("losses", found), "", *_block("attributes", attributes)]
+    for own, own_trusted in of_tasks:
+        lines += ["", *own]
+        trusted = trusted and own_trusted
+    return "\n".join([table, "", *lines]), trusted and all(
         each.is_trusted for each in (*found, *attributes)
     )
 

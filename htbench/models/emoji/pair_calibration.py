@@ -6,6 +6,7 @@ another noun.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from htbench.steering import concept
 from htbench.steering.encoder import Encoder
 from htbench.steering.pair import ConceptPair, pair_up
 
+AnyPair = TypeVar("AnyPair", bound=ConceptPair)
 _Values = Float[Tensor, "concepts scenes"]
 
 
@@ -47,11 +49,17 @@ class _Subjects:
 def choose_pairs(split: str, number: int, prompts: int) -> tuple[list[ConceptPair], list[str]]:
     """Pairs of concepts of a split that are drawn at random, and nouns that are in none of them."""
     concept_set = concept.load("emoji")
+    return choose_among(pair_up(concept_set.select(split), concept_set), number, prompts)
+
+
+def choose_among(
+    every: Sequence[AnyPair], number: int, prompts: int
+) -> tuple[list[AnyPair], list[str]]:
+    """Some of these pairs at random, and nouns that are in none of them."""
     random = np.random.default_rng(5)
-    every = pair_up(concept_set.select(split), concept_set)
     pairs = [every[k] for k in random.choice(len(every), min(number, len(every)), replace=False)]
-    named = " ".join(pair.text for pair in pairs)
-    nouns = [noun for noun in concept_set.prompts if noun not in named]
+    named = " ".join(member.text for pair in pairs for member in pair.members)
+    nouns = [noun for noun in concept.load("emoji").prompts if noun not in named]
     return pairs, random.choice(nouns, min(prompts, len(nouns)), replace=False).tolist()
 
 
@@ -94,6 +102,39 @@ def calibrate_pairs(
             torch.cat([subject.own for _, subject in found]),
             torch.cat([subject.other for _, subject in found]),
         ),
+    ]
+
+
+def calibrate_losses_beside(
+    pairs: Sequence[ConceptPair], nouns: Sequence[str], encoder: Encoder
+) -> list[TaskCalibration]:
+    """The loss of a concept of the picture beside another one that is removed."""
+    falls: dict[str, list[Tensor]] = {"neither": [], "alone": []}
+    for pair in pairs:
+        scenes, elsewhere = (KnownScenes(pair, nouns, seed) for seed in (0, OTHER_LAYOUT))
+        facts = [modifiers()[member.id].facts for member in pair.members]
+        neutral = encoder.texts(nouns)
+        both, neither = (
+            encoder.images(drawn)
+            for drawn in (scenes.render({**facts[0], **facts[1]}), elsewhere.without)
+        )
+        for member, own in zip(pair.members, facts, strict=True):
+            target = encoder.texts([member.target(noun) for noun in nouns])
+            alone = encoder.images(elsewhere.render(own))
+            before, *after = (
+                metrics.presence(images, target, neutral, scale=encoder.scale)
+                for images in (both, neither, alone)
+            )
+            for name, presence in zip(falls, after, strict=True):
+                falls[name].append(before - presence)
+    high, low = (torch.cat(each).double().numpy() for each in falls.values())
+    return [
+        TaskCalibration(
+            measure="beside_loss",
+            truth="the other is gone too",
+            falsehood="only the concept is gone",
+            auc=auc(high, low),
+        )
     ]
 
 

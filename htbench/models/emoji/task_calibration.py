@@ -80,10 +80,11 @@ def calibrate_tasks(
             [each.presence(each.carried) - each.presence(getattr(each, steered)) for each in every]
         )
 
-    def subject_falls(steered: str) -> Tensor:
+    def subject_falls(before: str, steered: str) -> Tensor:
         return torch.cat(
             [
-                each.subject(each.carried, classes) - each.subject(getattr(each, steered), classes)
+                each.subject(getattr(each, before), classes)
+                - each.subject(getattr(each, steered), classes)
                 for each in every
             ]
         )
@@ -118,8 +119,15 @@ def calibrate_tasks(
             "over_removal",
             "the noun is another too",
             "only the concept is gone",
-            subject_falls("without_noun"),
-            subject_falls("without_elsewhere"),
+            subject_falls("carried", "without_noun"),
+            subject_falls("carried", "without_elsewhere"),
+        ),
+        row(
+            "unrelated_loss",
+            "a scene without the concept has another noun",
+            "it stays, drawn otherwise",
+            subject_falls("without", "without_noun"),
+            subject_falls("without", "without_elsewhere"),
         ),
         row(
             "selectivity",

@@ -6,9 +6,10 @@ from htbench.core.errors import UnknownName
 from htbench.run.tasks.add import ADD
 from htbench.run.tasks.compose import COMPOSE
 from htbench.run.tasks.remove import REMOVE
+from htbench.run.tasks.replace import REPLACE
 from htbench.run.tasks.task import Task
 
-TASKS: Mapping[str, Task] = {task.name: task for task in (ADD, REMOVE, COMPOSE)}
+TASKS: Mapping[str, Task] = {task.name: task for task in (ADD, REMOVE, REPLACE, COMPOSE)}
 """All tasks by name; the first is that of a plan that names none."""
 
 

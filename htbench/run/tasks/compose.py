@@ -7,7 +7,7 @@ what it loses beside the other.
 from collections.abc import Sequence
 
 from htbench.core.errors import UsageError
-from htbench.run.tasks.task import PAIR_SCORES, Measure, Task, TaskPrompt
+from htbench.run.tasks.task import PAIR_SCORES, Measure, Task, TaskPrompt, subject_kept
 from htbench.steering.concept import Concept, ConceptSet
 from htbench.steering.pair import ConceptPair, pair_up
 
@@ -91,16 +91,7 @@ COMPOSE = Task(
             worst=1.0,
             best=-1.0,
         ),
-        Measure(
-            name="subject_kept",
-            title="Subject kept",
-            definition="probability that the scorer gives to the image’s own neutral prompt among "
-            "all evaluation prompts",
-            metric="subject",
-            parts=(TOGETHER,),
-            worst=0.0,
-            best=1.0,
-        ),
+        subject_kept(TOGETHER),
     ),
     further_scores=(*PAIR_SCORES, "subject"),
 )

@@ -8,21 +8,25 @@ never had the concept, and nothing should change in them.
 from collections.abc import Sequence
 
 from htbench.core.errors import UsageError
-from htbench.run.tasks.task import Measure, Task, TaskPrompt
+from htbench.run.tasks.task import BESIDE, Measure, Task, TaskPrompt
 from htbench.steering.concept import Concept, ConceptSet
+from htbench.steering.pair import fits, join_in_order
 
 PLAIN, PARAPHRASED, NEIGHBOUR, UNRELATED = "plain", "paraphrased", "neighbour", "unrelated"
 
 
-def find_neighbour(concept: Concept, concept_set: ConceptSet) -> Concept | None:
+def find_neighbour(
+    concept: Concept, concept_set: ConceptSet, *, besides: Concept | None = None
+) -> Concept | None:
     """Another concept of the same kind that shares most words with `concept`; None without any.
 
-    It asks for no whole part of the concept between commas, since that would be removed with good
-    reason. Of equally near ones it is the next in the order of the set.
+    It has no whole part between commas that `concept` has, since that would be removed with good
+    reason, nor one that the concept `besides` has. Of equally near ones it is the next in the order
+    of the set.
     """
     every = [each for split in concept_set.splits.values() for each in split]
     start = next((k for k, each in enumerate(every) if each.id == concept.id), 0)
-    parts = set(_parts(concept.text))
+    parts = {part for each in filter(None, (concept, besides)) for part in _parts(each.text)}
     others = [
         each
         for each in (*every[start + 1 :], *every[:start])
@@ -30,6 +34,30 @@ def find_neighbour(concept: Concept, concept_set: ConceptSet) -> Concept | None:
     ]
     shared = [len(set(each.families) & set(concept.families)) for each in others]
     return others[shared.index(max(shared))] if others else None
+
+
+def beside(
+    concept: Concept, neutral: Sequence[str], concept_set: ConceptSet
+) -> tuple[TaskPrompt, ...]:
+    """Prompts that ask for `concept` and for one of another kind, a kind per prompt in turn.
+
+    The other is the next of its kind, in the order of the set, that fits the concept.
+    """
+    every = [each for split in concept_set.splits.values() for each in split]
+    start = next((k for k, each in enumerate(every) if each.id == concept.id), 0)
+    others: dict[str, Concept] = {}
+    for each in (*every[start + 1 :], *every[:start]):
+        if each.template and fits(concept, each):
+            others.setdefault(each.kind, each)
+    kinds = sorted(others)
+    prompts = []
+    for number, prompt in enumerate(neutral if kinds else ()):
+        other = others[kinds[(start + number) % len(kinds)]]
+        both = join_in_order(concept, other, concept_set)
+        prompts.append(
+            TaskPrompt(text=both.target(prompt), neutral=prompt, part=BESIDE, asked=other)
+        )
+    return tuple(prompts)
 
 
 def _parts(text: str) -> list[str]:
@@ -58,9 +86,64 @@ def _prompts(
         TaskPrompt(text=prompt, neutral=prompt, part=UNRELATED, asked=concept) for prompt in neutral
     ]
     # a template may leave a prompt as it is; then the image is of one part alone
-    distinct = {each.text: each for each in (*carrying, *unrelated)}
+    with_others = beside(concept, neutral, concept_set)
+    distinct = {each.text: each for each in (*carrying, *with_others, *unrelated)}
     return tuple(distinct.values())
 
+
+UNRELATED_KEPT = Measure(
+    name="unrelated_kept",
+    title="Unrelated kept",
+    definition="selectivity on prompts without any concept",
+    metric="image_preservation",
+    parts=(UNRELATED,),
+    worst=-1.0,
+    best=1.0,
+)
+NEIGHBOUR_LOSS = Measure(
+    name="neighbour_loss",
+    title="Neighbour lost",
+    definition="presence of the neighbour in the unsteered image of a prompt that asks for it, "
+    "less that in the steered image",
+    metric="presence",
+    parts=(NEIGHBOUR,),
+    is_fall=True,
+    worst=1.0,
+    best=-1.0,
+)
+BESIDE_LOSS = Measure(
+    name="beside_loss",
+    title="Others lost",
+    definition="presence of a concept of another kind in the unsteered image of a prompt that asks "
+    "for both, less that in the steered image",
+    metric="presence",
+    parts=(BESIDE,),
+    is_fall=True,
+    worst=1.0,
+    best=-1.0,
+)
+UNRELATED_LOSS = Measure(
+    name="unrelated_loss",
+    title="Unrelated noun",
+    definition="fall of the probability of the subject in images of prompts without any concept",
+    metric="subject",
+    parts=(UNRELATED,),
+    is_fall=True,
+    worst=1.0,
+    best=-1.0,
+)
+OVER_REMOVAL = Measure(
+    name="over_removal",
+    title="Over-removal",
+    definition="fall of the probability that the scorer gives to the image’s own neutral "
+    "prompt among all evaluation prompts, from the unsteered image to the steered one; "
+    "below 0 where the subject is easier to recognise without the concept",
+    metric="subject",
+    parts=(PLAIN,),
+    is_fall=True,
+    worst=1.0,
+    best=-1.0,
+)
 
 REMOVE = Task(
     name="remove",
@@ -73,6 +156,7 @@ REMOVE = Task(
         PLAIN: "the prompt with the concept in the set’s words",
         PARAPHRASED: "the prompt with the concept in the first of its synonyms or paraphrases",
         NEIGHBOUR: "the prompt with another concept of the same kind, which is to stay",
+        BESIDE: "the prompt with the concept and one of another kind, which is to stay",
         UNRELATED: "the prompt without any concept",
     },
     measures=(
@@ -107,18 +191,7 @@ REMOVE = Task(
             worst=-1.0,
             best=1.0,
         ),
-        Measure(
-            name="over_removal",
-            title="Over-removal",
-            definition="fall of the probability that the scorer gives to the image’s own neutral "
-            "prompt among all evaluation prompts, from the unsteered image to the steered one; "
-            "below 0 where the subject is easier to recognise without the concept",
-            metric="subject",
-            parts=(PLAIN,),
-            is_fall=True,
-            worst=1.0,
-            best=-1.0,
-        ),
+        OVER_REMOVAL,
         Measure(
             name="selectivity",
             title="Selectivity",
@@ -129,27 +202,11 @@ REMOVE = Task(
             worst=-1.0,
             best=1.0,
         ),
-        Measure(
-            name="unrelated_kept",
-            title="Unrelated kept",
-            definition="selectivity on prompts without any concept",
-            metric="image_preservation",
-            parts=(UNRELATED,),
-            worst=-1.0,
-            best=1.0,
-        ),
-        Measure(
-            name="neighbour_loss",
-            title="Neighbour lost",
-            definition="presence of the neighbour in the unsteered image of a prompt that asks for "
-            "it, less that in the steered image",
-            metric="presence",
-            parts=(NEIGHBOUR,),
-            is_fall=True,
-            worst=1.0,
-            best=-1.0,
-        ),
+        UNRELATED_KEPT,
+        NEIGHBOUR_LOSS,
+        BESIDE_LOSS,
     ),
+    harms=(UNRELATED_LOSS, OVER_REMOVAL, NEIGHBOUR_LOSS, BESIDE_LOSS),
     further_scores=("rest_kept", "subject"),
     floor="rest_kept",
 )

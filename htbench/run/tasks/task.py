@@ -10,8 +10,14 @@ from dataclasses import dataclass
 from htbench.core.errors import UsageError
 from htbench.steering.concept import Concept, ConceptSet
 
+BESIDE = "beside"
+"""Part of the prompts that ask for another concept of another kind as well, which is to stay."""
 PAIR_SCORES = ("presence_first", "presence_second", "presence_both")
 """Scores of images of a pair of concepts: the presence of each, and the smaller of the two."""
+
+REPLACEMENT_SCORES = ("old_left", "replaced")
+"""Scores of images where one concept replaces another: the probabilities of the prompts with the
+old one and with the new one, among these and the prompt without either."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +80,20 @@ class Measure:
         return "higher" if self.best > self.worst else "lower"
 
 
+def subject_kept(part: str) -> Measure:
+    """The probability of the subject in images of one part of the prompts."""
+    return Measure(
+        name="subject_kept",
+        title="Subject kept",
+        definition="probability that the scorer gives to the image’s own neutral prompt among "
+        "all evaluation prompts",
+        metric="subject",
+        parts=(part,),
+        worst=0.0,
+        best=1.0,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """A task of a run."""
@@ -97,7 +117,11 @@ class Task:
     further_scores: tuple[str, ...] = ()
     """Scores of each image beyond those of the leaderboard: `rest_kept`, the cosine of an image and
     the unsteered one of its neutral prompt and seed, and `subject`, the zero-shot probability of
-    its neutral prompt among all evaluation prompts of the set; `PAIR_SCORES`."""
+    its neutral prompt among all evaluation prompts of the set; `PAIR_SCORES`, or
+    `REPLACEMENT_SCORES`."""
+    harms: tuple[Measure, ...] = ()
+    """The columns of a table of what is lost of that which methods are to leave alone; a measure on
+    prompts with a concept of another kind has a column per kind."""
     floor: str = ""
     """The measure below a tenth of which a method counts as one that destroys images."""
 

@@ -97,6 +97,14 @@ class TrainResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EarlierFit:
+    """An intervention that the run has already, and the seconds that its fit took."""
+
+    intervention: Handle
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class FitTask:
     """Fit and time the interventions for one concept, or for several side by side."""
 
@@ -104,6 +112,18 @@ class FitTask:
     concepts: tuple[Concept, ...]
     warmup_concept: Concept | None
     """Concept for an untimed first fit if the method is new to the worker; None: no warm-up."""
+    earlier: Mapping[Digest, EarlierFit] = field(default_factory=dict)
+    """Fits that need not be done again, by the digest of their concept: those of a single concept,
+    or of parts that a derived method makes its intervention from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartFit:
+    """The fit of a part of a derived method's intervention."""
+
+    concept: Concept
+    intervention: Intervention
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +133,9 @@ class FitResult:
     interventions: tuple[Intervention, ...]
     """One per concept."""
     seconds: float
-    """Seconds per concept."""
+    """Seconds per concept, with those of earlier fits that it is made from."""
+    parts: tuple[PartFit, ...] = ()
+    """The parts of a derived method's intervention that were fitted for it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
@@ -29,6 +29,7 @@ from htbench.run.workers.messages import (
     GenerateResult,
     GenerateTask,
     MeasureActivations,
+    PartFit,
     Result,
     SteeringInfo,
     SteeringSource,
@@ -40,13 +41,15 @@ from htbench.run.workers.messages import (
     WorkerSetup,
 )
 from htbench.steering.baseline import Card
+from htbench.steering.derived import DerivedSteering
 from htbench.steering.encoder import Encoder
 from htbench.steering.intervention import Intervention
-from htbench.steering.method import TrainedMethod, load_or_train, towards_many
+from htbench.steering.method import Steering, TrainedMethod, load_or_train, towards_many
 from htbench.steering.model import HasDetector, HasFacts, Model, unknown_words
 from htbench.steering.text_limits import cut_texts
 
 _EMPTY = torch.zeros(0, 0)
+Fit = TypeVar("Fit")
 Fetch = Callable[[Any], Any]
 """Returns the value that a handle stands for."""
 
@@ -191,17 +194,58 @@ class Worker(EncoderWorker):
     def _fit_concepts(self, task: FitTask) -> FitResult | Failure:
         try:
             steering = self._steering(task.source).steering
-            if task.warmup_concept and task.source.name not in self._warmed_up:
-                steering.towards(task.warmup_concept)
-            self._warmed_up.add(task.source.name)
-            self.model.synchronise()
-            began = time.perf_counter()
-            interventions = towards_many(steering, task.concepts)
-            self.model.synchronise()
-            seconds = (time.perf_counter() - began) / len(task.concepts)
-            return FitResult(interventions=tuple(map(_on_cpu, interventions)), seconds=seconds)
+            if isinstance(steering, DerivedSteering):
+                return self._derive(steering, task)
+            (first, *others), earlier = task.concepts, task.earlier
+            if not others and first.digest in earlier:
+                return FitResult(
+                    interventions=(self._fetch(earlier[first.digest].intervention),),
+                    seconds=earlier[first.digest].seconds,
+                )
+            self._warm_up(steering, task)
+            interventions, seconds = self._time(partial(towards_many, steering, task.concepts))
+            return FitResult(
+                interventions=tuple(map(_on_cpu, interventions)),
+                seconds=seconds / len(task.concepts),
+            )
         except Exception as error:
             return failure_of(error, during="learn")
+
+    def _derive(self, steering: DerivedSteering, task: FitTask) -> FitResult:
+        """The intervention of a derived method, for which only new parts are fitted."""
+        (concept,) = task.concepts
+        wanted = steering.method.parts(concept)
+        if any(part.digest not in task.earlier for part in wanted):
+            self._warm_up(steering, task)
+        fits: dict[Digest, PartFit] = {}
+        for part in wanted:
+            if earlier := task.earlier.get(part.digest):
+                change, seconds = self._fetch(earlier.intervention), earlier.seconds
+            else:
+                fitted, seconds = self._time(partial(steering.base.towards, part))
+                change = _on_cpu(fitted)
+            fits[part.digest] = PartFit(concept=part, intervention=change, seconds=seconds)
+        changes = [fits[part.digest].intervention for part in wanted]
+        derived, seconds = self._time(partial(steering.method.derive, concept, changes))
+        return FitResult(
+            interventions=(_on_cpu(derived),),
+            seconds=seconds + sum(fit.seconds for fit in fits.values()),
+            parts=tuple(fit for digest, fit in fits.items() if digest not in task.earlier),
+        )
+
+    def _warm_up(self, steering: Steering, task: FitTask) -> None:
+        """Make a first fit that is not timed, if the method is new here."""
+        if task.warmup_concept and task.source.name not in self._warmed_up:
+            steering.towards(task.warmup_concept)
+        self._warmed_up.add(task.source.name)
+
+    def _time(self, fit: Callable[[], Fit]) -> tuple[Fit, float]:
+        """The result of `fit` and the seconds that it took."""
+        self.model.synchronise()
+        began = time.perf_counter()
+        result = fit()
+        self.model.synchronise()
+        return result, time.perf_counter() - began
 
     def _generate(self, task: GenerateTask) -> Callable[[], GenerateResult]:
         interventions: dict[tuple[str, str], Intervention] = {
