@@ -5,8 +5,9 @@ class PlayProblem extends Error {}
 
 // Pictures by prompt, seed, method, concepts and strengths, the oldest ones dropped first.
 class KeptPictures {
-  constructor(most) {
-    this.most = most;
+  constructor(mostLetters) {
+    this.mostLetters = mostLetters;
+    this.letters = 0;
     this.entries = new Map();
   }
   static key(view, method, point) {
@@ -19,12 +20,14 @@ class KeptPictures {
   put(view, method, point, picture) {
     const key = KeptPictures.key(view, method, point);
     const known = this.entries.get(key);
-    this.entries.delete(key);
+    if (known) this.drop(key);
     this.entries.set(key, { ...known, ...picture });
-    if (this.entries.size > this.most) this.entries.delete(this.entries.keys().next().value);
+    this.letters += picture.address.length;
+    while (this.letters > this.mostLetters && this.entries.size > 1) this.drop(this.entries.keys().next().value);
   }
-  clear() {
-    this.entries.clear();
+  drop(key) {
+    this.letters -= this.entries.get(key).address.length;
+    this.entries.delete(key);
   }
 }
 
