@@ -171,9 +171,7 @@ class Engine:
             for each in planned
         ]
 
-    def _plan(
-        self, view: View, method: str, concepts: Sequence[Concept]
-    ) -> "_Planned | Row":
+    def _plan(self, view: View, method: str, concepts: Sequence[Concept]) -> "_Planned | Row":
         """The pictures of a method; a row without any if it cannot make them."""
         try:
             for concept in concepts:
@@ -343,9 +341,7 @@ class Engine:
             for concept in concepts:
                 target = concept.target(target)
             asked, prompt = (text.expand_as(steered) for text in self._texts([target, view.prompt]))
-            presence = metrics.presence(
-                steered, asked, prompt, scale=self.scorer.scale
-            ).tolist()
+            presence = metrics.presence(steered, asked, prompt, scale=self.scorer.scale).tolist()
         return dict(zip(own, zip(presence, preservation, strict=True), strict=True))
 
     def _embed(self, images: "Mapping[_Image, Image]") -> dict[_Image, Tensor]:

@@ -143,7 +143,7 @@
     }
   };
 
-  const seconds = (value) => (value < 0.0095 ? `${(1000 * value).toFixed(1)} ms` : value < 1 ? `${Math.round(1000 * value)} ms` : `${value.toFixed(1)} s`);
+  const seconds = (value) => (value < 0.00005 ? "under 0.1 ms" : value < 0.0095 ? `${(1000 * value).toFixed(1)} ms` : value < 1 ? `${Math.round(1000 * value)} ms` : `${value.toFixed(1)} s`);
   const element = (tag, values = {}, children = []) => {
     const made = Object.assign(document.createElement(tag), values);
     made.append(...children);
