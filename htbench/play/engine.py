@@ -1,9 +1,10 @@
 """The pictures, scores and fits that the page asks for."""
 
+import math
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import zip_longest
@@ -15,7 +16,7 @@ import torch
 from cachetools import LRUCache
 from torch import Tensor
 
-from htbench.core import content, pictures
+from htbench.core import content, pictures, threads
 from htbench.core.errors import Refused, UnknownName, UsageError
 from htbench.play.run_maps import RunMaps
 from htbench.play.view import ConceptSource, View
@@ -92,8 +93,8 @@ class Engine:
 
     Args:
         model: the model that makes pictures.
-        learner: the model that methods are fitted on: another copy, so that pictures do not wait
-            for a fit, or the same one.
+        learner: the model that methods are fitted on: another copy of a small model, so that
+            pictures do not wait for a fit, or the same one.
         scorer: the encoder of scores.
         cards: the methods, by name.
         concepts: the set whose prompts methods are fitted on.
@@ -162,10 +163,11 @@ class Engine:
         able = [each for each in planned if isinstance(each, _Planned)]
         by_point = zip_longest(*(each.shots for each in able))
         wanted = {shot.key(view): shot for shots in by_point for shot in shots if shot}
-        images, seconds = self._make(view, wanted, is_stale)
-        if view.scores and is_stale():
-            raise Stale
-        scores = self._scores(view, images, concepts) if view.scores else {}
+        with self._one_thread():
+            images, seconds = self._make(view, wanted, is_stale)
+            if view.scores and is_stale():
+                raise Stale
+            scores = self._scores(view, images, concepts) if view.scores else {}
         return [
             _row(view, each, images, seconds, scores) if isinstance(each, _Planned) else each
             for each in planned
@@ -319,6 +321,11 @@ class Engine:
         with self._model_lock:
             self._bound_prompts(self.model, "pictures", len(requests))
             return self.model.generate(requests)
+
+    def _one_thread(self) -> AbstractContextManager[None]:
+        """One core for the pictures of a small model: the browser and a fit have the others."""
+        is_small = self.learner is not self.model
+        return threads.for_work(0 if is_small else math.inf, self.model.device)
 
     def _bound_prompts(self, model: Model, use: str, more: int) -> None:
         """Have a model forget the prompts that it keeps, every so many of them."""

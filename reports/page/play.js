@@ -8,8 +8,8 @@
   const kept = new KeptPictures(2 ** 26);
   const status = find("status");
   const STEPS = demo ? demo.strengths : Array.from({ length: 31 }, (_, k) => Math.round((k - 10) * 10) / 100);
-  const MANY = 4; // strengths of a slider that are asked for at once
-  const PAUSE = { typed: 200, moved: 60 }; // milliseconds without a change, after which further pictures are made
+  const MANY = 2; // strengths of a slider that are asked for at once
+  const PAUSE = demo ? 0 : 150; // milliseconds without a change, after which further pictures are made
   const undoable = [];
   const fitting = new Set();
   let state = null;
@@ -52,7 +52,7 @@
     return `#${fields}`;
   };
 
-  const change = (edit, { undo = true, pause = PAUSE.typed } = {}) => {
+  const change = (edit, { undo = true } = {}) => {
     if (undo) {
       undoable.push(structuredClone(state));
       if (undoable.length > 200) undoable.shift();
@@ -61,12 +61,12 @@
     find("undo").disabled = !undoable.length;
     history.replaceState(null, "", toAddress());
     show();
-    refresh(pause);
+    refresh();
   };
 
   // First the picture at the slider's place, then, after a pause, those of all its places, the nearest first.
   let begun = 0;
-  const refresh = async (pause = 0) => {
+  const refresh = async () => {
     const own = ++begun;
     const turn = source.next();
     const view = structuredClone(state);
@@ -74,7 +74,7 @@
     try {
       const now = point();
       if (!view.methods.every((method) => kept.get(view, method, now)) && !(await ask(view, [now], { scores: false, turn }))) return;
-      if (!demo) await new Promise((resolve) => setTimeout(resolve, pause));
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
       if (own !== begun) return;
       const here = now[moving] ?? 0;
       const around = [...STEPS].sort((a, b) => Math.abs(a - here) - Math.abs(b - here));
@@ -252,7 +252,7 @@
       const undo = !isDragged;
       isDragged = true;
       moving = k;
-      change((now) => (now.concepts[k].strength = snap(Number(slider.value))), { undo, pause: PAUSE.moved });
+      change((now) => (now.concepts[k].strength = snap(Number(slider.value))), { undo });
       buildConcepts();
     });
     slider.addEventListener("change", () => (isDragged = false));
