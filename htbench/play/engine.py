@@ -118,9 +118,7 @@ class Engine:
         self.run_maps = run_maps
         self._steerings: dict[str, Steering] = {}
         self._learnt: LRUCache[tuple[str, ConceptSource], Learnt] = LRUCache(_KEPT_FITS)
-        self._images: LRUCache[_Image, Image] = LRUCache(
-            _KEPT_BYTES, getsizeof=lambda image: 3 * image.width * image.height
-        )
+        self._images: LRUCache[_Image, Image] = LRUCache(_KEPT_BYTES, getsizeof=_bytes_of)
         self._seen: LRUCache[_Image, Tensor] = LRUCache(_KEPT_VECTORS)
         self._read: LRUCache[str, Tensor] = LRUCache(_KEPT_VECTORS)
         self._references: OrderedDict[str, ImageFile] = OrderedDict()
@@ -313,7 +311,7 @@ class Engine:
             seconds |= dict.fromkeys(part, (time.perf_counter() - began) / len(part))
             images |= made
             for key, image in made.items():
-                if 3 * image.width * image.height <= _KEPT_BYTES:
+                if _bytes_of(image) <= _KEPT_BYTES:
                     self._images[key] = image
         return images, seconds
 
@@ -391,6 +389,11 @@ class _Planned:
     method: str
     shots: Sequence[_Shot]
     learning_seconds: float
+
+
+def _bytes_of(image: "Image") -> int:
+    """About what a picture takes in memory, with all that goes with it."""
+    return 3 * image.width * image.height + 4096
 
 
 def _shot(

@@ -130,7 +130,12 @@ def test_what_is_kept_is_bounded(engine: Engine, monkeypatch: pytest.MonkeyPatch
     forgets: list[int] = []
     monkeypatch.setattr(engine.model, "forget_prompts", lambda: forgets.append(1), raising=False)
     monkeypatch.setattr("htbench.play.engine._KEPT_PROMPTS", 50)
-    for kept, most in (("_images", 20 * 3 * 16), ("_seen", 20), ("_read", 20), ("_learnt", 20)):
+    for kept, most in (
+        ("_images", 20 * (3 * 16 + 4096)),
+        ("_seen", 20),
+        ("_read", 20),
+        ("_learnt", 20),
+    ):
         monkeypatch.setattr(engine, kept, type(getattr(engine, kept))(
             most, getsizeof=getattr(engine, kept).getsizeof if kept == "_images" else None
         ))  # fmt: skip
