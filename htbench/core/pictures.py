@@ -35,7 +35,9 @@ class UnreadablePicture(UsageError):
     """A file that is no picture, or one beyond the limits; the text is one line."""
 
 
-def open_picture(data: bytes, *, name: str = "picture", pixels: int = MAX_PIXELS) -> "Image":
+def open_picture(
+    data: bytes, *, name: str = "picture", pixels: int = MAX_PIXELS, most: int = MAX_PIXELS
+) -> "Image":
     """The picture in a file's bytes: RGB, or RGBA where it has transparent pixels.
 
     Upright by its EXIF orientation; more than 8 bits a channel are scaled to 8; of several frames
@@ -43,9 +45,10 @@ def open_picture(data: bytes, *, name: str = "picture", pixels: int = MAX_PIXELS
 
     Args:
         pixels: one with more pixels is reduced by a whole factor, by means over squares.
+        most: one with more pixels is refused, before it is unpacked.
 
     Raises:
-        UnreadablePicture: if it is none of `FORMATS`, larger than `MAX_PIXELS`, or broken.
+        UnreadablePicture: if it is none of `FORMATS`, larger than `most`, or broken.
     """
     import warnings
 
@@ -55,9 +58,9 @@ def open_picture(data: bytes, *, name: str = "picture", pixels: int = MAX_PIXELS
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(BytesIO(data), formats=FORMATS) as file:
-                if file.width * file.height > MAX_PIXELS:
+                if file.width * file.height > most:
                     raise ValueError(
-                        f"{file.width:,} x {file.height:,} pixels, and {MAX_PIXELS:,} is the limit"
+                        f"{file.width:,} x {file.height:,} pixels, and {most:,} is the limit"
                     )
                 picture = _in_8_bits(ImageOps.exif_transpose(_reduced(file, pixels)))
                 mode = "RGBA" if picture.has_transparency_data else "RGB"

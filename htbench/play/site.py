@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from htbench.core import pictures
 from htbench.core.display import printable
 from htbench.core.errors import HtbenchError, UsageError
 from htbench.play import files, page
@@ -29,6 +30,8 @@ BODY_SECONDS = 20.0
 """The longest wait for the body of a request."""
 MAX_WAITING = 64
 """Most requests for pictures that wait at once."""
+MAX_RECEIVED = 4
+"""Most pictures that are received at once."""
 _MAX_TABS = 1000
 _LARGEST_PNG = 256
 """Side in pixels up to which pictures are sent without loss."""
@@ -66,7 +69,7 @@ class PlaySite:
         self.engine, self.names = engine, names
         self.fits = Fits(engine.fit, engine.has_fit)
         self._newest: OrderedDict[str, int] = OrderedDict()
-        self._waiting = 0
+        self._waiting = self._received = 0
         self._thread = ThreadPoolExecutor(1, "pictures")
         routes = [
             Route(f"/{token}/", self._checked(self._page), methods=["GET"]),
@@ -91,6 +94,8 @@ class PlaySite:
                 response = await answer(request)
             except Refusal as refusal:
                 response = PlainTextResponse(str(refusal), refusal.status)
+                if refusal.status == 408:
+                    response.headers["Connection"] = "close"
             except Stale:
                 response = PlainTextResponse("a newer request has come", 409)
             except HtbenchError as error:
@@ -156,10 +161,15 @@ class PlaySite:
         )
 
     async def _reference(self, request: Request) -> Response:
-        data = await self._body(request, "application/octet-stream", MAX_PICTURE_BYTES)
-        return JSONResponse(
-            {"picture": await self._in_thread(lambda: self.engine.keep_reference(data))}
-        )
+        if self._received >= MAX_RECEIVED:
+            raise Refusal(503, "too many pictures come at once; try again")
+        self._received += 1
+        try:
+            data = await self._body(request, "application/octet-stream", MAX_PICTURE_BYTES)
+            name = await self._in_thread(lambda: self.engine.keep_reference(data))
+        finally:
+            self._received -= 1
+        return JSONResponse({"picture": name})
 
     async def _file(self, request: Request) -> Response:
         asked = read(FileRequest, await self._json(request))
@@ -212,10 +222,10 @@ def _in_json(row: Row) -> Mapping[str, Any]:
 
 def address(image: "Image") -> str:
     """The picture as a `data:` address: without loss if it is small."""
-    buffer, is_small = BytesIO(), max(image.size) <= _LARGEST_PNG
-    if is_small:
-        image.save(buffer, "PNG", compress_level=1)
+    if max(image.size) <= _LARGEST_PNG:
+        kind, data = "png", pictures.encode_png(image)
     else:
+        buffer = BytesIO()
         image.save(buffer, "WEBP", quality=90)
-    kind = "png" if is_small else "webp"
-    return f"data:image/{kind};base64,{b64encode(buffer.getvalue()).decode()}"
+        kind, data = "webp", buffer.getvalue()
+    return f"data:image/{kind};base64,{b64encode(data).decode()}"

@@ -148,10 +148,10 @@ def unknown_words(model: Model, texts: Iterable[str]) -> dict[str, list[str]]:
     """
     if not isinstance(model, HasVocabulary):
         return {}
-    known: set[str] = set()
-    if isinstance(model, ListsWords):
-        known = {word for names in model.vocabulary().values() for word in " ".join(names).split()}
     words = dict.fromkeys(word for text in texts for word in model.unknown_words(text))
+    known: set[str] = set()
+    if words and isinstance(model, ListsWords):
+        known = {word for names in model.vocabulary().values() for word in " ".join(names).split()}
     return {word: get_close_matches(word, known, n=3, cutoff=0.7) for word in words}
 
 

@@ -5,10 +5,11 @@
   const demoData = document.getElementById("play-demo");
   const demo = demoData ? new Demo(demoData) : null;
   const source = demo || new Server();
-  const kept = new KeptPictures(6000);
+  const kept = new KeptPictures(2 ** 26);
   const status = find("status");
   const STEPS = demo ? demo.strengths : Array.from({ length: 31 }, (_, k) => Math.round((k - 10) * 10) / 100);
-  const MANY = 4; // strengths of a slider that are asked for at once
+  const MANY = 2; // strengths of a slider that are asked for at once
+  const PAUSE = demo ? 0 : 150; // milliseconds without a change, after which further pictures are made
   const undoable = [];
   const fitting = new Set();
   let state = null;
@@ -63,7 +64,7 @@
     refresh();
   };
 
-  // First the picture at the slider's place, then those of all its places, the nearest first.
+  // First the picture at the slider's place, then, after a pause, those of all its places, the nearest first.
   let begun = 0;
   const refresh = async () => {
     const own = ++begun;
@@ -73,6 +74,7 @@
     try {
       const now = point();
       if (!view.methods.every((method) => kept.get(view, method, now)) && !(await ask(view, [now], { scores: false, turn }))) return;
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
       if (own !== begun) return;
       const here = now[moving] ?? 0;
       const around = [...STEPS].sort((a, b) => Math.abs(a - here) - Math.abs(b - here));
@@ -141,7 +143,7 @@
     }
   };
 
-  const seconds = (value) => (value < 0.0095 ? `${(1000 * value).toFixed(1)} ms` : value < 1 ? `${Math.round(1000 * value)} ms` : `${value.toFixed(1)} s`);
+  const seconds = (value) => (value < 0.00005 ? "under 0.1 ms" : value < 0.0095 ? `${(1000 * value).toFixed(1)} ms` : value < 1 ? `${Math.round(1000 * value)} ms` : `${value.toFixed(1)} s`);
   const element = (tag, values = {}, children = []) => {
     const made = Object.assign(document.createElement(tag), values);
     made.append(...children);

@@ -5,8 +5,9 @@ class PlayProblem extends Error {}
 
 // Pictures by prompt, seed, method, concepts and strengths, the oldest ones dropped first.
 class KeptPictures {
-  constructor(most) {
-    this.most = most;
+  constructor(mostLetters) {
+    this.mostLetters = mostLetters;
+    this.letters = 0;
     this.entries = new Map();
   }
   static key(view, method, point) {
@@ -19,12 +20,14 @@ class KeptPictures {
   put(view, method, point, picture) {
     const key = KeptPictures.key(view, method, point);
     const known = this.entries.get(key);
-    this.entries.delete(key);
+    if (known) this.drop(key);
     this.entries.set(key, { ...known, ...picture });
-    if (this.entries.size > this.most) this.entries.delete(this.entries.keys().next().value);
+    this.letters += picture.address.length;
+    while (this.letters > this.mostLetters && this.entries.size > 1) this.drop(this.entries.keys().next().value);
   }
-  clear() {
-    this.entries.clear();
+  drop(key) {
+    this.letters -= this.entries.get(key).address.length;
+    this.entries.delete(key);
   }
 }
 
@@ -44,36 +47,36 @@ class Server {
   async pictures(view, points, { scores, turn }) {
     const concepts = view.concepts.map(({ words, picture }) => ({ words, picture }));
     const asked = { prompt: view.prompt, seed: view.seed, concepts, methods: view.methods, points, scores };
-    const reply = await this.post("pictures", { tab: this.tab, number: turn.number, view: asked }, turn.signal);
-    return reply ? (await reply.json()).rows : null;
+    const found = await this.post("pictures", { tab: this.tab, number: turn.number, view: asked }, "json", turn.signal);
+    return found && found.rows;
   }
   async fit(method, { words, picture }) {
-    return (await this.post("fit", { method, concept: { words, picture } })).json();
+    return this.post("fit", { method, concept: { words, picture } }, "json");
   }
   async reference(file) {
-    const reply = await this.request("reference", file, "application/octet-stream");
-    return (await reply.json()).picture;
+    return (await this.request("reference", file, "application/octet-stream", "json")).picture;
   }
   async file(view, points, format) {
     const concepts = view.concepts.map(({ words, picture }) => ({ words, picture }));
     const asked = { prompt: view.prompt, seed: view.seed, concepts, methods: view.methods, points };
-    return (await this.post("file", { view: asked, format })).blob();
+    return this.post("file", { view: asked, format }, "blob");
   }
-  post(path, value, signal) {
-    return this.request(path, JSON.stringify(value), "application/json", signal);
+  post(path, value, read, signal) {
+    return this.request(path, JSON.stringify(value), "application/json", read, signal);
   }
-  // The reply; null if it is stale.
-  async request(path, body, type, signal) {
-    let reply;
+  // The body of the reply, read as "json" or "blob"; null if it is stale.
+  async request(path, body, type, read, signal) {
+    let problem;
     try {
-      reply = await fetch(path, { method: "POST", headers: { "Content-Type": type }, body, signal });
+      const reply = await fetch(path, { method: "POST", headers: { "Content-Type": type }, body, signal });
+      if (reply.status === 409) return null;
+      if (reply.ok) return await reply[read]();
+      problem = await reply.text();
     } catch (error) {
       if (error.name === "AbortError") return null;
-      throw new PlayProblem("The server does not answer; is htbench play still running?");
+      problem = "The server does not answer; is htbench play still running?";
     }
-    if (reply.status === 409) return null;
-    if (!reply.ok) throw new PlayProblem(await reply.text());
-    return reply;
+    throw new PlayProblem(problem);
   }
 }
 

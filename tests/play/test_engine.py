@@ -1,5 +1,9 @@
 """Pictures, scores and fits of the page."""
 
+import struct
+import zlib
+from collections.abc import Sequence
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -17,7 +21,7 @@ LEMON = ConceptSource(words="with lemon")
 
 def _rows(engine: Engine, *methods: str, **values: Any) -> list[Row]:
     asked = {"concepts": (LEMON,), "points": ((1.0,),), **values}
-    return list(engine.rows(View(prompt="horse", methods=methods, **asked)))
+    return engine.rows(View(prompt="horse", methods=methods, **asked))
 
 
 def _pixels(image: Image.Image) -> bytes:
@@ -90,10 +94,87 @@ def test_two_concepts_act_together(engine: Engine) -> None:
 
 
 def test_a_newer_request_ends_an_older_one_before_its_next_pictures(engine: Engine) -> None:
+    engine.fit("mean-shift", LEMON)
     answers = iter([False, True])
-    view = View(prompt="horse", methods=("prompt",), concepts=(LEMON,), points=((1.0,),))
+    points = tuple((0.1 * k,) for k in range(1, 9))
+    view = View(prompt="horse", methods=("mean-shift",), concepts=(LEMON,), points=points)
     with pytest.raises(Stale):
-        list(engine.rows(view, lambda: next(answers)))
+        engine.rows(view, lambda: next(answers))
+
+
+def test_pictures_of_all_methods_at_a_point_are_made_together(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.fit("mean-shift", LEMON)
+    batches, make = [], engine.model.generate
+
+    def generate(requests: Sequence[Request]) -> list[Image.Image]:
+        batches.append([request.strength for request in requests])
+        return make(requests)
+
+    monkeypatch.setattr(engine.model, "generate", generate)
+    _rows(engine, "prompt", "mean-shift", points=((0.5,), (0.25,), (0.75,)))
+    assert batches == [[0.0, 1.0, 0.5, 0.25], [0.75]]
+
+
+@pytest.mark.parametrize("points", [((0.5,), (1.0,)), ((0.0,),)])
+def test_scores_belong_to_their_pictures(engine: Engine, points: Any) -> None:
+    engine.fit("mean-shift", LEMON)
+    together = _rows(engine, "prompt", "mean-shift", points=points, scores=True)
+    for row in together[1:]:
+        (_, alone) = _rows(engine, row.method, points=points, scores=True)
+        assert (row.presence, row.preservation) == (alone.presence, alone.preservation)
+
+
+def test_what_is_kept_is_bounded(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    forgets: list[int] = []
+    monkeypatch.setattr(engine.model, "forget_prompts", lambda: forgets.append(1), raising=False)
+    monkeypatch.setattr("htbench.play.engine._KEPT_PROMPTS", 50)
+    for kept, most in (
+        ("_images", 20 * (3 * 16 + 4096)),
+        ("_seen", 20),
+        ("_read", 20),
+        ("_learnt", 20),
+    ):
+        monkeypatch.setattr(engine, kept, type(getattr(engine, kept))(
+            most, getsizeof=getattr(engine, kept).getsizeof if kept == "_images" else None
+        ))  # fmt: skip
+    for k in range(100):
+        _rows(engine, "prompt", concepts=(ConceptSource(words=f"with {k} lemons"),), scores=True)
+    assert (len(engine._images), len(engine._seen), len(engine._read)) == (20, 20, 20)
+    assert len(engine._learnt) == 20
+    assert len(forgets) == 2
+
+
+def test_pictures_that_were_sent_are_bounded(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("htbench.play.engine._KEPT_REFERENCES", 2)
+    names = [engine.keep_reference(_png(8, colour)) for colour in ("red", "green", "blue")]
+    kept = {path.stem for path in (engine.folder / "references").iterdir()}
+    assert kept == set(names[1:])
+
+
+def test_a_picture_of_50_megapixels_is_refused_before_it_is_unpacked(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("unpacked"))
+    with pytest.raises(UsageError, match="7,072 x 7,072 pixels, and 33,554,432 is the limit"):
+        engine.keep_reference(_bomb(7072))
+
+
+def _png(side: int, colour: str) -> bytes:
+    buffer = BytesIO()
+    Image.new("RGB", (side, side), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _bomb(side: int) -> bytes:
+    """A PNG of one black colour that says to have so many pixels, without most of its data."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunks = [header, b"IDAT" + zlib.compress(bytes(1 << 20))]
+    parts = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def test_an_unknown_method_is_named_with_the_nearest(engine: Engine) -> None:
@@ -103,7 +184,7 @@ def test_an_unknown_method_is_named_with_the_nearest(engine: Engine) -> None:
 
 def test_an_empty_prompt_is_refused(engine: Engine) -> None:
     with pytest.raises(UsageError, match="prompt is empty"):
-        list(engine.rows(View(prompt=" ", methods=("prompt",))))
+        engine.rows(View(prompt=" ", methods=("prompt",)))
 
 
 def test_a_file_that_is_no_picture_is_refused(engine: Engine) -> None:

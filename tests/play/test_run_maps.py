@@ -20,7 +20,7 @@ LEMON = ConceptSource(words="with lemon")
 def _rows(engine: Engine, words: str = LEMON.words) -> list[Row]:
     concepts = (ConceptSource(words=words),)
     view = View(prompt="horse", methods=("mean-shift",), concepts=concepts, points=((1.0,),))
-    return list(engine.rows(view))
+    return engine.rows(view)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from htbench.play.engine import Engine
-from htbench.play.site import MAX_JSON_BYTES, PlaySite
+from htbench.play.site import MAX_JSON_BYTES, MAX_RECEIVED, PlaySite
 from htbench.play.view import View
 
 TOKEN, TAB = "token", "0123456789abcdef"
@@ -109,10 +109,37 @@ def test_a_view_is_saved_as_a_file(client: TestClient, format: str, start: bytes
     assert client.post(f"/{TOKEN}/file", json=asked).content.startswith(start)
 
 
+def test_words_that_are_html_stay_words_in_a_saved_page(client: TestClient) -> None:
+    words = "<img src=x onerror=alert(1)>"
+    view = _view(prompt=words, concepts=[{"words": words}], points=[[0.5], [1.0]])
+    page = client.post(f"/{TOKEN}/file", json={"view": view, "format": "html"}).text
+    assert "onerror" in page
+    assert "<img src=x" not in page
+
+
+def test_pictures_that_come_at_once_are_few(client: TestClient, site: PlaySite) -> None:
+    site._received = MAX_RECEIVED
+    headers = {"Content-Type": "application/octet-stream"}
+    reply = client.post(f"/{TOKEN}/reference", content=b"x", headers=headers)
+    assert (reply.status_code, len(reply.text.splitlines())) == (503, 1)
+
+
+def test_tabs_that_are_remembered_are_bounded(
+    client: TestClient, site: PlaySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("htbench.play.site._MAX_TABS", 3)
+    for number in range(6):
+        client.post(
+            f"/{TOKEN}/pictures", json={"tab": f"{number:016x}", "number": 1, "view": _view()}
+        )
+    assert len(site._newest) == 3
+
+
 @pytest.mark.parametrize(
     ("values", "line"),
     [
         ({"prompt": "x" * 10_000}, "view.prompt: String should have at most 300 characters"),
+        ({"concepts": [{"words": "x" * 10_000}]}, "at most 300 characters"),
         ({"points": [[1e9]]}, "is not between -5 and 5"),
         ({"points": [["NaN"]]}, "is not between -5 and 5"),
         ({"points": [[1.0, 1.0]]}, "a strength per concept"),
