@@ -35,6 +35,23 @@ class Missing(HtbenchError):
     exit_code = 4
 
 
+_EXTRAS = {
+    **dict.fromkeys(
+        ("diffusers", "open_clip", "ot", "torch", "torchvision", "transformers"), "models"
+    ),
+    "pandas": "pandas",
+}
+"""Extras that bring a module which is imported wherever it is used, by its name."""
+
+
+def not_installed(error: ImportError) -> Missing | None:
+    """The error for an extra that is not installed, in one line; None if none has the module."""
+    extra = _EXTRAS.get(error.name or "")
+    if extra is None or not isinstance(error, ModuleNotFoundError):
+        return None
+    return Missing(f"{error.name} is not installed; run: pip install 'htbench[{extra}]'")
+
+
 def no_space() -> Missing:
     """The error for a full disk."""
     return Missing(
