@@ -15,7 +15,6 @@ from htbench.run.store import CellRow, Failure, ImageSeed, image_file
 from htbench.run.summary import METRICS
 from htbench.run.tasks.task import PAIR_SCORES, TaskPrompt
 from htbench.run.workers.messages import Embeddings, EmbedImages, run_all
-from htbench.scorers import metrics
 from htbench.scorers.metric_table import PAIRED
 from htbench.steering.concept import Concept
 from htbench.steering.pair import ConceptPair
@@ -164,6 +163,8 @@ class _Embedder:
             return []
         import torch
 
+        from htbench.scorers import metrics
+
         image, neutral = torch.stack(list(images)), [each.neutral for each in questions]
         plain = [self._unsteered[text, row.seed] for text, row in zip(neutral, rows, strict=True)]
         texts, vectors = self._subjects
@@ -257,6 +258,8 @@ def _scores(
 ) -> list[Score]:
     import torch
 
+    from htbench.scorers import metrics
+
     image = torch.stack(list(images))
     pairs = zip(images, unsteered, strict=True)
     before = torch.stack([own if other is None else other for own, other in pairs])
@@ -296,6 +299,8 @@ def _pair_scores(
     """
     import torch
 
+    from htbench.scorers import metrics
+
     scores: list[Score] = []
     for row, image, question in zip(rows, images, questions, strict=True):
         if targets := _member_targets(question):
@@ -321,6 +326,8 @@ def _class_probability(
     concepts: Sequence[Concept], image: "Tensor", class_texts: ClassTexts, encoder: RemoteEncoder
 ) -> "Tensor":
     import torch
+
+    from htbench.scorers import metrics
 
     scores = torch.empty(len(concepts))
     for kind in {concept.kind for concept in concepts}:
