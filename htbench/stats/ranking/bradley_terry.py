@@ -90,8 +90,6 @@ def fit(votes: Votes, *, ties: TieRule = "half", prior: float = PRIOR) -> Bradle
         https://doi.org/10.1080/01621459.1970.10481082
         Ford. Solution of a Ranking Problem from Binary Comparisons. 1957.
         https://doi.org/10.1080/00029890.1957.11989117
-        Newman. Efficient Computation of Rankings from Pairwise Comparisons. 2023.
-        https://www.jmlr.org/papers/v24/22-1086.html
     """
     if prior < 0:
         raise ValueError(f"the prior is {prior!r} votes, which is below 0")
