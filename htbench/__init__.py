@@ -149,7 +149,12 @@ def __getattr__(name: str) -> object:
     if name not in _ORIGINS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, attribute = _ORIGINS[name].partition(":")
-    return getattr(import_module(f"{__name__}.{module}"), attribute)
+    try:
+        return getattr(import_module(f"{__name__}.{module}"), attribute)
+    except ModuleNotFoundError as error:
+        from htbench.core.errors import not_installed
+
+        raise not_installed(error) or error from None
 
 
 def __dir__() -> list[str]:

@@ -59,6 +59,8 @@ def main() -> None:
             _fail(error)
         except OSError as error:
             _fail(_from_os_error(error))
+        except ModuleNotFoundError as error:
+            _fail(_from_import_error(error))
     except interrupts.Interrupted as error:
         sys.stderr.write(
             "htbench: interrupted; what was finished is kept\nThe same command continues.\n"
@@ -92,6 +94,16 @@ def _from_os_error(error: OSError) -> "HtbenchError":
     if error.errno == errno.ENOENT and not _has_working_folder():
         return Missing("the folder that you are in was deleted", remedy="Go to another one.")
     raise error
+
+
+def _from_import_error(error: ModuleNotFoundError) -> "HtbenchError":
+    """The extra that is not installed; raises `error` again if it is a bug instead."""
+    from htbench.core.errors import not_installed
+
+    missing_extra = not_installed(error)
+    if missing_extra is None:
+        raise error
+    return missing_extra
 
 
 def _has_working_folder() -> bool:

@@ -11,7 +11,7 @@ import typer
 
 from htbench.cli.options import Json
 from htbench.core import registry
-from htbench.core.errors import HtbenchError
+from htbench.core.errors import HtbenchError, not_installed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,8 @@ def _packages() -> Iterator[DoctorCheck]:
 
     for line in requires("htbench") or []:
         package = Requirement(line)
+        if package.name == "htbench":  # an extra of its own, whose packages are checked too
+            continue
         extra = package.marker is not None and not package.marker.evaluate({"extra": ""})
         try:
             installed = version(package.name)
@@ -75,10 +77,13 @@ def _packages() -> Iterator[DoctorCheck]:
 
 
 def _devices() -> Iterator[DoctorCheck]:
-    import torch
-
-    cores = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
-    yield DoctorCheck(what="cpu", found=cores)
+    cores = f"{os.cpu_count()} cores"
+    try:
+        import torch
+    except ModuleNotFoundError:
+        yield DoctorCheck(what="cpu", found=cores)
+        return
+    yield DoctorCheck(what="cpu", found=f"{cores}, {torch.get_num_threads()} threads")
     for k in range(torch.cuda.device_count()):
         gpu = torch.cuda.get_device_properties(k)
         memory = f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB"
@@ -128,6 +133,8 @@ def _plugin(group: registry.Group, name: str) -> DoctorCheck:
         if missing is None:
             plugin("cpu")
     except Exception as error:  # a stranger's plug-in may fail in any way: that is the answer
+        if isinstance(error, ImportError) and (extra := not_installed(error)):
+            return DoctorCheck(what=f"{kind} {name}", found=f"optional: {extra}", there=False)
         text = f"{type(error).__name__}: {error}"
         return DoctorCheck(what=f"{kind} {name}", found=text, well=False)
     if lacks and hasattr(plugin, "fetch"):

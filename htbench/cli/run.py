@@ -24,7 +24,7 @@ from htbench.cli.options import (
     parse_wordings,
 )
 from htbench.cli.report import open_page, write_and_print
-from htbench.core.errors import Incomplete, UsageError
+from htbench.core.errors import Incomplete, UsageError, check_installed
 
 if TYPE_CHECKING:
     from htbench.core.display import Display
@@ -452,6 +452,7 @@ def _run(
 
     if is_finished(plan, folder, options, against=against):
         return _show_finished(folder, wide=wide, as_json=display.as_json)
+    check_installed("torch")
     if announcement := announce(plan, folder, against=against):
         display.announce(announcement)
 

@@ -5,6 +5,7 @@ refused.
 """
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -242,6 +243,8 @@ class Database:
 def _is_full(folder: Path) -> bool:
     """True if the disk has not the room that SQLite needs beside a file that it reads."""
     try:
+        if not hasattr(os, "statvfs"):  # Windows, whose disks have no limit on the number of files
+            return shutil.disk_usage(folder).free < _LEAST_ROOM
         disk = os.statvfs(folder)
     except OSError:
         return False

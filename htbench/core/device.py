@@ -23,13 +23,18 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def choose(name: str | None) -> str:
-    """The device `name`; for None the GPU if there is one, else the CPU.
+    """The device `name`; for None the GPU if there is one, else the CPU, as without torch.
 
     Raises:
         UnknownName: if it is not the name of a device.
         Missing: if this machine has no such GPU.
     """
-    import torch
+    try:
+        import torch
+    except ModuleNotFoundError:
+        if name in (None, "cpu"):
+            return "cpu"
+        raise
 
     if name is None:
         return "cuda" if torch.cuda.is_available() else "cpu"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import ClassVar
 
 
@@ -33,6 +34,32 @@ class Missing(HtbenchError):
     """Something outside of htbench is missing: weights, a key, a device, room on the disk."""
 
     exit_code = 4
+
+
+_EXTRAS = {
+    **dict.fromkeys(
+        ("diffusers", "open_clip", "ot", "torch", "torchvision", "transformers"), "models"
+    ),
+    "pandas": "pandas",
+}
+"""Extras that bring a module which is imported wherever it is used, by its name."""
+
+
+def not_installed(error: ImportError) -> Missing | None:
+    """The error for an extra that is not installed, in one line; None if none has the module."""
+    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
+        return _missing_extra(error.name)
+    return None
+
+
+def check_installed(module: str) -> None:
+    """Raise `Missing` if a module of an extra is not installed; it is not imported."""
+    if find_spec(module) is None:
+        raise _missing_extra(module)
+
+
+def _missing_extra(module: str) -> Missing:
+    return Missing(f"{module} is not installed; run: pip install 'htbench[{_EXTRAS[module]}]'")
 
 
 def no_space() -> Missing:

@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from htbench.core import content
-from htbench.core.errors import Missing, UnknownName, UsageError
+from htbench.core.errors import Missing, UnknownName, UsageError, not_installed
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -143,6 +143,8 @@ def load(group: Group, name: str) -> Any:
 
 def cannot_import(what: str, error: Exception, *, remedy: str) -> Missing:
     """The error for code that cannot be imported, with its reason and remedy."""
+    if isinstance(error, ImportError) and (missing_extra := not_installed(error)):
+        return missing_extra
     if isinstance(error, ImportError) and (error.name or "").startswith("htbench."):
         remedy = (
             "It was written for another version of htbench: import what it needs from htbench "

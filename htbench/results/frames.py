@@ -2,11 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from htbench.core.errors import Missing, UnknownName
+from htbench.core.errors import Missing, UnknownName, not_installed
 from htbench.core.types import encoder_name
 from htbench.judging import pointwise_scores
 from htbench.judging.ledger import Ledger
@@ -151,7 +149,7 @@ def cells(summary: Summary, *, scorer: str | None) -> "DataFrame":
         if by == encoder or by in others:
             columns[metric][cell] = value
     for name, values in {**columns, **_pointwise(summary)}.items():
-        frame[name] = pd.Series(values, dtype="float64").reindex(frame.index)
+        frame[name] = _pandas().Series(values, dtype="float64").reindex(frame.index)
     return frame.reset_index(drop=True)
 
 
@@ -178,6 +176,7 @@ def timings(summary: Summary) -> "DataFrame":
 
 def sessions(summary: Summary) -> "DataFrame":
     """A row per session."""
+    pd = _pandas()
     rows = [
         (
             each.id,
@@ -241,13 +240,23 @@ def _column_type(column: str) -> object:
 def _frame(rows: Iterable[Sequence[object]], types: Types, summary: Summary) -> "DataFrame":
     """The rows with these types; categories of methods and concepts are in the plan's order."""
     orders = {"method": summary.methods, "concept": list(summary.facts.concepts)}
-    frame = pd.DataFrame(list(rows), columns=list(types), dtype=object).astype(dict(types))
+    frame: DataFrame = _pandas().DataFrame(list(rows), columns=list(types), dtype=object)
+    frame = frame.astype(dict(types))
     for name in types.keys() & orders.keys():
         values = frame[name].cat.categories
         order = [each for each in orders[name] if each in values]
         order += [each for each in values if each not in order]
         frame[name] = frame[name].cat.set_categories(order)
     return frame
+
+
+def _pandas() -> Any:
+    """The module pandas, of an extra; all else of a run is read without it."""
+    try:
+        import pandas
+    except ModuleNotFoundError as error:
+        raise not_installed(error) or error from None
+    return pandas
 
 
 def _encoder_id(summary: Summary, name: str | None) -> str:

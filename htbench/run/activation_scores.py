@@ -19,7 +19,6 @@ from htbench.run.summary import Summary
 from htbench.run.workers.messages import ActivationScores, Handle, MeasureActivations, run_all
 from htbench.scorers.activation_scorer import ActivationScorer
 from htbench.stats import estimates
-from htbench.steering import intervention
 from htbench.steering.concept import Concept
 
 _METHODS_AT_ONCE = 8
@@ -117,6 +116,8 @@ def _rows(
 
 def _load(context: RunContext, facts: Facts, method: str, concept: Concept) -> Handle:
     name = map_file(Digest(facts.methods[method].digest), Digest(facts.model.revision), concept)
+    from htbench.steering import intervention
+
     return context.pool.put(intervention.load(context.maps / name, model=context.model))
 
 

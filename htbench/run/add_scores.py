@@ -27,9 +27,9 @@ from htbench.run.fact_table import Facts
 from htbench.run.plan import Plan, ResolvedPlan
 from htbench.run.score import score
 from htbench.run.store import Store
+from htbench.run.workers.encoder_worker import EncoderWorker
 from htbench.run.workers.local import LocalPool
 from htbench.run.workers.messages import WorkerSetup
-from htbench.run.workers.worker import EncoderWorker, Worker
 from htbench.scorers import scorer
 from htbench.scorers.activation_scorer import load_activation_scorer
 from htbench.scorers.scorer import Scorer
@@ -191,6 +191,8 @@ def _score_activations(context: RunContext, device: str | None) -> dict[str, int
             "activations of imported pictures cannot be scored: their model is not here",
             remedy="Score activations of a run that htbench made.",
         )
+    from htbench.run.workers.worker import Worker
+
     worker = Worker(
         WorkerSetup(
             model=settings.model,

@@ -17,7 +17,6 @@ from htbench.run.store import CellRow, Failure, ImageSeed, image_file
 from htbench.run.summary import METRICS
 from htbench.run.tasks.task import PAIR_SCORES, REPLACEMENT_SCORES, TaskPrompt
 from htbench.run.workers.messages import Embeddings, EmbedImages, run_all
-from htbench.scorers import metrics
 from htbench.scorers.metric_table import PAIRED
 from htbench.steering.concept import Concept
 from htbench.steering.pair import ConceptPair, Replacement
@@ -182,6 +181,8 @@ class _Embedder:
             return []
         import torch
 
+        from htbench.scorers import metrics
+
         image, neutral = torch.stack(list(images)), [each.neutral for each in questions]
         plain = [self._unsteered[text, row.seed] for text, row in zip(neutral, rows, strict=True)]
         texts, vectors = self._subjects
@@ -282,6 +283,8 @@ def _scores(
 ) -> list[Score]:
     import torch
 
+    from htbench.scorers import metrics
+
     image = torch.stack(list(images))
     pairs = zip(images, unsteered, strict=True)
     before = torch.stack([own if other is None else other for own, other in pairs])
@@ -322,6 +325,8 @@ def _pair_scores(
     """
     import torch
 
+    from htbench.scorers import metrics
+
     scores: list[Score] = []
     for row, image, question in zip(rows, images, questions, strict=True):
         targets = _member_targets(question)
@@ -357,6 +362,8 @@ def _class_probability(
     concepts: Sequence[Concept], image: "Tensor", class_texts: ClassTexts, encoder: RemoteEncoder
 ) -> "Tensor":
     import torch
+
+    from htbench.scorers import metrics
 
     scores = torch.empty(len(concepts))
     for kind in {concept.kind for concept in concepts}:

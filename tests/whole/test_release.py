@@ -4,13 +4,19 @@ import os
 import subprocess
 import sys
 import tomllib
+import venv
+from email.message import Message
 from email.parser import HeaderParser
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 CONTENT = ("baselines", "concepts", "judges", "reports")
@@ -63,10 +69,14 @@ def test_the_wheel_has_all_code_weights_cards_and_templates_and_nothing_else(whe
     assert names == files("htbench") | content
 
 
-def test_the_wheel_states_version_licence_and_extras(wheel: Path) -> None:
+@pytest.fixture(scope="module")
+def metadata(wheel: Path) -> Message:
     archive = ZipFile(wheel)
     (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-    metadata = HeaderParser().parsestr(archive.read(name).decode())
+    return HeaderParser().parsestr(archive.read(name).decode())
+
+
+def test_the_wheel_states_version_licence_and_extras(metadata: Message) -> None:
     assert metadata["Version"] == PROJECT["version"]
     assert metadata["License-Expression"] == PROJECT["license"]
     assert set(metadata.get_all("Provides-Extra") or ()) == set(PROJECT["optional-dependencies"])
@@ -74,6 +84,68 @@ def test_the_wheel_states_version_licence_and_extras(wheel: Path) -> None:
         "LICENSE",
         "NOTICE",
     }
+
+
+def test_torch_and_what_models_need_are_an_extra(metadata: Message) -> None:
+    needed = [Requirement(line) for line in metadata.get_all("Requires-Dist") or ()]
+    models = {"diffusers", "open-clip-torch", "pot", "torch", "torchvision", "transformers"}
+    core = {canonicalize_name(each.name) for each in needed if each.marker is None}
+    with_models = {
+        canonicalize_name(each.name)
+        for each in needed
+        if each.marker and each.marker.evaluate({"extra": "models"})
+    }
+    assert core.isdisjoint(models | {"pandas"})
+    assert models <= with_models
+
+
+def test_the_oldest_versions_that_are_tested_are_the_lower_bounds() -> None:
+    extras = PROJECT["optional-dependencies"].values()
+    lines = [*PROJECT["dependencies"], *(line for extra in extras for line in extra)]
+    bounds = {
+        canonicalize_name(each.name): Version(limit.version)
+        for each in map(Requirement, lines)
+        for limit in each.specifier
+        if limit.operator == ">="
+    }
+    _, *pins = (ROOT / "tests" / "oldest.txt").read_text("utf-8").splitlines()
+    pairs = (pin.partition("==") for pin in pins)
+    assert {name: Version(Version(pin).base_version) for name, _, pin in pairs} == bounds
+
+
+@pytest.mark.slow
+def test_in_a_fresh_environment_core_dependencies_take_less_than_250_mb(
+    wheel: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sizes are those of the files that packages have, without the byte code that pip compiles."""
+    venv.create(tmp_path / "environment", symlinks=True)
+    program = tmp_path / "environment" / "bin" / "python"
+    install = ("install", "--quiet", "--disable-pip-version-check", str(wheel))
+    python("-m", "pip", "--python", str(program), *install, cwd=tmp_path)
+    (packages,) = (tmp_path / "environment" / "lib").glob("*/site-packages")
+    files = {each.name: each.files or () for each in distributions(path=[str(packages)])}
+    sizes = {
+        name: sum((packages / file).stat().st_size for file in files[name] if file.suffix != ".pyc")
+        for name in files
+    }
+    byte_code = sum(path.stat().st_size for path in packages.rglob("*.pyc"))
+    own = sizes.pop("htbench")
+    with capsys.disabled():
+        for name in sorted(sizes, key=lambda name: -sizes[name])[:8]:
+            print(f"\n{name:20} {sizes[name] / 1e6:6.1f} MB", end="")
+        print(f"\nall {len(sizes)} dependencies  {sum(sizes.values()) / 1e6:6.1f} MB")
+        print(f"htbench itself       {own / 1e6:6.1f} MB")
+        print(f"byte code            {byte_code / 1e6:6.1f} MB")
+    ended = subprocess.run(
+        [str(program), "-m", "htbench", "run", "quickstart"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (4, 1)
+    assert "pip install 'htbench[models]'" in ended.stderr
+    assert sum(sizes.values()) < 250e6
 
 
 def test_an_installed_wheel_runs_without_the_checkout(installed: Path, tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
+from htbench.run.workers.encoder_worker import EncoderWorker
 from htbench.run.workers.messages import AnyTask, Handle, Result, SteeringSource
-from htbench.run.workers.worker import EncoderWorker
 from htbench.steering.baseline import Card
-from htbench.steering.intervention import Intervention
+
+if TYPE_CHECKING:
+    from htbench.steering.intervention import Intervention
 
 
 class LocalPool:
@@ -40,7 +43,7 @@ class LocalPool:
                 else:
                     previous = task, encoder.submit(outcome)
 
-    def put(self, intervention: Intervention) -> Handle:
+    def put(self, intervention: "Intervention") -> Handle:
         return intervention
 
     def steering_source(self, name: str, card: Card, *, seed: int) -> SteeringSource:

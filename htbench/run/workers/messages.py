@@ -3,19 +3,22 @@ to another machine."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from jaxtyping import Float
-from torch import Tensor
 
 from htbench.core.types import Digest, Site, SiteInfo
 from htbench.run.store import CellRow, Failure, GeneratedImage
 from htbench.steering.baseline import Card
 from htbench.steering.concept import Concept
-from htbench.steering.intervention import Intervention
-from htbench.steering.method import PromptsAndSeeds
 from htbench.steering.text_limits import CutText, Question
 from htbench.steering.training import Training
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from htbench.steering.intervention import Intervention
+    from htbench.steering.method import PromptsAndSeeds
 
 Handle = object
 """A value that stays in the pool until a worker needs it; see `Pool.put`."""
@@ -130,7 +133,7 @@ class PartFit:
 class FitResult:
     """The interventions of a task, on the CPU, and the seconds that their fits took."""
 
-    interventions: tuple[Intervention, ...]
+    interventions: "tuple[Intervention, ...]"
     """One per concept."""
     seconds: float
     """Seconds per concept, with those of earlier fits that it is made from."""
@@ -192,8 +195,8 @@ class EmbedTexts:
 class Embeddings:
     """Embeddings, in the order of the task."""
 
-    images: Float[Tensor, "images features"]
-    texts: Float[Tensor, "texts features"]
+    images: "Float[Tensor, 'images features']"
+    texts: "Float[Tensor, 'texts features']"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,9 +223,9 @@ class MeasureActivations:
 
     concept: str
     """Its id."""
-    source: PromptsAndSeeds
+    source: "PromptsAndSeeds"
     """Prompts and seeds of the images that are steered."""
-    targets: tuple[PromptsAndSeeds, PromptsAndSeeds]
+    targets: "tuple[PromptsAndSeeds, PromptsAndSeeds]"
     """Those of two halves of the images that ask for the concept."""
     changes: Mapping[str, tuple[Handle, float]]
     """Interventions and their strengths, by method."""
@@ -281,7 +284,7 @@ class Pool(Protocol):
         `supply` returns None.
         """
 
-    def put(self, intervention: Intervention) -> Handle:
+    def put(self, intervention: "Intervention") -> Handle:
         """A handle that stands for `intervention` in a task."""
 
     def steering_source(self, name: str, card: Card, *, seed: int) -> SteeringSource:

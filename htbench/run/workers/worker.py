@@ -1,29 +1,23 @@
 """A worker: a process with the model and the encoders loaded, which does one task at a time."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import lru_cache, partial
-from io import BytesIO
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from PIL import Image
 
 from htbench.core import registry
 from htbench.core.errors import HtbenchError
-from htbench.core.types import Digest
 from htbench.run.sessions import machine
 from htbench.run.store import Failure
 from htbench.run.workers import activations
 from htbench.run.workers.batch import BatchGenerator, failure_of
+from htbench.run.workers.encoder_worker import EncoderWorker
 from htbench.run.workers.messages import (
     CheckWords,
-    Embeddings,
-    EmbedImages,
-    EmbedTexts,
-    EncoderInfo,
     FitResult,
     FitTask,
     GenerateResult,
@@ -42,67 +36,14 @@ from htbench.run.workers.messages import (
 )
 from htbench.steering.baseline import Card
 from htbench.steering.derived import DerivedSteering
-from htbench.steering.encoder import Encoder
 from htbench.steering.intervention import Intervention
 from htbench.steering.method import Steering, TrainedMethod, load_or_train, towards_many
 from htbench.steering.model import HasDetector, HasFacts, Model, unknown_words
 from htbench.steering.text_limits import cut_texts
 
-_EMPTY = torch.zeros(0, 0)
 Fit = TypeVar("Fit")
 Fetch = Callable[[Any], Any]
 """Returns the value that a handle stands for."""
-
-
-class EncoderWorker:
-    """Encoders on a device, without the model whose images they read."""
-
-    def __init__(self, encoders: Sequence[Encoder], *, device: str) -> None:
-        self.encoders, self.device = encoders, device
-        self._text_embedding = lru_cache(maxsize=4096)(
-            lambda encoder, text: self.encoders[encoder].texts([text])[0]
-        )
-
-    def info(self) -> WorkerInfo:
-        """Description of the encoders and the machine."""
-        return WorkerInfo(
-            name="",
-            revision=Digest(""),
-            sites={},
-            device=self.device,
-            facts={},
-            encoders=tuple(
-                EncoderInfo(name=encoder.name, revision=encoder.revision, scale=encoder.scale)
-                for encoder in self.encoders
-            ),
-            environment=_environment(self.device),
-        )
-
-    def begin(self, task: Task) -> Result | Callable[[], Result]:
-        """The result of `task`, or a function that returns it.
-
-        The function may be called on any thread, while the next task is begun.
-
-        Raises:
-            HtbenchError: for whatever a user can mend, other than a failed image or intervention.
-        """
-        match task:
-            case EmbedImages():
-                return self._embed_images(task)
-            case EmbedTexts():
-                texts = self.encoders[task.encoder].texts(task.texts)
-                return Embeddings(images=_EMPTY, texts=texts)
-            case _:
-                raise TypeError(f"{type(task).__name__} needs a model")
-
-    def _embed_images(self, task: EmbedImages) -> Embeddings:
-        images = [Image.open(BytesIO(png)) for png in task.pngs]
-        # a vector may depend on the size of its batch, to the last bit
-        filler = images[-1:] * (-len(images) % task.batch_size)
-        encoder = self.encoders[task.encoder]
-        vectors = encoder.images([*images, *filler])[: len(images)] if images else _EMPTY
-        texts = [self._text_embedding(task.encoder, text) for text in task.texts]
-        return Embeddings(images=vectors, texts=torch.stack(texts) if texts else _EMPTY)
 
 
 class Worker(EncoderWorker):
@@ -128,6 +69,7 @@ class Worker(EncoderWorker):
         model = self.model
         return replace(
             super().info(),
+            environment=_environment(model.device),
             name=model.name,
             revision=model.revision,
             sites=dict(model.sites),

@@ -1,10 +1,10 @@
-"""Bradley–Terry and Davidson ratings from votes, fitted by evalica and checked."""
+"""Bradley–Terry and Davidson ratings from votes, by Newton's method, and checked."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
 from htbench.stats.ranking.votes import Unrankable, Votes, VoteTally
@@ -16,8 +16,8 @@ Limit = Literal["above", "below", "both"]
 
 PRIOR = 0.5
 """Default number of pseudo-votes per contender."""
-_TOLERANCE, _MAX_STEPS, _MAX_MISFIT = 1e-12, 100_000, 1e-7
-_MAX_NEWTON_STEPS, _MAX_NEWTON_STEP = 50, 2.0
+_TOLERANCE, _MAX_MISFIT, _MAX_LAST_STEP = 1e-12, 1e-7, 1e-6
+_MAX_STEPS, _MAX_STEP = 100, 2.0
 _MAX_CELLS = 1_000_000
 """Pairs of contenders over all rounds that are solved at once."""
 
@@ -90,8 +90,6 @@ def fit(votes: Votes, *, ties: TieRule = "half", prior: float = PRIOR) -> Bradle
         https://doi.org/10.1080/01621459.1970.10481082
         Ford. Solution of a Ranking Problem from Binary Comparisons. 1957.
         https://doi.org/10.1080/00029890.1957.11989117
-        Newman. Efficient Computation of Rankings from Pairwise Comparisons. 2023.
-        https://www.jmlr.org/papers/v24/22-1086.html
     """
     if prior < 0:
         raise ValueError(f"the prior is {prior!r} votes, which is below 0")
@@ -121,40 +119,19 @@ def solve(
 ) -> tuple[Float[np.ndarray, " contenders"], float]:
     """Ratings and ν of one tally, whose contenders the prior or the votes must link.
 
-    evalica reports no error where there is no maximum, where it stops early, or where ratings are
-    equal so that ν is never updated; hence the prior, the start at the ν of equals, and the check
-    of the likelihood's equations at the end.
+    Raises:
+        NotConverged: if the likelihood has no maximum, or none was found.
     """
-    import evalica  # imports pandas, which a report without judges does not need
-    from evalica import Winner
-
-    size = len(tally.wins)
-    xs, ys, tied_xs, tied_ys = _pair_indices(size)
-    votes_won = tally.wins + 0.5 * tally.ties if ties == "half" else tally.wins
-    wins = votes_won + prior / (2 * (size - 1)) * ~np.eye(size, dtype=bool)
-    draws = tally.ties if ties == "davidson" else np.zeros_like(wins)
-    weights, winners = wins[xs, ys], [Winner.X] * len(xs)
-    if draws.any():
-        weights = np.concatenate([weights, draws[tied_xs, tied_ys]])
-        winners += [Winner.Draw] * len(tied_xs)
-        xs, ys = np.concatenate([xs, tied_xs]), np.concatenate([ys, tied_ys])
-        start = draws.sum() / (2 * wins.sum())
-        davidson = evalica.newman(
-            xs, ys, winners, v_init=start, weights=weights, tolerance=_TOLERANCE, limit=_MAX_STEPS
-        )
-        scores, steps, tie_parameter = davidson.scores, davidson.iterations, 2 * float(davidson.v)
-    else:
-        plain = evalica.bradley_terry(
-            xs, ys, winners, weights=weights, tolerance=_TOLERANCE, limit=_MAX_STEPS
-        )
-        scores, steps, tie_parameter = plain.scores, plain.iterations, 0.0
-    ratings = np.log(scores.sort_index().to_numpy())
-    ratings = ratings - ratings.mean()
-    if not _misfit(wins, draws, ratings, tie_parameter) < _MAX_MISFIT:
+    wins, draws = _outcomes(tally, ties=ties, prior=prior)
+    start = draws.sum() / wins.sum()  # ν if all are equal
+    ratings, tie_parameters = _newton(
+        wins[None], draws[None], ratings=np.zeros(len(wins)), tie_parameter=start
+    )
+    if np.isnan(ratings).any():
         raise NotConverged(
-            f"evalica found no ratings within {steps:,} steps", remedy="Give a larger prior."
+            f"no ratings were found within {_MAX_STEPS} steps", remedy="Give a larger prior."
         )
-    return ratings, tie_parameter
+    return ratings[0], float(tie_parameters[0])
 
 
 def solve_resamples(
@@ -162,41 +139,59 @@ def solve_resamples(
 ) -> Float[np.ndarray, "rounds contenders"]:
     """Ratings of many tallies that resample the votes of `rating`, as `solve` gives them.
 
-    Newton's method from `rating` for all at once: the likelihood is concave in the ratings and
-    log ν. Tallies for which the check at its end fails are left to `solve`.
+    All at once, from `rating`. Tallies for which the check at its end fails are left to `solve`.
     """
     size, ties = len(rating.names), rating.ties
-    votes_won = tallies.wins + 0.5 * tallies.ties if ties == "half" else tallies.wins
-    wins = votes_won + rating.prior / (2 * (size - 1)) * ~np.eye(size, dtype=bool)
-    draws = tallies.ties if ties == "davidson" else np.zeros_like(wins)
+    wins, draws = _outcomes(tallies, ties=ties, prior=rating.prior)
     has_draws = draws.any((1, 2))
     ratings = np.empty((len(wins), size))
     step = max(1, _MAX_CELLS // size**2)
     for alike in (np.flatnonzero(has_draws), np.flatnonzero(~has_draws)):
         for at in range(0, len(alike), step):
             chosen = alike[at : at + step]
-            ratings[chosen] = _newton(wins[chosen], draws[chosen], rating)
+            ratings[chosen], _ = _newton(
+                wins[chosen],
+                draws[chosen],
+                ratings=rating.ratings,
+                tie_parameter=rating.tie_parameter,
+            )
     for k in np.flatnonzero(np.isnan(ratings).any(1)):
         tally = VoteTally(wins=tallies.wins[k], ties=tallies.ties[k])
         ratings[k], _ = solve(tally, ties=ties, prior=rating.prior)
     return ratings
 
 
+def _outcomes(
+    tally: VoteTally, *, ties: TieRule, prior: float
+) -> tuple[Float[np.ndarray, "*draws contenders contenders"], ...]:
+    """Votes of the row against the column with those of the prior, and ties, by the rule."""
+    size = tally.wins.shape[-1]
+    votes_won = tally.wins + 0.5 * tally.ties if ties == "half" else tally.wins
+    wins = votes_won + prior / (2 * (size - 1)) * ~np.eye(size, dtype=bool)
+    return wins, tally.ties if ties == "davidson" else np.zeros_like(wins)
+
+
 def _newton(
     wins: Float[np.ndarray, "rounds contenders contenders"],
     draws: Float[np.ndarray, "rounds contenders contenders"],
-    start: BradleyTerryFit,
-) -> Float[np.ndarray, "rounds contenders"]:
-    """Ratings of all rounds, which all have draws or all have none; NaN where none were found."""
+    *,
+    ratings: Float[np.ndarray, " contenders"],
+    tie_parameter: float,
+) -> tuple[Float[np.ndarray, "rounds contenders"], Float[np.ndarray, " rounds"]]:
+    """Ratings and ν of all rounds, which all have draws or all have none, from those given.
+
+    The likelihood is concave in the ratings and log ν. NaN where it has no maximum, or none was
+    found.
+    """
     rounds, size = len(wins), wins.shape[1]
     met = wins + wins.transpose(0, 2, 1) + draws
     with_draws = bool(draws.any())
-    ratings = np.tile(start.ratings, (rounds, 1))
-    log_tie = np.full(rounds, np.log(start.tie_parameter or 1.0))
+    ratings = np.tile(ratings, (rounds, 1))
+    log_tie = np.full(rounds, np.log(tie_parameter or 1.0))
     diagonal = np.arange(size)
     hessian = np.zeros((rounds, size + 1, size + 1))
     gradient = np.zeros((rounds, size + 1))
-    for _ in range(_MAX_NEWTON_STEPS):
+    for _ in range(_MAX_STEPS):
         tie = np.exp(log_tie) if with_draws else np.zeros(rounds)
         won, tied = _probabilities(ratings, tie)
         gap = won - won.transpose(0, 2, 1)
@@ -213,17 +208,17 @@ def _newton(
         try:
             step = np.linalg.solve(hessian, gradient[..., None])[..., 0]
         except np.linalg.LinAlgError:
-            return np.full((rounds, size), np.nan)
+            return np.full((rounds, size), np.nan), np.full(rounds, np.nan)
         largest = np.abs(step).max(1, keepdims=True)
-        step *= np.minimum(1.0, _MAX_NEWTON_STEP / np.maximum(largest, _TOLERANCE))
+        step *= np.minimum(1.0, _MAX_STEP / np.maximum(largest, _TOLERANCE))
         ratings += step[:, :size]
         log_tie += step[:, size]
         if largest.max() < _TOLERANCE:
             break
     ratings -= ratings.mean(1, keepdims=True)
     tie = np.exp(log_tie) if with_draws else np.zeros(rounds)
-    found = _misfit(wins, draws, ratings, tie) < _MAX_MISFIT
-    return np.where(found[:, None], ratings, np.nan)
+    found = (_misfit(wins, draws, ratings, tie) < _MAX_MISFIT) & (largest[:, 0] < _MAX_LAST_STEP)
+    return np.where(found[:, None], ratings, np.nan), np.where(found, tie, np.nan)
 
 
 def strongly_connected(tally: VoteTally, ties: TieRule) -> Bool[np.ndarray, " *draws"]:
@@ -233,12 +228,6 @@ def strongly_connected(tally: VoteTally, ties: TieRule) -> Bool[np.ndarray, " *d
     for _ in range(max(1, (graph.shape[-1] - 1).bit_length())):
         reaches = np.minimum(reaches @ reaches, 1)
     return np.asarray(reaches.all((-2, -1)))
-
-
-def _pair_indices(size: int) -> tuple[Int[np.ndarray, " cells"], ...]:
-    xs, ys = np.nonzero(~np.eye(size, dtype=bool))
-    tied_xs, tied_ys = np.triu_indices(size, 1)
-    return xs, ys, tied_xs, tied_ys
 
 
 def _probabilities(

@@ -128,7 +128,7 @@ def test_davidson_is_what_scipy_finds(count: int) -> None:
 def test_equals_that_tie_have_the_tendency_of_their_votes() -> None:
     assert fit(votes(*[("a", "b", 0.5)] * 4), ties="davidson").tie_parameter == pytest.approx(
         4 / 0.25
-    )  # evalica alone: 1, whatever the votes
+    )
 
 
 def test_planted_strengths_are_recovered() -> None:
