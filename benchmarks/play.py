@@ -20,7 +20,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-POSITIONS, WORDS = 20, ("sepia style", "golden style", "comic style", "gameboy style")
+POSITIONS = 20
+WORDS = (
+    "sepia style", "golden style", "comic style", "gameboy style", "black background",
+    "with lemon", "rainy weather", "foggy weather", "neon style", "charcoal style",
+)  # fmt: skip
+PICTURES = sorted((Path(__file__).parents[1] / "docs" / "examples").rglob("*.png"))
 START = "#prompt=panda&seed=3&concept=woodcut+style&strength=1&method=hypertransport&method=prompt"
 TIME = """([selector, value]) => new Promise((resolve) => {
     const field = document.querySelector(selector);
@@ -39,7 +44,8 @@ TIME = """([selector, value]) => new Promise((resolve) => {
 IDLE = """() => [...document.querySelectorAll(".play-frame")]
     .every((frame) => !frame.classList.contains("behind"))"""
 
-DROPPED = f"() => document.querySelector('.play-concept img') && ({IDLE})()"
+CONCEPT = "document.querySelector('.play-concept img')?.src"
+DROPPED = f"(before) => {CONCEPT} && {CONCEPT} !== before && ({IDLE})()"
 
 
 def main() -> None:
@@ -68,7 +74,7 @@ def main() -> None:
             page.wait_for_timeout(4000)  # the other strengths of the last words
             report("slider", drag(page))
             report("slider, at once after new words", drag_at_once(page))
-            report("a picture dropped", [drop_picture(page)])
+            report("pictures dropped", [drop_picture(page, path) for path in PICTURES])
             if options.screens:
                 keep_screens(page, options.screens)
             browser.close()
@@ -94,12 +100,12 @@ def drag_at_once(page: Any) -> list[float]:
     return drag(page)
 
 
-def drop_picture(page: Any) -> float:
+def drop_picture(page: Any, picture: Path) -> float:
     """Milliseconds to the pictures of a concept that is given as a picture."""
-    picture = Path(__file__).parents[1] / "docs" / "examples" / "golden.png"
+    before = page.evaluate(CONCEPT)
     began = time.perf_counter()
     page.set_input_files("[data-picture]", picture)
-    page.wait_for_function(DROPPED, polling=5)
+    page.wait_for_function(DROPPED, arg=before, polling=5)
     return 1000 * (time.perf_counter() - began)
 
 
