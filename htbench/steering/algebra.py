@@ -6,6 +6,7 @@ from typing import TypeVar
 import torch
 
 from htbench.core.errors import Refused, UsageError
+from htbench.steering.gates import ImageGated, TokensGated
 from htbench.steering.intervention import Affine, Intervention, OnMeans
 from htbench.steering.layout import union
 
@@ -61,13 +62,18 @@ def reflect(change: Affine) -> Affine:
 
 
 def transform(change: Intervention, function: Callable[[Affine], Affine]) -> Intervention:
-    """An affine map, or one that acts on means, with a function of its map in its place.
+    """An affine map with a function of it in its place, also one on means or behind a gate.
 
     Raises:
         UsageError: for an intervention of another class.
     """
     if isinstance(change, OnMeans):
         return OnMeans(transform(change.change, function), sites=change.on_means)
+    if isinstance(change, ImageGated):
+        own = transform(change.change, function)
+        return ImageGated(own, site=change.site, gate=change.gate)
+    if isinstance(change, TokensGated):
+        return TokensGated(transform(change.change, function), gates=change.gates)
     if type(change) is not Affine:
         raise UsageError(
             f"{type(change).__name__} is not an affine map per channel, and has no opposite",

@@ -142,15 +142,17 @@ def cards() -> dict[str, Card]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Way:
-    """A method that has another one as its base, and uses it in another way."""
+    """Another way to use a method."""
 
     aim: str
-    method: str
+    method: str = ""
+    """The method that has the other as its base; empty: the other itself, with `settings`."""
     summary: str
     settings: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 _REMOVE, _ADD, _REPLACE = "at negative strength", "for pairs of concepts", "to replace a concept"
+_GATED = "behind a gate"
 _WAYS: Mapping[str, _Way] = {
     "inverse": _Way(
         aim=_REMOVE,
@@ -201,16 +203,26 @@ _WAYS: Mapping[str, _Way] = {
         method="htbench.methods.replacement:Instead",
         summary="the prompt that asks for the new concept instead of the old one",
     ),
+    "gated": _Way(
+        aim=_GATED,
+        summary="a discriminant at one early site decides which images are steered",
+        settings={"gate": "image"},
+    ),
+    "gated-tokens": _Way(
+        aim=_GATED,
+        summary="a classifier at each site scales the strength at each position",
+        settings={"gate": "tokens"},
+    ),
 }
 """Ways to use a method other than its own, by what follows its name after `@`."""
 _WITHOUT = {
     "none": tuple(_WAYS),
-    "prompt": ("reversed", "sum", "sequence", "backwards", "direct"),
+    "prompt": ("reversed", "sum", "sequence", "backwards", "direct", "gated", "gated-tokens"),
     "per-concept": ("negated", "instead"),
-    "amortised": ("reversed", "negated", "direct", "instead"),
+    "amortised": ("reversed", "negated", "direct", "instead", "gated", "gated-tokens"),
 }
-"""The ways that methods of a kind do not have: what is predicted is not fitted the other way, and
-prompts that are rewritten in turn are those that ask for both concepts."""
+"""The ways that methods of a kind do not have: what is predicted is not fitted the other way and
+has no gate, and prompts that are rewritten in turn are those that ask for both concepts."""
 
 
 def load_card(name: str) -> Card:
@@ -219,7 +231,7 @@ def load_card(name: str) -> Card:
     `NAME@inverse`, `NAME@reversed` and `NAME@negated` are other ways to steer away with the method
     `NAME`, `NAME@sum`, `NAME@sequence` and `NAME@backwards` other ways to add two concepts, and
     `NAME@swap`, `NAME@direct` and `NAME@instead` ways to replace one: cards that are made of its
-    own.
+    own. `NAME@gated` and `NAME@gated-tokens` have a gate in front; ways may follow each other.
 
     Raises:
         UnknownName: if no shipped or installed baseline has that name, with the nearest names.
@@ -249,14 +261,12 @@ def _derive(card: Card, base: str, way: str) -> Card:
         ways = [f"{base}@{each}" for each in _WAYS if each not in absent]
         raise UnknownName("method", f"{base}@{way}", ways or cards(), remedy="See docs/tasks.md.")
     own = _WAYS[way]
+    texts = {"name": f"{card.name}@{way}", "summary": f"{card.name} {own.aim}: {own.summary}."}
+    if not own.method:
+        return card.with_settings(own.settings).model_copy(update={**texts, "published": ()})
+    settings = {"base": base, **own.settings}
     made = card.model_copy(
-        update={
-            "name": f"{card.name}@{way}",
-            "method": own.method,
-            "summary": f"{card.name} {own.aim}: {own.summary}.",
-            "settings": {"base": base, **own.settings},
-            "published": (),
-        }
+        update={**texts, "method": own.method, "settings": settings, "published": ()}
     )
     made._base_digest = card.digest
     return made

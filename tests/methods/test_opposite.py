@@ -7,9 +7,10 @@ from kit.toy import TOKENS, Toy
 from htbench.core.errors import UnknownName
 from htbench.core.types import Site
 from htbench.steering import baseline
-from htbench.steering.algebra import reflect
+from htbench.steering.algebra import reflect, transform
 from htbench.steering.concept import Concept
 from htbench.steering.directed import reverse
+from htbench.steering.gates import ImageGated, TokensGated
 from htbench.steering.intervention import Affine
 from htbench.steering.method import Method, fitting_images
 from htbench.steering.omission import Omit
@@ -109,6 +110,38 @@ def test_a_card_of_another_way_changes_with_that_of_its_base() -> None:
 
 @pytest.mark.parametrize("name", ["hypertransport@reversed", "prompt@reversed", "none@inverse"])
 def test_a_way_that_a_method_does_not_have_is_refused(name: str) -> None:
+    with pytest.raises(UnknownName, match="no method"):
+        baseline.load_card(name)
+
+
+def test_a_gate_stays_in_front_of_a_map_that_is_reflected() -> None:
+    site = Site("a")
+    change = Affine({site: torch.tensor([0.5, 3.0])}, {site: torch.tensor([1.0, -2.0])})
+    gate = torch.tensor([1.0, 0.0, 0.0])
+    z = torch.tensor([[[1.0, 2.0]], [[-1.0, 2.0]]])
+    behind_gates = (
+        ImageGated(change, site=site, gate=gate),
+        TokensGated(change, gates={site: gate}),
+    )
+    for gated in behind_gates:
+        there = gated.apply(site, z, strength=1.0)
+        opposite = transform(gated, reflect).apply(site, z, strength=-1.0)
+        torch.testing.assert_close(opposite, there)
+        assert torch.equal(opposite[1], z[1])
+
+
+def test_a_gate_in_a_name_is_a_setting_of_the_method() -> None:
+    own, gated = (baseline.load_card(f"mean-shift{way}") for way in ("", "@gated"))
+    assert gated.settings == {**own.settings, "gate": "image"}
+    assert baseline.load_method("gaussian-ot@gated-tokens").gate == "tokens"
+
+
+def test_ways_follow_each_other() -> None:
+    assert baseline.load_method("mean-shift@gated@reversed").base == "mean-shift@gated"
+
+
+@pytest.mark.parametrize("name", ["prompt@gated", "hypertransport@gated"])
+def test_what_cannot_stand_behind_a_gate_has_no_such_way(name: str) -> None:
     with pytest.raises(UnknownName, match="no method"):
         baseline.load_card(name)
 
