@@ -10,7 +10,8 @@ from htbench.stats.families import FamiliesByConcept
 from htbench.study.analyse import best, scale, strength
 from htbench.study.analyse.task_result import TaskResult
 from htbench.study.exclusions import Flow
-from htbench.study.task import Task, method_and_strength
+from htbench.core.types import method_and_strength
+from htbench.study.task import Task
 
 
 def compute_task(

@@ -23,7 +23,8 @@ from htbench.study.ask.shown import Shown, ShownPictures
 from htbench.study.collect import intake
 from htbench.study.exclusions import Rules
 from htbench.study.manifest import Manifest
-from htbench.study.task import Task, method_and_strength
+from htbench.core.types import method_and_strength
+from htbench.study.task import Task
 
 _ABOUT_TEMPLATE = """# What the report says of the study; fill in.
 task = {task}

@@ -17,7 +17,8 @@ from htbench.run.store import Store
 from htbench.run.summary import Summary
 from htbench.study.answer import BETWEEN_NAMES
 from htbench.study.ask.options import StudyOptions
-from htbench.study.task import MAX_SET, label_of
+from htbench.core.types import label_of
+from htbench.study.task import MAX_SET
 
 _MAX_SETS = 5000
 """The most different sets of methods that are dealt."""

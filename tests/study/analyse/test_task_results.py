@@ -21,7 +21,8 @@ from htbench.study.ask.options import StudyOptions
 from htbench.study.ask.rehearsal import RehearsalSummary
 from htbench.study.collect import intake, profile
 from htbench.study.exclusions import Flow, Rules, apply_rules
-from htbench.study.task import find, label_of
+from htbench.core.types import label_of
+from htbench.study.task import find
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TASKS = ("strength", "rating", "yes-no", "best")

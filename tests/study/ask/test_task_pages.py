@@ -14,7 +14,7 @@ from htbench.study.ask import export, page, platforms
 from htbench.study.ask.options import StudyOptions
 from htbench.study.collect import intake, profile
 from htbench.study.exclusions import Rules, by_rater, repeat_matches
-from htbench.study.task import method_and_strength
+from htbench.core.types import method_and_strength
 
 TASKS = ("strength", "rating", "yes-no", "best")
 SMALL = {"pairs": 24, "raters": 6, "votes": 3, "size": 16}
