@@ -200,7 +200,9 @@ def pairwise_share(units: Sequence[Unit]) -> Proportion:
 def _share(units: Sequence[Unit], successes: int) -> Proportion:
     if not units:
         return Proportion(count=0, of=0)
-    sums = Sums.collect(units, lambda counts, _: np.stack([counts[:, 0] + counts[:, 1] / 2, counts.sum(1)], 1))
+    sums = Sums.collect(
+        units, lambda counts, _: np.stack([counts[:, 0] + counts[:, 1] / 2, counts.sum(1)], 1)
+    )
     return estimate(sums, ratio).share(0, count=successes, of=len(units))
 
 

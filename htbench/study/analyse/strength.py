@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from htbench.core.types import method_and_strength
 from htbench.run.study_result import IntervalRecord, NoticedRecord, ShareRecord, TableRecord
 from htbench.stats import noticeable, psychometric
 from htbench.stats.durations import Interval
@@ -22,7 +23,7 @@ from htbench.study.analyse.task_result import (
 )
 from htbench.study.answer import Answer
 from htbench.study.exclusions import Flow
-from htbench.core.types import method_and_strength
+
 
 def compute(
     flow: Flow, families: FamiliesByConcept | None = None, *, rounds: int = 1000, seed: int = 0

@@ -4,13 +4,13 @@ from collections.abc import Collection
 from pathlib import Path
 
 from htbench.core.errors import UsageError
+from htbench.core.types import method_and_strength
 from htbench.run.store import Store
 from htbench.run.summary import Summary
 from htbench.stats.families import FamiliesByConcept
 from htbench.study.analyse import best, scale, strength
 from htbench.study.analyse.task_result import TaskResult
 from htbench.study.exclusions import Flow
-from htbench.core.types import method_and_strength
 from htbench.study.task import Task
 
 

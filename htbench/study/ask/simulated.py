@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from htbench.study.answer import NOISE, Item
 from htbench.core.types import method_and_strength
+from htbench.study.answer import NOISE, Item
 from htbench.study.task import Task
 
 Answerer = Callable[[Item], str]
