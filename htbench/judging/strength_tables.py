@@ -62,7 +62,7 @@ def _notes(criterion: StrengthCriterion, result: StrengthResult) -> Iterator[str
 
 
 def write(result: StrengthResult, folder: Path) -> list[Path]:
-    """Write the figures as a JSON file by method and a CSV file by difference; gives their paths."""
+    """Write figures as a JSON file by method and a CSV file by difference; gives the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     name = f"strength-{tables.file_name(result.metadata['judge'], result.id)}"
     json_path, csv_path = folder / f"{name}.json", folder / f"{name}.csv"

@@ -1,9 +1,9 @@
 """The task `strength`: which of two strengths of one method shows the concept more strongly.
 
-Pictures of one method, concept, prompt and seed are compared in both orders, as those of two methods
-are in a tournament: with its rubrics, controls, ledger and limits. The result is, per method, the
-psychometric curve that a study with people gives too. The unsteered picture is every method's at
-strength 0.
+Pictures of one method, concept, prompt and seed are compared in both orders, as those of two
+methods are in a tournament: with its rubrics, controls, ledger and limits. The result is, per
+method, the psychometric curve that a study with people gives too. The unsteered picture is every
+method's at strength 0.
 """
 
 from collections import defaultdict

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
 from htbench.stats import crossed, psychometric
 from htbench.stats.answer_clusters import AnswerClusters

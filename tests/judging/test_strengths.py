@@ -93,7 +93,8 @@ def test_a_judge_that_picks_the_first_is_half_right_and_flagged(
     endpoint.mind = lambda ask: "A"
     ended = judge(tmp_path, "--controls", "6")
     shown = " ".join(ended.shown.split())
-    assert "FLAGGED" in shown and "first slot" in shown
+    assert "FLAGGED" in shown
+    assert "first slot" in shown
     assert "0.500" in shown
 
 
