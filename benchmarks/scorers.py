@@ -28,9 +28,18 @@ from htbench.run.add_scores import LoadedScorers, add_scores
 from htbench.run.fact_table import Facts
 from htbench.run.store import Store
 
-PLAN = "--method none --method prompt --method mean-shift --method hypertransport".split()
-PLAN += "--limit 24 --strength 0,0.5,1 --prompts 8 --seeds 2".split()
-PIXELS = "contrast clipping noise sharpness brightness saturation hue-shift".split()
+PLAN = [
+    "--method",
+    "none",
+    "--method",
+    "prompt",
+    "--method",
+    "mean-shift",
+    "--method",
+    "hypertransport",
+]
+PLAN += ["--limit", "24", "--strength", "0,0.5,1", "--prompts", "8", "--seeds", "2"]
+PIXELS = ["contrast", "clipping", "noise", "sharpness", "brightness", "saturation", "hue-shift"]
 
 
 def kinds(headline: str) -> dict[str, list[str]]:

@@ -72,6 +72,15 @@ def judge(
             rich_help_panel=_WHAT,
         ),
     ] = ScheduleSettings.against,
+    task: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="pairs: images of two methods. strength: images of one method at two strengths, "
+            "and which shows the concept more clearly.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = "pairs",
     strength: Annotated[
         str | None,
         typer.Option(
@@ -308,10 +317,12 @@ def judge(
         build_tournament,
         prepare_tournament,
     )
+    from htbench.judging.strengths import prepare_strengths
 
     request = JudgeRequest(
         calibrate=calibrate,
         pointwise=pointwise,
+        task=task,
         probe=probe,
         dry_run=dry_run,
         batch=batch,
@@ -324,6 +335,11 @@ def judge(
     request.check(
         {"--against": against, "--swiss": swiss, "--one-order": one_order, "--humans": humans}
     )
+    if task == "strength" and strength:
+        raise UsageError(
+            "--task strength compares all strengths of the run, and --strength names one",
+            remedy="Leave --strength out.",
+        )
     folder, card = run_folder(run, runs_dir), judge_cards.load_judge_card(judge).with_model(model)
     card = card.with_parameters(read_parameters(parameter or ()))
     if max_tokens is not None:
@@ -354,6 +370,8 @@ def judge(
     display = Display(verbose=verbose, as_json=as_json)
     with Ledger.read(folder) if offline else Ledger.open(folder) as ledger, display.showing():
         prepare = prepare_tournament if request.compares_pairs else build_tournament
+        if task == "strength":
+            prepare = prepare_strengths
         conduct(prepare(folder, ledger, card, options, display), request, votes)
 
 

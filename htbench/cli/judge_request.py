@@ -13,6 +13,7 @@ from htbench.cli.judge_result import (
     print_forecast,
     print_pointwise,
     print_result,
+    print_strengths,
     print_thoughts,
 )
 from htbench.core.errors import HtbenchError, Refused, UnknownName, UsageError
@@ -29,6 +30,8 @@ class JudgeRequest:
     calibrate: bool | None
     """True: nothing else; False: not at all."""
     pointwise: bool
+    task: str
+    """`pairs`, or `strength`."""
     probe: bool
     dry_run: bool
     batch: str | None
@@ -51,6 +54,15 @@ class JudgeRequest:
             UnknownName: for an unknown action on batches.
             UsageError: for options that contradict each other.
         """
+        if self.task not in ("pairs", "strength"):
+            raise UnknownName("task", self.task, ["pairs", "strength"])
+        if self.task == "strength":
+            others = {**about_pairs, "--pointwise": self.pointwise}
+            if unfit := [name for name, value in others.items() if value]:
+                raise UsageError(
+                    f"--task strength compares strengths, and {unfit[0]} is about methods",
+                    remedy=f"Leave {' and '.join(unfit)} out.",
+                )
         if self.batch not in (None, "submit", "collect"):
             raise UnknownName("thing to do with batches", self.batch, ["submit", "collect"])
         if self.probe and (
@@ -102,6 +114,8 @@ def conduct(tournament: "Tournament", request: JudgeRequest, votes: "list[HumanV
     run = None if request.offline else tournament.ledger.folder
     if request.pointwise:
         print_pointwise(tournament, run=run, as_json=as_json)
+    elif request.task == "strength":
+        print_strengths(tournament, run=run, as_json=as_json)
     else:
         print_result(tournament, votes, run=run, wide=request.wide, as_json=as_json)
     if request.thoughts:

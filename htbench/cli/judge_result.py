@@ -1,8 +1,9 @@
 """The result of `htbench judge`, its calibration and its forecast, as text or JSON."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from htbench.judging.agreement import HumanVote
     from htbench.judging.calibration import CriterionCalibration
     from htbench.judging.leaderboard import TournamentResult
+    from htbench.judging.pointwise import PointwiseResult
+    from htbench.judging.strengths import StrengthResult
     from htbench.judging.tournament import Tournament
 
 
@@ -120,21 +123,46 @@ def print_thoughts(tournament: "Tournament", *, as_json: bool) -> None:
 
 def print_pointwise(tournament: "Tournament", *, run: Path | None, as_json: bool) -> None:
     """Print pointwise scores, and write them and the report into the folder of their run."""
-    from htbench import report
-    from htbench.core.display import print_json
     from htbench.judging import pointwise_tables
     from htbench.judging.pointwise import read_pointwise
 
     result = read_pointwise(tournament.ledger, tournament.id)
     paths = pointwise_tables.write(result, run / "judged") if run else []
+    show = partial(pointwise_tables.show, result)
+    _print_figures("pointwise", result, show, paths, run, as_json=as_json)
+
+
+def print_strengths(tournament: "Tournament", *, run: Path | None, as_json: bool) -> None:
+    """Print comparisons of strengths, and write them and the report into their run's folder."""
+    from htbench.judging import strength_tables
+    from htbench.judging.strengths import read_strengths
+
+    result = read_strengths(tournament.ledger, tournament.id)
+    paths = strength_tables.write(result, run / "judged") if run else []
+    show = partial(strength_tables.show, result)
+    _print_figures("strength", result, show, paths, run, as_json=as_json)
+
+
+def _print_figures(
+    event: str,
+    result: "PointwiseResult | StrengthResult",
+    show: Callable[[], None],
+    paths: Sequence[Path],
+    run: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    from htbench import report
+    from htbench.core.display import print_json
+
     page = report.write(run) if run else None
     if as_json:
         names = {"judge": result.metadata["judge"], "model": result.metadata["model"]}
         for criterion in result.criteria:
-            print_json(event="pointwise", **names, **criterion.facts())
+            print_json(event=event, **names, **criterion.facts())
         print_json(event="end", calls=result.calls, pending=result.pending)
         return
-    pointwise_tables.show(result)
+    show()
     for path in paths:
         typer.echo(f"File: {os.path.relpath(path)}")
     if page:

@@ -142,7 +142,7 @@ class Ledger(Database):
         Damaged ones are left out, and named on stderr.
         """
         every = self._all_tournaments().items()
-        kinds = ("calibration", "pointwise")
+        kinds = ("calibration", "pointwise", "strengths")
         return {
             id_: about
             for id_, about in every
@@ -156,6 +156,10 @@ class Ledger(Database):
     def pointwise(self) -> dict[str, dict[str, Any]]:
         """The same of pointwise questions, in which each picture meets nothing."""
         return self._of_kind("pointwise")
+
+    def strengths(self) -> dict[str, dict[str, Any]]:
+        """The same of comparisons of strengths, in which a method meets itself."""
+        return self._of_kind("strengths")
 
     def _of_kind(self, kind: str) -> dict[str, dict[str, Any]]:
         every = self._all_tournaments().items()

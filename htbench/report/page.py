@@ -138,7 +138,9 @@ def _sections(summary: Summary, tones: dict[str, int]) -> dict[str, object]:
         "requested": "Requested and obtained" if requested.collect(summary) else "",
         "losses": "What is lost" if losses.collect(summary) else "",
         "wording": "Wording" if wording.collect(summary) else "",
-        "judges": "Judges" if judged.results or judged.pointwise or judged.problem else "",
+        "judges": "Judges"
+        if judged.results or judged.pointwise or judged.strengths or judged.problem
+        else "",
         "people": "People" if persons.studies or persons.problems else "",
         "other-scores": "Other scores" if readings else "",
         "kinds": "Kinds",

@@ -215,9 +215,7 @@ class _Embedder:
         plain = self._question(row).neutral, row.seed
         return not self._context.plan.task.further_scores or plain in self._unsteered
 
-    def _batch(
-        self, rows: Sequence[CellRow], pngs: Mapping[str, bytes], cells: int
-    ) -> _ScoreBatch:
+    def _batch(self, rows: Sequence[CellRow], pngs: Mapping[str, bytes], cells: int) -> _ScoreBatch:
         questions = map(self._question, rows)
         texts = dict.fromkeys(
             text

@@ -195,7 +195,7 @@ def _squared_distances(x: Samples, y: Others) -> Float[np.ndarray, " channels"]:
         return np.asarray(np.square(np.sort(x, axis=0) - np.sort(y, axis=0)).mean(0))
     import ot  # slow, and imports torch
 
-    return np.maximum(ot.wasserstein_1d(x, y, p=2), 0)
+    return np.asarray(np.maximum(ot.wasserstein_1d(x, y, p=2), 0))
 
 
 def _shrinkage(centred: Samples) -> float:

@@ -53,7 +53,9 @@ def clipping(levels: Levels) -> float:
     low, high = [each <= _END for each in channels], [each >= 1 - _END for each in channels]
     coloured = ~(np.logical_and.reduce(low) | np.logical_and.reduce(high))
     number = int(np.count_nonzero(coloured))
-    ends = sum(np.count_nonzero((one | other) & coloured) for one, other in zip(low, high, strict=True))
+    ends = sum(
+        np.count_nonzero((one | other) & coloured) for one, other in zip(low, high, strict=True)
+    )
     return ends / (3 * number) if number else 0.0
 
 

@@ -163,10 +163,13 @@ def estimate(sums: Sums, statistic: Statistic, *, clusters: int | None = None) -
     return Estimates(values=values, errors=np.sqrt(variance), df=df, clusters=fewest)
 
 
-def share(trials: Sequence[tuple[str, str, bool]]) -> Proportion:
-    """The share of successes among trials, each with its concept and its rater."""
+def share(trials: Sequence[tuple[str, str, float]]) -> Proportion:
+    """The share of successes, 1, among trials, each with its concept and its rater.
+
+    A trial of .5 is half a success; the count of successes is rounded.
+    """
     units = [(concept, {rater: float(success)}) for concept, rater, success in trials]
-    return _share(units, sum(success for _, _, success in trials))
+    return _share(units, round(sum(success for _, _, success in trials)))
 
 
 def clustered_share(trials: Sequence[tuple[str, bool]]) -> Proportion:
@@ -197,7 +200,9 @@ def pairwise_share(units: Sequence[Unit]) -> Proportion:
 def _share(units: Sequence[Unit], successes: int) -> Proportion:
     if not units:
         return Proportion(count=0, of=0)
-    sums = Sums.collect(units, lambda counts, _: np.stack([counts[:, 0], counts.sum(1)], 1))
+    sums = Sums.collect(
+        units, lambda counts, _: np.stack([counts[:, 0] + counts[:, 1] / 2, counts.sum(1)], 1)
+    )
     return estimate(sums, ratio).share(0, count=successes, of=len(units))
 
 

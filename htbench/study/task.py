@@ -197,20 +197,3 @@ def find(name: str) -> Task:
     if name not in _TASKS:
         raise UnknownName("task", name, _TASKS)
     return _TASKS[name]
-
-
-def label_of(method: str, strength: float) -> str:
-    """The name of a method's picture at a strength, where strengths are compared."""
-    return f"{method}@{strength:g}"
-
-
-def method_and_strength(label: str) -> tuple[str, float]:
-    """The method and the strength of a name that `label_of` gave.
-
-    Raises:
-        ValueError: if it is no such name.
-    """
-    method, _, strength = label.rpartition("@")
-    if not method:
-        raise ValueError(f"{label[:80]!r} names no method and strength")
-    return method, float(strength)

@@ -45,6 +45,7 @@ def build(
     prompts: Sequence[str] = PROMPTS[:1],
     noise: float = 0.15,
     reads: str = "emoji-clip-a",
+    strengths: Sequence[float] = (1.0,),
 ) -> Path:
     """A finished run; `shy` reads concepts with the encoder `reads`."""
     colours = [
@@ -54,7 +55,7 @@ def build(
         for name in list(COLOURS)[:concepts]
     ]
     settings = plan.build(
-        {"methods": methods, "strengths": (1.0,), "prompts": len(prompts), "batch": 1}
+        {"methods": methods, "strengths": tuple(strengths), "prompts": len(prompts), "batch": 1}
     )
     encoders = {method: [reads] if method == "shy" else [] for method in methods}
     with Store.open(folder) as store:
@@ -151,7 +152,7 @@ def picture(row: CellRow, noise: float) -> bytes:
     """Grey, with the concept's colour in it; pictures of `shy` have a corner of another colour."""
     dice = random.Random(f"{row.method}{row.concept}{row.prompt}")
     skill = SKILL.get(row.method, 0.4) + noise * dice.uniform(-1, 1)
-    share = min(1.0, max(0.0, skill)) if row.strength else 0.0
+    share = row.strength * min(1.0, max(0.0, skill))
     colour = np.array(COLOURS[row.concept.partition("/")[2]]) * share + 128 * (1 - share)
     pixels = np.tile(colour.round().astype(np.uint8), (32, 32, 1))
     if row.method == "shy" and row.strength:

@@ -46,7 +46,7 @@ def _parts(
             commands.with_methods(summary, "hypertransport", "hypertransport-image"),
         )
     judged = once(judges.collect)(summary)
-    if not (judged.results or judged.pointwise or judged.problem):
+    if not (judged.results or judged.pointwise or judged.strengths or judged.problem):
         yield (
             "Judges",
             "No judge has compared the images in pairs.",

@@ -16,12 +16,14 @@ from htbench.judging.ledger import LEDGER_FILE, Ledger
 from htbench.judging.panel import Panel, panels
 from htbench.judging.pointwise import PointwiseResult, read_pointwise
 from htbench.judging.run_votes import votes_at
+from htbench.judging.strengths import StrengthResult, read_strengths
 from htbench.report import format, judgements
 from htbench.report.charts import ForestPlot, HeatMap
 from htbench.report.judgements import JudgedTournament, Judgements
 from htbench.report.sections import people
 from htbench.report.sections.vote_charts import Tone, rating_plot, win_matrix
 from htbench.run import study_result
+from htbench.run.study_result import NoticedRecord, StudyRecord
 from htbench.run.summary import Summary
 from htbench.stats.durations import Interval
 from htbench.stats.proportions import Proportion
@@ -131,6 +133,10 @@ class JudgesSection:
     """The reason why the ledger cannot be read; empty if it can, or if there is none."""
     pointwise: list[PointwiseResult] = field(default_factory=list)
     """The scores of single pictures, the latest of each judge and model at each strength."""
+    strengths: list[StrengthResult] = field(default_factory=list)
+    """Comparisons of strengths, the latest of each judge and model."""
+    noticed: dict[str, list[tuple[str, NoticedRecord]]] = field(default_factory=dict)
+    """The differences of strength that people notice, with the name of the study, by method."""
     panels: list[Panel] = field(default_factory=list)
     """Several judges pooled, by strength and criterion, with the votes of the run's studies."""
     judgements: Judgements | None = None
@@ -172,6 +178,7 @@ def _read(
             latest = _latest(ledger.tournaments())
             tournaments = [read_result(ledger, id_, rounds=rounds) for id_ in latest]
             pointwise = [read_pointwise(ledger, id_) for id_ in _latest(ledger.pointwise())]
+            compared = [read_strengths(ledger, id_) for id_ in _latest(ledger.strengths())]
             strengths = {each.metadata["design"]["strength"] for each in tournaments}
             votes = {
                 strength: votes_at(studies, strength, full_strength=full_strength)
@@ -185,9 +192,19 @@ def _read(
         results=results,
         problem="",
         pointwise=pointwise,
+        strengths=compared,
+        noticed=_noticed(studies),
         panels=_panels(tournaments, votes, rounds=rounds),
         judgements=shown if shown.shown else None,
     )
+
+
+def _noticed(studies: Sequence[StudyRecord]) -> dict[str, list[tuple[str, NoticedRecord]]]:
+    noticed: dict[str, list[tuple[str, NoticedRecord]]] = {}
+    for study in studies:
+        for each in study.noticed:
+            noticed.setdefault(each.method, []).append((study.study, each))
+    return noticed
 
 
 def _judged_tournament(result: TournamentResult) -> JudgedTournament:

@@ -11,6 +11,7 @@ import torch
 
 from htbench.core import registry
 from htbench.core.errors import HtbenchError
+from htbench.core.types import Digest
 from htbench.run.sessions import machine
 from htbench.run.store import Failure
 from htbench.run.workers import activations

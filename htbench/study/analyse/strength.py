@@ -3,17 +3,15 @@
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from htbench.core.types import method_and_strength
 from htbench.run.study_result import IntervalRecord, NoticedRecord, ShareRecord, TableRecord
-from htbench.stats import crossed, psychometric
-from htbench.stats.answer_clusters import AnswerClusters
+from htbench.stats import noticeable, psychometric
 from htbench.stats.durations import Interval
 from htbench.stats.families import FamiliesByConcept
-from htbench.stats.power import DetectableEffect, detectable_effect
-from htbench.stats.proportions import Proportion
+from htbench.stats.noticeable import Level, MethodStrength, StrengthAnswer
 from htbench.stats.psychometric import PsychometricCurve
 from htbench.study.analyse.agreement import collect_pair_votes, units_of
 from htbench.study.analyse.task_result import (
@@ -25,64 +23,6 @@ from htbench.study.analyse.task_result import (
 )
 from htbench.study.answer import Answer
 from htbench.study.exclusions import Flow
-from htbench.study.task import method_and_strength
-
-_DIGITS = 9
-"""Decimals of a difference of strengths by which two are the same."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Level:
-    """The answers to one difference of strengths."""
-
-    difference: float
-    answers: int
-    right: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class MethodStrength:
-    """The precision with which people tell the strengths of a method apart."""
-
-    method: str
-    noticeable: Interval
-    """The just noticeable difference of strength: 75 % are right, but for lapses; infinite where no
-    difference is noticed. Intervals resample concepts and people."""
-    order: Proportion
-    """Answers that took the picture of the higher strength for the stronger one."""
-    curve: PsychometricCurve
-    levels: tuple[Level, ...]
-    power: DetectableEffect
-    """The share in the right order that such a study would tell from a half."""
-
-    @property
-    def reach(self) -> str:
-        """`within` the differences shown, `below` or `above` all of them, or `one` if there is one
-        difference only, where the form of the curve alone would give the answer.
-        """
-        if len(self.levels) < 2:
-            return "one"
-        if not self.noticeable.value <= self.levels[-1].difference:
-            return "above"
-        return "below" if self.noticeable.value < self.levels[0].difference else "within"
-
-    @property
-    def noticeable_text(self) -> str:
-        """The just noticeable difference with its interval, as far as differences were shown."""
-        if self.reach == "one":
-            return "-"
-        text = self._within_reach(self.noticeable.value)
-        if math.isnan(self.noticeable.low):
-            return text
-        low, high = map(self._within_reach, (self.noticeable.low, self.noticeable.high))
-        return f"{text} [{low}, {high}]" if low != high else text
-
-    def _within_reach(self, difference: float) -> str:
-        """A difference as text, or the shown one that it is below or above."""
-        least, most = self.levels[0].difference, self.levels[-1].difference
-        if difference < least:
-            return f"below {least:g}"
-        return f"{difference:.2f}" if difference <= most else f"above {most:g}"
 
 
 def compute(
@@ -129,7 +69,7 @@ def compute(
                 each.method,
                 f"{level.difference:g}",
                 f"{level.answers:,}",
-                f"{level.right:,}",
+                f"{level.right:,g}",
                 f"{level.right / level.answers:.3f}",
                 f"{_at(each.curve, level):.3f}",
             ]
@@ -160,7 +100,7 @@ def compute(
                 each.method,
                 level.difference,
                 level.answers,
-                level.right,
+                int(level.right),
                 level.right / level.answers,
                 _at(each.curve, level),
             )
@@ -172,12 +112,12 @@ def compute(
 
 def _noticed(own: MethodStrength) -> NoticedRecord:
     """The record of a method; its interval is left out where one difference alone was shown."""
-    noticeable = own.noticeable
+    difference = own.noticeable
     if own.reach == "one":
-        noticeable = Interval(value=math.nan, low=math.nan, high=math.nan)
+        difference = Interval(value=math.nan, low=math.nan, high=math.nan)
     return NoticedRecord(
         method=own.method,
-        noticeable=IntervalRecord.model_validate(noticeable),
+        noticeable=IntervalRecord.model_validate(difference),
         right_order=ShareRecord.from_proportion(own.order),
     )
 
@@ -195,46 +135,7 @@ def of_method(
     Raises:
         ValueError: if there are none.
     """
-    gaps, right = _gaps(votes)
-    levels, level = np.unique(gaps, return_inverse=True)
-    counts = np.bincount(level, minlength=len(levels)).astype(float)
-    curve = _curve(votes)
-    clusters = AnswerClusters.collect(
-        [each.concept for each in votes], [each.rater for each in votes], families
-    )
-    slopes = []
-    draws = clusters.draws(rounds=rounds, seed=seed) if rounds else ((), ())
-    for by_concept, by_person in zip(*draws, strict=True):
-        weight = clusters.weights(by_concept, by_person)
-        drawn = np.bincount(level, weight, minlength=len(levels))
-        if drawn.any():
-            hits = np.bincount(level, weight * right, minlength=len(levels))
-            slopes.append(psychometric.fit(levels, hits, drawn, start=curve).slope)
-    factor = clusters.correction(psychometric.influence_on_slope(curve, gaps, right)[:, None])[0]
-    resampled = curve.slope + factor * (np.array(slopes, float) - curve.slope)
-    noticeable = clusters.interval(
-        curve.noticeable, np.array([psychometric.threshold(slope) for slope in resampled])
-    )
-    by_concept_right: dict[str, list[float]] = defaultdict(list)
-    for each, is_right in zip(votes, right, strict=True):
-        by_concept_right[each.concept].append(float(is_right))
-    hits = np.bincount(level, right, minlength=len(levels))
-    return MethodStrength(
-        method=name,
-        noticeable=noticeable,
-        order=crossed.share(
-            [
-                (each.concept, each.rater, bool(is_right))
-                for each, is_right in zip(votes, right, strict=True)
-            ]
-        ),
-        curve=curve,
-        levels=tuple(
-            Level(difference=float(gap), answers=int(number), right=int(hit))
-            for gap, number, hit in zip(levels, counts, hits, strict=True)
-        ),
-        power=detectable_effect(name, name, by_concept_right),
-    )
+    return noticeable.measure(name, list(map(_answer, votes)), families, rounds=rounds, seed=seed)
 
 
 def _by_method(answers: Sequence[Answer]) -> dict[str, list[Answer]]:
@@ -245,22 +146,14 @@ def _by_method(answers: Sequence[Answer]) -> dict[str, list[Answer]]:
     return dict(sorted(own.items()))
 
 
-def _gaps(votes: Sequence[Answer]) -> tuple[np.ndarray, np.ndarray]:
-    """The difference of strengths of each vote, and 1 where the stronger picture was chosen."""
-    left = np.array([method_and_strength(each.left)[1] for each in votes])
-    right = np.array([method_and_strength(each.right)[1] for each in votes])
-    chose_left = np.array([each.choice == "left" for each in votes])
-    return np.abs(left - right).round(_DIGITS), ((left > right) == chose_left).astype(float)
-
-
-def _curve(votes: Sequence[Answer]) -> PsychometricCurve:
-    gaps, right = _gaps(votes)
-    levels, level = np.unique(gaps, return_inverse=True)
-    size = len(levels)
-    return psychometric.fit(
-        levels,
-        np.bincount(level, right, minlength=size),
-        np.bincount(level, minlength=size).astype(float),
+def _answer(vote: Answer) -> StrengthAnswer:
+    left, right = (method_and_strength(each)[1] for each in (vote.left, vote.right))
+    chose_left = vote.choice == "left"
+    return StrengthAnswer(
+        difference=abs(left - right),
+        right=float((left > right) == chose_left),
+        concept=vote.concept,
+        rater=vote.rater,
     )
 
 
@@ -281,7 +174,7 @@ def _facts(each: MethodStrength) -> dict[str, object]:
         "lapses": each.curve.lapses,
         "would_show": each.power.least,
         "levels": [
-            {"difference": level.difference, "answers": level.answers, "right": level.right}
+            {"difference": level.difference, "answers": level.answers, "right": int(level.right)}
             for level in each.levels
         ],
     }  # fmt: skip

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from htbench.core.errors import UsageError
+from htbench.core.types import method_and_strength
 from htbench.run.store import Store
 from htbench.run.study_result import TableRecord
 from htbench.run.summary import Summary
@@ -14,7 +15,7 @@ from htbench.study.analyse.agreement import agreement_with_majority, pair_votes_
 from htbench.study.analyse.evaluators import Evaluator
 from htbench.study.analyse.task_result import TaskResult, shown
 from htbench.study.exclusions import Flow
-from htbench.study.task import Task, method_and_strength
+from htbench.study.task import Task
 
 
 def compute_task(

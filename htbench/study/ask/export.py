@@ -9,6 +9,7 @@ from secrets import token_hex
 
 from htbench.core import content
 from htbench.core.errors import UnknownName, UsageError
+from htbench.core.types import method_and_strength
 from htbench.judging import pictures as pictures_of_judges
 from htbench.judging.card import PictureSettings
 from htbench.judging.pictures import PictureLoader
@@ -23,7 +24,7 @@ from htbench.study.ask.shown import Shown, ShownPictures
 from htbench.study.collect import intake
 from htbench.study.exclusions import Rules
 from htbench.study.manifest import Manifest
-from htbench.study.task import Task, method_and_strength
+from htbench.study.task import Task
 
 _ABOUT_TEMPLATE = """# What the report says of the study; fill in.
 task = {task}

@@ -8,7 +8,7 @@ from math import comb, lcm
 from typing import TypeVar
 
 from htbench.core.errors import UsageError
-from htbench.core.types import UNSTEERED
+from htbench.core.types import UNSTEERED, label_of
 from htbench.judging import pairs as pairing
 from htbench.judging import schedule
 from htbench.judging.pairs import ComparablePictures
@@ -17,7 +17,7 @@ from htbench.run.store import Store
 from htbench.run.summary import Summary
 from htbench.study.answer import BETWEEN_NAMES
 from htbench.study.ask.options import StudyOptions
-from htbench.study.task import MAX_SET, label_of
+from htbench.study.task import MAX_SET
 
 _MAX_SETS = 5000
 """The most different sets of methods that are dealt."""

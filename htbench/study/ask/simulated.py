@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from htbench.core.types import method_and_strength
 from htbench.study.answer import NOISE, Item
-from htbench.study.task import Task, method_and_strength
+from htbench.study.task import Task
 
 Answerer = Callable[[Item], str]
 """Gives one careful person's choice, or for several pictures the name of the chosen one."""

@@ -9,6 +9,7 @@ import pytest
 from kit import judged_run, strengths_run
 
 from htbench.core.errors import UsageError
+from htbench.core.types import label_of
 from htbench.report import study_page
 from htbench.report.sections import people
 from htbench.run.store import Store
@@ -24,7 +25,7 @@ from htbench.study.ask.options import StudyOptions
 from htbench.study.ask.rehearsal import RehearsalSummary
 from htbench.study.collect import intake, profile
 from htbench.study.exclusions import Flow, Rules, apply_rules
-from htbench.study.task import find, label_of
+from htbench.study.task import find
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TASKS = ("strength", "rating", "yes-no", "best")

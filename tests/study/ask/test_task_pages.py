@@ -8,13 +8,13 @@ import pytest
 from kit import judged_run, served_study, strengths_run
 
 from htbench.core.errors import UnknownName, UsageError
+from htbench.core.types import method_and_strength
 from htbench.study.answer import Item, Key
 from htbench.study.answer import read as read_answers
 from htbench.study.ask import export, page, platforms
 from htbench.study.ask.options import StudyOptions
 from htbench.study.collect import intake, profile
 from htbench.study.exclusions import Rules, by_rater, repeat_matches
-from htbench.study.task import method_and_strength
 
 TASKS = ("strength", "rating", "yes-no", "best")
 SMALL = {"pairs": 24, "raters": 6, "votes": 3, "size": 16}
