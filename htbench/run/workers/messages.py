@@ -125,7 +125,7 @@ class PartFit:
     """The fit of a part of a derived method's intervention."""
 
     concept: Concept
-    intervention: Intervention
+    intervention: "Intervention"
     seconds: float
 
 
