@@ -137,8 +137,8 @@ class TrainedHypernetwork:
                 if condition == "image" and self.settings.get("unit_means"):
                     vectors = normalize(vectors, dim=-1)
                 rows[condition] = iter(self.network.centre(condition, vectors))
-            embeddings = [torch.stack([next(rows[each]) for each in own]) for own in conditions]
-            return self.maps(torch.stack([own.mean(0) for own in embeddings]))
+            embeddings = [_mean([next(rows[each]) for each in own]) for own in conditions]
+            return self.maps(torch.stack(embeddings))
 
     def _conditions(self, concept: Concept) -> Sequence[Condition]:
         """The modalities that `concept` is embedded from."""
@@ -171,6 +171,11 @@ class TrainedHypernetwork:
             },
         )
         steering_file.write(path, self.network.state_dict(), record)
+
+
+def _mean(vectors: list[Tensor]) -> Tensor:
+    """The mean of a few vectors; one alone is left as it is."""
+    return vectors[0] if len(vectors) == 1 else torch.stack(vectors).mean(0)
 
 
 @dataclass(frozen=True, kw_only=True)
