@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from htbench.core.errors import Missing, UsageError
@@ -96,6 +95,11 @@ class _Embedder:
             kind: self._embed_class_texts(kind)
             for kind in dict.fromkeys(concept.kind for concept in _asked(context))
         }
+        # The evaluation prompts of the set, which are the classes of an image's subject. They are
+        # embedded here, since a pool with tasks under way gives the results of these.
+        wanted = context.plan.task.further_scores
+        self._subjects = list(dict.fromkeys(context.plan.concept_set.prompts)) if wanted else []
+        self._subject_vectors = encoder.texts(self._subjects) if wanted else None
 
     def embed_unsteered(self) -> None:
         """Embed all unsteered images, in the order of the plan, whatever is to be scored.
@@ -177,7 +181,7 @@ class _Embedder:
     ) -> list[Score]:
         """The scores that the task of the run needs besides those of the leaderboard."""
         wanted = self._context.plan.task.further_scores
-        if not wanted:
+        if self._subject_vectors is None:
             return []
         import torch
 
@@ -185,11 +189,12 @@ class _Embedder:
 
         image, neutral = torch.stack(list(images)), [each.neutral for each in questions]
         plain = [self._unsteered[text, row.seed] for text, row in zip(neutral, rows, strict=True)]
-        texts, vectors = self._subjects
-        own = torch.tensor([texts.index(text) for text in neutral])
+        own = torch.tensor([self._subjects.index(text) for text in neutral])
         values = {
             "rest_kept": metrics.image_preservation(image, torch.stack(plain)),
-            "subject": metrics.class_probability(image, vectors, own, scale=self._encoder.scale),
+            "subject": metrics.class_probability(
+                image, self._subject_vectors, own, scale=self._encoder.scale
+            ),
         }
         return [
             (row.id, name, self._encoder.id, float(values[name][k]))
@@ -197,12 +202,6 @@ class _Embedder:
             if name in wanted
             for k, row in enumerate(rows)
         ]
-
-    @cached_property
-    def _subjects(self) -> "tuple[list[str], Tensor]":
-        """The evaluation prompts of the set, which are the classes of an image's subject."""
-        texts = list(dict.fromkeys(self._context.plan.concept_set.prompts))
-        return texts, self._encoder.texts(texts)
 
     def _question(self, row: CellRow) -> TaskPrompt:
         return self._context.plan.question(row.concept, row.prompt)
