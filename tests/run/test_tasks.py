@@ -2,8 +2,9 @@
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +30,8 @@ from htbench.run.plan import Plan, RunOptions, build
 from htbench.run.store import CellRow, Store
 from htbench.run.summary import Summary
 from htbench.run.tasks.remove import beside, find_neighbour
+from htbench.run.workers.local import LocalPool
+from htbench.run.workers.messages import Task
 from htbench.steering import concept
 
 CONCEPTS = """\
@@ -67,6 +70,21 @@ def made(settings: dict[str, object], folder: Path, **changes: object) -> Path:
 @pytest.fixture(scope="module")
 def run(settings: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made(settings, tmp_path_factory.mktemp("run") / "run")
+
+
+def test_a_pool_at_work_is_asked_for_nothing_else(
+    settings: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_tasks, at_work = LocalPool.run_tasks, [False]
+
+    def alone(self: LocalPool, supply: Callable[[], Task | None]) -> Iterator[tuple[Any, Any]]:
+        assert not at_work[0], "with several workers it would give the results of other tasks"
+        at_work[0] = True
+        yield from run_tasks(self, supply)
+        at_work[0] = False
+
+    monkeypatch.setattr(LocalPool, "run_tasks", alone)
+    made(settings, tmp_path / "run", methods=["prompt"])
 
 
 def rows(folder: Path, method: str) -> list[CellRow]:
