@@ -1,6 +1,6 @@
 """The pages of strengths, single pictures and sets in a real browser: `pytest -m browser`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +70,7 @@ def answer_all(tab: Any, study: Path) -> list[str]:
     for number, trial in enumerate(sheet, start=1):
         choices = [*KEYS[task]]
         choice = trial["check"] or choices[number % len(choices)]
-        tab.wait_for_function(
-            f"document.getElementById('count').textContent == '{number} of {len(sheet)}'"
-        )
-        tab.wait_for_selector("#skip:not([disabled])")
+        wait_for(tab, number, sheet)
         pictures = tab.locator("#trial img:visible")
         assert pictures.count() == len(page.picture_files(trial))
         if number % 2 and choice in KEYS[task]:
@@ -81,8 +78,14 @@ def answer_all(tab: Any, study: Path) -> list[str]:
         else:
             tab.click(f"[id='{choice}']")
         given.append(choice)
-    tab.wait_for_selector("#end:not([hidden])")
+    tab.click("#finish")
     return given
+
+
+def wait_for(tab: Any, number: int, sheet: Sequence[page.Trial]) -> None:
+    """Wait until the trial of a number, from 1, can be answered."""
+    tab.wait_for_selector(f"#count:text-is('{number} of {len(sheet)}')")
+    tab.wait_for_selector("#skip:not([disabled])")
 
 
 def test_a_session_from_disk_comes_back_as_it_was_given(
@@ -105,7 +108,7 @@ def test_a_session_from_disk_comes_back_as_it_was_given(
 
 
 def test_a_served_session_keeps_each_answer_and_a_changed_one(tab: Any, study: Path) -> None:
-    task = page.read(study).task
+    task, sheet = page.read(study).task, page.read(study).sheets[0]
     with served_study.serving(study) as server:
         tab.goto(f"{server.base_url}{server.site.links.participants[1]}")
         tab.click("#agree")
@@ -114,15 +117,15 @@ def test_a_served_session_keeps_each_answer_and_a_changed_one(tab: Any, study: P
         tab.wait_for_selector("#skip:not([disabled])")
         first, second = [*KEYS[task]][:2]
         tab.click(f"[id='{first}']")
-        tab.wait_for_function("document.getElementById('count').textContent.startsWith('2 ')")
+        wait_for(tab, 2, sheet)
         tab.keyboard.press("b")
-        tab.wait_for_selector("#skip:not([disabled])")
+        wait_for(tab, 1, sheet)
         assert tab.get_attribute(f"[id='{first}']", "aria-pressed") == "true"
         tab.click(f"[id='{second}']")
-        tab.wait_for_function("document.getElementById('count').textContent.startsWith('2 ')")
+        wait_for(tab, 2, sheet)
         tab.reload()
         given = answer_all_after_first(tab, study)
-        tab.wait_for_function("document.getElementById('state').textContent.includes('saved')")
+        tab.wait_for_selector("#state:has-text('are saved')")
     session = SessionFiles(study).read(1)
     assert session
     assert [each.choice for each in session.answers] == [second, *given]
@@ -133,10 +136,7 @@ def answer_all_after_first(tab: Any, study: Path) -> list[str]:
     shown = page.read(study)
     choice = [*KEYS[shown.task]][1]
     for number in range(2, len(shown.sheets[0]) + 1):
-        tab.wait_for_function(
-            f"document.getElementById('count').textContent.startsWith('{number} ')"
-        )
-        tab.wait_for_selector("#skip:not([disabled])")
+        wait_for(tab, number, shown.sheets[0])
         tab.click(f"[id='{choice}']")
-    tab.wait_for_selector("#end:not([hidden])")
+    tab.click("#finish")
     return [choice] * (len(shown.sheets[0]) - 1)
