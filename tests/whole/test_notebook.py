@@ -17,7 +17,6 @@ htbench.run("quickstart", methods=methods, limit=2, prompts=1, name="quickstart"
 
 
 def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     assert len(code) == 5
