@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "htbench.ipynb"
 MAKE_RUN = """
 import htbench
