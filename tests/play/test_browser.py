@@ -102,7 +102,7 @@ def test_a_checker_of_accessibility_finds_nothing_serious(
     assert not is_wider
 
 
-def test_each_position_of_the_slider_has_its_own_picture(tab: Any, live: str) -> None:
+def test_each_position_of_the_slider_has_its_own_picture(live: str, tab: Any) -> None:
     tab.goto(live)
     shown = []
     for k in range(20):
@@ -112,7 +112,7 @@ def test_each_position_of_the_slider_has_its_own_picture(tab: Any, live: str) ->
     assert len(set(shown)) == 20
 
 
-def test_the_last_of_many_changes_is_what_is_shown(tab: Any, live: str, engine: Engine) -> None:
+def test_the_last_of_many_changes_is_what_is_shown(live: str, tab: Any, engine: Engine) -> None:
     tab.goto(live)
     for k in range(20):
         tab.evaluate(SET, ["#strength-0", str(-1 + 0.1 * k)])
