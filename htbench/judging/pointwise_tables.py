@@ -1,12 +1,8 @@
 """Tables of pointwise scores for the terminal, and their files: a row per picture."""
 
-import csv
-import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from htbench.core import content
 from htbench.core.csv_files import cell
 from htbench.core.display import printable
 from htbench.core.tables import TextTable, print_paragraph
@@ -66,26 +62,10 @@ def _notes(criterion: PointwiseCriterion, result: PointwiseResult) -> Iterator[s
 
 def write(result: PointwiseResult, folder: Path) -> list[Path]:
     """Write the scores as a JSON file by method and a CSV file by picture; gives their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f"pointwise-{tables.file_name(result.metadata['judge'], result.id)}"
-    json_path, csv_path = folder / f"{name}.json", folder / f"{name}.csv"
-    facts = {
-        "pointwise": result.id,
-        **result.metadata,
-        "calls": result.calls,
-        "pending": result.pending,
-        "outcomes": result.outcomes,
-        "criteria": [criterion.facts() for criterion in result.criteria],
-    }
-    text = json.dumps(content.without_nan(facts), indent=1, sort_keys=True, allow_nan=False)
-    content.write_whole(json_path, text + "\n")
-    table = io.StringIO(newline="")
-    rows = csv.writer(table)
-    rows.writerow(_COLUMNS)
+    rows: list[tuple[object, ...]] = []
     for criterion in result.criteria:
         for each in criterion.pictures:
             names = map(cell, (criterion.name, each.method, each.concept, each.prompt))
             yes = "" if each.yes is None else each.yes
-            rows.writerow((*names, each.seed, yes, cell(each.missing)))
-    content.write_whole(csv_path, table.getvalue())
-    return [json_path, csv_path]
+            rows.append((*names, each.seed, yes, cell(each.missing)))
+    return tables.write_files("pointwise", result, folder, columns=_COLUMNS, rows=rows)

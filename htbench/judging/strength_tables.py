@@ -1,12 +1,8 @@
 """Tables of comparisons of strengths for the terminal, and their files: a row per difference."""
 
-import csv
-import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from htbench.core import content
 from htbench.core.csv_files import cell
 from htbench.core.display import printable
 from htbench.core.tables import TextTable, print_paragraph
@@ -63,27 +59,11 @@ def _notes(criterion: StrengthCriterion, result: StrengthResult) -> Iterator[str
 
 def write(result: StrengthResult, folder: Path) -> list[Path]:
     """Write figures as a JSON file by method and a CSV file by difference; gives the paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f"strength-{tables.file_name(result.metadata['judge'], result.id)}"
-    json_path, csv_path = folder / f"{name}.json", folder / f"{name}.csv"
-    facts = {
-        "strength": result.id,
-        **result.metadata,
-        "calls": result.calls,
-        "pending": result.pending,
-        "outcomes": result.outcomes,
-        "criteria": [criterion.facts() for criterion in result.criteria],
-    }
-    text = json.dumps(content.without_nan(facts), indent=1, sort_keys=True, allow_nan=False)
-    content.write_whole(json_path, text + "\n")
-    table = io.StringIO(newline="")
-    rows = csv.writer(table)
-    rows.writerow(_COLUMNS)
+    rows: list[tuple[object, ...]] = []
     for criterion in result.criteria:
         for each in criterion.methods:
             for level in each.levels:
                 names = map(cell, (criterion.name, each.method))
                 share = level.right / level.answers
-                rows.writerow((*names, level.difference, level.answers, level.right, share))
-    content.write_whole(csv_path, table.getvalue())
-    return [json_path, csv_path]
+                rows.append((*names, level.difference, level.answers, level.right, share))
+    return tables.write_files("strength", result, folder, columns=_COLUMNS, rows=rows)

@@ -5,9 +5,9 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from htbench.core import content
 from htbench.core.csv_files import cell
@@ -203,6 +203,57 @@ def write(result: TournamentResult, folder: Path, **more: object) -> list[Path]:
         for method, rate in (*criterion.circular.items(), *criterion.uncounted.items()):
             names = cell(criterion.name), cell(method)
             rows.writerow((*names, *[""] * 6, _cell(rate), *[""] * 5))
+    content.write_whole(csv_path, table.getvalue())
+    return [json_path, csv_path]
+
+
+class JudgedResult(Protocol):
+    """What a judge answered to questions other than those of a tournament."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def metadata(self) -> dict[str, Any]: ...
+    @property
+    def calls(self) -> int: ...
+    @property
+    def pending(self) -> int: ...
+    @property
+    def outcomes(self) -> Mapping[Any, int]: ...
+    @property
+    def criteria(self) -> Sequence["JudgedCriterion"]: ...
+
+
+class JudgedCriterion(Protocol):
+    """The part of one criterion."""
+
+    def facts(self) -> dict[str, object]: ...
+
+
+def write_files(
+    kind: str,
+    result: JudgedResult,
+    folder: Path,
+    *,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+) -> list[Path]:
+    """Write figures as a JSON file and `rows` as a CSV file, named by kind; gives the paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{kind}-{file_name(result.metadata['judge'], result.id)}"
+    json_path, csv_path = folder / f"{name}.json", folder / f"{name}.csv"
+    facts = {
+        kind: result.id,
+        **result.metadata,
+        "calls": result.calls,
+        "pending": result.pending,
+        "outcomes": result.outcomes,
+        "criteria": [criterion.facts() for criterion in result.criteria],
+    }
+    text = json.dumps(content.without_nan(facts), indent=1, sort_keys=True, allow_nan=False)
+    content.write_whole(json_path, text + "\n")
+    table = io.StringIO(newline="")
+    csv.writer(table).writerows([columns, *rows])
     content.write_whole(csv_path, table.getvalue())
     return [json_path, csv_path]
 

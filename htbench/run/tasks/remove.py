@@ -5,7 +5,7 @@ the picture looks without it: the rest that removal should keep. They are steere
 never had the concept, and nothing should change in them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from htbench.core.errors import UsageError
 from htbench.run.tasks.task import BESIDE, Measure, Task, TaskPrompt
@@ -77,18 +77,34 @@ def _prompts(
         said[PARAPHRASED] = (concept.reworded(other_words[0]), concept)
     if neighbour := find_neighbour(concept, concept_set):
         said[NEIGHBOUR] = (neighbour, neighbour)
+    return make_parts(said, neutral, others=beside(concept, neutral, concept_set), asked=concept)
+
+
+def make_parts(
+    said: Mapping[str, tuple[Concept, Concept]],
+    neutral: Sequence[str],
+    *,
+    others: Sequence[TaskPrompt],
+    asked: Concept,
+) -> tuple[TaskPrompt, ...]:
+    """The prompts of a task, each text once.
+
+    Args:
+        said: by part, the concept in whose words prompts ask, and the one that scores ask for.
+        neutral: the evaluation prompts.
+        others: prompts with a concept of another kind beside.
+        asked: the concept that scores ask for in prompts without any.
+    """
     carrying = [
-        TaskPrompt(text=words.target(prompt), neutral=prompt, part=part, asked=asked)
-        for part, (words, asked) in said.items()
+        TaskPrompt(text=words.target(prompt), neutral=prompt, part=part, asked=own)
+        for part, (words, own) in said.items()
         for prompt in neutral
     ]
     unrelated = [
-        TaskPrompt(text=prompt, neutral=prompt, part=UNRELATED, asked=concept) for prompt in neutral
+        TaskPrompt(text=prompt, neutral=prompt, part=UNRELATED, asked=asked) for prompt in neutral
     ]
     # a template may leave a prompt as it is; then the image is of one part alone
-    with_others = beside(concept, neutral, concept_set)
-    distinct = {each.text: each for each in (*carrying, *with_others, *unrelated)}
-    return tuple(distinct.values())
+    return tuple({each.text: each for each in (*carrying, *others, *unrelated)}.values())
 
 
 UNRELATED_KEPT = Measure(

@@ -18,6 +18,7 @@ from htbench.run.tasks.remove import (
     UNRELATED_LOSS,
     beside,
     find_neighbour,
+    make_parts,
 )
 from htbench.run.tasks.task import (
     BESIDE,
@@ -58,18 +59,7 @@ def _prompts(
     said: dict[str, tuple[Concept, Concept]] = {PLAIN: (old, concept), WANTED: (new, concept)}
     if neighbour := find_neighbour(old, concept_set, besides=new):
         said[NEIGHBOUR] = (neighbour, neighbour)
-    prompts = [
-        TaskPrompt(text=words.target(prompt), neutral=prompt, part=part, asked=asked)
-        for part, (words, asked) in said.items()
-        for prompt in neutral
-    ]
-    unrelated = [
-        TaskPrompt(text=prompt, neutral=prompt, part=UNRELATED, asked=concept) for prompt in neutral
-    ]
-    # a template may leave a prompt as it is; then the image is of one part alone
-    with_others = beside(old, neutral, concept_set)
-    distinct = {each.text: each for each in (*prompts, *with_others, *unrelated)}
-    return tuple(distinct.values())
+    return make_parts(said, neutral, others=beside(old, neutral, concept_set), asked=concept)
 
 
 REPLACE = Task(
