@@ -24,9 +24,10 @@ MAX_DEPTH = 64
 """The most objects and lists within each other in JSON and TOML."""
 MAX_DIGITS = 400
 """The most digits of a number in JSON and TOML."""
-ZIP_ERRORS = (BadZipFile, OSError, ValueError, EOFError, NotImplementedError)
-"""Errors that `zipfile` raises for a damaged archive. The last is its own word for methods of
-compression and versions of the format that it does not read: no code of ours is missing."""
+ZIP_ERRORS = (BadZipFile, OSError, ValueError, EOFError, RuntimeError)
+"""Errors that `zipfile` raises for an archive that is damaged or, with RuntimeError, encrypted or
+of a version of the format or a method of compression that it does not read. Each ends in a line
+that says that the file cannot be read."""
 _SIGNATURES = {
     b"PK\x03\x04": "a ZIP archive or a spreadsheet; unpack it, or save it as CSV",
     b"PK\x05\x06": "an empty ZIP archive",
