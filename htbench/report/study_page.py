@@ -15,7 +15,7 @@ def write(study: StudyRecord, folder: Path, *, rehearsal: bool) -> Path:
     """Write the page of a study into its folder and return its path; it needs no network."""
     pairs = [pair for criterion in study.criteria for pair in criterion.preferences]
     methods = {name for pair in pairs for name in (pair.one, pair.two)}
-    methods |= {row[0] for table in study.tables for row in table.rows}
+    methods |= {row[0] for table in study.tables if table.is_of_methods for row in table.rows}
     tones = {method: k for k, method in enumerate(sorted(methods - {UNSTEERED}), start=1)}
     text = (
         html.templates(tones)

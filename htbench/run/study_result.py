@@ -161,6 +161,11 @@ class TableRecord(_Record):
     """The first is of names, the others of figures with their intervals."""
     rows: list[list[str]]
 
+    @property
+    def is_of_methods(self) -> bool:
+        """True if the names are of methods, and not of judges and metrics."""
+        return self.columns[0] == "Method"
+
 
 class StudyRecord(_Record):
     """One file; fields that a later version added are ignored."""

@@ -363,9 +363,8 @@ def _task(result: TaskResult) -> list[str]:
     for table in result.tables:
         lines += ["", escape(table.title), "", f"| {' | '.join(table.columns)} |"]
         lines.append("|---" * len(table.columns) + "|")
-        lines += [
-            f"| {' | '.join([name_text(row[0]), *map(escape, row[1:])])} |" for row in table.rows
-        ]
+        name = name_text if table.is_of_methods else escape
+        lines += [f"| {' | '.join([name(row[0]), *map(escape, row[1:])])} |" for row in table.rows]
     return [*lines, "", *(f"- {escape(note)}" for note in result.notes)]
 
 

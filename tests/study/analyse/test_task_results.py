@@ -221,6 +221,7 @@ def test_a_metric_that_says_what_people_say_agrees_as_far_as_they_do() -> None:
     shares = {each["name"]: each["accuracy"]["value"] for each in found.facts["agreement"]}
     assert shares == {"one person": 1, "right": 1, "wrong": 0}
     assert found.tables[-1].rows[-1][0] == "judge wrong"
+    assert [table.is_of_methods for table in found.tables] == [True, True, False]
 
 
 @pytest.fixture(scope="module")
