@@ -63,6 +63,19 @@ class Intervention:
         """The intervention with this state."""
         return cls(**settings)
 
+    def __getstate__(self) -> dict[str, object]:
+        """The attributes for a pickle, which would hold all of a tensor for each part of it."""
+        return {name: _whole(value) for name, value in vars(self).items()}
+
+
+def _whole(value: object) -> object:
+    """A tensor, or a table of tensors, of which none is a part of a larger one."""
+    if isinstance(value, dict):
+        return {key: _whole(each) for key, each in value.items()}
+    if isinstance(value, Tensor) and value.untyped_storage().nbytes() > value.nbytes:
+        return value.clone()
+    return value
+
 
 class Apply(Protocol):
     """`Intervention.apply`, or a function like it."""
