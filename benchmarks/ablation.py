@@ -1,8 +1,8 @@
-"""Settings of HyperTransport's training, each changed alone: `python benchmarks/ablation.py`.
+"""A method's settings, each changed alone: `python benchmarks/ablation.py hypertransport`.
 
-Every variant is trained for equally many steps on the train concepts, and measured on the dev
-concepts at strength 1; no test concept has a part in it. The same command again continues. With
-`--write docs/hypertransport.md` the table goes to its place in that page.
+Variants are trained on the train concepts, each for equally many steps, or fitted to each concept,
+and measured on dev concepts at strength 1; no test concept has a part in it. The same command again
+continues. With `--write docs/results.md` the table goes to its place in that page.
 """
 
 import argparse
@@ -18,73 +18,79 @@ from htbench.run.store import Store
 from htbench.run.summary import Summary
 from htbench.steering import baseline
 
-VARIANTS: dict[str, dict[str, object]] = {
-    "as-shipped": {},
-    "interpolated": {"interpolate": 0.5},
-    "noise-0.3": {"noise": 0.3},
-    "rank-16": {"rank": 16},
+Settings = Mapping[str, object]
+SHIPPED = "as-shipped"
+VARIANTS: dict[str, dict[str, Settings]] = {
+    "hypertransport": {
+        "interpolated": {"interpolate": 0.5},
+        "noisier": {"noise": 0.3},
+        "narrower": {"rank": 16},
+    },
+    "lineas-l2": {
+        "longer": {"steps": 120},
+        "faster": {"rate": 0.1},
+        "slower": {"rate": 0.025},
+        "broader": {"samples": 64, "batch": 32},
+    },
 }
-"""Settings that differ from the shipped card's, by the name of the variant; the first has none."""
-REFERENCES = ("predicted-means", "mean-shift")
-"""A control without a hypernetwork, and a fit to each concept."""
+"""Settings that differ from those of a shipped card, by the name of the variant."""
+COMMON: dict[str, Settings] = {"hypertransport": {"steps": 600}}
+"""Settings of all variants: a training of all 4,000 steps would take an hour each."""
 METRICS = ("concept_gain", "presence", "image_preservation")
 
 
-def write_cards(folder: Path, *, steps: int) -> list[Path]:
+def write_cards(name: str, folder: Path) -> list[Path]:
     """A card per variant, without trained weights, so that a run trains it."""
-    card = baseline.load_card("hypertransport")
+    card, common = baseline.load_card(name), COMMON.get(name, {})
     return [
         write_card(
-            card.with_settings({"steps": steps, **settings}).model_copy(update={"name": name}),
-            folder,
+            card.with_settings({**common, **settings}).model_copy(update={"name": variant}), folder
         )
-        for name, settings in VARIANTS.items()
+        for variant, settings in {SHIPPED: {}, **VARIANTS[name]}.items()
     ]
 
 
-def rows(summary: Summary) -> list[list[str]]:
-    """Means of every method, and its gain less that of the first variant."""
-    first = next(iter(VARIANTS))
-    gains = {
-        method: summary.means(method, summary.full_strength, "concept_gain")
-        for method in (*VARIANTS, *REFERENCES)
-    }
+def rows(summary: Summary, variants: Mapping[str, Settings]) -> list[list[str]]:
+    """Means of every variant, and its gain less that of the first."""
+    at = summary.full_strength
+    first = summary.means(SHIPPED, at, "concept_gain")
 
-    def cells(method: str) -> list[str]:
-        means = [summary.means(method, summary.full_strength, metric) for metric in METRICS]
-        own = [number(sum(mean.values()) / len(mean)) for mean in means]
-        gap = difference("concept_gain", gains[method], gains[first], summary.families)[2]
-        return [f"`{method}`", _changed(VARIANTS.get(method, {})), *own, gap]
+    def cells(variant: str) -> list[str]:
+        means = {metric: summary.means(variant, at, metric) for metric in METRICS}
+        own = [number(sum(each.values()) / len(each)) for each in means.values()]
+        gap = difference("concept_gain", means["concept_gain"], first, summary.families)[2]
+        return [_changed(variants[variant]), *own, gap if variant != SHIPPED else ""]
 
-    return [cells(method) for method in gains]
+    return [cells(variant) for variant in variants]
 
 
-def _changed(settings: Mapping[str, object]) -> str:
-    return ", ".join(f"`{name} = {value}`" for name, value in settings.items())
+def _changed(settings: Settings) -> str:
+    return ", ".join(f"`{name} = {value}`" for name, value in settings.items()) or "nothing"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=600, help="of each training")
+    parser.add_argument("card", choices=VARIANTS)
+    parser.add_argument("--limit", type=int, default=60, help="dev concepts")
     parser.add_argument("--workers", default="2")
     parser.add_argument("--folder", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table in this page")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    paths = write_cards(options.folder, steps=options.steps)
-    methods = ["none", *REFERENCES, *map(str, paths)]
+    paths = write_cards(options.card, options.folder)
     command = [sys.executable, "-m", "htbench", "run", "--model", "emoji", "--concepts", "dev"]
-    command += ["--strength", "0", "--strength", "1", "--workers", options.workers]
-    command += [word for method in methods for word in ("--method", method)]
-    subprocess.run([*command, "--runs-dir", str(options.folder), "--name", "run"], check=True)
-    with Store.read(options.folder / "run") as store:
-        own = rows(Summary(store))
-    head = ["method", "changed", "concept gain", "presence", "image kept"]
-    result = table([*head, "gain less that of the first"], own)
+    command += ["--limit", str(options.limit), "--strength", "0", "--strength", "1"]
+    command += [word for method in ("none", *map(str, paths)) for word in ("--method", method)]
+    command += ["--workers", options.workers, "--runs-dir", str(options.folder)]
+    subprocess.run([*command, "--name", options.card], check=True)
+    with Store.read(options.folder / options.card) as store:
+        own = rows(Summary(store), {SHIPPED: {}, **VARIANTS[options.card]})
+    head = ["changed", "concept gain", "presence", "image kept", "gain less that of the first"]
+    result = table(head, own)
     if options.write:
-        write(options.write, {"ablation": result})
+        write(options.write, {f"ablation of {options.card}": result})
     else:
         print(result)
 
