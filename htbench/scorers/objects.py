@@ -1,8 +1,8 @@
 r"""Scores of the objects that stand on a picture's ground: how many there are, and how far the
 largest has moved. They are for drawings; a photograph has no ground in this sense.
 
-**Ground.** The outer eighth of the picture on each side is a ring. The most frequent colour in it is
-one of the ground, with all pixels within `THRESHOLD` of it; these are left out and the next is
+**Ground.** The outer eighth of the picture on each side is a ring. The most frequent colour in it
+is one of the ground, with all pixels within `THRESHOLD` of it; these are left out and the next is
 sought, until one has less than `GROUND_SHARE` of the ring. So a ground may have a pattern, or a
 frame around it. Without any such colour all of the picture is one object.
 
