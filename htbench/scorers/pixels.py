@@ -1,5 +1,5 @@
-r"""Scores of a picture's pixels alone: what steering does to them beside adding a concept, and
-attributes that a concept may ask for.
+r"""Scores of a picture's pixels, alone or beside the unsteered ones: what steering does to them
+beside adding a concept, and attributes that a concept may ask for.
 
 Each pixel has a red, green and blue level from 0 to 1 and the luminance
 :math:`Y = .299 R + .587 G + .114 B`; transparent pixels stand on white. No weights are needed.
