@@ -48,6 +48,7 @@ def kinds(headline: str) -> dict[str, list[str]]:
         "encoder": [headline],
         "detector": ["emoji-detector"],
         "pixels": PIXELS,
+        "objects and coverage": ["object-count", "shift-right", "shift-down", "coverage"],
         "encoder and sets": [headline, *registry.plugins("set_scorers")],
         "activation": [*registry.plugins("activation_scorers")],
     }

@@ -3,6 +3,7 @@
 import math
 import os
 import re
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,7 @@ from htbench.cli.options import (
     Device,
     ModelName,
     ModelOption,
+    RunsDir,
     Weights,
     choose_model,
     parse_numbers,
@@ -23,6 +25,7 @@ from htbench.core.errors import UsageError
 
 if TYPE_CHECKING:
     from htbench.steering.edits import Edits, Strength
+    from htbench.steering.model import Model
 
 FORMATS = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".html")
 FOLDER = RUNS_DIR / "steer"
@@ -108,6 +111,21 @@ def steer(
             show_default="0,0.25,0.5,0.75,1, and of several concepts 1",
         ),
     ] = None,
+    strength_scale: Annotated[
+        str,
+        typer.Option(
+            metavar="SCALE",
+            help="plain, or perceptual: each method at strengths of its own, learnt on dev "
+            "concepts in the run of --run, at which equal steps of strength have equal effects.",
+        ),
+    ] = "plain",
+    run: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Run with --strength-scale perceptual, by name, its folder or a bundle.",
+        ),
+    ] = None,
     seed: Annotated[
         str,
         typer.Option(metavar="LIST", help="Random seeds of the noise, such as 0,1; a row each."),
@@ -136,11 +154,13 @@ def steer(
             show_default="in runs/steer",
         ),
     ] = None,
+    runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
     """Show images at rising strengths of any concept, given in words or as pictures, or of several
     concepts at once, added or removed. Each prompt, seed and method makes a row, each strength a
     column.
     """
+    from htbench.cli.strength_scale import own_strengths
     from htbench.steering import baseline
     from htbench.steering import concept as concept_sets
     from htbench.steering import steer as steering
@@ -182,11 +202,22 @@ def steer(
     for card in cards:
         for each in to_learn:
             steering.check_readable(card, each)
+    columns = _columns(strength, wanted)
+    own = own_strengths(
+        strength_scale,
+        run,
+        runs_dir,
+        cards=cards,
+        model=model,
+        columns=columns,
+        only_adds=not (remove or replace or maps),
+    )
     request = steering.FilmstripRequest(
         prompts=tuple(prompt or concepts.prompts[:3]),
-        strengths=_columns(strength, wanted),
+        strengths=columns,
         seeds=_seeds(seed),
         batch=batch,
+        own_strengths=own.by_method,
     )
     methods = "+".join(card.name for card in cards) or "maps"
     path = _check_writable(out or FOLDER / f"{_slug(wanted)}-{methods[:100]}.png")
@@ -194,22 +225,11 @@ def steer(
     from rich.console import Console
 
     from htbench.steering import intervention
-    from htbench.steering.model import (
-        UNKNOWN_WORDS_REMEDY,
-        describe_unknown_words,
-        unknown_words,
-    )
 
     with Console(stderr=True).status(f"load {model}") as status:
         loaded = source.load(device)
-        prompts = [
-            each.target(prompt) or prompt for prompt in request.prompts for each in wanted.concepts
-        ]
-        if unknown := unknown_words(loaded, prompts):
-            problem = describe_unknown_words(model, unknown)
-            if not allow_unknown:
-                raise UsageError(problem, remedy=UNKNOWN_WORDS_REMEDY)
-            typer.echo(f"htbench: {problem}", err=True)
+        own.check_model(loaded)
+        _check_words(loaded, wanted, request.prompts, allow_unknown=allow_unknown)
         kept = {str(file): intervention.load(file, model=loaded) for file in maps or ()}
         if maps_in_rows:
             learnt = {file: {wanted.concepts[0].id: change} for file, change in kept.items()}
@@ -236,6 +256,24 @@ def steer(
         else:
             film.save(path)
     typer.echo(os.path.relpath(path))
+
+
+def _check_words(
+    model: "Model", wanted: "Edits", prompts: Sequence[str], *, allow_unknown: bool
+) -> None:
+    """Refuse words that the model does not know, or say that there are some if they are allowed."""
+    from htbench.steering.model import (
+        UNKNOWN_WORDS_REMEDY,
+        describe_unknown_words,
+        unknown_words,
+    )
+
+    texts = [each.target(prompt) or prompt for prompt in prompts for each in wanted.concepts]
+    if unknown := unknown_words(model, texts):
+        problem = describe_unknown_words(model.name, unknown)
+        if not allow_unknown:
+            raise UsageError(problem, remedy=UNKNOWN_WORDS_REMEDY)
+        typer.echo(f"htbench: {problem}", err=True)
 
 
 def _columns(texts: list[str] | None, wanted: "Edits") -> "tuple[Strength, ...]":

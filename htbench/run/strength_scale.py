@@ -21,7 +21,7 @@ _BEYOND = (1.5, 2.0)
 """Multiples of that strength at which the end of the useful range is looked for."""
 _LARGEST = 10.0
 """The largest strength of a plan."""
-_DIGITS = 4
+DIGITS = 4
 """Decimal places of a method's own strengths."""
 
 
@@ -88,7 +88,7 @@ def learn_scales(summary: Summary, plan: Plan) -> dict[str, MethodScale]:
             encoder=encoder,
             top=top,
             requested=requested.tolist(),
-            strengths=scale.at(requested).round(_DIGITS).tolist() if scale else [],
+            strengths=scale.at(requested).round(DIGITS).tolist() if scale else [],
             shares=list(scale.shares) if scale else [],
             points=list(scale.strengths) if scale else [],
             curve=list(curve.items()),

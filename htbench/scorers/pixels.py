@@ -1,5 +1,5 @@
-r"""Scores of a picture's pixels alone: what steering does to them beside adding a concept, and
-attributes that a concept may ask for.
+r"""Scores of a picture's pixels, alone or beside the unsteered ones: what steering does to them
+beside adding a concept, and attributes that a concept may ask for.
 
 Each pixel has a red, green and blue level from 0 to 1 and the luminance
 :math:`Y = .299 R + .587 G + .114 B`; transparent pixels stand on white. No weights are needed.
@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
+from PIL import Image
 
 from htbench.core import pictures
 from htbench.scorers.scorer import Against, Better, ScorerCard, ScorerInput, ScorerVersion
@@ -29,6 +30,9 @@ MIN_SIDE = 3
 """Least width and height of a picture, in pixels: that of the noise estimate's mask."""
 _END = 1.5 / 255
 """Distance from an end of the scale within which a level counts as clipped: one level of 255."""
+CHANGE = 0.08
+"""Difference of a level above which a pixel counts as another: 20 levels of 255."""
+_OTHER_SIZE = "the unsteered picture has another size"
 
 Levels = Float[np.ndarray, "height width rgb"]
 """Red, green and blue levels from 0 to 1."""
@@ -120,6 +124,22 @@ def hue_shift(levels: Levels, unsteered: Levels) -> float:
     turned grey has lost its colour and not turned it.
     """
     return _turn(hue(levels), hue(unsteered))
+
+
+def coverage(levels: Levels, unsteered: Levels) -> float:
+    """Share of the pixels that differ from the unsteered picture's, 0 to 1.
+
+    A pixel differs if one of its channels does by more than `CHANGE`.
+
+    Raises:
+        ValueError: if the pictures have different sizes, or a level is no number.
+    """
+    if levels.shape != unsteered.shape:
+        raise ValueError(_OTHER_SIZE)
+    change = np.abs(levels - unsteered)
+    if not np.isfinite(change).all():
+        raise ValueError("a level of a picture is no number")
+    return float((change > CHANGE).any(-1).mean())
 
 
 class PixelScorer:
@@ -224,6 +244,23 @@ class HueShift(PixelScorer):
         return _turn(scores[self.name], unsteered[self.name])
 
 
+class Coverage(PixelScorer):
+    """The share of the picture that has changed as a scorer."""
+
+    name, better = "coverage", "higher"
+    summary = "Coverage: share of the pixels that differ from the unsteered picture's, 0 to 1"
+    against: ClassVar[Against] = "unsteered"
+
+    def measure(self, inputs: Sequence[ScorerInput]) -> list[float | str]:
+        return [self._coverage(item) for item in inputs]
+
+    def _coverage(self, item: ScorerInput) -> float | str:
+        picture, unsteered = read_rgb(item.image), read_rgb(item.unsteered)
+        if picture.size != unsteered.size:
+            return _OTHER_SIZE
+        return coverage(to_levels(picture), to_levels(unsteered))
+
+
 def _turn(hue: float, other: float) -> float:
     """The shorter way from `other` to `hue`, in degrees; 0 where either is NaN."""
     if math.isnan(hue) or math.isnan(other):
@@ -239,17 +276,22 @@ def _read(path: Path) -> dict[str, float] | str:
 @lru_cache(maxsize=1 << 16)
 def _scores(path: Path, modified: int, size: int) -> dict[str, float] | str:
     """All scores of a picture by scorer, so that it is read once for several; or a reason."""
-    picture = pictures.read_picture(path, within=path.parent, pixels=MAX_PIXELS)
-    picture = pictures.on_background(picture)
+    picture = read_rgb(path)
     if min(picture.size) < MIN_SIDE:
         return f"the picture is smaller than {MIN_SIDE} x {MIN_SIDE} pixels"
-    levels = _levels(np.asarray(picture))
+    levels = to_levels(picture)
     return {scorer.name: scorer.function(levels) for scorer in _SCORERS}
 
 
-def _levels(picture: UInt8[np.ndarray, "height width rgb"]) -> Levels:
+def read_rgb(path: Path) -> Image.Image:
+    """The picture in a file, on white where it is transparent, of at most `MAX_PIXELS`."""
+    picture = pictures.read_picture(path, within=path.parent, pixels=MAX_PIXELS)
+    return pictures.on_background(picture)
+
+
+def to_levels(picture: Image.Image) -> Levels:
     """Levels whose channels lie apart in memory, which makes each channel's arithmetic quick."""
-    return np.moveaxis(np.divide(np.moveaxis(picture, -1, 0), 255, order="C"), 0, -1)
+    return np.moveaxis(np.divide(np.moveaxis(np.asarray(picture), -1, 0), 255, order="C"), 0, -1)
 
 
 def _luminance(levels: Levels) -> Float[np.ndarray, "height width"]:

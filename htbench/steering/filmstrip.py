@@ -52,7 +52,7 @@ class Filmstrip:
     def columns(self) -> tuple[str, ...]:
         """The headings of the columns: strengths, and `prompted` where a row has such an image."""
         prompted = ("prompted",) if any(row.prompted for row in self.rows) else ()
-        return (*map(_heading, self.strengths), *prompted)
+        return (*map(heading, self.strengths), *prompted)
 
     def frames(self) -> list[Image.Image]:
         """The filmstrip at one strength after the other, each as one image of the same size."""
@@ -127,7 +127,8 @@ class Filmstrip:
         return header
 
 
-def _heading(strength: Strength) -> str:
+def heading(strength: Strength) -> str:
+    """The strength of a column in figures."""
     each = strength if isinstance(strength, tuple) else (strength,)
     return ", ".join(f"{number:g}" for number in each)
 

@@ -1,7 +1,7 @@
 """Steering towards a concept of a set, any words, or images, shown at several strengths."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from htbench.steering import baseline
 from htbench.steering.baseline import Card
 from htbench.steering.concept import SPLITS, Concept, ConceptSet, ImageFile
 from htbench.steering.edits import Edit, Edits, Strength
-from htbench.steering.filmstrip import Filmstrip, FilmstripRow
+from htbench.steering.filmstrip import Filmstrip, FilmstripRow, heading
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -151,6 +151,9 @@ class FilmstripRequest:
     seeds: tuple[int, ...] = (0,)
     batch: int = 16
     """Number of images generated at once."""
+    own_strengths: Mapping[str, tuple[Strength, ...]] = field(default_factory=dict)
+    """By the name of a method, its own strength for each column, on a scale of strengths that it
+    has; others are steered at `strengths`."""
 
     def count_images(self, *, methods: int, edits: Edits) -> int:
         """Number of images of so many methods, with those of prompts that ask for the edits."""
@@ -212,7 +215,10 @@ def make_filmstrip(
 
     starts = list(product(request.prompts, request.seeds))
     steered = {
-        method: [apply_edits(edits, changes, strength) for strength in request.strengths]
+        method: [
+            apply_edits(edits, changes, strength)
+            for strength in request.own_strengths.get(method, request.strengths)
+        ]
         for method, changes in learnt.items()
     }
     requests = [
@@ -267,6 +273,8 @@ def _note(
     note = f"{', '.join(learnt)} on {model.name}, seed{plural} {seeds}"
     if len(edits.edits) > 1:
         note += ", strengths in the order of the title"
+    for method, strengths in request.own_strengths.items():
+        note += f", own strengths of {method}: {'; '.join(map(heading, strengths))}"
     removed = [edit.removed.id for edit in edits.edits if edit.removed]
     undone = {
         method: [changes[concept] for concept in removed if changes[concept].sites]

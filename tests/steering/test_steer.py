@@ -130,6 +130,21 @@ def test_a_film_of_methods_and_seeds_has_a_row_for_each_and_the_prompted_picture
     assert made.columns == ("0", "1", "prompted")
 
 
+def test_a_method_with_a_scale_is_steered_at_its_own_strengths(
+    fruit: ConceptSet, lemon: Concept, tmp_path: Path
+) -> None:
+    mean_shift = baseline.load_card("mean-shift").with_settings({"samples": 2})
+    cards = [mean_shift, baseline.load_card("none")]
+    scaled = FilmstripRequest(
+        prompts=("cat",), strengths=(0.0, 0.5, 1.0), own_strengths={"mean-shift": (0.0, 0.8, 0.9)}
+    )
+    plain = FilmstripRequest(prompts=("cat",), strengths=(0.0, 0.8, 0.9))
+    made, expected = (film(cards, lemon, each, fruit, tmp_path) for each in (scaled, plain))
+    assert made.rows[0].images == expected.rows[0].images
+    assert made.columns == ("0", "0.5", "1", "prompted")
+    assert made.note.endswith(", own strengths of mean-shift: 0; 0.8; 0.9")
+
+
 def test_a_film_of_pictures_shows_them(fruit: ConceptSet, photo: Path, tmp_path: Path) -> None:
     strip = FilmstripRequest(prompts=("cat",), strengths=(1.0,))
     shown = steer.concept_from_images([photo, photo])

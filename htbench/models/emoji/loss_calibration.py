@@ -15,11 +15,17 @@ from scipy.stats import spearmanr
 
 from htbench.core import registry
 from htbench.models.emoji.calibration import KnownScenes, auc, calibration_table
+from htbench.models.emoji.object_calibration import (
+    calibrate_objects,
+    calibrate_size,
+    concept_changes,
+)
 from htbench.models.emoji.pair_calibration import (
     calibrate_losses_beside,
     calibrate_pairs,
     choose_pairs,
 )
+from htbench.models.emoji.planted import LossCalibration, block, table
 from htbench.models.emoji.replacement_calibration import (
     calibrate_replacements,
     choose_replacements,
@@ -36,33 +42,12 @@ from htbench.steering.encoder import Encoder
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Strengths at which flaws are planted; 1 is a flaw that nobody overlooks."""
-MIN_AUC = MIN_CORRELATION = 0.95
-"""Least figures of a scorer that can be trusted."""
 CONCEPTS, PROMPTS, SEEDS = 6, 8, 8
 """Numbers of concepts that are drawn, of prompts with each, and of seeds of a prompt."""
 TASK_CONCEPTS = 20
 """Number of concepts, and of pairs of concepts, that the measures of tasks are tested on."""
 
 Levels = pixels.Levels
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossCalibration:
-    """The agreement of a scorer with what was planted."""
-
-    scorer: str
-    planted: str
-    """The planted loss, in words."""
-    auc: float
-    """Chance that a flawed picture, or a set that lost half of its pictures, is told from one as it
-    was drawn; NaN for a distance, which has no such pairs."""
-    correlation: float
-    """Spearman's correlation with the planted strength: the mean over pictures, or that of sets."""
-
-    @property
-    def is_trusted(self) -> bool:
-        """True if both figures are high enough."""
-        return self.correlation >= MIN_CORRELATION and not self.auc < MIN_AUC
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,10 +65,11 @@ def instrument_tables(device: str, *, split: str = "test", scenes: int = 20) -> 
 
     Also true if every scorer can be trusted.
     """
-    table, trusted = calibration_table(device, split=split, scenes=scenes)
+    tables, trusted = calibration_table(device, split=split, scenes=scenes)
     encoder = registry.load("encoders", "emoji-clip-b")(device)
     found = [*calibrate_pixels(split=split), *calibrate_sets(encoder, split=split)]
-    attributes = calibrate_attributes(split=split)
+    changes = concept_changes(split)
+    attributes = [*calibrate_attributes(split=split), *calibrate_objects(changes)]
     subjects = list(dict.fromkeys(concept.load("emoji").prompts))
     removal = calibrate_tasks(known_scenes(split, TASK_CONCEPTS, PROMPTS), subjects, encoder)
     chosen_pairs = choose_pairs(split, TASK_CONCEPTS, PROMPTS)
@@ -96,11 +82,12 @@ def instrument_tables(device: str, *, split: str = "test", scenes: int = 20) -> 
         task_table(own, name)
         for name, own in (("remove", removal), ("replace", replaced), ("compose", pairs))
     ]
-    lines = [*_block("losses", found), "", *_block("attributes", attributes)]
+    lines = [*block("losses", found), "", *block("attributes", attributes)]
+    lines += ["", "no scorer, since too low:", "", *table([calibrate_size(changes)])]
     for own, own_trusted in of_tasks:
         lines += ["", *own]
         trusted = trusted and own_trusted
-    return "\n".join([table, "", *lines]), trusted and all(
+    return "\n".join([tables, "", *lines]), trusted and all(
         each.is_trusted for each in (*found, *attributes)
     )
 
@@ -369,18 +356,3 @@ def _picture(levels: Levels) -> Image.Image:
 
 def _levels(picture: Image.Image) -> Levels:
     return np.asarray(picture, float) / 255
-
-
-def _block(title: str, found: Sequence[LossCalibration]) -> list[str]:
-    poor = [f"{each.scorer} on {each.planted}" for each in found if not each.is_trusted]
-    below = f"{title} below {MIN_AUC:g}: {'; '.join(poor) or 'none'}"
-    return [f"{title}:", "", *_lines(found), "", below]
-
-
-def _lines(found: Sequence[LossCalibration]) -> list[str]:
-    rows = [
-        f"| {each.scorer} | {each.planted} | "
-        f"{'-' if math.isnan(each.auc) else f'{each.auc:.3f}'} | {each.correlation:.3f} |"
-        for each in found
-    ]
-    return ["| scorer | planted | AUC | correlation with strength |", "|" + "---|" * 4, *rows]

@@ -44,7 +44,7 @@ class Scene:
 
     def draw(self, latent: Float[np.ndarray, "4 8 8"]) -> UInt8[np.ndarray, "64 64 rgb"]:
         """The image of the scene, with the layout and drawing style that `latent` determines."""
-        image = _background(self.background)
+        image = background_canvas(self.background)
         uniform = choices(latent)
         drawing = tuple(DRAWINGS)[int(uniform[1] * len(DRAWINGS))]
         for placed in layout(self.companion is not None, uniform):
@@ -124,7 +124,8 @@ def _paste(
     window += cover * (drawing[..., :3] - window)
 
 
-def _background(background: str | None) -> Canvas:
+def background_canvas(background: str | None) -> Canvas:
+    """A canvas with nothing on it but a background, such as `navy dots`; white for None."""
     return (
         np.full((SIZE, SIZE, 3), 255, np.float32)
         if background is None

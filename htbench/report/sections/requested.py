@@ -23,7 +23,10 @@ from htbench.stats.estimates import Estimate
 
 TARGET_METHOD = "prompt"
 """The method whose pictures are the target."""
-LEAST_CHANGE = {"brightness": 0.05, "saturation": 0.05, "sharpness": 0.05, "hue-shift": 20.0}
+LEAST_CHANGE = {
+    **{"brightness": 0.05, "saturation": 0.05, "sharpness": 0.05, "hue-shift": 20.0},
+    **{"coverage": 0.05, "object-count": 1.0, "shift-right": 0.1, "shift-down": 0.1},
+}
 """By scorer of an attribute: the least change of a concept's target that counts as a request."""
 REQUESTS = (0.5, 1.0)
 """Shares whose failures are counted."""
