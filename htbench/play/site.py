@@ -181,7 +181,7 @@ class PlaySite:
             raise Refusal(503, "too many requests wait; try again")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, _contained, work)
         finally:
             self._waiting -= 1
 
@@ -205,6 +205,19 @@ class PlaySite:
         except TimeoutError:
             raise Refusal(408, "the body did not come whole") from None
         return bytes(data)
+
+
+def _contained(work: Callable[[], Any]) -> Any:
+    """The value of `work`, which may be anybody's method.
+
+    StopIteration, which no future takes, SystemExit and the like become a RuntimeError.
+    """
+    try:
+        return work()
+    except BaseException as error:
+        if isinstance(error, Exception) and not isinstance(error, StopIteration):
+            raise
+        raise RuntimeError(f"a method raised {error!r}") from error
 
 
 def _in_json(row: Row) -> Mapping[str, Any]:
