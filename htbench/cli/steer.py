@@ -19,7 +19,7 @@ from htbench.cli.options import (
     choose_model,
     parse_numbers,
 )
-from htbench.core.errors import UsageError
+from htbench.core.errors import UsageError, check_installed
 
 if TYPE_CHECKING:
     from htbench.steering.edits import Edits, Strength
@@ -188,6 +188,7 @@ def steer(
         seeds=_seeds(seed),
         batch=batch,
     )
+    check_installed("torch")  # before a folder is made
     methods = "+".join(card.name for card in cards) or "maps"
     path = _check_writable(out or FOLDER / f"{_slug(wanted)}-{methods[:100]}.png")
 
