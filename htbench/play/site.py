@@ -17,10 +17,10 @@ from starlette.routing import Route
 from htbench.core import pictures
 from htbench.core.display import printable
 from htbench.core.errors import HtbenchError, UsageError
-from htbench.play import files, page
+from htbench.play import files, page, pairs
 from htbench.play.engine import Engine, Row, Stale
 from htbench.play.fits import Fits
-from htbench.play.view import FileRequest, FitRequest, PicturesRequest, read
+from htbench.play.view import FileRequest, FitRequest, PairRequest, PicturesRequest, read
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -77,6 +77,7 @@ class PlaySite:
             Route(f"/{token}/fit", self._checked(self._fit), methods=["POST"]),
             Route(f"/{token}/reference", self._checked(self._reference), methods=["POST"]),
             Route(f"/{token}/file", self._checked(self._file), methods=["POST"]),
+            Route(f"/{token}/pair", self._checked(self._pair), methods=["POST"]),
         ]
         self.app = Starlette(routes=routes)
 
@@ -175,6 +176,11 @@ class PlaySite:
         asked = read(FileRequest, await self._json(request))
         data, kind = await self._in_thread(lambda: files.make(self.engine, asked))
         return Response(data, media_type=kind)
+
+    async def _pair(self, request: Request) -> Response:
+        asked = read(PairRequest, await self._json(request))
+        pair = await self._in_thread(lambda: pairs.make(self.engine, asked))
+        return Response(pair.model_dump_json(), media_type="application/json")
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         if self._waiting >= MAX_WAITING:
