@@ -188,7 +188,6 @@ def steer(
         seeds=_seeds(seed),
         batch=batch,
     )
-    check_installed("torch")  # before a folder is made
     methods = "+".join(card.name for card in cards) or "maps"
     path = _check_writable(out or FOLDER / f"{_slug(wanted)}-{methods[:100]}.png")
 
@@ -269,6 +268,8 @@ def _seeds(text: str) -> tuple[int, ...]:
 
 
 def _check_writable(path: Path) -> Path:
+    """The path, in a folder that is made unless something is missing for the picture itself."""
+    check_installed("torch")
     if path.suffix.lower() not in FORMATS:
         raise UsageError(
             f"--out {str(path)!r} is not a picture", remedy=f"End it in one of {', '.join(FORMATS)}"

@@ -87,6 +87,21 @@ def test_a_served_study_of_picked_pairs_is_answered_imported_and_reported(study:
     assert issue("study", "report", *own, "--rounds", "100").code == 0
 
 
+def test_a_study_of_one_pair_is_rehearsed_and_reported(tmp_path: Path) -> None:
+    study, rehearsal = str(tmp_path / "study"), str(tmp_path / "rehearsal")
+    own = ("--study", rehearsal)
+    commands = (
+        ("export", write(tmp_path, [pair()]), "--study", study, *FEW),
+        ("rehearse", "--study", study, "--to", rehearsal, "--bots", "0"),
+        ("import", *(f"{rehearsal}/answers-00{k}.csv" for k in (1, 2)), *own),
+        ("report", *own, "--rounds", "100"),
+    )
+    for words in commands:
+        ended = issue("study", *words)
+        assert ended.code == 0, ended.shown
+    assert "prompt over mean-shift" in ended.shown or "mean-shift over prompt" in ended.shown
+
+
 def test_pictures_at_several_strengths_are_named_with_them(tmp_path: Path) -> None:
     file = write(tmp_path, [pair(), pair("prompt@0.5", "none@0", seed=4)])
     assert issue("study", "export", file, "--study", str(tmp_path / "s"), *FEW).code == 0
