@@ -4,6 +4,7 @@ known scenes, and a run's files.
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -206,10 +207,14 @@ def judge(
 
     from htbench.judging import card as judge_cards
     from htbench.judging import contracts
+    from htbench.judging.judge import JudgeContext
+    from htbench.judging.prepare import check_installed
 
     folder = name.removesuffix("card.toml") or "."
     if folder not in judge_cards.judge_names() and not (Path(folder) / "card.toml").is_file():
         judge_cards.load_judge_card(folder)  # says that there is none
+    with suppress(UsageError):  # a card that is not valid breaks a promise
+        check_installed(judge_cards.load_judge_card(folder), JudgeContext(device=device))
     status = Console(stderr=True).status(f"check {name}")
     case = contracts.JudgeCase(
         name=folder,

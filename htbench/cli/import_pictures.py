@@ -191,6 +191,7 @@ def import_pictures(
 
     for each in scorer or ():
         scorers.check(each)
+        scorers.check_installed(each)
     display = Display(verbose=verbose, as_json=as_json)
     path = Path(source)
     folder = runs_dir / (name or _run_name(path))

@@ -315,6 +315,7 @@ def judge(
     from htbench.judging.prepare import (
         TournamentOptions,
         build_tournament,
+        check_installed,
         prepare_tournament,
     )
     from htbench.judging.strengths import prepare_strengths
@@ -356,6 +357,7 @@ def judge(
     context = JudgeContext(
         device=device, concurrency=concurrency, wait=wait, offline=offline or reparse
     )
+    check_installed(card, context)
     options = TournamentOptions(
         methods=tuple(method or ()),
         criteria=tuple(criterion or ()),

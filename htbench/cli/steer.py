@@ -21,7 +21,7 @@ from htbench.cli.options import (
     choose_model,
     parse_numbers,
 )
-from htbench.core.errors import UsageError
+from htbench.core.errors import UsageError, check_installed
 
 if TYPE_CHECKING:
     from htbench.steering.edits import Edits, Strength
@@ -306,6 +306,8 @@ def _seeds(text: str) -> tuple[int, ...]:
 
 
 def _check_writable(path: Path) -> Path:
+    """The path, in a folder that is made unless something is missing for the picture itself."""
+    check_installed("torch")
     if path.suffix.lower() not in FORMATS:
         raise UsageError(
             f"--out {str(path)!r} is not a picture", remedy=f"End it in one of {', '.join(FORMATS)}"

@@ -1,14 +1,16 @@
-"""`htbench study export`: a run as a blinded page of pairs, strengths, single pictures or sets."""
+"""`htbench study export`: a run as a blinded page of pairs, strengths, single pictures or sets; or
+pairs that were picked on the page of `htbench play`.
+"""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from htbench.cli.options import RUNS_DIR, Json, RunName, RunsDir, run_folder
+from htbench.cli.options import RUNS_DIR, Json, RunsDir, run_folder
 from htbench.cli.study_options import Study
 from htbench.core import reading
-from htbench.study.ask.options import StudyOptions
+from htbench.study.ask.options import PAIRS, StudyOptions
 from htbench.study.task import MAX_SET, find
 
 _MOST = 1_000_000
@@ -17,7 +19,14 @@ _WHAT, _HOW_MUCH, _PAGE = "What to ask", "How much", "The page"
 
 
 def export(
-    run: RunName,
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="Name of a run, or the path of its folder; or a file of pairs (.jsonl) that was "
+            "saved on the page of htbench play.",
+        ),
+    ],
     task: Annotated[
         str,
         typer.Option(
@@ -77,12 +86,13 @@ def export(
         typer.Option("--forced", help="Allow no ties.", rich_help_panel=_WHAT),
     ] = False,
     pairs: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=1,
             max=_MOST,
             metavar="N",
             help="Pairs of images, or single images or sets, balanced over methods and concepts.",
+            show_default=f"{PAIRS}, or all of a file",
             rich_help_panel=_HOW_MUCH,
         ),
     ] = StudyOptions.pairs,
@@ -204,6 +214,7 @@ def export(
 
     from htbench.core.display import print_json
     from htbench.study.ask import export as page
+    from htbench.study.ask.pair_file import is_pair_file
 
     asked = find(task)
     text = reading.read_text(consent, noun="consent") if consent else None
@@ -215,7 +226,8 @@ def export(
         sentinels=sentinels, repeats=repeats, ties=not forced, consent=text, debrief=end, post=post,
         done=done, size=size, seed=seed,
     )  # fmt: skip
-    summary = page.write(run_folder(run, runs_dir), study, options)
+    source = Path(run) if is_pair_file(run) else run_folder(run, runs_dir)
+    summary = page.write(source, study, options)
     if as_json:
         print_json(**asdict(summary))
         return

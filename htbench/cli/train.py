@@ -19,7 +19,7 @@ from htbench.cli.options import (
     choose_model,
 )
 from htbench.core import reading, registry
-from htbench.core.errors import UsageError
+from htbench.core.errors import UsageError, check_installed
 
 _TOML = re.compile(r"[0-9+\-\"'\[{].*|true|false|nan|inf", re.DOTALL)
 """Values that are TOML; all others are words, such as `text` and `blocks.*`."""
@@ -83,6 +83,7 @@ def train(
         )
     if path.is_dir():
         raise UsageError(f"--out {str(path)!r} is a folder", remedy="Name a file in it.")
+    check_installed("torch")  # before a folder is made
     _create_folders(path.parent, checkpoints)
 
     from rich.console import Console

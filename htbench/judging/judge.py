@@ -139,7 +139,8 @@ class JudgeContext:
 class Judge(Protocol):
     """Answers questions.
 
-    A plug-in is a factory `(card: JudgeCard, context: JudgeContext) -> Judge`, cheap to call.
+    A plug-in is a factory `(card: JudgeCard, context: JudgeContext) -> Judge`, cheap to call. It
+    may name modules of extras that are needed to ask it, as `needs`.
     """
 
     model: str

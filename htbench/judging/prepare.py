@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from htbench.core import registry
+from htbench.core import errors, registry
 from htbench.core.display import Display
 from htbench.core.errors import Missing, UnknownName, UsageError
 from htbench.core.types import UNSTEERED
@@ -45,6 +45,14 @@ class TournamentOptions:
         """True if the user chooses the pairs; newcomers are then methods like all others."""
         schedule = self.schedule
         return bool(self.methods or schedule.against or schedule.pairs or schedule.swiss)
+
+
+def check_installed(card: JudgeCard, context: JudgeContext) -> None:
+    """Raise `Missing` if a module is not installed that the judge needs for what it is asked."""
+    factory = registry.load("judges", card.kind)
+    if not context.offline:
+        for module in getattr(factory, "needs", ()):
+            errors.check_installed(module)
 
 
 def prepare_tournament(

@@ -152,7 +152,7 @@ class Engine:
         for method in view.methods:
             if method not in self.cards:
                 raise UnknownName("method on this page", method, self.cards)
-        concepts = [self._concept(source) for source in view.concepts]
+        concepts = [self.concept(source) for source in view.concepts]
         self._check_words(view, concepts)
         planned = [
             _Planned("none", [_PLAIN], 0.0),
@@ -198,7 +198,7 @@ class Engine:
             raise UnknownName("method on this page", method, self.cards)
         if known := self._find(method, source):
             return known
-        concept = self._concept(source)
+        concept = self.concept(source)
         steer.check_readable(self.cards[method], concept)
         with self._model_lock if self.learner is self.model else nullcontext():
             self._bound_prompts(self.learner, "fits", _PROMPTS_OF_FIT)
@@ -207,6 +207,27 @@ class Engine:
     def has_fit(self, method: str, source: ConceptSource) -> bool:
         """True if the intervention of a method towards a concept is kept."""
         return self._find(method, source) is not None
+
+    def concept(self, source: ConceptSource) -> Concept:
+        """The concept that a source names.
+
+        Raises:
+            UsageError: if it is empty, or its picture is not kept any more.
+        """
+        if not source.picture:
+            return steer.concept_from_words(source.words, self.concepts)
+        with self._lock:
+            reference = self._references.get(source.picture)
+            if reference is None:
+                raise UsageError("the picture is not kept any more", remedy="Drop it again.")
+            self._references.move_to_end(source.picture)
+        return Concept(
+            id=f"pictures/{source.picture}",
+            kind="pictures",
+            text="",
+            template="",
+            references=(reference,),
+        )
 
     def keep_reference(self, data: bytes) -> str:
         """Keep a picture of a concept, and return the id by which views name it.
@@ -264,22 +285,6 @@ class Engine:
             )
             self._steerings[card.name] = trained.steering
         return self._steerings[card.name]
-
-    def _concept(self, source: ConceptSource) -> Concept:
-        if not source.picture:
-            return steer.concept_from_words(source.words, self.concepts)
-        with self._lock:
-            reference = self._references.get(source.picture)
-            if reference is None:
-                raise UsageError("the picture is not kept any more", remedy="Drop it again.")
-            self._references.move_to_end(source.picture)
-        return Concept(
-            id=f"pictures/{source.picture}",
-            kind="pictures",
-            text="",
-            template="",
-            references=(reference,),
-        )
 
     def _check_words(self, view: View, concepts: Sequence[Concept]) -> None:
         prompts = [view.prompt, *(concept.target(view.prompt) for concept in concepts)]

@@ -90,7 +90,7 @@ class Fits:
             self._fit(fit.method, source)
         except HtbenchError as error:
             fit.problem, fit.state = str(error), "failed"
-        except Exception as error:  # a bug in a method must not end the page
+        except BaseException as error:  # a bug in a method, or its exit, must not end the page
             fit.problem, fit.state = f"{type(error).__name__}: {error}"[:300], "failed"
         else:
             fit.took, fit.state = time.perf_counter() - fit.began, "done"

@@ -10,7 +10,7 @@ from htbench.steering.baseline import Card, Modality
 _POLICY = html.ContentPolicy(
     images="data: blob:",
     connections="; connect-src 'self'",
-    script_files=("play_pictures.js", "play.js"),
+    script_files=("play_pictures.js", "play_pairs.js", "play.js"),
 )
 _MAX_EXAMPLES = 400
 

@@ -17,10 +17,10 @@ from starlette.routing import Route
 from htbench.core import pictures
 from htbench.core.display import printable
 from htbench.core.errors import HtbenchError, UsageError
-from htbench.play import files, page
+from htbench.play import files, page, pairs
 from htbench.play.engine import Engine, Row, Stale
 from htbench.play.fits import Fits
-from htbench.play.view import FileRequest, FitRequest, PicturesRequest, read
+from htbench.play.view import FileRequest, FitRequest, PairRequest, PicturesRequest, read
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -77,6 +77,7 @@ class PlaySite:
             Route(f"/{token}/fit", self._checked(self._fit), methods=["POST"]),
             Route(f"/{token}/reference", self._checked(self._reference), methods=["POST"]),
             Route(f"/{token}/file", self._checked(self._file), methods=["POST"]),
+            Route(f"/{token}/pair", self._checked(self._pair), methods=["POST"]),
         ]
         self.app = Starlette(routes=routes)
 
@@ -176,12 +177,17 @@ class PlaySite:
         data, kind = await self._in_thread(lambda: files.make(self.engine, asked))
         return Response(data, media_type=kind)
 
+    async def _pair(self, request: Request) -> Response:
+        asked = read(PairRequest, await self._json(request))
+        pair = await self._in_thread(lambda: pairs.make(self.engine, asked))
+        return Response(pair.model_dump_json(), media_type="application/json")
+
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         if self._waiting >= MAX_WAITING:
             raise Refusal(503, "too many requests wait; try again")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, _contained, work)
         finally:
             self._waiting -= 1
 
@@ -205,6 +211,19 @@ class PlaySite:
         except TimeoutError:
             raise Refusal(408, "the body did not come whole") from None
         return bytes(data)
+
+
+def _contained(work: Callable[[], Any]) -> Any:
+    """The value of `work`, which may be anybody's method.
+
+    StopIteration, which no future takes, SystemExit and the like become a RuntimeError.
+    """
+    try:
+        return work()
+    except BaseException as error:
+        if isinstance(error, Exception) and not isinstance(error, StopIteration):
+            raise
+        raise RuntimeError(f"a method raised {error!r}") from error
 
 
 def _in_json(row: Row) -> Mapping[str, Any]:

@@ -85,6 +85,22 @@ class FileRequest(_Checked):
     format: Annotated[str, Field(pattern=r"^(png|gif|html)$")]
 
 
+class Side(_Checked):
+    """A method at a strength."""
+
+    method: Words
+    strength: Strength
+
+
+class PairRequest(_Checked):
+    """Two pictures of one prompt, seed and concept, for a pair of a study."""
+
+    prompt: Words
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    concept: ConceptSource
+    sides: tuple[Side, Side]
+
+
 def read(kind: type[AnyRequest], data: bytes) -> AnyRequest:
     """The request in a body of JSON.
 

@@ -180,8 +180,9 @@ class _Connection:
 
     def kill(self) -> None:
         """Kill the command with every process that it started."""
+        _kill_tree(self._process.pid)
         with suppress(OSError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.kill()  # where there is no program that kills a tree
         self._process.wait()
 
     def _write(self, data: bytes) -> None:
@@ -216,6 +217,17 @@ class _Connection:
         return ": ".join(
             [end, *(printable(secrets.scrub(line), max_length=300) for line in last_line)]
         )
+
+
+def _kill_tree(pid: int) -> None:
+    """Kill a process that leads a session, with every process that it started."""
+    with suppress(OSError):
+        if hasattr(os, "killpg"):
+            os.killpg(pid, signal.SIGKILL)
+        else:  # Windows has no sessions, but a program
+            subprocess.run(
+                ["taskkill", "/F", "/T", "/PID", str(pid)], capture_output=True, check=False
+            )
 
 
 def _question(id_: int, item: ScorerInput, card: ScorerCard) -> dict[str, object]:

@@ -182,6 +182,15 @@ def check(name: str) -> None:
         raise UnknownName("scorer", name, names, remedy="See: htbench list encoders")
 
 
+def check_installed(name: str) -> None:
+    """Raise `Missing` if the code of an encoder or a scorer needs a package that is not there."""
+    group, plugin = plugin_group(name), name
+    if name.endswith(".toml"):
+        card = read(Path(name))
+        plugin = "command" if card.command else card.gauge
+    registry.load(group, plugin)
+
+
 def load(name: str, device: str) -> Scorer:
     """The installed scorer `name`, or the scorer of the card at that path, ready to measure.
 

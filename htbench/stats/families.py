@@ -105,13 +105,17 @@ class Families:
 
     @cached_property
     def widening(self) -> float:
-        """Standard error of a mean over that of its resamples, by the working model."""
+        """Standard error of a mean over that of its resamples, by the working model; NaN where
+        resamples are all alike, as of one concept.
+        """
+        if self.n < 2:
+            return math.nan
         if self.are_independent:
             return math.sqrt(self.n / (self.n - 1))
         draws = self.resamples(seed=0, rounds=2000)
         moved = (draws / draws.sum(1, keepdims=True)) @ _centred(self.n, np.zeros(self.n, int))
         spread = ((moved @ self.working_model) * moved).sum(1).mean()
-        return float(math.sqrt(self.working_model.mean() / spread))
+        return float(math.sqrt(self.working_model.mean() / spread)) if spread else math.nan
 
     def resamples(
         self, *, seed: int = 0, rounds: int = 10_000

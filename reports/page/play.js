@@ -13,6 +13,7 @@
   const undoable = [];
   const fitting = new Set();
   let state = null;
+  let pairs = null; // for a study; a demo has none
   let moving = 0; // the concept whose slider was moved last
   let shown = "";
 
@@ -157,7 +158,11 @@
       const frame = element("div", { className: "play-frame" }, [after, before]);
       const caption = element("figcaption");
       after.addEventListener("load", () => frame.classList.toggle("small", after.naturalWidth <= 256));
-      figures.set(method, { after, before, frame, caption, all: element("figure", {}, [element("h2", { textContent: method === "none" ? "unsteered" : method }), frame, caption]) });
+      const name = method === "none" ? "unsteered" : method;
+      const take = element("button", { type: "button", textContent: "Take for a pair" });
+      take.setAttribute("aria-label", `Take for a pair: ${name}`);
+      take.addEventListener("click", () => pairs.take(subject(), side(method)));
+      figures.set(method, { after, before, frame, caption, take, all: element("figure", {}, [element("h2", { textContent: name }), frame, caption, ...(demo ? [] : [take])]) });
     }
     return figures.get(method);
   };
@@ -170,7 +175,7 @@
     if (shown !== methods.join()) find("pictures").replaceChildren(...methods.map((method) => figure(method).all));
     shown = methods.join();
     for (const method of methods) {
-      const { after, before, frame, caption } = figure(method);
+      const { after, before, frame, caption, take } = figure(method);
       const picture = kept.get(state, method, method === "none" ? zero : point());
       const note = method === "none" ? "" : fits.has(method) ? "" : notes.get(method) || "";
       frame.classList.toggle("behind", !picture && !note);
@@ -180,8 +185,15 @@
       before.hidden = !plain || after.hidden;
       after.alt = `${state.prompt}, ${method === "none" ? "unsteered" : `${method} at ${point().join(" and ")}`}`;
       caption.replaceChildren(...described(method, picture, note));
+      take.disabled = !picture || !isForPairs();
+      take.setAttribute("aria-pressed", Boolean(pairs?.isFirst(subject(), side(method))));
     }
   };
+
+  // A pair of a study has one concept, in words.
+  const isForPairs = () => state.concepts.length === 1 && !state.concepts[0].picture;
+  const subject = () => structuredClone({ prompt: state.prompt, seed: state.seed, concept: state.concepts[0] });
+  const side = (method) => ({ method, strength: method === "none" ? 0 : state.concepts[0].strength });
   const described = (method, picture, note) => {
     const fitNow = fits.get(method);
     if (fitNow && !picture) {
@@ -411,6 +423,7 @@
   });
 
   state = fromAddress() || surprising();
+  if (!demo) pairs = new StudyPairs(find("pairs"), source, show);
   root.hidden = false;
   build();
   show();

@@ -61,10 +61,13 @@ class Server {
     const asked = { prompt: view.prompt, seed: view.seed, concepts, methods: view.methods, points };
     return this.post("file", { view: asked, format }, "blob");
   }
+  async pair({ prompt, seed, concept: { words, picture } }, sides) {
+    return this.post("pair", { prompt, seed, concept: { words, picture }, sides }, "text");
+  }
   post(path, value, read, signal) {
     return this.request(path, JSON.stringify(value), "application/json", read, signal);
   }
-  // The body of the reply, read as "json" or "blob"; null if it is stale.
+  // The body of the reply, read as "json", "text" or "blob"; null if it is stale.
   async request(path, body, type, read, signal) {
     let problem;
     try {

@@ -254,6 +254,26 @@ def _import(folder: Path, file: Path, profile: str = "") -> None:
     command("study", "import", str(file), *words)
 
 
+def _pairs(folder: Path) -> None:
+    from htbench.study.ask.pair_file import PickedPair, PickedPicture
+
+    pictures = []
+    for colour in ("red", "blue"):
+        file = io.BytesIO()
+        Image.new("RGB", (8, 8), colour).save(file, "PNG")
+        pictures.append(PickedPicture.of(colour, 1.0, file.getvalue()))
+    made = [
+        PickedPair(prompt="horse", seed=seed, concept="c", words="in red", pictures=tuple(pictures))
+        for seed in range(2)
+    ]
+    (folder / "pairs.jsonl").write_text("".join(f"{pair.model_dump_json()}\n" for pair in made))
+
+
+def _export_pairs(folder: Path) -> None:
+    few = ["--raters", "2", "--votes", "2", "--size", "8", "--study", str(folder / "study")]
+    command("study", "export", str(folder / "pairs.jsonl"), *few)
+
+
 def _exports(folder: Path) -> None:
     study_exports.key().write(folder / "key.csv")
     study_exports.write_all(folder)
@@ -465,6 +485,7 @@ KINDS = [
     Kind("votes of people", 0.5, _votes, "votes.csv",
          lambda folder: _judge_offline(folder, "--humans", str(folder / "votes.csv"))),
     Kind("exports of platforms", 2, _exports, "*-0.*", _import_all),
+    Kind("pairs of a study", 1, _pairs, "pairs.jsonl", _export_pairs),
     Kind("key of a study", 1, _study, "key.csv", _import_again),
     Kind("files of a study at import", 1, _study, "study/*", _import_again),
     Kind("files of a study", 0.5, _study, "study/*", lambda folder: command(

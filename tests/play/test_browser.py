@@ -16,11 +16,15 @@ from htbench.play.demo import Grid
 from htbench.play.engine import Engine
 from htbench.play.site import address as address_of
 from htbench.play.view import ConceptSource, View
+from htbench.study.answer import Key
+from htbench.study.ask import export
+from htbench.study.ask.options import StudyOptions
 
 pytestmark = pytest.mark.browser
 START = "#prompt=horse&seed=3&concept=with+lemon&strength=1&method=mean-shift&method=prompt"
 SHOWN = "[...document.querySelectorAll('.play-frame .after')].map((image) => image.src)"
 IS_DONE = "[...document.querySelectorAll('.play-frame')].every((each) => !each.matches('.behind'))"
+IS_LISTED = "document.querySelector('[data-pairs-list] li, .play:not(:has([data-pairs]))')"
 SET = """([selector, value]) => {
     const field = document.querySelector(selector);
     field.value = value;
@@ -95,11 +99,73 @@ def test_a_checker_of_accessibility_finds_nothing_serious(
     tab.goto(request.getfixturevalue(page))
     _wait(tab)
     tab.check("[value=wipe]")
+    for button in tab.get_by_role("button", name="Take for a pair").all()[:2]:
+        button.press("Enter")
+    tab.wait_for_function(IS_LISTED)
     found = Axe().run(tab).response["violations"]
     is_wider = tab.evaluate("document.documentElement.scrollWidth > innerWidth")
     tab.close()
     assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
     assert not is_wider
+
+
+def _take(tab: Any, *methods: str) -> None:
+    """Take the pictures of these methods for a pair, by the keyboard."""
+    for method in methods:
+        tab.get_by_role("button", name=f"Take for a pair: {method}").press("Enter")
+
+
+def test_pairs_are_picked_undone_and_saved_and_become_a_study(
+    live: str, tab: Any, tmp_path: Path
+) -> None:
+    tab.goto(live)
+    _wait(tab)
+    section = tab.get_by_role("region", name="Pairs for a study")
+    rows, said = section.get_by_role("listitem"), section.get_by_role("status")
+    _take(tab, "mean-shift", "prompt")
+    tab.get_by_text("Pair 1 is on the list").wait_for()
+    tab.evaluate(SET, ["#strength-0", "0.5"])
+    _wait(tab)
+    _take(tab, "mean-shift")
+    assert said.inner_text() == "Taken: mean-shift at 0.5. Take the other picture of the pair."
+    assert tab.locator("[aria-pressed=true]").count() == 1
+    _take(tab, "unsteered")
+    tab.get_by_text("Pair 2 is on the list").wait_for()
+    section.get_by_role("button", name="Remove pair 1").press("Enter")
+    (text,) = section.locator("li span").all_inner_texts()
+    assert text == "horse, with lemon, seed 3: mean-shift at 0.5, unsteered"
+    assert tab.evaluate("document.activeElement.textContent") == "Pairs for a study"
+    section.get_by_role("button", name="Empty the list").press("Enter")
+    assert rows.count() == 0
+    section.get_by_role("button", name="Undo last step").press("Enter")
+    section.get_by_role("button", name="Undo last step").press("Enter")
+    assert rows.count() == 2
+    with tab.expect_download() as download:
+        section.get_by_role("button", name="Save the pairs").press("Enter")
+    file = tmp_path / download.value.suggested_filename
+    download.value.save_as(file)
+    assert said.inner_text().endswith(f"htbench study export {file.name}")
+    export.write(file, tmp_path / "study", StudyOptions(raters=2, votes=2, sentinels=0))
+    items = Key.read(tmp_path / "study" / "key.csv").values()
+    assert {frozenset((item.left, item.right)) for item in items if item.kind == "vote"} == {
+        frozenset(("mean-shift@1", "prompt@1")),
+        frozenset(("mean-shift@0.5", "none@0")),
+    }
+
+
+def test_a_pair_has_one_prompt_and_is_listed_once(live: str, tab: Any) -> None:
+    tab.goto(live)
+    _wait(tab)
+    said = tab.get_by_role("region", name="Pairs for a study").get_by_role("status")
+    _take(tab, "prompt", "mean-shift")
+    tab.get_by_text("Pair 1 is on the list").wait_for()
+    _take(tab, "mean-shift", "prompt")
+    assert said.inner_text() == "This pair is on the list."
+    _take(tab, "prompt")
+    tab.evaluate(SET, ["#seed", "4"])
+    _wait(tab)
+    _take(tab, "mean-shift")
+    assert "The one before was of another prompt, seed or concept." in said.inner_text()
 
 
 def test_each_position_of_the_slider_has_its_own_picture(live: str, tab: Any) -> None:

@@ -1,5 +1,6 @@
 """Requests of the page: what is answered, and what is refused in one line."""
 
+import asyncio
 import re
 import time
 from typing import Any
@@ -191,16 +192,37 @@ def test_nothing_is_answered_without_the_token(client: TestClient) -> None:
     assert client.get("/other/").status_code == 404
 
 
-def test_a_bug_is_one_line_for_the_page_and_one_for_the_terminal(
+ERRORS = (ZeroDivisionError, StopIteration, SystemExit, asyncio.CancelledError)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_whatever_a_method_raises_is_one_line_for_the_page_and_one_for_the_terminal(
+    error: type[BaseException],
     client: TestClient,
     engine: Engine,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def fail(*_: object) -> None:
-        raise ZeroDivisionError("a secret")
+        raise error("a secret")
 
     monkeypatch.setattr(engine, "rows", fail)
     reply = _ask(client)
-    assert (reply.status_code, "secret" in reply.text) == (500, False)
-    assert "ZeroDivisionError" in capsys.readouterr().err
+    assert (reply.status_code, reply.text) == (500, "this failed; the terminal has more")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert error.__name__ in line
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_whatever_a_fit_raises_ends_it(
+    error: type[BaseException],
+    client: TestClient,
+    site: PlaySite,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error("an exit")
+
+    monkeypatch.setattr(site.fits, "_fit", fail)
+    asked = {"method": "mean-shift", "concept": {"words": "with lemon"}}
+    assert _fit_until(client, "failed", asked)["problem"] == f"{error.__name__}: an exit"

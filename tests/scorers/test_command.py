@@ -107,6 +107,25 @@ def test_nothing_that_a_command_started_outlives_it(tmp_path: Path) -> None:
     pytest.fail("the child is still there")
 
 
+@pytest.mark.parametrize("has_program", [True, False])
+def test_a_command_is_killed_where_there_are_no_groups_of_processes(
+    has_program: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "killpg")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    if has_program:  # it is part of Windows, and kills the tree of a process
+        (tmp_path / "taskkill").write_text('#!/bin/sh\necho "$@" > asked\n')
+        (tmp_path / "taskkill").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    hello = 'echo \'{"name": "words", "version": "1", "weights": "0"}\''
+    (tmp_path / "words.sh").write_text(f"echo $$ > pid\n{hello}\nexec sleep 300\n")
+    command(tmp_path, "", command=["sh", "words.sh"])
+    pid = (tmp_path / "pid").read_text().strip()
+    assert not Path(f"/proc/{pid}").exists()
+    if has_program:
+        assert (tmp_path / "asked").read_text() == f"/F /T /PID {pid}\n"
+
+
 def test_what_a_library_prints_before_the_answers_is_left_out(tmp_path: Path) -> None:
     script = """
 import json, sys

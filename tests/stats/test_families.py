@@ -36,6 +36,11 @@ def test_concepts_without_a_common_family_are_independent() -> None:
     assert (found.are_independent, found.clusters) == (True, 4)
 
 
+@pytest.mark.parametrize("size", [1, 2])
+def test_one_concept_or_one_family_has_resamples_without_spread(size: int) -> None:
+    assert np.isnan(groups([size]).widening)
+
+
 def test_equal_families_count_as_one_cluster_each() -> None:
     assert groups([3] * 8).clusters == pytest.approx(8)
 

@@ -44,6 +44,7 @@ ONLY_READ = {
     "study import answers-*": "needs answers of people",
     "study import study/collected/*": "needs answers of people",
     "study serve study": "answers until Ctrl-C",
+    "study export pairs.jsonl *": "needs pairs that somebody picked",
     "play": "answers until Ctrl-C",
     "play --export demo": "takes minutes",
     "study report quickstart": "needs answers of people",

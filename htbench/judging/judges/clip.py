@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice, takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -52,6 +52,7 @@ class Clip:
     That is the encoder's own softmax over the two pictures.
     """
 
+    needs: ClassVar = ("torch",)
     parser = PARSER
     endpoint = ""
 

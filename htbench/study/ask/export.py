@@ -1,7 +1,9 @@
-"""Export of a run's pictures as a study: a page to publish, and a key to keep."""
+"""Export of pictures as a study, of a run or a file of pairs: a page to publish, a key to keep."""
 
 import json
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +18,7 @@ from htbench.judging.pictures import PictureLoader
 from htbench.run.store import Store
 from htbench.study import manifest, records, task
 from htbench.study.answer import BETWEEN_NAMES, NOISE, Item, Key
-from htbench.study.ask import page, shown
+from htbench.study.ask import page, pair_file, shown
 from htbench.study.ask.assignment import AssignedTrial, assign
 from htbench.study.ask.options import StudyOptions
 from htbench.study.ask.page import Page, Trial
@@ -54,13 +56,16 @@ class ExportSummary:
     bytes: int
 
 
-def write(run: Path, folder: Path, options: StudyOptions) -> ExportSummary:
-    """Write a study of a run into a new folder.
+def write(source: Path, folder: Path, options: StudyOptions) -> ExportSummary:
+    """Write a study of a run, or of the pairs in a file, into a new folder.
+
+    Args:
+        source: the folder of the run, or the file.
 
     Raises:
         UnknownName: for an unknown task, criterion or method.
-        UsageError: if the folder holds a study already, if options contradict each other, or if the
-            run has no pictures to show.
+        UsageError: if the folder holds a study already, if options contradict each other, if the
+            run has no pictures to show, or if the file is not valid.
     """
     _refuse_another_study(folder)
     asked = task.find(options.task)
@@ -69,40 +74,39 @@ def write(run: Path, folder: Path, options: StudyOptions) -> ExportSummary:
         raise UnknownName(
             "criterion", criterion, asked.questions, remedy="Or give your own --question."
         )
-    with Store.read(run) as store:
-        chosen = shown.choose(store, options, criterion)
-    size = len(chosen.shown[0].files)
-    sheets = assign(
-        len(chosen.shown),
-        raters=options.raters,
-        votes=options.votes,
-        checks=options.checks,
-        catch_trials=options.sentinels,
-        repeats=options.repeats,
-        seed=options.seed,
-        orders=size,
-        check_answers=asked.check_answers(size),
-        catch_answers=asked.catch_answers(size),
-    )
-    items = _BlindedItems(run=run, chosen=chosen, task=asked, criterion=criterion, options=options)
-    trials = [[items.trial(each) for each in sheet] for sheet in sheets]
-    question = options.question or asked.questions[criterion]
-    text = page.render(_page(trials, options, asked, criterion, question, size)).html
-    with records.locked(folder):
-        _refuse_another_study(folder)
-        sizes = _write_files(folder, text, items.pictures())
-        manifest.write(
-            folder,
-            Manifest(
-                run=run.resolve().name,
-                task=options.task,
-                strength=chosen.strength,
-                wish=asdict(options),
-                families=chosen.families,
-            ),
+    with _choosing(source, options, criterion) as chosen:
+        size = len(chosen.shown[0].files)
+        sheets = assign(
+            len(chosen.shown),
+            raters=options.raters,
+            votes=options.votes,
+            checks=options.checks,
+            catch_trials=options.sentinels,
+            repeats=options.repeats,
+            seed=options.seed,
+            orders=size,
+            check_answers=asked.check_answers(size),
+            catch_answers=asked.catch_answers(size),
         )
-        _write_texts(folder, asked, question, sheets=len(sheets))
-        items.key.write(folder / intake.KEY_FILE)  # the last: with it the study is whole
+        items = _BlindedItems(chosen=chosen, task=asked, criterion=criterion, options=options)
+        trials = [[items.trial(each) for each in sheet] for sheet in sheets]
+        question = options.question or asked.questions[criterion]
+        text = page.render(_page(trials, options, asked, criterion, question, size)).html
+        with records.locked(folder):
+            _refuse_another_study(folder)
+            sizes = _write_files(folder, text, items.pictures())
+            manifest.write(
+                folder,
+                Manifest(
+                    run=source.resolve().name if source.is_dir() else "",
+                    task=options.task,
+                    strength=chosen.strength,
+                    wish=asdict(options),
+                    families=chosen.families,
+                ),
+            )
+            _write_texts(folder, asked, question, sheets=len(sheets))
+            items.key.write(folder / intake.KEY_FILE)  # the last: with it the study is whole
     lengths = [len(sheet) for sheet in sheets]
     return ExportSummary(
         pairs=len(chosen.shown),
@@ -111,6 +115,18 @@ def write(run: Path, folder: Path, options: StudyOptions) -> ExportSummary:
         pictures=len(sizes) - 1,
         bytes=sum(sizes),
     )
+
+
+@contextmanager
+def _choosing(source: Path, options: StudyOptions, criterion: str) -> Iterator[ShownPictures]:
+    """The pictures to show; those of a file are in a temporary folder."""
+    if source.is_dir():
+        with Store.read(source) as store:
+            chosen = shown.choose(store, options, criterion)
+        yield chosen
+    else:
+        with tempfile.TemporaryDirectory() as images:
+            yield pair_file.choose(source, options, images=Path(images))
 
 
 def _refuse_another_study(folder: Path) -> None:
@@ -182,7 +198,6 @@ class _BlindedItems:
     def __init__(
         self,
         *,
-        run: Path,
         chosen: ShownPictures,
         task: Task,
         criterion: str,
@@ -190,7 +205,7 @@ class _BlindedItems:
     ) -> None:
         self._chosen, self._task, self._criterion = chosen, task, criterion
         settings = PictureSettings(size=options.size, format="png")
-        self._pictures = PictureLoader(run / "images", settings)
+        self._pictures = PictureLoader(chosen.images, settings)
         self._salt = token_hex(16)
         self._blinded_names: dict[str, str] = {}
         self._item_ids: dict[AssignedTrial, str] = {}

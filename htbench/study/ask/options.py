@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from htbench.study.task import TaskName
 
+PAIRS = 200
+"""Number of pairs of a study of a run, of single pictures or of sets, unless another is given."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudyOptions:
@@ -20,8 +23,9 @@ class StudyOptions:
     """The method that every pair has to include; empty: all pairs are allowed."""
     strength: float | None = None
     """None: the full strength of the run."""
-    pairs: int = 200
-    """Number of pairs of pictures, of single pictures, or of sets, as the task shows them."""
+    pairs: int | None = None
+    """Number of pairs of pictures, of single pictures, or of sets, as the task shows them; None:
+    `PAIRS`, or all pairs of a file."""
     set_size: int = 4
     """Number of pictures of which the best is chosen, or all methods if they are fewer."""
     raters: int = 20
@@ -43,3 +47,8 @@ class StudyOptions:
     size: int = 512
     """Side of the pictures in pixels; 0: their own size."""
     seed: int = 0
+
+    @property
+    def most(self) -> int:
+        """The most pairs of a run's pictures."""
+        return PAIRS if self.pairs is None else self.pairs

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb, lcm
+from pathlib import Path
 from typing import TypeVar
 
 from htbench.core.errors import UsageError
@@ -40,6 +41,8 @@ class Shown:
 class ShownPictures:
     """The contents of a study, with the texts and families of its concepts."""
 
+    images: Path
+    """The folder of the files."""
     shown: tuple[Shown, ...]
     concepts: dict[str, str]
     """The text of each concept, by id."""
@@ -84,6 +87,7 @@ def choose(store: Store, options: StudyOptions, criterion: str) -> ShownPictures
         )
     families = summary.families
     return ShownPictures(
+        images=store.folder / "images",
         shown=tuple(shown),
         concepts=pictures.concepts,
         families={concept: tuple(families.get(concept, ())) for concept in pictures.concepts},
@@ -117,7 +121,7 @@ def _pairs(pictures: ComparablePictures, options: StudyOptions, criterion: str) 
         controls=0,
         seed=options.seed,
     )
-    remaining = options.pairs
+    remaining = options.most
     concepts = _shuffled_concepts(pictures, options)
     for match in schedule.round_robin(design, concepts, pictures.prompt_seeds):
         shown = _of_methods(
@@ -155,7 +159,7 @@ def _strengths(
         for pair in combinations(sorted(of_method.get(method, set()) | unsteered), 2)
     ]
     dice = random.Random(f"sides {options.seed}")
-    remaining = options.pairs
+    remaining = options.most
     for (method, pair), concept, (prompt, seed) in _balanced(groups, pictures, options):
         if not remaining:
             return
@@ -185,8 +189,8 @@ def _sets(pictures: ComparablePictures, options: StudyOptions) -> Iterator[Shown
             remedy="Leave it out by naming the others with --method.",
         )
     dice = random.Random(f"sets {options.seed}")
-    groups = list(_dealt(pictures.methods, size, options.pairs, dice))
-    remaining = options.pairs
+    groups = list(_dealt(pictures.methods, size, options.most, dice))
+    remaining = options.most
     for methods, concept, unit in _balanced(groups, pictures, options):
         if not remaining:
             return
