@@ -87,7 +87,7 @@ def collect(summary: Summary) -> list[AttributeRequests]:
     methods = [each for each in summary.methods if each not in (UNSTEERED, TARGET_METHOD)]
     asked = [
         strength
-        for strength in summary.strengths
+        for strength in _of_the_plan(summary)
         if 0 < strength <= summary.full_strength
         and all((method, strength) in summary.planned_by_row for method in methods)
     ]
@@ -184,6 +184,12 @@ def estimate_text(value: Estimate) -> str:
     if math.isnan(value.low):
         return f"{value.mean:.2f}"
     return f"{value.mean:.2f} {format.interval(value.low, value.high, lambda end: f'{end:.2f}')}"
+
+
+def _of_the_plan(summary: Summary) -> list[float]:
+    """The run's strengths, without those that a method has of its own on a perceptual scale."""
+    planned = summary.facts.plan.strengths
+    return [each for each in summary.strengths if planned is None or each in planned]
 
 
 def _attribute(

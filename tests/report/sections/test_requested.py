@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,12 @@ def test_a_run_with_sharpness_alone_has_no_such_section(tmp_path: Path) -> None:
     with Store.open(folder) as store:
         store.set_facts(gauges=[{"id": "sharpness@1", "name": "sharpness", "better": "higher"}])
     assert 'id="requested"' not in report.write(folder).read_text(encoding="utf-8")
+
+
+def test_strengths_of_a_perceptual_scale_are_no_requests(folder: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(folder, tmp_path / "run")
+    with Store.open(own) as store:
+        plan = store.facts()["plan"]
+        store.set_facts(plan={**plan, "strengths": [0.0, 1.0]})
+    with report.open_run(own) as summary:
+        assert not requested.collect(summary)
