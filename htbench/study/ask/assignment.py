@@ -58,7 +58,7 @@ def assign(
     if pairs * votes < raters:
         raise UsageError(
             f"{pairs} pairs with {votes} votes each leave some of {raters} people without any",
-            remedy="Give fewer --raters, or more --pairs or --votes.",
+            remedy=f"Give --raters {pairs * votes}, or more pairs or --votes.",
         )
     dice = random.Random(f"sheets {seed}")
     order = list(range(pairs))
