@@ -22,7 +22,6 @@ Settings = Mapping[str, object]
 SHIPPED = "as-shipped"
 VARIANTS: dict[str, dict[str, Settings]] = {
     "hypertransport": {
-        "interpolated": {"interpolate": 0.5},
         "noisier": {"noise": 0.3},
         "narrower": {"rank": 16},
     },

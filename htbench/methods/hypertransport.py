@@ -100,18 +100,12 @@ class TransportTask:
         with autocast_bfloat16(self.model.device):
             arrived = arriving_means(self.model, (prompts, seeds), rows, layout)
         steered = steer_means(arrived.view(len(indices), -1, layout.channels), maps)
-
-        def losses(indices: list[int]) -> Float[Tensor, " concepts"]:
-            own = [self.target_samples[k].to(self.device, non_blocking=True) for k in indices]
-            index = send(torch.tensor(indices), self.device)
-            targets = Targets(samples=torch.stack(own), rest=self.rest.index_select(0, index))
-            unsteered = self.unsteered_distances.index_select(0, index) if method.relative else 1.0
-            return method.losses(steered, targets, maps, layout, unsteered=unsteered)
-
-        total = losses(indices)
-        if drawn.partner_shares is not None:
-            total = torch.lerp(total, losses(drawn.partner_indices), drawn.partner_shares)
-        return total.mean() * drawn.weight
+        own = [self.target_samples[k].to(self.device, non_blocking=True) for k in indices]
+        index = send(torch.tensor(indices), self.device)
+        targets = Targets(samples=torch.stack(own), rest=self.rest.index_select(0, index))
+        unsteered = self.unsteered_distances.index_select(0, index) if method.relative else 1.0
+        losses = method.losses(steered, targets, maps, layout, unsteered=unsteered)
+        return losses.mean() * drawn.weight
 
     def _measure(self, concepts: Sequence[Concept]) -> tuple[Tensor, Tensor, Tensor]:
         """Target samples, their `rest` and the distances without steering, on the CPU.

@@ -88,11 +88,7 @@ class _RegressionTask:
 
     def loss(self, step: int) -> Tensor:
         drawn = self.embeddings.train_step(step, self.network, self.method, seed=self.seed)
-        targets = self.target_maps[drawn.concept_indices]
-        if drawn.partner_shares is not None:
-            partners = self.target_maps[drawn.partner_indices]
-            targets = targets.lerp(partners, drawn.partner_shares[:, None, None])
-        errors = (drawn.maps - targets).square().mean(0)
+        errors = (drawn.maps - self.target_maps[drawn.concept_indices]).square().mean(0)
         return (errors * self.weights).sum() * drawn.weight
 
     def is_hidden_matrix(self, name: str, weight: nn.Parameter) -> bool:

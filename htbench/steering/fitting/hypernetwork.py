@@ -55,9 +55,6 @@ class HypernetworkConfig:
     """AdamW's learning rate."""
     noise: Annotated[float, Field(ge=0)] = 0.1
     """Standard deviation of the noise added to embeddings, whose own is 1."""
-    interpolate: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of a step's concepts that are interpolated with another of the step: embedding and
-    loss are weighted means of both, at a random weight (mixup)."""
     unit_means: bool = False
     """Scale means of several images' embeddings to length 1, which a single one has, in training
     and prediction, and train on 1 to 8 images. Otherwise means are shorter the more their images
@@ -187,10 +184,6 @@ class TrainStep:
 
     concept_indices: list[int]
     """Indices of the concepts among all training concepts."""
-    partner_indices: list[int]
-    """Indices of the concepts that these are interpolated with."""
-    partner_shares: Float[Tensor, " concepts"] | None
-    """Weights of the partners, at least 0 and below 1; None: no concept is interpolated."""
     maps: Maps
     """The network's maps for these concepts."""
     weight: float
@@ -245,8 +238,7 @@ class ConceptEmbeddings:
         """This process's share of training step `step`: random concepts, and maps for them.
 
         Maps are predicted from embeddings, centred, with noise. They are drawn on the CPU, and no
-        step waits for the device. Of a step's concepts each is interpolated with the next, as in
-        Zhang et al. mixup. 2017. https://arxiv.org/abs/1710.09412
+        step waits for the device.
         """
         random = torch.Generator().manual_seed(seed * 1_000_003 + step)
         indices = torch.randperm(len(self.texts), generator=random)[: method.concepts].tolist()
@@ -256,24 +248,13 @@ class ConceptEmbeddings:
         drawn = torch.stack(vectors)
         noise = method.noise * torch.randn(drawn.shape, generator=random)
         is_text = torch.tensor([modality == "text" for modality in modalities])[:, None]
-        shares = None
-        if method.interpolate:
-            amounts, chances = torch.rand(2, len(indices), generator=random)
-            shares = amounts * (chances < method.interpolate)
         own = distributed.shard(len(indices))
         device = network.site.device
-        drawn, noise, is_text = (send(part, device) for part in (drawn, noise, is_text))
+        drawn, noise, is_text = (send(part[own], device) for part in (drawn, noise, is_text))
         texts, images = (network.centre(modality, drawn) for modality in ("text", "image"))
-        centred = torch.where(is_text, texts, images)
-        if shares is not None:
-            shares = send(shares, device)
-            centred = torch.lerp(centred, centred.roll(-1, 0), shares[:, None])
-            shares = shares[own]
         return TrainStep(
             concept_indices=indices[own],
-            partner_indices=[*indices[1:], indices[0]][own],
-            partner_shares=shares,
-            maps=network((centred + noise)[own]),
+            maps=network(torch.where(is_text, texts, images) + noise),
             weight=len(indices[own]) * distributed.world_size() / len(indices),
         )
 
@@ -360,8 +341,7 @@ def train_hypernetwork(
 
 
 _AS_IN_0_1_0 = {
-    "unit_means": False, "relative": True, "unshrunk": False, "learn_synonyms": False,
-    "interpolate": 0.0,
+    "unit_means": False, "relative": True, "unshrunk": False, "learn_synonyms": False
 }  # fmt: skip
 """Settings that version 0.1.0 did not have, with values that act as it did: they are left out of
 keys, so that its checkpoints are continued."""
