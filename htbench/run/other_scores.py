@@ -1,7 +1,8 @@
 """The scoring stage of plug-in scorers, such as LPIPS or a command.
 
 An image that has no score is reported with the reason and tried again by the next run. Where a
-scorer does not know the prompt or the concept, the score is undefined, which is kept.
+scorer does not know the prompt or the concept, or has no score for the picture by its definition,
+the score is undefined, which is kept.
 """
 
 from collections import Counter
@@ -129,7 +130,7 @@ def _scores(
     undefined = {row.id for row in cells} - {row.id for row in known}
     scores: list[Score] = [(cell, name, id_, None) for cell in sorted(undefined)]
     scores += [
-        (cell, name, id_, value) for cell, value in values.items() if isinstance(value, float)
+        (cell, name, id_, value) for cell, value in values.items() if not isinstance(value, str)
     ]
     reasons = Counter(value for value in values.values() if isinstance(value, str))
     if len(paired) < len(known):
@@ -165,7 +166,7 @@ def _is_known(
 
 def _distinct_scores(
     scorer: Scorer, inputs: Sequence[ScorerInput], checked: set[Path]
-) -> dict[tuple[object, ...], float | str]:
+) -> dict[tuple[object, ...], float | str | None]:
     """Scores by the parts of the input that they depend on, so that none is measured twice."""
     distinct = {_input_key(scorer, item): item for item in inputs}
     scores = _measure(scorer, list(distinct.values()), checked)
@@ -174,7 +175,7 @@ def _distinct_scores(
 
 def _measure(
     scorer: Scorer, inputs: Sequence[ScorerInput], checked: set[Path]
-) -> list[float | str]:
+) -> Sequence[float | str | None]:
     """Scores, or the reasons why pictures cannot be read: those of links, or of no picture."""
     try:
         for item in inputs:

@@ -52,8 +52,11 @@ class Scorer(Protocol):
     card: "ScorerCard"
     declared: ScorerVersion
 
-    def measure(self, inputs: Sequence[ScorerInput]) -> list[float | str]:
-        """For each input a finite number, or the reason why there is none."""
+    def measure(self, inputs: Sequence[ScorerInput]) -> Sequence[float | str | None]:
+        """For each input a finite number, or the reason why there is none.
+
+        None: the score is not defined for it, and is not asked for again.
+        """
 
     def close(self) -> None:
         """Free processes and memory; the next `measure` takes them again."""

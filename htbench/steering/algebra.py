@@ -70,8 +70,7 @@ def transform(change: Intervention, function: Callable[[Affine], Affine]) -> Int
     if isinstance(change, OnMeans):
         return OnMeans(transform(change.change, function), sites=change.on_means)
     if isinstance(change, ImageGated):
-        own = transform(change.change, function)
-        return ImageGated(own, site=change.site, gate=change.gate)
+        return ImageGated(transform(change.change, function), gates=change.gates)
     if isinstance(change, TokensGated):
         return TokensGated(transform(change.change, function), gates=change.gates)
     if type(change) is not Affine:

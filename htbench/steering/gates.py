@@ -1,4 +1,4 @@
-"""Gates: another intervention, applied where a classifier of activations says so, nowhere else."""
+"""Gates: another intervention, applied where classifiers of activations say so, nowhere else."""
 
 from collections.abc import Mapping
 from typing import Self
@@ -16,55 +16,58 @@ Gates = Mapping[Site, Float[Tensor, " channels_and_bias"]]
 
 
 class ImageGated(Intervention):
-    r"""Another intervention, applied to the images that a linear discriminant lets through.
+    r"""Another intervention, applied to the images that one of several discriminants lets through.
 
-    The mean :math:`\bar z` over positions at one site decides, once per image and run:
+    At each site with a gate the mean :math:`\bar z` over positions decides, once per image and run:
 
     .. math:: a \cdot \bar z + c > 0
 
-    opens the gate. The image is then steered at this site and at those that fire after it; else no
-    bit of it changes. The decision does not depend on the strength, and holds for all steps of a
-    few-step model. It is calculated in float32 or wider.
+    opens the gate. The image is steered from the first site on whose gate opens; one for which none
+    opens keeps every bit. So each gate decides on activations that nothing has changed, and an
+    image that is told early loses no more than the sites before. The decisions do not depend on the
+    strength, and hold for all steps of a few-step model. They are calculated in float32 or wider.
 
     Args:
-        change: the other intervention, none of whose sites fires before `site`.
-        site: the site of the decision; `change` need not have a map there.
-        gate: `a`, and `c` behind it.
+        change: the other intervention, which need not have a map where a gate is.
+        gates: `a`, and `c` behind it, by site.
 
     References:
         Chrabąszcz et al. Conditioned Activation Transport for T2I Safety Steering. 2026.
-        https://arxiv.org/abs/2603.03163 (it conditions maps on regions of activations; a
-        discriminant at one early site is ours)
+        https://arxiv.org/abs/2603.03163 (it conditions maps on regions of activations;
+        discriminants at early sites, one after the other, are ours)
     """
 
     kind = "image-gated"
 
-    def __init__(
-        self, change: Intervention, *, site: Site, gate: Float[Tensor, " channels_and_bias"]
-    ) -> None:
-        self.change, self.site, self.gate = change, site, gate
-        self.sites = change.sites | {site}
+    def __init__(self, change: Intervention, *, gates: Gates) -> None:
+        self.change, self.gates = change, dict(gates)
+        self.sites = change.sites | self.gates.keys()
 
-    def is_open(self, z: Float[Tensor, "images positions channels"]) -> Bool[Tensor, "images 1 1"]:
-        """True for the images to steer, given their activations at the site of the decision."""
+    def is_open(
+        self, site: Site, z: Float[Tensor, "images positions channels"]
+    ) -> Bool[Tensor, "images 1 1"]:
+        """True for the images that the gate of `site` lets through, given their activations."""
         mean = z.mean(1, keepdim=True, dtype=torch.promote_types(z.dtype, torch.float32))
-        return _scores(self.gate, mean) > 0
+        return _scores(self.gates[site], mean) > 0
 
     def apply(
         self, site: Site, z: Float[Tensor, "images positions channels"], *, strength: float
     ) -> Float[Tensor, "images positions channels"]:
-        """As at the first site of a run: only the site of the decision is steered."""
+        """As at the first site of a run: only sites with a gate are steered."""
         return self.begin()(site, z, strength=strength)
 
     def begin(self) -> Apply:
+        undecided = set(self.gates)
         is_open: Tensor | None = None
 
         def apply(
             site: Site, z: Float[Tensor, "images positions channels"], *, strength: float
         ) -> Float[Tensor, "images positions channels"]:
             nonlocal is_open
-            if site == self.site and is_open is None:
-                is_open = self.is_open(z)
+            if site in undecided:
+                undecided.remove(site)
+                here = self.is_open(site, z)
+                is_open = here if is_open is None else is_open | here
             if is_open is None or strength == 0:
                 return z
             return torch.where(is_open, self.change.apply(site, z, strength=strength), z)
@@ -72,15 +75,14 @@ class ImageGated(Intervention):
         return apply
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
-        return _state(self.change, {self.site: self.gate})
+        return _state(self.change, self.gates)
 
     @classmethod
     def restore(cls, tensors: dict[str, Tensor], settings: dict[str, str]) -> Self:
         change, gates = _restore(tensors, settings)
-        if len(gates) != 1:
-            raise ValueError(f"it has {len(gates)} gates, not one")
-        ((site, gate),) = gates.items()
-        return cls(change, site=site, gate=gate)
+        if not gates:
+            raise ValueError("it has no gate")
+        return cls(change, gates=gates)
 
 
 class TokensGated(Intervention):

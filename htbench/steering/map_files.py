@@ -38,7 +38,7 @@ class MapFile:
     def gate(self) -> str:
         """The images or positions that they are applied to, in words; empty: to all."""
         if isinstance(self.change, ImageGated):
-            return f"images that pass a gate at {self.change.site}"
+            return f"images that pass a gate at {', '.join(sorted(self.change.gates))}"
         is_gated = isinstance(self.change, TokensGated)
         return "positions that pass the gate of each site" if is_gated else ""
 

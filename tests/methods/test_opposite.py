@@ -120,7 +120,7 @@ def test_a_gate_stays_in_front_of_a_map_that_is_reflected() -> None:
     gate = torch.tensor([1.0, 0.0, 0.0])
     z = torch.tensor([[[1.0, 2.0]], [[-1.0, 2.0]]])
     behind_gates = (
-        ImageGated(change, site=site, gate=gate),
+        ImageGated(change, gates={site: gate}),
         TokensGated(change, gates={site: gate}),
     )
     for gated in behind_gates:

@@ -7,6 +7,7 @@ from kit.toy import Toy
 from typer.testing import CliRunner
 
 from htbench.cli import app
+from htbench.models.emoji.detector import Detector
 from htbench.run.store import Store
 
 RUN = [
@@ -86,3 +87,22 @@ def test_a_run_of_concepts_that_the_detector_does_not_know_goes_without_it(folde
     assert run("--concept-set", "./mine.csv") == 0
     assert detections(folder) == []
     assert "emoji-detector" not in (folder / "runs/own/report.html").read_text(encoding="utf-8")
+
+
+def test_a_score_that_is_not_defined_for_a_picture_is_kept_and_not_asked_for_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def measure(self: Detector, inputs: list[object]) -> list[None]:
+        asked.append(len(inputs))
+        return [None] * len(inputs)
+
+    monkeypatch.setattr(Detector, "measure", measure)
+    assert run() == 0
+    assert [value for _, value in detections(folder)] == [None] * 8
+    before = sum(asked)
+    assert run() == 0
+    assert sum(asked) == before > 0
+    page = (folder / "runs/own/report.html").read_text(encoding="utf-8")
+    assert "8 cells have no score" in page

@@ -1,6 +1,7 @@
 """Tasks of a run: a concept is removed from images of prompts that carry it."""
 
 import csv
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -261,6 +262,32 @@ def test_what_is_to_stay_is_a_table_of_methods_and_kinds(run: Path) -> None:
         assert value
         assert value.mean == pytest.approx(0, abs=1e-6)
     assert "Losses of what is to stay" in report.write(run).read_text()
+
+
+def test_locality_is_a_table_of_plain_prompts_by_method_and_kind(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    places = {"weather/in-fog": 0.5, "thing/with-a-kite": -0.25}
+    with Store.open(copy) as store:
+        parts = Summary(store).facts.task.parts
+        cells = [row for row in store.rows() if row.method != "none"]
+        store.add_scores(
+            (
+                row.id,
+                "emoji-locality",
+                "emoji-locality@1",
+                places.get(row.concept) if parts[row.concept][row.prompt] == "plain" else -1.0,
+            )
+            for row in cells
+        )
+        store.set_facts(gauges=[{"id": "emoji-locality@1", "name": "emoji-locality"}])
+    with Store.read(copy) as store:
+        _, table = task_tables.collect(Summary(store))
+    assert table.name == "locality"
+    assert table.columns == ("all", "thing", "weather")
+    assert table.rows.keys() == {"prompt", "prompt@inverse", "mean-shift"}
+    means = {name: value and value.mean for name, value in table.rows["mean-shift"].items()}
+    assert means == pytest.approx({"all": 0.125, "thing": -0.25, "weather": 0.5})
 
 
 def test_the_same_command_changes_nothing(run: Path, settings: dict[str, object]) -> None:

@@ -8,6 +8,7 @@ import torch
 from kit.toy import DEPTH, MAPS, TOKENS, WIDTH, Toy
 
 from htbench.core.errors import Refused
+from htbench.core.types import Site
 from htbench.steering import intervention, map_files
 from htbench.steering.combined import Combined, Part
 from htbench.steering.edits import Combine
@@ -27,14 +28,15 @@ PROMPTS = [f"{word} cat" for word in ("red", "small", "two", "blue", "some", "ol
 
 
 def by_image() -> ImageGated:
-    return ImageGated(PUSH, site=TOKENS, gate=GATE)
+    return ImageGated(PUSH, gates={TOKENS: GATE})
 
 
 def halfway(model: Toy) -> ImageGated:
     """A gate that is open for half of the pictures of `PROMPTS`."""
     means = activations(model, PROMPTS, range(len(PROMPTS)))[TOKENS]
     scores = (means @ GATE[:-1]).sort().values
-    return ImageGated(PUSH, site=TOKENS, gate=torch.cat([GATE[:-1], -scores[2:4].mean()[None]]))
+    gate = torch.cat([GATE[:-1], -scores[2:4].mean()[None]])
+    return ImageGated(PUSH, gates={TOKENS: gate})
 
 
 def pictures(model: Toy, change: Intervention, strength: float) -> np.ndarray:
@@ -49,7 +51,7 @@ def test_images_that_pass_are_those_with_a_positive_score_of_their_mean() -> Non
     z = torch.randn(50, 4, WIDTH)
     scores = z.numpy().mean(1) @ GATE[:-1].numpy() + 0.05
     assert 0 < (scores > 0).sum() < 50
-    np.testing.assert_array_equal(by_image().is_open(z)[:, 0, 0], scores > 0)
+    np.testing.assert_array_equal(by_image().is_open(TOKENS, z)[:, 0, 0], scores > 0)
 
 
 @pytest.mark.parametrize("strength", [-1.0, 0.5, 1.0])
@@ -71,11 +73,36 @@ def test_the_strength_does_not_move_the_gate(model: Toy) -> None:
 
 def test_the_first_step_decides_for_all_steps() -> None:
     z, gate = torch.ones(1, 4, WIDTH), torch.ones(WIDTH + 1)
-    shut, opened = (ImageGated(PUSH, site=TOKENS, gate=gate).begin() for _ in range(2))
+    shut, opened = (ImageGated(PUSH, gates={TOKENS: gate}).begin() for _ in range(2))
     shut(TOKENS, -z, strength=1.0)
     opened(TOKENS, z, strength=1.0)
     assert torch.equal(shut(TOKENS, z, strength=1.0), z)
     assert torch.equal(opened(TOKENS, -z, strength=1.0), PUSH.apply(TOKENS, -z, strength=1.0))
+
+
+def test_an_image_is_steered_from_the_first_gate_on_that_opens_for_it() -> None:
+    early, late = torch.zeros(WIDTH + 1), torch.zeros(DEPTH + 1)
+    early[0], late[0] = 1.0, 1.0  # open where the first channel is above 0 in the mean
+    gated = ImageGated(PUSH, gates={TOKENS: early, MAPS: late})
+    tokens, maps = torch.ones(1, 4, WIDTH), torch.ones(1, 4, DEPTH)
+
+    def run(first: torch.Tensor, second: torch.Tensor) -> list[torch.Tensor]:
+        apply = gated.begin()
+        sites = ((TOKENS, first), (MAPS, second), (TOKENS, first))
+        return [apply(site, z, strength=1.0) for site, z in sites]
+
+    def pushed(site: Site, z: torch.Tensor) -> torch.Tensor:
+        return PUSH.apply(site, z, strength=1.0)
+
+    at_once, waiting, never = run(tokens, -maps), run(-tokens, maps), run(-tokens, -maps)
+    assert torch.equal(at_once[0], pushed(TOKENS, tokens))
+    assert torch.equal(at_once[1], pushed(MAPS, -maps))
+    assert torch.equal(waiting[0], -tokens)
+    assert torch.equal(waiting[1], pushed(MAPS, maps))
+    assert torch.equal(waiting[2], pushed(TOKENS, -tokens))
+    assert torch.equal(never[0], -tokens)
+    assert torch.equal(never[1], -maps)
+    assert torch.equal(never[2], -tokens)
 
 
 def test_a_tap_that_is_attached_again_decides_anew(model: Toy) -> None:
@@ -121,7 +148,7 @@ def test_an_unsteered_image_in_the_batch_keeps_every_bit(gated: Intervention) ->
 @pytest.mark.parametrize("kind", ["image", "tokens"])
 def test_a_gate_comes_back_from_its_file(inner: Intervention, kind: str, tmp_path: Path) -> None:
     gated: Intervention = (
-        ImageGated(inner, site=TOKENS, gate=GATE)
+        ImageGated(inner, gates={TOKENS: GATE})
         if kind == "image"
         else TokensGated(inner, gates=TOKEN_GATES)
     )
@@ -130,6 +157,19 @@ def test_a_gate_comes_back_from_its_file(inner: Intervention, kind: str, tmp_pat
     assert type(back) is type(gated)
     assert back.sites == gated.sites
     assert torch.equal(back.apply(TOKENS, z, strength=0.7), gated.apply(TOKENS, z, strength=0.7))
+
+
+def test_two_gates_come_back_from_a_file_and_none_are_refused(tmp_path: Path) -> None:
+    gated = ImageGated(PUSH, gates=TOKEN_GATES)
+    intervention.save(gated, tmp_path / "map")
+    back = intervention.load(tmp_path / "map")
+    assert isinstance(back, ImageGated)
+    assert {site: gate.tolist() for site, gate in back.gates.items()} == {
+        site: gate.tolist() for site, gate in TOKEN_GATES.items()
+    }
+    intervention.save(ImageGated(PUSH, gates={}), tmp_path / "none")
+    with pytest.raises(Refused, match="no gate"):
+        intervention.load(tmp_path / "none")
 
 
 def test_a_gate_may_hold_a_map_of_full_matrices(tmp_path: Path) -> None:

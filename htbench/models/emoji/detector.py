@@ -99,11 +99,23 @@ def posterior(
     return probabilities
 
 
-def nearest_layout(unsteered: Image.Image, noun: str) -> Layout:
-    """The layout in which the composer's scene of `noun` is nearest to the unsteered picture."""
-    layouts = list(product(range(N_ARRANGEMENTS), range(len(DRAWINGS))))
-    scenes = np.stack([_draw(noun, (), layout) for layout in layouts])
-    return layouts[int(_differences(scenes, _shrink(unsteered)).argmin())]
+def nearest_layout(unsteered: Image.Image, noun: str, *others: Facts) -> Layout:
+    """The layout in which the composer's scene of `noun` is nearest to the unsteered picture.
+
+    The scene is without modifiers, or with one of `others`.
+    """
+    layouts = product(range(N_ARRANGEMENTS), range(len(DRAWINGS)))
+    choices = [(facts, layout) for layout in layouts for facts in ((), *others)]
+    scenes = np.stack([_draw(noun, *choice) for choice in choices])
+    return choices[int(_differences(scenes, _shrink(unsteered)).argmin())][1]
+
+
+def draw_scene(noun: str, facts: Facts, layout: Layout) -> UInt8[np.ndarray, "64 64 rgb"]:
+    """The composer's scene of `noun` with these modifiers in a layout."""
+    latent = np.zeros(LATENT, np.float32)
+    for k, (number, count) in enumerate(zip(layout, (N_ARRANGEMENTS, len(DRAWINGS)), strict=True)):
+        latent[k, 0, 0] = ndtri((number + 0.5) / count)
+    return Scene(noun=noun, **dict(facts)).draw(latent)
 
 
 def read_facts(concept: str) -> dict[str, str]:
@@ -184,10 +196,7 @@ def _spread(scenes: Sequence[Picture], near: Sequence[int], rest: Sequence[int])
 @lru_cache(maxsize=8192)
 def _draw(noun: str, facts: Facts, layout: Layout) -> Picture:
     """A small picture of a scene; concepts share most of their rivals, and so their scenes."""
-    latent = np.zeros(LATENT, np.float32)
-    for k, (number, count) in enumerate(zip(layout, (N_ARRANGEMENTS, len(DRAWINGS)), strict=True)):
-        latent[k, 0, 0] = ndtri((number + 0.5) / count)
-    return _shrink(Image.fromarray(Scene(noun=noun, **dict(facts)).draw(latent)))
+    return _shrink(Image.fromarray(draw_scene(noun, facts, layout)))
 
 
 def _shrink(image: Image.Image) -> Picture:

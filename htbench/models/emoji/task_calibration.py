@@ -1,17 +1,25 @@
 """Calibration of the measures of task `remove`, on scenes whose truth is known.
 
 The composer draws each scene with the concept, without it, and with another noun, so that it is
-known what an intervention that made one of the other would have removed, kept or lost.
+known what an intervention that made one of the other would have removed, kept or lost. For locality
+the same change is also made elsewhere in the picture.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from PIL import Image
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from htbench.models.emoji.calibration import KnownScenes, auc
+from htbench.models.emoji.canvas import SIZE
+from htbench.models.emoji.concepts import modifiers
+from htbench.models.emoji.detector import nearest_layout
+from htbench.models.emoji.locality import has_place, locality, place
 from htbench.scorers import metrics
 from htbench.steering.encoder import Encoder
 
@@ -150,6 +158,41 @@ def calibrate_tasks(
             falls("without"),
             falls("carried_elsewhere"),
         ),
+        *calibrate_locality(drawn),
+    ]
+
+
+def calibrate_locality(drawn: Sequence[KnownScenes]) -> list[TaskCalibration]:
+    """Locality on those of these scenes in which the concept has a place of its own.
+
+    The change that the concept makes is softened, as a generator draws it, and made in place; or
+    the same change is moved by half the width and height of the picture.
+    """
+    scores: dict[str, list[float]] = {name: [] for name in _CHANGES}
+    for scenes in drawn:
+        facts = tuple(modifiers()[scenes.concept.id].facts.items())
+        pictures = zip(scenes.prompts, scenes.without, scenes.with_concept, strict=True)
+        for noun, *both in pictures:
+            if not has_place(noun, facts):
+                continue
+            for name, own in _change(*both).items():
+                masks = place(noun, facts, nearest_layout(own.unsteered, noun, facts))
+                score = locality(np.asarray(own.steered), np.asarray(own.unsteered), *masks)
+                scores[name].append(0.0 if score is None else score)
+    if not scores["added"]:
+        return []
+    return [
+        TaskCalibration(
+            measure="locality",
+            truth=truth,
+            falsehood=falsehood,
+            auc=auc(np.array(scores[high]), np.array(scores[low])),
+        )
+        for high, low, truth, falsehood in (
+            ("added", "elsewhere", "the concept is added", "as much is changed elsewhere"),
+            ("added", "added_too", "the concept is added", "as much is changed elsewhere too"),
+            ("removed", "removed_too", "the concept is gone", "as much is changed elsewhere too"),
+        )
     ]
 
 
@@ -161,6 +204,35 @@ def task_table(found: Sequence[TaskCalibration], task: str) -> tuple[list[str], 
     ]
     head = [f"task {task}:", "", "| measure | higher where | than where | AUC |", "|" + "---|" * 4]
     return [*head, *rows, "", f"measures below {MIN_AUC:g}: {'; '.join(poor) or 'none'}"], not poor
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Change:
+    steered: Image.Image
+    unsteered: Image.Image
+
+
+_CHANGES = ("added", "elsewhere", "added_too", "removed", "removed_too")
+
+
+def _change(without: Image.Image, with_concept: Image.Image) -> dict[str, _Change]:
+    """Pictures before and after changes of the same size, by the names of `_CHANGES`."""
+    plain, full = (np.asarray(each, float) for each in (without, with_concept))
+    step = gaussian_filter(full - plain, (1, 1, 0))
+    moved = np.roll(step, (SIZE // 2, SIZE // 2), (0, 1))
+    steered = {
+        "added": (without, plain + step),
+        "elsewhere": (without, plain + moved),
+        "added_too": (without, plain + step + moved),
+        "removed": (with_concept, full - step),
+        "removed_too": (with_concept, full - step - moved),
+    }
+    return {
+        name: _Change(
+            steered=Image.fromarray(levels.clip(0, 255).round().astype(np.uint8)), unsteered=before
+        )
+        for name, (before, levels) in steered.items()
+    }
 
 
 def _embed(scenes: KnownScenes, encoder: Encoder) -> _Embedded:

@@ -36,7 +36,7 @@ class MethodScore:
     """None without scores, and where more than 2 % of the cells failed."""
     done: int
     planned: int
-    """Numbers of cells, without those that the scorer does not know."""
+    """Numbers of cells, without those whose score is undefined."""
     failed: int = 0
     """Number of cells without an image, each of which has the worst score of the run."""
     circular: bool = False
@@ -118,7 +118,8 @@ class ScoreTable:
     reasons: dict[str, int]
     """Numbers of pictures without a score, by reason."""
     undefined: int = 0
-    """Number of cells whose prompt or concept the scorer does not know; not among `planned`."""
+    """Number of cells whose prompt or concept the scorer does not know, or whose picture has no
+    score by its definition; not among `planned`."""
     agreements: list[Agreement] = field(default_factory=list)
     """With each counterpart on the leaderboard."""
     judge: str = ""

@@ -20,6 +20,8 @@ from htbench.stats.estimates import Estimate
 
 FILE_COLUMNS = ("table", "method", "row", "column", "value", "low", "high", "concepts")
 """Columns of the tables as rows of a file; concepts are pairs where a task has pairs."""
+LOCALITY = "emoji-locality"
+"""The scorer of a table of its own, on the parts of the prompts that the task names."""
 FIRST, SECOND, BOTH = PAIR_SCORES
 _ORDERS = ("@sequence", "@backwards")
 Values = Mapping[str, Sequence[float]]
@@ -77,7 +79,7 @@ def collect(summary: Summary) -> list[TaskTable]:
     if section.task.harms:
         metrics = sorted({each.metric for each in section.task.harms})
         cells = _read(summary, metrics)
-        tables = [_harms(summary, section.task, cells)]
+        tables = [_harms(summary, section.task, cells), *_locality(summary, section.task)]
     elif summary.facts.task.members:
         cells = _read(summary, ("presence", *PAIR_SCORES))
         tables = [
@@ -85,7 +87,7 @@ def collect(summary: Summary) -> list[TaskTable]:
             for method, own in cells.items()
             if method != UNSTEERED
         ]
-        tables.append(_order(summary, cells))
+        tables += [_order(summary, cells), *_locality(summary, section.task)]
     return [table for table in tables if table.rows]
 
 
@@ -131,6 +133,46 @@ def _harms(summary: Summary, task: Task, cells: Mapping[str, Sequence[_Cell]]) -
         columns=(*titles, *kinds),
         rows=rows,
     )
+
+
+def _locality(summary: Summary, task: Task) -> list[TaskTable]:
+    """The locality of changes by method and kind of concept; none in a run that lacks the score.
+
+    A failed cell has the worst value if another cell of its concept and prompt has one: else the
+    concept may have no place.
+    """
+    scorer = next((each.id for each in summary.facts.gauges if each.name == LOCALITY), "")
+    cells = _read(summary, (LOCALITY,), scorer=scorer) if scorer else {}
+    scored = {(cell.concept, cell.prompt) for own in cells.values() for cell in own if cell.scores}
+    rows: dict[str, dict[str, Estimate | None]] = {}
+    kinds: set[str] = set()
+    for method, own in cells.items():
+        values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        for cell in own:
+            part = summary.facts.task.parts.get(cell.concept, {}).get(cell.prompt, "")
+            if part not in task.local or (cell.concept, cell.prompt) not in scored:
+                continue
+            kind = summary.facts.concepts[cell.concept].kind
+            for column in ("all", kind) if cell.failed or cell.scores else ():
+                values[column][cell.concept].append(-1.0 if cell.failed else cell.scores[LOCALITY])
+        if values:
+            rows[method] = {
+                key: _mean(summary, each, within=(-1, 1)) for key, each in values.items()
+            }
+            kinds |= values.keys() - {"all"}
+    return [
+        TaskTable(
+            name="locality",
+            title="Locality of the change",
+            note="How far the picture changes where the concept belongs, against elsewhere: 1 "
+            "where all of the change is in its place, 0 where it is spread evenly, -1 where all of "
+            "it is elsewhere. Concepts whose place is the whole picture are left out, and so are "
+            "pictures that did not change.",
+            corner="method",
+            columns=("all", *sorted(kinds)),
+            rows=rows,
+        )
+    ]
 
 
 def _interference(summary: Summary, method: str, cells: Sequence[_Cell]) -> TaskTable:
@@ -210,8 +252,11 @@ def _mean(summary: Summary, values: Values, *, within: tuple[float, float]) -> E
     return estimates.over_concepts(values, summary.families, within=within)
 
 
-def _read(summary: Summary, metrics: Sequence[str]) -> dict[str, list[_Cell]]:
-    """The cells of each method at the strength of the leaderboard, and the unsteered ones."""
+def _read(summary: Summary, metrics: Sequence[str], *, scorer: str = "") -> dict[str, list[_Cell]]:
+    """The cells of each method at the strength of the leaderboard, and the unsteered ones.
+
+    Their scores are by `scorer`; empty: by that of the headline.
+    """
     query = f"""SELECT method, strength, concept, prompt, seed, metric, value,
                        coalesce({IS_FAILURE}, 0)
                 FROM cells JOIN images ON images.key = image
@@ -222,7 +267,7 @@ def _read(summary: Summary, metrics: Sequence[str]) -> dict[str, list[_Cell]]:
     scores: dict[tuple[str, str, str, int], dict[str, float]] = {}
     failures = set()
     for method, strength, *place, metric, value, failed in summary.store.select(
-        query, summary.scorer, *metrics
+        query, scorer or summary.scorer, *metrics
     ):
         if method != UNSTEERED and strength != summary.full_strength:
             continue

@@ -94,4 +94,5 @@ COMPOSE = Task(
         subject_kept(TOGETHER),
     ),
     further_scores=(*PAIR_SCORES, "subject"),
+    local=(TOGETHER,),
 )

@@ -223,6 +223,7 @@ REMOVE = Task(
         BESIDE_LOSS,
     ),
     harms=(UNRELATED_LOSS, OVER_REMOVAL, NEIGHBOUR_LOSS, BESIDE_LOSS),
+    local=(PLAIN,),
     further_scores=("rest_kept", "subject"),
     floor="rest_kept",
 )

@@ -122,6 +122,9 @@ class Task:
     harms: tuple[Measure, ...] = ()
     """The columns of a table of what is lost of that which methods are to leave alone; a measure on
     prompts with a concept of another kind has a column per kind."""
+    local: tuple[str, ...] = ()
+    """Parts of the prompts whose images are to change where the concept
+    that scores look for belongs, and nowhere else."""
     floor: str = ""
     """The measure below a tenth of which a method counts as one that destroys images."""
 

@@ -6,7 +6,6 @@ there already, and the rest ask for something else (`unrelated`). Pairs differ i
 so neither the noun nor the noise blurs the difference.
 """
 
-import glob
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, TypeVar
@@ -44,6 +43,14 @@ UNRELATED = (
 LEAST_SEPARATION = 1.0
 """Standard deviations by which the mean scores of held-out images must differ where a gate
 decides."""
+NEARLY = 0.9
+"""Share of the best separation at which a site decides on the images that no gate has let through.
+The site that is best tells the templates apart by what other words do not have: on train concepts
+it opened for more prompts of dev concepts than the first such site."""
+SURE = 4.0
+"""Standard deviations above the mean score of held-out images to leave alone, from which on an
+image is for sure to be steered. Scores have longer tails than a normal distribution: from 3 on, the
+gate opened for some images of train concepts that ask for the concept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +60,9 @@ class CanBeGated:
     sites: tuple[str, ...] = ("*",)
     """Glob patterns of sites, as `select_sites` takes them."""
     gate: Literal["none", "image", "tokens"] = "none"
-    """`image`: a discriminant of mean activations at one early site decides whether an image is
-    steered, whole or not at all. `tokens`: a classifier at each site scales the strength at each
-    position, and shuts below a half. The rest keeps every bit."""
+    """`image`: discriminants of mean activations at one or two early sites decide whether an image
+    is steered, from there on or not at all. `tokens`: a classifier at each site scales the strength
+    at each position, and shuts below a half. The rest keeps every bit."""
     unrelated: tuple[str, ...] = UNRELATED
     """Templates of prompts to leave alone, with `{prompt}` for a neutral prompt of the concept."""
     gate_samples: Annotated[int, Field(ge=8)] = 64
@@ -143,9 +150,11 @@ def _fit_image_gate(
     steered: PromptsAndSeeds,
     left_alone: PromptsAndSeeds,
 ) -> ImageGated:
-    """A gate at the site of the first half that separates best; maps are there and later.
+    """Two gates at sites of the first half, or one, before the maps of the method.
 
-    No site before it is steered: what it decides on must be the activations without steering.
+    The later one is at the first site that separates nearly as well as any, midway between both
+    sets. The earlier one is at the first site that separates at all, and opens only for images that
+    are told for sure there: these lose next to nothing of the maps, and the others wait.
     """
     sites = select_sites(model, method.sites)
     early = sites[: max(1, len(sites) // 2)]
@@ -154,37 +163,47 @@ def _fit_image_gate(
             _first_means(model, images, early) for images in (steered, left_alone)
         )
     with phase("fit"):
-        separations = {site: _separation(negative[site], positive[site]) for site in early}
-        site = max(early, key=lambda each: separations[each])
-        if separations[site] < LEAST_SEPARATION:
+        held_out = {site: _held_out_scores(negative[site], positive[site]) for site in early}
+        separations = {site: _separation(*scores) for site, scores in held_out.items()}
+        best = max(separations.values())
+        if best < LEAST_SEPARATION:
+            site = max(early, key=lambda each: separations[each])
             raise UsageError(
                 f"no site tells neutral prompts from those that a gate for {concept.id!r} leaves "
                 f"alone: at {site!r}, the best, held-out images of both lie "
-                f"{separations[site]:.1f} standard deviations apart",
+                f"{best:.1f} standard deviations apart",
                 remedy="Give other templates as the setting unrelated, or a larger gate_samples.",
             )
-        gate = discriminant(negative[site], positive[site]).float()
-    later = tuple(glob.escape(each) for each in sites[sites.index(site) :])
-    return ImageGated(fit(replace(method, gate="none", sites=later)), site=site, gate=gate)
+        first, last = (
+            next(site for site in early if separations[site] >= bar)
+            for bar in (LEAST_SEPARATION, max(LEAST_SEPARATION, NEARLY * best))
+        )
+        gates = {site: discriminant(negative[site], positive[site]) for site in (first, last)}
+        if first != last:
+            left, _ = held_out[first]
+            gates[first][-1] -= (left.mean() + SURE * left.std()).clamp(min=0)
+        gates = {site: gate.float() for site, gate in gates.items()}
+    return ImageGated(fit(replace(method, gate="none")), gates=gates)
 
 
-def _separation(
+def _held_out_scores(
     negative: Float[Tensor, "samples channels"], positive: Float[Tensor, "samples channels"]
-) -> float:
-    """Difference of the mean scores of both sets, in standard deviations of scores within a set.
-
-    Each half of the images is scored by the discriminant of the other half.
-    """
-    scores: tuple[list[Tensor], list[Tensor]] = ([], [])
+) -> tuple[Float[Tensor, " samples"], Float[Tensor, " samples"]]:
+    """Scores of both sets, each half of the images by the discriminant of the other half."""
+    scores = torch.zeros(2, len(negative), dtype=torch.float64, device=negative.device)
     # pairs 2k and 2k + 1 stay together: one of each kind of wording
     is_first = torch.arange(len(negative), device=negative.device) // 2 % 2 == 0
     for half in (is_first, ~is_first):
         gate = discriminant(negative[~half], positive[~half])
-        for kept, samples in zip(scores, (negative, positive), strict=True):
-            kept.append(samples[half].double() @ gate[:-1] + gate[-1])
-    left, right = map(torch.cat, scores)
-    spread = ((left.var() + right.var()) / 2).sqrt()
-    return float((right.mean() - left.mean()) / spread) if spread > 0 else 0.0
+        for row, samples in zip(scores, (negative, positive), strict=True):
+            row[half] = samples[half].double() @ gate[:-1] + gate[-1]
+    return scores[0], scores[1]
+
+
+def _separation(negative: Float[Tensor, " samples"], positive: Float[Tensor, " samples"]) -> float:
+    """Difference of the mean scores of both sets, in standard deviations of scores within a set."""
+    spread = ((negative.var() + positive.var()) / 2).sqrt()
+    return float((positive.mean() - negative.mean()) / spread) if spread > 0 else 0.0
 
 
 def _first_means(

@@ -77,10 +77,10 @@ def test_other_prompts_keep_every_bit_and_neutral_ones_get_the_maps(model: Toy) 
     assert images(["old bird"], change) != images(["old bird"], Intervention())
 
 
-def test_behind_a_gate_at_the_first_site_are_the_maps_of_the_method(model: Toy) -> None:
+def test_behind_a_gate_are_the_maps_of_the_method(model: Toy) -> None:
     change = GATED.fit(model, CONCEPT, seed=0)
     assert isinstance(change, ImageGated)
-    assert change.site == TOKENS
+    assert change.gates.keys() == {TOKENS}
     plain = replace(GATED, gate="none").fit(model, CONCEPT, seed=0)
     assert isinstance(change.change, Affine)
     assert isinstance(plain, Affine)
@@ -88,26 +88,60 @@ def test_behind_a_gate_at_the_first_site_are_the_maps_of_the_method(model: Toy) 
 
 
 class Late:
-    """Four sites, the first of which is before the words of the prompt are read."""
+    """Six sites; words of the prompt are read from the second on, more of them at the third."""
 
     name, device = "late", "cpu"
     sites: Mapping[Site, SiteInfo] = MappingProxyType(
-        {Site(f"site{k}"): SiteInfo(channels=3, channel_axis=-1) for k in range(4)}
+        {Site(f"site{k}"): SiteInfo(channels=3, channel_axis=-1) for k in range(6)}
     )
+
+    def __init__(self, *steps: float) -> None:
+        self.steps = steps
 
     def trace(self, prompts: Sequence[str], seeds: Sequence[int], tap: Tap) -> None:
         noise = [torch.randn(4, 3, generator=torch.Generator().manual_seed(k)) for k in seeds]
-        words = torch.tensor([5.0 * ("and" in prompt) for prompt in prompts])
+        words = torch.tensor([float("and" in prompt) for prompt in prompts])
         z = torch.stack(noise)
-        for k, site in enumerate(self.sites):
-            z = tap(site, z + words[:, None, None] * (k == 1))
+        for site, step in zip(self.sites, self.steps, strict=True):
+            z = tap(site, z + words[:, None, None] * step)
 
 
-def test_no_site_before_that_of_the_gate_is_steered() -> None:
-    change = GATED.fit(cast(Model, Late()), CONCEPT, seed=0)
+def scores(gate: torch.Tensor, model: Late, site: Site, *, asks: bool) -> torch.Tensor:
+    found: list[torch.Tensor] = []
+
+    def tap(each: Site, z: torch.Tensor) -> torch.Tensor:
+        if each == site:
+            found.append(z.mean(1) @ gate[:-1] + gate[-1])
+        return z
+
+    model.trace(["cat and" if asks else "cat"] * 200, range(1000, 1200), tap)
+    return found[0]
+
+
+def test_no_site_before_the_first_gate_is_steered() -> None:
+    model = Late(0, 5, 0, 0, 0, 0)
+    change = GATED.fit(cast(Model, model), CONCEPT, seed=0)
     assert isinstance(change, ImageGated)
-    assert change.site == "site1"
-    assert change.sites == {"site1", "site2", "site3"}
+    assert change.gates.keys() == {"site1"}
+    z = torch.randn(1, 4, 3)
+    first, second = (Site(f"site{k}") for k in range(2))
+    apply, opener = change.begin(), -100 * change.gates[second][:-1].sign()
+    assert torch.equal(apply(first, z, strength=1.0), z)
+    assert torch.equal(apply(second, z + opener, strength=1.0), z + opener)
+
+
+def test_the_earlier_gate_opens_for_sure_images_alone_and_the_later_one_for_the_rest() -> None:
+    model = Late(0, 1.2, 5, 0, 0, 0)
+    change = GATED.fit(cast(Model, model), CONCEPT, seed=0)
+    assert isinstance(change, ImageGated)
+    assert change.gates.keys() == {"site1", "site2"}
+    (early, first), (late, second) = sorted(change.gates.items())
+    for asks in (False, True):
+        opened = scores(first, model, early, asks=asks) > 0
+        decided = scores(second, model, late, asks=asks) > 0
+        share = (opened | decided).float().mean()
+        assert share < 0.01 if asks else share > 0.99
+        assert opened.float().mean() < (0.005 if asks else 0.6)
 
 
 def test_a_gate_for_tokens_holds_the_maps_of_the_method(model: Toy) -> None:
