@@ -205,7 +205,7 @@ _WAYS: Mapping[str, _Way] = {
     ),
     "gated": _Way(
         aim=_GATED,
-        summary="a discriminant at one early site decides which images are steered",
+        summary="discriminants at early sites decide which images are steered",
         settings={"gate": "image"},
     ),
     "gated-tokens": _Way(

@@ -60,9 +60,9 @@ class CanBeGated:
     sites: tuple[str, ...] = ("*",)
     """Glob patterns of sites, as `select_sites` takes them."""
     gate: Literal["none", "image", "tokens"] = "none"
-    """`image`: discriminants of mean activations at one or two early sites decide whether an image
-    is steered, from there on or not at all. `tokens`: a classifier at each site scales the strength
-    at each position, and shuts below a half. The rest keeps every bit."""
+    """`image`: discriminants of mean activations at early sites decide whether an image is steered,
+    from there on or not at all. `tokens`: a classifier at each site scales the strength at each
+    position, and shuts below a half. The rest keeps every bit."""
     unrelated: tuple[str, ...] = UNRELATED
     """Templates of prompts to leave alone, with `{prompt}` for a neutral prompt of the concept."""
     gate_samples: Annotated[int, Field(ge=8)] = 64
@@ -150,14 +150,15 @@ def _fit_image_gate(
     steered: PromptsAndSeeds,
     left_alone: PromptsAndSeeds,
 ) -> ImageGated:
-    """Two gates at sites of the first half, or one, before the maps of the method.
+    """Gates at sites of the first third, before the maps of the method.
 
-    The later one is at the first site that separates nearly as well as any, midway between both
-    sets. The earlier one is at the first site that separates at all, and opens only for images that
-    are told for sure there: these lose next to nothing of the maps, and the others wait.
+    The last one is at the first site that separates nearly as well as any, midway between both
+    sets. Those before it begin at the first site that separates at all, and open only for images
+    that are told for sure there: these lose next to nothing of the maps, and the others wait. Later
+    maps alone hardly add a companion or a frame.
     """
     sites = select_sites(model, method.sites)
-    early = sites[: max(1, len(sites) // 2)]
+    early = sites[: -(-len(sites) // 3)]
     with torch.no_grad(), phase("extract"):
         positive, negative = (
             _first_means(model, images, early) for images in (steered, left_alone)
@@ -178,11 +179,12 @@ def _fit_image_gate(
             next(site for site in early if separations[site] >= bar)
             for bar in (LEAST_SEPARATION, max(LEAST_SEPARATION, NEARLY * best))
         )
-        gates = {site: discriminant(negative[site], positive[site]) for site in (first, last)}
-        if first != last:
-            left, _ = held_out[first]
-            gates[first][-1] -= (left.mean() + SURE * left.std()).clamp(min=0)
-        gates = {site: gate.float() for site, gate in gates.items()}
+        gates = {}
+        for site in early[early.index(first) : early.index(last) + 1]:
+            gate, (left, _) = discriminant(negative[site], positive[site]), held_out[site]
+            if site != last:
+                gate[-1] -= (left.mean() + SURE * left.std()).clamp(min=0)
+            gates[site] = gate.float()
     return ImageGated(fit(replace(method, gate="none")), gates=gates)
 
 

@@ -88,11 +88,11 @@ def test_behind_a_gate_are_the_maps_of_the_method(model: Toy) -> None:
 
 
 class Late:
-    """Six sites; words of the prompt are read from the second on, more of them at the third."""
+    """Nine sites; words of the prompt are read from the second on, more of them at the third."""
 
     name, device = "late", "cpu"
     sites: Mapping[Site, SiteInfo] = MappingProxyType(
-        {Site(f"site{k}"): SiteInfo(channels=3, channel_axis=-1) for k in range(6)}
+        {Site(f"site{k}"): SiteInfo(channels=3, channel_axis=-1) for k in range(9)}
     )
 
     def __init__(self, *steps: float) -> None:
@@ -119,7 +119,7 @@ def scores(gate: torch.Tensor, model: Late, site: Site, *, asks: bool) -> torch.
 
 
 def test_no_site_before_the_first_gate_is_steered() -> None:
-    model = Late(0, 5, 0, 0, 0, 0)
+    model = Late(0, 5, *[0] * 7)
     change = GATED.fit(cast(Model, model), CONCEPT, seed=0)
     assert isinstance(change, ImageGated)
     assert change.gates.keys() == {"site1"}
@@ -131,7 +131,7 @@ def test_no_site_before_the_first_gate_is_steered() -> None:
 
 
 def test_the_earlier_gate_opens_for_sure_images_alone_and_the_later_one_for_the_rest() -> None:
-    model = Late(0, 1.2, 5, 0, 0, 0)
+    model = Late(0, 1.2, 5, *[0] * 6)
     change = GATED.fit(cast(Model, model), CONCEPT, seed=0)
     assert isinstance(change, ImageGated)
     assert change.gates.keys() == {"site1", "site2"}
