@@ -77,7 +77,7 @@ class TransportTask:
         self.method, self.model, self.network = method, model, network
         self.embeddings, self.concepts, self.seed = embeddings, concepts, seed
         self.device = torch.device(model.device)
-        self.identity = send(torch.tensor([[1.0], [0.0]]), self.device)
+        self.identity = send(network.layout.identity, self.device)
         sources = fitting_images(concepts[0], method.targets, seed=seed)[0]
         self._plain = unsteered_means(model, sources, network.layout)
         groups = distributed.map_sharded(self._measure, full_batches(concepts, method.targets))
