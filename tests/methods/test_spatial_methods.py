@@ -9,8 +9,7 @@ from kit.toy import MAPS, SIDE, TOKENS, Toy
 from safetensors.torch import load_file, save_file
 
 from htbench.core.errors import Refused
-from htbench.methods.hypertransport import HyperTransport
-from htbench.methods.hypertransport_spatial import HyperTransportSpatial
+from htbench.methods.hypertransport import HyperTransport, HyperTransportSpatial
 from htbench.methods.lineas_spatial import LineasSpatial
 from htbench.steering import steering_file
 from htbench.steering.concept import Concept, load
