@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from htbench.core import distributed
 from htbench.core.device import autocast_bfloat16, keep_near, send
 from htbench.steering.concept import Concept
+from htbench.steering.fitting import position_patterns
 from htbench.steering.fitting.end_to_end import Objective, Targets, distance
 from htbench.steering.fitting.hypernetwork import (
     ConceptEmbeddings,
@@ -77,7 +78,7 @@ class TransportTask:
         self.method, self.model, self.network = method, model, network
         self.embeddings, self.concepts, self.seed = embeddings, concepts, seed
         self.device = torch.device(model.device)
-        self.identity = send(torch.tensor([[1.0], [0.0]]), self.device)
+        self.identity = send(network.layout.identity, self.device)
         sources = fitting_images(concepts[0], method.targets, seed=seed)[0]
         self._plain = unsteered_means(model, sources, network.layout)
         groups = distributed.map_sharded(self._measure, full_batches(concepts, method.targets))
@@ -137,3 +138,46 @@ def _by_concept(
     """Samples of a batch by concept, each with `images` of it; steps of a model add samples."""
     by_step = values.view(-1, concepts, images, values.shape[-1])
     return by_step.transpose(0, 1).flatten(1, 2)
+
+
+_PATTERN_IMAGES = 4
+"""Images without and with each training concept, of which the patterns are found."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HyperTransportSpatial(HyperTransport):
+    """HyperTransport with shifts per position: the network predicts maps that can say where.
+
+    Beside scale and shift of every channel, it predicts a shift for each of a few patterns of
+    positions, which all concepts share: the principal ones of the changes that training concepts
+    make. The loss is on means for each pattern beside the plain means over positions, which do not
+    see where anything is. Weights are rounded to half precision. The shifts per position are ours.
+    """
+
+    patterns: Annotated[int, Field(ge=1)] = 8
+    """Patterns of positions per site."""
+
+    def train(
+        self, model: Model, concepts: Sequence[Concept], *, seed: int, folder: Path | None = None
+    ) -> TrainedHypernetwork:
+        """Find the patterns and train the hypernetwork; checkpoints are kept in `folder`."""
+
+        def make_task(network: Hypernetwork, embeddings: ConceptEmbeddings) -> TransportTask:
+            layout = position_patterns.arrange(
+                model,
+                concepts,
+                network.layout,
+                patterns=self.patterns,
+                images=_PATTERN_IMAGES,
+                seed=seed,
+            )
+            network.add_patterns([layout.patterns[site] for site in network.site_names])
+            return TransportTask(self, model, network, embeddings, concepts, seed=seed)
+
+        batch = self.concepts * self.images
+        trained = train_hypernetwork(
+            self, model, concepts, make_task, seed=seed, folder=folder, batch=batch
+        )
+        for tensor in trained.network.state_dict().values():
+            tensor.copy_(tensor.half())
+        return trained

@@ -14,7 +14,7 @@ from htbench.core.errors import UsageError
 from htbench.steering import baseline
 from htbench.steering.concept import Concept
 from htbench.steering.fitting.end_to_end import EndToEnd
-from htbench.steering.intervention import Affine
+from htbench.steering.intervention import Affine, Intervention
 from htbench.steering.method import Method, Steering, load_or_train_base
 from htbench.steering.model import Model
 from htbench.steering.training import Training
@@ -57,7 +57,7 @@ class WarmStartSteering:
     def training(self) -> Training:
         return self.base.training
 
-    def towards(self, concept: Concept) -> Affine:
+    def towards(self, concept: Concept) -> Intervention:
         start = self.base.towards(concept)
         if not isinstance(start, Affine):
             raise UsageError(

@@ -36,6 +36,11 @@ class Layout:
         }
 
     @property
+    def identity(self) -> Float[Tensor, "rows 1"]:
+        """Maps that change nothing: a scale of 1 and a shift of 0, at every channel."""
+        return torch.tensor([[1.0], [0.0]])
+
+    @property
     def channels(self) -> int:
         """Channels of all sites together."""
         return sum(self.widths)

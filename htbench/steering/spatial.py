@@ -1,8 +1,10 @@
 """Affine maps whose shift also depends on the position, by a table of low rank per site."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Self
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -10,6 +12,26 @@ from htbench.core.errors import UsageError
 from htbench.core.types import Site
 from htbench.steering import algebra
 from htbench.steering.intervention import Affine, Intervention, at_strength, scale_and_shift
+from htbench.steering.layout import Layout
+
+
+@dataclass(frozen=True, eq=False)
+class SpatialLayout(Layout):
+    """A layout of maps with shifts per position: below scale and shift, a row per pattern."""
+
+    patterns: Mapping[Site, Float[Tensor, "positions patterns"]]
+    """Patterns of positions at each site, as many at all of them. Their means are 0, their mean
+    squares 1, and their mean products 0; one that is not needed is 0."""
+
+    @property
+    def identity(self) -> Float[Tensor, "rows 1"]:
+        count = next(iter(self.patterns.values())).shape[1]
+        return torch.tensor([[1.0], *[[0.0]] * (1 + count)])
+
+    def basis(self, site: Site) -> Float[Tensor, "positions moments"]:
+        """The patterns of a site beside the constant one, which shifts all positions alike."""
+        own = self.patterns[site]
+        return torch.cat([own.new_ones(len(own), 1), own], 1)
 
 
 class Spatial(Intervention):
@@ -87,6 +109,15 @@ class Spatial(Intervention):
         ):
             raise ValueError("its parts do not match")
         return cls(maps, where, added)
+
+
+def from_flat(maps: Float[Tensor, "rows channels"], layout: Layout) -> "Affine | Spatial":
+    """The intervention with these maps, of a row each of scales, shifts and patterns' shifts."""
+    if not isinstance(layout, SpatialLayout):
+        return Affine.from_flat(maps, layout)
+    added = {site: own.contiguous() for site, own in layout.split(maps[2:]).items()}
+    plain = Layout(layout.sites, layout.widths)
+    return Spatial(Affine.from_flat(maps[:2], plain), layout.patterns, added)
 
 
 def invert(change: Spatial) -> Spatial:

@@ -130,8 +130,29 @@ class SteeringFile(Generic[Record]):
                 raise self._refuse(f"tensor {name[:200]!r} has NaN or infinity")
         return tensors
 
+    def tables(self, name: str, count: int) -> list[tuple[int, int]]:
+        """Shapes of the tensors `name_0` to `name_{count - 1}`; empty if there is none of them.
+
+        Raises:
+            Refused: if they are not tables of as many columns each.
+        """
+        shapes = [self.shapes.get(f"{name}_{k}", ()) for k in range(count)]
+        if not any(shapes):
+            return []
+        columns = shapes[0][-1] if shapes[0] else 0
+        if not 0 < columns <= MAX_WIDTH or any(each[1:] != (columns,) for each in shapes):
+            raise self._refuse(f"its tables {name!r} do not match")
+        return [(each[0], columns) for each in shapes]
+
     def _refuse(self, problem: str) -> Refused:
         return _refusal(self.path, self.noun, problem)
+
+
+def halve(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors in half precision if it holds all of their numbers, else as they are."""
+    halved = {name: tensor.half() for name, tensor in tensors.items()}
+    is_exact = all(torch.equal(own.float(), tensors[name]) for name, own in halved.items())
+    return halved if is_exact else dict(tensors)
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], record: SteeringRecord) -> None:

@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import pad
 
 from htbench.core.device import autocast_bfloat16, send
 from htbench.core.errors import UsageError
@@ -38,6 +39,7 @@ from htbench.steering.intervention import Affine
 from htbench.steering.layout import Layout
 from htbench.steering.method import PromptsAndSeeds, fitting_images
 from htbench.steering.model import Model, select_sites
+from htbench.steering.spatial import Spatial, from_flat
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Samples = Float[Tensor, "*batch samples channels"]
@@ -118,7 +120,7 @@ class Objective:
         self,
         steered: Float[Tensor, "concepts samples channels"],
         targets: Targets,
-        maps: Float[Tensor, "concepts 2 channels"],
+        maps: Float[Tensor, "concepts numbers channels"],
         layout: Layout,
         *,
         unsteered: Float[Tensor, " concepts"] | float = 1.0,
@@ -191,9 +193,18 @@ class EndToEnd(Objective):
     sites: tuple[str, ...] = ("*",)
     """Glob patterns of sites, as `select_sites` takes them."""
 
+    def arrange(
+        self, model: Model, concepts: Sequence[Concept], layout: Layout, *, seed: int
+    ) -> Layout:
+        """The layout of the maps for `concepts`, of the sites and channels of `layout`.
+
+        Here it is that; a method whose maps have shifts per position overrides this.
+        """
+        return layout
+
     def optimise(
         self, model: Model, concept: Concept, *, start: Affine | None, seed: int
-    ) -> Affine:
+    ) -> Affine | Spatial:
         """Fit maps that lower the loss, from `start` on, or from the identity if it is None.
 
         Sites are those that `sites` selects and all of `start`.
@@ -207,7 +218,7 @@ class EndToEnd(Objective):
         *,
         starts: Sequence[Affine | None],
         seed: int,
-    ) -> list[Affine]:
+    ) -> list[Affine | Spatial]:
         """Fit maps for several concepts side by side, the images of their steps in one batch.
 
         A small batch leaves a processor idle, and on a GPU the time of a step is that of launching
@@ -231,9 +242,11 @@ class EndToEnd(Objective):
         layout = Layout.of(
             {site: info.channels for site, info in model.sites.items() if site in sites}
         )
+        layout = self.arrange(model, concepts, layout, seed=seed)
         rows = [self._row(model, concept, layout, seed=seed) for concept in concepts]
         first = [(start or Affine({}, {})).over(layout).detach() for start in starts]
         maps = torch.stack([each.to(model.device, torch.float32) for each in first])
+        maps = pad(maps, (0, 0, 0, len(layout.identity) - 2))
         maps.requires_grad_()
         optimiser = torch.optim.Adam([maps], self.rate, self.betas, fused=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
@@ -272,7 +285,7 @@ class EndToEnd(Objective):
                     break
         # copies, so that no map keeps the others in memory or in its pickle
         final = [results.get(k, own).clone() for k, own in enumerate(maps.detach())]
-        return [Affine.from_flat(own, layout) for own in final]
+        return [from_flat(own, layout) for own in final]
 
     def _row(self, model: Model, concept: Concept, layout: Layout, *, seed: int) -> "_Row":
         """The part of a descent that is of one concept alone."""
@@ -324,6 +337,7 @@ class EndToEnd(Objective):
                 by_channel = send(index, spread.device).repeat_interleave(
                     widths, 1, output_size=layout.channels
                 )
+                by_channel = by_channel.repeat(1, spread.shape[1] // layout.channels)
                 targets = Targets.of(spread.gather(0, by_channel), layout, samples=count)
             yield drawn, targets
 
@@ -332,7 +346,7 @@ class EndToEnd(Objective):
         model: Model,
         images: PromptsAndSeeds,
         targets: Targets,
-        maps: Float[Tensor, "concepts 2 channels"],
+        maps: Float[Tensor, "concepts numbers channels"],
         layout: Layout,
         *,
         unsteered: Float[Tensor, " concepts"] | float = 1.0,
@@ -420,18 +434,18 @@ def _concatenate(images: Sequence[PromptsAndSeeds]) -> PromptsAndSeeds:
 
 @torch.no_grad()
 def proximal_step(
-    maps: Float[Tensor, "*concepts 2 channels"], layout: Layout, amount: float
+    maps: Float[Tensor, "*concepts numbers channels"], layout: Layout, amount: float
 ) -> None:
     """Take the proximal step of the sparse group lasso, in place.
 
     Each channel moves towards the identity (scale 1, shift 0) by `amount`, then each site's vector
-    of scales and of shifts as a whole by `amount` times the square root of its channels.
+    of scales and each of shifts as a whole by `amount` times the square root of its channels.
 
     References:
         Simon et al. A Sparse-Group Lasso. 2013. https://doi.org/10.1080/10618600.2012.681250
     """
-    scales, shifts = maps.unbind(-2)
-    offset = torch.stack([scales - 1, shifts], -2)
+    scales, *shifts = maps.unbind(-2)
+    offset = torch.stack([scales - 1, *shifts], -2)
     soft = offset.sign() * (offset.abs() - amount).clamp_min(0)
     widths = send(torch.tensor(layout.widths), maps.device)
     rows = soft.flatten(0, -2)
@@ -442,4 +456,5 @@ def proximal_step(
     kept = kept.repeat_interleave(widths, 1, output_size=layout.channels)
     moved = kept.view_as(soft) * soft
     scales.copy_(1 + moved[..., 0, :])
-    shifts.copy_(moved[..., 1, :])
+    for k, own in enumerate(shifts, 1):
+        own.copy_(moved[..., k, :])

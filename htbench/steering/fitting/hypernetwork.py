@@ -26,6 +26,7 @@ from htbench.steering.fitting.trainer import Recipe, Trainer, TrainingTask
 from htbench.steering.intervention import Affine, Intervention
 from htbench.steering.method import fitting_images, full_batches, refuse_other_origin
 from htbench.steering.model import Model, Request, select_sites
+from htbench.steering.spatial import Spatial, from_flat
 from htbench.steering.steering_file import SteeringRecord
 from htbench.steering.training import Training, training_digest
 
@@ -79,6 +80,8 @@ class HypernetworkConfig:
         settings, sites = record.settings, file.channels(record.sites, model)
         with torch.device("meta"):
             network = Hypernetwork(encoder.width, sites, width=settings.width, rank=settings.rank)
+            if patterns := file.tables("patterns", len(sites)):
+                network.add_patterns([torch.empty(shape) for shape in patterns])
         shapes = {name: tuple(part.shape) for name, part in network.state_dict().items()}
         tensors = {name: tensor.float() for name, tensor in file.tensors(shapes).items()}
         network.load_state_dict(tensors, assign=True)
@@ -121,11 +124,11 @@ class TrainedHypernetwork:
     network: Hypernetwork
     training: Training
 
-    def towards(self, concept: Concept) -> Affine:
+    def towards(self, concept: Concept) -> Affine | Spatial:
         """The maps that the network predicts for `concept`, in one forward pass."""
         return self.predict([concept])[0]
 
-    def predict(self, concepts: Sequence[Concept]) -> list[Affine]:
+    def predict(self, concepts: Sequence[Concept]) -> list[Affine | Spatial]:
         """Maps for many concepts in one forward pass."""
         with phase("predict"):
             conditions = [self._conditions(concept) for concept in concepts]
@@ -149,13 +152,14 @@ class TrainedHypernetwork:
         return [self.condition]
 
     @torch.no_grad()
-    def maps(self, embeddings: Float[Tensor, "concepts features"]) -> list[Affine]:
+    def maps(self, embeddings: Float[Tensor, "concepts features"]) -> list[Affine | Spatial]:
         """Maps for centred embeddings in one forward pass."""
         work = len(embeddings) * self.network.multiplications
         with threads.for_work(work, self.model.device):
             maps = self.network(embeddings)
             maps[:, 0] += 1
-        return [Affine.from_flat(each, self.network.layout) for each in maps.unbind()]
+        layout = self.network.layout
+        return [from_flat(each, layout) for each in maps.unbind()]
 
     def save(self, path: Path) -> None:
         record = HypernetworkRecord(
@@ -164,13 +168,13 @@ class TrainedHypernetwork:
             model=(self.model.name, self.model.revision),
             encoder=self.encoder.revision,
             sites={
-                site: directions.shape[1] // 2
+                site: directions.shape[1] // self.network.rows
                 for site, directions in zip(
                     self.network.site_names, self.network.directions, strict=True
                 )
             },
         )
-        steering_file.write(path, self.network.state_dict(), record)
+        steering_file.write(path, steering_file.halve(self.network.state_dict()), record)
 
 
 def _mean(vectors: list[Tensor]) -> Tensor:

@@ -1,6 +1,7 @@
 """The network from concept embeddings to affine maps of all sites."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Self, cast
 
 import torch
@@ -9,9 +10,11 @@ from torch import Tensor, nn
 
 from htbench.core.types import Site
 from htbench.steering.layout import Layout
+from htbench.steering.spatial import SpatialLayout
 
-Maps = Float[Tensor, "concepts 2 channels"]
-"""Scale minus one, and shift, of all sites in the order of `Hypernetwork.layout`."""
+Maps = Float[Tensor, "concepts rows channels"]
+"""Scale minus one, shift, and a shift per pattern of positions if there are any, of all sites in
+the order of `Hypernetwork.layout`."""
 
 
 class Hypernetwork(nn.Module):
@@ -42,8 +45,31 @@ class Hypernetwork(nn.Module):
             groups[channels].append(k)
         self.groups = dict(groups)
         """Indices of the sites of each width, whose maps are calculated in one product."""
-        self.layout = Layout.of({self.site_names[k]: sites[self.site_names[k]] for k in self.order})
+        self.rows = 2
+        """Numbers per channel of a map."""
+        self._layout = Layout.of(
+            {self.site_names[k]: sites[self.site_names[k]] for k in self.order}
+        )
         self._stacks: list[Tensor] | None = None
+
+    def add_patterns(self, patterns: Sequence[Float[Tensor, "positions patterns"]]) -> None:
+        """Predict also a shift per pattern of positions, as many at each of the sites, in order.
+
+        The directions are made anew, all zero.
+        """
+        self.rows = 2 + patterns[0].shape[1]
+        for k, (own, before) in enumerate(zip(patterns, self.directions, strict=True)):
+            self.register_buffer(f"patterns_{k}", own)
+            shape = len(before), self.rows * (before.shape[1] // 2)
+            self.directions[k] = nn.Parameter(before.new_zeros(shape))
+
+    @property
+    def layout(self) -> Layout:
+        """The sites and channels of the maps, with the patterns of positions if there are any."""
+        if self.rows == 2:
+            return self._layout
+        patterns = {self.site_names[k]: self.get_buffer(f"patterns_{k}") for k in self.order}
+        return SpatialLayout(self._layout.sites, self._layout.widths, patterns)
 
     @property
     def order(self) -> list[int]:
@@ -54,7 +80,7 @@ class Hypernetwork(nn.Module):
     def multiplications(self) -> int:
         """Multiplications per concept, about: of all directions and of the mixtures."""
         (sites, width), rank = self.site.shape, len(self.directions[0])
-        return rank * (2 * self.layout.channels + width * sites)
+        return rank * (self.rows * self._layout.channels + width * sites)
 
     def freeze(self) -> Self:
         """Make the network constant: predictions then read stacked directions, made once here.
@@ -101,12 +127,12 @@ class Hypernetwork(nn.Module):
         offset = first.weight @ norm.bias + first.bias
         hidden = torch.addcmul(offset, of_concept + of_site[:, None], size.T[..., None])
         mixtures: Tensor = self.mix[2:](hidden)
-        maps, start = embedding.new_empty(len(embedding), 2, self.layout.channels), 0
+        maps, start = embedding.new_empty(len(embedding), self.rows, self._layout.channels), 0
         parts = torch.split(mixtures, [len(members) for members in self.groups.values()])
         stacks = self._stacks or self._stack()
         for width, part, stack in zip(self.groups, parts, stacks, strict=True):
-            # from (sites, concepts, 2 width) to (concepts, 2, sites, width)
-            own = (part @ stack).view(*part.shape[:2], 2, width).permute(1, 2, 0, 3)
+            # from (sites, concepts, rows width) to (concepts, rows, sites, width)
+            own = (part @ stack).view(*part.shape[:2], self.rows, width).permute(1, 2, 0, 3)
             end = start + len(part) * width
             maps[..., start:end].view(own.shape).copy_(own)
             start = end

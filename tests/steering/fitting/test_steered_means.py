@@ -7,10 +7,16 @@ from kit.toy import MAPS, TOKENS, Toy
 from torch import Tensor
 
 from htbench.core.types import Site
-from htbench.steering.fitting.steered_means import _MapAndSum, arriving_means, steer_means
+from htbench.steering.fitting.steered_means import (
+    _MapAndSum,
+    arriving_means,
+    steer_means,
+    unsteered_means,
+)
 from htbench.steering.hooks import activations
 from htbench.steering.layout import Layout
 from htbench.steering.model import Tap
+from htbench.steering.spatial import SpatialLayout
 
 IMAGES = (["a red cat", "two dogs", "one bird"], [1, 2, 3])
 LAYOUT = Layout.of({site: info.channels for site, info in Toy.sites.items()})
@@ -56,6 +62,45 @@ def test_means_and_gradients_are_those_of_a_plain_composition(rows: int, steps: 
     (expected * weights).sum().backward()
     torch.testing.assert_close(steered, expected, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(maps.grad, plain.grad, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("steps", [1, 2])
+def test_means_of_patterns_and_gradients_are_those_of_a_plain_composition(
+    rows: int, steps: int
+) -> None:
+    draws = torch.Generator().manual_seed(3)
+    basis = torch.linalg.qr(torch.cat([torch.ones(16, 1), torch.randn(16, 2, generator=draws)], 1))
+    basis = basis.Q * basis.R[0, 0].sign() * 4
+    layout = SpatialLayout(LAYOUT.sites, LAYOUT.widths, dict.fromkeys(LAYOUT.sites, basis[:, 1:]))
+    noise = 0.3 * torch.randn(rows, 4, LAYOUT.channels, generator=draws)
+    maps, plain = ((layout.identity + noise).requires_grad_() for _ in range(2))
+    weights = torch.randn(3, steps, 3 * LAYOUT.channels, generator=draws)
+
+    arrived = arriving_means(Toy(steps=steps), IMAGES, maps, layout)
+    steered = steer_means(arrived, maps.expand(3, -1, -1))
+    (steered * weights).sum().backward()
+
+    means: dict[Site, list[Tensor]] = {site: [] for site in LAYOUT.sites}
+
+    def tap(site: Site, z: Tensor) -> Tensor:
+        scale, *shifts = LAYOUT.split(plain)[site][:, :, None].unbind(1)
+        z = scale * z + sum(basis[:, k, None] * own for k, own in enumerate(shifts))
+        means[site].append(torch.stack([(basis[:, k, None] * z).mean(1) for k in range(3)], 1))
+        return z
+
+    Toy(steps=steps).trace(*IMAGES, tap)
+    expected = torch.stack(
+        [torch.cat(parts, -1).flatten(1) for parts in zip(*means.values(), strict=True)], 1
+    )
+    (expected * weights).sum().backward()
+    torch.testing.assert_close(steered, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(maps.grad, plain.grad, rtol=1e-5, atol=1e-5)
+    unsteered = unsteered_means(Toy(steps=steps), IMAGES, layout)
+    assert unsteered.shape == (3 * steps, 3 * LAYOUT.channels)
+    torch.testing.assert_close(
+        unsteered[:, : LAYOUT.channels], unsteered_means(Toy(steps=steps), IMAGES, LAYOUT)
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
