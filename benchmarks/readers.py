@@ -1,4 +1,4 @@
-"""What embeddings tell of a new concept's activations: `python benchmarks/readers.py`.
+"""The knowledge of a new concept's activations in embeddings of it: `python benchmarks/readers.py`.
 
 By each reader of concepts, kernel ridge regression on the train concepts predicts by how much each
 test concept changes the mean activations of all sites, as `predicted-means` does. The table has the

@@ -208,7 +208,7 @@ def write(result: TournamentResult, folder: Path, **more: object) -> list[Path]:
 
 
 class JudgedResult(Protocol):
-    """What a judge answered to questions other than those of a tournament."""
+    """Answers of a judge to questions other than those of a tournament."""
 
     @property
     def id(self) -> str: ...

@@ -41,7 +41,7 @@ Levels = pixels.Levels
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptChanges:
-    """What concepts do to the objects of scenes, one value per scene."""
+    """Changes that concepts make to the objects of scenes, one value per scene."""
 
     kind: list[str]
     count: Float[np.ndarray, " scenes"]
