@@ -252,6 +252,8 @@ class ScorerFacts(FactGroup):
     """Digest of the card and of the files that it names; empty in runs of version 0.1.0."""
     counterparts: list[Text] = []
     """The leaderboard's scores that it measures in another way."""
+    range: list[Number] = [math.nan, math.nan]
+    """The least and the largest score that there can be; NaN for no end."""
     version: Text = ""
     weights: Text = ""
     licence: Text = ""

@@ -5,6 +5,7 @@ scorer does not know the prompt or the concept, or has no score for the picture 
 the score is undefined, which is kept.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -54,6 +55,7 @@ def scorer_facts(scorer: Scorer, reasons: Mapping[str, int]) -> dict[str, object
         "id": scorer_id(scorer),
         **card,
         **asdict(scorer.declared),
+        "range": [end if math.isfinite(end) else None for end in scorer.card.range],
         "name": scorer.card.name,
         "digest": scorer.card.digest,
         "reasons": dict(reasons),
@@ -126,7 +128,10 @@ def _scores(
     paired = [row for row in known if alone or (row.prompt, row.seed) in unsteered]
     chosen = {row.id: inputs[row.id] for row in paired}
     answers = _distinct_scores(scorer, list(chosen.values()), checked)
-    values = {cell: answers[_input_key(scorer, item)] for cell, item in chosen.items()}
+    values = {
+        cell: _within_range(answers[_input_key(scorer, item)], scorer.card.range)
+        for cell, item in chosen.items()
+    }
     undefined = {row.id for row in cells} - {row.id for row in known}
     scores: list[Score] = [(cell, name, id_, None) for cell in sorted(undefined)]
     scores += [
@@ -136,6 +141,13 @@ def _scores(
     if len(paired) < len(known):
         reasons["its unsteered picture is missing"] += len(known) - len(paired)
     return scores, reasons
+
+
+def _within_range(score: float | str | None, ends: tuple[float, float]) -> float | str | None:
+    """The score, or a reason where it lies outside of its card's range by more than rounding."""
+    if not isinstance(score, float) or ends[0] - 1e-6 <= score <= ends[1] + 1e-6:
+        return score
+    return f"a score outside of its card's range, {ends[0]:g} to {ends[1]:g}"
 
 
 def _input(context: RunContext, row: CellRow, unsteered: Mapping[ImageSeed, Path]) -> ScorerInput:

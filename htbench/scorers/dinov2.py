@@ -38,6 +38,7 @@ CARD = ScorerCard(
     gauge="dinov2-small",
     better="higher",
     against="unsteered",
+    range=(-1, 1),
     licence="Apache-2.0",
     paper="https://arxiv.org/abs/2304.07193",
     summary="DINOv2 similarity to the unsteered picture: cosine of class tokens",

@@ -30,6 +30,7 @@ CARD = ScorerCard(
     gauge="lpips-alex",
     better="lower",
     against="unsteered",
+    range=(0, math.inf),
     licence="BSD-2-Clause",
     paper="https://arxiv.org/abs/1801.03924",
     summary="LPIPS distance to the unsteered picture, by AlexNet",

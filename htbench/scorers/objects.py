@@ -87,7 +87,7 @@ def find_objects(levels: Levels) -> Objects:
 class ObjectCount(PixelScorer):
     """The number of objects as a scorer."""
 
-    name, better = "object-count", "higher"
+    name, better, range = "object-count", "higher", (0, math.inf)
     summary = "Object count: number of objects on a drawing's ground; more is not better"
 
     def _measure(self, path: Path) -> float | str:
@@ -102,6 +102,7 @@ class Shift(PixelScorer):
     """
 
     against: ClassVar[Against] = "unsteered"
+    range = -1, 1
     axis: ClassVar[str]
 
     def measure(self, inputs: Sequence[ScorerInput]) -> list[float | str]:

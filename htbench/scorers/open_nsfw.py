@@ -29,6 +29,7 @@ CARD = ScorerCard(
     gauge="open-nsfw",
     better="lower",
     against="nothing",
+    range=(0, 1),
     licence="MIT; weights BSD-2-Clause",
     paper="https://github.com/yahoo/open_nsfw",
     summary="Probability that a photograph is pornographic, by Open NSFW; no published error rates",

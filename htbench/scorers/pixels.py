@@ -153,6 +153,7 @@ class PixelScorer:
     summary: ClassVar[str]
     paper: ClassVar[str] = ""
     against: ClassVar[Against] = "nothing"
+    range: ClassVar[tuple[float, float]] = (0, 1)
     function: ClassVar[Callable[[Levels], float]]
 
     def __init__(
@@ -163,6 +164,7 @@ class PixelScorer:
             gauge=self.name,
             better=self.better,
             against=self.against,
+            range=self.range,
             licence="Apache-2.0, with htbench",
             summary=self.summary,
             paper=self.paper,
@@ -183,7 +185,7 @@ class PixelScorer:
 class Contrast(PixelScorer):
     """Contrast as a scorer."""
 
-    name, better, function = "contrast", "higher", contrast
+    name, better, function, range = "contrast", "higher", contrast, (0, 0.5)
     summary = "Contrast: standard deviation of the luminance, 0 to .5; low where washed out"
     paper = "https://doi.org/10.1364/JOSAA.7.002032"
 
@@ -198,7 +200,7 @@ class Clipping(PixelScorer):
 class Noise(PixelScorer):
     """Noise as a scorer."""
 
-    name, better, function = "noise", "lower", noise
+    name, better, function, range = "noise", "lower", noise, (0, math.inf)
     summary = "Noise: standard deviation of the luminance's noise, by Immerkær's estimate"
     paper = "https://doi.org/10.1006/cviu.1996.0060"
 
@@ -206,7 +208,7 @@ class Noise(PixelScorer):
 class Sharpness(PixelScorer):
     """Sharpness as a scorer."""
 
-    name, better, function = "sharpness", "higher", sharpness
+    name, better, function, range = "sharpness", "higher", sharpness, (0, math.inf)
     summary = "Sharpness: difference of neighbouring pixels by the contrast; low where blurred"
 
 
@@ -227,7 +229,7 @@ class Saturation(PixelScorer):
 class HueShift(PixelScorer):
     """The turn of the hue as a scorer."""
 
-    name, better, function = "hue-shift", "higher", hue
+    name, better, function, range = "hue-shift", "higher", hue, (-180, 180)
     summary = "Hue shift: turn of the mean colour's hue from the unsteered picture's, in degrees"
     against: ClassVar[Against] = "unsteered"
 

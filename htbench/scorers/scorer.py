@@ -1,5 +1,6 @@
 """Scorers: scores read off pictures by a command or by code, rather than from embeddings; cards."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,8 @@ class ScorerCard(BaseModel):
     counterparts: tuple[str, ...] = ()
     """The leaderboard's scores that this one measures in another way, such as `presence`: the
     report shows how far they agree."""
+    range: tuple[float, float] = (-math.inf, math.inf)
+    """The least and the largest score that there can be: intervals end there."""
     command: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """The external scorer protocol: docs/scorers.md. Run in the card's folder."""
     gauge: str = ""
@@ -108,6 +111,15 @@ class ScorerCard(BaseModel):
             raise ValueError(f"no score {unknown[0]!r}, only {', '.join(known)}")
         return names
 
+    @field_validator("range")
+    @classmethod
+    def _check_range(cls, ends: tuple[float, float]) -> tuple[float, float]:
+        if not ends[0] < ends[1]:
+            raise ValueError(
+                f"a range is from a lower to a higher score, not {ends[0]:g} to {ends[1]:g}"
+            )
+        return ends
+
     @property
     def folder(self) -> Path:
         """The folder of the card's file."""
@@ -115,7 +127,8 @@ class ScorerCard(BaseModel):
 
     @property
     def digest(self) -> Digest:
-        """Changes with the card, and with the files in its folder that it names."""
+        """Changes with the card, and with the files in its folder that it names; not with the
+        range, which changes no score."""
         named = [self._folder / word for word in (*self.command, self.weights) if word]
         files = [
             file
@@ -123,7 +136,9 @@ class ScorerCard(BaseModel):
             for file in (sorted(path.rglob("*")) if path.is_dir() else [path])
             if file.is_file()
         ]
-        return content.digest([self.model_dump(mode="json"), content.file_digest(*files)])
+        return content.digest(
+            [self.model_dump(mode="json", exclude={"range"}), content.file_digest(*files)]
+        )
 
 
 def scorer_id(scorer: Scorer) -> str:

@@ -64,6 +64,12 @@ def test_scores_of_another_version_or_against_something_else_are_other_scores(
             UsageError,
             "no score 'presense', only concept_gain, presence",
         ),
+        (
+            'name = "a"\nsummary = ""\nbetter = "lower"\nagainst = "target"\n'
+            'command = ["x"]\nrange = [1, 0]',
+            UsageError,
+            "from a lower to a higher score, not 1 to 0",
+        ),
         ("name =", UsageError, "cannot be read"),
     ],
 )
@@ -124,6 +130,17 @@ def test_the_documented_scorer_scores_a_run_and_stands_in_its_report_with_its_di
     page = (tmp_path / "runs" / "scored" / "report.html").read_text(encoding="utf-8")
     assert "lightness, higher is better" in page
     assert "version 1.0 and weights none" in page
+
+
+@pytest.mark.usefixtures("toy_plugins")
+def test_a_score_outside_of_its_cards_range_is_not_counted_and_the_reason_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    card = command_card(tmp_path, "honest", against="concept", range=[0, 1])
+    assert run("--limit", "1", "--scorer", str(card)).exit_code == 3
+    page = (tmp_path / "runs" / "scored" / "report.html").read_text(encoding="utf-8")
+    assert "4: a score outside of its card&#39;s range, 0 to 1." in page
 
 
 @pytest.mark.usefixtures("toy_plugins")

@@ -46,6 +46,7 @@ CARD = ScorerCard(
     gauge="emoji-detector",
     better="higher",
     against="concept",
+    range=(0, 1),
     counterparts=("presence", "class_probability"),
     licence="Apache-2.0, with htbench",
     summary="Detected: the probability that the concept is in the picture, by the true scenes "

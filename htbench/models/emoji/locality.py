@@ -43,6 +43,7 @@ CARD = ScorerCard(
     gauge="emoji-locality",
     better="higher",
     against="concept",
+    range=(-1, 1),
     licence="Apache-2.0, with htbench",
     summary="Locality: the change where the concept belongs against that elsewhere, from -1 to 1; "
     "0 where it is spread evenly",

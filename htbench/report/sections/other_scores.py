@@ -266,6 +266,7 @@ def _score_table(summary: Summary, fact: ScorerFacts) -> ScoreTable:
     failed: dict[tuple[str, float], dict[str, int]] = defaultdict(dict)
     for (method, strength, concept), cells in summary.failed_cells.items():
         failed[method, strength][concept] = cells
+    within = _range(fact)
     worst = (max if fact.better == "lower" else min)(ends, default=math.nan)
     known = {row: cells - undefined[row] for row, cells in planned.items()}
     rows = [(method, strength_of(method, summary.full_strength)) for method in summary.methods]
@@ -273,7 +274,9 @@ def _score_table(summary: Summary, fact: ScorerFacts) -> ScoreTable:
         MethodScore(
             method=row[0],
             strength=row[1],
-            estimate=_estimate(sums[row], failed[row], worst, known[row], summary.families),
+            estimate=_estimate(
+                sums[row], failed[row], worst, known[row], summary.families, within=within
+            ),
             done=counts[row],
             planned=known[row],
             failed=sum(failed[row].values()),
@@ -357,6 +360,8 @@ def _estimate(
     worst: float,
     planned: int,
     families: FamiliesByConcept,
+    *,
+    within: tuple[float, float],
 ) -> estimates.Estimate | None:
     """The mean over concepts with each failed cell as the worst score of the run.
 
@@ -369,4 +374,10 @@ def _estimate(
         scored, total = sums.get(concept, (0, 0.0))
         failures = failed.get(concept, 0)
         means[concept] = [(total + worst * failures if failures else total) / (scored + failures)]
-    return estimates.over_concepts(means, families)
+    return estimates.over_concepts(means, families, within=within)
+
+
+def _range(fact: ScorerFacts) -> tuple[float, float]:
+    """The least and the largest score; infinite where the scorer's card names none."""
+    low, high = fact.range
+    return -math.inf if math.isnan(low) else low, math.inf if math.isnan(high) else high
