@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from jaxtyping import install_import_hook
 
 install_import_hook(
@@ -17,6 +18,12 @@ from kit.toy import Toy  # noqa: E402
 
 from htbench.core import content, registry  # noqa: E402
 from htbench.steering.concept import Concept  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers() -> None:
+    """Every test draws the same random numbers, whichever tests ran before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture

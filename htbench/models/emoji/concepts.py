@@ -1,4 +1,4 @@
-"""`python -m htbench.models.emoji.concepts FOLDER`: writes the world's concept set."""
+"""Concept sets of the embedded world: `python -m htbench.models.emoji.concepts concepts`."""
 
 import argparse
 import json
@@ -29,15 +29,21 @@ by `htbench check scorers`)."""
 N_REFERENCES = 4
 """Reference images per concept."""
 _CARD = """\
-name = "emoji"
+name = "{name}"
 version = "{version}"
 licence = "Apache-2.0 (icons: Noto Emoji) and MIT (icons: Fluent Emoji)"
 about = \"\"\"
+{about} Made by htbench.models.emoji.concepts.\"\"\"
+"""
+_ABOUT = """\
 Modifiers of emoji scenes: companions, picture styles, backgrounds, frames, weather, and \
 looks, a style with a background. Styles are split at random within families, all else by words; \\
 every held-out concept has a word, or a companion, that no training concept has, but for half of \
-the looks of the test split, which are new combinations of known words. \
-Made by htbench.models.emoji.concepts.\"\"\"
+the looks of the test split, which are new combinations of known words.\
+"""
+_ABOUT_COMPANIONS = """\
+Companions alone, for methods that learn where things are: those of the set emoji in the same \
+splits, and every other noun of the embedded model for training. Without reference images.\
 """
 
 
@@ -83,13 +89,35 @@ def modifiers(world: World = SHIPPED) -> dict[str, Modifier]:
     groups: dict[tuple[str, str], list[Modifier]] = {}
     for modifier in single + looks:
         groups.setdefault((modifier.kind, modifier.split), []).append(modifier)
+    ordered = _spread(list(groups.values()))
+    return {modifier.id: modifier for modifier in _with_known_words(ordered, parts)}
+
+
+@cache
+def companions(world: World = SHIPPED) -> dict[str, Modifier]:
+    """Companions by id: those of `modifiers` in their splits, and all other nouns in `train`."""
+    own = [modifier for modifier in modifiers(world).values() if modifier.kind == "companion"]
+    taken = {modifier.facts["companion"] for modifier in own}
+    more = [
+        Modifier(kind="companion", facts={"companion": noun}, split="train")
+        for noun in world.values["companion"]
+        if noun not in taken
+    ]
+    held_out, trained = (
+        [each for each in own if (each.split == "train") == is_trained]
+        for is_trained in (False, True)
+    )
+    return {each.id: each for each in [*_spread([trained, more]), *held_out]}
+
+
+def _spread(groups: Sequence[Sequence[Modifier]]) -> list[Modifier]:
+    """The members of all groups, those of each evenly."""
     positions = [
         ((k + 0.5) / len(group), modifier.id, modifier)
-        for group in groups.values()
+        for group in groups
         for k, modifier in enumerate(group)
     ]
-    ordered = [modifier for _, _, modifier in sorted(positions, key=lambda row: row[:2])]
-    return {modifier.id: modifier for modifier in _with_known_words(ordered, parts)}
+    return [modifier for _, _, modifier in sorted(positions, key=lambda row: row[:2])]
 
 
 def _limited(
@@ -143,36 +171,43 @@ def _with_known_words(ordered: Sequence[Modifier], parts: Mapping[str, Splits]) 
 
 
 def write(folder: Path, world: World = SHIPPED) -> None:
-    """Write card, concepts, prompts and reference images; the same bytes each time."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the sets `emoji` and `emoji-companions` as folders; the same bytes each time."""
     rng = np.random.default_rng(21)
     order = rng.permutation(nouns()).tolist()
-    prompts = [
-        {"text": noun, "use": "fit" if k < N_FIT_PROMPTS else "evaluation"}
-        for k, noun in enumerate(order)
-    ]
-    rows = [
-        {
-            "id": name,
-            "kind": modifier.kind,
-            "split": modifier.split,
-            "text": modifier.text(),
-            "template": ("{prompt} " if modifier.kind == "companion" else "{prompt}, ")
-            + modifier.text(),
-            **_word_groups(modifier, world),
-        }
-        for name, modifier in modifiers(world).items()
-    ]
-    (folder / "card.toml").write_text(_CARD.format(version=world.version), encoding="utf-8")
-    _write_lines(folder / "concepts.jsonl", rows)
-    _write_lines(folder / "prompts.jsonl", prompts)
-    with ZipFile(folder / "references.zip", "w") as archive:
+    sets = {
+        "emoji": (modifiers(world), _ABOUT),
+        "emoji-companions": (companions(world), _ABOUT_COMPANIONS),
+    }
+    for name, (members, about) in sets.items():
+        own = folder / name
+        own.mkdir(parents=True, exist_ok=True)
+        card = _CARD.format(name=name, version=world.version, about=about)
+        (own / "card.toml").write_text(card, encoding="utf-8")
+        _write_lines(own / "concepts.jsonl", [_row(each, world) for each in members.values()])
+        prompts = [
+            {"text": noun, "use": "fit" if k < N_FIT_PROMPTS else "evaluation"}
+            for k, noun in enumerate(order)
+        ]
+        _write_lines(own / "prompts.jsonl", prompts)
+    with ZipFile(folder / "emoji" / "references.zip", "w") as archive:
         for name, modifier in modifiers(world).items():
             for k in range(N_REFERENCES):
                 scene = Scene(noun=order[int(rng.integers(N_FIT_PROMPTS))], **modifier.facts)
                 image, picture = Image.fromarray(scene.draw(rng.standard_normal(LATENT))), BytesIO()
                 image.save(picture, "WEBP", quality=85, method=6)
                 archive.writestr(ZipInfo(f"{name}/{k}.webp"), picture.getvalue())
+
+
+def _row(modifier: Modifier, world: World) -> dict[str, object]:
+    return {
+        "id": modifier.id,
+        "kind": modifier.kind,
+        "split": modifier.split,
+        "text": modifier.text(),
+        "template": ("{prompt} " if modifier.kind == "companion" else "{prompt}, ")
+        + modifier.text(),
+        **_word_groups(modifier, world),
+    }
 
 
 def _word_groups(modifier: Modifier, world: World) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ import pytest
 
 from htbench.models.emoji import vocabulary
 from htbench.models.emoji.concept_splits import N_CONCEPTS
-from htbench.models.emoji.concepts import Modifier, modifiers, new_words, write
+from htbench.models.emoji.concepts import Modifier, companions, modifiers, new_words, write
 from htbench.models.emoji.styles import STYLES
 from htbench.models.emoji.worlds import SHIPPED
 from htbench.stats.families import Families
@@ -95,7 +95,7 @@ def test_every_held_out_word_of_surroundings_is_in_a_test_concept_of_its_own() -
 
 
 def test_the_set_is_written_and_read_with_three_groups_of_words(tmp_path: Path) -> None:
-    write(tmp_path / "emoji")
+    write(tmp_path)
     own = concept.load(str(tmp_path / "emoji"))
     assert (own.version, len(own.splits["test"])) == ("4", 167)
     known, canonical = set(SHIPPED.vocabulary()), set(SHIPPED.words())
@@ -108,9 +108,18 @@ def test_the_set_is_written_and_read_with_three_groups_of_words(tmp_path: Path) 
             assert not any(set(vocabulary.split(text)) <= known for text in member.paraphrases)
 
 
-def test_the_shipped_set_is_what_the_program_writes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["emoji", "emoji-companions"])
+def test_a_shipped_set_is_what_the_program_writes(name: str, tmp_path: Path) -> None:
     write(tmp_path)
-    written, shipped = concept.load(str(tmp_path)), concept.load("emoji")
-    assert written.version == shipped.version
+    written, shipped = concept.load(str(tmp_path / name)), concept.load(name)
+    assert (written.version, written.about) == (shipped.version, shipped.about)
     for split, members in shipped.splits.items():
         assert [each.digest for each in written.splits[split]] == [each.digest for each in members]
+
+
+def test_the_set_of_companions_trains_on_all_nouns_but_those_that_the_other_set_holds_out() -> None:
+    split_of = {m.facts["companion"]: m.split for m in SET.values() if m.kind == "companion"}
+    trained = {m.facts["companion"] for m in companions().values() if m.split == "train"}
+    held_out = {noun for noun, split in split_of.items() if split != "train"}
+    assert trained == set(SHIPPED.values["companion"]) - held_out
+    assert Counter(m.split for m in companions().values()) == {"train": 458, "dev": 14, "test": 40}
