@@ -10,6 +10,7 @@ docs/results.md` it goes to its place in that page.
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -18,6 +19,8 @@ from torch import Tensor
 
 from htbench.core import registry
 from htbench.core.types import Site
+from htbench.models.emoji import clip, vocabulary
+from htbench.models.emoji.pretrained import restore
 from htbench.stats.estimates import over_concepts
 from htbench.steering import concept as concepts_of
 from htbench.steering.concept import Concept
@@ -27,9 +30,12 @@ from htbench.steering.fitting.concept_means import measure_changes, measure_neut
 from htbench.steering.method import fitting_images
 from htbench.steering.model import Model
 
-READERS: dict[str, list[tuple[str, Condition]]] = {
+Part = tuple[str, Condition | Literal["states"]]
+"""An encoder, and what it reads; `states`: the text tower's states at each word, see `states`."""
+READERS: dict[str, list[Part]] = {
     "nothing: the mean change": [],
     "words, CLIP `a`": [("emoji-clip-a", "text")],
+    "words and their states, CLIP `a`": [("emoji-clip-a", "text"), ("emoji-clip-a", "states")],
     "pictures, CLIP `a`": [("emoji-clip-a", "image")],
     "both, CLIP `a`": [("emoji-clip-a", "text"), ("emoji-clip-a", "image")],
     "words, CLIP `b`": [("emoji-clip-b", "text")],
@@ -41,19 +47,39 @@ SAMPLES = 16
 """Images per concept, as `predicted-means` takes."""
 
 
+@torch.no_grad()
+def states(name: str, concepts: Sequence[Concept]) -> Float[Tensor, "concepts features"]:
+    """Each concept's mean over its words of the last states of an embedded CLIP's text tower."""
+    network = clip.build(name)
+    restore(network, name)
+    tokens = clip.tokenise([concept.text for concept in concepts])
+    kept: list[Tensor] = []
+    with network.eval().ln_final.register_forward_hook(lambda *call: kept.append(call[2])):
+        network.encode_text(tokens)
+    is_word = (tokens != vocabulary.PAD) & (tokens != tokens.max())
+    return (kept[0] * is_word[..., None]).sum(1) / is_word.sum(1, keepdim=True)
+
+
 def read(
-    parts: Sequence[tuple[str, Condition]], train: Sequence[Concept], new: Sequence[Concept]
+    parts: Sequence[Part], train: Sequence[Concept], new: Sequence[Concept]
 ) -> tuple[Tensor, Tensor]:
     """Embeddings of train and of new concepts, each part centred and scaled on train concepts."""
     own = [(torch.zeros(len(train), 1), torch.zeros(len(new), 1))]
     for name, condition in parts:
-        encoder = registry.load("encoders", name)("cpu")
-        known, other = (embed(encoder, some, condition) for some in (train, new))
+        known, other = (_embed(name, some, condition) for some in (train, new))
         mean = known.mean(0)
         deviation = (known - mean).square().mean().sqrt()
         own.append(((known - mean) / deviation, (other - mean) / deviation))
     known_parts, new_parts = zip(*own, strict=True)
     return torch.cat(known_parts, 1), torch.cat(new_parts, 1)
+
+
+def _embed(
+    name: str, concepts: Sequence[Concept], condition: Condition | Literal["states"]
+) -> Float[Tensor, "concepts features"]:
+    if condition == "states":
+        return states(name.removeprefix("emoji-"), concepts)
+    return embed(registry.load("encoders", name)("cpu"), concepts, condition)
 
 
 def predicted_shares(

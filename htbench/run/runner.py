@@ -1,6 +1,6 @@
 """Carries out a plan: train, fit, generate, score; finished work in the store is not repeated."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain, product
@@ -92,6 +92,8 @@ def run_resolved(
                     f"{len(plan.left_out)} of the chosen concepts have no partner in the task and "
                     f"are left out, such as {plan.left_out[0].id!r}"
                 )
+            if not options.allow_leak:
+                _refuse_training_on_chosen(untrained)
             if options.reuse:
                 reuse.take_trainings(untrained)
             trained = train_methods(untrained)
@@ -302,14 +304,27 @@ def _check_words(context: RunContext, options: RunOptions) -> None:
         context.display.warn(f"{len(found.cut)} texts are too long: {found.cut[0]}")
 
 
+def _refuse_training_on_chosen(context: RunContext) -> None:
+    """Refuse a method that this run would train on its own concepts, before that takes hours."""
+    plan = context.plan
+    trained = {concept.id for concept in plan.concept_set.splits["train"]}
+    both = [concept.id for concept in plan.concepts if concept.id in trained]
+    for name, card in plan.cards.items():
+        if both and card.kind == "amortised" and context.model.name not in card.artifacts:
+            raise _leak(f"{name} would be trained", both)
+
+
 def _refuse_leaks(audits: Mapping[str, LeakageAudit]) -> None:
     for name, audit in audits.items():
         if audit.leaked:
-            raise Refused(
-                f"{name} was trained on {len(audit.leaked)} of the chosen concepts, "
-                f"such as {audit.leaked[0]!r}",
-                remedy="Choose held-out concepts, or give --allow-leak.",
-            )
+            raise _leak(f"{name} was trained", audit.leaked)
+
+
+def _leak(trained: str, concepts: Sequence[str]) -> Refused:
+    return Refused(
+        f"{trained} on {len(concepts)} of the chosen concepts, such as {concepts[0]!r}",
+        remedy="Choose held-out concepts, or give --allow-leak.",
+    )
 
 
 def _choose_on_dev(

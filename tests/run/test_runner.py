@@ -158,6 +158,16 @@ def test_a_method_trained_on_a_chosen_concept_is_refused(tmp_path: Path) -> None
         )
 
 
+def test_a_method_that_would_be_trained_on_a_chosen_concept_is_refused_before_it_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "train_methods", pytest.fail)
+    with pytest.raises(Refused, match="predicted-means would be trained on 1 of the chosen"):
+        runner.run(
+            Plan(methods=("none", "predicted-means"), concepts="train", limit=1), tmp_path / "run"
+        )
+
+
 def test_a_leak_that_is_allowed_is_recorded(tmp_path: Path) -> None:
     runner.run(
         Plan(methods=("none", "hypertransport"), concepts="train", limit=1, prompts=1),
