@@ -46,17 +46,20 @@ def leakage_audits(context: RunContext) -> dict[str, LeakageAudit]:
     if not trained:
         return {}
     encoder, concepts = headline_encoder(context), context.plan.concepts
-    sets = (*map(concept.load, concept.names()), context.plan.concept_set)
-    by_id = {
-        c.id: c for concept_set in sets for split in concept_set.splits.values() for c in split
-    }
+    sets = [*map(concept.load, concept.names()), context.plan.concept_set]
+    by_id = {name: leakage.concepts_of(training, sets) for name, training in trained.items()}
     texts = sorted(
-        {by_id[id_].text for each in trained.values() for id_ in each.concepts if id_ in by_id}
+        {
+            by_id[name][id_].text
+            for name, training in trained.items()
+            for id_ in training.concepts
+            if id_ in by_id[name]
+        }
         | {c.text for c in concepts}
     )
     vectors = dict(zip(texts, encoder.texts(texts).numpy(), strict=True))
     return {
-        name: leakage.audit(concepts, training, by_id, vectors, encoder=encoder.name)
+        name: leakage.audit(concepts, training, by_id[name], vectors, encoder=encoder.name)
         for name, training in trained.items()
     }
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from htbench.steering.concept import Concept
+from htbench.steering.concept import Concept, ConceptSet
 from htbench.steering.training import Training, training_digest
 from htbench.steering.words import normalise, stems
 
@@ -57,6 +57,24 @@ class LeakageAudit:
     def facts(self) -> dict[str, object]:
         """The audit as the store keeps it."""
         return asdict(self)
+
+
+def concepts_of(training: Training, sets: Sequence[ConceptSet]) -> dict[str, Concept]:
+    """The concepts of `sets` by id, as the audit of `training` needs them.
+
+    Where sets have other concepts of one id, those of a set that the training was done on count, as
+    its digest tells; else those of the last.
+    """
+    members = [
+        {concept.id: concept for split in own.splits.values() for concept in split} for own in sets
+    ]
+    merged = {id_: concept for own in members for id_, concept in own.items()}
+    for own in members:
+        if all(id_ in own for id_ in training.concepts) and (
+            training_digest([own[id_] for id_ in training.concepts]) == training.concepts_digest
+        ):
+            return merged | own
+    return merged
 
 
 def audit(

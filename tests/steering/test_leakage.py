@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from htbench.steering.concept import Concept
+from htbench.steering.concept import Concept, ConceptSet
 from htbench.steering.leakage import (
     LeakageAudit,
     audit,
+    concepts_of,
     neighbours,
     normalise,
     prompts_sharing_a_word,
@@ -192,3 +193,24 @@ def test_a_list_that_cannot_be_relied_on_is_unverified(training: Training, said:
 
 def test_a_training_concept_that_was_rewritten_since_is_unverified() -> None:
     assert "not those of these ids" in _unverified(OF_LEMON, _concept("lemon", "as a linocut"))
+
+
+@pytest.mark.parametrize("places", [(0, 1), (1, 0)])
+def test_of_sets_that_share_ids_the_one_that_was_trained_on_is_asked(
+    places: tuple[int, int],
+) -> None:
+    sets = [_set(LEMON), _set(_concept("lemon", "as a linocut"), _concept("owl", "with owl"))]
+    known = concepts_of(OF_LEMON, [sets[place] for place in places])
+    assert known == {"lemon": LEMON, "owl": _concept("owl", "with owl")}
+    assert _unverified(OF_LEMON, *known.values()) == ""
+
+
+def _set(*concepts: Concept) -> ConceptSet:
+    return ConceptSet(
+        name="own",
+        version="1",
+        licence="",
+        about="",
+        splits={"train": concepts, "dev": (), "test": ()},
+        prompts=(),
+    )
