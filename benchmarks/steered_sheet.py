@@ -13,7 +13,7 @@ import htbench
 from htbench.models.emoji.concepts import modifiers
 from htbench.models.emoji.scenes import LATENT, Scene
 
-TILE, LABEL, HEADING, BLOCKS = 68, 132, 16, 2
+TILE, LABEL, HEADING, BLOCKS = 68, 132, 26, 2
 
 
 def main() -> None:
@@ -35,7 +35,9 @@ def main() -> None:
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(9)
     for block in range(BLOCKS):
         for k, name in enumerate(columns):
-            pen.text((block * width + LABEL + k * TILE, 2), name[:14], fill="black", font=font)
+            place = block * width + LABEL + k * TILE, 2
+            heading = name if len(name) < 15 else "-\n".join(name.rsplit("-", 1))
+            pen.multiline_text(place, heading, fill="black", font=font, spacing=1)
     for k, concept in enumerate(ids):
         left, top = k // rows * width, HEADING + k % rows * TILE
         prompts = cells.loc[cells["concept"] == concept, "prompt"].unique()
