@@ -301,7 +301,11 @@ class LowRank(Intervention):
         up: Mapping[Site, Float[Tensor, "rank channels"]],
         shift: PerChannel,
     ) -> None:
-        self.down, self.up, self.shift = dict(down), dict(up), dict(shift)
+        # In the layout of a file, since products of other layouts round differently.
+        self.down, self.up = (
+            {site: each.contiguous() for site, each in part.items()} for part in (down, up)
+        )
+        self.shift = dict(shift)
         self.sites = frozenset(self.shift)
 
     def apply(

@@ -57,7 +57,11 @@ class Spatial(Intervention):
         where: Mapping[Site, Float[Tensor, "positions rank"]],
         added: Mapping[Site, Float[Tensor, "rank channels"]],
     ) -> None:
-        self.maps, self.where, self.added = maps, dict(where), dict(added)
+        # In the layout of a file, since products of other layouts round differently.
+        self.where, self.added = (
+            {site: each.contiguous() for site, each in part.items()} for part in (where, added)
+        )
+        self.maps = maps
         self.sites = maps.sites
 
     def apply(

@@ -138,6 +138,18 @@ def test_an_affine_map_without_sites_comes_back_from_its_file(tmp_path: Path) ->
     assert load(tmp_path / "map").sites == frozenset()
 
 
+@pytest.mark.parametrize("positions", [1, 64])
+def test_a_matrix_that_lies_transposed_in_memory_steers_as_its_saved_copy_to_the_bit(
+    positions: int, tmp_path: Path
+) -> None:
+    down, up, shift = torch.randn(12, 192).T, torch.randn(192, 12).T, torch.zeros(192)
+    change = LowRank({Site("s"): down}, {Site("s"): up}, {Site("s"): shift})
+    intervention.save(change, tmp_path / "change.safetensors")
+    z, again = torch.randn(2, positions, 192), intervention.load(tmp_path / "change.safetensors")
+    one, other = (each.apply(Site("s"), z, strength=0.7) for each in (change, again))
+    assert torch.equal(one, other)
+
+
 def test_a_map_that_is_a_view_or_needs_a_gradient_is_saved(tmp_path: Path) -> None:
     table = torch.arange(6.0, requires_grad=True).reshape(2, 3)
     save(Affine({A: table[0], B: table[:, 1]}, {A: table[1], B: table[:, 1]}), tmp_path / "map")
