@@ -16,6 +16,7 @@ Regression Trees, 1984).
 
 import argparse
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,8 +49,8 @@ class Curves:
     def gain_at_level(self, concepts: Int[np.ndarray, " some"] | slice = slice(None)) -> float:
         """Mean gain of some concepts where `LEVEL` of the image is kept."""
         gain, kept = (part[:, concepts].mean(1) for part in (self.gain, self.preservation))
-        matched = matched_gain(gain, kept, LEVEL)
-        return float(gain[-1]) if matched is None else matched
+        matched = float(matched_gain(gain, kept, LEVEL))
+        return float(gain[-1]) if math.isnan(matched) else matched
 
 
 @dataclass(frozen=True, kw_only=True)
