@@ -280,6 +280,11 @@ def scale_and_shift(
     return torch.addcmul(offset, gain, z, out=torch.empty_like(z))
 
 
+def as_in_file(matrices: Mapping[Site, Tensor]) -> dict[Site, Tensor]:
+    """The matrices as they lie in a file: products of transposed ones round differently."""
+    return {site: each.contiguous() for site, each in matrices.items()}
+
+
 class LowRank(Intervention):
     r"""One affine map per site with a full matrix, identity plus low rank, the same everywhere.
 
@@ -301,11 +306,7 @@ class LowRank(Intervention):
         up: Mapping[Site, Float[Tensor, "rank channels"]],
         shift: PerChannel,
     ) -> None:
-        # In the layout of a file, since products of other layouts round differently.
-        self.down, self.up = (
-            {site: each.contiguous() for site, each in part.items()} for part in (down, up)
-        )
-        self.shift = dict(shift)
+        self.down, self.up, self.shift = as_in_file(down), as_in_file(up), dict(shift)
         self.sites = frozenset(self.shift)
 
     def apply(

@@ -11,7 +11,13 @@ from torch import Tensor
 from htbench.core.errors import UsageError
 from htbench.core.types import Site
 from htbench.steering import algebra
-from htbench.steering.intervention import Affine, Intervention, at_strength, scale_and_shift
+from htbench.steering.intervention import (
+    Affine,
+    Intervention,
+    as_in_file,
+    at_strength,
+    scale_and_shift,
+)
 from htbench.steering.layout import Layout
 
 
@@ -57,11 +63,7 @@ class Spatial(Intervention):
         where: Mapping[Site, Float[Tensor, "positions rank"]],
         added: Mapping[Site, Float[Tensor, "rank channels"]],
     ) -> None:
-        # In the layout of a file, since products of other layouts round differently.
-        self.where, self.added = (
-            {site: each.contiguous() for site, each in part.items()} for part in (where, added)
-        )
-        self.maps = maps
+        self.maps, self.where, self.added = maps, as_in_file(where), as_in_file(added)
         self.sites = maps.sites
 
     def apply(

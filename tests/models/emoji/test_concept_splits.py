@@ -16,6 +16,14 @@ from htbench.steering import concept
 SET = modifiers()
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the sets that the program writes."""
+    folder = tmp_path_factory.mktemp("concepts")
+    write(folder)
+    return folder
+
+
 def of_split(split: str) -> list[Modifier]:
     return [modifier for modifier in SET.values() if modifier.split == split]
 
@@ -94,9 +102,8 @@ def test_every_held_out_word_of_surroundings_is_in_a_test_concept_of_its_own() -
     assert words - shown("train") - shown("dev") <= single
 
 
-def test_the_set_is_written_and_read_with_three_groups_of_words(tmp_path: Path) -> None:
-    write(tmp_path)
-    own = concept.load(str(tmp_path / "emoji"))
+def test_the_set_is_written_and_read_with_three_groups_of_words(written: Path) -> None:
+    own = concept.load(str(written / "emoji"))
     assert (own.version, len(own.splits["test"])) == ("4", 167)
     known, canonical = set(SHIPPED.vocabulary()), set(SHIPPED.words())
     for member in own.splits["test"]:
@@ -109,12 +116,11 @@ def test_the_set_is_written_and_read_with_three_groups_of_words(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["emoji", "emoji-companions"])
-def test_a_shipped_set_is_what_the_program_writes(name: str, tmp_path: Path) -> None:
-    write(tmp_path)
-    written, shipped = concept.load(str(tmp_path / name)), concept.load(name)
-    assert (written.version, written.about) == (shipped.version, shipped.about)
+def test_a_shipped_set_is_what_the_program_writes(name: str, written: Path) -> None:
+    own, shipped = concept.load(str(written / name)), concept.load(name)
+    assert (own.version, own.about) == (shipped.version, shipped.about)
     for split, members in shipped.splits.items():
-        assert [each.digest for each in written.splits[split]] == [each.digest for each in members]
+        assert [each.digest for each in own.splits[split]] == [each.digest for each in members]
 
 
 def test_the_set_of_companions_trains_on_all_nouns_but_those_that_the_other_set_holds_out() -> None:
